@@ -1,0 +1,158 @@
+"""Artifacts: the files that stand between computing and drawing.
+
+An artifact is one JSON file: a name, a provenance record, a `summary` (scalars and small nested values) and `tables`
+(each a mapping of column name to a list, all columns of a table equally long). Infinite floats are stored as the
+strings "inf" and "-inf", because JSON has no infinity; NaN is refused. Keys are sorted and nothing depends on the
+clock, so a rerun with the same seed, versions and command writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gsi_theory.errors import InputError
+
+__all__ = ["Artifact", "atomic_write_text", "provenance", "read_artifact", "write_artifact"]
+
+FORMAT = 1
+_VERSIONED = ("gsi-theory", "numpy", "scipy", "pyarrow", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What `read_artifact` returns: name, provenance, summary and tables of equally long columns."""
+
+    name: str
+    provenance: dict[str, Any]
+    summary: dict[str, Any]
+    tables: dict[str, dict[str, list[Any]]]
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _VERSIONED:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of the checkout this package runs from, with "+changes" if files differ; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        changed = subprocess.run(
+            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+changes" if changed else "")
+
+
+def provenance(command: str, seed: int | None) -> dict[str, Any]:
+    """What produced an artifact: command, seed, package versions and commit. No clock, no paths of the machine."""
+    return {"command": command, "seed": seed, "versions": _versions(), "commit": _commit()}
+
+
+def _plain(value: Any, place: str) -> Any:
+    """`value` as JSON can hold it; NaN is refused with the place it was found in."""
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist(), place)
+    if isinstance(value, np.generic):
+        return _plain(value.item(), place)
+    if isinstance(value, float):
+        if math.isnan(value):
+            raise InputError(f"NaN at {place}: an artifact holds no NaN; leave the row out or store null")
+        if math.isinf(value):
+            return "inf" if value > 0 else "-inf"
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, f"{place}.{k}") for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(v, f"{place}[{i}]") for i, v in enumerate(value)]
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    raise InputError(f"a value of type {type(value).__name__} at {place}: store numbers, strings, lists or mappings")
+
+
+def _lift(value: Any) -> Any:
+    if value == "inf":
+        return math.inf
+    if value == "-inf":
+        return -math.inf
+    if isinstance(value, list):
+        return [_lift(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _lift(v) for k, v in value.items()}
+    return value
+
+
+def atomic_write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write `text` to `path` so that a reader sees the old file or the whole new one, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    path.chmod(0o644)
+    return path
+
+
+def write_artifact(
+    path: str | os.PathLike[str],
+    name: str,
+    record: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, Sequence[Any] | np.ndarray]],
+) -> Path:
+    """Write one artifact; `record` is what `provenance` returned.
+
+    Raises InputError when a table's columns differ in length or a NaN is found (place named).
+    """
+    for table, columns in tables.items():
+        lengths = {column: len(values) for column, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"table {table!r} of artifact {name!r} has columns of unequal length {lengths}")
+    body = {"format": FORMAT, "name": name, "provenance": dict(record), "summary": summary, "tables": tables}
+    return atomic_write_text(path, json.dumps(_plain(body, name), indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_artifact(path: str | os.PathLike[str], name: str | None = None) -> Artifact:
+    """Read an artifact; with `name`, insist that it is that one.
+
+    Raises InputError naming the file when it is missing, is not JSON, or is not an artifact of this format.
+    """
+    path = Path(path)
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"no artifact at {path}: run the command that writes it (gsi report runs all)") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not JSON ({error}): delete it and rerun the command that wrote it") from error
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        raise InputError(f"{path} is not an artifact of format {FORMAT}: rerun the command that wrote it")
+    if name is not None and body["name"] != name:
+        raise InputError(f"{path} holds artifact {body['name']!r}, expected {name!r}: give the right file")
+    return Artifact(body["name"], body["provenance"], _lift(body["summary"]), _lift(body["tables"]))

@@ -1,0 +1,68 @@
+"""The `gsi` command: a thin group that loads each subcommand by name when it is called.
+
+Subcommands live in the folder they belong to, each a module with a typer `app`; nothing here imports them before they
+are asked for, so folders stay independent and `gsi --help` is quick. Exit status: 0 fine, 1 a claim that should hold
+was refuted (or a check failed), 2 bad input.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import sys
+
+from gsi_theory.errors import InputError
+
+__all__ = ["COMMANDS", "main"]
+
+# name -> (module with `app`, one-line help)
+COMMANDS = {
+    "report": ("gsi_theory.command_report", "Run everything and write report/index.html (the main job)."),
+    "law": ("gsi_theory.command_law", "Exact law of GSI on an instance file."),
+    "simulate": ("sims.command_simulate", "Run a simulation experiment by name, or list them."),
+    "pool": ("llm_check.command_pool", "Collect a pool of candidates from two language models."),
+    "predict": ("llm_check.command_predict", "Predict reward and acceptance from a pool, for every rule, n, beta."),
+    "decode": ("llm_check.command_decode", "Solve problems on two language models with a chosen method."),
+    "check": ("llm_check.command_check", "Predictions and exact laws against fresh runs on two language models."),
+    "figures": ("figures.command_figures", "Draw figures and the page from artifacts already computed."),
+}
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        ["Usage: gsi COMMAND [OPTIONS]", "", "An exact laboratory for draft-guided sampling.", "", "Commands:", *lines]
+        + ["", "gsi COMMAND --help describes a command. Exit status: 0 fine, 1 a check failed, 2 bad input."]
+    )
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point; always ends in SystemExit with the command's status."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given or given[0] in ("-h", "--help"):
+        print(_usage())
+        sys.exit(0)
+    name, rest = given[0], given[1:]
+    if name == "--version":
+        print(f"gsi {importlib.metadata.version('gsi-theory')}")
+        sys.exit(0)
+    if name not in COMMANDS:
+        print(f"gsi: no command {name!r}: give one of {', '.join(COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
+    try:
+        module = importlib.import_module(COMMANDS[name][0])
+        module.app(args=rest, prog_name=f"gsi {name}")
+    except InputError as error:
+        print(f"gsi {name}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("torch", "transformers", "tokenizers", "safetensors"):
+            raise
+        cure = "install the language-model extra: pip install 'gsi-theory[llm]'"
+        print(f"gsi {name}: package {error.name!r} is missing: {cure}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""The records every law starts from: Instance (two policies and a reward), Candidates and Scheme; and the tilt (M1).
+
+Policies are log-probabilities over K completions, reward is in reward units, beta ≥ 0 multiplies the reward,
+log-ratio ℓ = log π_B - log π_S in nats. Everything is validated once, here, and frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gsi_theory.errors import InputError
+from gsi_theory.law import RULES, as_count
+from gsi_theory.logscale import Array, log_sum, normalize
+
+__all__ = ["GATES", "Candidates", "Instance", "Scheme", "log_weight", "tilted_policy", "tilted_reward"]
+
+GATES = ("tilted_reward", "score")
+SUM_TOLERANCE = 1e-9
+
+
+def _vector(values: ArrayLike, name: str) -> Array:
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is not a list of numbers ({error}): give K numbers") from error
+    if array.ndim != 1 or array.size == 0:
+        raise InputError(f"{name} has shape {array.shape}: give a flat list of K ≥ 1 numbers")
+    return array
+
+
+def _frozen(array: Array) -> Array:
+    array.setflags(write=False)
+    return array
+
+
+def _refuse(bad: np.ndarray, values: Array, name: str, cure: str) -> None:
+    where = np.flatnonzero(bad)
+    if where.size:
+        raise InputError(f"{name}[{where[0]}] = {float(values[where[0]])!r}: {cure}")
+
+
+def _same_length(**arrays: Array) -> None:
+    lengths = {name: a.size for name, a in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"lengths differ ({', '.join(f'{k} {v}' for k, v in lengths.items())}): give one K for all")
+
+
+def _log_policy(values: Array, name: str) -> Array:
+    _refuse(~np.isfinite(values) | (values < 0), values, name, "give finite probabilities ≥ 0")
+    total = float(np.sum(values))
+    if abs(total - 1.0) > SUM_TOLERANCE:
+        raise InputError(f"{name} sums to {total!r}: give probabilities that sum to 1 within {SUM_TOLERANCE:g}")
+    with np.errstate(divide="ignore"):
+        return np.log(values / total)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Two policies and a reward on K completions: .log_draft, .log_base (K,) log-probabilities, .reward (K,).
+
+    Base mass where the draft has none is legal: those completions are `uncovered`, coverage is infinite and no number
+    of drafts reaches them. Raises InputError on lengths that differ, NaN, negative mass, sums off one, K = 0.
+    """
+
+    log_draft: Array
+    log_base: Array
+    reward: Array
+
+    def __post_init__(self) -> None:
+        fields = {name: _vector(getattr(self, name), name) for name in ("log_draft", "log_base", "reward")}
+        _same_length(**fields)
+        _refuse(~np.isfinite(fields["reward"]), fields["reward"], "reward", "give finite rewards")
+        for name in ("log_draft", "log_base"):
+            _refuse(np.isnan(fields[name]) | (fields[name] > SUM_TOLERANCE), fields[name], name, "give numbers ≤ 0")
+            total = float(log_sum(fields[name]))
+            if abs(total) > SUM_TOLERANCE:
+                raise InputError(f"exp({name}) sums to {np.exp(total)!r}: give log-probabilities of a policy")
+            fields[name] = normalize(fields[name])
+        for name, array in fields.items():
+            object.__setattr__(self, name, _frozen(array))
+
+    @classmethod
+    def from_probabilities(cls, draft: ArrayLike, base: ArrayLike, reward: ArrayLike) -> Instance:
+        """From probabilities draft, base (K,) (each summing to one within 1e-9, then normalized) and reward (K,)."""
+        arrays = {"draft": _vector(draft, "draft"), "base": _vector(base, "base"), "reward": _vector(reward, "reward")}
+        _same_length(**arrays)
+        return cls(_log_policy(arrays["draft"], "draft"), _log_policy(arrays["base"], "base"), arrays["reward"])
+
+    @property
+    def size(self) -> int:
+        """K."""
+        return int(self.reward.size)
+
+    @property
+    def log_ratio(self) -> Array:
+        """ℓ = log π_B - log π_S (K,) in nats; +inf where uncovered, 0 where both policies are zero."""
+        neither = (self.log_base == -np.inf) & (self.log_draft == -np.inf)
+        return np.where(neither, 0.0, self.log_base) - np.where(neither, 0.0, self.log_draft)
+
+    @property
+    def uncovered(self) -> tuple[int, ...]:
+        """Indices with base mass and no draft mass."""
+        return tuple(np.flatnonzero((self.log_draft == -np.inf) & (self.log_base > -np.inf)).tolist())
+
+    def draft_candidates(self) -> Candidates:
+        """The draft as a weighted set: mass π_S."""
+        return Candidates(self.log_draft, self.reward, self.log_ratio)
+
+    def base_candidates(self) -> Candidates:
+        """The base as a weighted set: mass π_B."""
+        return Candidates(self.log_base, self.reward, self.log_ratio)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A weighted set: log_mass (K,) summing to one, reward (K,), raw log_ratio (K,) in nats (never normalized).
+
+    From an instance the masses are a policy; from a pool of N samples each is 1/N (M30). log_ratio -inf is legal (no
+    base mass); +inf is legal only for candidates that are not drawn from the draft. Raises InputError otherwise.
+    """
+
+    log_mass: Array
+    reward: Array
+    log_ratio: Array
+
+    def __post_init__(self) -> None:
+        fields = {name: _vector(getattr(self, name), name) for name in ("log_mass", "reward", "log_ratio")}
+        _same_length(**fields)
+        mass, ratio = fields["log_mass"], fields["log_ratio"]
+        _refuse(~np.isfinite(fields["reward"]), fields["reward"], "reward", "give finite rewards")
+        _refuse(np.isnan(mass) | (mass > SUM_TOLERANCE), mass, "log_mass", "give numbers ≤ 0")
+        total = float(log_sum(mass))
+        if abs(total) > SUM_TOLERANCE:
+            raise InputError(f"exp(log_mass) sums to {np.exp(total)!r}: give masses that sum to 1")
+        _refuse(np.isnan(ratio), ratio, "log_ratio", "give nats (-inf: no base mass)")
+        fields["log_mass"] = normalize(mass)
+        for name, array in fields.items():
+            object.__setattr__(self, name, _frozen(array))
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """beta ≥ 0, n draws, threshold u in reward units (None: no gate), rule, n_base draws of the fallback, gate.
+
+    gate "tilted_reward" (M6) accepts when the winner's tilted reward is ≥ u; "score" (M9) when the winning score is,
+    and needs rule "race". n_base defaults to n. Raises InputError naming the field.
+    """
+
+    beta: float
+    n: int
+    threshold: float | None = None
+    rule: str = "softmax"
+    n_base: int | None = None
+    gate: str = "tilted_reward"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "beta", as_beta(self.beta))
+        object.__setattr__(self, "n", as_count(self.n, "n"))
+        object.__setattr__(self, "n_base", self.n if self.n_base is None else as_count(self.n_base, "n_base"))
+        if self.rule not in RULES:
+            raise InputError(f"rule {self.rule!r}: give one of {', '.join(RULES)}")
+        if self.gate not in GATES:
+            raise InputError(f"gate {self.gate!r}: give one of {', '.join(GATES)}")
+        if self.threshold is not None:
+            try:
+                object.__setattr__(self, "threshold", float(self.threshold))
+            except (TypeError, ValueError) as error:
+                raise InputError(f"threshold {self.threshold!r}: give a number in reward units, or None") from error
+            if np.isnan(self.threshold):
+                raise InputError("threshold nan: give a number in reward units (±inf allowed), or None for no gate")
+        if self.gate == "score" and self.rule != "race":
+            raise InputError(f"gate 'score' with rule {self.rule!r}: the score gate (M9) is for rule 'race'")
+
+    @property
+    def base_draws(self) -> int:
+        """Draws of the fallback (n_base, or n)."""
+        return self.n if self.n_base is None else self.n_base
+
+
+def as_beta(value: object) -> float:
+    """`value` as a finite number ≥ 0; InputError otherwise."""
+    try:
+        beta = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        beta = float("nan")
+    if not 0 <= beta < np.inf:
+        raise InputError(f"beta = {value!r}: give a finite number ≥ 0")
+    return beta
+
+
+def log_weight(candidates: Candidates, beta: float) -> Array:
+    """β r + ℓ (K,) in nats: the log-weight of draft candidates."""
+    return as_beta(beta) * candidates.reward + candidates.log_ratio
+
+
+def tilted_policy(instance: Instance, beta: float) -> Array:
+    """log π_{β,B} (K,): the base tilted by e^{βr} (M1)."""
+    return normalize(instance.log_base + as_beta(beta) * instance.reward)
+
+
+def tilted_reward(instance: Instance | Candidates, beta: float) -> Array:
+    """r̃ = r + ℓ/β (K,) in reward units (M1); at β = 0 its limit: r where ℓ = 0, ±inf by the sign of ℓ elsewhere."""
+    beta, ratio = as_beta(beta), instance.log_ratio
+    if beta > 0:
+        with np.errstate(over="ignore"):
+            return instance.reward + ratio / beta
+    return np.where(ratio == 0, instance.reward, np.copysign(np.inf, ratio))

@@ -1,0 +1,1 @@
+"""Tasks: problems with a checkable answer, and an exact checker of every step. Nothing here imports torch."""

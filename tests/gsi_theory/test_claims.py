@@ -1,0 +1,101 @@
+"""Claims: every one is a property over random instances; planted wrong claims are refuted; pinned hard cases."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from gsi_theory import Instance, Scheme
+from gsi_theory.claims import CLAIMS, Outcome
+from gsi_theory.facts import Facts
+from gsi_theory.sides import Sides, asked_drafts, kl_chi2
+from gsi_theory.testing import instances, schemes
+
+TRUE_CLAIMS = [c for c in CLAIMS.values() if c.expected is Outcome.HOLDS]
+
+
+@pytest.mark.parametrize("claim", [c for c in TRUE_CLAIMS if c.relation == "<="], ids=lambda c: c.id)
+@given(instance=instances(low=-1.0, high=2.0, smallest_log=-30.0, zeros=True), scheme=schemes())
+def test_true_inequalities_are_never_refuted(claim, instance, scheme) -> None:
+    verdict = claim.evaluate(instance, scheme)
+    assert verdict.outcome is not Outcome.REFUTED, verdict
+
+
+@pytest.mark.parametrize("claim", [c for c in TRUE_CLAIMS if c.relation == "="], ids=lambda c: c.id)
+@given(instance=instances(max_size=4, smallest_log=-6.0), scheme=schemes(largest_beta=5.0, gated=True))
+@settings(max_examples=25)
+def test_true_limits_are_never_refuted(claim, instance, scheme) -> None:
+    verdict = claim.evaluate(instance, scheme)
+    assert verdict.outcome is not Outcome.REFUTED, verdict
+
+
+def test_every_true_claim_holds_somewhere() -> None:
+    """Support must be visible: a claim that is only ever vacuous or undecided here would be an empty test.
+
+    At n = 200 the race rule is exponentially close to the tilted policy and its claims are within rounding: n = 4 too.
+    """
+    instance = Instance.from_probabilities([0.5, 0.3, 0.2], [0.3, 0.3, 0.4], [0.1, 0.9, 0.4])
+    for claim in TRUE_CLAIMS:
+        assert Outcome.HOLDS in {claim.evaluate(instance, Scheme(1.0, n, 0.5)).outcome for n in (4, 200)}, claim.id
+
+
+def test_reading_a_is_refuted_at_zero_reward() -> None:
+    """(M12 a): with r = 0 it asks nothing of n, yet one draw from the draft is the draft."""
+    instance = Instance.from_probabilities([0.5, 0.5], [0.9, 0.1], [0.0, 0.0])
+    verdict = CLAIMS["M12a"].evaluate(instance, Scheme(1.0, 1))
+    assert verdict.outcome is Outcome.REFUTED
+    assert verdict.rhs == 0.0
+    assert verdict.lhs == pytest.approx(0.9 * np.log(1.8) + 0.1 * np.log(0.2))
+
+
+def test_signed_reading_is_refuted_by_two_outcomes() -> None:
+    """(M12 c): rewards ±1, the good outcome rare in the base and rarer still in the draft."""
+    instance = Instance.from_probabilities([3e-7, 1 - 3e-7], [5e-4, 1 - 5e-4], [1.0, -1.0])
+    signed = CLAIMS["M12c"].evaluate(instance, Scheme(5.0, 1))
+    assert signed.outcome is Outcome.REFUTED, signed
+    assert CLAIMS["M12-osc"].evaluate(instance, Scheme(5.0, 1)).outcome is not Outcome.REFUTED
+    assert CLAIMS["M12b"].evaluate(instance, Scheme(5.0, 1)).outcome is Outcome.NOT_APPLICABLE
+
+
+def test_gate_bias_refutes_convergence_to_the_tilt() -> None:
+    instance = Instance.from_probabilities([0.5, 0.5], [0.5, 0.5], [0.0, 1.0])
+    verdict = CLAIMS["M7-vanishes"].evaluate(instance, Scheme(1.0, 4, 0.5))
+    a = np.e / (1 + np.e)
+    assert verdict.outcome is Outcome.REFUTED
+    assert verdict.lhs == pytest.approx(a * (1 - a), abs=1e-5)
+
+
+def sharper(facts: Facts) -> Sides:
+    """A planted wrong claim: (M11) with 2n in place of n."""
+    sides = kl_chi2(facts)
+    return dataclasses.replace(sides, rhs=float(np.log1p(facts.chi2 / (2 * facts.scheme.n))))
+
+
+def test_planted_wrong_claim_is_refuted() -> None:
+    planted = dataclasses.replace(CLAIMS["M11-chi2"], sides=sharper)
+    rng = np.random.default_rng(41)
+    outcomes = set()
+    for _ in range(200):
+        draft, base = rng.dirichlet(np.ones(2)), rng.dirichlet(np.ones(2))
+        instance = Instance.from_probabilities(draft, base, rng.uniform(0, 1, 2))
+        outcomes.add(planted.evaluate(instance, Scheme(1.0, 1)).outcome)
+    assert Outcome.REFUTED in outcomes
+
+
+def test_uncovered_base_makes_bounds_not_applicable() -> None:
+    instance = Instance.from_probabilities([1.0, 0.0], [0.5, 0.5], [0.0, 1.0])
+    assert Facts(instance, Scheme(1.0, 4)).chi2 == np.inf
+    verdict = CLAIMS["M11-chi2"].evaluate(instance, Scheme(1.0, 4))
+    assert verdict.outcome is Outcome.NOT_APPLICABLE
+    assert "covers" in verdict.reason
+
+
+def test_theorem_asks_for_astronomic_n_at_beta_twenty() -> None:
+    """(M12 b) at β = 20, r in [0, 1]: the order of 10^17, whatever the pair."""
+    instance = Instance.from_probabilities([0.5, 0.5], [0.6, 0.4], [0.0, 1.0])
+    facts = Facts(instance, Scheme(20.0, 4))
+    assert 17 <= asked_drafts(facts, "b", 0.1) / np.log(10) <= 19
+    assert asked_drafts(facts, "instance", 0.1) < np.log(100)

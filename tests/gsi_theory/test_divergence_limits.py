@@ -1,0 +1,102 @@
+"""Divergences against fractions and scipy-free sums; the any-rule limit against the linear programme (M19)."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from gsi_theory import InputError, divergence, selection_law
+from gsi_theory.limits import best_tv
+from gsi_theory.testing import candidates, instances
+from tests.oracles import enumeration
+from tests.oracles.limit_lp import best_tv_lp
+
+
+def policy(rng: np.random.Generator, size: int, low: int = 0) -> list[Fraction]:
+    counts = rng.integers(low, 20, size)
+    counts[rng.integers(size)] += 1
+    return [Fraction(int(c), int(counts.sum())) for c in counts]
+
+
+def logs(values: list[Fraction]) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.log(np.array([float(v) for v in values]))
+
+
+def test_divergences_equal_exact_sums() -> None:
+    rng = np.random.default_rng(31)
+    for trial in range(200):
+        size = int(rng.integers(1, 6))
+        p, q = policy(rng, size), policy(rng, size, low=trial % 2)
+        lp, lq = logs(p), logs(q)
+        assert divergence.tv(lp, lq) == pytest.approx(float(enumeration.tv(p, q)), abs=1e-15)
+        assert divergence.kl(lp, lq) == pytest.approx(float(enumeration.kl(p, q)), abs=1e-14)
+        assert divergence.chi2(lp, lq) == pytest.approx(float(enumeration.chi2(p, q)), rel=1e-13, abs=1e-14)
+        stick = float(sum(max(a - 2 * b, Fraction(0)) for a, b in zip(p, q, strict=True)))
+        assert divergence.hockey_stick(lp, lq, 2.0) == pytest.approx(stick, abs=1e-14)
+        assert divergence.hockey_stick(lp, lq, 1.0) == pytest.approx(float(enumeration.tv(p, q)), abs=1e-14)
+        if all(b > 0 for b in q):
+            order_two = float(np.log1p(float(enumeration.chi2(p, q))))
+            assert divergence.renyi(lp, lq, 2.0) == pytest.approx(order_two, abs=1e-13)
+            top = max(a / b for a, b in zip(p, q, strict=True))
+            assert divergence.renyi(lp, lq, np.inf) == pytest.approx(float(np.log(float(top))), abs=1e-13)
+
+
+def test_nearly_equal_laws_keep_relative_accuracy() -> None:
+    """q = p(1 ± ε) at ε = 1e-7: KL = -½ log(1 - ε²), χ² = ε², TV = ε/2 to a relative 1e-8."""
+    eps = 1e-7
+    lp, lq = np.log([0.5, 0.5]), np.log1p([eps, -eps]) - np.log(2)
+    assert divergence.kl(lp, lq) == pytest.approx(-0.5 * np.log1p(-(eps**2)), rel=1e-8)
+    assert divergence.chi2(lq, lp) == pytest.approx(eps**2, rel=1e-8)
+    assert divergence.tv(lp, lq) == pytest.approx(eps / 2, rel=1e-8)
+
+
+def test_support_failure_is_infinite_and_far_laws_do_not_overflow() -> None:
+    lp, lq = logs([Fraction(1, 2), Fraction(1, 2)]), logs([Fraction(1), Fraction(0)])
+    assert divergence.kl(lp, lq) == np.inf
+    assert divergence.chi2(lp, lq) == np.inf
+    assert divergence.kl(lq, lp) == pytest.approx(np.log(2))
+    far_p, far_q = np.array([-1e4, 0.0]), np.array([0.0, -1e4])
+    assert divergence.kl(far_p, far_q) == pytest.approx(1e4)
+    assert divergence.chi2(far_p, far_q) == np.inf
+    assert divergence.tv(far_p, far_q) == 1.0
+
+
+@pytest.mark.parametrize("call", [lambda: divergence.kl([0.0], [0.0, 0.0]), lambda: divergence.tv([np.nan], [0.0])])
+def test_bad_laws_are_refused(call) -> None:
+    with pytest.raises(InputError):
+        call()
+
+
+def test_limit_equals_the_linear_programme() -> None:
+    """200 random instances, K ≤ 4, n ≤ 5, over all selection rules, to 1e-9."""
+    rng = np.random.default_rng(32)
+    worst = 0.0
+    for trial in range(200):
+        size, n = int(rng.integers(1, 5)), int(rng.integers(1, 6 if trial % 4 == 0 else 4))
+        target, proposal = policy(rng, size), policy(rng, size)
+        linear = best_tv_lp(target, proposal, n)
+        worst = max(worst, abs(best_tv(logs(target), logs(proposal), n) - linear))
+    assert worst <= 1e-9
+
+
+@given(candidates())
+def test_limit_falls_with_n_and_no_rule_beats_it(pool) -> None:
+    from gsi_theory.logscale import normalize
+
+    log_pi = normalize(pool.log_mass + pool.log_ratio)
+    values = [best_tv(log_pi, pool.log_mass, n) for n in (1, 2, 8, 64, 10**9)]
+    assert values == sorted(values, reverse=True)
+    for n, limit in zip((1, 2, 8, 64), values, strict=False):
+        for rule in ("softmax", "race", "max"):
+            law = selection_law(pool.log_mass, pool.log_ratio, n, rule)
+            assert divergence.tv(law.log_prob, log_pi) >= limit - law.error - 1e-14
+
+
+@given(instances(zeros=True, covered=False))
+def test_limit_counts_what_the_draft_misses(instance) -> None:
+    missed = float(np.exp(instance.log_base[list(instance.uncovered)]).sum())
+    assert best_tv(instance.log_base, instance.log_draft, 2**53) >= missed - 1e-12
