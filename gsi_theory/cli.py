@@ -32,8 +32,16 @@ def _usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join(
-        ["Usage: gsi COMMAND [OPTIONS]", "", "An exact laboratory for draft-guided sampling.", "", "Commands:", *lines]
-        + ["", "gsi COMMAND --help describes a command. Exit status: 0 fine, 1 a check failed, 2 bad input."]
+        [
+            "Usage: gsi COMMAND [OPTIONS]",
+            "",
+            "An exact laboratory for draft-guided sampling.",
+            "",
+            "Commands:",
+            *lines,
+            "",
+            "gsi COMMAND --help describes a command. Exit status: 0 fine, 1 a check failed, 2 bad input.",
+        ]
     )
 
 

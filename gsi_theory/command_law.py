@@ -88,7 +88,7 @@ def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
     if inst.uncovered:
         console.print(
             f"[yellow]uncovered[/yellow]: the draft never proposes y = {list(inst.uncovered)[:20]}, where the base has "
-            f"mass {float(np.exp(inst.log_base[list(inst.uncovered)]).sum()):.6g}; no n reaches them without the fallback"
+            f"mass {float(np.exp(inst.log_base[list(inst.uncovered)]).sum()):.6g}; no number of drafts reaches them"
         )
     for key, label in (
         ("p_accept", "probability of acceptance"),
@@ -111,7 +111,7 @@ def law(
     rule: Annotated[str, typer.Option(help="softmax, race or max.")] = "softmax",
     n_base: Annotated[int | None, typer.Option(help="Base draws of the fallback (default: n).")] = None,
     gate: Annotated[str, typer.Option(help="tilted_reward, or score (rule race).")] = "tilted_reward",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; infinite values are the string inf.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; infinity is the string inf.")] = False,
 ) -> None:
     """Exact law of GSI on an instance, its acceptance and its distance to the tilted policy."""
     instance, scheme = read_instance(file), Scheme(beta, n, threshold, rule, n_base, gate)

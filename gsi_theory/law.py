@@ -10,8 +10,8 @@ normalized; -inf is weight zero). n candidates are drawn iid from μ, candidate 
 Conventions. Candidates of mass zero never matter, whatever their weight. If all n drawn have weight zero, the
 winner is uniform among them (the limit of equal weights tending to zero).
 
-Errors. `Law.log_error` bounds |error| of every log-probability above log(1e-300); `Law.error` bounds the total-variation
-error of the numbers. Both are for the weights as given; rounding in forming them is the caller's (see gate.py).
+Errors. `Law.log_error` bounds |error| of every log-probability above log(1e-300); `Law.error` bounds the TV error of
+the numbers. Both are for the weights as given; rounding in forming them is the caller's (see gate.py).
 """
 
 from __future__ import annotations

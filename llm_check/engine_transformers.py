@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-__all__ = ["Chooser", "PrefixCache", "choose_tokens", "descend", "empty_cache", "gather_rows", "grow", "score_rows"]
+__all__ = [
+    "Chooser",
+    "PrefixCache",
+    "choose_tokens",
+    "descend",
+    "empty_cache",
+    "forward",
+    "gather_rows",
+    "grow",
+    "score_rows",
+]
 
 # A float64 block of this many numbers is 256 MiB: the bound on any (rows, vocabulary) temporary.
 _BLOCK = 1 << 25
@@ -67,7 +77,7 @@ def gather_rows(cache: PrefixCache, rows: Tensor, compact: bool = False) -> Pref
     return PrefixCache(layers, mask, cache.lengths.index_select(0, rows), cache.log_probs.index_select(0, rows))
 
 
-def _forward(model: Any, cache: PrefixCache, tokens: Tensor, valid: Tensor, keep: int) -> tuple[Tensor, Any]:
+def forward(model: Any, cache: PrefixCache, tokens: Tensor, valid: Tensor, keep: int) -> tuple[Tensor, Any]:
     """Logits (R, keep or T, V) of `tokens` (R, T) after `cache`, and the grown cache; `valid` marks real tokens."""
     rows, width = tokens.shape
     past = DynamicCache()
@@ -95,7 +105,7 @@ def _forward(model: Any, cache: PrefixCache, tokens: Tensor, valid: Tensor, keep
 @torch.inference_mode()
 def grow(model: Any, cache: PrefixCache, tokens: Tensor, valid: Tensor) -> PrefixCache:
     """`cache` with `tokens` (R, T) encoded after it; `valid` (R, T) is false on padding, which must be at the left."""
-    logits, past = _forward(model, cache, tokens, valid, keep=1)
+    logits, past = forward(model, cache, tokens, valid, keep=1)
     return PrefixCache(
         tuple((layer.keys, layer.values) for layer in past.layers),
         torch.cat([cache.mask, valid], dim=1),
@@ -123,7 +133,7 @@ def score_rows(model: Any, cache: PrefixCache, rows: Tensor, tokens: Tensor, val
     first = cache.log_probs[rows, tokens[:, 0]][:, None]
     if tokens.shape[1] == 1:
         return first * valid
-    logits, _ = _forward(model, gather_rows(cache, rows), tokens[:, :-1], valid[:, :-1], keep=0)
+    logits, _ = forward(model, gather_rows(cache, rows), tokens[:, :-1], valid[:, :-1], keep=0)
     rest = _gathered_log_softmax(logits.flatten(0, 1), tokens[:, 1:].flatten()).view(len(rows), -1)
     return torch.where(valid, torch.cat([first, rest], dim=1), 0.0)
 

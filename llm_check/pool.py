@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from gsi_theory import Candidates
 from gsi_theory.errors import InputError
 
-__all__ = ["SCHEMA", "SOURCES", "Field", "Pool", "read_pool", "write_pool"]
+__all__ = ["SCHEMA", "SOURCES", "Field", "Pool", "pool_from_columns", "read_pool", "write_pool"]
 
 SOURCES = ("draft", "base")
 _METADATA_KEY = b"gsi_pool"
@@ -114,17 +114,12 @@ class Pool:
         return self._candidates(self.rows(prompt_id, step, "draft"))
 
     def base_candidates(self, prompt_id: str, step: int) -> Candidates:
-        """The N_B base draws of a position, as `draft_candidates`.
-
-        A base draw that the draft cannot produce has log-ratio +inf, given here as the largest float: no law weighs
-        base draws by their ratio, and `Candidates` keeps +inf for mass that is never drawn.
-        """
+        """The N_B base draws of a position, as `draft_candidates`; log-ratio +inf where the draft cannot draw it."""
         return self._candidates(self.rows(prompt_id, step, "base"))
 
     def _candidates(self, rows: NDArray[np.int64]) -> Candidates:
         logp_draft, logp_base, reward = (self._numbers[n][rows] for n in ("logp_draft", "logp_base", "reward"))
-        log_ratio = np.minimum(logp_base - logp_draft, np.finfo(np.float64).max)
-        return Candidates(np.full(len(rows), -np.log(len(rows))), reward, log_ratio)
+        return Candidates(np.full(len(rows), -np.log(len(rows))), reward, logp_base - logp_draft)
 
     def column(self, prompt_id: str, step: int, source: str, name: str) -> NDArray[Any] | list[Any]:
         """One column of one position and source: an array for numbers and truth values, a list otherwise.
@@ -320,6 +315,14 @@ def write_pool(
         raise
     path.chmod(0o644)
     return Pool(typed, json.loads(record))
+
+
+def pool_from_columns(columns: Mapping[str, Any]) -> Pool:
+    """A validated pool held in memory, from columns as `collect_pool` returns them. Errors as `read_pool`."""
+    place = Path("columns")
+    typed = _typed(_table(columns, place), place)
+    _validate(typed, place, lambda row: f"row {row}")
+    return Pool(typed, {})
 
 
 def _table(columns: Mapping[str, Any], path: Path) -> pa.Table:

@@ -57,7 +57,7 @@ class Recipe:
     learning_rate: float = 3e-3
 
 
-RECIPES = {"draft": Recipe(2, 64, 2000, 0.12), "base": Recipe(3, 96, 3000, 0.015)}
+RECIPES = {"draft": Recipe(2, 64, 900, 0.06), "base": Recipe(3, 96, 900, 0.015)}
 
 
 def initial_model(recipe: Recipe, seed: int) -> Qwen3ForCausalLM:
@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m llm_check.tiny.train", description="Train the embedded world.")
     parser.add_argument("--seed", type=int, default=0, help="seed of problems, texts, samples and initial weights")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "checkpoints")
-    parser.add_argument("--prm-only", action="store_true", help="keep the policies in the folder, train the reward model")
+    parser.add_argument("--prm-only", action="store_true", help="keep draft and base, train the reward model")
     options = parser.parse_args(arguments)
     if options.seed < 0:
         raise InputError(f"--seed {options.seed}: use an integer of at least 0")

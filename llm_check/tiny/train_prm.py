@@ -23,8 +23,8 @@ from llm_check.tiny.tokenizer import BLANK_ID, EOS_ID, PAD_ID, VOCABULARY, build
 
 __all__ = ["PRM_STEPS", "fit_prm", "prm_auc", "sample_solutions", "solution_text"]
 
-PRM_STEPS = 1200
-PRM_PROBLEMS = 8_000
+PRM_STEPS = 500
+PRM_PROBLEMS = 5_000
 BATCH = 256
 LEARNING_RATE = 1e-3
 ODD_TEMPERATURE = 1.6
@@ -52,7 +52,7 @@ def _cut_into_steps(tokens: list[int]) -> list[list[int]]:
 def _continuations(
     model: Qwen3ForCausalLM, prompts: torch.Tensor, rng: np.random.Generator, temperature: float
 ) -> np.ndarray:
-    """Tokens sampled after prompts (B, L) of equal length, (B, MAX_STEPS * STEP_MAX_TOKENS); temperature 0 is greedy."""
+    """Tokens (B, MAX_STEPS * STEP_MAX_TOKENS) sampled after prompts (B, L) of equal length; temperature 0 is greedy."""
     ids, cache, sampled = prompts, None, []
     for _ in range(MAX_STEPS * STEP_MAX_TOKENS):
         output = model(input_ids=ids, past_key_values=cache, use_cache=True)

@@ -1,0 +1,103 @@
+"""The artifacts that figures and the report read, and their tables with checked columns.
+
+A missing artifact is None here, and the page then names the command that writes it. A file that exists but cannot be
+read, or lacks a column, is bad input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gsi_theory.artifact import Artifact, read_artifact
+from gsi_theory.errors import InputError
+
+__all__ = ["COMMANDS", "Row", "distinct", "read_all", "rows", "scalars", "spread"]
+
+Row = dict[str, Any]
+
+# artifact name -> command that writes it
+COMMANDS: Mapping[str, str] = {
+    "lm_headline": "gsi check lm_headline",
+    "verdicts": "gsi simulate verdicts",
+    "bounds_vs_n": "gsi simulate bounds_vs_n",
+    "exact_vs_mc": "gsi simulate exact_vs_mc",
+    "lm_law": "gsi check lm_law",
+    "lm_prediction": "gsi check lm_prediction",
+    "lm_accuracy": "gsi check lm_accuracy",
+    "lm_speed": "gsi report",
+}
+
+
+def read_all(folder: Path) -> dict[str, Artifact | None]:
+    """Every artifact in `folder` by name, None where there is no file.
+
+    Raises InputError naming the file when one exists but cannot be read, or `folder` does not exist.
+    """
+    if not folder.is_dir():
+        raise InputError(f"artifacts folder {folder} does not exist: run gsi report, or give the right folder")
+    found: dict[str, Artifact | None] = {}
+    for name in COMMANDS:
+        path = folder / f"{name}.json"
+        try:
+            found[name] = read_artifact(path, name) if path.exists() else None
+        except (OSError, KeyError) as error:
+            raise InputError(f"{path} cannot be read ({error!r}): rerun {COMMANDS[name]}") from error
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def rows(
+    artifact: Artifact, table: str, numbers: Iterable[str] = (), others: Iterable[str] = (),
+    optional: Iterable[str] = (), may_be_empty: bool = False,
+) -> list[Row]:  # fmt: skip
+    """The rows of one table: `numbers` and `others` must be there, an `optional` column that is absent reads None.
+
+    A cell of a `numbers` column is a number or None. Raises InputError naming artifact, table and column otherwise.
+    """
+    place, cure = f"table {table!r} of artifact {artifact.name!r}", f"rerun {COMMANDS.get(artifact.name, 'gsi report')}"
+    if table not in artifact.tables:
+        raise InputError(f"{place} is missing (found {sorted(artifact.tables)}): {cure}")
+    columns, numbers = artifact.tables[table], tuple(numbers)
+    for name in (*numbers, *others):
+        if name not in columns:
+            raise InputError(f"{place} has no column {name!r} (found {sorted(columns)}): {cure}")
+    for name in numbers:
+        for i, value in enumerate(columns[name]):
+            if not _is_number(value):
+                raise InputError(f"{place} holds {value!r} in {name}[{i}], expected a number: {cure}")
+    count = len(next(iter(columns.values()), []))
+    if count == 0 and not may_be_empty:
+        raise InputError(f"{place} is empty: {cure}")
+    made: list[Row] = [{name: column[i] for name, column in columns.items()} for i in range(count)]
+    for row in made:
+        for name in optional:
+            row.setdefault(name, None)
+    return made
+
+
+def scalars(artifact: Artifact, names: Iterable[str], optional: Iterable[str] = ()) -> Row:
+    """The summary of an artifact; raises InputError when one of `names` is not in it."""
+    for name in names:
+        if name not in artifact.summary:
+            raise InputError(
+                f"the summary of artifact {artifact.name!r} has no {name!r} (found {sorted(artifact.summary)}): "
+                f"rerun {COMMANDS.get(artifact.name, 'gsi report')}"
+            )
+    return dict.fromkeys(optional) | artifact.summary
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """The values without None and repeats, in order of first appearance."""
+    return list(dict.fromkeys(v for v in values if v is not None))
+
+
+def spread(values: list[Any], count: int) -> list[Any]:
+    """At most `count` of the values, evenly spaced, first and last among them."""
+    if len(values) <= count:
+        return values
+    return [values[round(i * (len(values) - 1) / (count - 1))] for i in range(count)]

@@ -1,0 +1,168 @@
+"""Every figure of the report as data: its artifact, its drawing, its caption and its text for those who cannot see it.
+
+To add a figure, append an entry to FIGURES; the page and `gsi figures` iterate over the table.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from figures import (
+    plot_accuracy,
+    plot_convergence,
+    plot_gate,
+    plot_headline,
+    plot_law,
+    plot_prediction,
+    plot_reward,
+    plot_sampler,
+)
+from figures.plot_data import read_all
+from figures.style import house_style
+from gsi_theory.artifact import Artifact, atomic_write_text
+
+__all__ = ["FIGURES", "FigureEntry", "draw_figures", "inline_svg", "render_svg", "save_figures"]
+
+
+@dataclass(frozen=True)
+class FigureEntry:
+    """name of the files; artifact it is drawn from; draw; title; what to see, one sentence; alternative text."""
+
+    name: str
+    artifact: str
+    draw: Callable[[Artifact], Figure]
+    title: str
+    caption: str
+    alt: str
+
+
+FIGURES: tuple[FigureEntry, ...] = (
+    FigureEntry(
+        "headline", "lm_headline", plot_headline.draw, "What the bounds ask and what is needed",
+        "Read how far each mark lies to the left of the one above it, on a scale of powers of ten; faint ticks are the "
+        "other positions that were enumerated.",
+        "Dot chart on a log axis of the number of drafts asked by GSI Theorem 1 (b), by the instance bound, and needed "
+        "by the exact laws of the softmax and race rules.",
+    ),
+    FigureEntry(
+        "convergence_kl", "bounds_vs_n", plot_convergence.draw_kl, "KL to the tilted policy against n",
+        "The instance bounds (M11) follow the exact softmax curve until it turns to its true 1/n² rate, while "
+        "Theorem 1 (b) lies orders of magnitude above as soon as β is large.",
+        "Grid of log-log panels, families by beta: exact KL of the softmax and race laws falls with n below the "
+        "instance bounds and far below the bound of GSI Theorem 1 (b).",
+    ),
+    FigureEntry(
+        "convergence_tv", "bounds_vs_n", plot_convergence.draw_tv, "Total variation to the tilted policy against n",
+        "The race rule falls geometrically where softmax falls like 1/n; no rule that returns one of n draws can go "
+        "below the green line (M19), which ends where its value is zero.",
+        "Grid of log-log panels, families by beta: total variation of the softmax and race laws, two bounds for the "
+        "race rule, and the lower limit for any rule.",
+    ),
+    FigureEntry(
+        "gate_bias", "bounds_vs_n", plot_gate.draw, "The gate changes the law for good",
+        "As n grows the computed points settle on the curve and not on zero: gated GSI does not converge to the tilted "
+        "policy (M7), and its reward gap, lower right, can have either sign (some points of small n lie outside the "
+        "panels).",
+        "Three panels of distance against the accepted mass a, points of growing n settling on a limit curve that is "
+        "zero only at a = 0 and a = 1, and one panel of reward gap against its limit.",
+    ),
+    FigureEntry(
+        "reward_vs_beta", "bounds_vs_n", plot_reward.draw, "Expected reward against β",
+        "Compare each method with the dotted line of the tilted policy, the law it is meant to sample: above it, a "
+        "method earns more reward by sampling another law.",
+        "Line charts of expected reward against beta for every method, one panel for each family of instances.",
+    ),
+    FigureEntry(
+        "exact_vs_mc", "exact_vs_mc", plot_sampler.draw, "Exact laws against simulation",
+        "Every cell should lie below the dashed bound, and the acceptance z-scores on the diagonal: then the sampler "
+        "and the exact law agree to within chance.",
+        "Left, largest absolute z-score of each cell with the Bonferroni bound; right, normal quantile plot of the "
+        "z-scores of acceptance rates.",
+    ),
+    FigureEntry(
+        "lm_law", "lm_law", plot_law.draw, "Language-model sampler against the enumerated law",
+        "P-values along the diagonal and above the dashed line mean that the steps the transformer sampled follow the "
+        "exact law computed by enumerating every step.",
+        "Left, ordered p-values of goodness-of-fit tests against uniform quantiles; right, largest z-score of each "
+        "test against its number of cells.",
+    ),
+    FigureEntry(
+        "lm_prediction", "lm_prediction", plot_prediction.draw, "Prediction from a pool against fresh runs",
+        "Points on the diagonal within their one-standard-error bars mean that the pool predicted what a fresh run of "
+        "the two language models then measured.",
+        "Scatter plots of measured against predicted reward and acceptance with error bars, and a normal quantile plot "
+        "of all z-scores.",
+    ),
+    FigureEntry(
+        "lm_accuracy", "lm_accuracy", plot_accuracy.draw, "Accuracy on the language models",
+        "Differences smaller than the intervals (95 %) are not resolved by these problems; the lower row shows "
+        "how often the gate accepts a draft, the share of steps the base model need not write.",
+        "Line charts with error bars of the share of problems solved, and of the share of steps accepted, against the "
+        "number of candidates, one line for each method.",
+    ),
+)  # fmt: skip
+
+
+def render_svg(figure: Figure) -> str:
+    """The figure as SVG text; the bytes depend on what is drawn alone."""
+    stream = io.StringIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()
+
+
+def inline_svg(svg: str, prefix: str, label: str) -> str:
+    """SVG for a page that holds several: no prologue or size, ids made unique by `prefix`, `label` as its name."""
+    body = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{prefix}-', body)
+    body = re.sub(r'href="#', f'href="#{prefix}-', body).replace("url(#", f"url(#{prefix}-")
+    head, rest = body.split(">", 1)
+    head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
+    return f'{head} role="img" aria-label="{label}">{rest}'
+
+
+def _write_pdf(figure: Figure, path: Path) -> Path:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            figure.savefig(stream, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    path.chmod(0o644)
+    return path
+
+
+def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, str], list[Path]]:
+    """Draw every figure whose artifact is there into `folder` as SVG and PDF; the SVG texts and the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts, paths = {}, []
+    with house_style():
+        for entry in FIGURES:
+            artifact = artifacts.get(entry.artifact)
+            if artifact is None:
+                continue
+            figure = entry.draw(artifact)
+            texts[entry.name] = render_svg(figure)
+            # rendering has placed everything; the PDF keeps these places
+            figure.set_layout_engine("none")
+            paths.append(atomic_write_text(folder / f"{entry.name}.svg", texts[entry.name]))
+            paths.append(_write_pdf(figure, folder / f"{entry.name}.pdf"))
+    return texts, paths
+
+
+def draw_figures(artifacts: Path, out: Path) -> list[Path]:
+    """Draw from the artifacts folder into the folder `out`; the paths written, an SVG and a PDF for each figure.
+
+    Raises InputError when an artifact exists but cannot be read or lacks a column.
+    """
+    return save_figures(read_all(Path(artifacts)), Path(out))[1]

@@ -1,0 +1,58 @@
+"""`gsi report`: the main job: every simulation, every check on the embedded language models, figures and the page.
+
+The parts are called by name, so that no folder imports another against the arrows of the architecture.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gsi_theory.artifact import read_artifact
+
+__all__ = ["app"]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+# Artifacts that say whether they passed, and the claims table, decide the exit status.
+JUDGED = ("exact_vs_mc", "lm_law", "lm_prediction")
+
+
+def _call(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+def _failures(artifacts: Path) -> list[str]:
+    failed = [name for name in JUDGED if not read_artifact(artifacts / f"{name}.json", name).summary["passed"]]
+    claims = read_artifact(artifacts / "verdicts.json", "verdicts").tables["claims"]
+    for claim, surprise in zip(claims["id"], claims["surprise"], strict=True):
+        if surprise:
+            failed.append(f"claim {claim}")
+    return failed
+
+
+@app.command()
+def command(
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
+) -> None:
+    """Run everything and write OUT/index.html, with artifacts and figures beside it."""
+    began = time.monotonic()
+    artifacts = out / "artifacts"
+    simulate = _call("sims.command_simulate", "simulate")
+    for name in _call("sims.experiments", "EXPERIMENTS"):
+        simulate(name, seed, artifacts, {})
+    _call("llm_check.options", "quiet_engines")()
+    world, check = _call("llm_check.world", "load_world")(), _call("llm_check.command_check", "check")
+    for name in _call("llm_check.checks", "CHECKS"):
+        check(name, world, seed, artifacts, {})
+    _call("llm_check.bench_step", "write_speed")(world, seed, artifacts / "lm_speed.json")
+    page = _call("figures.report", "build_report")(artifacts, out)
+    typer.echo(f"wrote {page} in {time.monotonic() - began:.0f} s")
+    failed = _failures(artifacts)
+    if failed:
+        typer.echo(f"gsi report: failed: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)

@@ -1,0 +1,143 @@
+"""Rewards of reasoning steps: a learned process reward model, and the exact checker as the gold reward.
+
+A reward belongs to one step given everything before it: the prefix is the token ids of the prompt and the earlier
+steps, the step is its own token ids. `ProcessRewardModel.score` returns the softmax probability of class 1 ("right")
+at the step's last token, a number in [low, high] = [0, 1]; `checker_reward` returns 0.0 or 1.0. Both are float64.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+from gsi_theory.errors import InputError
+from llm_check.engine_transformers import empty_cache, forward, gather_rows, grow
+from llm_check.steps import PAD, pad_steps
+from llm_check.tasks.arithmetic import Problem, check_step
+
+__all__ = ["ProcessRewardModel", "checker_reward"]
+
+# A forward holds at most this many steps.
+_ROWS = 4096
+
+_Pair = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class ProcessRewardModel:
+    """A token classifier with two labels, read at the last token of a step; rewards lie in [low, high] = [0, 1].
+
+    Every (prefix, step) is scored once and remembered, so equal candidates have equal rewards to the last bit.
+    """
+
+    model: Any
+    tokenizer: Any
+    low: float = 0.0
+    high: float = 1.0
+    _known: dict[_Pair, float] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike[str], device: str = "cpu") -> ProcessRewardModel:
+        """Load a folder with config.json, a tokenizer and safetensors weights; nothing in it is executed.
+
+        Raises InputError when the folder, its config.json or its weights are missing, or when it is no token
+        classifier with two labels.
+        """
+        folder = Path(path)
+        _require_token_classifier(folder)
+        model = AutoModelForTokenClassification.from_pretrained(
+            folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        )
+        return cls(model.to(device).eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+
+    def score(self, prefixes: Sequence[Sequence[int]], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """The reward (M,) of each step given its prefix, both lists of M lists of token ids.
+
+        Raises InputError when the lists differ in length, a step or a prefix is empty, or an id is not in the
+        vocabulary.
+        """
+        if len(prefixes) != len(steps):
+            raise InputError(f"score got {len(prefixes)} prefixes and {len(steps)} steps: give one prefix per step")
+        pairs = [(tuple(map(int, prefix)), tuple(map(int, step))) for prefix, step in zip(prefixes, steps, strict=True)]
+        # Each prefix is encoded once and shared by its steps; dict keys, so that each pair is scored once.
+        missing = sorted(dict.fromkeys(pair for pair in pairs if pair not in self._known))
+        self._check(missing)
+        for start in range(0, len(missing), _ROWS):
+            part = missing[start : start + _ROWS]
+            self._known.update(zip(part, self._forward(part).tolist(), strict=True))
+        return np.array([self._known[pair] for pair in pairs], dtype=np.float64)
+
+    def _check(self, pairs: list[_Pair]) -> None:
+        vocabulary = self.model.config.vocab_size
+        for prefix, step in pairs:
+            if not prefix or not step:
+                raise InputError(f"score got prefix {list(prefix)} and step {list(step)}: neither may be empty")
+            if min(prefix + step) < 0 or max(prefix + step) >= vocabulary:
+                raise InputError(f"score got token ids {list(prefix + step)}: use ids in 0..{vocabulary - 1}, unpadded")
+
+    @torch.inference_mode()
+    def _forward(self, pairs: list[_Pair]) -> NDArray[np.float64]:
+        """Rewards of pairs: their distinct prefixes in one left-padded batch, then only the tokens of the steps."""
+        device = self.model.device
+        prefixes = list(dict.fromkeys(prefix for prefix, _ in pairs))
+        row_of = {prefix: row for row, prefix in enumerate(prefixes)}
+        width = max(map(len, prefixes))
+        ids = np.array([(0,) * (width - len(prefix)) + prefix for prefix in prefixes])
+        valid = np.array([(False,) * (width - len(prefix)) + (True,) * len(prefix) for prefix in prefixes])
+        empty = empty_cache(len(prefixes), 1, device)
+        cache = grow(self._classify, empty, torch.from_numpy(ids).to(device), torch.from_numpy(valid).to(device))
+        steps = pad_steps([[step for _, step in pairs]])[0].astype(np.int64)
+        tokens = torch.from_numpy(np.maximum(steps, 0)).to(device)
+        real = torch.from_numpy(steps != PAD).to(device)
+        rows = torch.tensor([row_of[prefix] for prefix, _ in pairs], device=device)
+        logits, _ = forward(self._classify, gather_rows(cache, rows), tokens, real, keep=0)
+        last = logits[torch.arange(len(pairs), device=device), real.sum(dim=1) - 1]
+        rewards: NDArray[np.float64] = last.double().softmax(dim=-1)[:, 1].cpu().numpy()
+        return rewards
+
+    def _classify(self, *, logits_to_keep: int, **inputs: Any) -> Any:
+        """The classifier called like a causal model: its logits at every token, and the grown cache."""
+        out = self.model.base_model(**inputs)
+        return SimpleNamespace(logits=self.model.score(out.last_hidden_state), past_key_values=out.past_key_values)
+
+
+def _require_token_classifier(folder: Path) -> None:
+    cure = "give the folder of a process reward model, or llm_check.tiny.checkpoint_path('prm')"
+    if not folder.is_dir():
+        raise InputError(f"no process reward model at {folder}: there is no such folder; {cure}")
+    if not (folder / "config.json").is_file():
+        raise InputError(f"no process reward model at {folder}: it has no config.json; {cure}")
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder / 'config.json'} is not JSON ({error}): download the checkpoint again") from error
+    names = config.get("architectures") or []
+    if not any(name.endswith("ForTokenClassification") for name in names):
+        raise InputError(
+            f"{folder} holds {', '.join(names) or 'no architecture'}, no ...ForTokenClassification: {cure}"
+        )
+    labels = len(config.get("id2label", {"0": "", "1": ""}))  # transformers leaves out the default of two labels
+    if labels != 2:
+        raise InputError(
+            f"the token classifier at {folder} has {labels} labels, a reward needs 2 (wrong, right): {cure}"
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise InputError(f"no *.safetensors weights at {folder}: convert the checkpoint, pickled weights are not read")
+
+
+def checker_reward(problem: Problem, step_index: int, step_texts: Sequence[str]) -> NDArray[np.float64]:
+    """The gold reward (M,) of M candidates for step number `step_index`: 1.0 where the exact checker says right.
+
+    Raises InputError for a step index outside the task's range.
+    """
+    return np.array([check_step(problem, step_index, text) for text in step_texts], dtype=np.float64)

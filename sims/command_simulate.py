@@ -1,0 +1,53 @@
+"""`gsi simulate NAME`: run one experiment of `sims.experiments`, or list them."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gsi_theory.errors import InputError
+from gsi_theory.progress import progress_bar
+from sims.experiments import EXPERIMENTS
+
+__all__ = ["app", "simulate"]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set {pair!r}: give key=value")
+        settings[key] = value
+    return settings
+
+
+def simulate(name: str, seed: int, out: Path, settings: dict[str, str]) -> Path:
+    """Run experiment `name` into the folder `out`; returns the artifact's path. InputError for an unknown name."""
+    if name not in EXPERIMENTS:
+        raise InputError(f"no experiment {name!r}: give one of {', '.join(EXPERIMENTS)}")
+    extra = "".join(f" --set {shlex.quote(f'{k}={v}')}" for k, v in settings.items())
+    command = f"gsi simulate {name} --seed {seed}{extra}"
+    with progress_bar(name) as report:
+        return EXPERIMENTS[name].run(seed, out / f"{name}.json", settings, report, command)
+
+
+@app.command()
+def command(
+    name: Annotated[str | None, typer.Argument(help="Experiment; without it they are listed.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random stream.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the artifact.")] = Path("report/artifacts"),
+    setting: Annotated[list[str] | None, typer.Option("--set", help="key=value; repeatable.")] = None,
+) -> None:
+    """Run one experiment and write its artifact."""
+    if name is None:
+        for experiment in EXPERIMENTS.values():
+            defaults = ", ".join(f"{k}={v}" for k, v in experiment.defaults.items())
+            typer.echo(f"{experiment.name}\n  {experiment.question}\n  settings: {defaults}")
+        return
+    typer.echo(f"wrote {simulate(name, seed, out, _settings(setting or []))}")

@@ -1,0 +1,194 @@
+"""Every experiment writes its artifact, the same bytes for any number of workers; counterexamples are found."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gsi_theory import InputError, Instance, Scheme
+from gsi_theory.artifact import read_artifact
+from gsi_theory.claims import CLAIMS, Outcome
+from gsi_theory.facts import Facts
+from gsi_theory.sides import Sides, kl_chi2
+from sims import bounds_vs_n, exact_vs_mc, verdicts
+from sims.experiments import EXPERIMENTS, checked_settings
+from sims.families import FAMILIES, passing_threshold, signed
+
+TINY = {
+    "exact_vs_mc": {"draws": 2000, "families": "two_point"},
+    "bounds_vs_n": {"families": "two_point", "largest_log2_n": 3},
+    "verdicts": {"instances": 30, "families": "two_point", "claims": "M7-tv,M11-mean,M12a,M12b"},
+}
+COLUMNS = {
+    "exact_vs_mc": {"cells": exact_vs_mc.COLUMNS},
+    "bounds_vs_n": bounds_vs_n.COLUMNS,
+    "verdicts": verdicts.COLUMNS,
+}
+SUMMARY = {
+    "exact_vs_mc": {"worst_abs_z", "bonferroni_bound", "comparisons", "level", "draws_per_cell", "passed"},
+    "bounds_vs_n": {"seed", "families", "rows"},
+    "verdicts": {"evaluations", "instances", "unsigned_instances", "surprises", "seed"},
+}
+
+
+def run(name: str, out, seed: int = 0, progress=None, **settings):
+    return EXPERIMENTS[name].run(seed, out / f"{name}.json", TINY[name] | {"workers": 1} | settings, progress, "test")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_artifact_has_the_schema(name, tmp_path) -> None:
+    seen: list[tuple[int, int]] = []
+    path = run(name, tmp_path, progress=lambda done, total: seen.append((done, total)))
+    artifact = read_artifact(path, name)
+    assert path == tmp_path / f"{name}.json" and artifact.provenance["seed"] == 0
+    assert set(artifact.summary) == SUMMARY[name]
+    assert {t: set(columns) for t, columns in artifact.tables.items()} == {
+        t: set(columns) for t, columns in COLUMNS[name].items()
+    }
+    assert all(len(next(iter(columns.values()))) > 0 for columns in artifact.tables.values())
+    assert [done for done, _ in seen] == list(range(1, seen[-1][1] + 1))
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_two_seeds_differ(name, tmp_path) -> None:
+    one, two = (read_artifact(run(name, tmp_path / str(seed), seed)) for seed in (0, 1))
+    assert one.tables != two.tables
+
+
+def test_bytes_do_not_depend_on_workers(tmp_path) -> None:
+    """One experiment covers what the runner shares; spawning processes is the cost of this test."""
+    alone = run("verdicts", tmp_path / "alone").read_bytes()
+    assert run("verdicts", tmp_path / "pair", workers="2").read_bytes() == alone
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_same_seed_same_bytes(name, tmp_path) -> None:
+    assert run(name, tmp_path / "one").read_bytes() == run(name, tmp_path / "two").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"draw": 5}, ["'draw'", "draws, families, workers"]),
+        ({"draws": "few"}, ["draws", "'few'", "whole number from 1"]),
+        ({"draws": 0}, ["draws", "= 0"]),
+        ({"draws": 2.5}, ["2.5"]),
+        ({"draws": True}, ["True"]),
+        ({"families": "zipf,nonesuch"}, ["families", "'nonesuch'", "heavy_tail"]),
+        ({"workers": 0}, ["workers", "= 0"]),
+    ],
+)
+def test_bad_settings_name_key_value_and_cure(settings, words, tmp_path) -> None:
+    with pytest.raises(InputError) as caught:
+        EXPERIMENTS["exact_vs_mc"].run(0, tmp_path / "a.json", settings, None, "test")
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+
+
+def test_bad_seed(tmp_path) -> None:
+    with pytest.raises(InputError, match="seed = -1"):
+        run("bounds_vs_n", tmp_path, seed=-1)
+
+
+def test_defaults_pass_their_own_check() -> None:
+    for module in (exact_vs_mc, bounds_vs_n, verdicts):
+        chosen = checked_settings("any", module.SETTINGS, {})
+        assert set(chosen) | {"workers"} == set(EXPERIMENTS[module.__name__.rpartition(".")[2]].defaults)
+        assert chosen["families"] == tuple(FAMILIES)
+
+
+def test_small_run_passes_its_bound(tmp_path) -> None:
+    artifact = read_artifact(run("exact_vs_mc", tmp_path, families="two_point,thin_overlap"))
+    assert artifact.summary["passed"] is True
+    assert artifact.summary["worst_abs_z"] <= artifact.summary["bonferroni_bound"]
+
+
+def test_bounds_lie_above_what_they_bound(tmp_path) -> None:
+    tables = read_artifact(run("bounds_vs_n", tmp_path, families="two_point,dirichlet")).tables
+    curves = {name: np.array(values) for name, values in tables["curves"].items() if name != "family"}
+    # 1e-9 is far above the laws' error and far below what the curves show.
+    for low, high in (
+        ("kl_softmax", "bound_kl_mean"), ("bound_kl_mean", "bound_kl_chi2"), ("kl_softmax", "bound_theorem_b"),
+        ("kl_race", "kl_softmax"), ("tv_race", "tv_softmax"), ("tv_race", "bound_tv_race"),
+        ("tv_race", "bound_tv_tail"), ("tv_limit", "tv_race"),
+    ):  # fmt: skip
+        assert np.all(curves[low] <= curves[high] + 1e-9), (low, high)
+    gate = tables["gate"]
+    at = [i for i, n in enumerate(gate["n"]) if n == 10**6 and gate["beta"][i] == 1.0]
+    for i in at:
+        # (M7) is approached like χ²/n, and χ² is below 100 here.
+        assert gate["tv"][i] == pytest.approx(gate["limit_tv"][i], abs=1e-4)
+        assert gate["reward_gap"][i] == pytest.approx(gate["limit_reward_gap"][i], abs=1e-4)
+
+
+def test_reward_table_holds_the_known_means(tmp_path) -> None:
+    table = read_artifact(run("bounds_vs_n", tmp_path)).tables["reward"]
+    instance = FAMILIES["two_point"].build(0)
+    for method, policy in (("draft", instance.log_draft), ("base", instance.log_base)):
+        values = [r for m, r in zip(table["method"], table["expected_reward"], strict=True) if m == method]
+        assert values == pytest.approx([np.exp(policy[1])] * len(values))
+    gated = [m in ("gsi", "gsi_race", "gsi_score_gate") for m in table["method"]]
+    assert [p is not None for p in table["p_accept"]] == gated
+
+
+def test_families_are_what_they_say() -> None:
+    for name, family in FAMILIES.items():
+        instance = family.build(4)
+        assert family.name == name and not instance.uncovered
+        assert instance.reward.min() >= 0 and instance.reward.max() <= 1
+        assert np.array_equal(family.build(4).log_base, instance.log_base)
+        assert not np.array_equal(family.build(5).log_base, instance.log_base)
+        assert signed(instance).reward.min() == pytest.approx(2 * instance.reward.min() - 1)
+    thin = FAMILIES["thin_overlap"].build(0)
+    assert Facts(thin, Scheme(1.0, 1)).chi2_pair > 50
+
+
+def test_passing_threshold_passes_its_share_and_no_higher_one_does() -> None:
+    instance = FAMILIES["dirichlet"].build(0)
+    facts = Facts(instance, Scheme(1.0, 1, passing_threshold(instance, 1.0, 0.3)))
+    above = Facts(instance, Scheme(1.0, 1, np.nextafter(facts.scheme.threshold, np.inf)))
+    assert facts.pi[facts.accepted].sum() >= 0.3 > above.pi[above.accepted].sum()
+
+
+@pytest.mark.parametrize("key", ["M12a", "M12c", "M7-vanishes"])
+def test_search_finds_a_certified_counterexample(key) -> None:
+    case = verdicts.shorten(CLAIMS[key], verdicts.search(CLAIMS[key], ("unsigned", "signed")).worst)
+    verdict = case.verdict(CLAIMS[key])
+    assert verdict.outcome is Outcome.REFUTED and len(case.draft) == 2
+    assert -verdict.slack >= 1000 * verdict.error
+    assert all(p == round(p, 4) for p in case.draft + case.base + case.reward)
+
+
+def test_search_finds_nothing_against_a_true_claim(monkeypatch) -> None:
+    monkeypatch.setattr(verdicts, "MOST_DECIMALS", 2)
+    found = verdicts.search(CLAIMS["M12-osc"], ("unsigned", "signed"))
+    # 6 x 6 pairs of probabilities, 5 rewards, 4 betas, 2 numbers of drafts.
+    assert found.worst is None and found.counts[Outcome.REFUTED] == 0 and found.counts.total() == 1440
+
+
+def sharper(facts: Facts) -> Sides:
+    """A planted wrong claim: (M11) with 2n in place of n."""
+    sides = kl_chi2(facts)
+    return dataclasses.replace(sides, rhs=float(np.log1p(facts.chi2 / (2 * facts.scheme.n))))
+
+
+def test_planted_wrong_claim_is_a_surprise_with_a_short_counterexample(tmp_path, monkeypatch) -> None:
+    planted = dataclasses.replace(CLAIMS["M11-chi2"], sides=sharper)
+    monkeypatch.setitem(verdicts.CLAIMS, "M11-chi2", planted)
+    artifact = read_artifact(run("verdicts", tmp_path, claims="M11-chi2", instances=60))
+    table, found = artifact.tables["claims"], artifact.tables["counterexamples"]
+    assert table["outcome"] == ["REFUTED"] and table["surprise"] == [True] and artifact.summary["surprises"] == 1
+    assert len(found["draft"][0]) == 2 and found["lhs"][0] > found["rhs"][0]
+    instance = Instance.from_probabilities(*(found[name][0] for name in ("draft", "base", "reward")))
+    scheme = Scheme(found["beta"][0], found["n"][0], found["threshold"][0], found["rule"][0])
+    assert planted.evaluate(instance, scheme).outcome is Outcome.REFUTED
+    assert max(len(repr(p)) for p in found["draft"][0] + found["base"][0]) <= 5
+
+
+def test_unsigned_setting_excludes_negative_rewards(tmp_path) -> None:
+    settings = {"rewards": "unsigned", "claims": "M12b"}
+    summary = read_artifact(run("verdicts", tmp_path, **settings)).summary
+    assert summary["unsigned_instances"] == summary["instances"] == 31
