@@ -38,6 +38,7 @@ def draw(artifact: Artifact) -> Figure:
     left.text(0.99, level, f"fails below {level:g}", ha="right", va="bottom", transform=left.get_yaxis_transform())
     left.set(xscale="log", yscale="log", xlim=(min(place) / 2, 1.2), ylim=(least, 1.6))
     left.set(xlabel="rank / number of tests", ylabel="p-value, ordered")
+    right.xaxis.get_major_locator().set_params(integer=True)
     right.set(xlabel="cells of the test", ylabel="largest |z| of a cell", ylim=(0, None))
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     return figure

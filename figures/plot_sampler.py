@@ -24,7 +24,7 @@ def normal_plot(axes: Any, scores: list[float], color: str = "#333333") -> None:
     reach = max(map(abs, [*ordered, *expected, 2.0])) * 1.08
     axes.plot([-reach, reach], [-reach, reach], color="#000000", linewidth=0.8)
     axes.plot(expected, ordered, linestyle="", marker="o", markersize=3, markeredgewidth=0, color=color, alpha=0.7)
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="quantile of the standard normal", ylabel="z, ordered")
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="normal quantile", ylabel="z, ordered")
     axes.set_aspect("equal")
 
 

@@ -172,6 +172,7 @@ def _environment() -> Environment:
     environment.filters.update(
         num=number, exact=repr, linked=_linked, one_line=_one_line, words=lambda text: str(text).replace("_", " "),
         method=lambda name: look(name).label,
+        plain=lambda value: "–" if value is None else f"{value:g}",
     )  # fmt: skip
     environment.globals.update(interval=_interval, commands=COMMANDS)
     return environment

@@ -151,7 +151,8 @@ def read_artifact(path: str | os.PathLike[str], name: str | None = None) -> Arti
         raise InputError(f"no artifact at {path}: run the command that writes it (gsi report runs all)") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not JSON ({error}): delete it and rerun the command that wrote it") from error
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
+    fields = ("name", "provenance", "summary", "tables")
+    if not isinstance(body, dict) or body.get("format") != FORMAT or any(field not in body for field in fields):
         raise InputError(f"{path} is not an artifact of format {FORMAT}: rerun the command that wrote it")
     if name is not None and body["name"] != name:
         raise InputError(f"{path} holds artifact {body['name']!r}, expected {name!r}: give the right file")

@@ -76,7 +76,9 @@ class Facts:
     @cached_property
     def weight_error(self) -> float:
         """Bound on the rounding of log π and of the log-weights, nats."""
-        size = np.abs(self.instance.reward) * self.scheme.beta + np.abs(self.instance.log_base)
+        inst = self.instance
+        draft = np.where(np.isfinite(inst.log_draft), np.abs(inst.log_draft), 0.0)
+        size = np.abs(inst.reward) * self.scheme.beta + np.where(self.held, np.abs(inst.log_base), 0.0) + draft
         return 8.0 * EPS * (1.0 + float(np.max(size[self.held])))
 
     @cached_property

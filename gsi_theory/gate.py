@@ -7,6 +7,7 @@ the threshold is accepted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from gsi_theory.instance import Candidates, Instance, Scheme, log_weight, tilted
 from gsi_theory.law import EPS, Law, score_gated_race, selection_law
 from gsi_theory.logscale import Array, log_sum
 
-__all__ = ["GsiLaw", "fallback_law", "gsi_law"]
+__all__ = ["GsiLaw", "fallback_law", "gsi_law", "gsi_laws"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,13 @@ def gsi_law(source: Instance | tuple[Candidates, Candidates], scheme: Scheme) ->
     """Exact law of GSI under `scheme` (M6; M9 with gate "score"; the ungated Q with threshold None).
 
     `source` is an instance, or a pair (draft candidates, base candidates): that is how a pool is predicted (M30).
+    Raises InputError when a draft candidate of positive mass has log-ratio +inf.
     """
+    return gsi_laws(source, [scheme])[0]
+
+
+def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence[Scheme]) -> list[GsiLaw]:
+    """`gsi_law` for many schemes; those that differ only in gate and threshold share their selection laws."""
     paired = not isinstance(source, Instance)
     if isinstance(source, Instance):
         draft, base = source.draft_candidates(), source.base_candidates()
@@ -82,22 +89,34 @@ def gsi_law(source: Instance | tuple[Candidates, Candidates], scheme: Scheme) ->
             f"log_ratio[{impossible[0]}] = inf on a draft candidate of positive mass: what the draft can draw it "
             "cannot give probability zero; check logp_draft"
         )
-    weight = log_weight(draft, scheme.beta)
-    extra = _weight_rounding(weight, draft.log_mass)
-    fallback = fallback_law(base, scheme)
+    drafts: dict[tuple[float, int, str], Law] = {}
+    fallbacks: dict[tuple[float, int, str], Law] = {}
+    laws = []
+    for scheme in schemes:
+        key, fallback_key = (scheme.beta, scheme.n, scheme.rule), (scheme.beta, scheme.base_draws, scheme.rule)
+        if key not in drafts:
+            weight = log_weight(draft, scheme.beta)
+            law = selection_law(draft.log_mass, weight, scheme.n, scheme.rule)
+            extra = _weight_rounding(weight, draft.log_mass)
+            drafts[key] = Law(law.log_prob, law.error + extra, law.log_error + extra)
+        if fallback_key not in fallbacks:
+            fallbacks[fallback_key] = fallback_law(base, scheme)
+        laws.append(_gated(draft, scheme, drafts[key], fallbacks[fallback_key], paired))
+    return laws
+
+
+def _gated(draft: Candidates, scheme: Scheme, ungated: Law, fallback: Law, paired: bool) -> GsiLaw:
     if scheme.gate == "score" and scheme.threshold is not None:
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
-        accepted, log_reject, ungated = score_gated_race(draft.log_mass, weight, scheme.n, cut)
+        accepted, log_reject = score_gated_race(draft.log_mass, log_weight(draft, scheme.beta), scheme.n, cut)
     else:
-        ungated = selection_law(draft.log_mass, weight, scheme.n, scheme.rule)
         cut = -np.inf if scheme.threshold is None else scheme.threshold
         kept = tilted_reward(draft, scheme.beta) >= cut
         accepted = np.where(kept, ungated.log_prob, -np.inf)
         log_reject = float(log_sum(np.where(kept, -np.inf, ungated.log_prob)))
     log_reject = min(log_reject, 0.0)
     p_accept = float(np.exp(log_sum(accepted))) if log_reject > -np.log(2.0) else -float(np.expm1(log_reject))
-    with np.errstate(invalid="ignore"):
-        rest = log_reject + fallback.log_prob
+    rest = log_reject + fallback.log_prob
     log_prob = np.concatenate([accepted, rest]) if paired else np.logaddexp(accepted, rest)
     reject = float(np.exp(log_reject))
     return GsiLaw(
@@ -105,7 +124,7 @@ def gsi_law(source: Instance | tuple[Candidates, Candidates], scheme: Scheme) ->
         p_accept=min(p_accept, 1.0),
         accepted_log_mass=accepted,
         fallback_log_prob=fallback.log_prob,
-        error=2.0 * (ungated.error + extra) + reject * fallback.error + EPS,
-        log_error=2.0 * (ungated.log_error + extra) + fallback.log_error,
+        error=2.0 * ungated.error + reject * fallback.error + EPS,
+        log_error=2.0 * ungated.log_error + fallback.log_error,
         log_p_reject=log_reject,
     )

@@ -208,8 +208,11 @@ def selection_law(log_mass: ArrayLike, log_weight: ArrayLike, n: int, rule: str 
         return Law(mass, EPS * 4, EPS * 4)
     order, zero, zero_mass = _split(mass, weight)
     log_prob = np.full(mass.shape, -np.inf)
-    with np.errstate(divide="ignore"):
-        log_prob[zero] = mass[zero] + (n - 1) * np.log(min(zero_mass, 1.0))
+    if zero.size:
+        # From the other side where it is near one: (n - 1)·log m₀ would carry n units of rounding of m₀.
+        live_mass = float(np.sum(np.exp(mass[order])))
+        log_zero = float(np.log1p(-live_mass) if live_mass < 0.5 else np.log(zero_mass))
+        log_prob[zero] = mass[zero] + (n - 1) * log_zero
     if order.size:
         lm, lw = mass[order], weight[order]
         if rule == "softmax":
@@ -234,20 +237,19 @@ def _with_error(log_prob: Array, mass: Array, n: int, rule: str) -> Law:
     return Law(log_prob, max(tv_error, 0.5 * abs(float(np.sum(p)) - 1.0)) + 1e-300 * mass.size, log_error)
 
 
-def score_gated_race(log_mass: ArrayLike, log_weight: ArrayLike, n: int, log_score: float) -> tuple[Array, float, Law]:
+def score_gated_race(log_mass: ArrayLike, log_weight: ArrayLike, n: int, log_score: float) -> tuple[Array, float]:
     """Race rule, accepted when the winning score w/T is at least exp(log_score) (M9).
 
-    Returns (accepted log-mass (K,), log P(reject), the ungated race law): the accepted mass of y is
-    n μ w ∫_0^{min(1/w, 1/M)} A(v)^{n-1} dv, and P(reject) = A(1/M)^n. log_score = -inf accepts always, +inf never.
+    Returns (accepted log-mass (K,), log P(reject)): the accepted mass of y is n μ w ∫_0^{min(1/w, 1/M)} A(v)^{n-1} dv,
+    and P(reject) = A(1/M)^n. log_score = -inf accepts always, +inf never.
     """
     n = as_count(n, "n")
     mass, weight = _checked(log_mass, log_weight, "race")
-    ungated = selection_law(mass, weight, n, "race")
     order, _, zero_mass = _split(mass, weight)
     if log_score == -np.inf:
-        return ungated.log_prob, -np.inf, ungated
+        return selection_law(mass, weight, n, "race").log_prob, -np.inf
     if log_score == np.inf or order.size == 0:
-        return np.full(mass.shape, -np.inf), 0.0, ungated
+        return np.full(mass.shape, -np.inf), 0.0
     # The gate is one more breakpoint: a candidate of mass zero whose weight is M. Past it the integral stands still.
     lm, lw = mass[order], weight[order]
     position = int(np.searchsorted(-lw, -log_score, side="right"))
@@ -255,4 +257,4 @@ def score_gated_race(log_mass: ArrayLike, log_weight: ArrayLike, n: int, log_sco
     accepted = np.full(mass.shape, -np.inf)
     accepted[order[:position]] = lm[:position] + log_integral[:position]
     accepted[order[position:]] = lm[position:] + log_integral[position] + (lw[position:] - log_score)
-    return np.minimum(accepted, 0.0), float(n * log_a[position]), ungated
+    return np.minimum(accepted, 0.0), float(n * log_a[position])

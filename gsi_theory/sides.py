@@ -142,7 +142,7 @@ def soft_bon(f: Facts, form: str) -> Sides:
     half = f.scheme.beta * float(np.max(reward) - np.min(reward)) / 2.0
     if half == 0.0:
         return Sides(value, 0.0, error, trivial)
-    log_sinh2 = 2.0 * (half + np.log1p(-np.exp(-2.0 * half)) - np.log(2.0))
+    log_sinh2 = 2.0 * (np.log(np.sinh(half)) if half < 20.0 else half - np.log(2.0) + np.log1p(-np.exp(-2.0 * half)))
     rhs = float(np.logaddexp(0.0, log_sinh2 - np.log(n)))
     return Sides(value, rhs, error + 16.0 * EPS * (1.0 + half), trivial)
 

@@ -1,7 +1,8 @@
 """Seconds per GSI step: the shared-cache engine against the naive way, measured in one run.
 
 The naive way is what a first implementation does: `generate(num_return_sequences=n)` on the whole prefix at every
-step, then a full forward of the base and of the reward model over each whole sequence. Ours is `decode`, one problem
+step (the draft's log-probabilities come with it), then a full forward of the base and of the reward model over each
+whole sequence. Ours is `decode`, one problem
 at a time (the like-for-like comparison) and 16 problems at once. All three draw whole solutions of the same test
 problems by the method "gsi"; a solution's steps are random, so time is divided by the number of steps taken.
 
@@ -49,13 +50,10 @@ class Models:
     rule: StepRule
 
 
-def _full_logp(
-    engine: TransformersEngine, whole: torch.Tensor, start: int, real: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Log-probability (n,) of the tokens from `start` on, by a full forward of whole sequences."""
-    logits = engine.model(input_ids=whole, use_cache=False).logits[:, start - 1 : -1].double()
-    logp = torch.log_softmax(logits, dim=-1).gather(2, whole[:, start:, None])[..., 0].numpy()
-    return np.where(real, logp, 0.0).sum(axis=1)
+def _step_logp(logits: torch.Tensor, tokens: NDArray[np.int64], real: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Log-probability (n,) of the `real` ones of `tokens` (n, T) under `logits` (n, T, V)."""
+    logp = torch.log_softmax(logits.double(), dim=-1).gather(2, torch.from_numpy(tokens)[..., None])[..., 0]
+    return np.where(real, logp.numpy(), 0.0).sum(axis=1)
 
 
 @torch.inference_mode()
@@ -73,16 +71,19 @@ def naive_candidates(
         max_new_tokens=models.rule.max_tokens,
         eos_token_id=models.rule.closing_ids.tolist(),
         pad_token_id=0,
+        return_dict_in_generate=True,
+        output_logits=True,
     )
     prompt = torch.tensor([prefix])
-    whole = engine.model.generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=settings)
+    made = engine.model.generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=settings)
+    whole = made.sequences
     tokens = whole[:, len(prefix) :].numpy()
     closed = np.isin(tokens, models.rule.closing_ids)
-    real = np.cumsum(closed, axis=1) - closed == 0
+    real: NDArray[np.bool_] = np.cumsum(closed, axis=1) - closed == 0
     ratio = np.zeros(n)
     if source == "draft":
-        own, other = (_full_logp(e, whole, len(prefix), real) for e in (models.draft, models.base))
-        ratio = other - own
+        logits = models.base.model(input_ids=whole, use_cache=False).logits[:, len(prefix) - 1 : -1]
+        ratio = _step_logp(logits, tokens, real) - _step_logp(torch.stack(made.logits, dim=1), tokens, real)
     logits = models.reward.model(input_ids=whole, use_cache=False).logits
     last = logits[torch.arange(n), torch.from_numpy(len(prefix) - 1 + real.sum(axis=1))]
     return np.where(real, tokens, PAD), ratio, last.double().softmax(dim=-1)[:, 1].numpy()
@@ -91,16 +92,16 @@ def naive_candidates(
 def naive_solution(models: Models, problem: Problem, n: int, rng: np.random.Generator) -> int:
     """Solve one problem by GSI the naive way; returns the number of steps taken."""
     prefix = encode_text(models.draft.tokenizer, problem.prompt)
-    for step in range(1, MAX_STEPS + 1):
+    steps = 0
+    while steps < MAX_STEPS and prefix[-1] != models.rule.eos_id:
         tokens, ratio, reward = naive_candidates(models, "draft", prefix, n)
         winner = int(np.argmax(BETA * reward + ratio + rng.gumbel(size=n)))
         if reward[winner] + ratio[winner] / BETA < THRESHOLD:
             tokens, _, reward = naive_candidates(models, "base", prefix, n)
             winner = int(np.argmax(BETA * reward + rng.gumbel(size=n)))
         prefix = prefix + tokens[winner][tokens[winner] != PAD].tolist()
-        if prefix[-1] == models.rule.eos_id:
-            break
-    return step
+        steps += 1
+    return steps
 
 
 def _ours(models: Models, problems: list[Problem], n: int, seed: int) -> int:
@@ -134,19 +135,19 @@ def _disagreement(models: Models, problem: Problem, n: int) -> float:
 
 def _report(seconds: dict[str, list[float]], n: int, threads: int) -> dict[str, dict[str, float]]:
     """Print the table; medians, and the lowest and highest repeat, of seconds a step and of naive over ours."""
-    print(
-        f"seconds per GSI step, n = {n}, {threads} thread(s), {len(seconds[WAYS[0]])} repeats: median [lowest, highest]"
-    )
+    repeats = len(seconds[WAYS[0]])
+    print(f"seconds per GSI step, n = {n}, {threads} thread(s), {repeats} repeats: median [lowest, highest]")
     summary: dict[str, dict[str, float]] = {}
     for way, values in seconds.items():
         ratio = np.array(seconds[WAYS[0]]) / np.array(values)
         row = {"seconds": float(np.median(values)), "seconds_lowest": min(values), "seconds_highest": max(values)}
         row |= {"ratio": float(np.median(ratio)), "ratio_lowest": ratio.min(), "ratio_highest": ratio.max()}
         summary[way] = row
-        print(
-            f"{way:28s} {row['seconds']:.5f} [{row['seconds_lowest']:.5f}, {row['seconds_highest']:.5f}]   naive / this: "
-            f"{row['ratio']:.1f} [{row['ratio_lowest']:.1f}, {row['ratio_highest']:.1f}]"
+        cells = (
+            "{0:.{p}f} [{1:.{p}f}, {2:.{p}f}]".format(*(row[k + end] for end in ("", "_lowest", "_highest")), p=places)
+            for k, places in (("seconds", 5), ("ratio", 1))
         )
+        print(f"{way:28s} {next(cells)}   naive / this: {next(cells)}")
     return summary
 
 

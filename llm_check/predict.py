@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gsi_theory import Candidates, Scheme, gsi_law
+from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
+from gsi_theory.gate import gsi_laws
 from llm_check.pool import Pool
 
 __all__ = ["GROUPS", "Prediction", "merge_equal", "plug_in", "predict_pool", "predict_position", "scheme_grid"]
@@ -64,10 +65,10 @@ def merge_equal(candidates: Candidates) -> Candidates:
     return Candidates(np.log(mass / mass.sum()), keys[0], keys[1])
 
 
-def plug_in(draft: Candidates, base: Candidates, scheme: Scheme) -> NDArray[np.float64]:
-    """(expected reward, p_accept) of a scheme on two candidate sets, by the exact law (M6, M9)."""
-    law = gsi_law((draft, base), scheme)
-    return np.array([law.expectation(draft.reward, base.reward), law.p_accept])
+def plug_in(draft: Candidates, base: Candidates, schemes: Sequence[Scheme]) -> NDArray[np.float64]:
+    """(S, 2): expected reward and p_accept of each scheme on two candidate sets, by the exact law (M6, M9)."""
+    laws = gsi_laws((draft, base), schemes)
+    return np.array([[law.expectation(draft.reward, base.reward), law.p_accept] for law in laws])
 
 
 def _without(candidates: Candidates, group: int, groups: int) -> Candidates:
@@ -85,24 +86,25 @@ def predict_position(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(values (S, 2), standard errors (S, 2)): expected reward and p_accept of each scheme, jackknifed.
 
+    `tick` is called groups + 1 times, after each set of candidates.
     Raises InputError when a set has fewer than 2·groups candidates: the jackknife would be noise.
     """
     smallest = min(draft.reward.size, base.reward.size)
     if smallest < 2 * groups:
         raise InputError(f"{smallest} candidates at a position: a prediction needs {2 * groups} of each source")
     sets = [(draft, base)] + [(_without(draft, g, groups), _without(base, g, groups)) for g in range(groups)]
-    merged = [(merge_equal(d), merge_equal(b)) for d, b in sets]
-    values, errors = np.empty((len(schemes), 2)), np.empty((len(schemes), 2))
-    for s, scheme in enumerate(schemes):
-        whole, *parts = (plug_in(d, b, scheme) for d, b in merged)
-        left_out = np.array(parts)
-        mean = left_out.mean(axis=0)
-        values[s] = groups * whole - (groups - 1) * mean
-        errors[s] = np.sqrt((groups - 1) / groups * ((left_out - mean) ** 2).sum(axis=0))
-        if tick is not None:
-            tick()
+    whole, *parts = (_ticked(plug_in(merge_equal(d), merge_equal(b), schemes), tick) for d, b in sets)
+    left_out = np.array(parts)
+    mean = left_out.mean(axis=0)
+    values = groups * whole - (groups - 1) * mean
     values[:, 1] = np.clip(values[:, 1], 0.0, 1.0)
-    return values, errors
+    return values, np.sqrt((groups - 1) / groups * ((left_out - mean) ** 2).sum(axis=0))
+
+
+def _ticked(value: NDArray[np.float64], tick: Callable[[], None] | None) -> NDArray[np.float64]:
+    if tick is not None:
+        tick()
+    return value
 
 
 def predict_pool(
@@ -115,7 +117,7 @@ def predict_pool(
 
     def tick() -> None:
         if progress is not None:
-            progress(next(done), len(keys) * len(schemes))
+            progress(next(done), len(keys) * (GROUPS + 1))
 
     for prompt_id, step in keys:
         draft, base = pool.draft_candidates(prompt_id, step), pool.base_candidates(prompt_id, step)

@@ -25,7 +25,7 @@ __all__ = ["COMBINATIONS", "QUESTION", "SETTINGS", "Comparison", "collect", "com
 
 QUESTION = "Do simulated frequencies agree with the exact law of every rule and gate?"
 SETTINGS: dict[str, tuple[Any, Any]] = {
-    "draws": (100_000, range(1, 1_000_000_001)),
+    "draws": (50_000, range(1, 1_000_000_001)),
     "families": (",".join(FAMILIES), tuple(FAMILIES)),
 }
 NS = (1, 2, 4, 16, 64)

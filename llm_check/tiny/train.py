@@ -216,7 +216,7 @@ def main(arguments: list[str] | None = None) -> None:
             job.join()
         if any(job.exitcode for job in jobs):
             raise SystemExit("training of a policy failed: see the message above")
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     draft, base = (Qwen3ForCausalLM.from_pretrained(options.out / name).eval() for name in RECIPES)
     prm = fit_prm(draft, base, options.seed)
     record = {"seed": options.seed, "command": _command(options.seed), "steps": PRM_STEPS,

@@ -23,10 +23,10 @@ from llm_check.tiny.tokenizer import BLANK_ID, EOS_ID, PAD_ID, VOCABULARY, build
 
 __all__ = ["PRM_STEPS", "fit_prm", "prm_auc", "sample_solutions", "solution_text"]
 
-PRM_STEPS = 500
+PRM_STEPS = 1500
 PRM_PROBLEMS = 5_000
-BATCH = 256
-LEARNING_RATE = 1e-3
+BATCH = 128
+LEARNING_RATE = 2e-3
 ODD_TEMPERATURE = 1.6
 
 
