@@ -26,7 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "lm_law": "gsi check lm_law",
     "lm_prediction": "gsi check lm_prediction",
     "lm_accuracy": "gsi check lm_accuracy",
-    "lm_speed": "gsi report",
+    "lm_speed": "gsi check lm_speed",
 }
 
 

@@ -16,7 +16,6 @@ from gsi_theory.artifact import Artifact
 __all__ = ["NEEDS", "Need", "draw", "needs"]
 
 
-
 @dataclass(frozen=True)
 class Need:
     """A number of drafts: its column, the words for it, its colour and marker."""

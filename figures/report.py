@@ -113,7 +113,7 @@ def _law(artifact: Artifact) -> Row:
                "beta")  # fmt: skip
     tests = rows(artifact, "prompts", numbers, ("problem_id", "prefix_text", "sampler"))
     names = ("worst_p", "comparisons", "level", "passed")
-    summary = scalars(artifact, names, ("max_logp_difference", "ratio_mean"))
+    summary = scalars(artifact, names, ("max_logp_difference", "ratio_mean", "ratio_mean_se"))
     worst = sorted(tests, key=lambda t: 1.0 if t["p_value"] is None else t["p_value"])
     return summary | {"worst": worst[:MOST_ROWS], "count": len(tests)}
 
@@ -138,7 +138,20 @@ def _accuracy(artifact: Artifact) -> Row:
 
 def _speed(artifact: Artifact) -> Row:
     return scalars(
-        artifact, ("seconds_per_step", "naive_seconds_per_step", "ratio_median", "ratio_low", "ratio_high", "n")
+        artifact,
+        (
+            "seconds_per_step",
+            "naive_seconds_per_step",
+            "ratio_median",
+            "ratio_low",
+            "ratio_high",
+            "n",
+            "batch",
+            "batch_seconds_per_step",
+            "batch_ratio_median",
+            "batch_ratio_low",
+            "batch_ratio_high",
+        ),
     )
 
 

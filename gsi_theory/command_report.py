@@ -49,7 +49,6 @@ def command(
     world, check = _call("llm_check.world", "load_world")(), _call("llm_check.command_check", "check")
     for name in _call("llm_check.checks", "CHECKS"):
         check(name, world, seed, artifacts, {})
-    _call("llm_check.bench_step", "write_speed")(world, seed, artifacts / "lm_speed.json")
     page = _call("figures.report", "build_report")(artifacts, out)
     typer.echo(f"wrote {page} in {time.monotonic() - began:.0f} s")
     failed = _failures(artifacts)

@@ -104,9 +104,12 @@ class Facts:
 
     def gated(self, n: int) -> Law:
         """Law G of the scheme with n = n_base = `n`."""
-        s = self.scheme
-        law = gsi_law(self.instance, Scheme(s.beta, n, s.threshold, s.rule, n, s.gate))
-        return Law(law.log_prob, law.error, law.log_error)
+        key = ("gated", n)
+        if key not in self._laws:
+            s = self.scheme
+            law = gsi_law(self.instance, Scheme(s.beta, n, s.threshold, s.rule, n, s.gate))
+            self._laws[key] = Law(law.log_prob, law.error, law.log_error)
+        return self._laws[key]
 
     def kl_error(self, law: Law, value: float) -> float:
         """Error of kl(π, law): first order in the log-probabilities' error, which enters as q - p and as log(q/p)."""

@@ -23,7 +23,7 @@ from llm_check.world import World
 
 __all__ = ["DEFAULTS", "needed_drafts", "run"]
 
-DEFAULTS: dict[str, Any] = {"beta": 20.0, "epsilon": 0.1, "problems": 4, "tolerance": 1e-6}
+DEFAULTS: dict[str, Any] = {"beta": 20.0, "epsilon": 0.1, "problems": 6, "tolerance": 1e-6}
 
 
 def needed_drafts(instance: Instance, beta: float, epsilon: float, rule: str) -> int:
@@ -74,8 +74,8 @@ def run(
         for key, value in row.items():
             rows.setdefault(key, []).append(value)
         progress(done, len(places))
-    # The report opens with the position whose exact need is the median one.
-    middle = int(np.argsort(rows["n_exact_softmax"], kind="stable")[len(places) // 2])
-    shown = {key: values[middle] for key, values in rows.items()}
-    summary = {"beta": beta, "epsilon": epsilon, "problem": places[middle].problem.text} | shown
+    # The report opens with the position that needs most drafts, the one kindest to the theorem.
+    hardest = max(range(len(places)), key=lambda i: (rows["n_exact_softmax"][i], rows["n_instance"][i]))
+    shown = {key: values[hardest] for key, values in rows.items()}
+    summary = {"beta": beta, "epsilon": epsilon, "problem": places[hardest].problem.text} | shown
     return write_artifact(out, "lm_headline", provenance(command, seed), summary, {"positions": rows})

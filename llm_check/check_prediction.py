@@ -36,15 +36,21 @@ DEFAULTS: dict[str, Any] = {
 
 
 def _measured(reward: np.ndarray, accepted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(values (S, 2), standard errors): mean reward and acceptance rate of S schemes over runs (S, M).
-
-    The error of a rate counts one success and one failure more, so that a rate of 0 or 1 is not called certain.
-    """
+    """(values (S, 2), standard errors): mean reward and acceptance rate of S schemes over runs (S, M)."""
     runs = reward.shape[1]
     rate = accepted.mean(axis=1)
-    shrunk = (accepted.sum(axis=1) + 1.0) / (runs + 2.0)
-    errors = np.stack([reward.std(axis=1, ddof=1) / np.sqrt(runs), np.sqrt(shrunk * (1.0 - shrunk) / runs)], axis=1)
+    errors = np.stack([reward.std(axis=1, ddof=1) / np.sqrt(runs), _rate_error(rate, runs)], axis=1)
     return np.stack([reward.mean(axis=1), rate], axis=1), errors
+
+
+def _rate_error(rate: np.ndarray, runs: int) -> np.ndarray:
+    """Standard error of a rate over `runs`, one success and one failure added so that 0 and 1 are not certain.
+
+    In a z it is taken at the mean of prediction and measurement: under the hypothesis that both estimate one rate, a
+    measured rate that happens to be near 1 must not make its own error small.
+    """
+    shrunk = (rate * runs + 1.0) / (runs + 2.0)
+    return np.sqrt(shrunk * (1.0 - shrunk) / runs)
 
 
 def _z(gap: float, spread: float) -> float:
@@ -78,6 +84,8 @@ def _rows(
     measured, measured_se = _measured(fresh.reward, fresh.accepted)
     found = enumerate_position(world, place, chosen["tolerance"]).instance
     exact = plug_in(found.draft_candidates(), found.base_candidates(), schemes)
+    noise = measured_se.copy()
+    noise[:, 1] = _rate_error((predicted[:, 1] + measured[:, 1]) / 2.0, chosen["runs"])
     for s, scheme in enumerate(schemes):
         for q, quantity in enumerate(("reward", "p_accept")):
             if quantity == "p_accept" and scheme.threshold is None:
@@ -87,7 +95,7 @@ def _rows(
                 "gate": "none" if scheme.threshold is None else scheme.gate, "beta": scheme.beta, "n": scheme.n,
                 "quantity": quantity, "predicted": predicted[s, q], "predicted_se": predicted_se[s, q],
                 "measured": measured[s, q], "measured_se": measured_se[s, q], "exact": exact[s, q],
-                "z": _z(predicted[s, q] - measured[s, q], float(np.hypot(predicted_se[s, q], measured_se[s, q]))),
+                "z": _z(predicted[s, q] - measured[s, q], float(np.hypot(predicted_se[s, q], noise[s, q]))),
             }  # fmt: skip
 
 

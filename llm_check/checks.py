@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_check import check_accuracy, check_headline, check_law, check_prediction
+from llm_check import check_accuracy, check_headline, check_law, check_prediction, check_speed
 from llm_check.world import World
 
 __all__ = ["CHECKS", "Check"]
@@ -36,5 +36,7 @@ CHECKS: dict[str, Check] = {
               check_prediction.DEFAULTS, check_prediction.run),
         Check("lm_accuracy", "Which share of problems does each method solve, at every n?",
               check_accuracy.DEFAULTS, check_accuracy.run),
+        Check("lm_speed", "How long does a GSI step take, against the naive way?",
+              check_speed.DEFAULTS, check_speed.run),
     )
 }  # fmt: skip

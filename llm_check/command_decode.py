@@ -51,9 +51,7 @@ def command(
     quiet_engines()
     world = load_world(draft, base, reward, max_tokens)
     tasks = make_problems(problems, seed, "test")
-    result = decode(
-        method, world.draft, world.base, world.reward_model, tasks, beta, n, threshold, world.rule, seed
-    )
+    result = decode(method, world.draft, world.base, world.reward_model, tasks, beta, n, threshold, world.rule, seed)
     low, high = wilson(int(result.correct.sum()), problems)
     command_text = f"gsi decode --method {method} --n {n} --beta {beta:g} --threshold {threshold:g}"
     record = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from llm_check.engine import TransformersEngine, require_same_vocabulary
 from llm_check.reward import ProcessRewardModel
 from llm_check.steps import StepRule, step_rule
@@ -31,7 +33,13 @@ def load_world(
     device: str = "cpu",
     dtype: str = "float32",
 ) -> World:
-    """Load checkpoints; None takes the embedded one. Raises InputError for what cannot be loaded or does not match."""
+    """Load checkpoints; None takes the embedded one. Raises InputError for what cannot be loaded or does not match.
+
+    With the embedded pair torch is set to one thread: on models this small, threads wait for each other (on two cores
+    the same work took five times as long).
+    """
+    if draft is None and base is None:
+        torch.set_num_threads(1)
     engines = [
         TransformersEngine.load(path or checkpoint_path(name), device, dtype)
         for name, path in (("draft", draft), ("base", base))

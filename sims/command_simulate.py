@@ -31,7 +31,8 @@ def simulate(name: str, seed: int, out: Path, settings: dict[str, str]) -> Path:
     """Run experiment `name` into the folder `out`; returns the artifact's path. InputError for an unknown name."""
     if name not in EXPERIMENTS:
         raise InputError(f"no experiment {name!r}: give one of {', '.join(EXPERIMENTS)}")
-    extra = "".join(f" --set {shlex.quote(f'{k}={v}')}" for k, v in settings.items())
+    # Results do not depend on the number of workers, so the recorded command leaves it out.
+    extra = "".join(f" --set {shlex.quote(f'{k}={v}')}" for k, v in settings.items() if k != "workers")
     command = f"gsi simulate {name} --seed {seed}{extra}"
     with progress_bar(name) as report:
         return EXPERIMENTS[name].run(seed, out / f"{name}.json", settings, report, command)

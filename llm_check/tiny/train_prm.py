@@ -2,9 +2,10 @@
 
 A solution is sampled token by token and cut into steps: a step ends with the blank line, with the closing brace
 (which ends the solution), or after STEP_MAX_TOKENS tokens. Training sequences are whole solutions sampled from draft
-and base on training problems, at temperature 1 and at a higher one (so that odd and cut steps are seen); the label of
-each step, given by the exact checker, sits on the step's last token. The model is causal, so the same weights score a
-step given any prefix, right or wrong. It starts from the base's weights, as process reward models usually do.
+and base on training problems, at temperature 1 and at a higher one (so that odd and cut steps are seen). The checker's
+verdict is the label of a step's last token, where the reward is read; the tokens before it are labeled too, by whether
+the step so far begins a right one, because a verdict per step alone is learned five times more slowly. The model is
+causal, so the same weights score a step given any prefix, right or wrong. It starts from the base's weights.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ import torch
 from scipy.stats import rankdata
 from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3ForTokenClassification
 
-from llm_check.tasks.arithmetic import MAX_STEPS, Problem, check_step, make_problems
+from llm_check.tasks.arithmetic import MAX_STEPS, Problem, make_problems, solution_steps
 from llm_check.tiny import STEP_MAX_TOKENS
 from llm_check.tiny.tokenizer import BLANK_ID, EOS_ID, PAD_ID, VOCABULARY, build_tokenizer
 
-__all__ = ["PRM_STEPS", "fit_prm", "prm_auc", "sample_solutions", "solution_text"]
+__all__ = ["PRM_STEPS", "fit_prm", "label_solutions", "prm_auc", "sample_solutions", "solution_text"]
 
-PRM_STEPS = 1500
-PRM_PROBLEMS = 5_000
-BATCH = 128
-LEARNING_RATE = 2e-3
+PRM_STEPS = 600
+PRM_PROBLEMS = 6_000
+BATCH = 256
+LEARNING_RATE = 3e-3
 ODD_TEMPERATURE = 1.6
+SLIP = 0.35
+IGNORED = -100  # the label that torch's cross entropy leaves out
 
 
 def solution_text(steps: list[list[int]]) -> str:
@@ -82,31 +85,60 @@ def sample_solutions(
     return solutions
 
 
-def _labeled(problems: list[Problem], solutions: list[list[list[int]]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and labels (B, length): at each step's last token 1 for right and 0 for wrong, elsewhere -100."""
-    encoded = build_tokenizer()([problem.prompt for problem in problems])["input_ids"]
+def label_solutions(
+    problems: list[Problem], solutions: list[list[list[int]]]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Token ids, labels and `last`, all (B, length), of prompts followed by their solutions, right-padded.
+
+    A token of a step is labeled 1 while the step so far begins a right step of that index, else 0; IGNORED elsewhere.
+    `last` marks the last token of every step: there the label is the checker's verdict on the whole step.
+    """
+    tokenizer = build_tokenizer()
+    encoded = tokenizer([problem.prompt for problem in problems])["input_ids"]
     length = max(map(len, encoded)) + MAX_STEPS * STEP_MAX_TOKENS
     ids = np.full((len(problems), length), PAD_ID)
-    labels = np.full_like(ids, -100)
+    labels, last = np.full_like(ids, IGNORED), np.zeros(ids.shape, dtype=bool)
     for row, (problem, prompt, steps) in enumerate(zip(problems, encoded, solutions, strict=True)):
         end = len(prompt)
         ids[row, :end] = prompt
+        right = tokenizer(list(solution_steps(problem)))["input_ids"]
         for index, step in enumerate(steps):
+            accepted = (right[min(index, len(right) - 1)], right[-1])
+            for size in range(1, len(step) + 1):
+                labels[row, end + size - 1] = any(step[:size] == whole[:size] for whole in accepted)
             ids[row, end : end + len(step)] = step
             end += len(step)
-            labels[row, end - 1] = check_step(problem, index, solution_text([step]))
-    used = int((ids != PAD_ID).any(axis=0).nonzero()[0].max()) + 1
-    return torch.from_numpy(ids[:, :used]), torch.from_numpy(labels[:, :used])
+            last[row, end - 1] = True
+    used = int((labels != IGNORED).any(axis=0).nonzero()[0].max()) + 1
+    return torch.from_numpy(ids[:, :used]), torch.from_numpy(labels[:, :used]), torch.from_numpy(last[:, :used])
 
 
-def _initial_prm(base: Qwen3ForCausalLM, seed: int) -> Qwen3ForTokenClassification:
-    values = base.config.to_dict() | {"num_labels": 2, "classifier_dropout": 0.0}
-    for key in ("architectures", "model_type", "transformers_version"):
+def _with_slips(solutions: list[list[list[int]]], rng: np.random.Generator) -> list[list[list[int]]]:
+    """The solutions with a share SLIP of the steps changed in one token, a digit into another digit (or the same)."""
+    changed = []
+    for solution in solutions:
+        steps = [list(step) for step in solution]
+        for step in steps:
+            digits = [place for place, token in enumerate(step) if 1 <= token <= 10]
+            if digits and rng.random() < SLIP:
+                step[rng.choice(digits)] = int(rng.integers(1, 11))
+        changed.append(steps)
+    return changed
+
+
+def _initial_prm(draft: Qwen3ForCausalLM, seed: int) -> Qwen3ForTokenClassification:
+    """The draft's layers and one new layer on top, which can compare what was written with what they expected."""
+    layers = draft.config.num_hidden_layers + 1
+    values = draft.config.to_dict() | {"num_labels": 2, "classifier_dropout": 0.0, "num_hidden_layers": layers}
+    for key in ("architectures", "model_type", "transformers_version", "layer_types"):
         values.pop(key, None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen3ForTokenClassification(Qwen3Config(**values))
-    model.model.load_state_dict(base.model.state_dict())
+    model.model.load_state_dict(
+        draft.model.state_dict()
+        | {key: value for key, value in model.model.state_dict().items() if key.startswith(f"layers.{layers - 1}.")}
+    )
     return model
 
 
@@ -116,21 +148,22 @@ def fit_prm(
     """Train the process reward model on the steps of sampled solutions, all prefixes, right and wrong ones."""
     rng = np.random.default_rng([seed, 11])
     problems = make_problems(4 * PRM_PROBLEMS, seed, "train")
-    settings = ((draft, 1.0), (draft, 1.0), (base, 1.0), (draft, ODD_TEMPERATURE))
+    settings = ((draft, 1.0, False), (draft, 1.0, True), (base, 1.0, True), (draft, ODD_TEMPERATURE, False))
     solutions: list[list[list[int]]] = []
-    for part, (policy, temperature) in enumerate(settings):
+    for part, (policy, temperature, slips) in enumerate(settings):
         chosen = problems[part * PRM_PROBLEMS : (part + 1) * PRM_PROBLEMS]
-        solutions += sample_solutions(policy, chosen, rng, temperature)
+        sampled = sample_solutions(policy, chosen, rng, temperature)
+        solutions += _with_slips(sampled, rng) if slips else sampled
         print(f"prm: sampled {part + 1}/{len(settings)} sets of solutions", file=sys.stderr)
-    ids, labels = _labeled(problems, solutions)
-    model = _initial_prm(base, seed).train()
+    ids, labels, _ = label_solutions(problems, solutions)
+    model = _initial_prm(draft, seed).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, max(steps, 2), pct_start=0.05)
     began, total = time.monotonic(), 0.0
     for step in range(steps):
         rows = torch.from_numpy(rng.integers(0, len(ids), BATCH))
         logits = model(input_ids=ids[rows], use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[rows].flatten(), ignore_index=-100)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[rows].flatten(), ignore_index=IGNORED)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -151,11 +184,11 @@ def prm_auc(prm: Qwen3ForTokenClassification, draft: Qwen3ForCausalLM, seed: int
     AUC is the chance that a right step has a higher reward than a wrong one, ties counted half (Mann-Whitney).
     """
     problems = make_problems(count, seed, "test")
-    ids, labels = _labeled(problems, sample_solutions(draft, problems, np.random.default_rng([seed, 13])))
+    solutions = sample_solutions(draft, problems, np.random.default_rng([seed, 13]))
+    ids, labels, last = label_solutions(problems, solutions)
     parts = [prm(input_ids=part, use_cache=False).logits for part in ids.split(512)]
     reward = torch.cat(parts).double().softmax(dim=-1)[..., 1]
-    scored = labels >= 0
-    value, right = reward[scored].numpy(), labels[scored].numpy() == 1
+    value, right = reward[last].numpy(), labels[last].numpy() == 1
     ranks, positives = rankdata(value), int(right.sum())
     auc = (ranks[right].sum() - positives * (positives + 1) / 2) / (positives * (len(right) - positives))
     return {"auc": float(auc), "mean_reward": float(value.mean()), "right_share": float(right.mean())}

@@ -187,7 +187,8 @@ def write_samples(folder: Path) -> Path:
         "lm_prediction": _prediction(rng),
         "lm_accuracy": ({}, _accuracy()),
         "lm_speed": ({"seconds_per_step": 0.012, "naive_seconds_per_step": 0.05, "ratio_median": 4.2, "ratio_low": 3.9,
-                      "ratio_high": 4.4, "n": 16}, {}),
+                      "ratio_high": 4.4, "n": 16, "batch": 16, "batch_seconds_per_step": 0.005,
+                      "batch_ratio_median": 10.0, "batch_ratio_low": 9.0, "batch_ratio_high": 11.0}, {}),
     }  # fmt: skip
     for name, (summary, tables) in made.items():
         write_artifact(folder / f"{name}.json", name, RECORD, summary, tables)

@@ -21,6 +21,7 @@ SMALL = {
         "problems": "1", "candidates": "400", "runs": "300", "ns": "1,4", "betas": "5", "tolerance": "1e-3",
     },
     "lm_accuracy": {"problems": "10", "ns": "1,2"},
+    "lm_speed": {"problems": "2", "repeats": "1", "n": "2"},
 }  # fmt: skip
 
 
@@ -33,7 +34,8 @@ def world() -> World:
 def test_checks_write_the_same_artifact_twice(name: str, world: World, tmp_path) -> None:
     first = check(name, world, 3, tmp_path / "a", SMALL[name])
     second = check(name, world, 3, tmp_path / "b", SMALL[name])
-    assert first.read_bytes() == second.read_bytes()
+    if name != "lm_speed":  # its content is seconds
+        assert first.read_bytes() == second.read_bytes()
     artifact = read_artifact(first, name)
     assert all(len(columns) for table in artifact.tables.values() for columns in table.values())
 

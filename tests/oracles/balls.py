@@ -38,23 +38,17 @@ Real = int | float | Fraction
 Levels = list[tuple[Fraction, Fraction]]  # (log-weight, its total mass), distinct and descending
 
 
-def softmax_law_balls(
-    mass: Sequence[Real], log_weight: Sequence[Real], n: int, precision_bits: int = 192
-) -> list[arb]:
+def softmax_law_balls(mass: Sequence[Real], log_weight: Sequence[Real], n: int, precision_bits: int = 192) -> list[arb]:
     """Softmax law (K,) as balls: see the module docstring for the integral and its proved tails."""
     return _law(mass, log_weight, n, precision_bits, _softmax_ratios)
 
 
-def race_law_balls(
-    mass: Sequence[Real], log_weight: Sequence[Real], n: int, precision_bits: int = 192
-) -> list[arb]:
+def race_law_balls(mass: Sequence[Real], log_weight: Sequence[Real], n: int, precision_bits: int = 192) -> list[arb]:
     """Race law (K,) as balls: a closed form on each interval between the sorted 1/w."""
     return _law(mass, log_weight, n, precision_bits, _race_ratios)
 
 
-def max_law_balls(
-    mass: Sequence[Real], log_weight: Sequence[Real], n: int, precision_bits: int = 192
-) -> list[arb]:
+def max_law_balls(mass: Sequence[Real], log_weight: Sequence[Real], n: int, precision_bits: int = 192) -> list[arb]:
     """Max law (K,) as balls: F^n - F_-^n shared over each level in proportion to mass."""
     return _law(mass, log_weight, n, precision_bits, _max_ratios)
 
@@ -169,9 +163,7 @@ def _softmax_ratio(levels: Levels, zero: Fraction, n: int, ell: Fraction) -> arb
     return settled
 
 
-def _bracket(
-    a: int | None, b: int | None, levels: Levels, zero: Fraction, n: int, ell: Fraction
-) -> tuple[arb, arb]:
+def _bracket(a: int | None, b: int | None, levels: Levels, zero: Fraction, n: int, ell: Fraction) -> tuple[arb, arb]:
     """Lower and upper bound of the stretch a < log t < b; None means t = 0 on the left, inf on the right."""
     w = _ball(ell).exp()
     rings = arb(1)  # chance that a clock of rate w first rings inside the stretch

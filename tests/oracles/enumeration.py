@@ -130,9 +130,7 @@ def gsi_law(
     draft, weight_draft = _checked(draft, weight_draft, n)
     base, weight_base = _checked(base, weight_base, n_base)
     if not len(draft) == len(base) == len(accept):
-        raise ValueError(
-            f"lengths {len(draft)} (draft), {len(base)} (base), {len(accept)} (accept): make them equal"
-        )
+        raise ValueError(f"lengths {len(draft)} (draft), {len(base)} (base), {len(accept)} (accept): make them equal")
     size = len(draft)
     fallback = [Fraction(0)] * size
     for counts, probability in draws(base, n_base):
@@ -150,9 +148,7 @@ def gsi_law(
     return law, sum(accepted_mass, Fraction(0)), accepted_mass, fallback
 
 
-def score_gate_law(
-    draft: Sequence[Any], weight: Sequence[Any], M: Any, n: int
-) -> tuple[list[Fraction], Fraction]:
+def score_gate_law(draft: Sequence[Any], weight: Sequence[Any], M: Any, n: int) -> tuple[list[Fraction], Fraction]:
     """Race rule, kept only when the winning score w/U is at least M (units of `weight`).
 
     Returns accepted_mass (K,) = P(accepted and the winner is y), and p_accept.  M <= 0 accepts everything.
@@ -178,9 +174,7 @@ def selection_law_mp(log_mass: Sequence[Any], log_weight: Sequence[Any], n: int,
     Inputs are taken as exact numbers; masses are then divided by their sum, because floats rarely sum to one.
     """
     if n < 1 or len(log_mass) != len(log_weight):
-        raise ValueError(
-            f"n={n}, {len(log_mass)} masses, {len(log_weight)} weights: need n >= 1, equal lengths"
-        )
+        raise ValueError(f"n={n}, {len(log_mass)} masses, {len(log_weight)} weights: need n >= 1, equal lengths")
     with mpmath.workdps(MP_DIGITS):
         mass = _exp_relative(log_mass)
         total = mpmath.fsum(mass)

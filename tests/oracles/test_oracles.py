@@ -42,9 +42,7 @@ CASES = [  # (mass, weight): generic, a tie, a weight of zero, a mass of zero, e
 ]
 
 
-def _simulate(
-    mass: Sequence[F], weight: Sequence[F], n: int, rule: str, rng: random.Random
-) -> tuple[int, float]:
+def _simulate(mass: Sequence[F], weight: Sequence[F], n: int, rule: str, rng: random.Random) -> tuple[int, float]:
     """One draw of the sampling definition: the winning outcome and, for the race, its score."""
     drawn = rng.choices(range(len(mass)), [float(m) for m in mass], k=n)
     weights = [float(weight[y]) for y in drawn]
