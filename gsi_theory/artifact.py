@@ -8,6 +8,7 @@ clock, so a rerun with the same seed, versions and command writes the same bytes
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -24,7 +25,7 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 
-__all__ = ["Artifact", "atomic_write_text", "provenance", "read_artifact", "write_artifact"]
+__all__ = ["Artifact", "atomic_write_text", "is_current", "provenance", "read_artifact", "write_artifact"]
 
 FORMAT = 1
 _VERSIONED = ("gsi-theory", "numpy", "scipy", "pyarrow", "torch", "transformers")
@@ -66,9 +67,14 @@ def _commit() -> str | None:
     return commit + ("+changes" if changed else "")
 
 
+@functools.cache
+def _commit_once() -> str | None:
+    return _commit()
+
+
 def provenance(command: str, seed: int | None) -> dict[str, Any]:
     """What produced an artifact: command, seed, package versions and commit. No clock, no paths of the machine."""
-    return {"command": command, "seed": seed, "versions": _versions(), "commit": _commit()}
+    return {"command": command, "seed": seed, "versions": _versions(), "commit": _commit_once()}
 
 
 def _plain(value: Any, place: str) -> Any:
@@ -102,6 +108,20 @@ def _lift(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _lift(v) for k, v in value.items()}
     return value
+
+
+def is_current(path: str | os.PathLike[str], name: str, record: Mapping[str, Any]) -> bool:
+    """Whether `path` already holds artifact `name` made by the same command, seed, versions and commit.
+
+    Never true while the checkout has uncommitted changes: the code may have changed since.
+    """
+    if str(record["commit"] or "").endswith("+changes"):
+        return False
+    try:
+        found = read_artifact(path, name)
+    except InputError:
+        return False
+    return found.provenance == dict(record)
 
 
 def atomic_write_text(path: str | os.PathLike[str], text: str) -> Path:

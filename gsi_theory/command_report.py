@@ -38,17 +38,21 @@ def _failures(artifacts: Path) -> list[str]:
 def command(
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what an earlier run finished.")] = False,
 ) -> None:
-    """Run everything and write OUT/index.html, with artifacts and figures beside it."""
+    """Run everything and write OUT/index.html, with artifacts and figures beside it.
+
+    An interrupted run goes on where it stopped: artifacts of the same command, seed, versions and commit are kept.
+    """
     began = time.monotonic()
     artifacts = out / "artifacts"
     simulate = _call("sims.command_simulate", "simulate")
     for name in _call("sims.experiments", "EXPERIMENTS"):
-        simulate(name, seed, artifacts, {})
+        simulate(name, seed, artifacts, {}, resume=not fresh)
     _call("llm_check.options", "quiet_engines")()
     world, check = _call("llm_check.world", "load_world")(), _call("llm_check.command_check", "check")
     for name in _call("llm_check.checks", "CHECKS"):
-        check(name, world, seed, artifacts, {})
+        check(name, world, seed, artifacts, {}, resume=not fresh)
     page = _call("figures.report", "build_report")(artifacts, out)
     typer.echo(f"wrote {page} in {time.monotonic() - began:.0f} s")
     failed = _failures(artifacts)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gsi_theory.artifact import read_artifact
+from gsi_theory.artifact import is_current, provenance, read_artifact
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
 from llm_check.checks import CHECKS
@@ -20,15 +20,19 @@ __all__ = ["app", "check"]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def check(name: str, world: World, seed: int, out: Path, settings: dict[str, str]) -> Path:
-    """Run one check into the folder `out`; returns the artifact's path. InputError for an unknown name."""
+def check(name: str, world: World, seed: int, out: Path, settings: dict[str, str], resume: bool = False) -> Path:
+    """Run one check into the folder `out`; returns the artifact's path. InputError for an unknown name.
+
+    With `resume` an artifact of the same command, seed, versions and commit is kept as it is.
+    """
     if name not in CHECKS:
         raise InputError(f"no check {name!r}: give one of {', '.join(CHECKS)}")
     extra = "".join(f" --set {shlex.quote(f'{k}={v}')}" for k, v in settings.items())
+    command, path = f"gsi check {name} --seed {seed}{extra}", out / f"{name}.json"
+    if resume and is_current(path, name, provenance(command, seed)):
+        return path
     with progress_bar(name) as report:
-        return CHECKS[name].run(
-            world, seed, out / f"{name}.json", settings, report, f"gsi check {name} --seed {seed}{extra}"
-        )
+        return CHECKS[name].run(world, seed, path, settings, report, command)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gsi_theory.artifact import is_current, provenance
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
 from sims.experiments import EXPERIMENTS
@@ -27,15 +28,20 @@ def _settings(pairs: list[str]) -> dict[str, str]:
     return settings
 
 
-def simulate(name: str, seed: int, out: Path, settings: dict[str, str]) -> Path:
-    """Run experiment `name` into the folder `out`; returns the artifact's path. InputError for an unknown name."""
+def simulate(name: str, seed: int, out: Path, settings: dict[str, str], resume: bool = False) -> Path:
+    """Run experiment `name` into the folder `out`; returns the artifact's path. InputError for an unknown name.
+
+    With `resume` an artifact of the same command, seed, versions and commit is kept as it is.
+    """
     if name not in EXPERIMENTS:
         raise InputError(f"no experiment {name!r}: give one of {', '.join(EXPERIMENTS)}")
     # Results do not depend on the number of workers, so the recorded command leaves it out.
     extra = "".join(f" --set {shlex.quote(f'{k}={v}')}" for k, v in settings.items() if k != "workers")
-    command = f"gsi simulate {name} --seed {seed}{extra}"
+    command, path = f"gsi simulate {name} --seed {seed}{extra}", out / f"{name}.json"
+    if resume and is_current(path, name, provenance(command, seed)):
+        return path
     with progress_bar(name) as report:
-        return EXPERIMENTS[name].run(seed, out / f"{name}.json", settings, report, command)
+        return EXPERIMENTS[name].run(seed, path, settings, report, command)
 
 
 @app.command()

@@ -42,6 +42,19 @@ def test_every_true_claim_holds_somewhere() -> None:
         assert Outcome.HOLDS in {claim.evaluate(instance, Scheme(1.0, n, 0.5)).outcome for n in (4, 200)}, claim.id
 
 
+@pytest.mark.parametrize(
+    ("claim", "instance", "scheme"),
+    [
+        # Found by the strategies: a denormal spread of rewards, and weight zero on mass near one at large n.
+        ("M13-sinh", Instance.from_probabilities([0.5, 0.5], [0.5, 0.5], [0.0, 1.4e-45]), Scheme(1.0, 1)),
+        ("M17-tv", Instance([-4.59654759e-10, -21.5005453], [-np.inf, 0.0], [0.0, 0.0]), Scheme(0.0, 186)),
+        ("M17-tv", Instance([-4.59654759e-10, -21.5005453], [-np.inf, 0.0], [0.0, 0.0]), Scheme(0.0, 10**9)),
+    ],
+)
+def test_pinned_cases_are_not_refuted(claim: str, instance: Instance, scheme: Scheme) -> None:
+    assert CLAIMS[claim].evaluate(instance, scheme).outcome is not Outcome.REFUTED
+
+
 def test_reading_a_is_refuted_at_zero_reward() -> None:
     """(M12 a): with r = 0 it asks nothing of n, yet one draw from the draft is the draft."""
     instance = Instance.from_probabilities([0.5, 0.5], [0.9, 0.1], [0.0, 0.0])
