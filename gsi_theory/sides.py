@@ -150,7 +150,7 @@ def soft_bon(f: Facts, form: str) -> Sides:
 def race_tv(f: Facts) -> Sides:
     """(M17): TV(P_n^race, π) ≤ min{1, 2(1+χ²)/(e n), (1 - 1/C)^n}."""
     law, n = f.draft_law("race"), f.scheme.n
-    minimax = float(np.exp(n * log1mexp(np.float64(-f.log_coverage)))) if f.log_coverage > 0 else 0.0
+    minimax = float(np.exp(n * log1mexp(np.array(-f.log_coverage)))) if f.log_coverage > 0 else 0.0
     rhs = min(1.0, 2.0 * (1.0 + f.chi2) / (np.e * n), minimax)
     # n·log(1 - 1/C) inherits the error of log C times its derivative n/(C - 1).
     sensitivity = n / max(np.expm1(min(f.log_coverage, 700.0)), 1e-300)

@@ -6,7 +6,8 @@ written solutions of the training split, loss on the solution's tokens. The text
 the wrong or from the true value with equal chance, and a share `TYPO` of the tokens is replaced by any other token.
 Clean texts would teach the draft to give some right steps a probability near zero, and chi2(base, draft) of the next
 step, which every guarantee rests on, would be astronomically large (1e25 in a trial). The process reward model is a
-Qwen3ForTokenClassification trained in `llm_check.tiny.train_prm` on steps that the two sample, labeled by the checker.
+Qwen3ForTokenClassification (3 x 64) trained in `llm_check.tiny.train_prm` on steps that the two sample, labeled by the
+checker.
 
 Qwen3 and not Qwen2, because transformers 5 loads every Qwen2 checkpoint with its own byte-level tokenizer, whatever
 tokenizer the folder names. Same seed, same streams of problems, texts, samples and initial weights; the trained

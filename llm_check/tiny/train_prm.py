@@ -2,10 +2,11 @@
 
 A solution is sampled token by token and cut into steps: a step ends with the blank line, with the closing brace
 (which ends the solution), or after STEP_MAX_TOKENS tokens. Training sequences are whole solutions sampled from draft
-and base on training problems, at temperature 1 and at a higher one (so that odd and cut steps are seen). The checker's
-verdict is the label of a step's last token, where the reward is read; the tokens before it are labeled too, by whether
-the step so far begins a right one, because a verdict per step alone is learned five times more slowly. The model is
-causal, so the same weights score a step given any prefix, right or wrong. It starts from the base's weights.
+and base on training problems, at temperature 1 and at a higher one (so that odd and cut steps are seen). In half of
+them some digits are changed afterwards, so that near misses, the hardest steps to judge, are common. The checker's
+verdict is the label of a step's last token, where the reward is read; the tokens before it are labeled too, by
+whether the step so far begins a right one. The model is causal, so the same weights score a step given any prefix,
+right or wrong. It starts from the draft's layers, with one new layer on top.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from llm_check.tiny.tokenizer import BLANK_ID, EOS_ID, PAD_ID, VOCABULARY, build
 
 __all__ = ["PRM_STEPS", "fit_prm", "label_solutions", "prm_auc", "sample_solutions", "solution_text"]
 
-PRM_STEPS = 600
+PRM_STEPS = 900
 PRM_PROBLEMS = 6_000
 BATCH = 256
 LEARNING_RATE = 3e-3
