@@ -22,7 +22,7 @@ __all__ = ["draw", "limit_curve"]
 _QUANTITIES = (("tv", "TV(G, π)"), ("kl_forward", "KL(π‖G), nats"), ("kl_reverse", "KL(G‖π), nats"))
 MOST_NS = 4
 _MASS = np.linspace(0.0, 1.0 - 1e-6, 400)
-# light to dark with n; the largest n is the full colour of its rule
+# light to dark with n; the largest n is the full color of its rule
 _ALPHA = {1: (1.0,), 2: (0.35, 1.0), 3: (0.25, 0.5, 1.0), 4: (0.2, 0.38, 0.6, 1.0)}
 
 

@@ -18,7 +18,7 @@ __all__ = ["NEEDS", "Need", "draw", "needs"]
 
 @dataclass(frozen=True)
 class Need:
-    """A number of drafts: its column, the words for it, its colour and marker."""
+    """A number of drafts: its column, the words for it, its color and marker."""
 
     column: str
     label: str

@@ -14,11 +14,12 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from figures.mathml import formula
 from figures.plot_accuracy import ordered_methods
 from figures.plot_data import COMMANDS, Row, distinct, read_all, rows, scalars, spread
 from figures.plot_headline import NEEDS, needs
 from figures.plots import FIGURES, draw_figures, inline_svg, save_figures
-from figures.style import drafts, formula, look, number
+from figures.style import drafts, look, number
 from gsi_theory.artifact import Artifact, atomic_write_text
 
 __all__ = ["build_report", "draw_figures"]

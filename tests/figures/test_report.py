@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from figures import plot_gate
+from figures.mathml import formula
 from figures.plot_data import COMMANDS
 from figures.plots import FIGURES
 from figures.report import build_report, draw_figures
-from figures.style import drafts, formula, number, power_of_ten
+from figures.style import drafts, number, power_of_ten
 from gsi_theory.artifact import read_artifact
 from gsi_theory.claims import CLAIMS
 from gsi_theory.errors import InputError

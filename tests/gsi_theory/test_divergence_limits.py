@@ -1,4 +1,4 @@
-"""Divergences against fractions and scipy-free sums; the any-rule limit against the linear programme (M19)."""
+"""Divergences against fractions and scipy-free sums; the any-rule limit against the linear program (M19)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_bad_laws_are_refused(call) -> None:
         call()
 
 
-def test_limit_equals_the_linear_programme() -> None:
+def test_limit_equals_the_linear_program() -> None:
     """200 random instances, K ≤ 4, n ≤ 5, over all selection rules, to 1e-9."""
     rng = np.random.default_rng(32)
     worst = 0.0

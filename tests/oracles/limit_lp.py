@@ -1,4 +1,4 @@
-"""The best any selection rule can do, as a linear programme.  Imports no project code.
+"""The best any selection rule can do, as a linear program.  Imports no project code.
 
 Contract: `target` and `proposal` (K,) are distributions (Fractions or floats), n candidates are drawn
 independently from `proposal`.  A rule maps the drawn multiset to a distribution over the items it contains;
@@ -45,5 +45,5 @@ def best_tv_lp(target: Sequence[Fraction | float], proposal: Sequence[Fraction |
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     if not solved.success:
-        raise ValueError(f"linear programme for K={size}, n={n} was not solved: {solved.message}")
+        raise ValueError(f"linear program for K={size}, n={n} was not solved: {solved.message}")
     return float(solved.fun)
