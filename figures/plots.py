@@ -6,9 +6,7 @@ To add a figure, append an entry to FIGURES; the page and `gsi figures` iterate 
 from __future__ import annotations
 
 import io
-import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,7 @@ from figures import (
 )
 from figures.plot_data import read_all
 from figures.style import house_style
-from gsi_theory.artifact import Artifact, atomic_write_text
+from gsi_theory.artifact import Artifact, atomic_write_bytes, atomic_write_text
 
 __all__ = ["FIGURES", "FigureEntry", "draw_figures", "inline_svg", "render_svg", "save_figures"]
 
@@ -130,16 +128,9 @@ def inline_svg(svg: str, prefix: str, label: str) -> str:
 
 
 def _write_pdf(figure: Figure, path: Path) -> Path:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            figure.savefig(stream, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    path.chmod(0o644)
-    return path
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
+    return atomic_write_bytes(path, buffer.getvalue())
 
 
 def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, str], list[Path]]:

@@ -25,7 +25,15 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 
-__all__ = ["Artifact", "atomic_write_text", "is_current", "provenance", "read_artifact", "write_artifact"]
+__all__ = [
+    "Artifact",
+    "atomic_write_bytes",
+    "atomic_write_text",
+    "is_current",
+    "provenance",
+    "read_artifact",
+    "write_artifact",
+]
 
 FORMAT = 1
 _VERSIONED = ("gsi-theory", "numpy", "scipy", "pyarrow", "torch", "transformers")
@@ -124,20 +132,25 @@ def is_current(path: str | os.PathLike[str], name: str, record: Mapping[str, Any
     return found.provenance == dict(record)
 
 
-def atomic_write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write `text` to `path` so that a reader sees the old file or the whole new one, never a part."""
+def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write `content` to `path` so that a reader sees the old file or the whole new one, never a part."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     path.chmod(0o644)
     return path
+
+
+def atomic_write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """`atomic_write_bytes` of the text in UTF-8."""
+    return atomic_write_bytes(path, text.encode("utf-8"))
 
 
 def write_artifact(

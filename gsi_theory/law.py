@@ -32,7 +32,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 # Trapezoid step in log-time. The integrand of (M3) is analytic for |Im x| < π/2 and there bounded by its real part's
 # integral / cos a, so the relative error is ≤ 2 / (cos a · (e^{2πa/h} - 1)) for every a < π/2 (THEORY.md, M3):
-# 7e-18 at h = 7/32, a = 1.53. A dyadic step keeps every node j·h exact, and x + lw exact near cancellation.
+# 4e-18 at h = 7/32, a = 1.536. A dyadic step keeps every node j·h exact, and x + lw exact near cancellation.
 STEP = 7.0 / 32.0
 STEP_ERROR = 1e-17
 # e^{-LEFT} is what a candidate still adds to n(1 - φ) at the left edge of its window: the relative truncation.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from gsi_theory.artifact import is_current, provenance, read_artifact
 from gsi_theory.errors import InputError
+from gsi_theory.options import read_pairs, set_options
 from gsi_theory.progress import progress_bar
 from llm_check.checks import CHECKS
 from llm_check.options import BaseOption, DraftOption, RewardOption, SeedOption, quiet_engines
@@ -27,8 +27,7 @@ def check(name: str, world: World, seed: int, out: Path, settings: dict[str, str
     """
     if name not in CHECKS:
         raise InputError(f"no check {name!r}: give one of {', '.join(CHECKS)}")
-    extra = "".join(f" --set {shlex.quote(f'{k}={v}')}" for k, v in settings.items())
-    command, path = f"gsi check {name} --seed {seed}{extra}", out / f"{name}.json"
+    command, path = f"gsi check {name} --seed {seed}{set_options(settings)}", out / f"{name}.json"
     if resume and is_current(path, name, provenance(command, seed)):
         return path
     with progress_bar(name) as report:
@@ -51,14 +50,8 @@ def command(
             defaults = ", ".join(f"{k}={v}" for k, v in item.defaults.items())
             typer.echo(f"{item.name}\n  {item.question}\n  settings: {defaults}")
         return
-    settings: dict[str, str] = {}
-    for pair in setting or []:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise InputError(f"--set {pair!r}: give key=value")
-        settings[key] = value
     quiet_engines()
-    path = check(name, load_world(draft, base, reward), seed, out, settings)
+    path = check(name, load_world(draft, base, reward), seed, out, read_pairs(setting or []))
     summary = read_artifact(path).summary
     typer.echo(f"wrote {path}")
     if summary.get("passed") is False:

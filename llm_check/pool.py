@@ -17,7 +17,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +29,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gsi_theory import Candidates
+from gsi_theory.artifact import atomic_write_bytes
 from gsi_theory.errors import InputError
 
 __all__ = ["SCHEMA", "SOURCES", "Field", "Pool", "pool_from_columns", "read_pool", "write_pool"]
@@ -304,16 +304,7 @@ def write_pool(
     record = json.dumps(dict(provenance), sort_keys=True)
     buffer = io.BytesIO()
     pq.write_table(typed.replace_schema_metadata({_METADATA_KEY: record.encode()}), buffer, compression="zstd")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(buffer.getvalue())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    path.chmod(0o644)
+    atomic_write_bytes(path, buffer.getvalue())
     return Pool(typed, json.loads(record))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,22 +9,13 @@ import typer
 
 from gsi_theory.artifact import is_current, provenance
 from gsi_theory.errors import InputError
+from gsi_theory.options import read_pairs, set_options
 from gsi_theory.progress import progress_bar
 from sims.experiments import EXPERIMENTS
 
 __all__ = ["app", "simulate"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-def _settings(pairs: list[str]) -> dict[str, str]:
-    settings: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set {pair!r}: give key=value")
-        settings[key] = value
-    return settings
 
 
 def simulate(name: str, seed: int, out: Path, settings: dict[str, str], resume: bool = False) -> Path:
@@ -36,8 +26,8 @@ def simulate(name: str, seed: int, out: Path, settings: dict[str, str], resume: 
     if name not in EXPERIMENTS:
         raise InputError(f"no experiment {name!r}: give one of {', '.join(EXPERIMENTS)}")
     # Results do not depend on the number of workers, so the recorded command leaves it out.
-    extra = "".join(f" --set {shlex.quote(f'{k}={v}')}" for k, v in settings.items() if k != "workers")
-    command, path = f"gsi simulate {name} --seed {seed}{extra}", out / f"{name}.json"
+    kept = {key: value for key, value in settings.items() if key != "workers"}
+    command, path = f"gsi simulate {name} --seed {seed}{set_options(kept)}", out / f"{name}.json"
     if resume and is_current(path, name, provenance(command, seed)):
         return path
     with progress_bar(name) as report:
@@ -57,4 +47,4 @@ def command(
             defaults = ", ".join(f"{k}={v}" for k, v in experiment.defaults.items())
             typer.echo(f"{experiment.name}\n  {experiment.question}\n  settings: {defaults}")
         return
-    typer.echo(f"wrote {simulate(name, seed, out, _settings(setting or []))}")
+    typer.echo(f"wrote {simulate(name, seed, out, read_pairs(setting or []))}")
