@@ -39,18 +39,20 @@ def _measured(reward: np.ndarray, accepted: np.ndarray) -> tuple[np.ndarray, np.
     """(values (S, 2), standard errors): mean reward and acceptance rate of S schemes over runs (S, M)."""
     runs = reward.shape[1]
     rate = accepted.mean(axis=1)
-    errors = np.stack([reward.std(axis=1, ddof=1) / np.sqrt(runs), _rate_error(rate, runs)], axis=1)
+    errors = np.stack([reward.std(axis=1, ddof=1) / np.sqrt(runs), np.sqrt(rate * (1.0 - rate) / runs)], axis=1)
     return np.stack([reward.mean(axis=1), rate], axis=1), errors
 
 
-def _rate_error(rate: np.ndarray, runs: int) -> np.ndarray:
-    """Standard error of a rate over `runs`, one success and one failure added so that 0 and 1 are not certain.
+def _noise(predicted: np.ndarray, deviation: np.ndarray, spread: float, runs: int) -> np.ndarray:
+    """Standard error (S, 2) of a mean over `runs` fresh runs if the prediction is right, plus one run's worth.
 
-    In a z it is taken at the mean of prediction and measurement: under the hypothesis that both estimate one rate, a
-    measured rate that happens to be near 1 must not make its own error small.
+    The measured runs' own deviation would be 0 wherever an unlikely step happened not to be seen. One run's worth (the
+    whole spread of rewards, or one acceptance, over runs) is what a single rare event moves a mean by; without it such
+    an event would count as many deviations.
     """
-    shrunk = (rate * runs + 1.0) / (runs + 2.0)
-    return np.sqrt(shrunk * (1.0 - shrunk) / runs)
+    rate = predicted[:, 1]
+    one = np.array([spread, 1.0]) / runs
+    return np.sqrt(np.stack([deviation**2, rate * (1.0 - rate)], axis=1) / runs + one**2)
 
 
 def _z(gap: float, spread: float) -> float:
@@ -60,12 +62,10 @@ def _z(gap: float, spread: float) -> float:
     return 0.0 if abs(gap) <= 1e-12 else float(np.copysign(np.inf, gap))
 
 
-def _calibrated(table: dict[str, list[Any]], runs: int) -> np.ndarray:
-    """Cells whose z is near normal: a spread in both parts, and for a rate at least ten runs of either kind."""
-    rate = np.array(table["measured"])
-    counts = runs * np.minimum(rate, 1.0 - rate)
-    either = (np.array(table["quantity"]) == "reward") | (counts >= 10)
-    return either & (np.array(table["predicted_se"]) > 0)
+def _resolved(table: dict[str, list[Any]], runs: int) -> np.ndarray:
+    """Cells whose z is near normal: the measured error is at least three times one run's worth of it."""
+    one = np.where(np.array(table["quantity"]) == "reward", np.array(table["reward_spread"]), 1.0) / runs
+    return np.array(table["measured_se"]) >= 3.0 * one
 
 
 def _rows(
@@ -75,17 +75,16 @@ def _rows(
     size = chosen["candidates"]
     columns = collect_pool(world.draft, world.base, world.reward_model, [place], size, size, world.rule, seed)
     pool, key = pool_from_columns(columns), (place.prompt_id, place.step)
-    predicted, predicted_se = predict_position(
-        pool.draft_candidates(*key), pool.base_candidates(*key), schemes, tick=tick
-    )
+    sets = pool.draft_candidates(*key), pool.base_candidates(*key)
+    predicted, predicted_se, deviation = predict_position(*sets, schemes, tick=tick)
     fresh = measure_step(
         world.draft, world.base, world.reward_model, place, chosen["runs"], schemes, world.rule, seed + FRESH
     )
     measured, measured_se = _measured(fresh.reward, fresh.accepted)
     found = enumerate_position(world, place, chosen["tolerance"]).instance
     exact = plug_in(found.draft_candidates(), found.base_candidates(), schemes)
-    noise = measured_se.copy()
-    noise[:, 1] = _rate_error((predicted[:, 1] + measured[:, 1]) / 2.0, chosen["runs"])
+    spread = float(np.ptp(np.concatenate([candidates.reward for candidates in sets])))
+    noise = _noise(predicted, deviation, spread, chosen["runs"])
     for s, scheme in enumerate(schemes):
         for q, quantity in enumerate(("reward", "p_accept")):
             if quantity == "p_accept" and scheme.threshold is None:
@@ -95,6 +94,7 @@ def _rows(
                 "gate": "none" if scheme.threshold is None else scheme.gate, "beta": scheme.beta, "n": scheme.n,
                 "quantity": quantity, "predicted": predicted[s, q], "predicted_se": predicted_se[s, q],
                 "measured": measured[s, q], "measured_se": measured_se[s, q], "exact": exact[s, q],
+                "reward_spread": spread,
                 "z": _z(predicted[s, q] - measured[s, q], float(np.hypot(predicted_se[s, q], noise[s, q]))),
             }  # fmt: skip
 
@@ -118,7 +118,7 @@ def run(
     summary = {
         "worst_abs_z": float(np.abs(z).max()), "bonferroni_bound": bound, "comparisons": z.size, "level": LEVEL,
         "passed": bool(np.abs(z).max() <= bound), "threshold": chosen["threshold"],
-        "z_variance": float(z[_calibrated(table, chosen["runs"])].var()), "candidates": chosen["candidates"],
+        "z_variance": float(z[_resolved(table, chosen["runs"])].var()), "candidates": chosen["candidates"],
         "runs": chosen["runs"], "positions": len(places),
     }  # fmt: skip
     return write_artifact(out, "lm_prediction", provenance(command, seed), summary, {"cells": table})

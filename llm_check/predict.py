@@ -66,9 +66,13 @@ def merge_equal(candidates: Candidates) -> Candidates:
 
 
 def plug_in(draft: Candidates, base: Candidates, schemes: Sequence[Scheme]) -> NDArray[np.float64]:
-    """(S, 2): expected reward and p_accept of each scheme on two candidate sets, by the exact law (M6, M9)."""
-    laws = gsi_laws((draft, base), schemes)
-    return np.array([[law.expectation(draft.reward, base.reward), law.p_accept] for law in laws])
+    """(S, 3): expected reward, p_accept and standard deviation of the reward, by the exact law (M6, M9)."""
+    rows = []
+    for law in gsi_laws((draft, base), schemes):
+        mean = law.expectation(draft.reward, base.reward)
+        variance = law.expectation((draft.reward - mean) ** 2, (base.reward - mean) ** 2)
+        rows.append((mean, law.p_accept, np.sqrt(max(variance, 0.0))))
+    return np.array(rows)
 
 
 def _without(candidates: Candidates, group: int, groups: int) -> Candidates:
@@ -83,8 +87,10 @@ def predict_position(
     schemes: Sequence[Scheme],
     groups: int = GROUPS,
     tick: Callable[[], None] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(values (S, 2), standard errors (S, 2)): expected reward and p_accept of each scheme, jackknifed.
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(values (S, 2), standard errors (S, 2)) of expected reward and p_accept, jackknifed; reward's deviation (S,).
+
+    The last is the standard deviation of one run's reward under the plug-in law, for planning or judging fresh runs.
 
     `tick` is called groups + 1 times, after each set of candidates.
     Raises InputError when a set has fewer than 2·groups candidates: the jackknife would be noise.
@@ -94,11 +100,11 @@ def predict_position(
         raise InputError(f"{smallest} candidates at a position: a prediction needs {2 * groups} of each source")
     sets = [(draft, base)] + [(_without(draft, g, groups), _without(base, g, groups)) for g in range(groups)]
     whole, *parts = (_ticked(plug_in(merge_equal(d), merge_equal(b), schemes), tick) for d, b in sets)
-    left_out = np.array(parts)
+    left_out = np.array(parts)[:, :, :2]
     mean = left_out.mean(axis=0)
-    values = groups * whole - (groups - 1) * mean
+    values = groups * whole[:, :2] - (groups - 1) * mean
     values[:, 1] = np.clip(values[:, 1], 0.0, 1.0)
-    return values, np.sqrt((groups - 1) / groups * ((left_out - mean) ** 2).sum(axis=0))
+    return values, np.sqrt((groups - 1) / groups * ((left_out - mean) ** 2).sum(axis=0)), whole[:, 2]
 
 
 def _ticked(value: NDArray[np.float64], tick: Callable[[], None] | None) -> NDArray[np.float64]:
@@ -121,7 +127,7 @@ def predict_pool(
 
     for prompt_id, step in keys:
         draft, base = pool.draft_candidates(prompt_id, step), pool.base_candidates(prompt_id, step)
-        values, errors = predict_position(draft, base, schemes, tick=tick)
+        values, errors, _ = predict_position(draft, base, schemes, tick=tick)
         for scheme, value, error in zip(schemes, values, errors, strict=True):
             found.append(Prediction(prompt_id, step, scheme, value[0], error[0], value[1], error[1]))
     return found
