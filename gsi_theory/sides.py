@@ -165,7 +165,7 @@ def race_tail(f: Facts) -> Sides:
     top = max(f.log_coverage, 0.0)
     trial = np.r_[w[w > 0], np.exp(np.linspace(-1.0, min(top, 690.0), 512))]
     tail = np.maximum(w[None, :] - trial[:, None], 0.0) @ mass
-    reach = np.minimum(np.minimum(w[None, :] / trial[:, None], 1.0) @ mass, 1.0)
+    reach = np.minimum((np.minimum(w[None, :], trial[:, None]) / trial[:, None]) @ mass, 1.0)
     with np.errstate(divide="ignore"):
         rhs = float(np.min(tail + np.exp(n * np.log1p(-reach))))
     error = law.error + f.weight_error * (2.0 + min(n, 1e3)) + 64.0 * EPS
