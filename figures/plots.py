@@ -23,11 +23,10 @@ from figures import (
     plot_reward,
     plot_sampler,
 )
-from figures.plot_data import read_all
 from figures.style import house_style
 from gsi_theory.artifact import Artifact, atomic_write_bytes, atomic_write_text
 
-__all__ = ["FIGURES", "FigureEntry", "draw_figures", "inline_svg", "render_svg", "save_figures"]
+__all__ = ["FIGURES", "FigureEntry", "inline_svg", "render_svg", "save_figures"]
 
 
 @dataclass(frozen=True)
@@ -149,11 +148,3 @@ def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tupl
             paths.append(atomic_write_text(folder / f"{entry.name}.svg", texts[entry.name]))
             paths.append(_write_pdf(figure, folder / f"{entry.name}.pdf"))
     return texts, paths
-
-
-def draw_figures(artifacts: Path, out: Path) -> list[Path]:
-    """Draw from the artifacts folder into the folder `out`; the paths written, an SVG and a PDF for each figure.
-
-    Raises InputError when an artifact exists but cannot be read or lacks a column.
-    """
-    return save_figures(read_all(Path(artifacts)), Path(out))[1]

@@ -18,11 +18,11 @@ from figures.mathml import formula
 from figures.plot_accuracy import ordered_methods
 from figures.plot_data import COMMANDS, Row, distinct, read_all, rows, scalars, spread
 from figures.plot_headline import NEEDS, needs
-from figures.plots import FIGURES, draw_figures, inline_svg, save_figures
+from figures.plots import FIGURES, inline_svg, save_figures
 from figures.style import drafts, look, number
 from gsi_theory.artifact import Artifact, atomic_write_text
 
-__all__ = ["build_report", "draw_figures"]
+__all__ = ["build_report"]
 
 Found = dict[str, Artifact | None]
 

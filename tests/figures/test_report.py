@@ -14,9 +14,9 @@ import pytest
 
 from figures import plot_gate
 from figures.mathml import formula
-from figures.plot_data import COMMANDS
-from figures.plots import FIGURES
-from figures.report import build_report, draw_figures
+from figures.plot_data import COMMANDS, read_all
+from figures.plots import FIGURES, save_figures
+from figures.report import build_report
 from figures.style import drafts, number, power_of_ten
 from gsi_theory.artifact import read_artifact
 from gsi_theory.claims import CLAIMS
@@ -134,12 +134,12 @@ def test_without_artifacts_each_section_names_its_command(tmp_path: Path) -> Non
         assert f"<code>{name}.json</code>" in page
         assert f"<code>{command}</code>" in page
     assert Reader(page).open == []
-    assert draw_figures(tmp_path, tmp_path / "again") == []
+    assert save_figures(read_all(tmp_path), tmp_path / "again") == ({}, [])
 
 
 def test_one_artifact_gives_its_figures_alone(built: Path, tmp_path: Path) -> None:
     (tmp_path / "lm_headline.json").write_bytes((built / "artifacts" / "lm_headline.json").read_bytes())
-    paths = draw_figures(tmp_path, tmp_path / "out")
+    _, paths = save_figures(read_all(tmp_path), tmp_path / "out")
     assert paths == [tmp_path / "out" / "headline.svg", tmp_path / "out" / "headline.pdf"]
 
 
