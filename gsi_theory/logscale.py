@@ -1,76 +1,91 @@
 """Arithmetic on the log scale: the one place where logs are summed, subtracted and left.
 
-Arrays are float64; a log of zero is -inf and is legal everywhere; no function here emits a warning or a NaN for legal
-input.
+Arrays are float64, NumPy or torch, with any leading axes; a log of zero is -inf and is legal everywhere; no function
+here emits a warning or a NaN for legal input.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import array_api_compat
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from gsi_theory.arrays import COMPILED, is_numpy
+
+if COMPILED:
+    from gsi_theory.compiled import decayed_scan
 
 __all__ = ["Array", "decayed_log_cumsum", "excess", "log1mexp", "log_sum", "normalize"]
 
 Array = NDArray[np.float64]
 
 
-def log_sum(log_terms: Array, axis: int = -1) -> Array:
+def log_sum(log_terms: Any, axis: int = -1) -> Any:
     """log Σ exp(log_terms) along `axis`; -inf for an empty or all-zero sum."""
+    xp = array_api_compat.array_namespace(log_terms)
     if log_terms.shape[axis] == 0:
-        return np.full(np.delete(log_terms.shape, axis), -np.inf)
-    top = np.max(log_terms, axis=axis, keepdims=True)
-    shift = np.where(np.isfinite(top), top, 0.0)
+        shape = list(log_terms.shape)
+        del shape[axis]
+        return xp.full(tuple(shape), -xp.inf, dtype=xp.float64, device=array_api_compat.device(log_terms))
+    top = xp.max(log_terms, axis=axis, keepdims=True)
+    shift = xp.where(xp.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore"):
-        return np.squeeze(shift, axis=axis) + np.log(np.sum(np.exp(log_terms - shift), axis=axis))
+        return xp.squeeze(shift, axis=axis) + xp.log(xp.sum(xp.exp(log_terms - shift), axis=axis))
 
 
-@njit(cache=True)
-def decayed_log_cumsum(log_terms: Array, decay: Array) -> Array:
-    """c_i = log(e^{c_{i-1} - decay_i} + e^{log_terms_i}), shape (K,); decay ≥ 0, decay_0 is not used.
+def decayed_log_cumsum(log_terms: Any, decay: Any) -> Any:
+    """c_i = log(e^{c_{i-1} - decay_i} + e^{log_terms_i}) along the last axis; decay ≥ 0 of the same shape.
 
-    A running sum of products that keeps its own scale: c stays of the size of the terms however long the decay, so
-    exponents of 1e6 nats cost no digits. Compiled, because each entry needs the one before.
+    decay_0 is not used; +inf starts the sum anew. A running sum of products that keeps its own scale: c stays of the
+    size of the terms however long the decay, so exponents of 1e6 nats cost no digits.
     """
-    out = np.empty_like(log_terms)
-    c = -np.inf
-    for i in range(log_terms.size):
-        a = c - decay[i] if i else -np.inf
-        b = log_terms[i]
-        if a == -np.inf:
-            c = b
-        elif b == -np.inf:
-            c = a
-        elif a > b:
-            c = a + np.log1p(np.exp(b - a))
-        else:
-            c = b + np.log1p(np.exp(a - b))
-        out[i] = c
-    return out
+    if COMPILED and is_numpy(log_terms):
+        flat = np.ascontiguousarray(log_terms).reshape(-1, log_terms.shape[-1])
+        fall = np.ascontiguousarray(np.broadcast_to(decay, log_terms.shape)).reshape(flat.shape)
+        return decayed_scan(flat, fall).reshape(log_terms.shape)
+    # Doubling: after each round entry i holds the sum over the last 2·step entries, so log2 K rounds are enough.
+    xp = array_api_compat.array_namespace(log_terms)
+    value, fall, step = log_terms, xp.broadcast_to(decay, log_terms.shape), 1
+    while step < log_terms.shape[-1]:
+        earlier = value[..., :-step] - fall[..., step:]
+        value = xp.concat([value[..., :step], xp.logaddexp(value[..., step:], earlier)], axis=-1)
+        fall = xp.concat([fall[..., :step], fall[..., step:] + fall[..., :-step]], axis=-1)
+        step *= 2
+    return value
 
 
-def log1mexp(log_p: Array) -> Array:
+def log1mexp(log_p: Any) -> Any:
     """log(1 - exp(log_p)) for log_p ≤ 0, accurate at both ends (Mächler 2012)."""
+    xp = array_api_compat.array_namespace(log_p)
+    half = -float(np.log(2.0))
+    near = log_p > half
     with np.errstate(divide="ignore"):
-        return np.where(log_p > -np.log(2.0), np.log(-np.expm1(log_p)), np.log1p(-np.exp(log_p)))
+        close = xp.log(-xp.expm1(xp.where(near, log_p, half)))
+        return xp.where(near, close, xp.log1p(-xp.exp(xp.where(near, half, log_p))))
 
 
-def normalize(log_terms: Array) -> Array:
-    """log_terms shifted so that they sum to one."""
-    return log_terms - log_sum(log_terms)
+def normalize(log_terms: Any) -> Any:
+    """log_terms shifted so that they sum to one along the last axis."""
+    xp = array_api_compat.array_namespace(log_terms)
+    return log_terms - xp.expand_dims(log_sum(log_terms), axis=-1)
 
 
-def excess(t: Array) -> Array:
+def excess(t: Any) -> Any:
     """expm1(t) - t ≥ 0 without cancellation; +inf at t = ±inf.
 
     Below |t| = 0.05 the Taylor series to t¹⁰ is exact to rounding (the next term is under 1e-19 of the first).
     """
-    small = np.abs(t) < 0.05
-    s = np.where(small, t, 0.0)
-    series = np.ones_like(s)
+    xp = array_api_compat.array_namespace(t)
+    small = xp.abs(t) < 0.05
+    s = xp.where(small, t, 0.0)
+    series = xp.ones_like(s)
     for k in range(10, 2, -1):
         series = 1.0 + s / k * series
-    series *= 0.5 * s * s
-    with np.errstate(over="ignore", invalid="ignore"):
-        large = np.where(t == np.inf, np.inf, np.expm1(t) - t)
-    return np.where(small, series, large)
+    series = series * 0.5 * s * s
+    endless = xp.isinf(t)
+    with np.errstate(over="ignore"):
+        rest = xp.where(small | endless, 0.0, t)
+        large = xp.where(endless, xp.inf, xp.expm1(rest) - rest)
+    return xp.where(small, series, large)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 
 from gsi_theory import InputError, divergence, selection_law
 from gsi_theory.limits import best_tv
+from gsi_theory.logscale import normalize
 from gsi_theory.testing import candidates, instances
 from tests.oracles import enumeration
 from tests.oracles.limit_lp import best_tv_lp
@@ -85,8 +87,6 @@ def test_limit_equals_the_linear_program() -> None:
 
 @given(candidates())
 def test_limit_falls_with_n_and_no_rule_beats_it(pool) -> None:
-    from gsi_theory.logscale import normalize
-
     log_pi = normalize(pool.log_mass + pool.log_ratio)
     values = [best_tv(log_pi, pool.log_mass, n) for n in (1, 2, 8, 64, 10**9)]
     assert values == sorted(values, reverse=True)
@@ -100,3 +100,30 @@ def test_limit_falls_with_n_and_no_rule_beats_it(pool) -> None:
 def test_limit_counts_what_the_draft_misses(instance) -> None:
     missed = float(np.exp(instance.log_base[list(instance.uncovered)]).sum())
     assert best_tv(instance.log_base, instance.log_draft, 2**53) >= missed - 1e-12
+
+
+def test_batches_and_torch_agree_with_single_laws() -> None:
+    """Leading axes are a batch; torch gives the same numbers to 1e-12 relative."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(5)
+    p, q = rng.normal(size=(6, 1, 9)) * 3, rng.normal(size=(4, 9)) * 3
+    p[0, 0, 2], q[1, 3], q[1, 2] = -np.inf, -np.inf, -np.inf
+    p, q = normalize(p), normalize(q)
+    measures = (
+        divergence.kl,
+        divergence.tv,
+        divergence.chi2,
+        partial(divergence.renyi, order=2.5),
+        partial(divergence.hockey_stick, gamma=1.3),
+    )
+    for measure in measures:
+        batch = measure(p, q)
+        assert batch.shape == (6, 4)
+        single = np.array([[measure(p[i, 0], q[j]) for j in range(4)] for i in range(6)])
+        np.testing.assert_allclose(batch, single, rtol=1e-13)
+        np.testing.assert_allclose(measure(torch.tensor(p), torch.tensor(q)).numpy(), single, rtol=1e-12)
+    counts = np.array([1, 3, 10**9, 7])
+    batch = best_tv(p, q, counts)
+    single = np.array([[best_tv(p[i, 0], q[j], int(counts[j])) for j in range(4)] for i in range(6)])
+    np.testing.assert_allclose(batch, single, atol=1e-15)
+    np.testing.assert_allclose(best_tv(torch.tensor(p), torch.tensor(q), counts).numpy(), single, atol=1e-12)

@@ -1,0 +1,178 @@
+"""One source for NumPy and torch: which namespace an array belongs to, and the few operations the standard lacks.
+
+Arrays are float64 and stay where they are (CPU or CUDA). Everything else goes through `array_api_compat`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from gsi_theory.errors import InputError
+
+__all__ = [
+    "COMPILED",
+    "added",
+    "as_arrays",
+    "capped",
+    "cumulative",
+    "detached",
+    "divided",
+    "exp_of",
+    "expm1_of",
+    "highest",
+    "host",
+    "is_numpy",
+    "log1p_of",
+    "log_of",
+    "log_of_either",
+    "lowest",
+    "plain_number",
+    "rows_of",
+    "scatter_sum",
+    "table",
+    "times",
+]
+
+# Two kernels and a scan have a compiled version for NumPy arrays; GSI_COMPILED=0 takes the array version instead.
+COMPILED = importlib.util.find_spec("numba") is not None and os.environ.get("GSI_COMPILED", "1") != "0"
+
+
+def as_arrays(**values: Any) -> tuple[Any, list[Any]]:
+    """(namespace, float64 arrays) for values given by name: torch tensors stay torch, all else becomes NumPy.
+
+    A NumPy value beside a torch one moves to the tensor's device. Raises InputError naming what is not numeric.
+    """
+    tensors = [v for v in values.values() if array_api_compat.is_torch_array(v)]
+    if not tensors:
+        arrays = []
+        for name, value in values.items():
+            try:
+                arrays.append(np.asarray(value, dtype=np.float64))
+            except (TypeError, ValueError) as error:
+                raise InputError(f"{name} is not an array of numbers ({error}): give numbers") from error
+        return array_api_compat.array_namespace(arrays[0]), arrays
+    xp, device = array_api_compat.array_namespace(tensors[0]), tensors[0].device
+    strangers = {str(t.device) for t in tensors if t.device != device}
+    if strangers:
+        raise InputError(f"tensors on {device} and {', '.join(sorted(strangers))}: give all of them on one device")
+    return xp, [
+        v.to(xp.float64) if array_api_compat.is_torch_array(v) else xp.asarray(v, dtype=xp.float64, device=device)
+        for v in values.values()
+    ]
+
+
+def is_numpy(array: Any) -> bool:
+    """Whether the array lives in NumPy (where the compiled kernels apply)."""
+    return isinstance(array, np.ndarray)
+
+
+def host(array: Any) -> np.ndarray:
+    """A NumPy copy, detached from any graph: for bookkeeping that decides shapes."""
+    return array.detach().cpu().numpy() if array_api_compat.is_torch_array(array) else np.asarray(array)
+
+
+def detached(array: Any) -> Any:
+    """The same numbers without a gradient."""
+    return array.detach() if array_api_compat.is_torch_array(array) else array
+
+
+def lowest(array: Any) -> float:
+    """Smallest entry (NaN if there is one), as a number without a gradient."""
+    return float(detached(array).min())
+
+
+def highest(array: Any) -> float:
+    """Largest entry, as `lowest`."""
+    return float(detached(array).max())
+
+
+def plain_number(value: Any) -> Any:
+    """A float for a single NumPy number; anything else as it is (a torch scalar keeps its gradient)."""
+    return float(value) if isinstance(value, np.generic) or (is_numpy(value) and value.ndim == 0) else value
+
+
+def table(values: np.ndarray, like: Any) -> Any:
+    """A NumPy constant in the namespace and on the device of `like`."""
+    if isinstance(like, np.ndarray):
+        return values
+    return array_api_compat.array_namespace(like).asarray(values, device=array_api_compat.device(like))
+
+
+def scatter_sum(index: Any, values: Any, size: int) -> Any:
+    """out_i = Σ over positions with index = i of values; index and values flat, out (size,)."""
+    if isinstance(values, np.ndarray):
+        return np.bincount(index, weights=values, minlength=size)
+    xp = array_api_compat.array_namespace(values)
+    return xp.zeros(size, dtype=values.dtype, device=values.device).index_add(0, index, values)
+
+
+def rows_of(size: int, per_row: int, budget: int) -> list[slice]:
+    """Slices of at most budget // per_row rows (at least one) that cover range(size)."""
+    step = max(1, budget // max(1, per_row))
+    return [slice(i, min(i + step, size)) for i in range(0, size, step)]
+
+
+# The functions below may write over their first argument, which the caller gives up: in NumPy a fresh array of a
+# million numbers costs more than most operations on it. Torch arrays are never written over: gradients need them.
+
+
+def added(owned: Any, values: Any) -> Any:
+    """owned + values."""
+    return np.add(owned, values, out=owned) if is_numpy(owned) else owned + values
+
+
+def times(owned: Any, values: Any) -> Any:
+    """owned · values."""
+    return np.multiply(owned, values, out=owned) if is_numpy(owned) else owned * values
+
+
+def divided(owned: Any, values: Any) -> Any:
+    """owned / values."""
+    return np.divide(owned, values, out=owned) if is_numpy(owned) else owned / values
+
+
+def capped(owned: Any) -> Any:
+    """min(owned, 0)."""
+    if is_numpy(owned):
+        return np.minimum(owned, 0.0, out=owned)
+    return array_api_compat.array_namespace(owned).where(owned > 0.0, 0.0, owned)
+
+
+def cumulative(owned: Any) -> Any:
+    """Running sum along the last axis."""
+    if is_numpy(owned):
+        return np.cumsum(owned, axis=-1, out=owned)
+    return array_api_compat.array_namespace(owned).cumulative_sum(owned, axis=-1)
+
+
+def _elementwise(name: str) -> Callable[[Any], Any]:
+    in_numpy = getattr(np, name)
+
+    def apply(owned: Any) -> Any:
+        if is_numpy(owned):
+            return in_numpy(owned, out=owned)
+        return getattr(array_api_compat.array_namespace(owned), name)(owned)
+
+    return apply
+
+
+exp_of, expm1_of, log_of, log1p_of = (_elementwise(name) for name in ("exp", "expm1", "log", "log1p"))
+
+
+def log_of_either(a: Any, deficit: Any) -> Any:
+    """log a where deficit = 1 - a is at least ½, log(1 - deficit) elsewhere; deficit ascends along the last axis."""
+    if is_numpy(a) and a.shape[0] == 1:
+        near = int(np.searchsorted(deficit[0], 0.5))
+        out = np.empty_like(a)
+        np.log1p(-deficit[:, :near], out=out[:, :near])
+        np.log(a[:, near:], out=out[:, near:])
+        return out
+    xp = array_api_compat.array_namespace(a)
+    near = deficit < 0.5
+    return xp.where(near, xp.log1p(-xp.where(near, deficit, 0.0)), xp.log(xp.where(near, 1.0, a)))

@@ -1,0 +1,134 @@
+"""How many candidates are drawn: fixed + Poisson(mean), through its generating function.
+
+With s the probability that a candidate does not interfere, a law needs of the number N of candidates only
+G(s) = E s^N = s^fixed · e^{-poisson (1 - s)}. A fixed n is (n, 0); a Poisson number given at least one is (0, m) (M24);
+best-of-Poisson is (1, m) (M23).
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from gsi_theory.arrays import highest, table
+from gsi_theory.errors import InputError
+from gsi_theory.logscale import log1mexp
+
+__all__ = ["MOST", "Counts", "Draws", "as_count", "as_counts"]
+
+MOST = 2**53
+
+
+def as_count(value: object, name: str) -> int:
+    """`value` as an integer ≥ 1 (NumPy integers and integral floats pass); InputError names `name` otherwise."""
+    try:
+        count = operator.index(value) if not isinstance(value, float) else int(value)  # type: ignore[arg-type]
+        whole = count == value
+    except (TypeError, ValueError, OverflowError):
+        count, whole = 0, False
+    if not whole or count < 1 or count > MOST:
+        raise InputError(f"{name} = {value!r}: give a whole number from 1 to 2^53")
+    return count
+
+
+@dataclass(frozen=True)
+class Draws:
+    """`fixed` + Poisson(`poisson`) candidates, given at least one. Raises InputError unless fixed is a whole number
+    from 0 to 2^53, poisson a number from 0 to 2^53, and one of them positive."""
+
+    fixed: int = 0
+    poisson: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fixed", 0 if self.fixed == 0 else as_count(self.fixed, "fixed"))
+        try:
+            mean = float(self.poisson)
+        except (TypeError, ValueError):
+            mean = float("nan")
+        if not 0 <= mean <= MOST:
+            raise InputError(f"poisson = {self.poisson!r}: give a mean from 0 to 2^53")
+        object.__setattr__(self, "poisson", mean)
+        if self.fixed == 0 and mean == 0:
+            raise InputError("fixed = 0 and poisson = 0: draw at least one candidate")
+
+    @property
+    def mean(self) -> float:
+        """Expected number of candidates, given at least one."""
+        return self.fixed + self.poisson if self.fixed else -self.poisson / float(np.expm1(-self.poisson))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Draws of several laws at once: `fixed` and `poisson` are arrays (B, M) in the laws' namespace."""
+
+    fixed: Any
+    poisson: Any
+
+    @property
+    def log_largest(self) -> float:
+        """log of the largest mean number: how far left of log-time 0 the first winner may come."""
+        return float(np.log(highest(self.fixed + self.poisson)))
+
+    @property
+    def single(self) -> Any:
+        """Where the number is exactly one, so that the law is the proposal itself."""
+        return (self.fixed == 1) & (self.poisson == 0)
+
+    def log_given_any(self) -> Any:
+        """log P(N ≥ 1)."""
+        xp = array_api_compat.array_namespace(self.fixed)
+        none = xp.where(self.fixed > 0, -xp.inf, -self.poisson)
+        return log1mexp(none)
+
+    def log_pgf(self, log_s: Any, deficit: Any) -> Any:
+        """log G(s) from log s and 1 - s, which broadcast against (B, M, 1)."""
+        power = _times(self.fixed[..., None], log_s)
+        return power - self.poisson[..., None] * deficit if self.random else power
+
+    @property
+    def random(self) -> bool:
+        """Whether any number of draws is random."""
+        return bool(array_api_compat.array_namespace(self.poisson).any(self.poisson > 0))
+
+    def log_slope(self, log_s: Any, deficit: Any) -> Any:
+        """log G'(s)."""
+        xp = array_api_compat.array_namespace(self.fixed)
+        fixed, poisson = self.fixed[..., None], self.poisson[..., None]
+        powers = _times(xp.maximum(fixed - 1.0, xp.zeros_like(fixed)), log_s) - poisson * deficit
+        rate = xp.where(fixed > 0, fixed + poisson * (1.0 - deficit), poisson)
+        return xp.log(rate) + powers
+
+    def log_slope_at_one(self) -> Any:
+        """log G'(1) = log of the mean of fixed + Poisson, (B, M)."""
+        return array_api_compat.array_namespace(self.fixed).log(self.fixed + self.poisson)
+
+    def log_pgf_step(self, log_quotient: Any, drop: Any) -> Any:
+        """log G(t)/G(s) for t ≤ s, from log t/s and s - t."""
+        return self.log_pgf(log_quotient, drop)
+
+
+def _times(count: Any, log_s: Any) -> Any:
+    """count · log s with 0 · -inf = 0."""
+    xp = array_api_compat.array_namespace(count)
+    if bool(xp.all(count > 0)):
+        return count * log_s
+    return count * xp.where((count == 0) & (log_s == -xp.inf), 0.0, log_s)
+
+
+def as_counts(n: Any, like: Any) -> tuple[Any, Any]:
+    """(fixed, poisson) arrays of one shape from an int, a Draws or an array of whole numbers; InputError otherwise."""
+    if isinstance(n, Draws):
+        fixed, poisson = np.asarray(float(n.fixed)), np.asarray(n.poisson)
+    elif getattr(n, "ndim", 0) or isinstance(n, (list, tuple, range)):
+        fixed = np.asarray(n.detach().cpu() if array_api_compat.is_torch_array(n) else n, dtype=np.float64)
+        bad = np.flatnonzero(~((fixed >= 1) & (fixed <= MOST) & (fixed == np.round(fixed))))
+        if bad.size:
+            raise InputError(f"n[{bad[0]}] = {fixed.ravel()[bad[0]]:g}: give whole numbers from 1 to 2^53")
+        poisson = np.zeros_like(fixed)
+    else:
+        fixed, poisson = np.asarray(float(as_count(n, "n"))), np.asarray(0.0)
+    return table(fixed, like), table(poisson, like)

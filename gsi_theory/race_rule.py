@@ -1,0 +1,193 @@
+"""The race rule (M4) in closed form after one sort, and its gate on the winning score (M9).
+
+Rows are independent laws: mass, log_weight (B, K) and counts (B, M) give (B, M, K). With weights descending,
+A(v) = Σ μ (1 - v w)_+ is piecewise linear between the breakpoints 1/w_k, with slope -S_k, S_k = Σ_{j ≥ k} μ_j w_j, so
+
+    w_k ∫_0^{1/w_k} G'(A(v)) dv = Σ_{i ≤ k} (w_k / S_i) (G(A_{i-1}) - G(A_i)),   A_i = A(1/w_i).
+
+A (summed upward from the smallest weight) and 1 - A are both sums of positive terms, so G(A) keeps its relative
+accuracy; everything is relative to w_k, so log-weights of 1e6 cost no digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from gsi_theory.arrays import (
+    COMPILED,
+    cumulative,
+    divided,
+    exp_of,
+    expm1_of,
+    highest,
+    host,
+    is_numpy,
+    log1p_of,
+    log_of,
+    log_of_either,
+    lowest,
+    table,
+    times,
+)
+from gsi_theory.draws import Counts
+from gsi_theory.logscale import decayed_log_cumsum, log1mexp
+
+if COMPILED:
+    from gsi_theory.compiled import race_fall
+
+__all__ = ["log_ratio", "score_gate"]
+
+# Sums are kept on the linear scale while the least of them, mass times weight of the lightest, is above e^{-LINEAR}.
+LINEAR = 650.0
+TINY = 2.3e-308
+BELOW = 1e300  # stands for -log 0 where an infinity would meet a zero
+
+
+def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any:
+    """log P(y)/μ(y) (B, M, K), before conditioning on a draw; log_weight finite (any number where mass is zero)."""
+    xp = array_api_compat.array_namespace(mass, log_weight)
+    log_weight = _used(xp, mass, log_weight)
+    order = xp.argsort(log_weight, axis=-1, descending=True, stable=False)
+    back = xp.argsort(order, axis=-1, stable=False) if not _flat(order) else None
+    integral, _ = _integral(xp, _rank(xp, mass, order), _rank(xp, log_weight, order), counts, zero_mass)
+    return _restore(xp, integral, order, back)
+
+
+def _flat(order: Any) -> bool:
+    return isinstance(order, np.ndarray) and order.shape[0] == 1
+
+
+def _rank(xp: Any, values: Any, order: Any) -> Any:
+    return values[:, order[0]] if _flat(order) else xp.take_along_axis(values, order, axis=-1)
+
+
+def _restore(xp: Any, ranked: Any, order: Any, back: Any) -> Any:
+    if back is None:
+        out = np.empty_like(ranked)
+        out[..., order[0]] = ranked
+        return out
+    return xp.take_along_axis(ranked, xp.broadcast_to(back[:, None, :], ranked.shape), axis=-1)
+
+
+def _used(xp: Any, mass: Any, log_weight: Any) -> Any:
+    """log_weight with candidates of mass zero moved among the others: they must not widen the spread."""
+    used = host(mass) > 0
+    if used.all():
+        return log_weight
+    low = np.min(np.where(used, host(log_weight), np.inf), axis=-1, keepdims=True)
+    return xp.where(table(used, mass), log_weight, table(np.where(np.isfinite(low), low, 0.0), mass))
+
+
+def _integral(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> tuple[Any, Any]:
+    """(log of w_k ∫_0^{1/w_k} G'(A) (B, M, K), (log A_k, 1 - A_k) (B, K)); weights descending."""
+    gap = xp.concat([xp.zeros_like(mass[:, :1]), log_weight[:, :-1] - log_weight[:, 1:]], axis=-1)
+    lightest = lowest(mass) or lowest(xp.where(mass > 0, mass, 1.0))
+    linear = highest(log_weight[:, 0] - log_weight[:, -1]) - float(np.log(lightest)) <= LINEAR
+    fall = (_fall_linear if linear else _fall_wide)(xp, mass, log_weight, gap, zero_mass)
+    log_a, quotient = _log_fall(xp, fall)
+    drop = fall.drop[:, None, :]
+    before = _after(xp, fall.deficit)[:, None, :]
+    previous = _after(xp, log_a)
+    if not lowest(previous) > -xp.inf:
+        live = previous > -xp.inf
+        previous, quotient = xp.where(live, previous, -BELOW), xp.where(live, quotient, 0.0)
+    level = counts.log_pgf(previous[:, None, :], before)
+    step = counts.log_pgf_step(quotient[:, None, :], drop)
+    if linear:
+        terms = times(exp_of(level), expm1_of(step))
+        held = fall.held if lowest(fall.held) > 0 else xp.where(fall.held > 0, fall.held, xp.inf)
+        total = cumulative(divided(terms, -held[:, None, :]))
+        integral = log_of(times(total, fall.scale[:, None, :]))
+    else:
+        # fall.held is here S_k / w_k, on its own scale.
+        held = xp.where(fall.held > 0, fall.held, xp.inf)
+        terms = level + log1mexp(step) - xp.log(held)[:, None, :]
+        integral = decayed_log_cumsum(terms, xp.broadcast_to(gap[:, None, :], terms.shape))
+    return integral, (log_a, fall.deficit)
+
+
+def _after(xp: Any, values: Any) -> Any:
+    """Each entry's predecessor, 0 for the first: a function of A just before a breakpoint."""
+    return xp.concat([xp.zeros_like(values[:, :1]), values[:, :-1]], axis=-1)
+
+
+@dataclass(frozen=True)
+class _Fall:
+    """A along the breakpoints, (B, K) each: scale w_k / w_0 (where kept), held S_k / w_0 (or S_k / w_k), drop
+    A_{k-1} - A_k, share drop / A_{k-1}, A_k, deficit 1 - A_k."""
+
+    scale: Any
+    held: Any
+    drop: Any
+    share: Any
+    a: Any
+    deficit: Any
+
+
+def _fall_linear(xp: Any, mass: Any, log_weight: Any, gap: Any, zero_mass: Any) -> _Fall:
+    scale, share = exp_of(log_weight - log_weight[:, :1]), expm1_of(-gap)
+    if COMPILED and is_numpy(mass):
+        return _Fall(scale, *race_fall(mass, scale, share, zero_mass))
+    held = xp.flip(xp.cumulative_sum(xp.flip(mass * scale, axis=-1), axis=-1), axis=-1)
+    return _sum_fall(xp, scale, held, held / scale, share, mass, zero_mass)
+
+
+def _fall_wide(xp: Any, mass: Any, _log_weight: Any, gap: Any, zero_mass: Any) -> _Fall:
+    reverse = xp.concat([xp.zeros_like(gap[:, :1]), xp.flip(gap[:, 1:], axis=-1)], axis=-1)
+    ratio = xp.exp(xp.flip(decayed_log_cumsum(xp.log(xp.flip(mass, axis=-1)), reverse), axis=-1))
+    return _sum_fall(xp, None, ratio, ratio, xp.expm1(-gap), mass, zero_mass)
+
+
+def _sum_fall(xp: Any, scale: Any, held: Any, ratio: Any, share: Any, mass: Any, zero_mass: Any) -> _Fall:
+    zero = xp.zeros_like(mass[:, :1])
+    drop = -ratio * share
+    rise = xp.cumulative_sum(xp.flip(drop[:, 1:], axis=-1), axis=-1)
+    a = xp.concat([xp.flip(rise, axis=-1), zero], axis=-1) + zero_mass[:, None]
+    heavier = xp.concat([zero, xp.cumulative_sum(mass, axis=-1)[:, :-1]], axis=-1)
+    deficit = xp.clip(heavier + ratio, 0.0, 1.0)
+    # A_{-1} = 1: the first drop is the whole of what A has lost at the first breakpoint.
+    drop = xp.concat([deficit[:, :1], drop[:, 1:]], axis=-1)
+    before = xp.concat([zero + 1.0, a[:, :-1]], axis=-1)
+    # Where nothing is left of A there is nothing to lose.
+    share = xp.clip(drop / xp.where(before > TINY, before, TINY), 0.0, 1.0)
+    return _Fall(scale, held, drop, share, a, deficit)
+
+
+def _log_fall(xp: Any, fall: _Fall) -> tuple[Any, Any]:
+    """(log A_k, log A_k / A_{k-1}), (B, K) each: of A or of 1 - A, whichever is the smaller."""
+    log_a, share = log_of_either(fall.a, fall.deficit), fall.share
+    if highest(share) < 0.5:
+        return log_a, log1p_of(-share)
+    small = share < 0.5
+    step = xp.concat([log_a[:, :1], log_a[:, 1:] - xp.where(log_a > -xp.inf, log_a, 0.0)[:, :-1]], axis=-1)
+    quotient = xp.where(small, xp.log1p(-xp.where(small, share, 0.0)), step)
+    return log_a, xp.where(quotient > 0.0, 0.0, quotient)
+
+
+def score_gate(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, log_score: Any) -> tuple[Any, Any]:
+    """(M9): accept when the winning score w/T is at least exp(log_score) (B,), finite.
+
+    Returns (log of accepted mass over μ (B, M, K), log P(reject) (B, M)): the accepted mass of y is
+    μ w ∫_0^{min(1/w, 1/M)} G'(A) dv and P(reject) = G(A(1/M)), both before conditioning on a draw.
+    """
+    xp = array_api_compat.array_namespace(mass, log_weight)
+    # The gate is one more breakpoint: a candidate of mass zero whose weight is M. Past it the integral stands still.
+    mass = xp.concat([mass, xp.zeros_like(mass[:, :1])], axis=-1)
+    log_weight = xp.concat([_used(xp, mass[:, :-1], log_weight), log_score[:, None]], axis=-1)
+    order = xp.argsort(log_weight, axis=-1, descending=True, stable=False)
+    ranked, (log_a, deficit) = _integral(xp, _rank(xp, mass, order), _rank(xp, log_weight, order), counts, zero_mass)
+    back = xp.argsort(order, axis=-1, stable=False)
+    integral = _restore(xp, ranked, order, back)
+    log_reject = counts.log_pgf(*(_rank_back(xp, v, back)[:, None, :] for v in (log_a, deficit)))[..., 0]
+    at_gate = integral[..., -1:] + (log_weight[:, :-1] - log_score[:, None])[:, None, :]
+    accepted = xp.where((log_weight[:, :-1] >= log_score[:, None])[:, None, :], integral[..., :-1], at_gate)
+    return accepted, log_reject
+
+
+def _rank_back(xp: Any, ranked: Any, back: Any) -> Any:
+    """The entry of the gate, (B, 1), of a ranked (B, K + 1) array."""
+    return xp.take_along_axis(ranked, back[:, -1:], axis=-1)
