@@ -22,6 +22,8 @@ COMMANDS: Mapping[str, str] = {
     "lm_headline": "gsi check lm_headline",
     "verdicts": "gsi simulate verdicts",
     "bounds_vs_n": "gsi simulate bounds_vs_n",
+    "methods": "gsi simulate methods",
+    "steps": "gsi simulate steps",
     "exact_vs_mc": "gsi simulate exact_vs_mc",
     "lm_law": "gsi check lm_law",
     "lm_prediction": "gsi check lm_prediction",

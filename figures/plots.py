@@ -19,9 +19,11 @@ from figures import (
     plot_gate,
     plot_headline,
     plot_law,
+    plot_methods,
     plot_prediction,
     plot_reward,
     plot_sampler,
+    plot_steps,
 )
 from figures.style import house_style
 from gsi_theory.artifact import Artifact, atomic_write_bytes, atomic_write_text
@@ -76,6 +78,24 @@ FIGURES: tuple[FigureEntry, ...] = (
         "Compare each method with the dotted line of the tilted policy, the law it is meant to sample: above it, a "
         "method earns more reward by sampling another law.",
         "Line charts of expected reward against beta for every method, one panel for each family of instances.",
+    ),
+    FigureEntry(
+        "methods", "methods", plot_methods.draw, "All methods on one instance",
+        "Read how far each row's darkest mark has moved towards the left end (the tilted policy) and the line of its "
+        "reward: rules with a score gate or the race rule get there, the gate of GSI and RSD stop at a distance, and "
+        "best-of-n passes the tilted policy and moves away; ticks are the limit of every rule on n draws (M19).",
+        "Dot chart with a row for each method: total variation to the tilted policy with the least value of any "
+        "rule, expected reward with lines for draft, base and tilted policy, and expected numbers of draft samples, "
+        "scored candidates and base samples a round.",
+    ),
+    FigureEntry(
+        "steps", "steps", plot_steps.draw, "Several steps: error that adds up, and the tilt of whole trajectories",
+        "Above, the KL of the steps adds up exactly (M28) while TV grows more slowly than the sum of the steps' TV; "
+        "below, tilting step by step equals the tilt of whole trajectories when the step reward is the soft value "
+        "(M29), whereas the expected reward E[R | prefix] leaves a gap that grows with β, as does noise in the reward.",
+        "Four line charts: KL after t steps for three methods at two n; exact TV after t steps below three bounds; KL "
+        "between sequence tilt and stepwise tilt against beta for five step rewards; share of correct trajectories "
+        "against beta for the same rewards.",
     ),
     FigureEntry(
         "exact_vs_mc", "exact_vs_mc", plot_sampler.draw, "Exact laws against simulation",

@@ -156,9 +156,14 @@ def _speed(artifact: Artifact) -> Row:
     )
 
 
+def _methods(artifact: Artifact) -> Row:
+    return scalars(artifact, ("worst_abs_z", "bonferroni_bound", "comparisons", "level", "passed"))
+
+
 _SECTIONS = {
     "lm_headline": _headline,
     "verdicts": _verdicts,
+    "methods": _methods,
     "exact_vs_mc": _sampler,
     "lm_law": _law,
     "lm_prediction": _prediction,
@@ -209,5 +214,6 @@ def build_report(artifacts: Path, out: Path) -> Path:
         for entry in FIGURES
     }
     page = _environment().get_template("report.html.j2")
-    text = page.render(**context, figures=drawn, provenance=_provenance(found), bounds_vs_n=found["bounds_vs_n"])
+    text = page.render(**context, figures=drawn, provenance=_provenance(found),
+                       bounds_vs_n=found["bounds_vs_n"], steps=found["steps"])  # fmt: skip
     return atomic_write_text(Path(out) / "index.html", text)

@@ -1,9 +1,11 @@
-"""`gsi law FILE`: the exact law of GSI on one instance file."""
+"""`gsi law FILE`: the exact law of GSI on one instance file; `--certify` proves its numbers in ball arithmetic."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,21 +15,28 @@ from rich.console import Console
 from rich.table import Table
 
 from gsi_theory import divergence
+from gsi_theory.certified_facts import BallFacts
+from gsi_theory.certify import certify_all
 from gsi_theory.errors import InputError
+from gsi_theory.exact import Enclosure, ExactInstance, ExactScheme
+from gsi_theory.facts import Facts
 from gsi_theory.gate import GsiLaw, gsi_law
 from gsi_theory.instance import Instance, Scheme, tilted_policy
+from gsi_theory.law import EPS, Law
 from gsi_theory.logscale import Array
 
-__all__ = ["app", "read_instance"]
+__all__ = ["app", "read_exact_instance", "read_instance"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 FIELDS = ("draft", "base", "reward")
+CERTIFIED = ("law", "p_accept", "expected_reward", "tilted_reward_mean", "kl", "tv", "chi2")
+LARGEST_CERTIFIED = 200
 
 
-def read_instance(path: Path) -> Instance:
-    """Instance from JSON {"draft": [...], "base": [...], "reward": [...]}; InputError names file and field."""
+def _fields(path: Path, number: Callable[[str], object]) -> list[Any]:
+    """draft, base and reward of an instance file; a number with a point or an exponent becomes number(its text)."""
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        body = json.loads(path.read_text(encoding="utf-8"), parse_float=number)
     except FileNotFoundError as error:
         raise InputError(f"no file {path}: give the path of an instance file (JSON)") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -42,10 +51,31 @@ def read_instance(path: Path) -> Instance:
         raise InputError(
             f"{path}: missing fields {missing}, unknown fields {unknown}: give exactly {', '.join(FIELDS)}"
         )
+    return [body[f] for f in FIELDS]
+
+
+def read_instance(path: Path) -> Instance:
+    """Instance from JSON {"draft": [...], "base": [...], "reward": [...]}; InputError names file and field."""
+    fields = _fields(path, float)
     try:
-        return Instance.from_probabilities(*(body[f] for f in FIELDS))
+        return Instance.from_probabilities(*fields)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def read_exact_instance(path: Path) -> ExactInstance:
+    """The same with decimals exact: 0.1 is 1/10. Raises InputError also above LARGEST_CERTIFIED candidates."""
+    fields = _fields(path, str)
+    try:
+        exact = ExactInstance(*fields)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if exact.size > LARGEST_CERTIFIED:
+        raise InputError(
+            f"{path}: K = {exact.size} with --certify: balls cost seconds beyond K = {LARGEST_CERTIFIED}; "
+            "leave --certify out or merge candidates"
+        )
+    return exact
 
 
 @dataclass(frozen=True)
@@ -102,21 +132,145 @@ def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
         console.print(f"  {label:<40} {record[key]:.6g}" if record[key] != "inf" else f"  {label:<40} ∞")
 
 
+def _allowed(summary: _Summary, scheme: Scheme) -> dict[str, float]:
+    """How far each float may be from the truth: the law's `.error`, and the rounding of the tilt where π enters.
+
+    A TV error e moves a mean by ≤ 2 e max|r|. χ² = Σ μ (w - 1)² moves by 2 Σ μ w |w - 1| ≤ 2 (χ² + √χ²) a nat.
+    """
+    facts, law = Facts.of(summary.instance, scheme), summary.law
+    size = float(np.max(np.abs(summary.instance.reward)))
+    chi2, weights = float(facts.chi2), 4.0 * float(facts.weight_error)
+    _, kl_error = facts.kl_to(Law(law.log_prob, law.error, law.log_error + weights))
+    return {
+        "law": law.error,
+        "p_accept": law.error,
+        "expected_reward": 2.0 * size * law.error,
+        "tilted_reward_mean": size * weights,
+        "kl": float(kl_error) + law.error,
+        "tv": law.error + weights,
+        "chi2": weights * (chi2 + float(np.sqrt(chi2))) + 16.0 * EPS if np.isfinite(chi2) else 0.0,
+    }
+
+
+@dataclass(frozen=True)
+class _Check:
+    """A certified quantity beside its float: how far the float is outside the enclosure, and how far it may be."""
+
+    name: str
+    certified: tuple[Enclosure, ...]
+    floats: tuple[float, ...]
+    off: float
+    allowed: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the float is as close as it says."""
+        return self.off <= self.allowed
+
+
+def _checks(summary: _Summary, scheme: Scheme, exact: ExactInstance, exact_scheme: ExactScheme) -> list[_Check]:
+    record, allowed, checks = summary.record(), _allowed(summary, scheme), []
+    for name, value in certify_all(list(CERTIFIED), exact, exact_scheme).items():
+        enclosures = value if isinstance(value, tuple) else (value,)
+        floats = tuple(float(v) for v in (record[name] if isinstance(value, tuple) else [record[name]]))
+        off = sum(e.distance(v) for e, v in zip(enclosures, floats, strict=True))
+        # the error of the law bounds its total variation, half the sum
+        checks.append(_Check(name, enclosures, floats, off / 2 if name == "law" else off, allowed[name]))
+    return checks
+
+
+def _bounds(check: _Check) -> Any:
+    """What --json shows: {"lower", "upper"} as decimal strings rounded outward, one for each entry of the law."""
+    ends = [
+        {side: "inf" if end.is_infinite() else str(end) for side, end in (("lower", e.lower), ("upper", e.upper))}
+        for e in check.certified
+    ]
+    return ends if check.name == "law" else ends[0]
+
+
+def _print_checks(checks: list[_Check]) -> None:
+    typer.echo(
+        "\nCertified in ball arithmetic from the decimals as written; how far the float64 is off, how far it may be:"
+    )
+    for check in checks:
+        verdict = f"off {check.off:.1e} ≤ {check.allowed:.1e}" if check.passed else "OUTSIDE its error"
+        if check.name != "law":
+            typer.echo(f"  {check.name:<20} {check.certified[0].text():<32} {verdict}")
+            continue
+        typer.echo(f"  {'law (total variation)':<53} {verdict}")
+        for y, enclosure in enumerate(check.certified if len(check.certified) <= 30 else ()):
+            typer.echo(f"    law[{y}]{'':<{13 - len(str(y))}} {enclosure.text()}")
+
+
+def _report_failures(checks: list[_Check], facts: BallFacts) -> None:
+    """One line for each float outside its error, on standard error, and exit status 1."""
+    failed = [check for check in checks if not check.passed]
+    if not failed:
+        return
+    for check in failed:
+        what = "total variation" if check.name == "law" else "float64"
+        typer.echo(
+            f"gsi law: {check.name}: the {what} is {check.off:.3g} off the certified value, its error is "
+            f"{check.allowed:.3g}",
+            err=True,
+        )
+    for line in facts.ties():
+        typer.echo(f"gsi law: {line}: rounding may have decided that", err=True)
+    raise typer.Exit(1)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        value = Decimal(str(text).strip())
+    except InvalidOperation as error:
+        raise typer.BadParameter(f"{text!r} is not a number") from error
+    if value.is_snan():
+        raise typer.BadParameter(f"{text!r} is not a number")
+    return value
+
+
 @app.command()
 def law(
     file: Annotated[Path, typer.Argument(help='Instance: {"draft": [...], "base": [...], "reward": [...]}')],
-    beta: Annotated[float, typer.Option(help="β ≥ 0, multiplies the reward.")] = 1.0,
+    beta: Annotated[
+        Decimal, typer.Option(parser=_decimal, metavar="<float>", help="β ≥ 0, multiplies the reward.")
+    ] = Decimal("1.0"),
     n: Annotated[int, typer.Option(help="Number of draft candidates.")] = 4,
-    threshold: Annotated[float | None, typer.Option(help="u in reward units; without it there is no gate.")] = None,
+    threshold: Annotated[
+        Decimal | None,
+        typer.Option(parser=_decimal, metavar="<float>", help="u in reward units; without it there is no gate."),
+    ] = None,
     rule: Annotated[str, typer.Option(help="softmax, race or max.")] = "softmax",
     n_base: Annotated[int | None, typer.Option(help="Base draws of the fallback (default: n).")] = None,
     gate: Annotated[str, typer.Option(help="tilted_reward, or score (rule race).")] = "tilted_reward",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; infinity is the string inf.")] = False,
+    certify: Annotated[
+        bool,
+        typer.Option(
+            "--certify",
+            help="Also prove the numbers: rigorous enclosures in ball arithmetic, with the file's decimals, β and u "
+            f"exact. Exit 1 if a float64 is outside its error. K ≤ {LARGEST_CERTIFIED}.",
+        ),
+    ] = False,
 ) -> None:
     """Exact law of GSI on an instance, its acceptance and its distance to the tilted policy."""
-    instance, scheme = read_instance(file), Scheme(beta, n, threshold, rule, n_base, gate)
+    instance, cut = read_instance(file), None if threshold is None else float(threshold)
+    scheme = Scheme(float(beta), n, cut, rule, n_base, gate)
     summary = _Summary(instance, gsi_law(instance, scheme), tilted_policy(instance, scheme.beta))
+    record, checks = summary.record(), []
+    if certify:
+        exact, exact_scheme = read_exact_instance(file), ExactScheme(beta, n, threshold, rule, n_base, gate)
+        try:
+            checks = _checks(summary, scheme, exact, exact_scheme)
+        except ArithmeticError as error:
+            typer.echo(f"gsi law: not certified: {error}", err=True)
+            raise typer.Exit(1) from error
+        record["certified"] = {c.name: _bounds(c) for c in checks}
     if as_json:
-        typer.echo(json.dumps(summary.record()))
+        typer.echo(json.dumps(record))
     else:
         _print(summary, scheme, file)
+        if certify:
+            _print_checks(checks)
+    if certify:
+        _report_failures(checks, BallFacts(exact, exact_scheme))

@@ -18,7 +18,7 @@ __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 # Artifacts that say whether they passed, and the claims table, decide the exit status.
-JUDGED = ("exact_vs_mc", "lm_law", "lm_prediction")
+JUDGED = ("exact_vs_mc", "methods", "lm_law", "lm_prediction")
 
 
 def _call(module: str, name: str) -> Any:

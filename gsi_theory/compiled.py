@@ -6,51 +6,84 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["cell_moments", "cell_values", "decayed_scan", "race_fall"]
+__all__ = [
+    "cell_moments",
+    "cell_values",
+    "decayed_scan",
+    "race_collect",
+    "race_fall",
+    "race_powers",
+    "race_walk",
+]
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+TINY = 2.3e-308
+
+
+# Running sums are compensated (Knuth's two-sum): a pool of equal masses would otherwise drift by a unit a term.
+
+
+@njit(inline="always")
+def _add(total: float, lost: float, term: float) -> tuple[float, float]:
+    """(rounded total + term, what rounding has lost so far)."""
+    new = total + term
+    part = new - total
+    return new, lost + ((total - (new - part)) + (term - part))
 
 
 @njit(cache=True)
 def decayed_scan(log_terms: Array, decay: Array) -> Array:
-    """`logscale.decayed_log_cumsum` on rows (B, K)."""
+    """`logscale.decayed_log_cumsum` on rows (B, K).
+
+    The sum is e^scale · total, the decay since the scale was set kept apart: neither grows with the number of terms.
+    """
     out = np.empty_like(log_terms)
     for b in range(log_terms.shape[0]):
-        c = -np.inf
+        total, lost, scale, fall, fall_lost = 0.0, 0.0, -np.inf, 0.0, 0.0
         for i in range(log_terms.shape[1]):
-            earlier = c - decay[b, i] if i else -np.inf
+            if i:
+                if decay[b, i] == np.inf:
+                    total, lost = 0.0, 0.0
+                else:
+                    fall, fall_lost = _add(fall, fall_lost, decay[b, i])
             term = log_terms[b, i]
-            if earlier == -np.inf:
-                c = term
-            elif term == -np.inf:
-                c = earlier
-            elif earlier > term:
-                c = earlier + np.log1p(np.exp(term - earlier))
-            else:
-                c = term + np.log1p(np.exp(earlier - term))
-            out[b, i] = c
+            if term > -np.inf:
+                over = (term - scale) + (fall + fall_lost)
+                if total == 0.0 or over > 30.0:
+                    kept = 0.0 if total == 0.0 else (total + lost) * np.exp(-over)
+                    total, lost, scale, fall, fall_lost = 1.0, kept, term, 0.0, 0.0
+                else:
+                    total, lost = _add(total, lost, np.exp(over))
+            out[b, i] = -np.inf if total == 0.0 else (scale + np.log(total + lost)) - (fall + fall_lost)
     return out
 
 
 @njit(cache=True)
-def cell_moments(mass: Array, log_weight: Array, width: float, first: NDArray[np.int64], cells: int) -> Array:
-    """Σ μ T_i(s) per cell, i < 6: mass, log_weight (B, K); cell = first_b - floor(lw/width); out (B, cells, 6)."""
-    out = np.zeros((mass.shape[0], cells, 6))
+def cell_moments(mass: Array, log_weight: Array, width: float, first: Indices, cells: int) -> Array:
+    """Σ μ T_i(s) per cell, i < 6: mass, log_weight (B, K); cell = first_b - floor(lw/width); out (B, cells, 8).
+
+    Column 6 holds what rounding lost of the mass; the other moments weigh in with powers of the cell's half-width.
+    """
+    out = np.zeros((mass.shape[0], cells, 8))
     inverse = 1.0 / width
     for b in range(mass.shape[0]):
         for i in range(mass.shape[1]):
             m = mass[b, i]
             at = np.floor(log_weight[b, i] * inverse)
             s = (log_weight[b, i] - at * width) * (2.0 * inverse) - 1.0
-            cell = first[b] - np.int64(at)
+            cell = out[b, first[b] - np.int64(at)]
             t2 = 2.0 * s * s - 1.0
             t3 = 2.0 * s * t2 - s
-            out[b, cell, 0] += m
-            out[b, cell, 1] += m * s
-            out[b, cell, 2] += m * t2
-            out[b, cell, 3] += m * t3
-            out[b, cell, 4] += m * (2.0 * t2 * t2 - 1.0)
-            out[b, cell, 5] += m * (2.0 * t2 * t3 - s)
+            total = cell[0] + m
+            part = total - cell[0]
+            cell[6] += (cell[0] - (total - part)) + (m - part)
+            cell[0] = total
+            cell[1] += m * s
+            cell[2] += m * t2
+            cell[3] += m * t3
+            cell[4] += m * (2.0 * t2 * t2 - 1.0)
+            cell[5] += m * (2.0 * t2 * t3 - s)
     return out
 
 
@@ -84,21 +117,79 @@ def race_fall(mass: Array, scale: Array, fall: Array, zero_mass: Array) -> tuple
     a, deficit = np.empty_like(mass), np.empty_like(mass)
     last = mass.shape[1] - 1
     for b in range(mass.shape[0]):
-        total, above = 0.0, zero_mass[b]
+        total, lost, above, above_lost = 0.0, 0.0, zero_mass[b], 0.0
         for i in range(last, -1, -1):
-            total += mass[b, i] * scale[b, i]
-            ratio = total / scale[b, i]
-            held[b, i] = total
+            total, lost = _add(total, lost, mass[b, i] * scale[b, i])
+            ratio = (total + lost) / scale[b, i]
+            held[b, i] = total + lost
             deficit[b, i] = ratio
-            a[b, i] = above
+            a[b, i] = above + above_lost
             drop = -ratio * fall[b, i]
             fall[b, i] = drop
-            above += drop
-            share[b, i] = min(drop / max(above, 2.3e-308), 1.0)
-        heavier = 0.0
+            above, above_lost = _add(above, above_lost, drop)
+            share[b, i] = min(drop / (above + above_lost + TINY), 1.0)
+        heavier, lost = 0.0, 0.0
         for i in range(last + 1):
-            deficit[b, i] = min(heavier + deficit[b, i], 1.0)
-            heavier += mass[b, i]
+            deficit[b, i] = min(heavier + lost + deficit[b, i], 1.0)
+            heavier, lost = _add(heavier, lost, mass[b, i])
         fall[b, 0] = deficit[b, 0]
         share[b, 0] = deficit[b, 0]
     return held, fall, share, a, deficit
+
+
+# One large row of the race, `race_rule._integral` in four walks that keep few arrays; what is between them is left to
+# NumPy, which takes several exponentials and logarithms at a time.
+
+
+@njit(cache=True)
+def race_walk(mass: Array, scale: Array, share: Array, held: Array, value: Array, remaining: Array) -> int:
+    """Fill held = S_k/w_0 and value = the argument of log A_k, ranked; how many of these are A_k - 1, for log1p.
+
+    scale = w_k/w_0; share = w_k/w_{k-1} - 1 is written over by (A_k - A_{k-1})/A_{k-1}, at least -1; remaining is
+    working space.
+    """
+    total, lost, above, above_lost = 0.0, 0.0, 0.0, 0.0
+    for i in range(scale.size - 1, -1, -1):
+        total, lost = _add(total, lost, mass[i] * scale[i])
+        ratio = (total + lost) / scale[i]
+        held[i], value[i], remaining[i] = total + lost, ratio, above + above_lost
+        drop = -ratio * share[i]
+        above, above_lost = _add(above, above_lost, drop)
+        part = drop / (above + above_lost + TINY)
+        share[i] = -part if part < 1.0 else -1.0
+    heavier, lost, near = 0.0, 0.0, 0
+    share[0] = -value[0] if value[0] < 1.0 else -1.0
+    for i in range(scale.size):
+        deficit = heavier + lost + value[i]
+        heavier, lost = _add(heavier, lost, mass[i])
+        if deficit < 0.5:
+            value[i] = -deficit
+            near = i + 1
+        else:
+            value[i] = remaining[i]
+    return near
+
+
+@njit(cache=True)
+def race_powers(log_a: Array, step: Array, n: float, level: Array, change: Array) -> None:
+    """Fill level = n log A_{k-1} and change = n log A_k/A_{k-1}; step = log1p of race_walk's share, or from log_a where
+    that is not small."""
+    before = 0.0
+    for i in range(log_a.size):
+        if before == -np.inf:
+            level[i], change[i] = -np.inf, 0.0
+        else:
+            level[i] = n * before
+            fall = step[i] if step[i] > -0.69 else log_a[i] - before
+            change[i] = n * fall if fall < 0.0 else 0.0
+        before = log_a[i]
+
+
+@njit(cache=True)
+def race_collect(power: Array, change: Array, held: Array, scale: Array, order: Indices, out: Array) -> None:
+    """out_y = P(y)/μ(y) from power = A_{k-1}^n, change = (A_k/A_{k-1})^n - 1, in the order of the candidates."""
+    total, lost = 0.0, 0.0
+    for i in range(order.size):
+        if held[i] > 0.0:
+            total, lost = _add(total, lost, -power[i] * change[i] / held[i])
+        out[order[i]] = (total + lost) * scale[i]

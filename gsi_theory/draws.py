@@ -120,7 +120,12 @@ def _times(count: Any, log_s: Any) -> Any:
 
 
 def as_counts(n: Any, like: Any) -> tuple[Any, Any]:
-    """(fixed, poisson) arrays of one shape from an int, a Draws or an array of whole numbers; InputError otherwise."""
+    """(fixed, poisson) arrays of one shape from an int, a Draws or an array of whole numbers; InputError otherwise.
+
+    `Counts` pass as they are, real numbers included: (M2) is a law for every real n ≥ 1, and the caller has checked.
+    """
+    if isinstance(n, Counts):
+        return n.fixed, n.poisson
     if isinstance(n, Draws):
         fixed, poisson = np.asarray(float(n.fixed)), np.asarray(n.poisson)
     elif getattr(n, "ndim", 0) or isinstance(n, (list, tuple, range)):

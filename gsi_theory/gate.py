@@ -3,27 +3,32 @@
 G = Q(·, accepted) + Q(rejected)·B, where Q is the law of the winner among n drafts weighted β r̃ and B that of the
 winner among n_base base draws weighted β r. The gate compares float64 numbers: a candidate whose tilted reward equals
 the threshold is accepted.
+
+`gsi_law` takes one instance or pair of candidate sets; `gated_law` is the same on arrays (NumPy or
+torch) with leading batch axes, and gradients flow through it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import array_api_compat
 import numpy as np
-from numpy.typing import ArrayLike
 
+from gsi_theory.arrays import as_arrays, detached, plain_number
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Candidates, Instance, Scheme, log_weight, tilted_reward
 from gsi_theory.law import EPS, Law, score_gated_race, selection_law
-from gsi_theory.logscale import Array, log_sum
+from gsi_theory.logscale import log_sum
 
-__all__ = ["GsiLaw", "fallback_law", "gsi_law", "gsi_laws"]
+__all__ = ["GsiLaw", "fallback_law", "gated_law", "gsi_law", "gsi_laws", "rounded"]
 
 
 @dataclass(frozen=True)
 class GsiLaw:
-    """The law of gsi_law's outcome.
+    """The law of gsi_law's outcome; with a batch every field has its leading axes (...), else p_accept etc. are floats.
 
     log_prob: (K,) for an instance; for a (draft, base) pair of candidate sets the concatenation, draft part first,
     (N + N_B,). p_accept: exact probability of acceptance. accepted_log_mass: log Q(y, accepted) on the draft
@@ -32,39 +37,47 @@ class GsiLaw:
     accurate where p_accept is 1 to rounding.
     """
 
-    log_prob: Array
-    p_accept: float
-    accepted_log_mass: Array
-    fallback_log_prob: Array
-    error: float
-    log_error: float
-    log_p_reject: float
+    log_prob: Any
+    p_accept: Any
+    accepted_log_mass: Any
+    fallback_log_prob: Any
+    error: Any
+    log_error: Any
+    log_p_reject: Any
 
-    def expectation(self, draft_values: ArrayLike, base_values: ArrayLike | None = None) -> float:
+    def expectation(self, draft_values: Any, base_values: Any | None = None) -> Any:
         """E f under the law; f on the draft candidates, and on the base candidates (default: the same values)."""
-        draft = np.asarray(draft_values, dtype=np.float64)
-        base = draft if base_values is None else np.asarray(base_values, dtype=np.float64)
-        if draft.shape != self.accepted_log_mass.shape or base.shape != self.fallback_log_prob.shape:
+        base_values = draft_values if base_values is None else base_values
+        accepted, fallback = self.accepted_log_mass, self.fallback_log_prob
+        xp, (accepted, draft, base) = as_arrays(accepted=accepted, draft_values=draft_values, base_values=base_values)
+        if draft.shape[-1:] != accepted.shape[-1:] or base.shape[-1:] != fallback.shape[-1:]:
             raise InputError(
-                f"values of shapes {draft.shape} and {base.shape}: give {self.accepted_log_mass.shape} for the draft "
-                f"candidates and {self.fallback_log_prob.shape} for the base candidates"
+                f"values of shapes {tuple(draft.shape)} and {tuple(base.shape)}: give {tuple(accepted.shape)} for the "
+                f"draft candidates and {tuple(fallback.shape)} for the base candidates"
             )
-        accepted = float(np.exp(self.accepted_log_mass) @ draft)
-        return accepted + float(np.exp(self.log_p_reject) * (np.exp(self.fallback_log_prob) @ base))
+        taken = xp.vecdot(xp.exp(accepted), draft, axis=-1)
+        rest = xp.exp(xp.asarray(self.log_p_reject)) * xp.vecdot(xp.exp(fallback), base, axis=-1)
+        return plain_number(taken + rest)
 
 
-def _weight_rounding(weight: Array, log_mass: Array) -> float:
+def _weight_rounding(weight: Any, log_mass: Any) -> Any:
     """Rounding in β r + ℓ moves every log-weight by ≤ 2 units of its size, so every log-probability by twice that."""
-    used = weight[np.isfinite(weight) & np.isfinite(log_mass)]
-    return 4.0 * EPS * float(np.max(np.abs(used), initial=0.0))
+    weight, log_mass = detached(weight), detached(log_mass)
+    xp = array_api_compat.array_namespace(weight, log_mass)
+    used = xp.isfinite(weight) & xp.isfinite(log_mass)
+    return plain_number(4.0 * EPS * xp.max(xp.where(used, xp.abs(weight), 0.0), axis=-1))
+
+
+def rounded(law: Law, log_mass: Any, weight: Any) -> Law:
+    """A selection law whose error bounds include the rounding of its log-weights (..., K) = β r + ℓ themselves."""
+    extra = _weight_rounding(weight, log_mass)
+    return Law(law.log_prob, law.error + extra, law.log_error + extra)
 
 
 def fallback_law(base: Candidates, scheme: Scheme) -> Law:
     """Law B of the winner among n_base base draws weighted β r (soft best-of-n on the base for rule softmax)."""
     weight = scheme.beta * base.reward
-    law = selection_law(base.log_mass, weight, scheme.base_draws, scheme.rule)
-    extra = _weight_rounding(weight, base.log_mass)
-    return Law(law.log_prob, law.error + extra, law.log_error + extra)
+    return rounded(selection_law(base.log_mass, weight, scheme.base_draws, scheme.rule), base.log_mass, weight)
 
 
 def gsi_law(source: Instance | tuple[Candidates, Candidates], scheme: Scheme) -> GsiLaw:
@@ -97,8 +110,7 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
         if key not in drafts:
             weight = log_weight(draft, scheme.beta)
             law = selection_law(draft.log_mass, weight, scheme.n, scheme.rule)
-            extra = _weight_rounding(weight, draft.log_mass)
-            drafts[key] = Law(law.log_prob, law.error + extra, law.log_error + extra)
+            drafts[key] = rounded(law, draft.log_mass, weight)
         if fallback_key not in fallbacks:
             fallbacks[fallback_key] = fallback_law(base, scheme)
         laws.append(_gated(draft, scheme, drafts[key], fallbacks[fallback_key], paired))
@@ -108,23 +120,49 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
 def _gated(draft: Candidates, scheme: Scheme, ungated: Law, fallback: Law, paired: bool) -> GsiLaw:
     if scheme.gate == "score" and scheme.threshold is not None:
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
-        accepted, log_reject = score_gated_race(draft.log_mass, log_weight(draft, scheme.beta), scheme.n, cut)
+        scored = score_gated_race(draft.log_mass, log_weight(draft, scheme.beta), scheme.n, float(cut))
+        return gated_law(ungated, fallback, scored=scored, paired=paired)
+    cut = -np.inf if scheme.threshold is None else scheme.threshold
+    return gated_law(ungated, fallback, kept=tilted_reward(draft, scheme.beta) >= cut, paired=paired)
+
+
+def gated_law(
+    ungated: Law, fallback: Law, *, kept: Any = None, scored: tuple[Any, Any] | None = None, paired: bool = False
+) -> GsiLaw:
+    """G from the draft law Q and the base law B (..., K): (M6) with `kept` (..., K) = {r̃ ≥ u}, or (M9) with `scored`.
+
+    `scored` is what `score_gated_race` returns. paired: Q and B live on different candidates and are concatenated.
+    """
+    xp = array_api_compat.array_namespace(ungated.log_prob)
+    if scored is not None:
+        accepted, log_reject = scored
+        log_reject = xp.asarray(log_reject)
     else:
-        cut = -np.inf if scheme.threshold is None else scheme.threshold
-        kept = tilted_reward(draft, scheme.beta) >= cut
-        accepted = np.where(kept, ungated.log_prob, -np.inf)
-        log_reject = float(log_sum(np.where(kept, -np.inf, ungated.log_prob)))
-    log_reject = min(log_reject, 0.0)
-    p_accept = float(np.exp(log_sum(accepted))) if log_reject > -np.log(2.0) else -float(np.expm1(log_reject))
-    rest = log_reject + fallback.log_prob
-    log_prob = np.concatenate([accepted, rest]) if paired else np.logaddexp(accepted, rest)
-    reject = float(np.exp(log_reject))
+        accepted = xp.where(kept, ungated.log_prob, -np.inf)
+        log_reject = _log_total(xp, xp.where(kept, -np.inf, ungated.log_prob))
+    log_reject = xp.where(log_reject > 0.0, 0.0, log_reject)
+    likely = log_reject > -float(np.log(2.0))
+    p_accept = xp.where(likely, xp.exp(_log_total(xp, accepted)), -xp.expm1(xp.where(likely, 0.0, log_reject)))
+    rest = log_reject[..., None] + fallback.log_prob
+    reject = xp.exp(detached(log_reject))
     return GsiLaw(
-        log_prob=log_prob,
-        p_accept=min(p_accept, 1.0),
+        log_prob=xp.concat([accepted, rest], axis=-1) if paired else _either(xp, accepted, rest),
+        p_accept=plain_number(xp.clip(p_accept, None, 1.0)),
         accepted_log_mass=accepted,
         fallback_log_prob=fallback.log_prob,
-        error=2.0 * ungated.error + reject * fallback.error + EPS,
+        error=plain_number(2.0 * ungated.error + reject * fallback.error + EPS),
         log_error=2.0 * ungated.log_error + fallback.log_error,
-        log_p_reject=log_reject,
+        log_p_reject=plain_number(log_reject),
     )
+
+
+def _log_total(xp: Any, log_terms: Any) -> Any:
+    """log_sum whose gradient is zero, not NaN, where every term is -inf."""
+    none = xp.all(log_terms == -np.inf, axis=-1)
+    return xp.where(none, -np.inf, log_sum(xp.where(none[..., None], 0.0, log_terms)))
+
+
+def _either(xp: Any, one: Any, other: Any) -> Any:
+    """logaddexp whose gradient is zero, not NaN, where both are -inf."""
+    none = (one == -np.inf) & (other == -np.inf)
+    return xp.where(none, -np.inf, xp.logaddexp(xp.where(none, 0.0, one), xp.where(none, 0.0, other)))

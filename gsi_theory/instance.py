@@ -19,6 +19,7 @@ __all__ = ["GATES", "Candidates", "Instance", "Scheme", "log_weight", "tilted_po
 
 GATES = ("tilted_reward", "score")
 SUM_TOLERANCE = 1e-9
+ROUNDING = 1e-14
 
 
 def _vector(values: ArrayLike, name: str) -> Array:
@@ -54,7 +55,7 @@ def _log_policy(values: Array, name: str) -> Array:
     if abs(total - 1.0) > SUM_TOLERANCE:
         raise InputError(f"{name} sums to {total!r}: give probabilities that sum to 1 within {SUM_TOLERANCE:g}")
     with np.errstate(divide="ignore"):
-        return np.log(values / total)
+        return np.log(values if abs(total - 1.0) <= ROUNDING else values / total)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ class Instance:
             total = float(log_sum(fields[name]))
             if abs(total) > SUM_TOLERANCE:
                 raise InputError(f"exp({name}) sums to {np.exp(total)!r}: give log-probabilities of a policy")
-            fields[name] = normalize(fields[name])
+            # What sums to one to rounding stays as it is: shifting two equal probabilities apart would lose ℓ = 0.
+            if abs(total) > ROUNDING:
+                fields[name] = normalize(fields[name])
         for name, array in fields.items():
             object.__setattr__(self, name, _frozen(array))
 

@@ -206,22 +206,28 @@ def _errors(xp: Any, log_prob: Any, rule: str) -> tuple[Any, Any]:
     size = log_prob.shape[-1]
     terms = 8.0 * np.log2(size + 1.0) + 100.0 if rule == "softmax" else 4.0 * np.sqrt(size) + 70.0
     units = EPS * terms + softmax_rule.METHOD_ERROR
-    seen = xp.clip(log_prob, SMALLEST, None)
+    seen, least = log_prob, xp.min(log_prob, axis=-1)
+    if lowest(least) < SMALLEST:
+        seen = xp.clip(log_prob, SMALLEST, None)
+        least = xp.min(xp.where(log_prob > -np.inf, seen, 0.0), axis=-1)
     p = xp.exp(seen)
     total, entropy = xp.sum(p, axis=-1), -xp.vecdot(p, seen, axis=-1)
     error = 0.5 * (units * total + 2.0 * EPS * entropy)
     # The sum of the numbers is a free check: the deviation from one is error that happened.
     error = xp.maximum(error, 0.5 * xp.abs(total - 1.0)) + 1e-300 * size
-    return error, units - 2.0 * EPS * xp.min(seen, axis=-1)
+    # A log-probability of -inf, as that of padding, is exact.
+    return error, units - 2.0 * EPS * least
 
 
-def score_gated_race(log_mass: Any, log_weight: Any, n: Any, log_score: float) -> tuple[Any, Any]:
+def score_gated_race(log_mass: Any, log_weight: Any, n: Any, log_score: Any) -> tuple[Any, Any]:
     """Race rule, accepted when the winning score w/T is at least exp(log_score) (M9).
 
     Returns (accepted log-mass (..., K), log P(reject) (...)): the accepted mass of y is
     n μ w ∫_0^{min(1/w, 1/M)} A^{n-1} dv and P(reject) = A(1/M)^n. log_score = -inf accepts always, +inf never.
-    Arguments as in `selection_law`.
+    Arguments as in `selection_law`; log_score a number, or an array that broadcasts with the leading axes.
     """
+    if not isinstance(log_score, (int, float)):
+        return _score_gated_rows(log_mass, log_weight, n, log_score)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
         rows = _rows(log_mass, log_weight, n)
         xp = array_api_compat.array_namespace(rows.mass)
@@ -243,3 +249,26 @@ def score_gated_race(log_mass: Any, log_weight: Any, n: Any, log_score: float) -
     if not rows.shape:
         return accepted, float(log_reject)
     return accepted, log_reject
+
+
+def _score_gated_rows(log_mass: Any, log_weight: Any, n: Any, log_score: Any) -> tuple[Any, Any]:
+    """`score_gated_race` with a score of its own for every row; infinite scores are looked up, not integrated."""
+    xp, (mass, weight, score) = as_arrays(log_mass=log_mass, log_weight=log_weight, log_score=log_score)
+    fixed, poisson = as_counts(n, mass)
+    shape = np.broadcast_shapes(mass.shape[:-1], weight.shape[:-1], fixed.shape, score.shape)
+    mass, weight = (xp.broadcast_to(v, (*shape, v.shape[-1])) for v in (mass, weight))
+    counts = Counts(*(xp.broadcast_to(v, shape) for v in (fixed, poisson)))
+    score = xp.broadcast_to(score, shape)
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
+        rows = _rows(mass, weight, counts)
+        flat = xp.reshape(xp.where(xp.isfinite(score), score, 0.0), (-1,))
+        ratio, rejected = race_rule.score_gate(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, flat)
+        ratio = ratio - (rows.counts.log_given_any()[..., None] + rows.log_total)
+        if rows.zero is not None:
+            ratio = xp.where(rows.zero[:, None, :], -np.inf, ratio)
+        accepted, log_reject = rows.unfold(capped(rows.log_mass[:, None, :] + ratio)), rows.unfold(rejected)
+    always, never = score == -np.inf, score == np.inf
+    if bool(xp.any(always)):
+        accepted = xp.where(always[..., None], selection_law(mass, weight, counts, "race").log_prob, accepted)
+    accepted = xp.where(never[..., None], -np.inf, accepted)
+    return accepted, xp.where(never, 0.0, xp.where(always, -np.inf, log_reject))

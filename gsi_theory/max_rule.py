@@ -10,7 +10,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import is_numpy
+from gsi_theory.arrays import is_numpy, running_sum
 from gsi_theory.draws import Counts
 from gsi_theory.logscale import decayed_log_cumsum, log1mexp
 
@@ -29,9 +29,9 @@ def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any
     last = xp.concat([new[:, 1:], zero == 0.0], axis=-1)
     with np.errstate(divide="ignore"):
         size = xp.exp(_over_level(xp, xp.log(ranked), new, last))
-        above = xp.concat([zero, xp.cumulative_sum(ranked, axis=-1)[:, :-1]], axis=-1)
+        above = xp.concat([zero, running_sum(ranked)[:, :-1]], axis=-1)
         above = _fill(xp, xp.where(new, above, -xp.inf))
-        under = xp.concat([zero, xp.cumulative_sum(xp.flip(ranked, axis=-1), axis=-1)[:, :-1]], axis=-1)
+        under = xp.concat([zero, running_sum(xp.flip(ranked, axis=-1))[:, :-1]], axis=-1)
         below = xp.flip(_fill(xp, xp.where(xp.flip(last, axis=-1), under, -xp.inf)), axis=-1) + zero_mass[:, None]
         upto = below + size
         near = above < 0.5

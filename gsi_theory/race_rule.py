@@ -19,7 +19,7 @@ import numpy as np
 
 from gsi_theory.arrays import (
     COMPILED,
-    cumulative,
+    added,
     divided,
     exp_of,
     expm1_of,
@@ -30,6 +30,7 @@ from gsi_theory.arrays import (
     log_of,
     log_of_either,
     lowest,
+    running_sum,
     table,
     times,
 )
@@ -37,12 +38,13 @@ from gsi_theory.draws import Counts
 from gsi_theory.logscale import decayed_log_cumsum, log1mexp
 
 if COMPILED:
-    from gsi_theory.compiled import race_fall
+    from gsi_theory.compiled import race_collect, race_fall, race_powers, race_walk
 
-__all__ = ["log_ratio", "score_gate"]
+__all__ = ["fall_linear", "log_fall", "log_ratio", "score_gate"]
 
 # Sums are kept on the linear scale while the least of them, mass times weight of the lightest, is above e^{-LINEAR}.
 LINEAR = 650.0
+LARGE = 1 << 14  # candidates from which a row is walked in compiled loops
 TINY = 2.3e-308
 BELOW = 1e300  # stands for -log 0 where an infinity would meet a zero
 
@@ -50,11 +52,42 @@ BELOW = 1e300  # stands for -log 0 where an infinity would meet a zero
 def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any:
     """log P(y)/μ(y) (B, M, K), before conditioning on a draw; log_weight finite (any number where mass is zero)."""
     xp = array_api_compat.array_namespace(mass, log_weight)
+    if _large(mass, log_weight, counts, zero_mass):
+        out = np.empty((*counts.fixed.shape, mass.shape[1]))
+        for row in zip(mass, log_weight, counts.fixed, out, strict=True):
+            _large_row(*row)
+        return out
     log_weight = _used(xp, mass, log_weight)
     order = xp.argsort(log_weight, axis=-1, descending=True, stable=False)
     back = xp.argsort(order, axis=-1, stable=False) if not _flat(order) else None
     integral, _ = _integral(xp, _rank(xp, mass, order), _rank(xp, log_weight, order), counts, zero_mass)
     return _restore(xp, integral, order, back)
+
+
+def _large(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> bool:
+    """Whether rows are long, plain and on the linear scale: then few passes over little memory are what matters."""
+    if not (COMPILED and is_numpy(mass)) or mass.shape[1] < LARGE or counts.random or highest(zero_mass) > 0:
+        return False
+    lightest = lowest(mass)
+    return lightest > 0 and highest(log_weight) - lowest(log_weight) - float(np.log(lightest)) <= LINEAR
+
+
+def _large_row(mass: Any, log_weight: Any, n: Any, out: Any) -> None:
+    """`log_ratio` of one row (K,) for fixed n (M,), into out (M, K). Arrays serve twice: new ones cost page faults."""
+    order = np.argsort(-log_weight)
+    ranked, first, second = log_weight[order], mass[order], np.empty_like(mass)
+    share = np.diff(ranked, prepend=ranked[0])
+    scale = exp_of(added(ranked, -ranked[0]))
+    held, log_a = np.empty_like(mass), np.empty_like(mass)
+    near = race_walk(first, scale, expm1_of(share), held, log_a, second)
+    with np.errstate(divide="ignore"):
+        log1p_of(log_a[:near])
+        log_of(log_a[near:])
+        log1p_of(share)
+    for row, count in zip(out, n, strict=True):
+        race_powers(log_a, share, count, first, second)
+        race_collect(exp_of(first), expm1_of(second), held, scale, order, row)
+        log_of(row)
 
 
 def _flat(order: Any) -> bool:
@@ -84,11 +117,11 @@ def _used(xp: Any, mass: Any, log_weight: Any) -> Any:
 
 def _integral(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> tuple[Any, Any]:
     """(log of w_k ∫_0^{1/w_k} G'(A) (B, M, K), (log A_k, 1 - A_k) (B, K)); weights descending."""
-    gap = xp.concat([xp.zeros_like(mass[:, :1]), log_weight[:, :-1] - log_weight[:, 1:]], axis=-1)
+    gap = _gap(xp, log_weight)
     lightest = lowest(mass) or lowest(xp.where(mass > 0, mass, 1.0))
     linear = highest(log_weight[:, 0] - log_weight[:, -1]) - float(np.log(lightest)) <= LINEAR
-    fall = (_fall_linear if linear else _fall_wide)(xp, mass, log_weight, gap, zero_mass)
-    log_a, quotient = _log_fall(xp, fall)
+    fall = fall_linear(xp, mass, log_weight, zero_mass) if linear else _fall_wide(xp, mass, gap, zero_mass)
+    log_a, quotient = log_fall(xp, fall)
     drop = fall.drop[:, None, :]
     before = _after(xp, fall.deficit)[:, None, :]
     previous = _after(xp, log_a)
@@ -100,7 +133,7 @@ def _integral(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: An
     if linear:
         terms = times(exp_of(level), expm1_of(step))
         held = fall.held if lowest(fall.held) > 0 else xp.where(fall.held > 0, fall.held, xp.inf)
-        total = cumulative(divided(terms, -held[:, None, :]))
+        total = running_sum(divided(terms, -held[:, None, :]))
         integral = log_of(times(total, fall.scale[:, None, :]))
     else:
         # fall.held is here S_k / w_k, on its own scale.
@@ -128,15 +161,20 @@ class _Fall:
     deficit: Any
 
 
-def _fall_linear(xp: Any, mass: Any, log_weight: Any, gap: Any, zero_mass: Any) -> _Fall:
-    scale, share = exp_of(log_weight - log_weight[:, :1]), expm1_of(-gap)
+def _gap(xp: Any, log_weight: Any) -> Any:
+    return xp.concat([xp.zeros_like(log_weight[:, :1]), log_weight[:, :-1] - log_weight[:, 1:]], axis=-1)
+
+
+def fall_linear(xp: Any, mass: Any, log_weight: Any, zero_mass: Any) -> _Fall:
+    """A along the breakpoints, on the linear scale; mass, log_weight (B, K) with weights descending."""
+    scale, share = exp_of(log_weight - log_weight[:, :1]), expm1_of(-_gap(xp, log_weight))
     if COMPILED and is_numpy(mass):
         return _Fall(scale, *race_fall(mass, scale, share, zero_mass))
-    held = xp.flip(xp.cumulative_sum(xp.flip(mass * scale, axis=-1), axis=-1), axis=-1)
+    held = xp.flip(running_sum(xp.flip(mass * scale, axis=-1)), axis=-1)
     return _sum_fall(xp, scale, held, held / scale, share, mass, zero_mass)
 
 
-def _fall_wide(xp: Any, mass: Any, _log_weight: Any, gap: Any, zero_mass: Any) -> _Fall:
+def _fall_wide(xp: Any, mass: Any, gap: Any, zero_mass: Any) -> _Fall:
     reverse = xp.concat([xp.zeros_like(gap[:, :1]), xp.flip(gap[:, 1:], axis=-1)], axis=-1)
     ratio = xp.exp(xp.flip(decayed_log_cumsum(xp.log(xp.flip(mass, axis=-1)), reverse), axis=-1))
     return _sum_fall(xp, None, ratio, ratio, xp.expm1(-gap), mass, zero_mass)
@@ -145,9 +183,9 @@ def _fall_wide(xp: Any, mass: Any, _log_weight: Any, gap: Any, zero_mass: Any) -
 def _sum_fall(xp: Any, scale: Any, held: Any, ratio: Any, share: Any, mass: Any, zero_mass: Any) -> _Fall:
     zero = xp.zeros_like(mass[:, :1])
     drop = -ratio * share
-    rise = xp.cumulative_sum(xp.flip(drop[:, 1:], axis=-1), axis=-1)
+    rise = running_sum(xp.flip(drop[:, 1:], axis=-1))
     a = xp.concat([xp.flip(rise, axis=-1), zero], axis=-1) + zero_mass[:, None]
-    heavier = xp.concat([zero, xp.cumulative_sum(mass, axis=-1)[:, :-1]], axis=-1)
+    heavier = xp.concat([zero, running_sum(mass)[:, :-1]], axis=-1)
     deficit = xp.clip(heavier + ratio, 0.0, 1.0)
     # A_{-1} = 1: the first drop is the whole of what A has lost at the first breakpoint.
     drop = xp.concat([deficit[:, :1], drop[:, 1:]], axis=-1)
@@ -157,7 +195,7 @@ def _sum_fall(xp: Any, scale: Any, held: Any, ratio: Any, share: Any, mass: Any,
     return _Fall(scale, held, drop, share, a, deficit)
 
 
-def _log_fall(xp: Any, fall: _Fall) -> tuple[Any, Any]:
+def log_fall(xp: Any, fall: _Fall) -> tuple[Any, Any]:
     """(log A_k, log A_k / A_{k-1}), (B, K) each: of A or of 1 - A, whichever is the smaller."""
     log_a, share = log_of_either(fall.a, fall.deficit), fall.share
     if highest(share) < 0.5:

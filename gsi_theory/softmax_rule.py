@@ -21,14 +21,28 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from gsi_theory.arrays import COMPILED, added, host, is_numpy, lowest, rows_of, scatter_sum, table
+from gsi_theory.arrays import COMPILED, added, host, is_numpy, lowest, rows_of, running_sum, scatter_sum, table
 from gsi_theory.draws import Counts
 from gsi_theory.logscale import Array, decayed_log_cumsum, log_sum
 
 if COMPILED:
     from gsi_theory.compiled import cell_moments, cell_values
 
-__all__ = ["METHOD_ERROR", "log_ratio"]
+__all__ = [
+    "CELLED",
+    "FINE",
+    "METHOD_ERROR",
+    "STEP",
+    "WIDTH",
+    "cell_flows",
+    "cell_sums",
+    "grid",
+    "heaviest_cell",
+    "log_ratio",
+    "node_masses",
+    "slopes",
+    "sum_of_nodes",
+]
 
 Indices = NDArray[np.int64]
 
@@ -44,6 +58,7 @@ TINY = 2.3e-308
 # Widest spread of log-weights (nats) summed on the linear scale, and the widest cut into cells.
 LINEAR, CELLED = 300.0, 120.0
 NODES, FINE, DEGREE = 12, 16, 6  # interpolation nodes a step; cells in a step and coefficients in a cell
+WIDTH = STEP / FINE
 FEW = 256  # candidates below which cells never pay
 BUDGET = 1 << 21  # entries of the largest temporary array
 # Step, truncation and interpolation, relative, with their amplification by φ^{n-1} (THEORY.md, M3): all below this.
@@ -85,13 +100,13 @@ def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any
     return xp.take(xp.concat(parts), table(np.argsort(np.concatenate(order)), log_weight), axis=0)
 
 
-def _grid(counts: Counts, spread: float) -> tuple[int, int]:
-    """(steps from the first node to the heaviest candidate, number of nodes)."""
+def grid(counts: Counts, spread: float) -> tuple[int, int]:
+    """(steps from the first node to the heaviest candidate, number of nodes) for a spread of log-weights, nats."""
     ahead = int(np.ceil((counts.log_largest + LEFT) / STEP)) + 1
     return ahead, ahead + int(np.ceil((spread + RIGHT) / STEP)) + 2
 
 
-def _slopes(xp: Any, counts: Counts, kept: Any, deficit: Any) -> Any:
+def slopes(xp: Any, counts: Counts, kept: Any, deficit: Any) -> Any:
     """log G'(φ) (B, M, J) from φ and 1 - φ (B, J), each a sum of its own: the smaller of the two decides."""
     near = deficit < 0.5
     log_phi = xp.where(
@@ -100,17 +115,21 @@ def _slopes(xp: Any, counts: Counts, kept: Any, deficit: Any) -> Any:
     return counts.log_slope(log_phi[:, None, :], deficit[:, None, :])
 
 
-def _log_sum_of_nodes(xp: Any, counts: Counts, inside: Any, first_rate: Any, first_slope: Any) -> Any:
-    """log of STEP · (inside + geometric tail left of the first node); first_rate e^u there (B, 1, K), slopes (B, M)."""
-    full = counts.log_slope_at_one()[..., None]
-    fall = first_rate + (full - first_slope[..., None])
-    tail = first_rate * xp.exp(full) * (1.0 / np.expm1(STEP) - fall / np.expm1(2.0 * STEP))
-    return xp.log(STEP * (inside + tail))
+def sum_of_nodes(full: Any, inside: Any, rate: Any, square: Any, slope: Any) -> Any:
+    """STEP · (inside + geometric tail left of the first node), inside (..., M, C).
+
+    rate, square (..., 1, C): e^u and e^{2u} at the first node, summed over what a column stands for; full and slope
+    (..., M): log G' at one and at the first node.
+    """
+    fall = (full - slope)[..., None]
+    near, far = 1.0 / np.expm1(STEP), 1.0 / np.expm1(2.0 * STEP)
+    tail = (rate * (near - far * fall) - far * square) * array_api_compat.array_namespace(inside).exp(full)[..., None]
+    return STEP * (inside + tail)
 
 
 def _matrix(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, top: Array, spread: float) -> Any:
     xp = array_api_compat.array_namespace(log_weight)
-    ahead, nodes = _grid(counts, spread)
+    ahead, nodes = grid(counts, spread)
     start = STEP * (-np.floor(top / STEP) - 1.0 - ahead)
     steps = table(STEP * np.arange(nodes), log_weight)
     out = []
@@ -126,14 +145,15 @@ def _matrix(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, top: Arr
             kept = kept + xp.squeeze(xp.matmul(silent, mu[:, strip]), axis=-1)
             if len(strips) == 1:
                 flows.append(rate * silent)
-        slope = _slopes(xp, own, kept, deficit)
+        slope = slopes(xp, own, kept, deficit)
         weight, pieces = xp.exp(slope), []
         for at, strip in enumerate(strips):
             if not flows:
                 rate = xp.exp(x[:, :, None] + lw[:, None, strip])
             flow = flows[at] if flows else rate * xp.exp(-rate)
             first = xp.exp(x[:, :1, None] + lw[:, None, strip])
-            pieces.append(_log_sum_of_nodes(xp, own, xp.matmul(weight, flow), first, slope[..., 0]))
+            full = own.log_slope_at_one()
+            pieces.append(xp.log(sum_of_nodes(full, xp.matmul(weight, flow), first, first * first, slope[..., 0])))
         out.append(pieces[0] if len(pieces) == 1 else xp.concat(pieces, axis=-1))
     return out[0] if len(out) == 1 else xp.concat(out)
 
@@ -165,64 +185,76 @@ def _chebyshev(s: Any) -> list[Any]:
 
 def _cells(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, top: Array, spread: float) -> Any:
     xp = array_api_compat.array_namespace(log_weight)
-    rows = rows_of(mass.shape[0], counts.fixed.shape[1] * mass.shape[1], 4 * BUDGET)
-    ahead, nodes = _grid(counts, spread)
+    ahead, nodes = grid(counts, spread)
     cells = int(spread / STEP) + 2
-    width = STEP / FINE
     out = []
-    for part in rows:
-        own = Counts(counts.fixed[part], counts.poisson[part])
-        lw, heaviest = log_weight[part], np.floor(top[part] * (1.0 / width))
-        step_of_top = np.floor(heaviest / FINE)
-        first = (step_of_top * FINE + FINE - 1).astype(np.int64)
-        moments = _moments(xp, mass[part], lw, width, first, cells)
-        kept, deficit = _cell_sums(xp, moments, ahead, nodes, zero_mass[part])
-        slope = _slopes(xp, own, kept, deficit)
+    for part in rows_of(mass.shape[0], counts.fixed.shape[1] * mass.shape[1], 4 * BUDGET):
+        own, first = Counts(counts.fixed[part], counts.poisson[part]), heaviest_cell(top[part])
+        masses = node_masses(xp, mass[part], log_weight[part], first, cells)
+        slope = slopes(xp, own, *cell_sums(xp, masses, ahead, nodes, zero_mass[part]))
         coefficient, level = _cell_laws(xp, own, slope, cells, ahead, nodes)
-        out.append(_evaluate(xp, lw, width, first, coefficient, level))
+        out.append(_evaluate(xp, log_weight[part], first, coefficient, level))
     return out[0] if len(out) == 1 else xp.concat(out)
 
 
-def _moments(xp: Any, mass: Any, log_weight: Any, width: float, first: Indices, cells: int) -> Any:
+def heaviest_cell(top: Array) -> Indices:
+    """Number (B,) of the topmost fine cell of the step that holds each row's largest log-weight."""
+    return ((np.floor(np.floor(top * (1.0 / WIDTH)) / FINE) + 1.0) * FINE - 1.0).astype(np.int64)
+
+
+def node_masses(xp: Any, mass: Any, log_weight: Any, first: Indices, cells: int) -> Any:
     """Masses (B, cells, NODES) at the interpolation nodes of each step, heaviest step first."""
     transfer = table(_interpolation()[1], mass)
     count = cells * FINE
     if COMPILED and is_numpy(mass):
-        moments = cell_moments(mass, log_weight, width, first, count)
+        moments = cell_moments(mass, log_weight, WIDTH, first, count)
+        moments[..., 0] += moments[..., DEGREE]
+        moments = moments[..., :DEGREE]
     else:
-        place, s = _place(xp, log_weight, width, first)
+        place, s = _place(xp, log_weight, first)
         flat = xp.reshape(place + table(np.arange(mass.shape[0]) * count, place)[:, None], (-1,))
         terms = (scatter_sum(flat, xp.reshape(mass * t, (-1,)), mass.shape[0] * count) for t in _chebyshev(s))
         moments = xp.stack(list(terms), axis=-1)
     return xp.reshape(moments, (mass.shape[0], cells, FINE * DEGREE)) @ transfer
 
 
-def _place(xp: Any, log_weight: Any, width: float, first: Indices) -> tuple[Any, Any]:
+def _place(xp: Any, log_weight: Any, first: Indices) -> tuple[Any, Any]:
     """(fine cell counted from the heaviest (B, K), position in it from -1 to 1)."""
-    at = xp.floor(log_weight * (1.0 / width))
-    s = (log_weight - at * width) * (2.0 / width) - 1.0
+    at = xp.floor(log_weight * (1.0 / WIDTH))
+    s = (log_weight - at * WIDTH) * (2.0 / WIDTH) - 1.0
     return table(first, log_weight)[:, None] - xp.astype(at, xp.int64), s
 
 
-def _kernel(like: Any, ahead: int, cells: int, nodes: int, k: int) -> tuple[Any, Any]:
-    """(u at node k of a step for every difference j - cell (nodes + cells - 1,), index of it (cells, nodes))."""
-    offset = _interpolation()[0][k]
-    u = STEP * (np.arange(nodes + cells - 1) - (cells - 1) - ahead - 1.0) + offset
+def _kernel(like: Any, ahead: int, cells: int, nodes: int) -> tuple[Any, Any]:
+    """(u (NODES, nodes + cells - 1) at each interpolation node for every difference j - cell; index of the difference
+    (cells, nodes))."""
+    steps = np.arange(nodes + cells - 1) - (cells - 1) - ahead - 1.0
     index = np.arange(nodes)[None, :] - np.arange(cells)[:, None] + cells - 1
-    return table(u, like), table(index, like)
+    return table(STEP * steps + _interpolation()[0][:, None], like), table(index, like)
 
 
-def _cell_sums(xp: Any, masses: Any, ahead: int, nodes: int, zero_mass: Any) -> tuple[Any, Any]:
-    """φ and 1 - φ (B, nodes) from the masses at the interpolation nodes."""
-    cells = masses.shape[1]
+def cell_sums(xp: Any, masses: Any, ahead: int, nodes: int, zero_mass: Any) -> tuple[Any, Any]:
+    """φ and 1 - φ (B, nodes) from the masses (B, cells, NODES) at the interpolation nodes."""
+    u, index = _kernel(masses, ahead, masses.shape[1], nodes)
+    # Settled candidates: exp(-e^u) underflows to zero, as it should.
+    silent, minus = xp.exp(-xp.exp(u)), xp.expm1(-xp.exp(u))
     kept, deficit = zero_mass[:, None], 0.0
     for k in range(NODES):
-        u, index = _kernel(masses, ahead, cells, nodes, k)
-        rate = xp.exp(u)
-        # Settled candidates: exp(-e^u) underflows to zero, as it should.
-        kept = kept + masses[..., k] @ _toeplitz(xp, xp.exp(-rate), index)
-        deficit = deficit - masses[..., k] @ _toeplitz(xp, xp.expm1(-rate), index)
+        kept = kept + masses[..., k] @ _toeplitz(xp, silent[k, :], index)
+        deficit = deficit - masses[..., k] @ _toeplitz(xp, minus[k, :], index)
     return kept, deficit
+
+
+def cell_flows(masses: Array, ahead: int, nodes: int) -> tuple[Array, Array, Array]:
+    """Of one row of masses (cells, NODES): Σ μ e^{u - e^u} (cells, nodes), Σ μ e^u and Σ μ e^{2u} at the first node."""
+    flow, once, twice = np.zeros((masses.shape[0], nodes)), np.zeros(masses.shape[0]), np.zeros(masses.shape[0])
+    u, index = _kernel(masses, ahead, masses.shape[0], nodes)
+    for k, rate in enumerate(np.exp(u)):
+        flow += masses[:, k, None] * (rate * np.exp(-rate))[index]
+        start = rate[index[:, 0]]
+        once += masses[:, k] * start
+        twice += masses[:, k] * start * start
+    return flow, once, twice
 
 
 def _toeplitz(xp: Any, values: Any, index: Any) -> Any:
@@ -234,24 +266,24 @@ def _cell_laws(xp: Any, counts: Counts, slope: Any, cells: int, ahead: int, node
 
     Over the widest spread P/μ falls by e^{CELLED + 2}·n, so the linear scale holds it.
     """
-    weight, values = xp.exp(slope), []
+    weight, values, full = xp.exp(slope), [], counts.log_slope_at_one()
+    u, index = _kernel(slope, ahead, cells, nodes)
     for k in range(NODES):
-        u, index = _kernel(slope, ahead, cells, nodes, k)
-        rate = xp.exp(u)
+        rate = xp.exp(u[k, :])
         flow = _toeplitz(xp, rate * xp.exp(-rate), index)
         first = _toeplitz(xp, rate, index[:, :1])[:, 0][None, None, :]
-        values.append(_log_sum_of_nodes(xp, counts, weight @ flow.T, first, slope[..., 0]))
+        values.append(xp.log(sum_of_nodes(full, weight @ flow.T, first, first * first, slope[..., 0])))
     logs = xp.stack(values, axis=-1)
     level = xp.max(logs, axis=(-2, -1), keepdims=True)
     coefficient = xp.exp(logs - level) @ table(_interpolation()[1], slope).T
     return xp.reshape(coefficient, (*logs.shape[:2], cells * FINE, DEGREE)), level[..., 0]
 
 
-def _evaluate(xp: Any, log_weight: Any, width: float, first: Indices, coefficient: Any, level: Any) -> Any:
+def _evaluate(xp: Any, log_weight: Any, first: Indices, coefficient: Any, level: Any) -> Any:
     if COMPILED and is_numpy(log_weight):
-        values = cell_values(log_weight, width, first, np.ascontiguousarray(coefficient))
+        values = cell_values(log_weight, WIDTH, first, np.ascontiguousarray(coefficient))
         return added(np.log(values, out=values), level)
-    place, s = _place(xp, log_weight, width, first)
+    place, s = _place(xp, log_weight, first)
     rows, count = coefficient.shape[:2]
     at = xp.broadcast_to(place[:, None, :], (rows, count, place.shape[-1]))
     value: Any = 0.0
@@ -313,8 +345,8 @@ def _band_slopes(
 ) -> Any:
     """log G'(φ) (M, J) at ascending nodes; lw descending. Sums only positive terms, 1 - φ below φ = ½."""
     zero = xp.zeros_like(mass[:1])
-    gone = xp.concat([zero, xp.cumulative_sum(mass)])
-    left = xp.concat([xp.flip(xp.cumulative_sum(xp.flip(mass))), zero]) + zero_mass
+    gone = xp.concat([zero, running_sum(mass)])
+    left = xp.concat([xp.flip(running_sum(xp.flip(mass))), zero]) + zero_mass
     kept, deficit = [], []
     for part in rows_of(x_host.size, lw_host.size, BUDGET // 2):
         nodes = x_host[part]
@@ -324,4 +356,4 @@ def _band_slopes(
         rate = xp.exp(xp.where(u > SETTLED, SETTLED, u))
         deficit.append(gone[first] - xp.expm1(-rate) @ mass[first:last])
         kept.append(left[last] + xp.exp(-rate) @ mass[first:last])
-    return _slopes(xp, counts, xp.concat(kept)[None], xp.concat(deficit)[None])[0]
+    return slopes(xp, counts, xp.concat(kept)[None], xp.concat(deficit)[None])[0]

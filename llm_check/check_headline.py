@@ -16,7 +16,7 @@ from gsi_theory import Instance, Scheme, divergence, selection_law
 from gsi_theory.artifact import provenance, write_artifact
 from gsi_theory.facts import Facts
 from gsi_theory.instance import log_weight
-from gsi_theory.sides import asked_drafts
+from gsi_theory.sides_softmax import asked_drafts
 from llm_check.exact import checked_positions, enumerate_position
 from llm_check.settings import read_settings
 from llm_check.world import World
@@ -28,7 +28,7 @@ DEFAULTS: dict[str, Any] = {"beta": 20.0, "epsilon": 0.1, "problems": 6, "tolera
 
 def needed_drafts(instance: Instance, beta: float, epsilon: float, rule: str) -> int:
     """Smallest n with KL(π‖Q_n) ≤ ε for the ungated law Q of a rule, by doubling and bisection on the exact law."""
-    facts = Facts(instance, Scheme(beta, 1, rule=rule))
+    facts = Facts.of(instance, Scheme(beta, 1, rule=rule))
     draft = instance.draft_candidates()
     weight = log_weight(draft, beta)
 
@@ -55,7 +55,7 @@ def run(
     rows: dict[str, list[Any]] = {}
     for done, place in enumerate(places, start=1):
         found = enumerate_position(world, place, chosen["tolerance"])
-        facts = Facts(found.instance, Scheme(beta, 1))
+        facts = Facts.of(found.instance, Scheme(beta, 1))
         row = {
             "problem_id": place.prompt_id,
             "step": place.step,

@@ -2,7 +2,7 @@
 
 Three tables on the named families: `curves` (ungated laws, their bounds, and the limit (M19) of any rule), `gate` (the
 gated law and its limits (M7)), `reward` (expected reward of each method). Every bound is the side of a claim in
-gsi_theory.sides; nothing is restated here. Divergences in nats, rewards in reward units.
+gsi_theory.claims; nothing is restated here. Divergences in nats, rewards in reward units.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from gsi_theory.gate import gsi_law
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.law import selection_law
 from gsi_theory.logscale import Array
-from gsi_theory.sides import dominance, gate_limit, kl_chi2, kl_mean, race_tail, race_tv, rule_limit, theorem_one
+from gsi_theory.sides_limits import gate_limit
+from gsi_theory.sides_race import dominance, race_tail, race_tv, rule_limit
+from gsi_theory.sides_softmax import kl_chi2, kl_mean, theorem_one
 from sims.families import FAMILIES, passing_threshold, score_threshold
 
 __all__ = ["QUESTION", "SETTINGS", "collect", "plan", "work"]
@@ -51,12 +53,13 @@ Rows = list[tuple[Any, ...]]
 
 
 def _curve(family: str, instance: Instance, beta: float, n: int) -> tuple[Any, ...]:
-    facts = Facts(instance, Scheme(beta, n))
+    facts = Facts.of(instance, Scheme(beta, n))
     tv, kl, mean = dominance(facts, "tv"), dominance(facts, "kl_forward"), kl_mean(facts)
-    return (
-        family, beta, n, kl.rhs, kl.lhs, tv.rhs, tv.lhs, rule_limit(facts).lhs, mean.rhs, kl_chi2(facts).rhs,
+    values = (
+        kl.rhs, kl.lhs, tv.rhs, tv.lhs, rule_limit(facts).lhs, mean.rhs, kl_chi2(facts).rhs,
         theorem_one(facts, "b").rhs, race_tv(facts).rhs, race_tail(facts).rhs,
     )  # fmt: skip
+    return family, beta, n, *map(float, values)
 
 
 def _gate_rows(family: str, instance: Instance, beta: float) -> Rows:
@@ -64,13 +67,13 @@ def _gate_rows(family: str, instance: Instance, beta: float) -> Rows:
     for threshold in sorted({passing_threshold(instance, beta, share) for share in PASSING}):
         limits = None
         for rule in ("softmax", "race"):
-            facts = Facts(instance, Scheme(beta, 1, threshold, rule))
+            facts = Facts.of(instance, Scheme(beta, 1, threshold, rule))
             if limits is None:
                 # The limit does not depend on the rule (M7).
-                limits = tuple(gate_limit(facts, k).rhs for k in ("tv", "kl_forward", "kl_reverse", "reward"))
+                limits = tuple(float(gate_limit(facts, k).rhs) for k in ("tv", "kl_forward", "kl_reverse", "reward"))
             a = float(np.sum(facts.pi[facts.accepted]))
             for n in GATE_NS:
-                log_prob = facts.gated(n).log_prob
+                log_prob = facts.gated_law(n).log_prob
                 gap = float((np.exp(log_prob) - facts.pi) @ instance.reward)
                 distances = (
                     divergence.tv(log_prob, facts.log_pi),

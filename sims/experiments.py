@@ -21,7 +21,7 @@ from typing import Any
 
 from gsi_theory.artifact import provenance, write_artifact
 from gsi_theory.errors import InputError
-from sims import bounds_vs_n, exact_vs_mc, verdicts
+from sims import bounds_vs_n, exact_vs_mc, methods, steps, verdicts
 
 __all__ = ["EXPERIMENTS", "Experiment", "Progress", "checked_settings"]
 
@@ -129,6 +129,6 @@ def _experiment(module: ModuleType) -> Experiment:
     return Experiment(module.__name__.rpartition(".")[2], module.QUESTION, partial(_run, module), defaults)
 
 
-_MODULES = (exact_vs_mc, bounds_vs_n, verdicts)
+_MODULES = (exact_vs_mc, bounds_vs_n, methods, steps, verdicts)
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in map(_experiment, _MODULES)}

@@ -8,16 +8,17 @@ two, and so on until one refutes it. Claims judge; verdicts are only counted and
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import compress, product
 from typing import Any
 
 import numpy as np
 
-from gsi_theory.claims import CLAIMS, Claim, Outcome, Verdict
-from gsi_theory.facts import Facts
+from gsi_theory.claims import CLAIMS, OUTCOMES, Claim, Outcome, Verdict
 from gsi_theory.instance import Instance, Scheme
+from gsi_theory.judging import judgements
+from gsi_theory.logscale import Array
 from sims.families import FAMILIES, REWARDS, passing_threshold, random_case, signed
 
 __all__ = [
@@ -80,7 +81,11 @@ class Case:
 
     def verdict(self, claim: Claim) -> Verdict:
         """The claim's verdict on this case."""
-        return claim.evaluate(Instance.from_probabilities(self.draft, self.base, self.reward), self.scheme)
+        return claim.evaluate(*self.parts())
+
+    def parts(self) -> tuple[Instance, Scheme]:
+        """The instance and the scheme."""
+        return Instance.from_probabilities(self.draft, self.base, self.reward), self.scheme
 
 
 @dataclass(frozen=True)
@@ -99,20 +104,19 @@ class Tally:
         return next((o for o in order if self.counts[o]), Outcome.NOT_APPLICABLE)
 
 
-def tally(claim: Claim, judged: Iterable[tuple[Case, Verdict]]) -> Tally:
-    """The tally of a claim's verdicts; of equal gaps the earlier case stays."""
-    counts: Counter[Outcome] = Counter()
-    ratio, worst, gap = None, None, 0.0
-    for case, verdict in judged:
-        counts[verdict.outcome] += 1
-        lhs, rhs, slack = verdict.lhs, verdict.rhs, verdict.slack
-        if lhs is None or rhs is None or slack is None:
-            continue
-        if verdict.outcome is Outcome.HOLDS and claim.relation == "<=" and 0 < rhs < np.inf:
-            ratio = max(lhs / rhs, ratio or 0.0)
-        if verdict.outcome is Outcome.REFUTED and -slack > gap:
-            worst, gap = case, -slack
-    return Tally(counts, ratio, worst, gap)
+def tally(claim: Claim, cases: Sequence[Case], judged: Mapping[str, Array]) -> Tally:
+    """The tally of a claim's judgement, arrays (number of cases,) by field; of equal gaps the earlier case stays."""
+    codes, slack, rhs = judged["outcome"], judged["slack"], judged["rhs"]
+    counts = Counter({o: count for i, o in enumerate(OUTCOMES) if (count := int(np.sum(codes == i)))})
+    shown = (codes == OUTCOMES.index(Outcome.HOLDS)) & (rhs > 0) & (rhs < np.inf)
+    ratio = None
+    if claim.relation == "<=" and shown.any():
+        ratio = max(float(np.max(judged["lhs"][shown] / rhs[shown])), 0.0)
+    gaps = np.where(codes == OUTCOMES.index(Outcome.REFUTED), -slack, 0.0)
+    top = int(np.argmax(gaps)) if gaps.size else 0
+    if not gaps.size or gaps[top] <= 0:
+        return Tally(counts, ratio)
+    return Tally(counts, ratio, cases[top], float(gaps[top]))
 
 
 def merged(one: Tally, other: Tally) -> Tally:
@@ -123,12 +127,9 @@ def merged(one: Tally, other: Tally) -> Tally:
 
 
 def judge(claims: Mapping[str, Claim], cases: Sequence[tuple[Instance, Scheme]]) -> dict[str, Tally]:
-    """Every claim on every case; the claims share the facts of a case."""
-    known = [(Case.of(instance, scheme), Facts(instance, scheme)) for instance, scheme in cases]
-    return {
-        key: tally(claim, ((case, claim.evaluate_facts(facts)) for case, facts in known))
-        for key, claim in claims.items()
-    }
+    """Every claim on every case; the claims share the laws of a batch."""
+    known = [Case.of(instance, scheme) for instance, scheme in cases]
+    return {key: tally(claims[key], known, judged) for key, judged in judgements(claims, cases).items()}
 
 
 def _few_decimals(decimals: int) -> Iterator[tuple[float, float]]:
@@ -139,18 +140,30 @@ def _few_decimals(decimals: int) -> Iterator[tuple[float, float]]:
             yield p, q
 
 
-def _two_outcome_cases(claim: Claim, rewards: Sequence[str], n: int, decimals: int) -> Iterator[tuple[Case, Verdict]]:
-    """Verdicts on two-outcome cases whose probabilities have that many decimals, where the claim applies."""
+def _two_outcome_cases(rewards: Sequence[str], n: int, decimals: int) -> list[Case]:
+    """Two-outcome cases whose probabilities have that many decimals."""
     patterns = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)] if "unsigned" in rewards else []
     patterns += [(1.0, -1.0), (-1.0, 1.0)] if "signed" in rewards else []
+    cases = []
     for (p, q), reward, beta in product(_few_decimals(decimals), patterns, (1.0, 2.0, 3.0, 5.0)):
-        for threshold in (None, 0.5):
-            draft, base = (p, round(1.0 - p, decimals)), (q, round(1.0 - q, decimals))
-            case = Case(draft, base, reward, Scheme(beta, n, threshold))
-            verdict = case.verdict(claim)
-            if verdict.outcome is not Outcome.NOT_APPLICABLE:
-                yield case, verdict
-                break
+        draft, base = (p, round(1.0 - p, decimals)), (q, round(1.0 - q, decimals))
+        cases.append(Case(draft, base, reward, Scheme(beta, n)))
+    return cases
+
+
+def _searched(claim: Claim, rewards: Sequence[str], n: int, decimals: int) -> Tally:
+    """The claim on two-outcome cases where it applies: without a gate, or else with a threshold of ½."""
+    total, cases = Tally(), _two_outcome_cases(rewards, n, decimals)
+    for threshold in (None, 0.5):
+        cases = [replace(case, scheme=replace(case.scheme, threshold=threshold)) for case in cases]
+        judged = judgements({claim.id: claim}, [case.parts() for case in cases])[claim.id]
+        applies = judged["applies"] > 0
+        part = {name: values[applies] for name, values in judged.items()}
+        total = merged(total, tally(claim, list(compress(cases, applies)), part))
+        cases = list(compress(cases, ~applies))
+        if not cases:
+            break
+    return total
 
 
 def search(claim: Claim, rewards: Sequence[str]) -> Tally:
@@ -158,7 +171,7 @@ def search(claim: Claim, rewards: Sequence[str]) -> Tally:
     total = Tally()
     # A limit does not depend on n.
     for n, decimals in product((1,) if claim.relation == "=" else (1, 2), range(1, MOST_DECIMALS + 1)):
-        total = merged(total, tally(claim, _two_outcome_cases(claim, rewards, n, decimals)))
+        total = merged(total, _searched(claim, rewards, n, decimals))
         if total.worst is not None:
             break
     return total
@@ -234,7 +247,7 @@ def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
     claims, rewards, count = settings["claims"], settings["rewards"], settings["instances"]
     jobs: list[Job] = [("search", key, rewards) for key in claims if CLAIMS[key].expected is Outcome.REFUTED]
     jobs += [("named", claims, seed, family, kind) for family in settings["families"] for kind in rewards]
-    block = max(40, count // 1000)
+    block = min(2_000, max(100, count // 20))
     jobs += [("random", claims, seed, rewards, i, min(i + block, count)) for i in range(0, count, block)]
     return jobs
 

@@ -1,4 +1,4 @@
-"""Small plausible artifacts for the tests of figures and report; numbers follow simple laws, none is a result.
+"""Small plausible artifacts for the tests of figures and report; only those of REAL are results.
 
 Every artifact that the page reads is written through `gsi_theory.artifact`; one counterexample and one solution carry
 the cases that the tests look for (a surprise, and text that would be markup if it were not escaped).
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gsi_theory.artifact import write_artifact
+from sims.experiments import EXPERIMENTS
 
 __all__ = ["HOSTILE", "STATEMENTS", "write_samples"]
 
@@ -26,6 +27,11 @@ STATEMENTS = {
     "M19": r"\max_A\,\pi(A)-1+(1-\mu(A))^n \le TV(P_n,\pi)\ \text{for every rule}",
 }
 RECORD = {"command": "gsi sample", "seed": 0, "versions": {"python": "3.11", "numpy": "2"}, "commit": "abc+changes"}
+# Experiments quick enough to be run for real.
+REAL = {
+    "methods": {"draws": 2000, "families": "two_point"},
+    "steps": {"trees": 2, "depth": 2, "branching": 2},
+}
 METHODS = ("draft", "base", "soft_bon_draft", "soft_bon_base", "best_of_n_draft", "gsi", "gsi_race", "gsi_ungated",
            "gsi_score_gate", "tilted")  # fmt: skip
 
@@ -192,4 +198,6 @@ def write_samples(folder: Path) -> Path:
     }  # fmt: skip
     for name, (summary, tables) in made.items():
         write_artifact(folder / f"{name}.json", name, RECORD, summary, tables)
+    for name, settings in REAL.items():
+        EXPERIMENTS[name].run(0, folder / f"{name}.json", settings | {"workers": 1}, None, "gsi sample")
     return folder

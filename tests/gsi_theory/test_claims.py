@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 from gsi_theory import Instance, Scheme
+from gsi_theory.certified_sides import SIDES
+from gsi_theory.certify import certify_claim
 from gsi_theory.claims import CLAIMS, Outcome
+from gsi_theory.exact import ExactInstance, ExactScheme
 from gsi_theory.facts import Facts
-from gsi_theory.sides import Sides, asked_drafts, kl_chi2
+from gsi_theory.judging import judgements
+from gsi_theory.sides import Sides
+from gsi_theory.sides_softmax import asked_drafts, kl_chi2
 from gsi_theory.testing import instances, schemes
 
 TRUE_CLAIMS = [c for c in CLAIMS.values() if c.expected is Outcome.HOLDS]
@@ -84,7 +90,44 @@ def test_gate_bias_refutes_convergence_to_the_tilt() -> None:
 def sharper(facts: Facts) -> Sides:
     """A planted wrong claim: (M11) with 2n in place of n."""
     sides = kl_chi2(facts)
-    return dataclasses.replace(sides, rhs=float(np.log1p(facts.chi2 / (2 * facts.scheme.n))))
+    return dataclasses.replace(sides, rhs=np.log1p(facts.chi2 / (2 * facts.n)))
+
+
+def test_both_sides_equal_their_proved_enclosures() -> None:
+    """Every inequality on random fractions, n_base ≠ n, one batch per rule: within 1e-12 of ball arithmetic.
+
+    The enclosures are another implementation, itself checked against 60-digit enumeration (test_certify).
+    """
+    rng, seen = np.random.default_rng(42), set()
+    for rule in ("softmax", "race", "max"):
+        rows = []
+        for _ in range(4):
+            counts = rng.integers(1, 12, (2, 3))
+            draft, base = ([Fraction(int(c), int(row.sum())) for c in row] for row in counts)
+            reward = [Fraction(int(v), 4) for v in rng.integers(-3 * int(rng.integers(2)), 5, 3)]
+            beta, n, n_base = Fraction(int(rng.integers(1, 12)), 4), int(rng.integers(1, 6)), int(rng.integers(1, 6))
+            rows.append((ExactInstance(draft, base, reward), ExactScheme(beta, n, None, rule, n_base)))
+        floats = [
+            (
+                Instance.from_probabilities(*(np.array(p, dtype=float) for p in (x.draft, x.base, x.reward))),
+                Scheme(float(s.beta), s.n, None, rule, s.n_base),
+            )
+            for x, s in rows
+        ]
+        claims = {k: c for k, c in CLAIMS.items() if c.relation == "<=" and k in SIDES}
+        found = judgements(claims, floats)
+        for key in claims:
+            for i, (instance, scheme) in enumerate(rows):
+                truth, got = certify_claim(key, instance, scheme), {k: v[i] for k, v in found[key].items()}
+                assert (truth.outcome is Outcome.NOT_APPLICABLE) == (not got["applies"]), (key, i)
+                if got["applies"]:
+                    seen.add(key)
+                    for name, enclosure in (("lhs", truth.lhs), ("rhs", truth.rhs)):
+                        # An infimum over a grid of 512 M lies above the true one, by the square of its step at most.
+                        above = 1e-4 if (key, name) == ("M17-tail", "rhs") else 0.0
+                        gap, rounding = got[name] - enclosure.mid, 1e-12 * (1.0 + abs(enclosure.mid))
+                        assert -rounding <= gap <= rounding + above, (key, i, name, got, enclosure)
+    assert seen == set(claims)
 
 
 def test_planted_wrong_claim_is_refuted() -> None:
@@ -100,7 +143,7 @@ def test_planted_wrong_claim_is_refuted() -> None:
 
 def test_uncovered_base_makes_bounds_not_applicable() -> None:
     instance = Instance.from_probabilities([1.0, 0.0], [0.5, 0.5], [0.0, 1.0])
-    assert Facts(instance, Scheme(1.0, 4)).chi2 == np.inf
+    assert Facts.of(instance, Scheme(1.0, 4)).chi2 == np.inf
     verdict = CLAIMS["M11-chi2"].evaluate(instance, Scheme(1.0, 4))
     assert verdict.outcome is Outcome.NOT_APPLICABLE
     assert "covers" in verdict.reason
@@ -109,6 +152,6 @@ def test_uncovered_base_makes_bounds_not_applicable() -> None:
 def test_theorem_asks_for_astronomic_n_at_beta_twenty() -> None:
     """(M12 b) at β = 20, r in [0, 1]: the order of 10^17, whatever the pair."""
     instance = Instance.from_probabilities([0.5, 0.5], [0.6, 0.4], [0.0, 1.0])
-    facts = Facts(instance, Scheme(20.0, 4))
+    facts = Facts.of(instance, Scheme(20.0, 4))
     assert 17 <= asked_drafts(facts, "b", 0.1) / np.log(10) <= 19
     assert asked_drafts(facts, "instance", 0.1) < np.log(100)

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from gsi_theory import Candidates, InputError, Instance, Scheme, gsi_law, selection_law, tilted_policy, tilted_reward
 from gsi_theory.divergence import tv
@@ -161,3 +162,20 @@ HALF = [0.5, 0.5]
 def test_bad_input_names_value_and_cure(build, words) -> None:
     with pytest.raises(InputError, match=words):
         build()
+
+
+@given(instances(), st.sampled_from(("softmax", "race", "max")), st.integers(1, 10**6), st.integers(-1000, 1000))
+def test_constant_shift_of_reward_and_threshold(instance, rule, n, shift) -> None:
+    """r + c with threshold u + c is the same law: π does not change, and every tilted reward moves by c."""
+    beta = 2.0
+    reward = np.round(instance.reward * 64) / 64
+    plain = Instance(instance.log_draft, instance.log_base, reward)
+    levels = np.unique(tilted_reward(plain, beta)[np.isfinite(tilted_reward(plain, beta))])
+    # A threshold halfway between two levels, so that rounding decides nothing.
+    gaps = np.diff(levels)
+    cut = float(levels[np.argmax(gaps)] + gaps.max() / 2) if gaps.size and gaps.max() > 1e-6 else None
+    moved = Instance(instance.log_draft, instance.log_base, reward + shift)
+    one = gsi_law(plain, Scheme(beta, n, cut, rule))
+    other = gsi_law(moved, Scheme(beta, n, None if cut is None else cut + shift, rule))
+    assert tv(one.log_prob, other.log_prob) <= one.error + other.error
+    assert abs(one.p_accept - other.p_accept) <= one.error + other.error

@@ -52,3 +52,16 @@ def test_errors_bound_the_truth_and_are_not_idle(block: int) -> None:
     assert np.all(rows[:, 2] <= rows[:, 3])
     # Not idle: the bound is within 1e3 of the error, or of the rounding floor of one float64 unit.
     assert np.median(rows[:, 1] / np.maximum(rows[:, 0], UNIT)) <= 1e3
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_ten_thousand_hostile_rows_in_one_call(rule: str) -> None:
+    """No NaN, no warning (warnings are errors), every law sums to one within its own error."""
+    rng = np.random.default_rng([1301, RULES.index(rule)])
+    rows = [hostile_candidates(rng) for _ in range(10_000)]
+    log_mass, weight = np.full((len(rows), 8), -np.inf), np.zeros((len(rows), 8))
+    for i, (mass, lw, _) in enumerate(rows):
+        log_mass[i, : mass.size], weight[i, : mass.size] = mass, lw
+    law = selection_law(log_mass, weight, np.array([n for *_, n in rows]), rule)
+    assert not np.isnan(law.log_prob).any() and not np.isnan(law.error).any()
+    assert np.all(np.abs(np.exp(law.log_prob).sum(axis=-1) - 1.0) <= 2.0 * law.error)

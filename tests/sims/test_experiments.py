@@ -11,8 +11,9 @@ from gsi_theory import InputError, Instance, Scheme
 from gsi_theory.artifact import read_artifact
 from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.facts import Facts
-from gsi_theory.sides import Sides, kl_chi2
-from sims import bounds_vs_n, exact_vs_mc, verdicts
+from gsi_theory.sides import Sides
+from gsi_theory.sides_softmax import kl_chi2
+from sims import bounds_vs_n, exact_vs_mc, methods, steps, verdicts
 from sims.experiments import EXPERIMENTS, checked_settings
 from sims.families import FAMILIES, passing_threshold, signed
 
@@ -20,17 +21,27 @@ TINY = {
     "exact_vs_mc": {"draws": 2000, "families": "two_point"},
     "bounds_vs_n": {"families": "two_point", "largest_log2_n": 3},
     "verdicts": {"instances": 30, "families": "two_point", "claims": "M7-tv,M11-mean,M12a,M12b"},
+    "methods": {"draws": 2000, "families": "two_point"},
+    "steps": {"trees": 2, "depth": 2, "branching": 2},
 }
 COLUMNS = {
     "exact_vs_mc": {"cells": exact_vs_mc.COLUMNS},
     "bounds_vs_n": bounds_vs_n.COLUMNS,
     "verdicts": verdicts.COLUMNS,
+    "methods": methods.COLUMNS,
+    "steps": steps.COLUMNS,
 }
 SUMMARY = {
     "exact_vs_mc": {"worst_abs_z", "bonferroni_bound", "comparisons", "level", "draws_per_cell", "passed"},
     "bounds_vs_n": {"seed", "families", "rows"},
     "verdicts": {"evaluations", "instances", "unsigned_instances", "surprises", "seed"},
-}
+    "methods": {
+        "seed", "beta", "worst_abs_z", "bonferroni_bound", "comparisons", "level", "draws_per_cell", "passed",
+    },
+    "steps": {
+        "seed", "trees", "depth", "branching", "beta", "threshold", "largest_chain_error", "largest_increment_gap",
+    },
+}  # fmt: skip
 
 
 def run(name: str, out, seed: int = 0, progress=None, **settings):
@@ -143,13 +154,13 @@ def test_families_are_what_they_say() -> None:
         assert not np.array_equal(family.build(5).log_base, instance.log_base)
         assert signed(instance).reward.min() == pytest.approx(2 * instance.reward.min() - 1)
     thin = FAMILIES["thin_overlap"].build(0)
-    assert Facts(thin, Scheme(1.0, 1)).chi2_pair > 50
+    assert Facts.of(thin, Scheme(1.0, 1)).chi2_pair > 50
 
 
 def test_passing_threshold_passes_its_share_and_no_higher_one_does() -> None:
     instance = FAMILIES["dirichlet"].build(0)
-    facts = Facts(instance, Scheme(1.0, 1, passing_threshold(instance, 1.0, 0.3)))
-    above = Facts(instance, Scheme(1.0, 1, np.nextafter(facts.scheme.threshold, np.inf)))
+    facts = Facts.of(instance, Scheme(1.0, 1, passing_threshold(instance, 1.0, 0.3)))
+    above = Facts.of(instance, Scheme(1.0, 1, np.nextafter(facts.threshold, np.inf)))
     assert facts.pi[facts.accepted].sum() >= 0.3 > above.pi[above.accepted].sum()
 
 
@@ -172,7 +183,7 @@ def test_search_finds_nothing_against_a_true_claim(monkeypatch) -> None:
 def sharper(facts: Facts) -> Sides:
     """A planted wrong claim: (M11) with 2n in place of n."""
     sides = kl_chi2(facts)
-    return dataclasses.replace(sides, rhs=float(np.log1p(facts.chi2 / (2 * facts.scheme.n))))
+    return dataclasses.replace(sides, rhs=np.log1p(facts.chi2 / (2 * facts.n)))
 
 
 def test_planted_wrong_claim_is_a_surprise_with_a_short_counterexample(tmp_path, monkeypatch) -> None:

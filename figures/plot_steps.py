@@ -1,0 +1,135 @@
+"""Several steps: how a stepwise method's error accumulates, and how far stepwise tilting is from the sequence tilt.
+
+Points are means over the artifact's random trees, bands reach from the smallest to the largest tree. Divergences in
+nats; the reward of a trajectory is whether it is correct.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from figures.plot_data import Row, distinct, rows
+from figures.style import WIDTH, Look, look
+from gsi_theory.artifact import Artifact
+
+__all__ = ["draw"]
+
+# Below this a divergence is rounding, and is not drawn.
+FLOOR = 1e-9
+_KINDS = {
+    ("last_step", 0.0): Look("reward on the last step only", "#7f7f7f", "v", ":"),
+    ("mean_value", 0.0): Look("process reward model, E[R | prefix]", "#009e73", "D", "--"),
+    ("soft_increment", 0.3): Look("soft value + noise 0.3", "#d55e00", "^", "-."),
+    ("soft_increment", 0.1): Look("soft value + noise 0.1", "#e69f00", "s", "-."),
+    ("soft_increment", 0.0): Look("soft value, exact: gap 0", "#0072b2", "o", "-"),
+}
+_BOUNDS = (
+    ("tv_sum", "bound: sum of the steps' TV", "#333333", (0, (5, 1.5))),
+    ("tv_coupling", "bound: coupling step by step", "#333333", "-."),
+    ("tv_from_kl", "bound: from KL by the chain rule", "#333333", ":"),
+)
+# Rules by name, with what tells them apart here: the gate.
+_LABELS = {"gsi_ungated": "softmax, no gate", "race": "race, no gate", "gsi": "softmax, gated"}
+
+
+def _label(method: str) -> str:
+    return _LABELS.get(method, look(method).label)
+
+
+def _accumulated(axes: Any, cells: list[Row]) -> None:
+    """KL after each number of steps, one line for each method and n; open markers for every n but the largest."""
+    ns = sorted(distinct(c["n"] for c in cells))
+    methods = distinct(c["method"] for c in cells)
+    for method in methods:
+        style = look(method)
+        for n in ns:
+            own = sorted((c for c in cells if c["method"] == method and c["n"] == n), key=lambda c: c["steps"])
+            axes.plot(
+                [c["steps"] for c in own], [c["kl"] for c in own], color=style.color, marker=style.marker,
+                linestyle="-" if n == ns[-1] else "--", markerfacecolor=style.color if n == ns[-1] else "white",
+            )  # fmt: skip
+    key = [
+        Line2D([], [], color=look(m).color, marker=look(m).marker, label=_LABELS.get(m, look(m).label)) for m in methods
+    ]
+    key += [
+        Line2D([], [], color="#333333", linestyle="-" if n == ns[-1] else "--", marker="o", label=f"n = {n}",
+               markerfacecolor="#333333" if n == ns[-1] else "white")
+        for n in ns
+    ]  # fmt: skip
+    axes.set(xlabel="steps t", ylabel="KL(stepwise tilt‖method), nats")
+    axes.set_ylim(0, 1.3 * max(c["kl"] for c in cells))
+    axes.legend(handles=key, loc="upper left", handlelength=2.4)
+    axes.set_title("error after t steps")
+
+
+def _bounded(axes: Any, cells: list[Row]) -> None:
+    """TV of one method at its smallest n, the spread over trees, and the three bounds."""
+    method = cells[0]["method"]
+    n = min(c["n"] for c in cells if c["method"] == method)
+    own = sorted((c for c in cells if c["method"] == method and c["n"] == n), key=lambda c: c["steps"])
+    x, style = [c["steps"] for c in own], look(method)
+    axes.fill_between(x, [c["tv_low"] for c in own], [c["tv_high"] for c in own], color=style.color, alpha=0.12, lw=0)
+    for column, label, color, line in _BOUNDS:
+        axes.plot(x, [c[column] for c in own], color=color, linestyle=line, label=label)
+    axes.plot(
+        x, [c["tv"] for c in own], color=style.color, marker=style.marker, linestyle="--", markerfacecolor="white",
+        label="exact (band: all trees)",
+    )  # fmt: skip
+    axes.set(xlabel="steps t", ylabel="TV(stepwise tilt, method)")
+    axes.set_ylim(0, 1.55 * max(max(c["tv_high"], *(c[name] for name, *_ in _BOUNDS)) for c in own))
+    # TV ends at 1; the room above is for the key.
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1.0])
+    axes.legend(loc="upper left", handlelength=2.4)
+    axes.set_title(f"bounds for {_label(method)}, n = {n}")
+
+
+def _gaps(left: Any, right: Any, cells: list[Row]) -> None:
+    """KL between the two tilts, and the share of correct trajectories, against beta at the largest number of steps."""
+    deepest = max(c["steps"] for c in cells)
+    own = [c for c in cells if c["steps"] == deepest]
+    betas = sorted(distinct(c["beta"] for c in own))
+    sequence = sorted({(c["beta"], c["reward_sequence"]) for c in own})
+    right.plot(
+        *zip(*sequence, strict=True),
+        color="#000000",
+        linestyle=(0, (1, 1)),
+        linewidth=2.2,
+        label="sequence tilt itself",
+    )
+    for (kind, noise), style in _KINDS.items():
+        line = sorted((c for c in own if (c["kind"], c["noise"]) == (kind, noise)), key=lambda c: c["beta"])
+        for axes, column, floor in ((left, "kl_sequence", FLOOR), (right, "reward_stepwise", -1.0)):
+            points = [(c["beta"], c[column]) for c in line if c[column] is not None and c[column] > floor]
+            axes.plot(
+                [x for x, _ in points], [y for _, y in points], color=style.color, marker=style.marker,
+                linestyle=style.line, label=style.label,
+            )  # fmt: skip
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.set_xticks(betas, [f"{b:g}" for b in betas])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel("inverse temperature β")
+    left.set_yscale("log")
+    left.set(ylabel="KL(sequence tilt‖stepwise tilt), nats")
+    left.set_title(f"gap between the two tilts, {deepest} steps")
+    right.set(ylabel="share of correct trajectories", ylim=(None, 1.03))
+    right.set_title(f"what the stepwise tilt earns, {deepest} steps")
+
+
+def draw(artifact: Artifact) -> Figure:
+    """Above: KL of every method and TV of one against the steps taken. Below: gap and reward of the two tilts."""
+    numbers = ("n", "steps", "kl", "tv", "tv_low", "tv_high", *(name for name, *_ in _BOUNDS))
+    cells = rows(artifact, "accumulation", numbers, ("method",))
+    numbers = ("noise", "steps", "beta", "kl_sequence", "reward_sequence", "reward_stepwise")
+    gaps = rows(artifact, "gap", numbers, ("kind",))
+    figure = Figure(figsize=(WIDTH, 6.2))
+    grid = figure.subplots(2, 2)
+    _accumulated(grid[0][0], cells)
+    _bounded(grid[0][1], cells)
+    _gaps(grid[1][0], grid[1][1], gaps)
+    handles, labels = grid[1][1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure

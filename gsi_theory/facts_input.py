@@ -1,0 +1,89 @@
+"""Checks and padding of the rows that `Facts.batch` takes; InputError names the array, the place and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gsi_theory.arrays import as_arrays, highest, host, lowest
+from gsi_theory.draws import MOST
+from gsi_theory.errors import InputError
+from gsi_theory.instance import ROUNDING, SUM_TOLERANCE
+from gsi_theory.logscale import log_sum
+
+__all__ = ["checked_rows"]
+
+VECTORS = ("log_draft", "log_base", "reward")
+
+
+def checked_rows(values: Mapping[str, Any], real_n: bool) -> dict[str, Any]:
+    """log_draft, log_base, reward (..., K) and beta, threshold, n, n_base (...), checked, normalized, of one shape."""
+    xp, arrays = as_arrays(**values)
+    given = dict(zip(values, arrays, strict=True))
+    shape = _common_shape(given)
+    rows = {k: xp.broadcast_to(v, shape if k in VECTORS else shape[:-1]) for k, v in given.items()}
+    _check(rows, real_n)
+    for name in ("log_draft", "log_base"):
+        rows[name] = _policy(xp, rows[name], name)
+    rows["reward"] = _filled(xp, *(rows[k] for k in VECTORS))
+    return rows
+
+
+def _common_shape(given: dict[str, Any]) -> tuple[int, ...]:
+    shapes = {k: tuple(v.shape) for k, v in given.items()}
+    vectors = [shapes.pop(k) for k in VECTORS]
+    try:
+        shape = np.broadcast_shapes(*vectors)
+        batch = np.broadcast_shapes(shape[:-1], *shapes.values())
+        fits = min(map(len, vectors)) > 0 and {s[-1] for s in vectors} == {shape[-1]} and 0 not in (*batch, shape[-1])
+    except ValueError:
+        fits = False
+    if not fits:
+        told = ", ".join(f"{k} {tuple(v.shape)}" for k, v in given.items())
+        raise InputError(f"{told}: give policies and reward (..., K), the others (...), that broadcast; K, rows ≥ 1")
+    return (*batch, shape[-1])
+
+
+def _check(given: dict[str, Any], real_n: bool) -> None:
+    """InputError naming the first bad entry; one pass each while all is well."""
+    least, most = -np.inf, np.finfo(np.float64).max
+    ranges = {
+        "reward": (-most, most, "give finite rewards"),
+        "log_draft": (least, SUM_TOLERANCE, "give log-probabilities (-inf: no mass)"),
+        "log_base": (least, SUM_TOLERANCE, "give log-probabilities (-inf: no mass)"),
+        "beta": (0.0, most, "give finite numbers ≥ 0"),
+        "n": (1.0, MOST, "give numbers from 1 to 2^53"),
+        "n_base": (1.0, MOST, "give numbers from 1 to 2^53"),
+    }
+    for name, (low, high, cure) in ranges.items():
+        if not (lowest(given[name]) >= low and highest(given[name]) <= high):
+            values = host(given[name])
+            _refuse(~((values >= low) & (values <= high)), values, name, cure)
+    for name in () if real_n else ("n", "n_base"):
+        values = host(given[name])
+        _refuse(values != np.round(values), values, name, "give whole numbers, or real_n=True")
+
+
+def _refuse(bad: np.ndarray, values: np.ndarray, name: str, cure: str) -> None:
+    for place in np.argwhere(bad)[:1]:
+        raise InputError(f"{name}[{', '.join(map(str, place))}] = {values[tuple(place)]!r}: {cure}")
+
+
+def _policy(xp: Any, log_prob: Any, name: str) -> Any:
+    """Normalized like Instance: what sums to one to rounding stays as it is."""
+    total = log_sum(log_prob)
+    values = host(total)
+    _refuse(~(np.abs(values) <= SUM_TOLERANCE), values, f"log Σ exp({name})", "give policies, each summing to 1")
+    return xp.where((xp.abs(total) > ROUNDING)[..., None], log_prob - total[..., None], log_prob)
+
+
+def _filled(xp: Any, log_draft: Any, log_base: Any, reward: Any) -> Any:
+    """Rewards with those of padding replaced by the row's first other one: they must not widen osc(r)."""
+    real = xp.isfinite(log_draft) | xp.isfinite(log_base)
+    if bool(xp.all(real)):
+        return reward
+    first = xp.argmax(xp.astype(real, xp.float64), axis=-1)
+    own = xp.take_along_axis(reward, first[..., None], axis=-1)
+    return xp.where(real, reward, own)
