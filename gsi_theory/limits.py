@@ -19,8 +19,8 @@ def best_tv(log_target: Any, log_proposal: Any, n: Any) -> Any:
     max over the superlevel sets A of w = first/second of π(A) - 1 + (1 - μ(A))^n; attained. Both (..., K) in nats,
     NumPy or torch; n a whole number from 1 to 2^53, an array of them that broadcasts with the leading axes, or `Draws`
     (the least TV over rules that return one of a random number of draws: (1 - μ(A))^n becomes its mean, given at least
-    one). Mass that the proposal misses counts in full. A float for one pair of NumPy laws and one n, else an array. Raises
-    InputError on unequal shapes, NaN, bad n.
+    one). Mass that the proposal misses counts in full. A float for one pair of NumPy laws and one n, else an array.
+    Raises InputError on unequal shapes, NaN, bad n.
     """
     xp, p, q = log_pair(log_target, log_proposal)
     fixed, poisson = as_counts(n, p)

@@ -52,7 +52,8 @@ def test_bad_input(arguments: tuple, words: str) -> None:
 @pytest.mark.parametrize("n", [2, 16, 10**9])
 @pytest.mark.parametrize("heavy", [0.0, 50.0])
 def test_long_rows_of_the_race(monkeypatch: pytest.MonkeyPatch, n: int, spread: float, heavy: float) -> None:
-    """20,000 candidates with ties, one with all but 1e-10 of the mass: compiled walk, array operations and log scale agree within twice `log_error`."""
+    """20,000 candidates with ties, one with all but 1e-10 of the mass, or none: compiled walk, array operations and log
+    scale agree within twice `log_error`."""
     rng = np.random.default_rng(3)
     weight = rng.normal(size=20_000) * spread
     weight[::3] = weight[0]
