@@ -188,4 +188,6 @@ def log_of_either(a: Any, deficit: Any) -> Any:
         return out
     xp = array_api_compat.array_namespace(a)
     near = deficit < 0.5
-    return xp.where(near, xp.log1p(-xp.where(near, deficit, 0.0)), xp.log(xp.where(near, 1.0, a)))
+    gone = a <= 0.0
+    rest = xp.where(gone, -np.inf, xp.log(xp.where(near | gone, 1.0, a)))
+    return xp.where(near, xp.log1p(-xp.where(near, deficit, 0.0)), rest)

@@ -50,7 +50,10 @@ def decayed_log_cumsum(log_terms: Any, decay: Any) -> Any:
     value, fall, step = log_terms, xp.broadcast_to(decay, log_terms.shape), 1
     while step < log_terms.shape[-1]:
         earlier = value[..., :-step] - fall[..., step:]
-        value = xp.concat([value[..., :step], xp.logaddexp(value[..., step:], earlier)], axis=-1)
+        later = value[..., step:]
+        none = (later == -xp.inf) & (earlier == -xp.inf)
+        both = xp.logaddexp(xp.where(none, 0.0, later), xp.where(none, 0.0, earlier))
+        value = xp.concat([value[..., :step], xp.where(none, -xp.inf, both)], axis=-1)
         fall = xp.concat([fall[..., :step], fall[..., step:] + fall[..., :-step]], axis=-1)
         step *= 2
     return value
@@ -62,7 +65,8 @@ def log1mexp(log_p: Any) -> Any:
     half = -float(np.log(2.0))
     near = log_p > half
     with np.errstate(divide="ignore"):
-        close = xp.log(-xp.expm1(xp.where(near, log_p, half)))
+        some = near & (log_p < 0.0)
+        close = xp.where(log_p < 0.0, xp.log(-xp.expm1(xp.where(some, log_p, half))), -xp.inf)
         return xp.where(near, close, xp.log1p(-xp.exp(xp.where(near, half, log_p))))
 
 

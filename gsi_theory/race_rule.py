@@ -46,7 +46,7 @@ __all__ = ["fall_linear", "log_fall", "log_ratio", "score_gate"]
 LINEAR = 650.0
 LARGE = 1 << 14  # candidates from which a row is walked in compiled loops
 TINY = 2.3e-308
-BELOW = 1e300  # stands for -log 0 where an infinity would meet a zero
+BELOW = 1e290  # stands for -log 0 where an infinity would meet a zero
 
 
 def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any:
@@ -128,6 +128,8 @@ def _integral(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: An
     if not lowest(previous) > -xp.inf:
         live = previous > -xp.inf
         previous, quotient = xp.where(live, previous, -BELOW), xp.where(live, quotient, 0.0)
+    if not lowest(quotient) > -xp.inf:
+        quotient = xp.where(quotient > -xp.inf, quotient, -BELOW)
     level = counts.log_pgf(previous[:, None, :], before)
     step = counts.log_pgf_step(quotient[:, None, :], drop)
     if linear:
@@ -176,7 +178,9 @@ def fall_linear(xp: Any, mass: Any, log_weight: Any, zero_mass: Any) -> _Fall:
 
 def _fall_wide(xp: Any, mass: Any, gap: Any, zero_mass: Any) -> _Fall:
     reverse = xp.concat([xp.zeros_like(gap[:, :1]), xp.flip(gap[:, 1:], axis=-1)], axis=-1)
-    ratio = xp.exp(xp.flip(decayed_log_cumsum(xp.log(xp.flip(mass, axis=-1)), reverse), axis=-1))
+    some = mass > 0
+    log_mass = xp.where(some, xp.log(xp.where(some, mass, 1.0)), -xp.inf)
+    ratio = xp.exp(xp.flip(decayed_log_cumsum(xp.flip(log_mass, axis=-1), reverse), axis=-1))
     return _sum_fall(xp, None, ratio, ratio, xp.expm1(-gap), mass, zero_mass)
 
 

@@ -98,7 +98,7 @@ def test_torch_agrees_and_gradients_are_those_of_differences(key: str) -> None:
     """The right side always, lhs and ratio where no limit is taken, along a random direction of all parameters."""
     claim, plain = CLAIMS[key], logits()
     direction = {k: np.random.default_rng(86).normal(size=v.shape) for k, v in plain.items()}
-    if key.startswith(("M17", "M7")):
+    if key.startswith("M7"):
         direction["n"][:] = 0.0
     tensors = {k: torch.tensor(v, requires_grad=True) for k, v in plain.items()}
     judged, expected = claim.judge(from_logits(tensors)), claim.judge(from_logits(plain))
@@ -130,7 +130,7 @@ def test_torch_agrees_and_gradients_are_those_of_differences(key: str) -> None:
         assert np.sum(~close) <= 1, (slope[~close], ((up - down) / 2e-6)[~close])
 
 
-@pytest.mark.parametrize("key", [k for k in CLAIMS if not k.startswith("M17")])
+@pytest.mark.parametrize("key", list(CLAIMS))
 def test_gradients_are_finite_on_degenerate_rows(key: str) -> None:
     """Padding, zero and uncovered mass, β = 0, n = 1, equal policies, infinite thresholds: no NaN anywhere."""
     rng = np.random.default_rng(87)
