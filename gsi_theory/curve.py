@@ -15,7 +15,7 @@ import array_api_compat.numpy as xp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory import race_rule, softmax_rule
+from gsi_theory import quadrature, race_rule, softmax_cells, softmax_rule
 from gsi_theory.divergence import tv
 from gsi_theory.draws import Counts, as_counts
 from gsi_theory.errors import InputError
@@ -83,29 +83,29 @@ def _race(mass: Array, log_weight: Array, n: Array) -> Array:
 
 
 def _softmax(mass: Array, log_weight: Array, counts: Counts) -> Array:
-    """TV of every n; weights descending. The groups are the cells of softmax_softmax_rule."""
+    """TV of every n; weights descending. The groups are the steps of softmax_cells.py."""
     spread = float(log_weight[0] - log_weight[-1])
-    ahead, nodes = softmax_rule.grid(counts, spread)
-    first, cells = softmax_rule.heaviest_cell(log_weight[:1]), int(spread / softmax_rule.STEP) + 2
-    masses = softmax_rule.node_masses(xp, mass[None], log_weight[None], first, cells)
-    slope = softmax_rule.slopes(xp, counts, *softmax_rule.cell_sums(xp, masses, ahead, nodes, np.zeros(1)))[0]
+    ahead, nodes = quadrature.grid(counts, spread)
+    first, cells = softmax_cells.heaviest_cell(log_weight[:1]), int(spread / quadrature.STEP) + 2
+    masses = softmax_cells.node_masses(xp, mass[None], log_weight[None], first, cells)
+    slope = quadrature.slopes(xp, counts, *softmax_cells.cell_sums(xp, masses, ahead, nodes, np.zeros(1)))[0]
     full, slopes = counts.log_slope_at_one()[0], np.exp(slope)
-    flow, once, twice = softmax_rule.cell_flows(masses[0], ahead, nodes)
-    of_cells = softmax_rule.sum_of_nodes(full, slopes @ flow.T, once, twice, slope[:, 0])
+    flow, once, twice = softmax_cells.cell_flows(masses[0], ahead, nodes)
+    of_cells = quadrature.sum_of_nodes(full, slopes @ flow.T, once, twice, slope[:, 0])
     pi = mass * np.exp(log_weight - log_weight[0])
     pi /= pi.sum()
-    cell = (first[0] - np.floor(log_weight * (1.0 / softmax_rule.WIDTH)).astype(np.int64)) // softmax_rule.FINE
+    cell = (first[0] - np.floor(log_weight * (1.0 / softmax_cells.WIDTH)).astype(np.int64)) // softmax_cells.FINE
     ends = np.searchsorted(cell, np.arange(cells + 1))
     heavier = np.append(0.0, np.cumsum(pi))[ends]
     gain = heavier - np.concatenate([np.zeros((slope.shape[0], 1)), np.cumsum(of_cells, axis=1)], axis=1)
     best = np.argmax(gain, axis=1)
-    x = softmax_rule.STEP * (np.arange(nodes) - ahead - 1.0 - first[0] // softmax_rule.FINE)
+    x = quadrature.STEP * (np.arange(nodes) - ahead - 1.0 - first[0] // softmax_cells.FINE)
     out = np.empty(best.size)
     for b in np.unique(best):
         rows, start = np.flatnonzero(best == b), max(b - 1, 0)
         near = slice(ends[start], ends[min(b + 1, cells)])
         rate = np.exp(x[:, None] + log_weight[near])
-        law = softmax_rule.sum_of_nodes(
+        law = quadrature.sum_of_nodes(
             full[rows], slopes[rows] @ (rate * np.exp(-rate)), rate[0], rate[0] * rate[0], slope[rows, 0]
         )
         out[rows] = gain[rows, start] + np.sum(np.maximum(pi[near] - mass[near] * law, 0.0), axis=1)

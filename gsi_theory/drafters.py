@@ -20,6 +20,7 @@ from gsi_theory import divergence
 from gsi_theory.errors import InputError
 from gsi_theory.law import Law, as_count, selection_law
 from gsi_theory.logscale import Array, decayed_log_cumsum, log_sum, normalize
+from gsi_theory.quadrature import FAR, STEP
 
 __all__ = [
     "FIXED_RULES",
@@ -32,10 +33,7 @@ __all__ = [
 
 FIXED_RULES = ("softmax", "race")
 EPS = float(np.finfo(np.float64).eps)
-# Trapezoid step in log-time and the left end of a candidate's window, with the errors proved for (M3) in THEORY.md;
-# the same proof covers products of several φ_j (see M20 there).
-STEP = 7.0 / 32.0
-LEFT = 42.0
+# Step and windows as for (M3), with the errors proved there in THEORY.md; the same proof covers products of several φ_j.
 QUADRATURE_ERROR = 1e-16
 # Exponents beyond e^700 leave float64; exp(-e^700) is zero.
 LARGEST_RATE = 700.0
@@ -145,8 +143,8 @@ def _log_survival(deficit: Array, kept: Array) -> Array:
 
 
 def _nodes(log_weight: Array, n: float, right: float) -> Array:
-    """Multiples of STEP in the union of [-lw - log n - LEFT, -lw + right] over candidates, lw descending; ascending."""
-    low = np.floor((-log_weight - np.log(n) - LEFT) / STEP)
+    """Multiples of STEP in the union of [-lw - log n - FAR, -lw + right] over candidates, lw descending; ascending."""
+    low = np.floor((-log_weight - np.log(n) - FAR) / STEP)
     high = np.ceil((-log_weight + right) / STEP)
     # Both ascend, so a window that starts beyond all earlier ends opens a new run.
     starts = np.flatnonzero(np.r_[True, low[1:] > high[:-1] + 1])

@@ -179,3 +179,10 @@ def test_constant_shift_of_reward_and_threshold(instance, rule, n, shift) -> Non
     other = gsi_law(moved, Scheme(beta, n, None if cut is None else cut + shift, rule))
     assert tv(one.log_prob, other.log_prob) <= one.error + other.error
     assert abs(one.p_accept - other.p_accept) <= one.error + other.error
+
+
+def test_equal_probabilities_keep_a_log_ratio_of_zero() -> None:
+    """At β = 0 the gate compares r̃ = r where ℓ = 0 and ±∞ elsewhere: a rounded ℓ would reject an equal candidate."""
+    instance = Instance.from_probabilities([0.5, 0.2, 0.3], [0.8, 0.2, 0.0], [0.5, 0.5, 0.2])
+    assert instance.log_ratio[1] == 0.0
+    assert gsi_law(instance, Scheme(0.0, 1000, 0.5)).p_accept == pytest.approx(1.0, abs=1e-12)

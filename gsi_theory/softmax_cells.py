@@ -1,0 +1,165 @@
+"""The softmax law in O(K): candidates enter and leave through piecewise Chebyshev interpolation in log w (M3, 5).
+
+The log-weight axis is cut into steps of width STEP, each with NODES interpolation nodes at which the kernel depends
+only on the difference of step and quadrature node, and each step into FINE cells. A candidate adds DEGREE Chebyshev
+moments to its cell and reads a polynomial of DEGREE coefficients there.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import array_api_compat
+import numpy as np
+from numpy.typing import NDArray
+
+from gsi_theory.arrays import COMPILED, added, is_numpy, rows_of, scatter_sum, table
+from gsi_theory.draws import Counts
+from gsi_theory.logscale import Array
+from gsi_theory.quadrature import STEP, grid, slopes, sum_of_nodes
+
+if COMPILED:
+    from gsi_theory.compiled import cell_moments, cell_values
+
+__all__ = ["FINE", "NODES", "WIDTH", "by_cells", "cell_flows", "cell_sums", "heaviest_cell", "node_masses"]
+
+Indices = NDArray[np.int64]
+NODES, FINE, DEGREE = 12, 16, 6  # interpolation nodes a step; cells in a step and coefficients in a cell
+WIDTH = STEP / FINE
+BUDGET = 1 << 23  # entries of the laws evaluated at once
+
+
+@cache
+def _interpolation() -> tuple[Array, Array]:
+    """(offsets s_k (NODES,) of the nodes in a step; transfer (FINE·DEGREE, NODES)).
+
+    The transfer takes values at the nodes to Chebyshev coefficients in the FINE cells of the step, heaviest first; its
+    transpose takes Chebyshev moments of the cells to masses at the nodes.
+    """
+    nodes = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
+    angles = np.pi * (np.arange(DEGREE) + 0.5) / DEGREE
+    places = (2.0 * (np.arange(FINE)[::-1, None] + 0.5 + 0.5 * np.cos(angles)) / FINE - 1.0).reshape(-1)
+    degrees = np.arange(NODES)
+    to_series = np.where(degrees == 0, 1.0, 2.0)[:, None] * np.cos(degrees[:, None] * np.arccos(nodes)) / NODES
+    lagrange = np.cos(degrees * np.arccos(np.clip(places, -1.0, 1.0))[:, None]) @ to_series
+    few = np.arange(DEGREE)
+    series = np.where(few == 0, 1.0, 2.0)[:, None] * np.cos(few[:, None] * angles) / DEGREE
+    transfer = np.einsum("ij,rjk->rik", series, lagrange.reshape(FINE, DEGREE, NODES))
+    return STEP * 0.5 * (1.0 + nodes), transfer.reshape(FINE * DEGREE, NODES)
+
+
+def _chebyshev(s: Any) -> list[Any]:
+    t2 = 2.0 * s * s - 1.0
+    t3 = 2.0 * s * t2 - s
+    return [s * 0.0 + 1.0, s, t2, t3, 2.0 * t2 * t2 - 1.0, 2.0 * t2 * t3 - s]
+
+
+def by_cells(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, top: Array, spread: float) -> Any:
+    """log P/μ (B, M, K) of rows of spread (nats) at most; top (B,) their largest log-weights."""
+    xp = array_api_compat.array_namespace(log_weight)
+    ahead, nodes = grid(counts, spread)
+    cells = int(spread / STEP) + 2
+    out = []
+    for part in rows_of(mass.shape[0], counts.fixed.shape[1] * mass.shape[1], BUDGET):
+        own, first = Counts(counts.fixed[part], counts.poisson[part]), heaviest_cell(top[part])
+        masses = node_masses(xp, mass[part], log_weight[part], first, cells)
+        slope = slopes(xp, own, *cell_sums(xp, masses, ahead, nodes, zero_mass[part]))
+        coefficient, level = _cell_laws(xp, own, slope, cells, ahead, nodes)
+        out.append(_evaluate(xp, log_weight[part], first, coefficient, level))
+    return out[0] if len(out) == 1 else xp.concat(out)
+
+
+def heaviest_cell(top: Array) -> Indices:
+    """Number (B,) of the topmost fine cell of the step that holds each row's largest log-weight."""
+    return ((np.floor(np.floor(top * (1.0 / WIDTH)) / FINE) + 1.0) * FINE - 1.0).astype(np.int64)
+
+
+def node_masses(xp: Any, mass: Any, log_weight: Any, first: Indices, cells: int) -> Any:
+    """Masses (B, cells, NODES) at the interpolation nodes of each step, heaviest step first."""
+    transfer = table(_interpolation()[1], mass)
+    count = cells * FINE
+    if COMPILED and is_numpy(mass):
+        moments = cell_moments(mass, log_weight, WIDTH, first, count)
+        moments[..., 0] += moments[..., DEGREE]
+        moments = moments[..., :DEGREE]
+    else:
+        place, s = _place(xp, log_weight, first)
+        flat = xp.reshape(place + table(np.arange(mass.shape[0]) * count, place)[:, None], (-1,))
+        terms = (scatter_sum(flat, xp.reshape(mass * t, (-1,)), mass.shape[0] * count) for t in _chebyshev(s))
+        moments = xp.stack(list(terms), axis=-1)
+    return xp.reshape(moments, (mass.shape[0], cells, FINE * DEGREE)) @ transfer
+
+
+def _place(xp: Any, log_weight: Any, first: Indices) -> tuple[Any, Any]:
+    """(fine cell counted from the heaviest (B, K), position in it from -1 to 1)."""
+    at = xp.floor(log_weight * (1.0 / WIDTH))
+    s = (log_weight - at * WIDTH) * (2.0 / WIDTH) - 1.0
+    return table(first, log_weight)[:, None] - xp.astype(at, xp.int64), s
+
+
+def _kernel(like: Any, ahead: int, cells: int, nodes: int) -> tuple[Any, Any]:
+    """(u (NODES, nodes + cells - 1) at each interpolation node for every difference j - cell; index of the difference
+    (cells, nodes))."""
+    steps = np.arange(nodes + cells - 1) - (cells - 1) - ahead - 1.0
+    index = np.arange(nodes)[None, :] - np.arange(cells)[:, None] + cells - 1
+    return table(STEP * steps + _interpolation()[0][:, None], like), table(index, like)
+
+
+def cell_sums(xp: Any, masses: Any, ahead: int, nodes: int, zero_mass: Any) -> tuple[Any, Any]:
+    """φ and 1 - φ (B, nodes) from the masses (B, cells, NODES) at the interpolation nodes."""
+    u, index = _kernel(masses, ahead, masses.shape[1], nodes)
+    # Settled candidates: exp(-e^u) underflows to zero, as it should.
+    silent, minus = xp.exp(-xp.exp(u)), xp.expm1(-xp.exp(u))
+    kept, deficit = zero_mass[:, None], 0.0
+    for k in range(NODES):
+        kept = kept + masses[..., k] @ _toeplitz(xp, silent[k, :], index)
+        deficit = deficit - masses[..., k] @ _toeplitz(xp, minus[k, :], index)
+    return kept, deficit
+
+
+def cell_flows(masses: Array, ahead: int, nodes: int) -> tuple[Array, Array, Array]:
+    """Of one row of masses (cells, NODES): Σ μ e^{u - e^u} (cells, nodes), Σ μ e^u and Σ μ e^{2u} at the first node."""
+    flow, once, twice = np.zeros((masses.shape[0], nodes)), np.zeros(masses.shape[0]), np.zeros(masses.shape[0])
+    u, index = _kernel(masses, ahead, masses.shape[0], nodes)
+    for k, rate in enumerate(np.exp(u)):
+        flow += masses[:, k, None] * (rate * np.exp(-rate))[index]
+        start = rate[index[:, 0]]
+        once += masses[:, k] * start
+        twice += masses[:, k] * start * start
+    return flow, once, twice
+
+
+def _toeplitz(xp: Any, values: Any, index: Any) -> Any:
+    return xp.reshape(xp.take(values, xp.reshape(index, (-1,)), axis=0), index.shape)
+
+
+def _cell_laws(xp: Any, counts: Counts, slope: Any, cells: int, ahead: int, nodes: int) -> tuple[Any, Any]:
+    """(Chebyshev coefficients (B, M, cells·FINE, DEGREE) of P/μ over its largest value; log of that (B, M, 1)).
+
+    Over 120 nats P/μ falls by a factor e^{122}·n, so the linear scale holds it.
+    """
+    weight, values, full = xp.exp(slope), [], counts.log_slope_at_one()
+    u, index = _kernel(slope, ahead, cells, nodes)
+    for k in range(NODES):
+        rate = xp.exp(u[k, :])
+        flow = _toeplitz(xp, rate * xp.exp(-rate), index)
+        first = _toeplitz(xp, rate, index[:, :1])[:, 0][None, None, :]
+        values.append(xp.log(sum_of_nodes(full, weight @ flow.T, first, first * first, slope[..., 0])))
+    logs = xp.stack(values, axis=-1)
+    level = xp.max(logs, axis=(-2, -1), keepdims=True)
+    coefficient = xp.exp(logs - level) @ table(_interpolation()[1], slope).T
+    return xp.reshape(coefficient, (*logs.shape[:2], cells * FINE, DEGREE)), level[..., 0]
+
+
+def _evaluate(xp: Any, log_weight: Any, first: Indices, coefficient: Any, level: Any) -> Any:
+    if COMPILED and is_numpy(log_weight):
+        values = cell_values(log_weight, WIDTH, first, np.ascontiguousarray(coefficient))
+        return added(np.log(values, out=values), level)
+    place, s = _place(xp, log_weight, first)
+    rows, count = coefficient.shape[:2]
+    at = xp.broadcast_to(place[:, None, :], (rows, count, place.shape[-1]))
+    value: Any = 0.0
+    for i, t in enumerate(_chebyshev(s)):
+        value = value + xp.take_along_axis(coefficient[..., i], at, axis=-1) * t[:, None, :]
+    return xp.log(value) + level
