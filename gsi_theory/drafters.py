@@ -33,7 +33,7 @@ __all__ = [
 
 FIXED_RULES = ("softmax", "race")
 EPS = float(np.finfo(np.float64).eps)
-# Step and windows as for (M3), with the errors proved there in THEORY.md; the same proof covers products of several φ_j.
+# Step and windows as for (M3), with the errors proved there in THEORY.md; the proof covers products of several φ_j.
 QUADRATURE_ERROR = 1e-16
 # Exponents beyond e^700 leave float64; exp(-e^700) is zero.
 LARGEST_RATE = 700.0
