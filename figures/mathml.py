@@ -18,7 +18,7 @@ _SYMBOLS = {
 _OPERATORS = {
     "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "Rightarrow": "⇒", "to": "→", "cdot": "·", "times": "×", "sum": "∑",
     "in": "∈", "ne": "≠", "approx": "≈", "|": "‖", "{": "{", "}": "}", "mid": "∣", "equiv": "≡",
-    "forall": "∀",
+    "forall": "∀", "Delta": "Δ", "lceil": "⌈", "rceil": "⌉", "prod": "∏",
 }  # fmt: skip
 _SPACES = {",": "0.17em", " ": "0.5em", ";": "0.28em", "quad": "1em"}
 _UNDER = frozenset({"lim", "max", "min", "inf", "sup"})
@@ -98,6 +98,8 @@ class _Latex:
         if name in ("frac", "tfrac"):
             parts = self._argument() + self._argument()
             return f"<mstyle displaystyle='{str(name == 'frac').lower()}'><mfrac>{parts}</mfrac></mstyle>"
+        if name == "sqrt":
+            return f"<msqrt>{self._argument()}</msqrt>"
         if name == "text":
             return self._text()
         if name in _SPACES:

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 # artifact name -> command that writes it
 COMMANDS: Mapping[str, str] = {
     "lm_headline": "gsi check lm_headline",
-    "verdicts": "gsi simulate verdicts",
+    "audit": "gsi audit",
     "bounds_vs_n": "gsi simulate bounds_vs_n",
     "methods": "gsi simulate methods",
     "steps": "gsi simulate steps",

@@ -15,12 +15,15 @@ from matplotlib.figure import Figure
 
 from figures import (
     plot_accuracy,
+    plot_asked,
+    plot_atlas,
     plot_convergence,
     plot_gate,
     plot_headline,
     plot_law,
     plot_methods,
     plot_prediction,
+    plot_rate,
     plot_reward,
     plot_sampler,
     plot_steps,
@@ -50,6 +53,27 @@ FIGURES: tuple[FigureEntry, ...] = (
         "other positions that were enumerated.",
         "Dot chart on a log axis of the number of drafts asked by GSI Theorem 1 (b), by the instance bound, and needed "
         "by the exact laws of the softmax and race rules.",
+    ),
+    FigureEntry(
+        "atlas", "audit", plot_atlas.draw, "Where each bound is tight, and where it says nothing",
+        "The darker a cell, the nearer the bound comes to being attained by some instance there; hatched cells say no "
+        "more than the trivial bound on any instance, and a cross marks cells with instances that refute the claim.",
+        "Heat map with a row for each bound and a column for each number of candidates, in a panel for each beta; "
+        "shades give the largest ratio of left to right side, hatching marks vacuous cells and crosses refuted ones.",
+    ),
+    FigureEntry(
+        "asked", "audit", plot_asked.draw, "Drafts asked for and drafts needed",
+        "Read how far the square of a row lies to the right of its circle: that many powers of ten the guarantee asks "
+        "too much, over the families of instances (ticks; the large mark is their median).",
+        "Dot charts on a log axis for three beta: for each guarantee the number of drafts it asks for, above what "
+        "the exact law needs and, for total variation, the number no rule can go below.",
+    ),
+    FigureEntry(
+        "rate", "audit", plot_rate.draw, "KL falls like 1/n², and from which n",
+        "Left, all points below the dashed line mean that n² KL(π‖Pₙ) is ½ Var(w) to 1 % (M18); right, points "
+        "on the dashed line mean that the fitted product of C = sup w and 1 + χ² tells from which n to rely on it.",
+        "Two log-log scatter plots over random instances: distance of n squared times KL from its limit against the "
+        "coverage constant, and the n from which it is right within ten percent against a fitted formula.",
     ),
     FigureEntry(
         "convergence_kl", "bounds_vs_n", plot_convergence.draw_kl, "KL to the tilted policy against n",

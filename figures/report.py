@@ -7,6 +7,7 @@ package writes itself is inserted as markup: figures (SVG), formulas (MathML) an
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from pathlib import Path
@@ -16,10 +17,11 @@ from markupsafe import Markup, escape
 
 from figures.mathml import formula
 from figures.plot_accuracy import ordered_methods
+from figures.plot_asked import asked_table
 from figures.plot_data import COMMANDS, Row, distinct, read_all, rows, scalars, spread
 from figures.plot_headline import NEEDS, needs
 from figures.plots import FIGURES, inline_svg, save_figures
-from figures.style import drafts, look, number
+from figures.style import drafts, look, number, superscript
 from gsi_theory.artifact import Artifact, atomic_write_text
 
 __all__ = ["build_report"]
@@ -27,6 +29,7 @@ __all__ = ["build_report"]
 Found = dict[str, Artifact | None]
 
 MOST_ROWS = 12
+SPEAKS = tuple(f"half_n_beta_{beta}" for beta in (1, 5, 20))
 _MARKS = {
     "HOLDS": ("good", "✓ holds"),
     "REFUTED": ("known", "✗ refuted"),
@@ -68,7 +71,7 @@ def _headline(artifact: Artifact) -> Row:
 
 def _mark(claim: Row) -> tuple[str, str]:
     if claim["surprise"]:
-        return "surprise", "‼ surprise: refuted"
+        return "surprise", "‼ refuted"
     if claim["expected"] == "REFUTED" and claim["outcome"] != "REFUTED":
         return "plain", "○ no counterexample found"
     return _MARKS.get(claim["outcome"], ("plain", str(claim["outcome"])))
@@ -83,22 +86,58 @@ def _command(example: Row) -> str:
     return shlex.join(words)
 
 
-def _verdicts(artifact: Artifact) -> Row:
-    counts = ("evaluations", "holds", "refuted", "undecided", "vacuous", "not_applicable", "largest_ratio")
-    others = ("id", "formula", "statement", "source", "expected", "outcome", "surprise")
+def _percent(share: float | None) -> str:
+    """A share as a percentage; what is not zero is not shown as zero."""
+    if share is None:
+        return "–"
+    return "0" if share == 0 else "< 1 %" if share < 0.01 else f"{100.0 * share:.0f} %"
+
+
+def _where(claim: Row) -> str:
+    """Where the tightest evaluation was found."""
+    if claim["tight_family"] is None:
+        return ""
+    return f"{claim['tight_family'].replace('_', ' ')}, β = {claim['tight_beta']:g}, n = {_ladder(claim['tight_n'])}"
+
+
+def _ladder(n: float | None) -> str:
+    """A number of candidates of the audit's ladder: in full up to 1024, then as a power of two."""
+    if n is None:
+        return "–"
+    if math.isinf(n):
+        return "never"
+    return f"{n:.0f}" if n <= 1024 else f"2{superscript(round(math.log2(n)))}"
+
+
+def _audit(artifact: Artifact) -> Row:
+    counts = ("evaluations", "holds", "refuted", "undecided", "vacuous", "not_applicable", "rejudged", "settled",
+              "vacuous_share", "tightness", "tight_beta", "tight_n", *SPEAKS)  # fmt: skip
+    others = ("id", "formula", "statement", "source", "expected", "outcome", "surprise", "tight_family")
     claims = rows(artifact, "claims", counts, others)
     for claim in claims:
         claim["mark"] = _mark(claim)
         claim["math"] = Markup(formula(claim["statement"]))
+        claim["where"] = _where(claim)
+        informs = [claim[name] for name in SPEAKS]
+        claim["speaks"] = "limit" if informs == [None] * 3 else ", ".join(map(_ladder, informs))
     statement = {claim["id"]: claim["math"] for claim in claims}
-    examples = rows(artifact, "counterexamples", ("beta", "n", "threshold", "lhs", "rhs", "error"),
-                    ("id", "draft", "base", "reward"), ("rule",), may_be_empty=True)  # fmt: skip
+    ends = ("lhs_lower", "lhs_upper", "rhs_lower", "rhs_upper", "certified")
+    examples = rows(artifact, "counterexamples", ("beta", "n", "threshold", "lhs", "rhs", "error", "relative_gap"),
+                    ("id", "draft", "base", "reward", *ends), ("rule",), may_be_empty=True)  # fmt: skip
     for example in examples:
         example["math"] = statement.get(example["id"], example["id"])
         example["instance"] = json.dumps({name: example[name] for name in ("draft", "base", "reward")})
         example["command"] = _command(example)
         example["columns"] = list(zip(example["draft"], example["base"], example["reward"], strict=True))
-    return scalars(artifact, ("evaluations", "instances", "surprises")) | {"claims": claims, "examples": examples}
+    summary = scalars(artifact, ("evaluations", "surprises", "rejudged", "settled", "largest_n", "rate_instances",
+                                 "rate_worst", "rate_within_one_percent"),
+                      ("rate_fit_factor", "rate_fit_coverage", "rate_fit_chi2", "rate_fit_spread"))  # fmt: skip
+    return summary | {
+        "largest_n": _ladder(summary["largest_n"]),
+        "claims": claims,
+        "examples": examples,
+        "asked": asked_table(artifact),
+    }
 
 
 def _sampler(artifact: Artifact) -> Row:
@@ -162,7 +201,7 @@ def _methods(artifact: Artifact) -> Row:
 
 _SECTIONS = {
     "lm_headline": _headline,
-    "verdicts": _verdicts,
+    "audit": _audit,
     "methods": _methods,
     "exact_vs_mc": _sampler,
     "lm_law": _law,
@@ -191,6 +230,7 @@ def _environment() -> Environment:
     environment.filters.update(
         num=number, exact=repr, linked=_linked, one_line=_one_line, words=lambda text: str(text).replace("_", " "),
         method=lambda name: look(name).label,
+        percent=_percent, floor3=lambda value: "–" if value is None else f"{math.floor(1000.0 * value) / 1000.0:.3f}",
         plain=lambda value: "–" if value is None else f"{value:g}",
     )  # fmt: skip
     environment.globals.update(interval=_interval, commands=COMMANDS)

@@ -16,7 +16,18 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 
-__all__ = ["LOOKS", "WIDTH", "Look", "drafts", "house_style", "log_ticks", "look", "number", "power_of_ten"]
+__all__ = [
+    "LOOKS",
+    "WIDTH",
+    "Look",
+    "drafts",
+    "house_style",
+    "log_ticks",
+    "look",
+    "number",
+    "power_of_ten",
+    "superscript",
+]
 
 WIDTH = 7.0  # inches: the text width of a printed page
 
@@ -109,6 +120,11 @@ def log_ticks(axes: Axes, values: list[int]) -> None:
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+def superscript(exponent: int) -> str:
+    """The exponent as raised digits."""
+    return str(exponent).translate(_SUPERSCRIPT)
+
+
 def power_of_ten(exponent: float, digits: int = 2) -> str:
     """10^exponent as text, "3.1 × 10¹⁷", whatever the exponent; plain below 100 000."""
     if math.isinf(exponent):
@@ -119,7 +135,7 @@ def power_of_ten(exponent: float, digits: int = 2) -> str:
     mantissa = f"{10.0 ** (exponent - whole):.{digits - 1}f}"
     if float(mantissa) >= 10.0:
         mantissa, whole = f"{1.0:.{digits - 1}f}", whole + 1
-    return f"{mantissa} × 10{str(whole).translate(_SUPERSCRIPT)}"
+    return f"{mantissa} × 10{superscript(whole)}"
 
 
 def number(value: Any, digits: int = 3) -> str:

@@ -1,7 +1,8 @@
 """The two sides of each published bound in ball arithmetic; the twin of sides.py, called by certify.py.
 
 Each function takes `BallFacts` (inside its precision) and returns the balls (lhs, rhs) of `lhs ≤ rhs`, posed as in
-sides.py. `PREMISES` lists what each bound assumes, decided exactly; the names are those of claims.py.
+sides.py. `PREMISES` lists what each bound assumes, decided exactly; the names are those of assumptions.py. Here are the
+bounds on divergences and the race; certified_selection.py and certified_gate.py hold the others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from flint import arb
 
+from gsi_theory import certified_gate, certified_selection
 from gsi_theory.certified_facts import BallFacts, Excess, total
 from gsi_theory.certified_law import compare
 from gsi_theory.exact import ball
@@ -233,6 +235,7 @@ SIDES: dict[str, Sides] = {
     "M13-cv": lambda f: soft_bon(f, "cv"),
     "M13-sinh": lambda f: soft_bon(f, "sinh"),
     "M14": reward_gap,
+    "M14-signed": reward_gap,
     "M15": drift,
     "M16": best_of_n,
     "M17-tv": race_tv,
@@ -241,7 +244,14 @@ SIDES: dict[str, Sides] = {
     "M17-dominance-kl-forward": lambda f: dominance(f, "kl_forward"),
     "M17-dominance-kl-reverse": lambda f: dominance(f, "kl_reverse"),
     "M19": rule_limit,
+    **certified_selection.SIDES,
+    **certified_gate.SIDES,
 }
+
+
+def _sure(x: arb) -> bool:
+    """Whether x > 0; a sum of signed terms that encloses zero counts as not."""
+    return bool(x > 0)
 
 
 def _splits(f: BallFacts) -> bool:
@@ -252,7 +262,17 @@ def _splits(f: BallFacts) -> bool:
 PREMISES: dict[str, Callable[[BallFacts], bool]] = {
     "that the draft covers the base": lambda f: f.covered,
     "rewards r ≥ 0": lambda f: min(f.instance.reward) >= 0,
-    "E_π r > 0": lambda f: any(b and r > 0 for b, r in zip(f.instance.base, f.instance.reward, strict=True)),
+    "E_π r > 0": lambda f: _sure(total([p * r for p, r in zip(f.pi, f.reward, strict=True)])),
+    "n + v > 1": lambda f: _sure(
+        total([p * r * (f.scheme.n - 1 + w) for p, r, w in zip(f.pi, f.reward, f.w, strict=True) if w is not None])
+    ),
+    "n ≥ 2": lambda f: f.scheme.n >= 2,
+    "a finite threshold": lambda f: f.scheme.threshold is not None and math.isfinite(f.scheme.threshold),
+    "M ≥ C": certified_gate.high_score,
+    "a step at or above E_{π_B} r": certified_gate.high_step,
+    "weights that are not constant": lambda f: (
+        len({w for w, s in zip(f.draft_weight, f.instance.draft, strict=True) if s}) > 1
+    ),
     "a threshold on the tilted reward": lambda f: f.scheme.threshold is not None and f.scheme.gate != "score",
     "that the gate splits the tilted policy, 0 < π(A) < 1": _splits,
     "w > 0 on the draft's support": lambda f: all(

@@ -29,12 +29,6 @@ __all__ = ["QUANTITIES", "Certificate", "certify", "certify_all", "certify_claim
 # Precision goals tried, as multiples of the digits asked for: a difference of nearly equal numbers may need the second
 # or third; a value that is zero can use none of them and ends as an enclosure of zero.
 EFFORTS = (1, 2, 4)
-# Premises of bounds that claims.py does not list.
-OWN_PREMISES = {
-    "M14": ("that the draft covers the base", "rewards r ≥ 0", "E_π r > 0"),
-    "M15": (),
-    "M16": (),
-}
 
 
 def _expected_reward(f: BallFacts) -> arb:
@@ -151,7 +145,7 @@ def _one(x: arb, digits: int, signed: bool) -> Enclosure:
 
 
 def certify_claim(claim: str, instance: ExactInstance, scheme: Scheme | ExactScheme, digits: int = 20) -> Certificate:
-    """A claim of claims.py with relation "≤" (or M7-vanishes, M14, M15, M16) judged on an exact instance.
+    """A claim of claims.py with sides in certified_sides.py, judged on an exact instance.
 
     Precision rises until the sides are disjoint. Raises InputError for an id without sides: the limits M7-* and M18 are
     statements about n → ∞ that no finite computation encloses.
@@ -159,7 +153,7 @@ def certify_claim(claim: str, instance: ExactInstance, scheme: Scheme | ExactSch
     if claim not in SIDES:
         raise InputError(f"claim {claim!r} has no certificate: give one of {', '.join(SIDES)}")
     exact, certificate = ExactScheme.of(scheme), None
-    names = [a.name for a in CLAIMS[claim].assumptions] if claim in CLAIMS else OWN_PREMISES[claim]
+    names = [a.name for a in CLAIMS[claim].assumptions]
     for goal in _goals(digits):
         facts = BallFacts(instance, exact, goal)
         with facts.precision():
@@ -167,7 +161,7 @@ def certify_claim(claim: str, instance: ExactInstance, scheme: Scheme | ExactSch
                 if not PREMISES[name](facts):
                     return Certificate(None, None, Outcome.NOT_APPLICABLE, f"assumes {name}")
             lhs, rhs = (_one(x, digits, signed=True) for x in SIDES[claim](facts))
-        certificate = Certificate(lhs, rhs, _judge(lhs, rhs, CLAIMS[claim].relation if claim in CLAIMS else "<="))
+        certificate = Certificate(lhs, rhs, _judge(lhs, rhs, CLAIMS[claim].relation))
         if certificate.outcome is not Outcome.UNDECIDED:
             return certificate
         if all(_at_zero(x, digits) for x in (lhs, rhs)):

@@ -82,7 +82,9 @@ class Assumption:
 class Claim:
     """statement (LaTeX), formula number, source, assumptions, relation "<=" or "=", expected outcome, two sides.
 
-    logs: the sides are logs of what the statement compares, which matters to `ratio` alone.
+    logs: the sides are logs of what the statement compares, which matters to `ratio` alone. first_hand: whether the
+    statement is in its authors' own words (ours, where we prove it), not known from a secondary transcription. smooth:
+    whether both sides carry torch gradients, finite where the value is; if not, they are detached.
     """
 
     id: str
@@ -94,6 +96,8 @@ class Claim:
     expected: Outcome
     sides: Callable[[Facts], Sides]
     logs: bool = False
+    first_hand: bool = False
+    smooth: bool = True
 
     def evaluate(self, instance: Instance, scheme: Scheme) -> Verdict:
         """Judge the claim on one instance and scheme."""
@@ -127,7 +131,7 @@ class Claim:
             outcome = xp.full(facts.shape, _CODE[Outcome.NOT_APPLICABLE], dtype=xp.int64, device=_device(facts.beta))
             return Judgement(outcome, applies, zero, zero, zero, zero, endless)
         sides = self.sides(facts.rows(applies))
-        lhs, rhs = (_spread(facts, applies, v, 0.0) for v in (sides.lhs, sides.rhs))
+        lhs, rhs = (_spread(facts, applies, v if self.smooth else detached(v), 0.0) for v in (sides.lhs, sides.rhs))
         error, trivial = (
             _spread(facts, applies, detached(v), filler) for v, filler in ((sides.error, 0.0), (sides.trivial, np.inf))
         )

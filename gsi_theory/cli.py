@@ -18,7 +18,9 @@ __all__ = ["COMMANDS", "main"]
 # name -> (module with `app`, one-line help)
 COMMANDS = {
     "report": ("gsi_theory.command_report", "Run everything and write report/index.html (the main job)."),
+    "refute": ("gsi_theory.command_refute", "Search, shrink and certify a counterexample to a claim."),
     "law": ("gsi_theory.command_law", "Exact law of GSI on an instance file."),
+    "audit": ("sims.command_audit", "Judge every published guarantee over families of instances."),
     "simulate": ("sims.command_simulate", "Run a simulation experiment by name, or list them."),
     "pool": ("llm_check.command_pool", "Collect a pool of candidates from two language models."),
     "predict": ("llm_check.command_predict", "Predict reward and acceptance from a pool, for every rule, n, beta."),

@@ -17,7 +17,7 @@ from gsi_theory.artifact import read_artifact
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-# Artifacts that say whether they passed, and the claims table, decide the exit status.
+# Artifacts that say whether they passed, and the audit, decide the exit status.
 JUDGED = ("exact_vs_mc", "methods", "lm_law", "lm_prediction")
 
 
@@ -27,7 +27,7 @@ def _call(module: str, name: str) -> Any:
 
 def _failures(artifacts: Path) -> list[str]:
     failed = [name for name in JUDGED if not read_artifact(artifacts / f"{name}.json", name).summary["passed"]]
-    claims = read_artifact(artifacts / "verdicts.json", "verdicts").tables["claims"]
+    claims = read_artifact(artifacts / "audit.json", "audit").tables["claims"]
     for claim, surprise in zip(claims["id"], claims["surprise"], strict=True):
         if surprise:
             failed.append(f"claim {claim}")
@@ -49,6 +49,7 @@ def command(
     simulate = _call("sims.command_simulate", "simulate")
     for name in _call("sims.experiments", "EXPERIMENTS"):
         simulate(name, seed, artifacts, {}, resume=not fresh)
+    _call("sims.command_audit", "audit")(seed, artifacts, {}, resume=not fresh)
     _call("llm_check.options", "quiet_engines")()
     world, check = _call("llm_check.world", "load_world")(), _call("llm_check.command_check", "check")
     for name in _call("llm_check.checks", "CHECKS"):

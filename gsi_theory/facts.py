@@ -29,7 +29,7 @@ from gsi_theory.gate import GsiLaw, gated_law, rounded
 from gsi_theory.instance import GATES, Instance, Scheme
 from gsi_theory.law import EPS, RULES, Law, score_gated_race
 from gsi_theory.law_batches import selection_laws
-from gsi_theory.logscale import normalize
+from gsi_theory.logscale import log_sum, normalize
 
 __all__ = ["Facts"]
 
@@ -244,6 +244,35 @@ class Facts:
         """A = {r̃ ≥ u} (..., K); everything where there is no threshold."""
         return (self.tilted_reward >= self.threshold[..., None]) | ~self.has_threshold[..., None]
 
+    @cached_property
+    def centered(self) -> Any:
+        """r - min r (..., K) over the outcomes that some policy has, 0 elsewhere: in [0, osc(r)]."""
+        xp = self.xp
+        real = self.covered | xp.isfinite(self.log_base)
+        low = xp.min(xp.where(real, self.reward, np.inf), axis=-1)
+        return xp.where(real, self.reward - low[..., None], 0.0)
+
+    @cached_property
+    def outcomes(self) -> Any:
+        """How many outcomes some policy has (...), padding left out: what sums of K terms round in proportion to."""
+        real = self.covered | self.xp.isfinite(self.log_base)
+        return self.xp.sum(self.xp.astype(real, self.xp.float64), axis=-1)
+
+    @cached_property
+    def osc(self) -> Any:
+        """osc(r) = max r - min r (...) over the outcomes that some policy has."""
+        return self.xp.max(self.centered, axis=-1)
+
+    @cached_property
+    def log_z(self) -> Any:
+        """log Z = log E_{π_B} e^{βr} (...) (M1): the log-weight βr + ℓ is log w + log Z."""
+        return log_sum(self.log_base + self.beta[..., None] * self.reward)
+
+    @cached_property
+    def log_score(self) -> Any:
+        """log M of the score gate (M9) (...), M = e^{βu}/Z in units of the normalized weight; 1/Z without finite u."""
+        return self.beta * self.xp.where(self.xp.isfinite(self.threshold), self.threshold, 0.0) - self.log_z
+
     def draft_law(self, rule: str | None = None, n: Any = None) -> Law:
         """Ungated law Q of the draft winner (default: the batch's rule and n), weight rounding included.
 
@@ -278,6 +307,10 @@ class Facts:
             scored = score_gated_race(self.log_draft, weight, Counts(n, self.xp.zeros_like(n)), cut)
             return gated_law(ungated, self.base_law(n), scored=scored)
         return gated_law(ungated, self.base_law(n), kept=self.accepted)
+
+    def gated(self) -> GsiLaw:
+        """Law G of (M6) at the batch's own n and n_base."""
+        return self.shared("gated law", lambda rows: gated_law(rows.draft_law(), rows.base_law(), kept=rows.accepted))
 
     def kl_to(self, law: Law | GsiLaw) -> tuple[Any, Any]:
         """(KL(π‖law) (...), its error).

@@ -18,7 +18,7 @@ from gsi_theory.gate import GsiLaw
 from gsi_theory.law import EPS, Law
 from gsi_theory.sides import Sides, log_of_positive
 
-__all__ = ["gate_limit", "gate_vanishes", "rate"]
+__all__ = ["gate_limit", "gate_vanishes", "linear_rate", "rate"]
 
 # 10⁴ e^20 drafts are 5e12; beyond, the next terms no longer fit the exact range of n.
 LARGEST_LOG_SCALE = 20.0
@@ -105,6 +105,12 @@ def rate(f: Facts, kind: str) -> Sides:
     else:
         constant = xp.vecdot(pi, off * f.reward, axis=-1)
     error = error + 64.0 * EPS * abs(detached(constant)) + 8.0 * f.weight_error * detached(mean)
+    if kind == "tv":
+        # An outcome with w close to 1 + χ² changes the sign of P - π only at some later n: no more than this.
+        law = f.shared(("rate", 4), lambda all_rows: _rate_law(all_rows, 4))
+        t = xp.clip(xp.where(f.held, law.log_prob - xp.where(f.held, f.log_pi, 0.0), 0.0), None, 30.0)
+        first_order = (4.0 * start)[..., None] * xp.expm1(t) + off
+        error = error + 0.5 * detached(xp.vecdot(pi, xp.abs(first_order), axis=-1))
     return Sides(limit, constant, error, scale=0.0)
 
 
@@ -145,7 +151,21 @@ def gate_limit(f: Facts, kind: str) -> Sides:
     return Sides(limit, _gate_constant(f, kind), error + 64.0 * EPS, scale=1e-2 * scale)
 
 
-def gate_vanishes(f: Facts) -> Sides:
-    """The reading that (M7) refutes: the gated law tends to π."""
-    limit = gate_limit(f, "tv")
-    return Sides(limit.lhs, 0.0, limit.error, scale=1e-2)
+def gate_vanishes(f: Facts, kind: str = "tv") -> Sides:
+    """The readings that (M7) refutes: TV(G_n, π), KL(π‖G_n) or the change of the mean reward tends to 0."""
+    limit = gate_limit(f, kind)
+    return Sides(limit.lhs, 0.0, limit.error, scale=limit.scale)
+
+
+def linear_rate(f: Facts) -> Sides:
+    """The reading that (M18) refutes, lim n KL(π‖P_n) = χ²(π‖μ): the limit is 0.
+
+    n KL falls as 1/n, so the value at the largest n, with all of it counted as error, encloses the limit.
+    """
+    n = 4.0 * _starts(f, f.log_coverage)
+    law = f.shared(("rate", 4), lambda all_rows: _rate_law(all_rows, 4))
+    value, error = f.kl_to(law)
+    known = detached(f.log_coverage) <= LARGEST_LOG_SCALE
+    last = n * detached(value)
+    error = 2.0 * last + n * error + 16.0 * f.weight_error * detached(1.0 + f.chi2)
+    return Sides(0.0 * value, f.chi2, f.xp.where(known, error, np.inf), scale=0.0)

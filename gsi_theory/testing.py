@@ -6,6 +6,10 @@
     @given(instances(max_size=6), schemes())
     def test_my_bound(instance, scheme): ...
 
+    @given(instances(zeros=True), schemes())
+    def test_published_bound(instance, scheme):
+        check_claim("M11-chi2", instance, scheme)
+
 Needs the `testing` extra (hypothesis). The strategies shrink toward few candidates, equal policies, reward 0.
 """
 
@@ -14,10 +18,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+from gsi_theory.claims import CLAIMS, Claim, Outcome, Verdict
 from gsi_theory.instance import Candidates, Instance, Scheme
 from gsi_theory.logscale import normalize
 
-__all__ = ["candidates", "instances", "log_policies", "schemes"]
+__all__ = ["candidates", "check_claim", "instances", "log_policies", "schemes"]
 
 
 def log_policies(size: int, *, smallest_log: float = -20.0, zeros: bool = False) -> st.SearchStrategy[np.ndarray]:
@@ -84,3 +89,13 @@ def schemes(
         n_base=draw(st.one_of(st.none(), st.integers(1, largest_n))),
         gate=gate,
     )
+
+
+def check_claim(claim: str | Claim, instance: Instance, scheme: Scheme) -> Verdict:
+    """The claim's verdict; AssertionError, with both sides, when it is REFUTED. `claim`: an id, or a Claim."""
+    judged = CLAIMS[claim] if isinstance(claim, str) else claim
+    verdict = judged.evaluate(instance, scheme)
+    sign = ">" if judged.relation == "<=" else "≠"
+    told = f"{judged.id} is refuted: {verdict.lhs} {sign} {verdict.rhs} beyond {verdict.error} at {instance}, {scheme}"
+    assert verdict.outcome is not Outcome.REFUTED, told
+    return verdict

@@ -1,1 +1,1 @@
-"""Experiments on finite instances: exact laws against sampling, bounds against n, verdicts on every claim."""
+"""Experiments on finite instances: exact laws against sampling, bounds against n, the audit of every claim."""

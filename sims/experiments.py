@@ -8,10 +8,8 @@ To add an experiment, write such a module and name it in `_MODULES`.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,9 +19,10 @@ from typing import Any
 
 from gsi_theory.artifact import provenance, write_artifact
 from gsi_theory.errors import InputError
-from sims import bounds_vs_n, exact_vs_mc, methods, steps, verdicts
+from sims import bounds_vs_n, exact_vs_mc, methods, steps
+from sims.workers import worker_pool
 
-__all__ = ["EXPERIMENTS", "Experiment", "Progress", "checked_settings"]
+__all__ = ["EXPERIMENTS", "Experiment", "Progress", "checked_settings", "checked_whole"]
 
 Progress = Callable[[int, int], None]
 WORKERS = {"workers": (min(8, os.cpu_count() or 1), range(1, 1025))}
@@ -44,7 +43,8 @@ class Experiment:
     defaults: Mapping[str, Any]
 
 
-def _whole(value: Any, allowed: range, place: str) -> int:
+def checked_whole(value: Any, allowed: range, place: str) -> int:
+    """`value` as a whole number of the range; InputError names the place."""
     cure = f"give a whole number from {allowed.start} to {allowed.stop - 1}"
     try:
         number = int(value) if not isinstance(value, bool) else None
@@ -75,26 +75,19 @@ def checked_settings(name: str, known: Mapping[str, tuple[Any, Any]], given: Map
             raise InputError(f"setting {key!r} of experiment {name!r}: give one of {', '.join(known)}")
     checked: dict[str, Any] = {}
     for key, (default, allowed) in known.items():
-        check = _whole if isinstance(allowed, range) else _names
+        check = checked_whole if isinstance(allowed, range) else _names
         checked[key] = check(given.get(key, default), allowed, f"setting {key} of experiment {name!r}")
     return checked
 
 
 @contextmanager
 def _mapped(work: Callable[[Any], Any], jobs: Sequence[Any], workers: int) -> Iterator[Iterable[Any]]:
-    """Results of the jobs in order, from `workers` processes (one: from this one).
-
-    Processes are spawned, not forked, because the caller may run a progress display in a thread.
-    """
+    """Results of the jobs in order, from `workers` processes (one: from this one)."""
     if min(workers, len(jobs)) <= 1:
         yield map(work, jobs)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context)
-    try:
+    with worker_pool(min(workers, len(jobs))) as pool:
         yield pool.map(work, jobs)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _run(
@@ -106,7 +99,7 @@ def _run(
     command: str = "",
 ) -> Path:
     name = module.__name__.rpartition(".")[2]
-    seed = _whole(seed, range(2**63), "seed")
+    seed = checked_whole(seed, range(2**63), "seed")
     chosen = checked_settings(name, module.SETTINGS | WORKERS, settings)
     jobs = module.plan(seed, chosen)
     results = []
@@ -129,6 +122,6 @@ def _experiment(module: ModuleType) -> Experiment:
     return Experiment(module.__name__.rpartition(".")[2], module.QUESTION, partial(_run, module), defaults)
 
 
-_MODULES = (exact_vs_mc, bounds_vs_n, methods, steps, verdicts)
+_MODULES = (exact_vs_mc, bounds_vs_n, methods, steps)
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in map(_experiment, _MODULES)}

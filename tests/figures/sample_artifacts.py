@@ -92,26 +92,58 @@ def _sampler(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
     return summary, {"cells": _table(cells)}
 
 
-def _verdicts() -> tuple[dict[str, Any], dict[str, Any]]:
-    claims = []
+def _audit(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
+    claims, regimes = [], []
     for name, statement in STATEMENTS.items():
+        limit = "lim" in statement
         refuted = {"M7-vanishes": 812, "M11-chi2": 1}.get(name, 0)
         expected = "REFUTED" if name == "M7-vanishes" else "HOLDS"
+        speaks = {f"{kind}_n_beta_{beta}": None if limit else 4.0 ** (1 + beta // 5) for beta in (1, 5, 20)
+                  for kind in ("first", "half")}  # fmt: skip
+        if name == "M12b":
+            speaks["half_n_beta_20"] = math.inf
         claims.append(
             {"id": name, "formula": name.split("-")[0], "statement": statement, "source": "sample <source> & more",
              "expected": expected, "evaluations": 1000, "holds": 700 - refuted if refuted < 700 else 0,
-             "refuted": refuted, "undecided": 12, "vacuous": 176, "not_applicable": 0,
-             "outcome": "REFUTED" if refuted else "HOLDS", "surprise": bool(refuted) and expected == "HOLDS",
-             "largest_ratio": None if "lim" in statement else 0.97}
+             "refuted": refuted, "undecided": 12, "vacuous": 176, "not_applicable": 0, "rejudged": 5, "settled": 3,
+             "vacuous_share": 0.176, "outcome": "REFUTED" if refuted else "HOLDS",
+             "surprise": bool(refuted) and expected == "HOLDS", "tightness": None if limit else 0.97,
+             "tight_family": None if limit else "two_outcomes", "tight_beta": None if limit else 5.0,
+             "tight_n": None if limit else 2**20} | speaks
         )  # fmt: skip
+        for beta in (1.0, 5.0, 20.0):
+            for n in (1, 4, 64, 2**20):
+                vacuous = 40 if name == "M12b" and n < 64 else 0
+                regimes.append(
+                    {"id": name, "beta": beta, "n": n, "evaluations": 40, "holds": 40 - vacuous, "undecided": 0,
+                     "refuted": int(name == "M11-chi2" and n == 4), "vacuous": vacuous,
+                     "tightness": None if limit or vacuous else float(rng.random())}
+                )  # fmt: skip
+    nothing = dict.fromkeys(("certified", "lhs_lower", "lhs_upper", "rhs_lower", "rhs_upper", "relative_gap"))
+    proof = {"certified": "REFUTED", "lhs_lower": "0.1599999", "lhs_upper": "0.1600001", "rhs_lower": "0",
+             "rhs_upper": "0", "relative_gap": 1.0}  # fmt: skip
     examples = [
         {"id": "M7-vanishes", "draft": [0.5, 0.5], "base": [0.4, 0.6], "reward": [0.0, 1.0], "beta": 1.0, "n": 2,
-         "rule": "race", "threshold": 0.1, "lhs": 0.16, "rhs": 0.0, "error": 1e-12},
+         "rule": "race", "threshold": 0.1, "lhs": 0.16, "rhs": 0.0, "error": 1e-12} | proof,
         {"id": "M11-chi2", "draft": [0.2, 0.3, 0.5], "base": [0.4, 0.2, 0.4], "reward": [0.0, -1.0, 1.0], "beta": 2.5,
-         "n": 3, "rule": "softmax", "threshold": None, "lhs": 0.2, "rhs": 0.1, "error": 1e-13},
+         "n": 3, "rule": "softmax", "threshold": None, "lhs": 0.2, "rhs": 0.1, "error": 1e-13} | nothing,
     ]  # fmt: skip
-    summary = {"evaluations": 5000, "instances": 1000, "unsigned_instances": 600, "surprises": 1, "seed": 0}
-    return summary, {"claims": _table(claims), "counterexamples": _table(examples)}
+    asked = [
+        {"id": name, "distance": distance, "epsilon": 0.1, "family": family, "beta": beta,
+         "log10_asked": 2.0 + beta * (name == "M12b"), "log10_needed": 1.0 + 0.01 * beta,
+         "log10_best": 0.9 if distance == "tv" else None}
+        for name, distance in (("M11-chi2", "kl"), ("M12b", "kl"), ("M17-tv", "tv"))
+        for family in ("two_point", "heavy_tail") for beta in (1.0, 5.0, 20.0)
+    ]  # fmt: skip
+    rates = [
+        {"size": 4, "beta": 1.0, "coverage": float(c), "chi2": 0.3 * float(c), "constant": 1.0,
+         "quotient": 1 + c * 1e-7, "n_ten_percent": float(round(8 * c))} for c in (2, 5, 20, 100)
+    ]  # fmt: skip
+    summary = {"evaluations": 5000, "surprises": 1, "seed": 0, "rejudged": 25, "settled": 15, "largest_n": 2**20,
+               "rate_instances": 4, "rate_worst": 1e-5, "rate_within_one_percent": 4, "rate_fit_factor": 8.0,
+               "rate_fit_coverage": 1.0, "rate_fit_chi2": 0.1, "rate_fit_spread": 1.2}  # fmt: skip
+    tables = {"claims": claims, "regimes": regimes, "counterexamples": examples, "asked": asked, "kl_rate": rates}
+    return summary, {name: _table(records) for name, records in tables.items()}
 
 
 def _headline(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -187,7 +219,7 @@ def write_samples(folder: Path) -> Path:
     made: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "bounds_vs_n": ({"families": ["two_point", "heavy_tail"]}, _bounds()),
         "exact_vs_mc": _sampler(rng),
-        "verdicts": _verdicts(),
+        "audit": _audit(rng),
         "lm_headline": _headline(rng),
         "lm_law": _law(rng),
         "lm_prediction": _prediction(rng),

@@ -119,6 +119,8 @@ def test_surprise_is_marked_and_expected_refutation_is_not_one(page: str) -> Non
     assert "is-surprise" in rows["M11-chi2"]
     assert "is-known" in rows["M7-vanishes"]
     assert "is-good" in rows["M19"]
+    assert page.count("proved in ball arithmetic") == 1 and "0.1599999" in page
+    assert "4, 16, never" in page and ">limit<" in page
 
 
 def test_same_bytes_from_the_same_artifacts(built: Path, page: str, tmp_path: Path) -> None:

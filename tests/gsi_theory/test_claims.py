@@ -18,7 +18,7 @@ from gsi_theory.facts import Facts
 from gsi_theory.judging import judgements
 from gsi_theory.sides import Sides
 from gsi_theory.sides_softmax import asked_drafts, kl_chi2
-from gsi_theory.testing import instances, schemes
+from gsi_theory.testing import check_claim, instances, schemes
 
 TRUE_CLAIMS = [c for c in CLAIMS.values() if c.expected is Outcome.HOLDS]
 
@@ -26,26 +26,45 @@ TRUE_CLAIMS = [c for c in CLAIMS.values() if c.expected is Outcome.HOLDS]
 @pytest.mark.parametrize("claim", [c for c in TRUE_CLAIMS if c.relation == "<="], ids=lambda c: c.id)
 @given(instance=instances(low=-1.0, high=2.0, smallest_log=-30.0, zeros=True), scheme=schemes())
 def test_true_inequalities_are_never_refuted(claim, instance, scheme) -> None:
-    verdict = claim.evaluate(instance, scheme)
-    assert verdict.outcome is not Outcome.REFUTED, verdict
+    check_claim(claim, instance, scheme)
 
 
 @pytest.mark.parametrize("claim", [c for c in TRUE_CLAIMS if c.relation == "="], ids=lambda c: c.id)
 @given(instance=instances(max_size=4, smallest_log=-6.0), scheme=schemes(largest_beta=5.0, gated=True))
 @settings(max_examples=25)
 def test_true_limits_are_never_refuted(claim, instance, scheme) -> None:
-    verdict = claim.evaluate(instance, scheme)
-    assert verdict.outcome is not Outcome.REFUTED, verdict
+    check_claim(claim, instance, scheme)
+
+
+def test_check_claim_says_what_fails() -> None:
+    instance = Instance.from_probabilities([0.5, 0.5], [0.9, 0.1], [0.0, 0.0])
+    assert check_claim("M11-mean", instance, Scheme(1.0, 4)).outcome is Outcome.HOLDS
+    with pytest.raises(AssertionError, match=r"M12a is refuted: .*0\.368.* > 0\.0"):
+        check_claim("M12a", instance, Scheme(1.0, 1))
+
+
+def test_table_of_claims() -> None:
+    """Ids begin with their formula; the vacuous and the wording are told; 20 readings are expected to fail."""
+    assert len(CLAIMS) >= 80
+    assert sum(c.expected is Outcome.REFUTED for c in CLAIMS.values()) == 20
+    for key, claim in CLAIMS.items():
+        assert key == claim.id and key.startswith(claim.formula) and claim.source and claim.statement
+        assert claim.relation in ("<=", "=") and (claim.expected is Outcome.HOLDS or not claim.first_hand)
+        if claim.expected is Outcome.REFUTED:
+            assert key in SIDES, f"{key} has no certificate"
 
 
 def test_every_true_claim_holds_somewhere() -> None:
     """Support must be visible: a claim that is only ever vacuous or undecided here would be an empty test.
 
     At n = 200 the race rule is exponentially close to the tilted policy and its claims are within rounding: n = 4 too.
+    The score gate is exact at u = 2, Transfer Q* says something at small β, and the league needs many candidates.
     """
     instance = Instance.from_probabilities([0.5, 0.3, 0.2], [0.3, 0.3, 0.4], [0.1, 0.9, 0.4])
+    cases = ((1.0, 4, 0.5), (1.0, 200, 0.5), (1.0, 4, 2.0), (0.1, 4, 0.5), (8.0, 2, 0.5), (20.0, 256, 0.6))
     for claim in TRUE_CLAIMS:
-        assert Outcome.HOLDS in {claim.evaluate(instance, Scheme(1.0, n, 0.5)).outcome for n in (4, 200)}, claim.id
+        outcomes = {claim.evaluate(instance, Scheme(*case)).outcome for case in cases}
+        assert Outcome.HOLDS in outcomes, claim.id
 
 
 @pytest.mark.parametrize(
@@ -101,16 +120,18 @@ def test_both_sides_equal_their_proved_enclosures() -> None:
     rng, seen = np.random.default_rng(42), set()
     for rule in ("softmax", "race", "max"):
         rows = []
-        for _ in range(4):
+        for trial in range(6):
             counts = rng.integers(1, 12, (2, 3))
             draft, base = ([Fraction(int(c), int(row.sum())) for c in row] for row in counts)
             reward = [Fraction(int(v), 4) for v in rng.integers(-3 * int(rng.integers(2)), 5, 3)]
             beta, n, n_base = Fraction(int(rng.integers(1, 12)), 4), int(rng.integers(1, 6)), int(rng.integers(1, 6))
-            rows.append((ExactInstance(draft, base, reward), ExactScheme(beta, n, None, rule, n_base)))
+            # Eighths that no reward has, so that no tilted reward is the threshold.
+            cut = None if trial == 0 else Fraction(2 * int(rng.integers(-2, 4)) + 1, 8)
+            rows.append((ExactInstance(draft, base, reward), ExactScheme(beta, n, cut, rule, n_base)))
         floats = [
             (
                 Instance.from_probabilities(*(np.array(p, dtype=float) for p in (x.draft, x.base, x.reward))),
-                Scheme(float(s.beta), s.n, None, rule, s.n_base),
+                Scheme(float(s.beta), s.n, None if s.threshold is None else float(s.threshold), rule, s.n_base),
             )
             for x, s in rows
         ]

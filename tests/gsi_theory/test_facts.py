@@ -44,7 +44,8 @@ def test_batch_judges_like_one_by_one(kind: str) -> None:
         assert not any(np.isnan(values).any() for values in got.values()), key
         for i, (instance, scheme) in enumerate(rows):
             verdict, outcome = claim.evaluate(instance, scheme), OUTCOMES[int(got["outcome"][i])]
-            tie = abs(got["rhs"][i] - got["trivial"][i]) <= 1e-13 * abs(got["rhs"][i])
+            rhs, trivial = got["rhs"][i], got["trivial"][i]
+            tie = rhs == trivial or abs(rhs - trivial) <= 1e-13 * abs(rhs)
             assert outcome is verdict.outcome or tie, (key, i)
             if verdict.lhs is None:
                 assert got["lhs"][i] == got["rhs"][i] == got["slack"][i] == got["error"][i] == 0.0
@@ -93,7 +94,7 @@ def from_logits(values: dict) -> Facts:
     return Facts.batch(draft, base, values["reward"], lib.exp(values["beta"]), lib.exp(values["n"]), 0.2, real_n=True)
 
 
-@pytest.mark.parametrize("key", list(CLAIMS))
+@pytest.mark.parametrize("key", [k for k, c in CLAIMS.items() if c.smooth])
 def test_torch_agrees_and_gradients_are_those_of_differences(key: str) -> None:
     """The right side always, lhs and ratio where no limit is taken, along a random direction of all parameters."""
     claim, plain = CLAIMS[key], logits()
@@ -130,7 +131,7 @@ def test_torch_agrees_and_gradients_are_those_of_differences(key: str) -> None:
         assert np.sum(~close) <= 1, (slope[~close], ((up - down) / 2e-6)[~close])
 
 
-@pytest.mark.parametrize("key", list(CLAIMS))
+@pytest.mark.parametrize("key", [k for k, c in CLAIMS.items() if c.smooth])
 def test_gradients_are_finite_on_degenerate_rows(key: str) -> None:
     """Padding, zero and uncovered mass, β = 0, n = 1, equal policies, infinite thresholds: no NaN anywhere."""
     rng = np.random.default_rng(87)
@@ -163,7 +164,7 @@ def test_ratio_is_one_when_tight_and_defined_at_zero() -> None:
 
 
 def test_claims_share_laws_across_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Claims with different assumptions, hence on different rows, need one softmax law, one race law, one base law."""
+    """Claims with different assumptions, hence on different rows, need one law of each rule and two of the base."""
     calls = []
 
     def counted(*args):
@@ -178,7 +179,8 @@ def test_claims_share_laws_across_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     for claim in CLAIMS.values():
         if claim.relation == "<=":
             claim.judge(facts)
-    assert sorted(calls) == ["race", "softmax", "softmax"]
+    # The draft's laws by every rule, the race at n + 1, and the base's law.
+    assert sorted(calls) == ["max", "race", "race", "softmax", "softmax"]
 
 
 def test_gated_law_in_batches_is_gsi_law() -> None:

@@ -1,40 +1,32 @@
-"""Every experiment writes its artifact, the same bytes for any number of workers; counterexamples are found."""
+"""Every experiment writes its artifact, the same bytes for any number of workers."""
 
 from __future__ import annotations
-
-import dataclasses
 
 import numpy as np
 import pytest
 
-from gsi_theory import InputError, Instance, Scheme
+from gsi_theory import InputError, Scheme
 from gsi_theory.artifact import read_artifact
-from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.facts import Facts
-from gsi_theory.sides import Sides
-from gsi_theory.sides_softmax import kl_chi2
-from sims import bounds_vs_n, exact_vs_mc, methods, steps, verdicts
+from sims import bounds_vs_n, exact_vs_mc, methods, steps
 from sims.experiments import EXPERIMENTS, checked_settings
 from sims.families import FAMILIES, passing_threshold, signed
 
 TINY = {
     "exact_vs_mc": {"draws": 2000, "families": "two_point"},
     "bounds_vs_n": {"families": "two_point", "largest_log2_n": 3},
-    "verdicts": {"instances": 30, "families": "two_point", "claims": "M7-tv,M11-mean,M12a,M12b"},
     "methods": {"draws": 2000, "families": "two_point"},
     "steps": {"trees": 2, "depth": 2, "branching": 2},
 }
 COLUMNS = {
     "exact_vs_mc": {"cells": exact_vs_mc.COLUMNS},
     "bounds_vs_n": bounds_vs_n.COLUMNS,
-    "verdicts": verdicts.COLUMNS,
     "methods": methods.COLUMNS,
     "steps": steps.COLUMNS,
 }
 SUMMARY = {
     "exact_vs_mc": {"worst_abs_z", "bonferroni_bound", "comparisons", "level", "draws_per_cell", "passed"},
     "bounds_vs_n": {"seed", "families", "rows"},
-    "verdicts": {"evaluations", "instances", "unsigned_instances", "surprises", "seed"},
     "methods": {
         "seed", "beta", "worst_abs_z", "bonferroni_bound", "comparisons", "level", "draws_per_cell", "passed",
     },
@@ -71,8 +63,8 @@ def test_two_seeds_differ(name, tmp_path) -> None:
 
 def test_bytes_do_not_depend_on_workers(tmp_path) -> None:
     """One experiment covers what the runner shares; spawning processes is the cost of this test."""
-    alone = run("verdicts", tmp_path / "alone").read_bytes()
-    assert run("verdicts", tmp_path / "pair", workers="2").read_bytes() == alone
+    alone = run("bounds_vs_n", tmp_path / "alone").read_bytes()
+    assert run("bounds_vs_n", tmp_path / "pair", workers="2").read_bytes() == alone
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -105,7 +97,7 @@ def test_bad_seed(tmp_path) -> None:
 
 
 def test_defaults_pass_their_own_check() -> None:
-    for module in (exact_vs_mc, bounds_vs_n, verdicts):
+    for module in (exact_vs_mc, bounds_vs_n):
         chosen = checked_settings("any", module.SETTINGS, {})
         assert set(chosen) | {"workers"} == set(EXPERIMENTS[module.__name__.rpartition(".")[2]].defaults)
         assert chosen["families"] == tuple(FAMILIES)
@@ -162,44 +154,3 @@ def test_passing_threshold_passes_its_share_and_no_higher_one_does() -> None:
     facts = Facts.of(instance, Scheme(1.0, 1, passing_threshold(instance, 1.0, 0.3)))
     above = Facts.of(instance, Scheme(1.0, 1, np.nextafter(facts.threshold, np.inf)))
     assert facts.pi[facts.accepted].sum() >= 0.3 > above.pi[above.accepted].sum()
-
-
-@pytest.mark.parametrize("key", ["M12a", "M12c", "M7-vanishes"])
-def test_search_finds_a_certified_counterexample(key) -> None:
-    case = verdicts.shorten(CLAIMS[key], verdicts.search(CLAIMS[key], ("unsigned", "signed")).worst)
-    verdict = case.verdict(CLAIMS[key])
-    assert verdict.outcome is Outcome.REFUTED and len(case.draft) == 2
-    assert -verdict.slack >= 1000 * verdict.error
-    assert all(p == round(p, 4) for p in case.draft + case.base + case.reward)
-
-
-def test_search_finds_nothing_against_a_true_claim(monkeypatch) -> None:
-    monkeypatch.setattr(verdicts, "MOST_DECIMALS", 2)
-    found = verdicts.search(CLAIMS["M12-osc"], ("unsigned", "signed"))
-    # 6 x 6 pairs of probabilities, 5 rewards, 4 betas, 2 numbers of drafts.
-    assert found.worst is None and found.counts[Outcome.REFUTED] == 0 and found.counts.total() == 1440
-
-
-def sharper(facts: Facts) -> Sides:
-    """A planted wrong claim: (M11) with 2n in place of n."""
-    sides = kl_chi2(facts)
-    return dataclasses.replace(sides, rhs=np.log1p(facts.chi2 / (2 * facts.n)))
-
-
-def test_planted_wrong_claim_is_a_surprise_with_a_short_counterexample(tmp_path, monkeypatch) -> None:
-    planted = dataclasses.replace(CLAIMS["M11-chi2"], sides=sharper)
-    monkeypatch.setitem(verdicts.CLAIMS, "M11-chi2", planted)
-    artifact = read_artifact(run("verdicts", tmp_path, claims="M11-chi2", instances=60))
-    table, found = artifact.tables["claims"], artifact.tables["counterexamples"]
-    assert table["outcome"] == ["REFUTED"] and table["surprise"] == [True] and artifact.summary["surprises"] == 1
-    assert len(found["draft"][0]) == 2 and found["lhs"][0] > found["rhs"][0]
-    instance = Instance.from_probabilities(*(found[name][0] for name in ("draft", "base", "reward")))
-    scheme = Scheme(found["beta"][0], found["n"][0], found["threshold"][0], found["rule"][0])
-    assert planted.evaluate(instance, scheme).outcome is Outcome.REFUTED
-    assert max(len(repr(p)) for p in found["draft"][0] + found["base"][0]) <= 5
-
-
-def test_unsigned_setting_excludes_negative_rewards(tmp_path) -> None:
-    settings = {"rewards": "unsigned", "claims": "M12b"}
-    summary = read_artifact(run("verdicts", tmp_path, **settings)).summary
-    assert summary["unsigned_instances"] == summary["instances"] == 31

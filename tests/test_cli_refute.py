@@ -1,0 +1,72 @@
+"""`gsi refute` as a user meets it: cards, JSON, files, exit status, and bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gsi_theory import command_refute
+from gsi_theory.claims import CLAIMS
+from gsi_theory.cli import main
+
+
+def gsi(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gsi_theory.cli", *arguments], capture_output=True, text=True, timeout=200
+    )
+
+
+def test_card_of_a_refuted_claim_and_its_recheck(tmp_path: Path) -> None:
+    tex, text = tmp_path / "card.tex", tmp_path / "card.txt"
+    done = gsi("refute", "M12a", "--latex", str(tex), "--out", str(text))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("M12a: REFUTED") and "proved in ball arithmetic" in done.stdout
+    assert text.read_text() == done.stdout
+    assert r"\begin{array}" in tex.read_text()
+    recheck = done.stdout.split("recheck\n")[1].split("\n\n")[0].replace("gsi ", f"{sys.executable} -m gsi_theory.cli ")
+    shell = recheck.replace("  python -c", f"  {sys.executable} -c")
+    again = subprocess.run(["bash", "-ec", shell], capture_output=True, text=True, cwd=tmp_path, timeout=200)
+    assert again.returncode == 0, again.stderr
+    assert "REFUTED" in again.stdout
+
+
+def test_json_card() -> None:
+    done = gsi("refute", "M12a", "--json", "--seed", "3")
+    card = json.loads(done.stdout)
+    assert card["id"] == "M12a" and card["outcome"] == card["expected"] == "REFUTED"
+    ends = card["counterexample"]["certificate"]
+    assert Fraction(ends["lhs"]["lower"]) > Fraction(ends["rhs"]["upper"])
+
+
+def test_unknown_claim_lists_the_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["refute", "M99"], ["refute"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        assert stopped.value.code == 2
+        shown = capsys.readouterr().err
+        assert "M12a" in shown and "M19" in shown
+
+
+def test_exit_status_1_when_a_claim_that_should_hold_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M11 with half of its bound in place of the true claim."""
+    own = CLAIMS["M11-chi2"]
+    from dataclasses import replace
+
+    wrong = replace(own, sides=lambda f: replace(own.sides(f), rhs=own.sides(f).rhs / 2.0))
+    monkeypatch.setitem(command_refute.CLAIMS, "M11-chi2", wrong)
+    done = CliRunner().invoke(command_refute.app, ["M11-chi2"])
+    assert done.exit_code == 1
+    assert "expected to hold: a finding" in done.output
+
+
+def test_true_claim_gives_a_tightness_record() -> None:
+    done = CliRunner().invoke(command_refute.app, ["M10", "--seconds", "5"])
+    assert done.exit_code == 0
+    assert "M10: not refuted" in done.output and "lhs/rhs" in done.output
+    assert max(map(len, done.output.splitlines())) <= 100
