@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,9 @@ def mixture(f: Facts) -> Sides:
     # For large C and small n/C p_n is n/C to first order: 1 - missed would cancel.
     some = f.log_coverage > 0
     log_missed = f.n * log1mexp(-xp.where(some, f.log_coverage, 1.0))
-    rhs = xp.where(some, -xp.log(-xp.expm1(xp.where(some, xp.clip(log_missed, None, -1e-290), -1.0))), 0.0)
+    near = some & (f.log_coverage < 600.0)
+    rhs = -xp.log(-xp.expm1(xp.where(near, xp.clip(log_missed, None, -1e-290), -1.0)))
+    rhs = xp.where(near, rhs, xp.where(some, f.log_coverage - xp.log(f.n), 0.0))
     error = law.log_error + 4.0 * f.weight_error + moved / detached(seen) + 16.0 * EPS
     far = 8.0 * f.weight_error + 8.0 * EPS * (1.0 + xp.abs(detached(f.log_coverage)))
     error = xp.where(detached(missed) < 0.5, error, law.log_error + far)
@@ -166,17 +169,17 @@ def _divergence(f: Facts, law: Law, kind: str) -> tuple[Any, Any]:
         return divergence.tv(f.log_pi, log_q), law.error + 2.0 * f.weight_error
     if kind == "kl_forward":
         return f.kl_to(law)
-    p, q = detached(f.pi), xp.exp(detached(log_q))
     both = f.held & xp.isfinite(detached(log_q))
     t = xp.where(both, detached(log_q), 0.0) - xp.where(both, detached(f.log_pi), 0.0)
     off = law.log_error + 2.0 * f.weight_error
     if kind == "chi2":
         value = divergence.chi2(log_q, f.log_pi)
-        steep = 2.0 * xp.vecdot(q, xp.abs(xp.expm1(xp.clip(t, None, LARGEST_LOG))), axis=-1)
+        steep = 2.0 * _weighted(xp, detached(log_q), t, both, lambda e: xp.abs(xp.expm1(e)))
     elif kind == "chi2_reverse":
         value = divergence.chi2(f.log_pi, log_q)
-        back = xp.exp(xp.clip(-t, None, LARGEST_LOG / 2))
-        steep = xp.vecdot(p, xp.abs(back * back - 1.0) + xp.abs(back - 1.0), axis=-1)
+        # |x² - 1| + |x - 1| with x = π/P.
+        steep = _weighted(xp, detached(f.log_pi), -2.0 * t, both, lambda e: xp.abs(xp.expm1(e)))
+        steep = steep + _weighted(xp, detached(f.log_pi), -t, both, lambda e: xp.abs(xp.expm1(e)))
     elif kind == "hockey":
         # γ = 2: Σ (P - 2π)_+; mostly zero, except where the law is far from the tilted policy.
         return divergence.hockey_stick(log_q, f.log_pi, 2.0), 2.0 * law.error + 4.0 * f.weight_error + f.outcomes * EPS
@@ -188,6 +191,15 @@ def _divergence(f: Facts, law: Law, kind: str) -> tuple[Any, Any]:
     # Where both laws agree to rounding a χ² is the square of that rounding.
     smallest = 16.0 * EPS if kind.startswith("renyi") else 8.0 * off * off
     return value, steep * off + smallest + 16.0 * EPS * size
+
+
+def _weighted(xp: Any, log_p: Any, t: Any, where: Any, change: Callable[[Any], Any]) -> Any:
+    """Σ p·change(t) (...) over `where`; change grows like e^t, which may overflow where p e^t does not."""
+    large = t > 300.0
+    with np.errstate(over="ignore", under="ignore"):
+        near = xp.exp(log_p) * change(xp.where(large, 0.0, t))
+        terms = xp.where(large, xp.exp(xp.where(large, xp.where(where, log_p, 0.0) + t, 0.0)), near)
+        return xp.sum(xp.where(where, terms, 0.0), axis=-1)
 
 
 def ordered(f: Facts, kind: str) -> Sides:

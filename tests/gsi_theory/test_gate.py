@@ -164,9 +164,12 @@ def test_bad_input_names_value_and_cure(build, words) -> None:
         build()
 
 
-@given(instances(), st.sampled_from(("softmax", "race", "max")), st.integers(1, 10**6), st.integers(-1000, 1000))
+@given(instances(), st.sampled_from(("softmax", "race")), st.integers(1, 10**6), st.integers(-1000, 1000))
 def test_constant_shift_of_reward_and_threshold(instance, rule, n, shift) -> None:
-    """r + c with threshold u + c is the same law: π does not change, and every tilted reward moves by c."""
+    """r + c with threshold u + c is the same law: π does not change, and every tilted reward moves by c.
+
+    Not for the max rule, where rounding β r + ℓ may make or break a tie.
+    """
     beta = 2.0
     reward = np.round(instance.reward * 64) / 64
     plain = Instance(instance.log_draft, instance.log_base, reward)
