@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from gsi_theory.errors import InputError
 from llm_check import grading_pool
 from llm_check.answers import boxes, choice_letter, final_answers, last_box
+from llm_check.check_grading import check_grading
 from llm_check.grading import Grade, Verdict, count_grades, grade_choice, grade_math
 from llm_check.grading_pool import GradingPool
 from llm_check.tasks.problem import Problem
@@ -183,3 +187,24 @@ def test_grading_refuses_unequal_lists() -> None:
     with pytest.raises(InputError, match="1 problems and 0 texts"):
         grade_math([problem("1")], [])
     assert grading_pool.shared_pool(1) is grading_pool.shared_pool(1)
+
+
+def test_the_check_of_a_file_lists_what_the_grader_cannot_judge(tmp_path: Path) -> None:
+    rows = [
+        {"question": "a?", "answer": "3/4", "solution": "so \\boxed{0.75}"},
+        {"question": "b?", "answer": "t(0,4]"},
+        {"question": "c?"},
+        {"question": "d?", "choices": ["u", "v"], "answer": 0},
+    ]
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = check_grading(f"jsonl:{path}")
+    assert (found["problems"], found["without_answer"]) == (4, 1)
+    reference, changed = found["reference"], found["changed"]
+    assert (reference["texts"], reference["right"], reference["failed"]) == (7, 7, 0)
+    assert (changed["texts"], changed["wrong"], changed["right"], changed["failed"]) == (7, 4, 0, 3)
+    assert {odd["answer"] for odd in changed["unexpected"]} == {"t(0,4]"}
+    done = subprocess.run(
+        [sys.executable, "-m", "llm_check.check_grading", "jsonl:absent"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "no file absent" in done.stderr
