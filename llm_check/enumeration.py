@@ -61,8 +61,8 @@ class StepTrie:
 
 @dataclass(frozen=True)
 class _Level:
-    """Open paths of one length: `tokens` (U, depth), `logp` (U,), `state` (U,) of the step rule, their caches in groups,
-    in order, and the law of their next tokens (U, V)."""
+    """Open paths of one length: `tokens` (U, depth), `logp` (U,), `state` (U,) of the step rule, their caches in
+    groups, in order, and the law of their next tokens (U, V)."""
 
     tokens: NDArray[np.int32]
     logp: NDArray[np.float64]
@@ -97,7 +97,7 @@ def _grown(
         inside = np.flatnonzero((parents >= start) & (parents < start + cache.rows))
         for part in np.array_split(inside, max(1, -(-len(inside) // max_rows))):
             if len(part):
-                yield engine.extend(engine.select(cache, parents[part] - start), added[part, None])
+                yield engine.extend(engine.select(cache, parents[part] - start), added[part, None].tolist())
         start += cache.rows
 
 

@@ -69,6 +69,11 @@ class Engine(Protocol):
         """Number of logits, V."""
         ...
 
+    @property
+    def context(self) -> int | None:
+        """Tokens that a prompt and its steps may have together; None where it is not known."""
+        ...
+
     def prefill(self, prefixes: Sequence[Sequence[int]]) -> Any:
         """Encode prefixes of any lengths. InputError for none, an empty one, an id outside the vocabulary, or one
         longer than the model's context."""

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["KNOWN", "LeanDecoder", "lean_decoder"]
+__all__ = ["KNOWN", "LeanDecoder", "disagreement", "lean_decoder"]
 
 KNOWN = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 # "dynamic" and "longrope" change the frequencies with the length of the text: no table of positions holds them.
@@ -66,12 +66,11 @@ class LeanDecoder:
     def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int | Tensor) -> Tensor:
         """Hidden states (R, N, d), final norm included, of `tokens` (R, N) at `positions` (R, N).
 
-        `bias` (R, 1, N, C) is 0 where a token is seen, -inf elsewhere, over the first C columns of `kv`. Keys and values
-        are written to `kv` from column `at` on, or to the columns `at` (N,), a tensor that a CUDA graph may read.
+        `bias` (R, 1, N, C) is 0 where a token is seen, -inf elsewhere, over the first C columns of `kv`. Keys and
+        values are written to `kv` from column `at` on, or to the columns `at` (N,), a tensor, which a CUDA graph reads.
         """
         rows, new = tokens.shape
         width = bias.shape[-1]
-        columns = slice(at, at + new) if isinstance(at, int) else at
         flat = positions.reshape(-1)
         cos, sin = self.cos[flat][:, None], self.sin[flat][:, None]
         groups = self.heads // self.kv_heads
@@ -193,21 +192,29 @@ def lean_decoder(body: Any) -> LeanDecoder | str:
         return f"activation {config.hidden_act}"
     with torch.inference_mode(False), torch.no_grad():
         lean = _build(body)
-        difference = _difference(lean, body)
+        return lean if (reason := disagreement(lean, body)) is None else reason
+
+
+def disagreement(decoder: Any, body: Any) -> str | None:
+    """How hidden states of `decoder` (anything with `LeanDecoder.hidden`) differ from the module's by more than
+    rounding, on random tokens; None when they agree."""
+    difference = _difference(decoder, body)
     # The module norms and rotates in float32 whatever the dtype, so nothing agrees better than that.
-    allowed = _ROUNDINGS * max(torch.finfo(lean.embed.dtype).eps, torch.finfo(torch.float32).eps)
-    return lean if difference <= allowed else f"differs from the module by {difference:.1e} (allowed {allowed:.1e})"
+    allowed = _ROUNDINGS * max(torch.finfo(body.dtype).eps, torch.finfo(torch.float32).eps)
+    return None if difference <= allowed else f"differs from the module by {difference:.1e} (allowed {allowed:.1e})"
 
 
-def _difference(lean: LeanDecoder, body: Any) -> float:
-    """Relative 2-norm of (lean - module) over hidden states of random texts, causal, from an empty cache."""
-    new = min(17, len(lean.cos))
-    vocabulary, device, dtype = len(lean.embed), lean.embed.device, lean.embed.dtype
+@torch.no_grad()
+def _difference(decoder: Any, body: Any) -> float:
+    """Relative 2-norm of (decoder - module) over hidden states of random texts, causal, from an empty cache."""
+    new, config = min(17, len(decoder.cos)), body.config
+    vocabulary, device, dtype = len(decoder.embed), body.device, body.dtype
     tokens = torch.randint(vocabulary, (2, new), generator=torch.Generator().manual_seed(0)).to(device)
-    bias = torch.full((new, new), -torch.inf, dtype=dtype, device=device).triu(1).expand(2, 1, new, new)
-    kv = torch.zeros((len(lean.layers), 2, 2, lean.kv_heads, new, lean.head_dim), dtype=dtype, device=device)
-    positions = torch.arange(new, device=device).expand(2, new)
-    ours = lean.hidden(tokens, positions, bias, kv, 0).float()
+    bias = torch.full((new, new), -torch.inf, dtype=dtype, device=device).triu(1).expand(2, 1, new, new).contiguous()
+    shape = (config.num_hidden_layers, 2, 2, decoder.kv_heads, new, decoder.cos.shape[1])
+    kv = torch.zeros(shape, dtype=dtype, device=device)
+    positions = torch.arange(new, device=device).repeat(2, 1)
+    ours = decoder.hidden(tokens, positions, bias, kv, 0).float()
     theirs = body(input_ids=tokens, use_cache=False).last_hidden_state.float()
     if not bool(torch.isfinite(ours).all()):
         return float("inf")

@@ -84,7 +84,7 @@ def extended(cache: PrefixCache, tokens: NDArray[np.int64], real: NDArray[np.boo
 def selected(cache: PrefixCache, rows: NDArray[np.int64]) -> PrefixCache:
     """The rows `rows` (repeats allowed) as a cache of their own, without columns that no row attends to."""
     mask = cache.mask[rows]
-    used = mask.any(axis=0)
+    used = np.asarray(mask.any(axis=0))
     if np.array_equal(rows, np.arange(cache.rows)) and used.all():
         kv = cache.kv
     else:
@@ -123,8 +123,8 @@ def encode(
     room: int,
     head: bool = True,
 ) -> Tensor:
-    """Encode the pending tokens, and the tree nodes `tokens` (R, N) at `depth` (R, N) after the prefix; returns features
-    of the nodes (R, N, ...), hidden states if not `head`, to be read by `Forward.logits`.
+    """Encode the pending tokens, and the tree nodes `tokens` (R, N) at `depth` (R, N) after the prefix; returns
+    features of the nodes (R, N, ...), hidden states if not `head`, to be read by `Forward.logits`.
 
     `sees` (R, N, W): the columns of the tree each node sees, its own among the last N of them; earlier nodes' columns
     are those that earlier calls wrote. `room`: columns the tree may need in all, at least W.
@@ -148,10 +148,8 @@ def encode(
         torch.from_numpy(bias).to(forward.device, forward.dtype),
     )
     at = used + width - nodes  # the tree's earlier columns come first; there are none while tokens are pending
-    if head:
-        features = forward.features(*given, cache.kv, at, keep)
-    else:
-        features = forward.hidden(*given, cache.kv, at)[:, -keep:]
+    read = forward.features(*given, cache.kv, at, keep) if head else forward.hidden(*given, cache.kv, at)
+    features = read[:, -keep:]
     if pending:
         cache.mask = np.concatenate([cache.mask, cache.real], axis=1)
         cache.pending, cache.real = cache.pending[:, :0], cache.real[:, :0]

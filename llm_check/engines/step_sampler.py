@@ -35,13 +35,14 @@ class _Group:
     candidate: NDArray[np.int64]
     parent: NDArray[np.int64]
     token: NDArray[np.int64]
-    state: NDArray[np.integer]
+    state: NDArray[np.int64]
     sees: NDArray[np.bool_]
 
     def only(self, chosen: NDArray[np.bool_]) -> _Group:
         """The chosen candidates."""
-        parts = (self.row, self.candidate, self.parent, self.token, self.state)
-        return _Group(self.depth, *(part[chosen] for part in parts), self.sees)
+        row, candidate = self.row[chosen], self.candidate[chosen]
+        parent, token, state = self.parent[chosen], self.token[chosen], self.state[chosen]
+        return _Group(self.depth, row, candidate, parent, token, state, self.sees)
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,15 @@ class _Draws:
         """Draw a token for each candidate of `group`, now at `node` with row `at` of `logits`; the group of those that
         go on."""
         place = group.row, group.candidate, group.depth
-        given = (torch.from_numpy(array).to(logits.device) for array in (at, self.uniforms[place]))
-        drawn, logp = (part.cpu().numpy() for part in drawn_tokens(logits, *given, self.temperature))
+        rows, uniforms = (torch.from_numpy(array).to(logits.device) for array in (at, self.uniforms[place]))
+        found = drawn_tokens(logits, rows, uniforms, self.temperature)
+        drawn, logp = (part.cpu().numpy() for part in found)
         self.tokens[place], self.token_logp[place] = drawn, logp
         state, closed = self.rule.advance(group.state, drawn)
         self.closed[group.row, group.candidate] = closed
         if group.depth + 1 == self.rule.max_tokens or closed.all():
             return None
-        grown = _Group(group.depth + 1, group.row, group.candidate, node, drawn, state, group.sees)
+        grown = _Group(group.depth + 1, group.row, group.candidate, node, drawn, state.astype(np.int64), group.sees)
         return grown.only(~closed) if closed.any() else grown
 
 

@@ -84,9 +84,7 @@ def tree_of_steps(tokens: NDArray[np.integer]) -> tuple[TokenTree, NDArray[np.in
     return TokenTree(given, depth, sees), np.array(after, dtype=np.int64).reshape(tokens.shape)
 
 
-def _path(
-    step: tuple[int, ...], span: int, children: dict[int, int], nodes: list[tuple[int, int, int]]
-) -> list[int]:
+def _path(step: tuple[int, ...], span: int, children: dict[int, int], nodes: list[tuple[int, int, int]]) -> list[int]:
     """The node after which each token of `step` stands (-1: the root); new nodes (token, parent, depth) are added."""
     node, path = -1, [-1] * len(step)
     for depth in range(len(step) - 1):

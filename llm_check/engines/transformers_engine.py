@@ -106,6 +106,11 @@ class TransformersEngine:
         return self.forward.vocabulary
 
     @property
+    def context(self) -> int | None:
+        """Tokens that a prompt and its steps may have together."""
+        return self.forward.context
+
+    @property
     def device(self) -> torch.device:
         """Where the model and its caches are."""
         return self.forward.device
