@@ -74,7 +74,8 @@ def tree_of_steps(tokens: NDArray[np.integer]) -> tuple[TokenTree, NDArray[np.in
         rows.append(nodes)
     width = max(map(len, rows))
     # A missing node has token 0, no parent and depth 0.
-    table = np.array([row + [(0, -1, 0)] * (width - len(row)) for row in rows], dtype=np.int64).reshape(-1, width, 3)
+    padded = [row + [(0, -1, 0)] * (width - len(row)) for row in rows]
+    table = np.array(padded, dtype=np.int64).reshape(len(rows), width, 3)
     given, parents, depth = table[..., 0], table[..., 1], table[..., 2]
     sees = np.zeros((len(rows), width, width), dtype=bool)
     sees[:, np.arange(width), np.arange(width)] = True

@@ -81,6 +81,11 @@ class ProcessRewardModel:
             self._known.update(zip(missing, self._right(hidden), strict=True))
         return np.array([self._known[pair] for pair in pairs], dtype=np.float64)
 
+    def forget(self) -> None:
+        """Drop all remembered rewards and prefixes."""
+        self._known.clear()
+        self.encoder.forget()
+
     def _right(self, hidden: torch.Tensor) -> list[float]:
         """Softmax probability of class 1 at hidden states (M, d)."""
         with torch.inference_mode():
