@@ -14,7 +14,7 @@ from llm_check.streams import Stream
 from tests.llm_check.engines.test_transformers_engine import RULE, plain_step, random_engine
 
 PREFIX = [5, 9, 12, 6, 12, 8, 11, 5, 13]
-SHORT = StepRule(RULE.step_end_ids, RULE.eos_id, 3)
+SHORT = StepRule(RULE.step_end_ids, RULE.eos_ids, 3)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_chunks_change_nothing(draft: TransformersEngine) -> None:
     whole, chunked = enumerate_steps(draft, PREFIX, SHORT), enumerate_steps(draft, PREFIX, SHORT, max_rows=7)
     np.testing.assert_array_equal(whole.tokens, chunked.tokens)
     np.testing.assert_allclose(whole.logp, chunked.logp, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(score_trie(draft, PREFIX, whole, max_rows=7), whole.logp, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(score_trie(draft, PREFIX, whole), whole.logp, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("tolerance", [1e-3, 0.1])
