@@ -41,7 +41,9 @@ class _Worker:
 def _start(command: Sequence[str]) -> _Worker:
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
-    environment = os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
+    # One thread each: libraries reserve address space per thread, and a worker's is bounded.
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = os.environ | threads | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
     process = subprocess.Popen(
         list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     )
@@ -168,12 +170,13 @@ class GradingPool:
                 answers[waiting.pop()] = failed(f"{reason}: is math-verify installed (pip install gsi-theory[llm])?")
 
 
-_POOLS: dict[int, GradingPool] = {}
+_POOLS: dict[tuple[int, int], GradingPool] = {}
 
 
 def shared_pool(size: int) -> GradingPool:
-    """The pool of `size` workers that this process keeps until it exits."""
-    if size not in _POOLS:
-        _POOLS[size] = GradingPool(size)
-        atexit.register(_POOLS[size].close)
-    return _POOLS[size]
+    """The pool of `size` workers that this process keeps until it exits; a forked process gets one of its own."""
+    key = (os.getpid(), size)
+    if key not in _POOLS:
+        _POOLS[key] = GradingPool(size)
+        atexit.register(_POOLS[key].close)
+    return _POOLS[key]
