@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from llm_check.engines.contract import Engine, require_pair
+from llm_check.pool_schema import FIELDS, SOURCES
 from llm_check.positions import Position, Prompt, encode_text
 from llm_check.rewards.contract import RewardModel
 from llm_check.steps import PAD, StepRule, Steps
@@ -27,13 +29,13 @@ from llm_check.tasks import arithmetic
 __all__ = [
     "Drawn",
     "Policies",
+    "candidates_table",
     "collect_pool",
     "draw_candidates",
     "positions",
     "step_rewards",
 ]
 
-SOURCES = ("draft", "base")
 # Candidates held at a time while a pool is collected: a few tens of megabytes of tokens and uniforms.
 _CHUNK = 1 << 16
 
@@ -157,6 +159,32 @@ def _sampled_paths(base: Engine, rule: StepRule, prompts: list[Prompt], last: in
     return found
 
 
+def candidates_table(
+    policies: Policies,
+    places: Sequence[Position],
+    counts: tuple[int, int],
+    rule: StepRule,
+    seed: int,
+    check_step: Callable[[Any, int, str], bool] | None = None,
+) -> pa.Table:
+    """Rows of a pool (`llm_check.pool_schema`): counts = (draft, base) candidates at each of B positions.
+
+    A position's rows are its draft's, then its base's. Everything is computed from the token ids of the prefixes, so a
+    call does not depend on calls before it. With `check_step` the gold reward is 1.0 or 0.0.
+    """
+    caches = {name: policies.engine(name).prefill([place.prefix for place in places]) for name in SOURCES}
+    drawn = {}
+    for purpose, (name, n) in enumerate(zip(SOURCES, counts, strict=True)):
+        streams = [place.stream(seed, purpose) for place in places]
+        pair = caches[name], caches[SOURCES[1 - purpose]]
+        drawn[name] = draw_candidates(policies, name, pair, places, n, streams, rule)
+    tables = []
+    for row, place in enumerate(places):
+        for name in SOURCES:
+            tables.append(_rows(policies, place, name, drawn[name], row, check_step))
+    return pa.concat_tables(tables)
+
+
 def collect_pool(
     draft: Engine,
     base: Engine,
@@ -169,72 +197,62 @@ def collect_pool(
     check_step: Callable[[Any, int, str], bool] | None = arithmetic.check_step,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, list[Any]]:
-    """The columns of a pool (`llm_check.pool.SCHEMA`): n_draft draft and n_base base candidates at each position.
+    """The columns of a pool (`llm_check.pool_schema`): n_draft draft and n_base base candidates at each position.
 
     Both models' log-probabilities, the reward, and, with `check_step`, the gold reward 1.0 or 0.0 of the checker.
     `progress(done, total)` is called after each batch of positions. Raises InputError for a count below 1.
+    Held in memory; `llm_check.trajectories` writes pools of any size to disk.
     """
     if min(n_draft, n_base) < 1:
         raise InputError(f"n_draft = {n_draft}, n_base = {n_base}: a pool needs at least 1 candidate of each source")
     policies = Policies(draft, base, reward_model)
-    columns: dict[str, list[Any]] = {}
+    tables = []
     size = max(1, _CHUNK // max(n_draft, n_base))
     for start in range(0, len(places), size):
         part = places[start : start + size]
-        caches = {name: policies.engine(name).prefill([place.prefix for place in part]) for name in SOURCES}
-        drawn = {}
-        for purpose, (name, n) in enumerate(zip(SOURCES, (n_draft, n_base), strict=True)):
-            streams = [place.stream(seed, purpose) for place in part]
-            pair = caches[name], caches[SOURCES[1 - purpose]]
-            drawn[name] = draw_candidates(policies, name, pair, part, n, streams, rule)
-        for row, place in enumerate(part):
-            for name in SOURCES:
-                for key, values in _rows(policies.draft.tokenizer, place, name, drawn[name], row, check_step).items():
-                    columns.setdefault(key, []).extend(values)
+        tables.append(candidates_table(policies, part, (n_draft, n_base), rule, seed, check_step))
         if progress is not None:
             progress(start + len(part), len(places))
+    columns: dict[str, list[Any]] = pa.concat_tables(tables).to_pydict() if tables else {}
     return columns
 
 
 def _rows(
-    tokenizer: Any,
+    policies: Policies,
     place: Position,
     source: str,
     drawn: Drawn,
     row: int,
     check_step: Callable[[Any, int, str], bool] | None,
-) -> dict[str, list[Any]]:
-    """The pool columns of the candidates of one position and source."""
+) -> pa.Table:
+    """The rows of the candidates of one position and source."""
     steps = drawn.steps
     assert drawn.token_logp_other is not None
-    lengths = steps.lengths[row].tolist()
-    ids = [tokens[:k] for tokens, k in zip(steps.tokens[row].tolist(), lengths, strict=True)]
-    own, other = (
-        [v[:k] for v, k in zip(logp[row].tolist(), lengths, strict=True)]
-        for logp in (steps.token_logp, drawn.token_logp_other)
-    )
-    spelled = {key: tokenizer.decode(list(key)) for key in set(map(tuple, ids))}
-    texts = [spelled[tuple(step)] for step in ids]
-    n = len(ids)
-    draft, base = (own, other) if source == "draft" else (other, own)
-    columns = {
-        "prompt_id": [place.prompt_id] * n,
-        "step": [place.step] * n,
-        "source": [source] * n,
-        "candidate": list(range(n)),
-        "logp_draft": [sum(values) for values in draft],
-        "logp_base": [sum(values) for values in base],
-        "reward": drawn.reward[row].tolist(),
+    tokens = steps.tokens[row]
+    real, n = tokens != PAD, len(tokens)
+    starts = pa.array(np.r_[0, np.cumsum(real.sum(axis=1))], type=pa.int32())
+    logp = {source: steps.token_logp[row], SOURCES[1 - SOURCES.index(source)]: drawn.token_logp_other[row]}
+    distinct, which = np.unique(tokens, axis=0, return_inverse=True)
+    spelled = [policies.draft.tokenizer.decode(step[step != PAD].tolist()) for step in distinct]
+    columns: dict[str, Any] = {
+        "prompt_id": pa.array([place.prompt_id] * n, type=pa.string()),
+        "step": np.full(n, place.step),
+        "source": pa.array([source] * n, type=pa.string()),
+        "candidate": np.arange(n),
+        "logp_draft": logp["draft"].sum(axis=1),
+        "logp_base": logp["base"].sum(axis=1),
+        "reward": drawn.reward[row],
     }
     if check_step is not None:
-        judged = {text: float(check_step(place.problem, place.step, text)) for text in set(texts)}
-        columns["gold_reward"] = [judged[text] for text in texts]
-    return columns | {
-        "n_tokens": lengths,
-        "finish_reason": steps.finish[row].tolist(),
-        "text": texts,
-        "token_ids": ids,
-        "token_logp_draft": draft,
-        "token_logp_base": base,
-        "sampling_temperature": [1.0] * n,
+        gold = [float(check_step(place.problem, place.step, text)) for text in spelled]
+        columns["gold_reward"] = np.array(gold)[which.ravel()]
+    columns |= {
+        "n_tokens": real.sum(axis=1),
+        "finish_reason": pa.array(steps.finish[row].tolist(), type=pa.string()),
+        "text": pa.array(spelled, type=pa.string()).take(pa.array(which.ravel())),
+        "token_ids": pa.ListArray.from_arrays(starts, pa.array(tokens[real], type=pa.int32())),
     }
+    for name in SOURCES:
+        columns[f"token_logp_{name}"] = pa.ListArray.from_arrays(starts, pa.array(logp[name][real]))
+    columns["sampling_temperature"] = np.full(n, policies.draft.contract.sampling_temperature)
+    return pa.table({name: pa.array(values, type=FIELDS[name].type) for name, values in columns.items()})
