@@ -1,6 +1,6 @@
 """A language model of nine next steps, in NumPy: an engine for tests that need many processes or many crashes.
 
-The law of the next step depends on the prefix (through a digest) and on the engine's name, so that draft and base differ.
+The law of the next step depends on the prefix (through a digest) and on the engine's name: draft and base differ.
 Step k has the tokens [k + 1] * (1 + k % 3); step 0 ends the solution.
 """
 
