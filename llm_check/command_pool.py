@@ -28,7 +28,6 @@ from llm_check.positions import Prompt, encode_text
 from llm_check.tasks import arithmetic
 from llm_check.tiny import STEP_MAX_TOKENS, checkpoint_path
 from llm_check.trajectories import REFERENCE, Collection, Trajectory, collect_parts
-from llm_check.world import World, load_world
 
 __all__ = ["app"]
 
@@ -70,9 +69,11 @@ def command(
             raise InputError("--map without --import: give the JSONL log to import")
         pool = import_log(log, out, parse_maps(maps or []))
     else:
+        from llm_check.world import load_world  # torch: an import of a log does without it
+
         quiet_engines()
         world = load_world(draft, base, reward, max_tokens)
-        prompts, reference = _embedded_prompts(world, problems, seed)
+        prompts, reference = _embedded_prompts(world.draft.tokenizer, problems, seed)
         method = METHODS.get(path, METHODS["base"])
         trajectory = Trajectory(path, method.scheme(beta, n, threshold), reference)
         counts = candidates, base_candidates or candidates
@@ -87,10 +88,9 @@ def command(
     typer.echo(f"wrote {out}: {pool.table.num_rows} candidates at {len(pool.keys())} positions")
 
 
-def _embedded_prompts(world: World, count: int, seed: int) -> tuple[tuple[Prompt, ...], dict[str, list[list[int]]]]:
+def _embedded_prompts(tokenizer: Any, count: int, seed: int) -> tuple[tuple[Prompt, ...], dict[str, list[list[int]]]]:
     """Prompts of the embedded task, and the steps of their reference solutions."""
     problems = arithmetic.make_problems(count, seed, "test")
-    tokenizer = world.draft.tokenizer
     prompts = tuple(Prompt(p.problem_id, encode_text(tokenizer, p.prompt), p) for p in problems)
     steps = {p.problem_id: [list(encode_text(tokenizer, s)) for s in arithmetic.solution_steps(p)] for p in problems}
     return prompts, steps

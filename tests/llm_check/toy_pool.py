@@ -1,4 +1,4 @@
-"""`python -m tests.llm_check.toy_pool OUT.parquet`: a pool of the toy engine, for tests that kill processes. Imports no torch."""
+"""`python -m tests.llm_check.toy_pool OUT.parquet`: a pool of the toy engine, for tests that kill processes."""
 
 from __future__ import annotations
 
