@@ -162,7 +162,9 @@ def curves(pool: SubsetPool) -> Array:
             total += race_curve(values, weight, pool.ns)
         elif zeros < weight.size:
             most = int(pool.ns.max())
-            total += softmax_curve(values[:, : zeros - 1 if zeros else None : -1], weight[: zeros - 1 if zeros else None : -1], most, zeros)[:, pool.ns]
+            total += softmax_curve(
+                values[:, : zeros - 1 if zeros else None : -1], weight[: zeros - 1 if zeros else None : -1], most, zeros
+            )[:, pool.ns]
         if zeros:
             total += _all_zero(zeros, weight.size, pool.ns) * values[:, :zeros].mean(axis=1, keepdims=True)
         total = np.where(pool.ns == 1, values.mean(axis=1, keepdims=True), total)

@@ -18,59 +18,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
-from llm_check.engines.contract import Engine, require_pair
+from llm_check.engines.contract import Engine
+from llm_check.methods.candidates import Models
 from llm_check.pool_schema import FIELDS, SOURCES
 from llm_check.positions import Position, Prompt, encode_text
 from llm_check.rewards.contract import RewardModel
 from llm_check.steps import PAD, StepRule, Steps
-from llm_check.streams import Purpose, Stream
+from llm_check.streams import Purpose, draw_purpose
 from llm_check.tasks import arithmetic
 
-__all__ = [
-    "Drawn",
-    "Policies",
-    "candidates_table",
-    "collect_pool",
-    "draw_candidates",
-    "positions",
-    "step_rewards",
-]
+__all__ = ["candidates_table", "collect_pool", "positions", "step_rewards"]
 
 # Candidates held at a time while a pool is collected: a few tens of megabytes of tokens and uniforms.
 _CHUNK = 1 << 16
-
-
-@dataclass(frozen=True)
-class Policies:
-    """The two policies and the reward model; one tokenizer, checked here once."""
-
-    draft: Engine
-    base: Engine
-    reward_model: RewardModel
-
-    def __post_init__(self) -> None:
-        require_pair(self.draft, self.base)
-
-    def engine(self, source: str) -> Engine:
-        """The engine of a source, "draft" or "base"."""
-        if source not in SOURCES:
-            raise InputError(f"source {source!r}: use one of {', '.join(SOURCES)}")
-        return self.draft if source == "draft" else self.base
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Candidates: `steps` (B, n) of them with their own log-probabilities, `logp_other` (B, n) under the other model
-    (None when it was not asked), `token_logp_other` (B, n, T), and `reward` (B, n)."""
-
-    steps: Steps
-    token_logp_other: NDArray[np.float64] | None
-    reward: NDArray[np.float64]
-
-    @property
-    def logp_other(self) -> NDArray[np.float64] | None:
-        """Log-probability of each step under the other model, (B, n), nats."""
-        return None if self.token_logp_other is None else self.token_logp_other.sum(axis=-1)
 
 
 def step_rewards(
@@ -90,27 +50,6 @@ def step_rewards(
                 steps.append(row[row != PAD].tolist())
             index[b, i] = seen[key]
     return np.asarray(reward_model.score(owners, steps), dtype=np.float64)[index]
-
-
-def draw_candidates(
-    policies: Policies,
-    source: str,
-    prefixes: tuple[Any, Any],
-    places: Sequence[Position],
-    n: int,
-    streams: Sequence[Stream],
-    rule: StepRule,
-) -> Drawn:
-    """n candidates from `source` at each of B positions, position b from `streams[b]`.
-
-    `prefixes` are of the model that draws and of the other; with None for the other its log-probabilities are left out.
-    """
-    own, other = prefixes
-    steps = policies.engine(source).sample(own, n, streams, rule)
-    scored = None
-    if other is not None:
-        scored = policies.engine(SOURCES[1 - SOURCES.index(source)]).score(other, steps.tokens)
-    return Drawn(steps, scored, step_rewards(policies.reward_model, places, steps.tokens))
 
 
 def positions(
@@ -160,7 +99,7 @@ def _sampled_paths(base: Engine, rule: StepRule, prompts: list[Prompt], last: in
 
 
 def candidates_table(
-    policies: Policies,
+    models: Models,
     places: Sequence[Position],
     counts: tuple[int, int],
     rule: StepRule,
@@ -172,17 +111,25 @@ def candidates_table(
     A position's rows are its draft's, then its base's. Everything is computed from the token ids of the prefixes, so a
     call does not depend on calls before it. With `check_step` the gold reward is 1.0 or 0.0.
     """
-    caches = {name: policies.engine(name).prefill([place.prefix for place in places]) for name in SOURCES}
+    caches = {name: models.engine(name).prefill([place.prefix for place in places]) for name in SOURCES}
     drawn = {}
-    for purpose, (name, n) in enumerate(zip(SOURCES, counts, strict=True)):
-        streams = [place.stream(seed, purpose) for place in places]
-        pair = caches[name], caches[SOURCES[1 - purpose]]
-        drawn[name] = draw_candidates(policies, name, pair, places, n, streams, rule)
-    tables = []
-    for row, place in enumerate(places):
-        for name in SOURCES:
-            tables.append(_rows(policies, place, name, drawn[name], row, check_step))
-    return pa.concat_tables(tables)
+    for name, other, n in zip(SOURCES, SOURCES[::-1], counts, strict=True):
+        streams = [place.stream(seed, draw_purpose(name)) for place in places]
+        steps = models.engine(name).sample(caches[name], n, streams, rule)
+        token_logp = {name: steps.token_logp, other: models.engine(other).score(caches[other], steps.tokens)}
+        drawn[name] = _Drawn(name, steps, token_logp, step_rewards(models.reward_model, places, steps.tokens))
+    rows = [_rows(models, drawn[name], b, place, check_step) for b, place in enumerate(places) for name in SOURCES]
+    return pa.concat_tables(rows)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Candidates of `source` at B positions: `steps` (B, n), `token_logp` (B, n, T) of both models, `reward` (B, n)."""
+
+    source: str
+    steps: Steps
+    token_logp: dict[str, NDArray[np.float64]]
+    reward: NDArray[np.float64]
 
 
 def collect_pool(
@@ -205,12 +152,12 @@ def collect_pool(
     """
     if min(n_draft, n_base) < 1:
         raise InputError(f"n_draft = {n_draft}, n_base = {n_base}: a pool needs at least 1 candidate of each source")
-    policies = Policies(draft, base, reward_model)
+    models = Models(draft, base, reward_model)
     tables = []
     size = max(1, _CHUNK // max(n_draft, n_base))
     for start in range(0, len(places), size):
         part = places[start : start + size]
-        tables.append(candidates_table(policies, part, (n_draft, n_base), rule, seed, check_step))
+        tables.append(candidates_table(models, part, (n_draft, n_base), rule, seed, check_step))
         if progress is not None:
             progress(start + len(part), len(places))
     columns: dict[str, list[Any]] = pa.concat_tables(tables).to_pydict() if tables else {}
@@ -218,26 +165,23 @@ def collect_pool(
 
 
 def _rows(
-    policies: Policies,
-    place: Position,
-    source: str,
-    drawn: Drawn,
+    models: Models,
+    drawn: _Drawn,
     row: int,
+    place: Position,
     check_step: Callable[[Any, int, str], bool] | None,
 ) -> pa.Table:
-    """The rows of the candidates of one position and source."""
-    steps = drawn.steps
-    assert drawn.token_logp_other is not None
-    tokens = steps.tokens[row]
+    """The rows of the candidates of one position (row `row` of what was drawn) and source."""
+    tokens, finish = drawn.steps.tokens[row], drawn.steps.finish[row]
+    logp = {name: values[row] for name, values in drawn.token_logp.items()}
     real, n = tokens != PAD, len(tokens)
     starts = pa.array(np.r_[0, np.cumsum(real.sum(axis=1))], type=pa.int32())
-    logp = {source: steps.token_logp[row], SOURCES[1 - SOURCES.index(source)]: drawn.token_logp_other[row]}
     distinct, which = np.unique(tokens, axis=0, return_inverse=True)
-    spelled = [policies.draft.tokenizer.decode(step[step != PAD].tolist()) for step in distinct]
+    spelled = [models.draft.tokenizer.decode(step[step != PAD].tolist()) for step in distinct]
     columns: dict[str, Any] = {
         "prompt_id": pa.array([place.prompt_id] * n, type=pa.string()),
         "step": np.full(n, place.step),
-        "source": pa.array([source] * n, type=pa.string()),
+        "source": pa.array([drawn.source] * n, type=pa.string()),
         "candidate": np.arange(n),
         "logp_draft": logp["draft"].sum(axis=1),
         "logp_base": logp["base"].sum(axis=1),
@@ -248,11 +192,11 @@ def _rows(
         columns["gold_reward"] = np.array(gold)[which.ravel()]
     columns |= {
         "n_tokens": real.sum(axis=1),
-        "finish_reason": pa.array(steps.finish[row].tolist(), type=pa.string()),
+        "finish_reason": pa.array(finish.tolist(), type=pa.string()),
         "text": pa.array(spelled, type=pa.string()).take(pa.array(which.ravel())),
         "token_ids": pa.ListArray.from_arrays(starts, pa.array(tokens[real], type=pa.int32())),
     }
     for name in SOURCES:
         columns[f"token_logp_{name}"] = pa.ListArray.from_arrays(starts, pa.array(logp[name][real]))
-    columns["sampling_temperature"] = np.full(n, policies.draft.contract.sampling_temperature)
+    columns["sampling_temperature"] = np.full(n, models.draft.contract.sampling_temperature)
     return pa.table({name: pa.array(values, type=FIELDS[name].type) for name, values in columns.items()})

@@ -10,8 +10,8 @@ import typer
 from gsi_theory.artifact import provenance
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
-from llm_check.collect import Policies
-from llm_check.decode import METHODS
+from llm_check.methods.candidates import Models
+from llm_check.methods.table import METHODS
 from llm_check.options import (
     BaseOption,
     DraftOption,
@@ -27,7 +27,7 @@ from llm_check.pool_record import policy_record, prompts_digest, reward_record
 from llm_check.positions import Prompt, encode_text
 from llm_check.tasks import arithmetic
 from llm_check.tiny import STEP_MAX_TOKENS, checkpoint_path
-from llm_check.trajectories import REFERENCE, Collection, Trajectory, collect_parts
+from llm_check.trajectories import PATHS, REFERENCE, Collection, Trajectory, collect_parts
 
 __all__ = ["app"]
 
@@ -44,7 +44,7 @@ def command(
     out: Annotated[Path, typer.Argument(help="Pool file to write (.parquet).")],
     problems: ProblemsOption = 4,
     steps: Annotated[int, typer.Option(min=1, help="Positions along each trajectory, at most.")] = 1,
-    path: Annotated[str, typer.Option(help=f"Trajectory: {REFERENCE}, or {', '.join(METHODS)}.")] = REFERENCE,
+    path: Annotated[str, typer.Option(help=f"Trajectory: {REFERENCE}, or {', '.join(PATHS[1:])}.")] = REFERENCE,
     candidates: Annotated[int, typer.Option(min=1, help="Draft candidates at each position.")] = 1000,
     base_candidates: Annotated[int | None, typer.Option(min=1, help="Base candidates (default: the same).")] = None,
     draft: DraftOption = None,
@@ -77,9 +77,9 @@ def command(
         method = METHODS.get(path, METHODS["base"])
         trajectory = Trajectory(path, method.scheme(beta, n, threshold), reference)
         counts = candidates, base_candidates or candidates
-        policies = Policies(world.draft, world.base, world.reward_model)
+        models = Models(world.draft, world.base, world.reward_model)
         job = Collection(
-            policies, prompts, trajectory, steps, counts, world.rule, seed, batch, arithmetic.check_step, text
+            models, prompts, trajectory, steps, counts, world.rule, seed, batch, arithmetic.check_step, text
         )
         specs = [spec or checkpoint_path(name) for spec, name in ((draft, "draft"), (base, "base"), (reward, "prm"))]
         with progress_bar("pool") as report:
@@ -98,7 +98,7 @@ def _embedded_prompts(tokenizer: Any, count: int, seed: int) -> tuple[tuple[Prom
 
 def _record(job: Collection, specs: list[Path]) -> dict[str, Any]:
     """Provenance: what a resumed run must share, then versions and commit."""
-    policies, scheme = job.policies, job.trajectory.scheme
+    models, scheme = job.models, job.trajectory.scheme
     # In the order in which a difference is named: what a user chooses, then digests.
     settings: dict[str, Any] = {
         "seed": job.seed,
@@ -112,9 +112,9 @@ def _record(job: Collection, specs: list[Path]) -> dict[str, Any]:
         "max_tokens": job.rule.max_tokens,
         "batch": job.size,
         "text": job.text,
-        "draft": policy_record(specs[0], policies.draft),
-        "base": policy_record(specs[1], policies.base),
-        "reward": reward_record(specs[2], policies.reward_model),
+        "draft": policy_record(specs[0], models.draft),
+        "base": policy_record(specs[1], models.base),
+        "reward": reward_record(specs[2], models.reward_model),
         "prompts_sha256": prompts_digest(job.prompts),
     }
     given = ("problems", "steps", "candidates", "base_candidates", "max_tokens", "batch", "seed")

@@ -1,7 +1,7 @@
 """Pools along trajectories, collected part by part on disk (`llm_check.pool_parts`).
 
 At each position of a prompt's trajectory the pool holds draft and base candidates; then the trajectory goes on by one
-step: of the reference solution, or chosen by a method of `llm_check.decode` (so "base" is a sample of the base). The
+step: of the reference solution, or chosen by a method of `llm_check.methods.table` ("base": a sample of the base). The
 trajectory's draws have streams of their own, independent of the pool's candidates.
 
 A part is a block of prompts at one step, and is computed from token ids alone: what an earlier or an interrupted run
@@ -19,17 +19,21 @@ from typing import Any
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.progress import Report
-from llm_check.collect import Policies, candidates_table
-from llm_check.decode import METHODS, run_step
+from llm_check.collect import candidates_table
+from llm_check.methods.candidates import Models
+from llm_check.methods.step import run_step
+from llm_check.methods.table import METHODS, policies_used
 from llm_check.pool_checks import offences
 from llm_check.pool_parts import Part, Parts, open_parts
 from llm_check.positions import Position, Prompt
 from llm_check.steps import StepRule
 from llm_check.streams import Purpose, Stream
 
-__all__ = ["REFERENCE", "Collection", "Trajectory", "collect_parts"]
+__all__ = ["PATHS", "REFERENCE", "Collection", "Trajectory", "collect_parts"]
 
 REFERENCE = "reference"
+# A method that switches needs to know of the step before whether it passed; a part does not.
+PATHS = (REFERENCE, *(name for name, method in METHODS.items() if method.switch is None))
 # Candidates of one source in a block of the default size.
 _BLOCK = 1024
 
@@ -48,7 +52,7 @@ class Trajectory:
 class Collection:
     """What a pool is collected of: prompts, steps 0..steps - 1, counts (draft, base), and how."""
 
-    policies: Policies
+    models: Models
     prompts: tuple[Prompt, ...]
     trajectory: Trajectory
     steps: int
@@ -73,8 +77,8 @@ class Collection:
             if not prompt.ids:
                 raise InputError(f"prompt {prompt.prompt_id!r} is empty: give at least one token")
             seen.add(prompt.prompt_id)
-        if self.trajectory.method not in (REFERENCE, *METHODS):
-            raise InputError(f"path {self.trajectory.method!r}: use one of {', '.join((REFERENCE, *METHODS))}")
+        if self.trajectory.method not in PATHS:
+            raise InputError(f"path {self.trajectory.method!r}: use one of {', '.join(PATHS)}")
 
     @property
     def size(self) -> int:
@@ -97,10 +101,12 @@ def _onward(job: Collection, places: Sequence[Position]) -> list[list[int] | Non
             list(steps[place.step]) if place.step + 1 < len(steps) else None
             for steps, place in zip(known, places, strict=True)
         ]
-    caches = {name: job.policies.engine(name).prefill([place.prefix for place in places]) for name in ("draft", "base")}
+    method = METHODS[path.method]
+    prefixes = [place.prefix for place in places]
+    caches = {name: job.models.engine(name).prefill(prefixes) for name in policies_used(method)}
     # A seed of its own: the path is independent of the candidates that the pool holds beside it.
     seed = Stream(job.seed, path.method, 0, Purpose.PATH).integer()
-    taken = run_step(METHODS[path.method], path.scheme, job.policies, caches, places, job.rule, seed)
+    taken = run_step(method, path.scheme, job.models, caches, places, job.rule, seed)
     return [
         None if finish == "eos" else [token for token in tokens if token >= 0]
         for tokens, finish in zip(taken.tokens.tolist(), taken.finish.tolist(), strict=True)
@@ -108,8 +114,8 @@ def _onward(job: Collection, places: Sequence[Position]) -> list[list[int] | Non
 
 
 def _part(job: Collection, places: Sequence[Position], last: bool) -> Part:
-    table = candidates_table(job.policies, places, job.counts, job.rule, job.seed, job.check_step)
-    rewards = job.policies.reward_model
+    table = candidates_table(job.models, places, job.counts, job.rule, job.seed, job.check_step)
+    rewards = job.models.reward_model
     bad = offences(table, (rewards.low, rewards.high), lambda row: f"row {row}")
     if bad:
         row, field = int(bad[0].rows[0]), bad[0].field

@@ -23,7 +23,6 @@ from llm_check.tasks.arithmetic import Problem, check_step, make_problems
 from tests.llm_check.engines.test_transformers_engine import RULE, plain_log_probs, random_engine
 from tests.llm_check.toy import SHORT, ToyReward
 
-
 THIRD = random_engine(8)
 
 

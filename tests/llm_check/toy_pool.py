@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from gsi_theory import Scheme
-from llm_check.collect import Policies
+from llm_check.methods.candidates import Models
 from llm_check.positions import Prompt
 from llm_check.trajectories import Collection, Trajectory, collect_parts
 from tests.llm_check.toy_engine import ToyEngine, ToyReward
@@ -19,7 +19,7 @@ RECORD = {"seed": 3, "task": "toy"}
 def job(**changes: Any) -> Collection:
     """40 prompts, at most 4 steps along GSI's own path, 20 draft and 10 base candidates."""
     given: dict[str, Any] = {
-        "policies": Policies(ToyEngine("draft"), ToyEngine("base"), ToyReward()),
+        "models": Models(ToyEngine("draft"), ToyEngine("base"), ToyReward()),
         "prompts": tuple(Prompt(f"p{i}", (1 + i % 7, 2 + i // 7)) for i in range(40)),
         "trajectory": Trajectory("gsi", Scheme(2.0, 3, 0.4)),
         "steps": 4,
