@@ -81,8 +81,8 @@ def _below(values: Array, log_weight: Array, log_cut: float, ns: Indices) -> tup
 def _among(m: int, size: int, ns: Indices) -> Array:
     """C(m, n)/C(size, n) (M,)."""
     k = np.arange(int(ns.max()))
-    factors = np.maximum(m - k, 0) / np.maximum(size - k, 1)
-    return np.cumprod(factors)[ns - 1]
+    chance = np.cumprod(np.maximum(m - k, 0) / np.maximum(size - k, 1))
+    return np.asarray(chance[ns - 1], dtype=np.float64)
 
 
 def race_curve(values: Array, log_weight: Array, ns: Indices, log_cut: float = -np.inf) -> Array:
