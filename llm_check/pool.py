@@ -122,7 +122,7 @@ class Pool:
 
     def positions(self, source: str) -> list[tuple[str, int]]:
         """The positions that have candidates of one source, in the order of first appearance."""
-        return [(prompt_id, step) for prompt_id, step, drawn_by in self._groups if drawn_by == source]
+        return [key for key in self.groups.keys if (*key, source) in self.groups.index]
 
     def rows(self, prompt_id: str, step: int, source: str) -> NDArray[np.int64]:
         """Row numbers in `table` of one position and source. Raises InputError when there are none."""
