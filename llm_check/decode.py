@@ -23,11 +23,13 @@ from llm_check.methods.candidates import Models
 from llm_check.methods.step import RECORDED, StepOutcome, run_step
 from llm_check.methods.table import METHODS, Method, named_method, policies_used
 from llm_check.positions import Position, Prompt, encode_text
+from llm_check.prompting import require_room
 from llm_check.rewards.contract import RewardModel
 from llm_check.steps import StepRule
 from llm_check.tasks import arithmetic
 
-__all__ = ["METHODS", "DecodeResult", "Method", "Models", "StepMeasurement", "decode", "measure_step", "solve"]
+__all__ = ["METHODS", "DecodeResult", "Method", "Models", "StepMeasurement", "context_of", "decode", "measure_step",
+           "run_step", "solve"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,13 @@ def decode(
     drafter_counts: Sequence[int] = (),
     progress: Report | None = None,
 ) -> DecodeResult:
-    """Solve `problems` step by step, all at once, until eos or `max_steps` steps.
+    """Solve `problems` step by step, all at once, until eos, `max_steps` steps, or a full context.
 
     problems: `Prompt`s, or what has `problem_id` and `prompt` (text). n candidates, n_base of the fallback (default n),
     threshold in reward units, further drafters with their numbers of candidates (default n each). Equal seeds give
     equal solutions, whatever is decoded beside them. Raises InputError for an unknown method, no problems, two problems
-    of one id, fewer than 1 step, a missing threshold or drafter, or the values `Scheme` refuses.
+    of one id, a prompt without room for a step, fewer than 1 step, a missing threshold or drafter, or the values
+    `Scheme` refuses.
     """
     chosen = named_method(method)
     if not problems:
@@ -127,10 +130,15 @@ def decode(
     _require_distinct(prompts)
     scheme = chosen.scheme(beta, n, threshold, n_base)
     models = Models(draft, base, reward_model, tuple(drafters), tuple(drafter_counts))
-    at, records = solve(
-        chosen, scheme, models, prompts, rule, seed,
-        lambda place, finish: finish == "eos" or place.step >= max_steps, progress,
-    )  # fmt: skip
+    context = context_of(models, policies_used(chosen, len(models.drafters)))
+    if context is not None:
+        require_room(prompts, context, rule.max_tokens)
+
+    def ended(place: Position, finish: str) -> bool:
+        full = context is not None and len(place.prefix) + rule.max_tokens > context
+        return finish == "eos" or place.step >= max_steps or full
+
+    at, records = solve(chosen, scheme, models, prompts, rule, seed, ended, progress)
     finished = np.zeros(len(at), dtype=bool)
     finished[records["problem"][records["finish"] == "eos"]] = True
     return DecodeResult(
@@ -142,6 +150,12 @@ def decode(
         finished=finished,
         records=records,
     )
+
+
+def context_of(models: Models, used: Sequence[str]) -> int | None:
+    """Tokens that every policy of a method can hold, or None where none says."""
+    known = [getattr(models.engine(name), "context", None) for name in used]
+    return min((int(size) for size in known if size is not None), default=None)
 
 
 def _encoded(problem: Any, tokenizer: Any) -> Prompt:

@@ -19,7 +19,7 @@ from llm_check.answers import final_answers
 
 __all__ = ["grade", "same_answer", "split_answers", "uniform"]
 
-_SPACES = re.compile(r"\\[,;:! ]|\\(?:quad|qquad|left|right|displaystyle|limits)(?![a-zA-Z])|~|\s+")
+_SPACES = re.compile(r"(?<!\\)\\[,;:! ]|\\(?:quad|qquad|left|right|displaystyle|limits)(?![a-zA-Z])|~|\s+")
 _REWRITES = tuple(
     (re.compile(pattern), new)
     for pattern, new in (
@@ -34,27 +34,41 @@ _REWRITES = tuple(
         (r"\\[$%]|[$%]", ""),
     )
 )
-_TRAILING_UNIT = re.compile(r"(?<=[\d\w})])\s*\\text\{\s*[^{}]*\}(?:\^\{?\d\}?)?\s*$")
+_TRAILING_UNIT = re.compile(r"(?<=[\w})])\s*\\text\{\s*([^{}]*?)\s*\}(?:\^\{?(\d)\}?)?\s*$")
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
 _NAMED = re.compile(
     r"^\s*((?:[a-zA-Z](?:_\{?\w+\}?|_\{\\\w+\s*\})?|\\angle[A-Za-z\d_ {}]+)(?:\([a-z]\))?)\s*(?:=|\\in(?![a-z]))\s*"
 )
 _GROUPED = re.compile(r"^-?\d{1,3}(?:,\d{3})+(?:\.\d+)?$")
 _BASED = re.compile(r"^([\dA-Fa-f]+)_\{?(\d+)\}?$")
-_WORDS = re.compile(r"^\(?[A-Za-z][A-Za-z ,'-]*\)?$")
+# Four letters in a row are a word, not a product of variables; so is anything set as text.
+_WORDS = re.compile(r"^\(?[A-Za-z]{4,}(?:[ ,'-]+[A-Za-z]+)*\)?$")
+_ALL_TEXT = re.compile(r"^\$?\\text\{[^{}]*[A-Za-z]{2}[^{}]*\}\.?\$?$")
 
 
 def uniform(answer: str) -> str:
     """`answer` with one spelling for what LaTeX writes in several ways: blanks, \\dfrac, degrees, units, dollars."""
-    text = answer.strip().rstrip(".").strip()
-    for pattern, new in _REWRITES:
-        text = pattern.sub(new, text)
+    text = _spell(answer)
     without = _TRAILING_UNIT.sub("", text)
-    text = without if without.strip() else _TEXT.sub(r"\1", text)
+    text = _TEXT.sub(r"\1", without if without.strip() else text)
     text = _SPACES.sub(" ", text)
     text = re.sub(r"\s*([^\w\\\s]|_)\s*", r"\1", text)
     text = re.sub(r"(?<![\w.])\.(?=\d)", "0.", text).strip()
     return text.replace(",", "") if _GROUPED.match(text) else text
+
+
+def _other_power(gold: str, given: str) -> bool:
+    """Whether both answers have the same unit to different powers, as in cm^2 and cm^3."""
+    ours, theirs = (_TRAILING_UNIT.search(_spell(answer)) for answer in (gold, given))
+    same_word = ours is not None and theirs is not None and ours.group(1) == theirs.group(1)
+    return bool(same_word and ours and theirs and ours.group(2) != theirs.group(2))
+
+
+def _spell(answer: str) -> str:
+    text = answer.strip().rstrip(".").strip()
+    for pattern, new in _REWRITES:
+        text = pattern.sub(new, text)
+    return text
 
 
 def _named(answer: str) -> tuple[str, str]:
@@ -71,7 +85,8 @@ def split_answers(answer: str, several: bool = False) -> list[str]:
     A number with grouped thousands is one answer unless `several` says there are more.
     """
     text = re.sub(r"\\text\{\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|;", ",", answer)
-    text = re.sub(r"[$]", "", text)
+    text = re.sub(r"\\?[$]", "", text).strip()
+    text = _without_braces(text)
     if not several and _GROUPED.match(uniform_commas(text)):
         return [text]
     parts, depth, start = [], 0, 0
@@ -85,6 +100,17 @@ def split_answers(answer: str, several: bool = False) -> list[str]:
             start = i + 1
     parts = [part for part in (*parts, text[start:]) if part.strip()]
     return [sign for part in parts for sign in _signs(part)]
+
+
+def _without_braces(text: str) -> str:
+    """A set's elements without the braces around all of them."""
+    text = re.sub(r"\\(?:left|right)(?=\\[{}])", "", text).strip()
+    if text.startswith("\\{") and text.endswith("\\}") and "\\{" not in text[2:]:
+        return text[2:-2]
+    if text.startswith("{") and text.endswith("}"):
+        depth = [text[: i + 1].count("{") - text[: i + 1].count("}") for i in range(len(text) - 1)]
+        return text[1:-1] if min(depth) > 0 else text
+    return text
 
 
 def uniform_commas(text: str) -> str:
@@ -108,6 +134,8 @@ def _numeric(value: Any) -> float | None:
 
 def same_answer(gold: str, given: str, tolerance: float | None, limit: float) -> bool:
     """Whether two single answers are equal. Whatever math-verify raises comes through."""
+    if _other_power(gold, given):
+        return False
     ours, theirs = uniform(gold), uniform(given)
     (our_name, our_value), (their_name, their_value) = _named(ours), _named(theirs)
     if our_name and their_name and our_name != their_name:
@@ -116,7 +144,7 @@ def same_answer(gold: str, given: str, tolerance: float | None, limit: float) ->
         ours, theirs = our_value, their_value
     if ours == theirs:
         return True
-    if _WORDS.match(ours) and len(ours) > 1 and not ours.isupper():
+    if _WORDS.match(ours) or _ALL_TEXT.match(_spell(gold)):
         return ours.casefold().strip("() ") == theirs.casefold().strip("() ")
     if re.fullmatch(r"\(?[A-Z]\)?", ours):
         return ours.strip("()") == theirs.strip("()")
@@ -143,7 +171,9 @@ def _same_mathematics(gold: str, given: str, tolerance: float | None, limit: flo
     ours, theirs = (parse(f"${text}$", config, parsing_timeout=seconds, raise_on_error=True) for text in (gold, given))
     if verify(ours, theirs, timeout_seconds=seconds, raise_on_error=True):
         return True
-    if tolerance is None or not ours or not theirs:
+    if not any(not isinstance(value, str) for value in ours):
+        raise ValueError(f"math-verify cannot read the reference answer {gold!r}")
+    if tolerance is None or not theirs:
         return False
     left, right = _numeric(ours[0]), _numeric(theirs[0])
     # The last factor forgives the rounding of decimal tolerances, as in |0.3 - 0.2| <= 0.1.
@@ -177,9 +207,6 @@ def grade(item: dict[str, Any]) -> dict[str, Any]:
     right = _matches(golds, given, tolerance, limit)
     if not right and len(golds) > 1 and len(found) > 1:
         right = _matches(golds, split_answers(found[-1], several), tolerance, limit)
-    if not right and len(golds) > 1 and not several:
-        # One answer written with commas, for example a set or a point without its brackets.
-        right = len(item["answers"]) == 1 and same_answer(item["answers"][0], found[-1], tolerance, limit)
     if right:
         return {"verdict": "right", "reason": "", "answer": shown}
     return {"verdict": "wrong", "reason": f"{shown} is not {', '.join(item['answers'])}", "answer": shown}

@@ -34,6 +34,7 @@ __all__ = [
     "noise_uniforms",
     "padded",
     "sources",
+    "trimmed",
 ]
 
 # Numbers of candidates, as in gsi_theory.methods.MethodLaw, then the tokens of the same candidates.
@@ -165,7 +166,7 @@ def _drawn_blocks(
     for (name, _), drawn in zip(wanted, used, strict=True):
         streams = [place.stream(seed, draw_purpose(name)) for place in places]
         steps = models.engine(name).sample(caches[name], drawn.shape[1], streams, rule)
-        blocks.append(_Block(name, steps, drawn))
+        blocks.append(_Block(name, trimmed(steps), drawn))
     return blocks
 
 
@@ -228,6 +229,12 @@ def noise_uniforms(places: Sequence[Position], policy: str, count: int, seed: in
     """The uniforms (B, count) of the selection noise of a policy's candidates."""
     purpose = select_purpose(policy)
     return np.stack([place.stream(seed, purpose).generator().random(count) for place in places])
+
+
+def trimmed(steps: Steps) -> Steps:
+    """Steps without the columns that are padding in all of them."""
+    longest = int(steps.lengths.max())
+    return Steps(steps.tokens[..., :longest], steps.token_logp[..., :longest], steps.finish)
 
 
 def padded(tokens: NDArray[np.int32], depth: int) -> NDArray[np.int32]:

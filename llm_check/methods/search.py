@@ -33,6 +33,7 @@ from llm_check.methods.candidates import (
     no_costs,
     noise_uniforms,
     padded,
+    trimmed,
 )
 from llm_check.methods.selection import GATES, WEIGHTS, log_cut, log_noise, winners
 from llm_check.methods.table import Method
@@ -149,7 +150,11 @@ class _Search:
 
 def _one(steps: Steps, rows: NDArray[np.int64], picked: NDArray[np.int64]) -> Steps:
     """Candidate picked[i] of row rows[i], as steps (R, 1, T)."""
-    return Steps(*(array[rows, picked][:, None] for array in (steps.tokens, steps.token_logp, steps.finish)))
+    return Steps(
+        steps.tokens[rows, picked][:, None],
+        steps.token_logp[rows, picked][:, None],
+        steps.finish[rows, picked][:, None],
+    )
 
 
 def early_exit(at: Setting) -> Found:
@@ -166,7 +171,7 @@ def early_exit(at: Setting) -> Found:
     search = _Search.start(at)
     everyone = np.arange(len(at.places))
     streams = [place.stream(at.seed, Purpose.DRAFT) for place in at.places]
-    drafts = at.models.draft.sample(at.caches["draft"], n, streams, at.rule)
+    drafts = trimmed(at.models.draft.sample(at.caches["draft"], n, streams, at.rule))
     add_cost(search.best.costs, "draft_samples", drafts.lengths, np.ones(drafts.lengths.shape, dtype=bool))
     exponential = -log_noise(noise_uniforms(at.places, "draft", n, at.seed), "race")
     order = np.argsort(-exponential, axis=1, kind="stable")
@@ -193,8 +198,8 @@ def first_passage(at: Setting) -> Found:
         rows = np.flatnonzero(search.going)
         if not len(rows):
             break
-        streams = [at.places[b].stream(at.seed, Purpose.CANDIDATE + k) for b in rows]
-        one = at.models.draft.sample(search.cache("draft", rows), 1, streams, at.rule)
+        streams = [at.places[b].stream(at.seed, Purpose.CANDIDATE + k) for b in rows.tolist()]
+        one = trimmed(at.models.draft.sample(search.cache("draft", rows), 1, streams, at.rule))
         search.count("draft_samples", rows, one.lengths[:, 0])
         search.score(rows, one, exponential[rows, k])
         search.going &= ~(search.best.score >= log_cut(at.scheme))

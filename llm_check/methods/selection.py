@@ -78,10 +78,15 @@ def winners(log_weight: Floats, noise: Floats, drawn: Flags | None = None) -> tu
     return winner, np.take_along_axis(score, winner[:, None], axis=1)[:, 0]
 
 
+def cut(scheme: Scheme) -> float:
+    """The threshold u of a scheme that has one."""
+    assert scheme.threshold is not None
+    return scheme.threshold
+
+
 def log_cut(scheme: Scheme) -> float:
     """The score gate's log M = β u in nats (M9), also for u = ±inf."""
-    assert scheme.threshold is not None
-    return scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
+    return scheme.beta * cut(scheme) if np.isfinite(cut(scheme)) else cut(scheme)
 
 
 @dataclass(frozen=True)
@@ -100,19 +105,19 @@ class Gate:
 def _smoothed(reward: Floats, scheme: Scheme) -> Floats:
     """ω = 1/(1 + e^{-β (r - u)}), the sigmoid of gsi_theory.rsd at slope β."""
     with np.errstate(invalid="ignore"):
-        excess = np.where(scheme.beta == 0.0, 0.0, scheme.beta * (reward - scheme.threshold))
+        excess = np.where(scheme.beta == 0.0, 0.0, scheme.beta * (reward - cut(scheme)))
     return np.exp(-np.logaddexp(0.0, -excess))
 
 
 GATES: dict[str, Gate] = {
     "tilted_reward": Gate(
         lambda r, ratio, score, s: tilted_reward(r, ratio, s.beta),
-        lambda r, ratio, score, s, u: tilted_reward(r, ratio, s.beta) >= s.threshold,
+        lambda r, ratio, score, s, u: tilted_reward(r, ratio, s.beta) >= cut(s),
     ),
     "score": Gate(
         lambda r, ratio, score, s: score / s.beta if s.beta > 0 else np.full_like(score, np.nan),
         lambda r, ratio, score, s, u: score >= log_cut(s),
     ),
-    "reward": Gate(lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: r >= s.threshold, ratio=False),
+    "reward": Gate(lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: r >= cut(s), ratio=False),
     "sigmoid": Gate(lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: u < _smoothed(r, s), ratio=False),
 }

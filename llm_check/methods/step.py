@@ -121,7 +121,7 @@ def _with_fallback(at: Setting, outcome: StepOutcome, rejected: NDArray[np.int64
     method = METHODS[name]
     scheme = Scheme(at.scheme.beta, at.scheme.base_draws, None, at.scheme.rule)
     cache = at.models.base.select(at.caches["base"], rejected)
-    places = [at.places[b] for b in rejected]
+    places = [at.places[b] for b in rejected.tolist()]
     drawn = run_step(method, scheme, at.models, {"base": cache}, places, at.rule, at.seed)
     depth = max(outcome.tokens.shape[1], drawn.tokens.shape[1])
     changed: dict[str, Any] = {"tokens": padded(outcome.tokens, depth).copy()}
@@ -146,7 +146,7 @@ def _switched(at: Setting, passed: NDArray[np.bool_]) -> StepOutcome:
         scheme = Scheme(at.scheme.beta, at.scheme.n if goes else at.scheme.base_draws, None, at.scheme.rule)
         used = policies_used(METHODS[name])
         caches = {policy: at.models.engine(policy).select(at.caches[policy], rows) for policy in used}
-        places = [at.places[b] for b in rows]
+        places = [at.places[b] for b in rows.tolist()]
         parts.append((rows, run_step(METHODS[name], scheme, at.models, caches, places, at.rule, at.seed)))
     merged = _merged(parts, len(at.places))
     value = np.where(np.isnan(merged.winner_tilted_reward), merged.winner_reward, merged.winner_tilted_reward)

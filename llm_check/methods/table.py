@@ -5,8 +5,8 @@ and the three with several drafters are entries of their own (gsi_theory.drafter
 is what its fields say, nothing more; a new one is a new entry.
 
     proposal   who draws: "draft" or "base" n candidates; "pooled" n from the draft and n_base from the base, in one
-               selection; "drafters" n from the draft and its own number from each further drafter. "..._random": as many
-               candidates, each from a source picked at random in those proportions (M20)
+               selection; "drafters" n from the draft and its own number from each further drafter. "..._random": as
+               many candidates, each from a source picked at random in those proportions (M20)
     weight     a key of `selection.WEIGHTS`: the log-weights, from reward r and log-ratio ℓ = log π_B - log p_mix, p_mix
                the mixture of who proposes (π_S where only the draft does, so ℓ is GSI's; 0 where only the base does)
     rule       softmax, race or max (M2)
