@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from gsi_theory.errors import InputError
@@ -17,6 +18,8 @@ from llm_check.positions import Prompt, encode_text
 
 __all__ = [
     "TEMPLATES",
+    "chat_ids",
+    "closing_ids",
     "end_ids",
     "plain_text",
     "prompt_ids",
@@ -128,6 +131,22 @@ def require_room(prompts: Iterable[Prompt], context: int, room: int = 1) -> None
             )
 
 
+def closing_ids(tokenizer: Any) -> tuple[int, ...]:
+    """What the chat template writes after an answer (<|im_end|> and a line break, for one); empty without a template.
+
+    Read off the template itself: the ids of a conversation with the answer "1", after those up to the answer.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        return ()
+    turn = [{"role": "user", "content": "1"}]
+    opened = _ids(tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=True))
+    opened += encode_text(tokenizer, "1")
+    said = [*turn, {"role": "assistant", "content": "1"}]
+    closed = _ids(tokenizer.apply_chat_template(said, add_generation_prompt=False, tokenize=True))
+    return closed[len(opened) :] if closed[: len(opened)] == opened else ()
+
+
+@lru_cache(maxsize=16)
 def end_ids(tokenizer: Any) -> tuple[int, ...]:
     """The ids that end a solution, sorted: eos, and the special token the chat template puts after an answer.
 
@@ -135,17 +154,13 @@ def end_ids(tokenizer: Any) -> tuple[int, ...]:
     """
     if tokenizer.eos_token_id is None:
         raise InputError("the tokenizer has no eos token: set eos_token in its tokenizer_config.json")
-    ends = {int(tokenizer.eos_token_id)}
-    if getattr(tokenizer, "chat_template", None):
-        turn = [{"role": "user", "content": "1"}]
-        opened = _ids(tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=True))
-        answer = encode_text(tokenizer, "1")
-        said = [*turn, {"role": "assistant", "content": "1"}]
-        closed = _ids(tokenizer.apply_chat_template(said, add_generation_prompt=False, tokenize=True))
-        rest = closed[len(opened) + len(answer) :]
-        if closed[: len(opened) + len(answer)] == opened + answer and rest and rest[0] in tokenizer.all_special_ids:
-            ends.add(int(rest[0]))
-    return tuple(sorted(ends))
+    closing = closing_ids(tokenizer)[:1]
+    return tuple(sorted({int(tokenizer.eos_token_id), *(i for i in closing if i in tokenizer.all_special_ids)}))
+
+
+@lru_cache(maxsize=16)
+def _end_markers(tokenizer: Any) -> frozenset[int]:
+    return frozenset(i for i in end_ids(tokenizer) if _MARKER.fullmatch(tokenizer.convert_ids_to_tokens(i)))
 
 
 def plain_text(tokenizer: Any, ids: Sequence[int]) -> str:
@@ -154,7 +169,7 @@ def plain_text(tokenizer: Any, ids: Sequence[int]) -> str:
     An end token counts as a marker only when it is written like one, <...> or [...]: in the embedded world it is the
     closing brace of the box, and belongs to the text.
     """
-    ends = {i for i in end_ids(tokenizer) if _MARKER.fullmatch(tokenizer.convert_ids_to_tokens(i))}
+    ends = _end_markers(tokenizer)
     kept = [int(i) for i in ids]
     while kept and kept[-1] in ends:
         kept.pop()
