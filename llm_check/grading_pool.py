@@ -168,12 +168,13 @@ class GradingPool:
                 answers[waiting.pop()] = failed(f"{reason}: is math-verify installed (pip install gsi-theory[llm])?")
 
 
-_POOLS: dict[int, GradingPool] = {}
+_POOLS: dict[tuple[int, int], GradingPool] = {}
 
 
 def shared_pool(size: int) -> GradingPool:
-    """The pool of `size` workers that this process keeps until it exits."""
-    if size not in _POOLS:
-        _POOLS[size] = GradingPool(size)
-        atexit.register(_POOLS[size].close)
-    return _POOLS[size]
+    """The pool of `size` workers that this process keeps until it exits; a forked process gets one of its own."""
+    key = (os.getpid(), size)
+    if key not in _POOLS:
+        _POOLS[key] = GradingPool(size)
+        atexit.register(_POOLS[key].close)
+    return _POOLS[key]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import resource
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,9 @@ from typing import Any
 from llm_check.answers import final_answers
 
 __all__ = ["grade", "same_answer", "split_answers", "uniform"]
+
+# Address space of a worker: a power tower is answered by MemoryError before the machine suffers.
+_MEMORY = 4 << 30
 
 _SPACES = re.compile(r"(?<!\\)\\[,;:! ]|\\(?:quad|qquad|left|right|displaystyle|limits)(?![a-zA-Z])|~|\s+")
 _REWRITES = tuple(
@@ -227,6 +231,7 @@ def main() -> None:
     """Answer items until standard input ends."""
     import math_verify  # noqa: F401  (a few seconds, before the first item's limit starts)
 
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     out = sys.stdout
     sys.stdout = sys.stderr  # whatever a library prints is no answer
     print("{}", file=out, flush=True)

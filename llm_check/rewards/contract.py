@@ -35,6 +35,10 @@ class RewardModel(Protocol):
         """Rewards (M,) of M steps (token ids), step i taken at position i; finite, within [low, high]."""
         ...
 
+    def forget(self) -> None:
+        """Drop what was remembered, so that the next scores are those of a freshly loaded model, to the last bit."""
+        ...
+
 
 def reward_record(model: RewardModel) -> dict[str, Any]:
     """What a run records of its reward model: name, range (null where unbounded), and its settings."""

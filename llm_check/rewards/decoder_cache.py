@@ -45,6 +45,10 @@ class Decoder:
     forward_bytes: int = _FORWARD_BYTES
     _kept: OrderedDict[tuple[int, ...], _Layers] = field(default_factory=OrderedDict, repr=False, compare=False)
 
+    def forget(self) -> None:
+        """Drop every kept prefix."""
+        self._kept.clear()
+
     @torch.inference_mode()
     def last_hidden(self, sequences: Sequence[Pieces]) -> Tensor:
         """Hidden states (M, width) after the last token of every sequence, in float32."""
@@ -61,7 +65,7 @@ class Decoder:
             hidden = self._forward(past, rows, [sequences[i][-1] for i in part])[0].last_hidden_state
             for place, i in enumerate(part):
                 out[i] = hidden[place, -1].float()
-        self._forget()
+        self._drop_oldest()
         return torch.stack([state for state in out if state is not None])
 
     def _parts(self, order: list[int], sequences: Sequence[Pieces]) -> list[list[int]]:
@@ -106,7 +110,7 @@ class Decoder:
                 found[prefix] = self._kept[_flat(prefix)] = layers
         return [found[prefix] for prefix in prefixes]
 
-    def _forget(self) -> None:
+    def _drop_oldest(self) -> None:
         total = sum(map(_bytes, self._kept.values()))
         while total > self.kept_bytes and self._kept:
             total -= _bytes(self._kept.popitem(last=False)[1])

@@ -87,15 +87,22 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def load_reward(spec: str, tokenizer: Any, *, device: str = "cpu", dtype: str = "float32") -> RewardModel:
+def load_reward(
+    spec: str | Callable[[str, str], float], tokenizer: Any, *, device: str = "cpu", dtype: str = "float32"
+) -> RewardModel:
     """The reward model named by `spec`: a FOLDER, whose config.json tells its kind, or KIND:PLACE?setting=value.
 
         qwen_prm:FOLDER   skywork_prm:FOLDER?step_token=\\n\\n   sequence_classifier:FOLDER?activation=raw
         token_classifier:FOLDER   verifiable   python:module:function?low=0&high=1
 
-    `tokenizer` is the policies'. Checkpoints are read from safetensors, and no code in them is run. Raises InputError
-    for an unknown kind, architecture or setting, or a folder that will not do.
+    or a function of (prefix text, step text). `tokenizer` is the policies'. Checkpoints are read from safetensors, and
+    no code in them is run. Raises InputError for an unknown kind, architecture or setting, or a folder that will not
+    do.
     """
+    if not isinstance(spec, str):
+        from llm_check.rewards.python_callable import from_function
+
+        return from_function(spec, tokenizer)
     parsed = parse_spec(spec, KINDS)
     name = parsed.kind or _kind_of_folder(parsed)
     kind = KINDS[name]

@@ -42,6 +42,10 @@ class RewardMemory:
         while len(self.known) > self.entries:
             self.known.popitem(last=False)
 
+    def forget(self) -> None:
+        """Forget every reward."""
+        self.known.clear()
+
 
 def _digest(place: Position) -> bytes:
     """A name of the position: a step boundary at another place is another position to a process reward model."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,21 +20,19 @@ from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from llm_check.positions import Position
+from llm_check.prompting import plain_text
 from llm_check.rewards.memory import Pair, RewardMemory, score_once
 from llm_check.rewards.text import question_text, step_texts
 
-__all__ = ["CallableReward", "load_callable"]
-
-Judge = Callable[[list[str], list[list[str]]], Sequence[float]]
+__all__ = ["CallableReward", "from_function", "load_callable"]
 
 
 @dataclass(frozen=True)
 class CallableReward:
-    """`function` as a reward model with rewards in [low, high]."""
+    """`judge` maps M (position, step) pairs to M rewards in [low, high]."""
 
     name: str
-    function: Judge
-    policy_tokenizer: Any
+    judge: Callable[[list[Pair]], Sequence[float]]
     low: float
     high: float
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -45,11 +44,33 @@ class CallableReward:
         Raises InputError for lists of unequal lengths, an empty step, a problem without a question, or a value that is
         no number in [low, high]. What the function itself raises comes through.
         """
-        return score_once(self.memory, self.name, (self.low, self.high), places, steps, self._compute)
+        return score_once(self.memory, self.name, (self.low, self.high), places, steps, self.judge)
 
-    def _compute(self, pairs: list[Pair]) -> Sequence[float]:
-        questions = [question_text(place) for place, _ in pairs]
-        return self.function(questions, [step_texts(place, step, self.policy_tokenizer) for place, step in pairs])
+    def forget(self) -> None:
+        """Drop remembered rewards."""
+        self.memory.forget()
+
+
+def from_function(
+    function: Callable[[str, str], float], policy_tokenizer: Any, *, low: float = -math.inf, high: float = math.inf
+) -> CallableReward:
+    """``function(prefix text, step text) -> reward``, one step at a time; the prefix is prompt and earlier steps.
+
+    Raises InputError unless low is below high.
+    """
+    name = f"python:{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
+    _require_range(name, low, high)
+
+    def judge(pairs: list[Pair]) -> list[float]:
+        texts = [(plain_text(policy_tokenizer, p.prefix), plain_text(policy_tokenizer, step)) for p, step in pairs]
+        return [function(prefix, step) for prefix, step in texts]
+
+    return CallableReward(name, judge, low, high)
+
+
+def _require_range(name: str, low: float, high: float) -> None:
+    if not low < high:
+        raise InputError(f"reward {name} has the range [{low:g}, {high:g}]: give low below high")
 
 
 def load_callable(place: str, policy_tokenizer: Any, *, low: float, high: float) -> CallableReward:
@@ -60,13 +81,19 @@ def load_callable(place: str, policy_tokenizer: Any, *, low: float, high: float)
     module_name, _, function_name = place.rpartition(":")
     if not module_name or not function_name:
         raise InputError(f"reward python:{place}: write python:module:function or python:file.py:function")
-    if not low < high:
-        raise InputError(f"reward python:{place} has the range [{low:g}, {high:g}]: give low below high")
+    _require_range(f"python:{place}", low, high)
     module = _module(module_name, place)
     function = getattr(module, function_name, None)
     if not callable(function):
         raise InputError(f"reward python:{place}: {module_name} has no function {function_name}: name one it defines")
-    return CallableReward(f"python:{place}", function, policy_tokenizer, low, high, {"low": low, "high": high})
+
+    def judge(pairs: list[Pair]) -> Sequence[float]:
+        questions = [question_text(where) for where, _ in pairs]
+        rewards: Sequence[float] = function(questions, [step_texts(p, step, policy_tokenizer) for p, step in pairs])
+        return rewards
+
+    name = f"{Path(module_name).name}:{function_name}"  # no path of this machine in records
+    return CallableReward(f"python:{name}", judge, low, high)
 
 
 def _module(name: str, place: str) -> Any:

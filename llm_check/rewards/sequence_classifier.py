@@ -78,6 +78,10 @@ class SequenceClassifierReward:
         """
         return score_once(self.memory, self.name, (self.low, self.high), places, steps, self._compute)
 
+    def forget(self) -> None:
+        """Drop remembered rewards."""
+        self.memory.forget()
+
     def ids(self, place: Position, step: Sequence[int]) -> tuple[int, ...]:
         """What the model reads, as ids."""
         question = question_text(place)

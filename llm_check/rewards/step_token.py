@@ -103,6 +103,11 @@ class StepTokenReward:
         """
         return score_once(self.memory, self.name, (self.low, self.high), places, steps, self._compute)
 
+    def forget(self) -> None:
+        """Drop remembered rewards and encoded prefixes: what follows is computed as by a freshly loaded model."""
+        self.memory.forget()
+        self.decoder.forget()
+
     def pieces(self, place: Position, step: Sequence[int]) -> Pieces:
         """What the model reads: the header's ids, then each step's with the step token; the last is the one judged."""
         header = self.family.header(self.tokenizer, question_text(place))

@@ -31,6 +31,9 @@ __all__ = ["ProcessRewardModel", "checker_reward"]
 # A forward holds at most this many steps.
 _ROWS = 4096
 
+# Rewards remembered before all are forgotten: about 128 MiB.
+_REMEMBERED = 1 << 18
+
 _Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -38,7 +41,7 @@ _Pair = tuple[tuple[int, ...], tuple[int, ...]]
 class ProcessRewardModel:
     """A token classifier with two labels, read at the last token of a step; rewards lie in [low, high] = [0, 1].
 
-    Every (prefix, step) is scored once and remembered, so equal candidates have equal rewards to the last bit.
+    A (prefix, step) is remembered, so equal candidates have equal rewards to the last bit.
     """
 
     model: Any
@@ -63,8 +66,12 @@ class ProcessRewardModel:
 
     @property
     def name(self) -> str:
-        """Name for records."""
-        return str(getattr(self.model.config, "_name_or_path", "") or type(self.model).__name__)
+        """Name for records: the checkpoint folder's own name, without the path on this machine."""
+        return Path(str(getattr(self.model.config, "_name_or_path", ""))).name or type(self.model).__name__
+
+    def forget(self) -> None:
+        """Drop remembered rewards."""
+        self._known.clear()
 
     def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """The reward (M,) of M steps (token ids), step i at position i.
@@ -81,7 +88,16 @@ class ProcessRewardModel:
         for start in range(0, len(missing), _ROWS):
             part = missing[start : start + _ROWS]
             self._known.update(zip(part, self._forward(part).tolist(), strict=True))
-        return np.array([self._known[pair] for pair in pairs], dtype=np.float64)
+        rewards = np.array([self._known[pair] for pair in pairs], dtype=np.float64)
+        if not np.isfinite(rewards).all():
+            place = places[int(np.argmin(np.isfinite(rewards)))]
+            raise InputError(
+                f"reward {self.name} gave nan for step {place.step} of prompt {place.prompt_id}: a reward must be a "
+                "number in [0, 1]; check the reward model's weights"
+            )
+        if len(self._known) > _REMEMBERED:
+            self.forget()
+        return rewards
 
     def _check(self, pairs: list[_Pair]) -> None:
         vocabulary = self.model.config.vocab_size

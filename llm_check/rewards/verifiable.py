@@ -47,6 +47,10 @@ class VerifiableReward:
         """
         return score_once(self.memory, self.name, (self.low, self.high), places, steps, self._compute)
 
+    def forget(self) -> None:
+        """Drop remembered rewards."""
+        self.memory.forget()
+
     def _compute(self, pairs: list[Pair]) -> list[float]:
         texts = [solution_text(place, step, self.policy_tokenizer) for place, step in pairs]
         problems = [_gradable(place) for place, _ in pairs]

@@ -78,6 +78,7 @@ def _arithmetic(spec: Spec, limit: int | None, seed: int) -> Task:
         max_steps=arithmetic.MAX_STEPS,
         grader=grade_arithmetic,
         check_step=arithmetic.check_step,
+        reference_steps=arithmetic.solution_steps,
         source=f"arithmetic:{split}",
     )
 

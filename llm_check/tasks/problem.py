@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from llm_check.grading import Grade
 from llm_check.positions import Prompt
 from llm_check.prompting import prompt_ids
 
-__all__ = ["Problem", "Task"]
+__all__ = ["Problem", "Task", "paragraphs"]
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,20 @@ class Problem:
         return self.question + "\n\n"
 
 
+def paragraphs(problem: Problem) -> tuple[str, ...]:
+    """The paragraphs of the reference solution, all but the last followed by a blank line; () where there is none."""
+    parts = [part for part in re.split(r"\n\s*\n", problem.reference) if part.strip()]
+    return tuple(part + "\n\n" for part in parts[:-1]) + tuple(parts[-1:])
+
+
 @dataclass(frozen=True)
 class Task:
     """Problems, how they are put to a policy, how solutions are graded, and where steps end.
 
     `template` (see `llm_check.prompting.TEMPLATES`) and `step_spec` are defaults; `max_steps` steps of `max_tokens`
     tokens bound a solution. `check_step(problem, step index, step text)` is the gold process reward, or None.
-    `source` names the file or the hub's data set the problems came from.
+    `reference_steps` cuts a problem's reference solution into steps. `source` names the file or the hub's data set the
+    problems came from.
     """
 
     name: str
@@ -60,6 +68,7 @@ class Task:
     max_steps: int
     grader: Callable[[Sequence[Any], Sequence[str]], list[Grade]]
     check_step: Callable[[Any, int, str], bool] | None = None
+    reference_steps: Callable[[Any], tuple[str, ...]] = paragraphs
     source: str = ""
 
     def prompts(self, tokenizer: Any, template: str | None = None) -> list[Prompt]:
@@ -72,6 +81,10 @@ class Task:
             Prompt(problem.problem_id, prompt_ids(tokenizer, problem.question, self.instruction, chosen), problem)
             for problem in self.problems
         ]
+
+    def solution_steps(self, problem: Any) -> tuple[str, ...] | None:
+        """The steps of the reference solution, with their delimiters, or None where the problem has no reference."""
+        return self.reference_steps(problem) or None
 
     def grade(self, problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
         """The grade of each solution text; FAILED says that the grader gave up. InputError for unequal lengths."""

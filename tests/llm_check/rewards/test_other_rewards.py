@@ -180,6 +180,25 @@ def test_a_python_function_is_a_reward(tmp_path: Path, monkeypatch: pytest.Monke
         load_reward("python:my_judge:odd", POLICY).score([place()], [encode("x")])
 
 
+def test_a_function_of_prefix_and_step_is_a_reward() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def judge(prefix: str, step: str) -> float:
+        seen.append((prefix, step))
+        return len(step)
+
+    model = load_reward(judge, POLICY)
+    steps = [(*encode("ab\n\n"), POLICY.eos_token_id), encode("abc")]
+    assert model.score([place("x\n\n")] * 2, steps).tolist() == [4.0, 3.0]
+    assert seen == [("What is 12+1?x\n\n", "ab\n\n"), ("What is 12+1?x\n\n", "abc")]
+    model.score([place("x\n\n")], [encode("abc")])
+    assert len(seen) == 2
+    model.forget()
+    model.score([place("x\n\n")], [encode("abc")])
+    assert len(seen) == 3
+    assert model.name.startswith("python:") and "judge" in model.name
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

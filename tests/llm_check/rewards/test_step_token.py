@@ -239,6 +239,14 @@ def test_a_reward_that_is_no_number_is_refused(qwen: Any) -> None:
         broken.score([position("q2", 1)], [encode("12")])
 
 
+def test_a_model_that_forgot_scores_as_one_freshly_loaded(qwen: Any) -> None:
+    places, steps, _ = every_step()
+    fresh, used = (load_reward(str(qwen[2]), POLICY) for _ in range(2))
+    used.score(places[:3], steps[:3])
+    used.forget()
+    assert used.score(places[1:], steps[1:]).tolist() == fresh.score(places[1:], steps[1:]).tolist()
+
+
 def test_bfloat16_is_close(qwen: Any) -> None:
     places, steps, _ = every_step()
     half = load_reward(str(qwen[2]), POLICY, dtype="bfloat16").score(places, steps)
