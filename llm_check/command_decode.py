@@ -34,6 +34,8 @@ from llm_check.options import (
     quiet_engines,
 )
 from llm_check.positions import Prompt
+from llm_check.prompting import template_record
+from llm_check.rewards.contract import reward_record
 from llm_check.solutions import Plan, differences, solve_task, summary
 from llm_check.world import World, load_world
 
@@ -131,7 +133,8 @@ def _head(plan: Plan, world: World, models: Models, prompts: list[Prompt], dtype
     record = provenance(f"gsi decode --task {world.task.name} {options} --seed {plan.seed}", plan.seed)
     return {
         "settings": settings,
-        "prompts_sha256": digest,
+        "prompts": template_record(world.draft.tokenizer, world.task.instruction, world.template) | {"sha256": digest},
+        "reward": reward_record(world.reward_model),
         "models": world.names,
         "contracts": contracts,
         "provenance": record,
@@ -155,10 +158,9 @@ def _record(plan: Plan, world: World, rows: list[dict[str, Any]], head: dict[str
     own = {name: [row for row in rows if row["method"] == name] for name in plan.methods}
     return {
         "task": world.task.name, "settings": head["settings"], "models": head["models"],
-        "prompts_sha256": head["prompts_sha256"],
         "methods": [summary(name, plan, own[name]) for name in plan.methods],
         "differences": differences(plan.methods, rows),
-        "solutions": solutions, "provenance": head["provenance"] | {"contracts": head["contracts"]},
+        "solutions": solutions, "provenance": head["provenance"] | {key: head[key] for key in ("contracts", "prompts", "reward")},
     }  # fmt: skip
 
 

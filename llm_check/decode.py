@@ -23,7 +23,7 @@ from llm_check.methods.candidates import Models
 from llm_check.methods.step import RECORDED, StepOutcome, run_step
 from llm_check.methods.table import METHODS, Method, named_method, policies_used
 from llm_check.positions import Position, Prompt, encode_text
-from llm_check.prompting import require_room
+from llm_check.prompting import plain_text, require_room
 from llm_check.rewards.contract import RewardModel
 from llm_check.steps import StepRule
 from llm_check.tasks import arithmetic
@@ -34,8 +34,9 @@ __all__ = ["METHODS", "DecodeResult", "Method", "Models", "StepMeasurement", "co
 
 @dataclass(frozen=True)
 class DecodeResult:
-    """B solutions: `text`, `step_ids` [solution][step][token], `finished` (B,) (eos seen), and `records`, one row for
-    each step taken: problem (index of the solution), step, and the columns of `methods.step.StepOutcome` but tokens."""
+    """B solutions: `text` (without end-of-sequence markers), `step_ids` [solution][step][token], `finished` (B,) (eos
+    seen), and `records`, one row for each step taken: problem (index of the solution), step, and the columns of
+    `methods.step.StepOutcome` but tokens."""
 
     method: str
     scheme: Scheme
@@ -145,7 +146,7 @@ def decode(
         method=method,
         scheme=scheme,
         prompt_ids=tuple(prompt.prompt_id for prompt in prompts),
-        text=tuple(draft.tokenizer.decode([token for step in place.path for token in step]) for place in at),
+        text=tuple(plain_text(draft.tokenizer, [token for step in place.path for token in step]) for place in at),
         step_ids=tuple(place.path for place in at),
         finished=finished,
         records=records,

@@ -65,14 +65,16 @@ def solve_task(
 ) -> list[dict[str, Any]]:
     """The solutions of every method and problem, methods in the order of the plan; those in the journal are kept.
 
-    Batches are always the same ones: a batch of which anything is missing is decoded whole, so that a resumed run does
-    the very arithmetic of one in one go. progress(done, total) counts solutions. Raises InputError as `decode`.
+    Batches are always the same ones, and none remembers rewards of another: a batch of which anything is missing is
+    decoded whole, so that a resumed run does the very arithmetic of one in one go. progress(done, total) counts
+    solutions. Raises InputError as `decode`.
     """
     parts = [prompts[start : start + plan.batch] for start in range(0, len(prompts), plan.batch)]
     done, total = 0, len(plan.methods) * len(prompts)
     for name in plan.methods:
         for part in parts:
             if any((name, prompt.prompt_id) not in journal for prompt in part):
+                getattr(models.reward_model, "forget", lambda: None)()
                 result = decode(
                     name, models.draft, models.base, models.reward_model, part, plan.beta, plan.n, plan.threshold,
                     rule, plan.seed, max_steps, plan.n_base, models.drafters, models.drafter_counts,
