@@ -19,20 +19,17 @@ from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from llm_check.engines.contract import Engine
-from llm_check.grading import Grade, Verdict
+from llm_check.judging import NOBODY, Judges
 from llm_check.methods.candidates import Models
 from llm_check.pool_schema import FIELDS, SOURCES
 from llm_check.positions import Position, Prompt, encode_text
-from llm_check.prompting import plain_text
 from llm_check.rewards.contract import RewardModel
 from llm_check.steps import PAD, StepRule, Steps
 from llm_check.streams import Purpose, draw_purpose
 from llm_check.tasks import arithmetic
 
-__all__ = ["CheckStep", "Grader", "candidates_table", "collect_pool", "positions", "step_rewards"]
+__all__ = ["candidates_table", "collect_pool", "positions", "step_rewards"]
 
-CheckStep = Callable[[Any, int, str], bool]
-Grader = Callable[[Sequence[Any], Sequence[str]], Sequence[Grade]]
 # Candidates held at a time while a pool is collected: a few tens of megabytes of tokens and uniforms.
 _CHUNK = 1 << 16
 
@@ -108,14 +105,12 @@ def candidates_table(
     counts: tuple[int, int],
     rule: StepRule,
     seed: int,
-    check_step: CheckStep | None = None,
-    grade: Grader | None = None,
+    judges: Judges = NOBODY,
 ) -> pa.Table:
     """Rows of a pool (`llm_check.pool_schema`): counts = (draft, base) candidates at each of B positions.
 
     A position's rows are its draft's, then its base's. Everything is computed from the token ids of the prefixes, so a
-    call does not depend on calls before it. With `check_step` the gold reward is 1.0 or 0.0. With `grade` candidates
-    that end their solution are correct or not (null where the grader gave up, or the solution goes on).
+    call does not depend on calls before it. `judges` fill gold_reward and correct, as far as the task has them.
     """
     caches = {name: models.engine(name).prefill([place.prefix for place in places]) for name in SOURCES}
     drawn = {}
@@ -124,21 +119,8 @@ def candidates_table(
         steps = models.engine(name).sample(caches[name], n, streams, rule)
         token_logp = {name: steps.token_logp, other: models.engine(other).score(caches[other], steps.tokens)}
         drawn[name] = _Drawn(name, steps, token_logp, step_rewards(models.reward_model, places, steps.tokens))
-    judges = check_step, grade
     rows = [_rows(models, drawn[name], b, place, judges) for b, place in enumerate(places) for name in SOURCES]
     return pa.concat_tables(rows)
-
-
-def _graded(
-    tokenizer: Any, place: Position, distinct: Any, finish: Any, which: Any, grade: Grader
-) -> list[bool | None]:
-    """Per candidate: is the solution that it ends right? Distinct steps are graded once; the rows of one end alike."""
-    path = [token for step in place.path for token in step]
-    ended = [k for k in range(len(distinct)) if finish[int(np.argmax(which == k))] == "eos"]
-    texts = [plain_text(tokenizer, [*path, *distinct[k][distinct[k] != PAD].tolist()]) for k in ended]
-    grades = grade([place.problem] * len(ended), texts) if ended else []
-    found = {k: None if g.verdict == Verdict.FAILED else bool(g.is_right) for k, g in zip(ended, grades, strict=True)}
-    return [found.get(int(k)) for k in which]
 
 
 @dataclass(frozen=True)
@@ -160,7 +142,7 @@ def collect_pool(
     n_base: int,
     rule: StepRule,
     seed: int,
-    check_step: CheckStep | None = arithmetic.check_step,
+    check_step: Callable[[Any, int, str], bool] | None = arithmetic.check_step,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, list[Any]]:
     """The columns of a pool (`llm_check.pool_schema`): n_draft draft and n_base base candidates at each position.
@@ -176,7 +158,7 @@ def collect_pool(
     size = max(1, _CHUNK // max(n_draft, n_base))
     for start in range(0, len(places), size):
         part = places[start : start + size]
-        tables.append(candidates_table(models, part, (n_draft, n_base), rule, seed, check_step))
+        tables.append(candidates_table(models, part, (n_draft, n_base), rule, seed, Judges(check_step)))
         if progress is not None:
             progress(start + len(part), len(places))
     columns: dict[str, list[Any]] = pa.concat_tables(tables).to_pydict() if tables else {}
@@ -188,7 +170,7 @@ def _rows(
     drawn: _Drawn,
     row: int,
     place: Position,
-    judges: tuple[CheckStep | None, Grader | None],
+    judges: Judges,
 ) -> pa.Table:
     """The rows of the candidates of one position (row `row` of what was drawn) and source."""
     tokens, finish = drawn.steps.tokens[row], drawn.steps.finish[row]
@@ -206,12 +188,13 @@ def _rows(
         "logp_base": logp["base"].sum(axis=1),
         "reward": drawn.reward[row],
     }
-    check_step, grade = judges
-    if check_step is not None:
-        gold = [float(check_step(place.problem, place.step, text)) for text in spelled]
-        columns["gold_reward"] = np.array(gold)[which.ravel()]
-    if grade is not None:
-        columns["correct"] = _graded(models.draft.tokenizer, place, distinct, finish, which.ravel(), grade)
+    gold = judges.gold(place, spelled)
+    if gold is not None:
+        columns["gold_reward"] = gold[which.ravel()]
+    ends = [str(finish[int(np.argmax(which.ravel() == k))]) == "eos" for k in range(len(distinct))]
+    correct = judges.correct(models.draft.tokenizer, place, distinct, ends)
+    if correct is not None:
+        columns["correct"] = [correct[int(k)] for k in which.ravel()]
     columns |= {
         "n_tokens": real.sum(axis=1),
         "finish_reason": pa.array(finish.tolist(), type=pa.string()),

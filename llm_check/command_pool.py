@@ -11,6 +11,7 @@ import typer
 from gsi_theory.artifact import provenance
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
+from llm_check.judging import Judges
 from llm_check.methods.table import METHODS
 from llm_check.options import (
     BaseOption,
@@ -110,7 +111,7 @@ def command(
     counts = candidates, base_candidates or candidates
     job = Collection(
         world.models, tuple(prompts), Trajectory(method, scheme, reference), min(steps, world.max_steps), counts,
-        world.rule, seed, batch, world.task.check_step, world.task.grade, text,
+        world.rule, seed, batch, Judges(world.task.check_step, world.task.grade, world.max_steps), text,
     )  # fmt: skip
     specs = [str(spec or checkpoint_path(name)) for spec, name in ((draft, "draft"), (base, "base"), (reward, "prm"))]
     with progress_bar("pool") as report:

@@ -19,7 +19,8 @@ from typing import Any
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.progress import Report
-from llm_check.collect import CheckStep, Grader, candidates_table
+from llm_check.collect import candidates_table
+from llm_check.judging import NOBODY, Judges
 from llm_check.methods.candidates import Models
 from llm_check.methods.step import run_step
 from llm_check.methods.table import METHODS, policies_used
@@ -60,8 +61,7 @@ class Collection:
     rule: StepRule
     seed: int
     batch: int | None = None
-    check_step: CheckStep | None = None
-    grade: Grader | None = None
+    judges: Judges = NOBODY
     text: bool = True
 
     def __post_init__(self) -> None:
@@ -115,7 +115,7 @@ def _onward(job: Collection, places: Sequence[Position]) -> list[list[int] | Non
 
 
 def _part(job: Collection, places: Sequence[Position], last: bool) -> Part:
-    table = candidates_table(job.models, places, job.counts, job.rule, job.seed, job.check_step, job.grade)
+    table = candidates_table(job.models, places, job.counts, job.rule, job.seed, job.judges)
     rewards = job.models.reward_model
     bad = offences(table, (rewards.low, rewards.high), lambda row: f"row {row}")
     if bad:

@@ -111,4 +111,4 @@ def test_the_command(tmp_path: Path) -> None:
     assert "8 candidates at 2 positions" in done.stdout
     done = subprocess.run([*call, *given], capture_output=True, text=True, cwd=root, check=False)
     assert done.returncode == 2
-    assert done.stderr.count("\n") == 1 and "--map without --import" in done.stderr
+    assert done.stderr.count("\n") == 1 and "--map and --reward-range without --import" in done.stderr
