@@ -32,15 +32,12 @@ IDLE = 42.0  # lighter than e^{-42}/n by weight: never accepted before the heavi
 LANES = 64  # candidates left out together
 
 
-def _ranks(log_weight: Array, ns: Indices, lightest: int) -> list[tuple[int, Array, int]]:
-    """(m, p_m(n) (M,), largest n that matters) of the ranks m > lightest that are ever the largest."""
-    shares = largest_rank(log_weight.size, ns)
-    found = []
-    for m in range(lightest + 1, log_weight.size + 1):
-        asked = ns[shares[m - 1] > NEGLIGIBLE]
-        if asked.size:
-            found.append((m, shares[m - 1], int(asked.max())))
-    return found
+def _ranks(size: int, ns: Indices, lightest: int) -> tuple[Array, Indices]:
+    """(p_m(n) (N, M), largest n for which rank m is ever the largest (N,), 0 for none and for m ≤ lightest)."""
+    shares = largest_rank(size, ns)
+    most = np.max(np.where(shares > NEGLIGIBLE, ns, 0), axis=1)
+    most[:lightest] = 0
+    return shares, most
 
 
 def _reach(size: int, most: int) -> int:
@@ -105,11 +102,22 @@ def race_curve(values: Array, log_weight: Array, ns: Indices, log_cut: float = -
         at = np.minimum(ns, light.e.size - 1)
         accepted = np.cumsum(light.d[:, 1:] / np.arange(1, light.e.size), axis=1)[:, at - 1]
         total += _among(below, log_weight.size, ns) * accepted
-    for m, share, most in _ranks(log_weight, ns, below):
+    _add_ranks(values, log_weight, ns, below, total)
+    return total
+
+
+def _add_ranks(values: Array, log_weight: Array, ns: Indices, below: int, total: Array) -> None:
+    """Add the subsets whose largest rank is above `below` to total (V, M)."""
+    shares, limits = _ranks(log_weight.size, ns, below)
+    if COMPILED:
+        far = IDLE + np.log(ns.max())
+        compiled_subsets.race_curve(values, log_weight, ns, shares, limits, far, total[:, :, None])
+        return
+    for m in (np.flatnonzero(limits) + 1).tolist():
+        most = int(limits[m - 1])
         lighter = _lighter(values, log_weight[: m - 1], log_weight[m - 1], most)
         asked = ns <= most
-        total[:, asked] += share[asked] * _kernel(lighter, values[:, m - 1], most)[:, ns[asked]]
-    return total
+        total[:, asked] += shares[m - 1, asked] * _kernel(lighter, values[:, m - 1], most)[:, ns[asked]]
 
 
 def _below(log_weight: Array, log_cut: float) -> int:
@@ -127,43 +135,42 @@ def race_parts(values: Array, log_weight: Array, ns: Indices, log_cut: float = -
         chance = (_among(below, size, ns) * size / below)[:, None]
         for lanes, low, high, gain, q in light.without(values):
             out[:, :, lanes] += chance * _gated_held(low, high, gain, q, below, ns)
-    for m, share, most in _ranks(log_weight, ns, below):
-        lighter = _lighter(values, log_weight[: m - 1], log_weight[m - 1], max(most, _reach(m - 1, most)))
-        asked = np.flatnonzero(ns <= most)
-        kernel = _kernel(lighter, values[:, m - 1], most)
-        out[:, asked, m - 1] += (size / ns * share)[asked] * kernel[:, ns[asked]]
-        column, weight = np.full(lighter.e.size + 2, -1), np.zeros(lighter.e.size + 2)
-        column[ns[asked]], weight[ns[asked]] = asked, (share * size * (ns - 1) / (max(m - 1, 1) * ns))[asked]
-        for lanes, low, high, gain, q in lighter.without(values):
-            part = np.zeros((values.shape[0], ns.size, q.size))
-            _add_held(low, high, q, gain, values[:, m - 1].copy(), weight, column, part)
-            out[:, :, lanes] += part
+    _add_rank_parts(values, log_weight, ns, below, out)
     return out
 
 
-def _add_held(
-    low: Array, high: Array, q: Array, gain: Array, top: Array, weight: Array, column: Indices, out: Array
-) -> None:
-    """Add weight · mean kernel over n-subsets that hold rank m and a lighter candidate i, for each i (V, M, L).
+def _add_rank_parts(values: Array, log_weight: Array, ns: Indices, below: int, out: Array) -> None:
+    """Add the subsets whose largest rank is above `below` to out (V, M, N)."""
+    size = log_weight.size
+    shares, limits = _ranks(size, ns, below)
+    if COMPILED:
+        compiled_subsets.race_parts(values, log_weight, ns, shares, limits, IDLE + np.log(ns.max()), out)
+        return
+    for m in (np.flatnonzero(limits) + 1).tolist():
+        most = int(limits[m - 1])
+        lighter = _lighter(values, log_weight[: m - 1], log_weight[m - 1], max(most, _reach(m - 1, most)))
+        asked = np.flatnonzero(ns <= most)
+        own = (size / ns * shares[m - 1])[asked]
+        out[:, asked, m - 1] += own * _kernel(lighter, values[:, m - 1], most)[:, ns[asked]]
+        weight = own * (ns[asked] - 1) / max(m - 1, 1)
+        for lanes, low, high, gain, q in lighter.without(values):
+            out[:, asked, lanes] += weight[:, None] * _held(low, high, q, gain, values[:, m - 1], ns[asked])
+
+
+def _held(low: Array, high: Array, q: Array, gain: Array, top: Array, ns: Indices) -> Array:
+    """Mean kernel over n-subsets that hold rank m and a lighter candidate i, for each i (V, M, L); any number at n = 1.
 
     low, high: means without i; top: f_m (V,). Shares of m, of i, of another when i comes later, and earlier:
     1/(n(n−1)) [f_m Σ e_k ((n−1−k) + (k+1) q) + g Σ e_k (n−1−k) + Σ d_k (n−k)(n−1−k)/k + q Σ d_k (n−1−k)], k ≤ n − 2.
     """
-    if COMPILED:
-        compiled_subsets.race_sums(low, high, q, gain, top, weight, column, out)
-        return
-    k = np.arange(low.shape[0])[:, None]
-    zeroth, first = np.cumsum(low, axis=0), np.cumsum(k * low, axis=0)
-    total, turned = np.cumsum(high, axis=1), np.cumsum(k * high, axis=1)
-    inverse = np.cumsum(high / np.maximum(k, 1), axis=1)
-    for n in np.flatnonzero(column >= 0):
-        if n >= 2:
-            at = n - 2
-            rest = (n - 1) * zeroth[at] - first[at]
-            won = top[:, None] * (rest + q * (zeroth[at] + first[at])) + gain * rest
-            won += n * (n - 1) * inverse[:, at] - (2 * n - 1) * total[:, at] + turned[:, at]
-            won += q * ((n - 1) * total[:, at] - turned[:, at])
-            out[:, column[n]] += weight[n] / (n * (n - 1)) * won
+    k, at, n = np.arange(low.shape[0])[:, None], np.maximum(ns - 2, 0), ns[:, None]
+    zeroth, first = np.cumsum(low, axis=0)[at], np.cumsum(k * low, axis=0)[at]
+    total, turned = np.cumsum(high, axis=1)[:, at], np.cumsum(k * high, axis=1)[:, at]
+    inverse = np.cumsum(high / np.maximum(k, 1), axis=1)[:, at]
+    rest = (n - 1) * zeroth - first
+    won = top[:, None, None] * (rest + q * (zeroth + first)) + gain[:, None] * rest
+    won = won + n * (n - 1) * inverse - (2 * n - 1) * total + turned + q * ((n - 1) * total - turned)
+    return won / np.maximum(n * (n - 1), 1)
 
 
 def _gated_held(low: Array, high: Array, gain: Array, q: Array, light: int, ns: Indices) -> Array:
