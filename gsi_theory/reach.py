@@ -114,7 +114,8 @@ def tail_seen(
 
     With base draws (their ℓ and βr, (N_B,)) the drafts needed are read off them (`drafts_for_base`). Else they follow
     from the tail's shape: for k̂ < 1 the mass beyond the largest weight falls like N^{k̂−1}, so
-    N (share/tolerance)^{1/(1−k̂)}, and at least 10^{1/(1−k̂)}; beyond, only N · share/tolerance, which no law beats (E w_max does not fall with N).
+    N (share/tolerance)^{1/(1−k̂)}, and at least 10^{1/(1−k̂)}; beyond, only N · share/tolerance, which no law
+    beats (E w_max does not fall with N).
     """
     seen = weight_coverage(log_weight)
     limit = khat_limit(seen.size)

@@ -13,11 +13,14 @@ C(m, n)/C(N, n) e_n (a subset with a heavier member always passes).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 from gsi_theory.arrays import COMPILED
 from gsi_theory.logscale import Array
-from gsi_theory.subset_sums import Indices, divide, grow, largest_rank
+from gsi_theory.subset_sums import Indices, divide, grow, hypergeometric, largest_rank
 
 if COMPILED:
     from gsi_theory import compiled_subsets
@@ -25,33 +28,16 @@ if COMPILED:
 __all__ = ["race_curve", "race_parts"]
 
 NEGLIGIBLE = 1e-18  # of the subsets: ranks that are hardly ever the largest
-LANES = 64
+IDLE = 42.0  # lighter than e^{-42}/n by weight: never accepted before the heaviest
+LANES = 64  # candidates left out together
 
 
-def _ratios(log_weight: Array, log_top: float) -> tuple[Array, Array]:
-    """(a, q = 1 − a) of weights relative to e^{log_top}."""
-    gap = log_weight - log_top
-    return np.exp(gap), -np.expm1(gap)
-
-
-def _ranks(log_weight: Array, ns: Indices, lightest: int) -> list[tuple[int, Array, int]]:
-    """(m, p_m(n) (M,), largest n that matters) of the ranks m > lightest that are ever the largest."""
-    shares = largest_rank(log_weight.size, ns)
-    found = []
-    for m in range(lightest + 1, log_weight.size + 1):
-        asked = ns[shares[m - 1] > NEGLIGIBLE]
-        if asked.size:
-            found.append((m, shares[m - 1], int(asked.max())))
-    return found
-
-
-def _sums(values: Array, a: Array, q: Array, most: int) -> tuple[Array, Array]:
-    """(e (most+1,), d (V, most+1)) over candidates with ratios a, q = 1 − a."""
-    e, d = np.zeros((1, most + 1)), np.zeros((values.shape[0], 1, most + 1))
-    e[0, 0] = 1.0
-    # Candidates come heaviest last: e_k starts near one and nothing underflows that is not negligible in the end.
-    grow(e, d, q[:, None], a[:, None], values, 0)
-    return e[0], d[:, 0]
+def _ranks(size: int, ns: Indices, lightest: int) -> tuple[Array, Indices]:
+    """(p_m(n) (N, M), largest n for which rank m is ever the largest (N,), 0 for none and for m ≤ lightest)."""
+    shares = largest_rank(size, ns)
+    most = np.max(np.where(shares > NEGLIGIBLE, ns, 0), axis=1)
+    most[:lightest] = 0
+    return shares, most
 
 
 def _reach(size: int, most: int) -> int:
@@ -59,105 +45,136 @@ def _reach(size: int, most: int) -> int:
     return most if 2 * most <= size else size
 
 
-def _largest(values: Array, log_weight: Array, m: int, most: int) -> tuple[Array, Array, Array, Array, Array]:
-    """(e, d, a, q of the lighter candidates, mean kernel (V, most+1) over n-subsets whose largest rank is m)."""
-    a, q = _ratios(log_weight[: m - 1], log_weight[m - 1])
-    e, d = _sums(np.ascontiguousarray(values[:, : m - 1]), a, q, most)
+@dataclass(frozen=True)
+class _Lighter:
+    """The candidates lighter than a rank or a gate: means e (K+1,), d (V, K+1), ratios a, q (L,), `idle` with a = 0."""
+
+    e: Array
+    d: Array
+    a: Array
+    q: Array
+    idle: int
+
+    def without(self, values: Array) -> Iterator[tuple[slice, Array, Array, Array, Array]]:
+        """(candidates, e and d without each (K, L), (V, K, L), gains (V, L), q); one stands for all the idle."""
+        for at in (*range(0, min(self.idle, 1)), *range(self.idle, self.q.size, LANES)):
+            lanes = slice(0, 1) if at < self.idle else slice(at, min(at + LANES, self.q.size))
+            gain = np.ascontiguousarray(values[:, lanes] * self.a[lanes])
+            low, high = divide(self.e, self.d, self.q.size, self.q[lanes], gain)
+            yield slice(0, self.idle) if at < self.idle else lanes, low, high, gain, self.q[lanes]
+
+
+def _lighter(values: Array, log_weight: Array, log_top: float, most: int) -> _Lighter:
+    gap = log_weight - log_top
+    a, q = np.exp(gap), -np.expm1(gap)
+    idle = int(np.searchsorted(a, np.exp(-IDLE) / max(most, 1)))
+    e, d = hypergeometric(idle, idle, most)[None].copy(), np.zeros((values.shape[0], 1, most + 1))
+    # Candidates come heaviest last: e_k starts at one and nothing underflows that is not negligible in the end.
+    grow(e, d, q[idle:, None].copy(), a[idle:, None].copy(), np.ascontiguousarray(values[:, idle : a.size]), idle)
+    return _Lighter(e[0], d[:, 0], a, q, idle)
+
+
+def _kernel(lighter: _Lighter, top: Array, most: int) -> Array:
+    """Mean kernel (V, most+1) over n-subsets that hold a rank of values top (V,) and n − 1 lighter candidates."""
     n, k = np.arange(1, most + 1), np.arange(1, most)
-    won = values[:, m - 1, None] * np.cumsum(e[:most]) / n
+    won = top[:, None] * np.cumsum(lighter.e[:most]) / n
     before = np.zeros_like(won)
-    before[:, 1:] = np.cumsum(d[:, 1:most] / k, axis=1) - np.cumsum(d[:, 1:most], axis=1) / n[1:]
-    return e, d, a, q, np.concatenate([np.zeros((values.shape[0], 1)), won + before], axis=1)
-
-
-def _below(values: Array, log_weight: Array, log_cut: float, ns: Indices) -> tuple[int, Array, Array, Array, Array]:
-    """(m, e, d, a, q) of the m candidates lighter than the gate, ready for `divide`."""
-    m = int(np.searchsorted(log_weight, log_cut))
-    a, q = _ratios(log_weight[:m], log_cut)
-    e, d = _sums(np.ascontiguousarray(values[:, :m]), a, q, _reach(m, int(ns.max())))
-    return m, e, d, a, q
+    d = lighter.d[:, 1:most]
+    before[:, 1:] = np.cumsum(d / k, axis=1) - np.cumsum(d, axis=1) / n[1:]
+    return np.concatenate([np.zeros((top.size, 1)), won + before], axis=1)
 
 
 def _among(m: int, size: int, ns: Indices) -> Array:
     """C(m, n)/C(size, n) (M,)."""
-    k = np.arange(int(ns.max()))
-    chance = np.cumprod(np.maximum(m - k, 0) / np.maximum(size - k, 1))
-    return np.asarray(chance[ns - 1], dtype=np.float64)
+    return hypergeometric(m, size, int(ns.max()))[ns]
 
 
 def race_curve(values: Array, log_weight: Array, ns: Indices, log_cut: float = -np.inf) -> Array:
     """Mean of f over winners that pass the gate (V, M); the probability to pass is that of f = 1.
 
-    values (V, N) ≥ 0, log_weight (N,) finite, ascending; log_cut: log M in units of the weights, -inf for no gate.
+    values (V, N) ≥ 0, log_weight (N,) ascending; ranks of weight zero count as the largest only behind a gate (never
+    accepted); log_cut: log M in units of the weights, -inf for no gate.
     """
     total = np.zeros((values.shape[0], ns.size))
-    lightest = 0
-    if log_cut > log_weight[0]:
-        lightest, e, d, _, _ = _below(values, log_weight, log_cut, ns)
-        at = np.minimum(ns, e.size - 1)
-        among = _among(lightest, log_weight.size, ns)
-        total += among * np.cumsum(d[:, 1:] / np.arange(1, e.size), axis=1)[:, at - 1]
-    for m, share, most in _ranks(log_weight, ns, lightest):
-        kernel = _largest(values, log_weight, m, most)[-1]
-        asked = ns <= most
-        total[:, asked] += share[asked] * kernel[:, ns[asked]]
+    below = _below(log_weight, log_cut)
+    if log_cut > -np.inf and below:
+        light = _lighter(values, log_weight[:below], log_cut, min(below, int(ns.max())))
+        at = np.minimum(ns, light.e.size - 1)
+        accepted = np.cumsum(light.d[:, 1:] / np.arange(1, light.e.size), axis=1)[:, at - 1]
+        total += _among(below, log_weight.size, ns) * accepted
+    _add_ranks(values, log_weight, ns, below, total)
     return total
 
 
+def _add_ranks(values: Array, log_weight: Array, ns: Indices, below: int, total: Array) -> None:
+    """Add the subsets whose largest rank is above `below` to total (V, M)."""
+    shares, limits = _ranks(log_weight.size, ns, below)
+    if COMPILED:
+        far = IDLE + np.log(ns.max())
+        compiled_subsets.race_curve(values, log_weight, ns, shares, limits, far, total[:, :, None])
+        return
+    for m in (np.flatnonzero(limits) + 1).tolist():
+        most = int(limits[m - 1])
+        lighter = _lighter(values, log_weight[: m - 1], log_weight[m - 1], most)
+        asked = ns <= most
+        total[:, asked] += shares[m - 1, asked] * _kernel(lighter, values[:, m - 1], most)[:, ns[asked]]
+
+
+def _below(log_weight: Array, log_cut: float) -> int:
+    """How many are lighter than the gate, or of weight zero."""
+    return int(np.searchsorted(log_weight, max(log_cut, -np.finfo(np.float64).max)))
+
+
 def race_parts(values: Array, log_weight: Array, ns: Indices, log_cut: float = -np.inf) -> Array:
-    """Mean of the (gated) kernel over the n-subsets that hold candidate i (V, M, N); shapes as in race_curve, n < N."""
+    """Mean of the (gated) kernel over the n-subsets that hold candidate i (V, M, N); as race_curve, n < N."""
     size = log_weight.size
     out = np.zeros((values.shape[0], ns.size, size))
-    lightest = 0
-    if log_cut > log_weight[0]:
-        lightest, e, d, a, q = _below(values, log_weight, log_cut, ns)
-        held = _gated_held(e, d, q, values[:, :lightest] * a, ns)
-        out[:, :, :lightest] += (_among(lightest, size, ns) * size / lightest)[:, None] * held
-    for m, share, most in _ranks(log_weight, ns, lightest):
-        e, d, a, q, kernel = _largest(values, log_weight, m, max(most, _reach(m - 1, most)))
-        asked = np.flatnonzero(ns <= most)
-        out[:, asked, m - 1] += (size / ns * share)[asked] * kernel[:, ns[asked]]
-        column, weight = np.full(e.size + 2, -1), np.zeros(e.size + 2)
-        column[ns[asked]], weight[ns[asked]] = asked, (share * size * (ns - 1) / (max(m - 1, 1) * ns))[asked]
-        for at in range(0, m - 1, LANES):
-            lanes = slice(at, min(at + LANES, m - 1))
-            gain = np.ascontiguousarray(values[:, lanes] * a[lanes])
-            low, high = divide(e, d, m - 1, q[lanes], gain)
-            part = np.zeros((values.shape[0], ns.size, gain.shape[1]))
-            _add_held(low, high, q[lanes], gain, values[:, m - 1].copy(), weight, column, part)
-            out[:, :, lanes] += part
+    below = _below(log_weight, log_cut)
+    if log_cut > -np.inf and below:
+        light = _lighter(values, log_weight[:below], log_cut, _reach(below, int(ns.max())))
+        chance = (_among(below, size, ns) * size / below)[:, None]
+        for lanes, low, high, gain, q in light.without(values):
+            out[:, :, lanes] += chance * _gated_held(low, high, gain, q, below, ns)
+    _add_rank_parts(values, log_weight, ns, below, out)
     return out
 
 
-def _add_held(
-    low: Array, high: Array, q: Array, gain: Array, top: Array, weight: Array, column: Indices, out: Array
-) -> None:
-    """Add weight · mean kernel over n-subsets that hold rank m and a lighter candidate i, for each i (V, M, L).
+def _add_rank_parts(values: Array, log_weight: Array, ns: Indices, below: int, out: Array) -> None:
+    """Add the subsets whose largest rank is above `below` to out (V, M, N)."""
+    size = log_weight.size
+    shares, limits = _ranks(size, ns, below)
+    if COMPILED:
+        compiled_subsets.race_parts(values, log_weight, ns, shares, limits, IDLE + np.log(ns.max()), out)
+        return
+    for m in (np.flatnonzero(limits) + 1).tolist():
+        most = int(limits[m - 1])
+        lighter = _lighter(values, log_weight[: m - 1], log_weight[m - 1], max(most, _reach(m - 1, most)))
+        asked = np.flatnonzero(ns <= most)
+        own = (size / ns * shares[m - 1])[asked]
+        out[:, asked, m - 1] += own * _kernel(lighter, values[:, m - 1], most)[:, ns[asked]]
+        weight = own * (ns[asked] - 1) / max(m - 1, 1)
+        for lanes, low, high, gain, q in lighter.without(values):
+            out[:, asked, lanes] += weight[:, None] * _held(low, high, q, gain, values[:, m - 1], ns[asked])
+
+
+def _held(low: Array, high: Array, q: Array, gain: Array, top: Array, ns: Indices) -> Array:
+    """Mean kernel over n-subsets that hold rank m and a lighter candidate i, for each i (V, M, L); any number at n = 1.
 
     low, high: means without i; top: f_m (V,). Shares of m, of i, of another when i comes later, and earlier:
     1/(n(n−1)) [f_m Σ e_k ((n−1−k) + (k+1) q) + g Σ e_k (n−1−k) + Σ d_k (n−k)(n−1−k)/k + q Σ d_k (n−1−k)], k ≤ n − 2.
     """
-    if COMPILED:
-        compiled_subsets.race_sums(low, high, q, gain, top, weight, column, out)
-        return
-    k = np.arange(low.shape[0])[:, None]
-    zeroth, first = np.cumsum(low, axis=0), np.cumsum(k * low, axis=0)
-    total, turned = np.cumsum(high, axis=1), np.cumsum(k * high, axis=1)
-    inverse = np.cumsum(high / np.maximum(k, 1), axis=1)
-    for n in np.flatnonzero(column >= 0):
-        if n >= 2:
-            at = n - 2
-            rest = (n - 1) * zeroth[at] - first[at]
-            won = top[:, None] * (rest + q * (zeroth[at] + first[at])) + gain * rest
-            won += n * (n - 1) * inverse[:, at] - (2 * n - 1) * total[:, at] + turned[:, at]
-            won += q * ((n - 1) * total[:, at] - turned[:, at])
-            out[:, column[n]] += weight[n] / (n * (n - 1)) * won
+    k, at, n = np.arange(low.shape[0])[:, None], np.maximum(ns - 2, 0), ns[:, None]
+    zeroth, first = np.cumsum(low, axis=0)[at], np.cumsum(k * low, axis=0)[at]
+    total, turned = np.cumsum(high, axis=1)[:, at], np.cumsum(k * high, axis=1)[:, at]
+    inverse = np.cumsum(high / np.maximum(k, 1), axis=1)[:, at]
+    rest = (n - 1) * zeroth - first
+    won = top[:, None, None] * (rest + q * (zeroth + first)) + gain[:, None] * rest
+    won = won + n * (n - 1) * inverse - (2 * n - 1) * total + turned + q * ((n - 1) * total - turned)
+    return won / np.maximum(n * (n - 1), 1)
 
 
-def _gated_held(e: Array, d: Array, q: Array, gain: Array, ns: Indices) -> Array:
-    """Mean of the accepted part over n-subsets of the light candidates that hold i (V, M, L), 0 where n > L."""
-    light = q.size
-    low, high = divide(e, d, light, q, gain)
+def _gated_held(low: Array, high: Array, gain: Array, q: Array, light: int, ns: Indices) -> Array:
+    """Mean of the accepted part over n-subsets of `light` candidates that hold i (V, M, L), 0 where n > light."""
     k = np.arange(low.shape[0])[:, None]
     zeroth, total, inverse = np.cumsum(low, axis=0), np.cumsum(high, axis=1), np.cumsum(high / np.maximum(k, 1), axis=1)
     at, n = np.minimum(ns, light) - 1, ns[:, None]

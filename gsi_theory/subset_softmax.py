@@ -16,8 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gsi_theory.arrays import COMPILED
 from gsi_theory.logscale import Array, log_sum
 from gsi_theory.subset_sums import Indices, divide, grow, hypergeometric
+
+if COMPILED:
+    from gsi_theory import compiled_subsets
 
 __all__ = ["ERROR_STEP", "VALUE_STEP", "softmax_curve", "softmax_parts", "trapezoid"]
 
@@ -27,7 +31,6 @@ BEGUN, SETTLED = 42.0, 3.75
 # e_n ≤ e_1^n (Maclaurin); 60 covers e^{-42} at the node before, whose log e_1 is at least e^{-h} of this one's.
 NEGLIGIBLE = 60.0
 BLOCK = 16  # nodes grown together
-LANES = 64  # candidates left out together
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def softmax_curve(values: Array, log_weight: Array, most: int, zeros: int) -> Ar
 def softmax_parts(values: Array, log_weight: Array, ns: Indices, zeros: int) -> Array:
     """Mean of the kernel over the n-subsets that hold candidate i (V, M, A+1), i = A: any candidate of weight zero.
 
-    Shapes as in softmax_curve; 2 ≤ n < A + zeros. The kernel is that of the coarse step: relative error 4e-7.
+    Shapes as in softmax_curve; ns ascending, 2 ≤ n < A + zeros. The kernel is that of the coarse step: relative error 4e-7.
     """
     size, most = log_weight.size + zeros, int(ns.max())
     reach = most if 2 * most <= size else size
@@ -112,21 +115,24 @@ def softmax_parts(values: Array, log_weight: Array, ns: Indices, zeros: int) -> 
             out[:, :, entered : block.last] += waited
             entered = block.last
         e, d, z, rate = _grown(block, log_weight, values, reach, zeros)
-        asked = np.flatnonzero(ns < e.shape[1])
-        at = ns[asked] - 1
-        own = values[:, block.first : block.last]
-        for b in range(z.shape[1]):
-            column, gain = np.ascontiguousarray(d[:, b]), own * rate[:, b]
-            for lanes in _lanes(z.shape[0]):
-                low, high = divide(e[b], column, size, z[lanes, b].copy(), np.ascontiguousarray(gain[:, lanes]))
-                flow = z[lanes, b] * high[:, at] + gain[:, None, lanes] * low[at]
-                out[:, asked, block.first + lanes.start : block.first + lanes.stop] += flow
-            if entered < size:
-                _, high = divide(e[b], column, size, np.ones(1), np.zeros((values.shape[0], 1)))
-                waited[:, asked] += high[:, at]
+        asked = int(np.searchsorted(ns, e.shape[1]))
+        own = np.ascontiguousarray(values[:, block.first : block.last])
+        _add_block(e, d, size, z, rate, own, ns[:asked], out[:, :asked, block.first : block.last], waited[:, :asked, 0])
     out[:, :, entered:] += waited
     return out
 
 
-def _lanes(count: int) -> list[slice]:
-    return [slice(at, min(at + LANES, count)) for at in range(0, count, LANES)]
+def _add_block(
+    e: Array, d: Array, size: int, z: Array, rate: Array, values: Array, ns: Indices, out: Array, waited: Array
+) -> None:
+    """Add the nodes of a block: to out (V, M, A) each candidate's subsets, to waited (V, M) those of one not begun."""
+    if COMPILED:
+        compiled_subsets.softmax_parts(e, d, size, z, rate, values, ns, out, waited)
+        return
+    for b in range(z.shape[1]):
+        gain = np.concatenate([values * rate[:, b], np.zeros((values.shape[0], 1))], axis=1)
+        own = np.append(z[:, b], 1.0)
+        low, high = divide(e[b], np.ascontiguousarray(d[:, b]), size, own, gain)
+        flow = own * high[:, ns - 1] + gain[:, None] * low[ns - 1]
+        out += flow[:, :, :-1]
+        waited += flow[:, :, -1]
