@@ -28,7 +28,7 @@ from llm_check.steps import PAD, StepRule, Steps
 from llm_check.streams import Purpose, draw_purpose
 from llm_check.tasks import arithmetic
 
-__all__ = ["candidates_table", "collect_pool", "positions", "step_rewards"]
+__all__ = ["candidates_table", "collect_pool", "positions", "sampled_paths", "step_rewards"]
 
 # Candidates held at a time while a pool is collected: a few tens of megabytes of tokens and uniforms.
 _CHUNK = 1 << 16
@@ -73,7 +73,7 @@ def positions(
         raise InputError(f"positions got step {min(steps)}: count steps from 0")
     prompts = [Prompt(p.problem_id, encode_text(tokenizer, p.prompt), p) for p in problems]
     if base is not None and rule is not None:
-        whole = _sampled_paths(base, rule, prompts, max(steps, default=0), seed)
+        whole = sampled_paths(base, rule, prompts, max(steps, default=0), seed)
     else:
         whole = [
             Position(prompt, tuple(encode_text(tokenizer, text) for text in solution_steps(prompt.problem)))
@@ -82,7 +82,7 @@ def positions(
     return [Position(end.prompt, end.path[:step]) for end in whole for step in steps if step < len(end.path)]
 
 
-def _sampled_paths(base: Engine, rule: StepRule, prompts: list[Prompt], last: int, seed: int) -> list[Position]:
+def sampled_paths(base: Engine, rule: StepRule, prompts: list[Prompt], last: int, seed: int) -> list[Position]:
     """Steps 0..last of one solution from the base for each prompt, fewer where it ends."""
     found = [Position(prompt) for prompt in prompts]
     live = list(range(len(prompts)))

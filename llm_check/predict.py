@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
-from gsi_theory.estimate import subset_mean
-from gsi_theory.gated_estimate import gated_mean, score_gated_mean
+from gsi_theory.estimate import Estimate, checked_pool, curves, deviations, leave_one_out, subset_mean
 from gsi_theory.instance import log_weight, tilted_reward
 from llm_check.pool import Pool
 
@@ -90,24 +89,42 @@ def predict_position(
     shape = len(schemes), len(own)
     value, stderr, accept, accept_se = np.zeros(shape), np.zeros(shape), np.ones(shape[0]), np.zeros(shape[0])
     for members in families.values():
-        scheme, ns = schemes[members[0]], [schemes[s].n for s in members]
-        weight = log_weight(draft, scheme.beta)
-        if scheme.threshold is None:
-            found = subset_mean(own, weight, ns, scheme.rule)
-            value[members], stderr[members] = found.value.T, found.stderr.T
-            continue
-        fixed = None if scheme.base_draws == scheme.n else scheme.base_draws
-        cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
-        base_weight = scheme.beta * base.reward
-        for v, (f, g) in enumerate(zip(own, theirs, strict=True)):
-            if scheme.gate == "score":
-                gated = score_gated_mean(f, weight, cut, g, base_weight, ns, fixed)
-            else:
-                kept = tilted_reward(draft, scheme.beta) >= scheme.threshold
-                gated = gated_mean(f, weight, kept, g, base_weight, ns, fixed, scheme.rule)
-            value[members, v], stderr[members, v] = gated.value.value, gated.value.stderr
-        accept[members], accept_se[members] = gated.p_accept.value, gated.p_accept.stderr
+        ns = [schemes[s].n for s in members]
+        found, passed = _family_means(draft, base, schemes[members[0]], ns, own, theirs)
+        value[members], stderr[members] = found.value.T, found.stderr.T
+        if passed is not None:
+            accept[members], accept_se[members] = passed.value[0], passed.stderr[0]
     return PositionPrediction(value, stderr, accept, accept_se)
+
+
+def _family_means(
+    draft: Candidates, base: Candidates, scheme: Scheme, ns: list[int], own: Floats, theirs: Floats
+) -> tuple[Estimate, Estimate | None]:
+    """Means (V, M) of the values for schemes that differ from `scheme` in n alone, and acceptance (1, M) at a gate.
+
+    With A = E[f; accepted], p the acceptance and F the fallback's mean, a gated mean is A + (1 - p) F, unbiased because
+    the two sets are independent; its error is Σ_j (dA_j - F dp_j)² + (1 - p)² Var F (as `gsi_theory.gated_estimate`,
+    here for several values in one pass).
+    """
+    weight = log_weight(draft, scheme.beta)
+    if scheme.threshold is None:
+        return subset_mean(own, weight, ns, scheme.rule), None
+    if scheme.gate == "score":
+        cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
+        pool = checked_pool(np.vstack([own, np.ones(own.shape[1])]), weight, ns, "race", cut)
+        means = np.zeros((len(own) + 1, len(ns))) if cut == np.inf else curves(pool)
+        parts = deviations(pool)
+    else:
+        kept = (tilted_reward(draft, scheme.beta) >= scheme.threshold).astype(np.float64)
+        both = leave_one_out(np.vstack([own * kept, kept]), weight, ns, scheme.rule)
+        means, parts = both.value, both.deviation
+    draws = ns if scheme.base_draws == scheme.n else [scheme.base_draws] * len(ns)
+    fallback = subset_mean(theirs, scheme.beta * base.reward, draws, scheme.rule)
+    accepted, chance, rest = means[:-1], means[-1:], 1.0 - means[-1:]
+    spread = np.sum((parts[:-1] - fallback.value[..., None] * parts[-1:]) ** 2, axis=-1)
+    error = np.sqrt(spread + (rest * fallback.stderr) ** 2)
+    passed = Estimate(chance, np.sqrt(np.sum(parts[-1:] ** 2, axis=-1)))
+    return Estimate(accepted + rest * fallback.value, error), passed
 
 
 def predict_pool(

@@ -2,10 +2,9 @@
 
 A cell is one quantity of one scheme at one position. Quantities: "reward", "length" (tokens of the step),
 "accuracy" (the step is right by the task's checker; without one, the solution that it ends is right), "p_accept".
-The first two are means of anything, the last two rates, counts of runs.
-
 The predicted law gives the error of a measurement: the measured runs' own deviation would be 0 wherever an unlikely
-step happened not to be seen. z compares; where a rate is judged, its p-value is exact at any count (`rates_p`).
+step happened not to be seen. What neither pool nor runs have seen has no error bar, so a single cell's z is honest only
+where both vary (`resolved`); verdicts are on means over problems (`llm_check.check_prediction`).
 """
 
 from __future__ import annotations
@@ -19,17 +18,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gsi_theory import Candidates, Scheme
-from llm_check.collect import candidates_table
+from llm_check.collect import candidates_table, sampled_paths
 from llm_check.decode import StepMeasurement, measure_step
 from llm_check.judging import Judges
 from llm_check.pool import Pool, pool_from_columns
 from llm_check.positions import Position
 from llm_check.predict import PositionPrediction, predict_position
-from llm_check.significance import normal_p, rates_p
 from llm_check.steps import PAD
 from llm_check.world import World
 
-__all__ = ["FRESH", "RATES", "Half", "halves", "position_cells", "step_values"]
+__all__ = ["FRESH", "RATES", "Half", "halves", "position_cells", "sampled_positions", "step_values"]
 
 FRESH = 1_000_003  # added to the seed of the pool, so that the fresh runs share no stream with it
 RATES = ("accuracy", "p_accept")
@@ -73,6 +71,17 @@ def halves(pool: Pool, key: tuple[str, int]) -> tuple[Half, Half]:
     return made[0], made[1]
 
 
+def sampled_positions(world: World, seed: int, count: int) -> list[Position]:
+    """One position for each of the first `count` prompts, on a solution that the base samples: before its step 0, 1, 2
+    or 3 in turn, or its last step where it has fewer."""
+    prompts = world.prompts()[:count]
+    deepest = min(3, world.max_steps - 1)
+    paths = sampled_paths(world.base, world.rule, prompts, deepest, seed)
+    return [
+        Position(path.prompt, path.path[: min(i % (deepest + 1), len(path.path) - 1)]) for i, path in enumerate(paths)
+    ]
+
+
 def step_values(world: World, place: Position, fresh: StepMeasurement) -> dict[str, Floats]:
     """The values of the M distinct steps that fresh runs took, as `halves` names them."""
     steps, tokenizer = fresh.steps, world.draft.tokenizer
@@ -112,7 +121,7 @@ def _z(gap: float, spread: float) -> float:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class Measured:
     """Of one quantity and scheme: the mean over runs, its error by the runs, and one run's worth (what a single rare
     event moves the mean by)."""
 
@@ -121,56 +130,44 @@ class _Measured:
     one: float
 
 
-def _measured(values: Floats, spread: float) -> _Measured:
+def _measured(values: Floats, spread: float) -> Measured:
     runs = values.size
-    return _Measured(float(values.mean()), float(values.std(ddof=1) / np.sqrt(runs)), spread / runs)
+    return Measured(float(values.mean()), float(values.std(ddof=1) / np.sqrt(runs)), spread / runs)
 
 
-def _cell(
-    name: str, predicted: tuple[float, float, float], measured: _Measured, runs: int, least: float
-) -> dict[str, Any]:
+def _cell(name: str, predicted: tuple[float, float, float], measured: Measured, runs: int) -> dict[str, Any]:
     """One cell; predicted = (value, standard error, deviation of one run)."""
     value, error, deviation = predicted
     # One run's worth stands in for what neither the pool nor the runs have seen.
     noise = float(np.sqrt(deviation**2 / runs + measured.one**2))
     z = _z(value - measured.mean, float(np.hypot(error, noise)))
-    p = float(normal_p(np.array(z)))
-    if name in RATES:
-        inside = min(max(value, 0.0), 1.0)
-        count = np.rint(measured.mean * runs)
-        p = float(rates_p(count, runs, np.array(inside), np.array(error), np.array(least)))
     return {
         "quantity": name, "predicted": value, "predicted_se": error, "measured": measured.mean,
-        "measured_se": measured.error, "z": z, "p_value": p, "one_run": measured.one,
+        "measured_se": measured.error, "z": z if np.isfinite(z) else None, "one_run": measured.one,
     }  # fmt: skip
 
 
 def position_cells(
     world: World, place: Position, schemes: Sequence[Scheme], candidates: int, runs: int, seed: int
-) -> tuple[list[dict[str, Any]], Half]:
-    """The cells of one position, and the half that predicted. `candidates` of each source are in the whole pool."""
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(scheme's number, cell) of every cell of one position. `candidates` of each source are in the whole pool."""
     judges = Judges(world.task.check_step, world.task.grade, world.max_steps)
     table = candidates_table(world.models, [place], (candidates, candidates), world.rule, seed, judges)
     key = (place.prompt_id, place.step)
     first, second = halves(pool_from_columns(_columns(table)), key)
-    fresh = measure_step(
-        world.draft, world.base, world.reward_model, place, runs, schemes, world.rule, seed + FRESH
-    )
+    fresh = measure_step(world.draft, world.base, world.reward_model, place, runs, schemes, world.rule, seed + FRESH)
     seen = step_values(world, place, fresh)
     names = [name for name in first.draft_values if name in seen]
     (mine, deviation), (other, _) = (_predicted(half, names, schemes) for half in (first, second))
-    rows = []
     for s, scheme in enumerate(schemes):
-        least = first.draft.reward.size // max(scheme.n, scheme.base_draws)
         for name, predicted, again, measured in _quantities(s, names, mine, other, deviation, seen, fresh, first):
-            cell = _cell(name, predicted, measured, runs, least)
+            cell = _cell(name, predicted, measured, runs)
             split = _z(predicted[0] - again[0], float(np.hypot(predicted[1], again[1])))
-            rows.append({
+            yield s, {
                 "problem_id": place.prompt_id, "step": place.step, "rule": scheme.rule,
                 "gate": "none" if scheme.threshold is None else scheme.gate, "beta": scheme.beta, "n": scheme.n,
                 **cell, "split_z": split if np.isfinite(split) else None,
-            })  # fmt: skip
-    return rows, first
+            }  # fmt: skip
 
 
 def _columns(table: pa.Table) -> dict[str, Any]:
@@ -186,7 +183,7 @@ def _quantities(
     seen: dict[str, Floats],
     fresh: StepMeasurement,
     half: Half,
-) -> Iterator[tuple[str, tuple[float, float, float], tuple[float, float], _Measured]]:
+) -> Iterator[tuple[str, tuple[float, float, float], tuple[float, float], Measured]]:
     """(name, predicted, predicted by the other half, measured) of every quantity of scheme s."""
     for v, name in enumerate(names):
         pooled = np.concatenate([half.draft_values[name], half.base_values[name]])

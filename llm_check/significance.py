@@ -10,7 +10,7 @@ from scipy import stats
 
 from gsi_theory.errors import InputError
 
-__all__ = ["Calibration", "binomial_p", "calibration", "holm", "normal_p", "rates_p"]
+__all__ = ["Calibration", "MeanDifference", "binomial_p", "calibration", "holm", "mean_difference"]
 
 Floats = NDArray[np.float64]
 
@@ -32,11 +32,6 @@ def holm(p: Floats) -> Floats:
     return adjusted
 
 
-def normal_p(z: Floats) -> Floats:
-    """Two-sided p-values of standard normal scores."""
-    return np.asarray(2.0 * stats.norm.sf(np.abs(z)))
-
-
 def binomial_p(count: Floats, draws: int, probability: Floats) -> Floats:
     """Two-sided p-values of counts among `draws` of exactly known probability: twice the smaller tail, at most 1."""
     low = stats.binom.cdf(count, draws, probability)
@@ -44,22 +39,30 @@ def binomial_p(count: Floats, draws: int, probability: Floats) -> Floats:
     return np.asarray(np.minimum(1.0, 2.0 * np.minimum(low, high)))
 
 
-def rates_p(count: Floats, draws: int, rate: Floats, rate_se: Floats, least: Floats) -> Floats:
-    """Two-sided p-values of "`count` of `draws` have the rate that is estimated as `rate` ± `rate_se`", at any counts.
+@dataclass(frozen=True)
+class MeanDifference:
+    """Mean of independent differences, its standard error by their spread, and Student's two-sided p-value of 0."""
 
-    The estimate stands for as many independent draws as give its error, rate (1 - rate)/rate_se², but at least `least`
-    (what the pool holds of disjoint sets of candidates, where the error is 0 because nothing varied). Then both are
-    binomial, and Fisher's exact test compares them; it errs on the safe side.
+    mean: float
+    stderr: float
+    freedom: int
+    p_value: float
+
+
+def mean_difference(differences: Floats) -> MeanDifference:
+    """Whether independent differences (P,) have mean 0, by Student's t with P - 1 degrees of freedom.
+
+    Their own spread is the error: whatever made them differ, known or not, is in it. Differences that are all equal
+    give p = 1 where they are 0 to rounding, else 0. Raises InputError for fewer than 2.
     """
-    count, rate, rate_se, least = (np.asarray(x, dtype=np.float64) for x in (count, rate, rate_se, least))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        size = rate * (1.0 - rate) / rate_se**2
-    size = np.rint(np.clip(np.where(np.isfinite(size), size, 0.0), least, 1e9))
-    hits = np.rint(rate * size)
-    total, all_hits = size + draws, hits + count
-    low = stats.hypergeom.cdf(count, total, all_hits, draws)
-    high = stats.hypergeom.sf(count - 1, total, all_hits, draws)
-    return np.asarray(np.minimum(1.0, 2.0 * np.minimum(low, high)))
+    differences = np.asarray(differences, dtype=np.float64)
+    if differences.size < 2:
+        raise InputError(f"mean_difference got {differences.size} difference(s): give at least 2 independent ones")
+    mean, freedom = float(differences.mean()), differences.size - 1
+    stderr = float(differences.std(ddof=1) / np.sqrt(differences.size))
+    if stderr <= 1e-12:
+        return MeanDifference(mean, stderr, freedom, 1.0 if abs(mean) <= 1e-9 else 0.0)
+    return MeanDifference(mean, stderr, freedom, float(2.0 * stats.t.sf(abs(mean) / stderr, freedom)))
 
 
 @dataclass(frozen=True)
