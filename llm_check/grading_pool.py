@@ -41,7 +41,9 @@ class _Worker:
 def _start(command: Sequence[str]) -> _Worker:
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
-    environment = os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
+    # One thread each: libraries reserve address space per thread, and a worker's is bounded.
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = os.environ | threads | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
     process = subprocess.Popen(
         list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     )

@@ -89,7 +89,7 @@ def split_answers(answer: str, several: bool = False) -> list[str]:
     A number with grouped thousands is one answer unless `several` says there are more.
     """
     text = re.sub(r"\\text\{\s*(?:and|or)\s*\}|(?<![a-zA-Z\\])(?:and|or)(?![a-zA-Z])|;", ",", answer)
-    text = re.sub(r"\\?[$]", "", text).strip()
+    text = re.sub(r"\\?[$]", "", text).strip().removesuffix(".")
     text = _without_braces(text)
     if not several and _GROUPED.match(uniform_commas(text)):
         return [text]
