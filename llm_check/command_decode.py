@@ -160,7 +160,8 @@ def _record(plan: Plan, world: World, rows: list[dict[str, Any]], head: dict[str
         "task": world.task.name, "settings": head["settings"], "models": head["models"],
         "methods": [summary(name, plan, own[name]) for name in plan.methods],
         "differences": differences(plan.methods, rows),
-        "solutions": solutions, "provenance": head["provenance"] | {key: head[key] for key in ("contracts", "prompts", "reward")},
+        "solutions": solutions,
+        "provenance": head["provenance"] | {key: head[key] for key in ("contracts", "prompts", "reward")},
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The embedded policies with wider attention heads and the same law: ``python -m llm_check.tiny.widen OUT [--head 32]``.
+"""The embedded policies with wider attention heads, same law: ``python -m llm_check.tiny.widen OUT [--head 32]``.
 
 vLLM's CPU build has attention kernels for heads of 32, 64, 80, ... numbers; the embedded draft has 16 and the base 24.
 A head of d numbers is embedded in one of D > d, exactly but for float32 rounding (Qwen3, per head):

@@ -15,6 +15,7 @@ from scipy import stats
 
 from gsi_theory import Instance, Scheme, methods
 from gsi_theory.clipping import clip_log_ratio, early_exit_calls
+from gsi_theory.drafters import log_mixture
 from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.exact import frequency_test
 from llm_check.measure import measure_method
@@ -139,6 +140,18 @@ def test_winners_are_recorded_with_what_the_gate_compared(models: Models, known:
     leaves = known.trie.locate(outcome.tokens)
     np.testing.assert_allclose(outcome.winner_log_ratio[kept], known.instance.log_ratio[leaves[kept]], atol=1e-4)
     np.testing.assert_array_equal(outcome.winner_reward[kept], outcome.reward[kept])
+
+
+@pytest.mark.parametrize("name", ["pooled", "pooled_random", "drafters", "drafters_random"])
+def test_ratios_are_against_the_mixture_of_who_proposes(name: str, models: Models, known: Enumerated) -> None:
+    """ℓ = log π_B - log Σ (n_j/n) p_j with the very shares (M20): frequencies alone have little power against them."""
+    outcome = measure_method(METHODS[name], scheme_of(name), models, known.place, 200, SHORT, 4)
+    pooled = np.stack([known.instance.log_draft, known.instance.log_base])
+    own, counts = (pooled, (N, N_BASE)) if name.startswith("pooled") else (known.log_drafters, COUNTS)
+    expected = known.instance.log_base - log_mixture(own, counts)
+    leaves = known.trie.locate(outcome.tokens)
+    np.testing.assert_allclose(outcome.winner_log_ratio, expected[leaves], rtol=0, atol=1e-4)
+    assert len(set(outcome.source.tolist())) == 2
 
 
 class Counting:
