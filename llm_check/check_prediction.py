@@ -98,17 +98,18 @@ def _means(table: Table) -> Table:
         groups.setdefault(key, []).append(i)
     means: Table = {}
     for key, members in groups.items():
+        if len(members) < 2:  # accuracy, where only one problem's solution ended
+            continue
         predicted, predicted_se, measured, measured_se = (
             np.array([table[name][i] for i in members])
             for name in ("predicted", "predicted_se", "measured", "measured_se")
         )
-        if len(members) < 2:
-            continue
         found = mean_difference(predicted - measured)
         exact = [table["exact"][i] for i in members]
+        own, fresh = (float(np.sqrt(np.mean(e**2) / len(members))) for e in (predicted_se, measured_se))
         row = dict(zip(_KEYS, key, strict=True)) | {
-            "predicted": float(predicted.mean()), "predicted_se": float(np.sqrt(np.mean(predicted_se**2) / len(members))),
-            "measured": float(measured.mean()), "measured_se": float(np.sqrt(np.mean(measured_se**2) / len(members))),
+            "predicted": float(predicted.mean()), "predicted_se": own,
+            "measured": float(measured.mean()), "measured_se": fresh,
             "exact": None if None in exact else float(np.mean(exact)), "problems": len(members),
             "difference": found.mean, "stderr": found.stderr, "p_value": found.p_value,
             "z": float(np.copysign(stats.norm.isf(max(found.p_value, 1e-300) / 2), found.mean)),

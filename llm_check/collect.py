@@ -25,11 +25,21 @@ from llm_check.pool_schema import FIELDS, SOURCES
 from llm_check.positions import Position, Prompt, encode_text
 from llm_check.rewards.contract import RewardModel
 from llm_check.steps import PAD, StepRule, Steps
-from llm_check.streams import Purpose, draw_purpose
+from llm_check.streams import Purpose, Stream, draw_purpose
 from llm_check.tasks import arithmetic
 
-__all__ = ["candidates_table", "collect_pool", "positions", "sampled_paths", "step_rewards"]
+__all__ = [
+    "Drawn",
+    "Policies",
+    "candidates_table",
+    "collect_pool",
+    "draw_candidates",
+    "positions",
+    "sampled_paths",
+    "step_rewards",
+]
 
+Policies = Models
 # Candidates held at a time while a pool is collected: a few tens of megabytes of tokens and uniforms.
 _CHUNK = 1 << 16
 
@@ -99,6 +109,34 @@ def sampled_paths(base: Engine, rule: StepRule, prompts: list[Prompt], last: int
     return found
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Candidates of `source` at B positions: `steps` (B, n), `token_logp` (B, n, T) of both models, `reward` (B, n)."""
+
+    source: str
+    steps: Steps
+    token_logp: dict[str, NDArray[np.float64]]
+    reward: NDArray[np.float64]
+
+
+def draw_candidates(
+    models: Models,
+    source: str,
+    prefixes: tuple[Any, Any],
+    places: Sequence[Position],
+    n: int,
+    streams: Sequence[Stream],
+    rule: StepRule,
+) -> Drawn:
+    """n candidates from `source` at each of B positions, position b from `streams[b]`, scored by the other model and
+    judged; `prefixes` are those of the model that draws and of the other."""
+    own, others = prefixes
+    other = SOURCES[1 - SOURCES.index(source)]
+    steps = models.engine(source).sample(own, n, streams, rule)
+    token_logp = {source: steps.token_logp, other: models.engine(other).score(others, steps.tokens)}
+    return Drawn(source, steps, token_logp, step_rewards(models.reward_model, places, steps.tokens))
+
+
 def candidates_table(
     models: Models,
     places: Sequence[Position],
@@ -116,21 +154,9 @@ def candidates_table(
     drawn = {}
     for name, other, n in zip(SOURCES, SOURCES[::-1], counts, strict=True):
         streams = [place.stream(seed, draw_purpose(name)) for place in places]
-        steps = models.engine(name).sample(caches[name], n, streams, rule)
-        token_logp = {name: steps.token_logp, other: models.engine(other).score(caches[other], steps.tokens)}
-        drawn[name] = _Drawn(name, steps, token_logp, step_rewards(models.reward_model, places, steps.tokens))
+        drawn[name] = draw_candidates(models, name, (caches[name], caches[other]), places, n, streams, rule)
     rows = [_rows(models, drawn[name], b, place, judges) for b, place in enumerate(places) for name in SOURCES]
     return pa.concat_tables(rows)
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """Candidates of `source` at B positions: `steps` (B, n), `token_logp` (B, n, T) of both models, `reward` (B, n)."""
-
-    source: str
-    steps: Steps
-    token_logp: dict[str, NDArray[np.float64]]
-    reward: NDArray[np.float64]
 
 
 def collect_pool(
@@ -167,7 +193,7 @@ def collect_pool(
 
 def _rows(
     models: Models,
-    drawn: _Drawn,
+    drawn: Drawn,
     row: int,
     place: Position,
     judges: Judges,

@@ -15,6 +15,8 @@ from gsi_theory.errors import InputError
 from gsi_theory.options import read_pairs, set_options
 from gsi_theory.progress import progress_bar
 from llm_check.checks import CHECKS
+from llm_check.engines.contract import Engine, require_pair
+from llm_check.engines.load import load_engine
 from llm_check.options import (
     BaseOption,
     DeviceOption,
@@ -29,12 +31,14 @@ from llm_check.options import (
     quiet_engines,
 )
 from llm_check.pool_record import folder_of
+from llm_check.tiny import checkpoint_path
 from llm_check.world import World, load_world
 
 __all__ = ["app", "check"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+_SPECS = ("draft", "base", "reference-draft", "reference-base")
 _REFERENCE = "lm_law enumerates it (default: the checkpoint of --{0}), lm_noise compares with it"
 ReferenceDraft = Annotated[str | None, typer.Option("--reference-draft", help=_REFERENCE.format("draft"))]
 ReferenceBase = Annotated[str | None, typer.Option("--reference-base", help=_REFERENCE.format("base"))]
@@ -66,30 +70,31 @@ def check(
         return path
     run = CHECKS[name].run
     if CHECKS[name].reference is not None:
-        run = functools.partial(run, reference=reference or _own_reference(name, world, {}, None))
+        run = functools.partial(run, reference=reference or _reference(name, world, dict.fromkeys(_SPECS), None, "cpu"))
     with progress_bar(name) as report:
         return run(world, seed, path, settings, report, command)
 
 
-def _own_reference(name: str, world: World, specs: dict[str, str | None], dtype: str | None) -> World:
-    """The second pair: of the named checkpoints, or of the world's own, else the embedded ones."""
-    if CHECKS[name].reference == "enumerated":
-        wanted = dtype or "float32"
-        if not any(specs.values()) and world.draft.contract.engine == "transformers":
-            return world
-    else:
-        wanted = dtype or "bfloat16"
-    folders: dict[str, str | None] = {}
+def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str | None, device: str) -> World:
+    """The second pair of engines: of the named checkpoints, else of the world's own, else the embedded ones.
+
+    What is enumerated runs on transformers in float32 (the world's own pair, if it does); what is compared, anywhere,
+    in bfloat16. Raises InputError where a pair on a server has no checkpoint to enumerate.
+    """
+    enumerated = CHECKS[name].reference == "enumerated"
+    own = {engine.contract.engine for engine in (world.draft, world.base)}
+    if enumerated and own == {"transformers"} and not any(specs[f"reference-{role}"] for role in ("draft", "base")):
+        return world
+    engines: dict[str, Engine] = {}
     for role in ("draft", "base"):
-        spec = specs.get(f"reference-{role}") or specs.get(role)
-        folders[role] = spec
-        if spec is not None and CHECKS[name].reference == "enumerated":
-            folder = folder_of(spec)
-            if folder is None:
-                raise InputError(f"--{role} {spec} names no checkpoint folder: give it with --reference-{role}")
-            folders[role] = str(folder)
-    pair = load_world(folders["draft"], folders["base"], dtype=wanted, task="arithmetic", limit=1)
-    return replace(world, draft=pair.draft, base=pair.base)
+        spec = specs[f"reference-{role}"] or specs[role] or str(checkpoint_path(role))
+        folder = folder_of(spec)
+        if enumerated and folder is None:
+            raise InputError(f"--{role} {spec} names no checkpoint folder: give it with --reference-{role}")
+        place = str(folder) if enumerated else spec
+        engines[role] = load_engine(place, device=device, dtype=dtype or ("float32" if enumerated else "bfloat16"))
+        require_pair(engines[role], world.draft)
+    return replace(world, **engines)
 
 
 @app.command()
@@ -125,10 +130,10 @@ def command(
     world = load_world(
         draft, base, reward, max_tokens, device, dtype, task=task, step=step, template=template, seed=seed
     )
-    specs = {"draft": draft, "base": base, "reference-draft": reference_draft, "reference-base": reference_base}
+    specs = dict(zip(_SPECS, (draft, base, reference_draft, reference_base), strict=True))
     reference = None
     if CHECKS[name].reference is not None:
-        reference = _own_reference(name, world, specs, reference_dtype)
+        reference = _reference(name, world, specs, reference_dtype, device)
     path = check(name, world, seed, out, read_pairs(setting or []), reference=reference, told=_told(world, reference))
     summary = read_artifact(path).summary
     typer.echo(f"wrote {path}")
