@@ -69,8 +69,8 @@ def run(
     most = max(max(s.n, s.base_draws) for s in schemes)
     if chosen["candidates"] < 4 * most or chosen["problems"] < 2 or chosen["runs"] < 2:
         raise InputError(
-            f"{chosen['candidates']} candidates, {chosen['problems']} problems, {chosen['runs']} runs: n = {most} needs "
-            f"{4 * most} candidates (half of them predict), and a verdict 2 problems and 2 runs"
+            f"{chosen['candidates']} candidates, {chosen['problems']} problems, {chosen['runs']} runs: give {4 * most} "
+            f"candidates for n = {most} (half of them predict), and at least 2 problems and 2 runs"
         )
     if chosen["exact"]:
         transformers_pair(world)

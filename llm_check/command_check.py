@@ -94,7 +94,7 @@ def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str
         place = str(folder) if enumerated else spec
         engines[role] = load_engine(place, device=device, dtype=dtype or ("float32" if enumerated else "bfloat16"))
         require_pair(engines[role], world.draft)
-    return replace(world, **engines)
+    return replace(world, draft=engines["draft"], base=engines["base"])
 
 
 @app.command()
