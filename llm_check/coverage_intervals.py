@@ -3,9 +3,9 @@
     python -m llm_check.coverage_intervals [--pools 500] [--prompts 20] [--drafts 64] [--seed 0] [--out FILE.json]
 
 A world is a population of prompts, each with two policies on K outcomes and a reward; its truth is the exact law
-(M2–M9). A pool draws `prompts` of its prompts and `drafts` candidates of each source at each. Per method and n the table
-shows the share of pools whose interval contains the truth: the mean over the population (`population_mean`) and over the
-pool's own prompts (`fixed_mean`). Worlds differ in the tail of ρ = π_B/π_S and in β; the Pareto k̂ flags a heavy tail.
+(M2–M9). A pool draws `prompts` of its prompts and `drafts` candidates of each source at each. Per method and n the
+table shows the share of pools whose interval contains the truth: the mean over the population (`population_mean`) and
+over the pool's own prompts (`fixed_mean`). Worlds differ in the tail of ρ = π_B/π_S and in β; the Pareto k̂ flags a heavy tail.
 """
 
 from __future__ import annotations

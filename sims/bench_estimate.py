@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -27,6 +28,7 @@ from sims.bench_laws import ratio, seconds
 
 __all__ = ["fresh_subsets", "nested_subsets"]
 
+Kind = Callable[[Array, Array, int, int, np.random.Generator], Array]
 SEED = 0
 POOL, LARGEST_N, VALUES = 1024, 256, 3
 TIMED_N = (16, 48, 80, 112, 144, 176, 208, 240)  # their mean is that of 1..256 to half a per cent
@@ -102,24 +104,26 @@ def _speed(pairs: int, subsets: int) -> None:
     def ours(rule: str) -> Callable[[], object]:
         return lambda: curves(checked_pool(values, weight, ns, rule))
 
-    def fresh(kind: Callable[..., Array]) -> Callable[[], object]:
+    def fresh(kind: Kind) -> Callable[[], object]:
         rng = np.random.default_rng(SEED)
         return lambda: [kind(values, weight, n, subsets, rng) for n in TIMED_N]
 
-    def nested(kind: Callable[..., Array]) -> Callable[[], object]:
+    def nested(kind: Kind) -> Callable[[], object]:
         rng = np.random.default_rng(SEED)
         return lambda: kind(values, weight, LARGEST_N, subsets, rng)
 
-    for rule, kind in (("softmax", fresh_subsets), ("race", race_subsets)):
+    slow: tuple[tuple[str, Kind], ...] = (("softmax", fresh_subsets), ("race", race_subsets))
+    quick: tuple[tuple[str, Kind], ...] = (("softmax", nested_subsets), ("max", best_of_subsets))
+    for rule, kind in slow:
         found = ratio(fresh(kind), ours(rule), pairs)
         _line(f"{subsets} fresh subsets per n (scaled) / exact {rule} curve",
               (found[0] * scale, found[1] * scale, found[2] * scale), "bar 20")  # fmt: skip
-    for rule, kind in (("softmax", nested_subsets), ("max", best_of_subsets)):
+    for rule, kind in quick:
         found = ratio(nested(kind), ours(rule), pairs)
         _line(f"{subsets} nested subsets, all n at once / exact {rule} curve", found, "no bar")
     for rule in ("softmax", "race", "max"):
         took = sorted(seconds(ours(rule)) for _ in range(pairs))
-        errors = sorted(seconds(lambda rule=rule: subset_mean(values, weight, ns, rule)) for _ in range(3))
+        errors = sorted(seconds(partial(subset_mean, values, weight, ns, rule)) for _ in range(3))
         print(
             f"exact {rule} curve: {took[len(took) // 2]:.3f} s; with its standard errors {errors[1]:.3f} s", flush=True
         )
@@ -141,10 +145,11 @@ def _largest() -> None:
     ns = np.arange(1, 4097)
     for rule in ("softmax", "race", "max"):
         for name, weight in (("2 nats", pool(4096)[1]), ("±1e3", wide)):
+            asked = checked_pool(values, weight, ns, rule)
             with np.errstate(divide="raise", over="raise", invalid="raise"):
-                found = curves(checked_pool(values, weight, ns, rule))
+                found = curves(asked)
             inside = bool(np.isfinite(found).all() and (found >= 0).all() and (found <= 1).all())
-            took = seconds(lambda w=weight, r=rule: curves(checked_pool(values, w, ns, r)))
+            took = seconds(partial(curves, asked))
             print(f"{rule}, N = 4096, every n, log-weights {name}: {took:.2f} s, finite and in range: {inside}")
 
 
