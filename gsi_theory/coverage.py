@@ -118,7 +118,7 @@ def mean_low(log_values: ArrayLike, level: float = 0.95) -> float:
     low, high = top - 50.0 - np.log(values.size), top  # at m = max X no factor exceeds one
     if _evidence(values, low) < goal:
         return -np.inf
-    for _ in range(60):
+    for _ in range(40):  # to 1e-10 nats
         middle = 0.5 * (low + high)
         low, high = (middle, high) if _evidence(values, middle) >= goal else (low, middle)
     return low

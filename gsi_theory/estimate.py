@@ -148,12 +148,17 @@ def _ranked(pool: SubsetPool) -> tuple[Array, Array, NDArray[np.intp], int]:
 
 def curves(pool: SubsetPool) -> Array:
     """The averages over all n-subsets (V, M)."""
+    ns, at = np.unique(pool.ns, return_inverse=True)
+    return _curves(replace(pool, ns=ns))[:, at]
+
+
+def _curves(pool: SubsetPool) -> Array:
+    """As `curves`; ns ascending, each once."""
     values, weight, _, zeros = _ranked(pool)
     low, high = pool.values.min(axis=1, keepdims=True), pool.values.max(axis=1, keepdims=True)
     if pool.gated:
         total = race_curve(values, weight, pool.ns, pool.log_cut)
-        accepted = np.clip(total[-1], 0.0, 1.0)
-        return total[:-1] + low * accepted
+        return total[:-1] + low * np.clip(total[-1], 0.0, 1.0)
     if pool.rule == "max":
         total = max_curve(values, weight, pool.ns)
     else:
@@ -161,10 +166,8 @@ def curves(pool: SubsetPool) -> Array:
         if zeros < weight.size and pool.rule == "race":
             total += race_curve(values, weight, pool.ns)
         elif zeros < weight.size:
-            most = int(pool.ns.max())
-            total += softmax_curve(
-                values[:, : zeros - 1 if zeros else None : -1], weight[: zeros - 1 if zeros else None : -1], most, zeros
-            )[:, pool.ns]
+            down = slice(None, zeros - 1 if zeros else None, -1)
+            total += softmax_curve(values[:, down], weight[down], int(pool.ns.max()), zeros)[:, pool.ns]
         if zeros:
             total += _all_zero(zeros, weight.size, pool.ns) * values[:, :zeros].mean(axis=1, keepdims=True)
         total = np.where(pool.ns == 1, values.mean(axis=1, keepdims=True), total)

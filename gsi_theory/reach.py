@@ -157,7 +157,7 @@ def drafts_for_base(base_log_ratio: ArrayLike, base_log_weight: ArrayLike, toler
     refuse(~np.isfinite(weight), weight, "base_log_weight", "give finite nats")
     order = np.argsort(-(ratio + weight))
     mass: Array = np.cumsum(np.exp(normalize(weight))[order])
-    last = int(np.searchsorted(mass, tolerance))
+    last = int(np.searchsorted(mass, tolerance * (1.0 - 1e-9)))  # equality is meant to count, rounding aside
     with np.errstate(over="ignore"):
         reached = np.exp(-ratio[order][: last + 1]).sum() / ratio.size
     return int(np.ceil(min(SEEN / max(reached, 1e-15), 1e15)))

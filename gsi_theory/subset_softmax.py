@@ -101,7 +101,7 @@ def softmax_curve(values: Array, log_weight: Array, most: int, zeros: int) -> Ar
 def softmax_parts(values: Array, log_weight: Array, ns: Indices, zeros: int) -> Array:
     """Mean of the kernel over the n-subsets that hold candidate i (V, M, A+1), i = A: any candidate of weight zero.
 
-    Shapes as in softmax_curve; ns ascending, 2 ≤ n < A + zeros. The kernel is that of the coarse step: relative error 4e-7.
+    Shapes as in softmax_curve; ns ascending, 2 ≤ n < A + zeros. The kernel is that of the coarse step, to 4e-7.
     """
     size, most = log_weight.size + zeros, int(ns.max())
     reach = most if 2 * most <= size else size

@@ -40,13 +40,9 @@ def hypergeometric(ones: int, size: int, most: int) -> Array:
 
 def largest_rank(size: int, ns: Indices) -> Array:
     """p_m(n) = C(m−1, n−1)/C(size, n) (size, M), m = 1..size: the chance that the largest rank of n drawn is m."""
-    shares = np.zeros((size, ns.size))
-    row = ns / size
-    for m in range(size, 0, -1):
-        shares[m - 1] = row
-        if m > 1:
-            row = row * np.maximum(m - ns, 0) / (m - 1)
-    return shares
+    m = np.arange(size, 1, -1)[:, None]
+    fall = np.maximum(m - ns, 0) / (m - 1)  # p_{m−1}/p_m
+    return np.ascontiguousarray(np.cumprod(np.vstack([ns / size, fall]), axis=0)[::-1])
 
 
 def grow(e: Array, d: Array, z: Array, rate: Array, values: Array, start: int) -> None:

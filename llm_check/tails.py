@@ -15,6 +15,7 @@ from gsi_theory.coverage import Coverage, chi2_from_base, weight_coverage
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import numbers
 from gsi_theory.instance import log_weight
+from gsi_theory.logscale import Array
 from gsi_theory.reach import Answer, tail_seen
 from llm_check.pool import Pool
 
@@ -60,10 +61,18 @@ def pareto_khat(log_weight: ArrayLike) -> float:
         return -np.inf
     if used[-1] - used[-tail] > WIDEST:
         return np.inf
+    used = _spread(used)
     # psislw takes log-likelihoods, the negative of log-weights. (pareto_khat of arviz-stats 0.8 does not pass its flag
     # log_weights on, so it would fit the tail of the logarithms.)
     _, khat = array_stats.psislw(-used)
     return float(khat) if np.isfinite(khat) else np.inf
+
+
+def _spread(ranked: Array) -> Array:
+    """Equal log-weights spread evenly up to the next larger one: the fit divides by gaps (discrete policies tie)."""
+    distinct, first, group, count = np.unique(ranked, return_index=True, return_inverse=True, return_counts=True)
+    gap = np.diff(distinct, append=distinct[-1])
+    return ranked + gap[group] * (np.arange(ranked.size) - first[group]) / count[group]
 
 
 def pool_coverage(pool: Pool, beta: float) -> list[PositionCoverage]:
