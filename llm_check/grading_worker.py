@@ -23,6 +23,9 @@ __all__ = ["grade", "same_answer", "split_answers", "uniform"]
 # Address space of a worker: a power tower is answered by MemoryError before the machine suffers.
 _MEMORY = 4 << 30
 
+# Relative error forgiven as rounding, where math-verify compares decimals: 0.06667 for 1/15 is not, 0.066667 is.
+_ROUNDING = 1e-5
+
 _SPACES = re.compile(r"(?<!\\)\\[,;:! ]|\\(?:quad|qquad|left|right|displaystyle|limits)(?![a-zA-Z])|~|\s+")
 _REWRITES = tuple(
     (re.compile(pattern), new)
@@ -34,6 +37,7 @@ _REWRITES = tuple(
         (r"\\(?:geqslant|ge)(?![a-zA-Z])", r"\\geq"),
         (r"\\(?:mbox|mathrm|textbf|textrm|mathbf)(?![a-zA-Z])", r"\\text"),
         (r"−", "-"),
+        (r"(?<![\w.])(\d+(?:\.\d*)?|\.\d+)[eE]([+-]?\d+)(?![\w.])", r"\1\\times 10^{\2}"),
         (r"\^\{?\\circ\}?|°", ""),
         (r"\\[$%]|[$%]", ""),
     )
@@ -129,6 +133,8 @@ def _signs(part: str) -> list[str]:
 
 
 def _numeric(value: Any) -> float | None:
+    if not getattr(value, "is_number", False) or getattr(value, "is_Matrix", False):
+        return None
     try:
         number = float(value)
     except (TypeError, ValueError, AttributeError):
@@ -173,13 +179,14 @@ def _same_mathematics(gold: str, given: str, tolerance: float | None, limit: flo
     seconds = max(1, math.ceil(limit))
     config = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
     ours, theirs = (parse(f"${text}$", config, parsing_timeout=seconds, raise_on_error=True) for text in (gold, given))
+    left, right = (_numeric(parsed[0]) if parsed else None for parsed in (ours, theirs))
     if verify(ours, theirs, timeout_seconds=seconds, raise_on_error=True):
-        return True
+        # math-verify rounds decimals to six places, which would make all small numbers equal.
+        return left is None or right is None or math.isclose(left, right, rel_tol=_ROUNDING, abs_tol=0.0)
     if not any(not isinstance(value, str) for value in ours):
         raise ValueError(f"math-verify cannot read the reference answer {gold!r}")
-    if tolerance is None or not theirs:
+    if tolerance is None:
         return False
-    left, right = _numeric(ours[0]), _numeric(theirs[0])
     # The last factor forgives the rounding of decimal tolerances, as in |0.3 - 0.2| <= 0.1.
     return left is not None and right is not None and abs(left - right) <= tolerance * (1 + 1e-9)
 

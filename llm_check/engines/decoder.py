@@ -190,9 +190,9 @@ def lean_decoder(body: Any) -> LeanDecoder | str:
         return f"rope of type {rope}"
     if config.hidden_act != "silu":
         return f"activation {config.hidden_act}"
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.no_grad():
         lean = _build(body)
-        return lean if (reason := disagreement(lean, body)) is None else reason
+    return lean if (reason := disagreement(lean, body)) is None else reason
 
 
 def disagreement(decoder: Any, body: Any) -> str | None:

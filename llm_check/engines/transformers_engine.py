@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from gsi_theory.errors import InputError
 from llm_check.delimiter import end_of_sequence_ids
 from llm_check.engines.checkpoint import load_checkpoint, revision_of, weights_hash
 from llm_check.engines.contract import LogProbContract
+from llm_check.engines.fixed_sampler import FixedSamplers
 from llm_check.engines.forward import Forward, forward_of
 from llm_check.engines.next_token import blocks_of, log_softmax, token_log_probs
 from llm_check.engines.prefix_cache import PrefixCache, empty_cache, encode, extended, selected
@@ -56,12 +57,16 @@ def left_padded(sequences: Sequence[Sequence[int]], place: str) -> tuple[NDArray
 
 @dataclass(frozen=True)
 class TransformersEngine:
-    """A causal language model of transformers behind the contract above. Build it with `load` or from a model."""
+    """A causal language model of transformers behind the contract above. Build it with `load` or from a model.
+
+    `fixed` draws by CUDA graphs, on a GPU and where the lean forward holds; None elsewhere.
+    """
 
     model: Any
     tokenizer: Any
     contract: LogProbContract
     forward: Forward
+    fixed: FixedSamplers | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(
@@ -98,7 +103,9 @@ class TransformersEngine:
         dtype = str(model.dtype).removeprefix("torch.")
         version = metadata.version("transformers")
         contract = LogProbContract("transformers", version, name, dtype, float(temperature), forward=forward.way)
-        return cls(model, tokenizer, contract, forward)
+        graphs = forward.lean is not None and forward.device.type == "cuda"
+        fixed = FixedSamplers(forward, float(temperature)) if graphs else None
+        return cls(model, tokenizer, contract, forward, fixed)
 
     @property
     def vocabulary(self) -> int:
@@ -159,16 +166,19 @@ class TransformersEngine:
         uniforms = np.stack([stream.generator().random(shape) for stream in streams])
         size = self._rows_at_once(n * rule.max_tokens)
         if size >= cache.rows:
-            return sample_steps(self.forward, cache, uniforms, rule, self.contract.sampling_temperature)
-        made = [
-            sample_steps(self.forward, part, uniforms[rows], rule, self.contract.sampling_temperature)
-            for rows, part in self._parts(cache, size)
-        ]
+            return self._sample(cache, uniforms, rule)
+        made = [self._sample(part, uniforms[rows], rule) for rows, part in self._parts(cache, size)]
         return Steps(
             np.concatenate([steps.tokens for steps in made]),
             np.concatenate([steps.token_logp for steps in made]),
             np.concatenate([steps.finish for steps in made]),
         )
+
+    def _sample(self, cache: PrefixCache, uniforms: NDArray[np.float64], rule: StepRule) -> Steps:
+        # Beyond _TREE_TOKENS a fixed buffer is large and sharing nodes pays: trees.
+        if self.fixed is not None and uniforms.shape[1] * rule.max_tokens <= _TREE_TOKENS:
+            return self.fixed.sample(cache, uniforms, rule)
+        return sample_steps(self.forward, cache, uniforms, rule, self.contract.sampling_temperature)
 
     def score(
         self, cache: PrefixCache, steps: Sequence[Sequence[Sequence[int]]] | NDArray[np.integer]

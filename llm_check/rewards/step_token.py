@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gsi_theory.errors import InputError
+from llm_check.engines.step_encoder import Pieces, StepEncoder
 from llm_check.positions import Position, encode_text
 from llm_check.prompting import chat_ids
 from llm_check.rewards.checkpoints import load_backbone, load_tokenizer, read_config, read_weights
-from llm_check.rewards.decoder_cache import Decoder, Pieces
 from llm_check.rewards.memory import Pair, RewardMemory, score_once
 from llm_check.rewards.text import encode_literally, question_text, step_texts
 
@@ -85,7 +85,7 @@ class StepTokenReward:
 
     name: str
     family: StepTokenFamily
-    decoder: Decoder
+    encoder: StepEncoder
     head: tuple[tuple[Tensor, Tensor], ...]
     tokenizer: Any
     policy_tokenizer: Any
@@ -106,7 +106,7 @@ class StepTokenReward:
     def forget(self) -> None:
         """Drop remembered rewards and encoded prefixes: what follows is computed as by a freshly loaded model."""
         self.memory.forget()
-        self.decoder.forget()
+        self.encoder.forget()
 
     def pieces(self, place: Position, step: Sequence[int]) -> Pieces:
         """What the model reads: the header's ids, then each step's with the step token; the last is the one judged."""
@@ -117,7 +117,7 @@ class StepTokenReward:
 
     def _compute(self, pairs: list[Pair]) -> NDArray[np.float64]:
         sequences = [self.pieces(place, step) for place, step in pairs]
-        context = self.decoder.model.config.max_position_embeddings
+        context = self.encoder.forward.context
         for (place, _), pieces in zip(pairs, sequences, strict=True):
             length = sum(map(len, pieces))
             if length > context:
@@ -131,7 +131,7 @@ class StepTokenReward:
 
     @torch.inference_mode()
     def _rewards(self, sequences: list[Pieces]) -> list[float]:
-        state = self.decoder.last_hidden(sequences)
+        state = self.encoder.last_hidden(sequences).float()
         for depth, (weight, bias) in enumerate(self.head):
             state = torch.nn.functional.linear(state.relu() if depth else state, weight, bias)
         return [float(reward) for reward in self.family.reward(state.double()).cpu()]
@@ -167,7 +167,7 @@ def load_step_token_reward(
     return StepTokenReward(
         name=folder.resolve().name,
         family=family,
-        decoder=Decoder(load_backbone(folder, config, device, dtype)),
+        encoder=StepEncoder(load_backbone(folder, config, device, dtype), str(folder)),
         head=tuple((weight.to(device), bias.to(device)) for weight, bias in head),
         tokenizer=tokenizer,
         policy_tokenizer=policy_tokenizer,

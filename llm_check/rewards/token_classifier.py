@@ -90,7 +90,7 @@ class ProcessRewardModel:
                 "number in [0, 1]; check the reward model's weights"
             )
         if len(self._known) > _REMEMBERED:
-            self.forget()
+            self._known.clear()
         return rewards
 
     def forget(self) -> None:

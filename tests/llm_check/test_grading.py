@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from gsi_theory.errors import InputError
 from llm_check import grading_pool
 from llm_check.answers import boxes, choice_letter, final_answers, last_box
+from llm_check.check_grading import check_grading
 from llm_check.grading import Grade, Verdict, count_grades, grade_choice, grade_math
 from llm_check.grading_pool import GradingPool
 from llm_check.tasks.problem import Problem
@@ -30,6 +34,8 @@ EQUAL = [
     ("\\{1\\pm\\sqrt{5},-2\\}", "\\{-2, 1+\\sqrt5, 1-\\sqrt5\\}"), ("137 \\frac{1}{2}", "137.5"),
     ("5x - 7y + 4 = 0", "-5x+7y-4=0"), ("$f(x)=\\frac{1}{x}$", "\\frac1x"), ("k \\geqslant 2", "k\\ge 2"),
     ("6 - 5i", "-5i+6"), ("\\cot x", "\\frac{\\cos x}{\\sin x}"), ("18", "18\\text{ dollars}"),
+    ("\\begin{pmatrix} 2 \\\\ 5 \\end{pmatrix}", "-\\begin{pmatrix} -2 \\\\ -5 \\end{pmatrix}"),
+    ("4.5e33", "4.5 \\times 10^{33}"), ("-2.5e-3", "-0.0025"), ("\\frac{1}{15}", "0.066667"), ("0", "0.0"),
 ]  # fmt: skip
 UNEQUAL = [
     ("x=5", "y=5"), ("(3,4]", "[3,4]"), ("52_8", "52_9"), ("\\text{Evelyn}", "Evelynn"), ("1,-2", "1"),
@@ -37,7 +43,9 @@ UNEQUAL = [
     ("1 \\pm \\sqrt{19}", "1+\\sqrt{19}"), ("2k", "2n"), ("5", "5i"), ("y = -2x", "y=2x"), ("k \\geqslant 2", "k>2"),
     ("90", "90\\pi"), ("\\frac{1}{3}", "0.33"), ("12", "1,2"), ("58,500", "58,501"), ("3", "3 or 4"),
     ("\\begin{pmatrix} -18 \\\\ -49 \\end{pmatrix}", "\\begin{pmatrix} -21 \\\\ -49 \\end{pmatrix}"),
-    ("864 \\mbox{ inches}^2", "864 \\mbox{ inches}^3"), ("(-\\infty,0]", "0"),
+    ("864 \\mbox{ inches}^2", "864 \\mbox{ inches}^3"), ("(-\\infty,0]", "0"), (".0000672", ".0000671"),
+    ("1.6e-19", "1.7\\times 10^{-19}"), ("4.5e33", "4.5e32"),
+    ("1e-8", "0"), ("0", "1e-9"),
 ]  # fmt: skip
 
 
@@ -179,3 +187,24 @@ def test_grading_refuses_unequal_lists() -> None:
     with pytest.raises(InputError, match="1 problems and 0 texts"):
         grade_math([problem("1")], [])
     assert grading_pool.shared_pool(1) is grading_pool.shared_pool(1)
+
+
+def test_the_check_of_a_file_lists_what_the_grader_cannot_judge(tmp_path: Path) -> None:
+    rows = [
+        {"question": "a?", "answer": "3/4", "solution": "so \\boxed{0.75}"},
+        {"question": "b?", "answer": "t(0,4]"},
+        {"question": "c?"},
+        {"question": "d?", "choices": ["u", "v"], "answer": 0},
+    ]
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = check_grading(f"jsonl:{path}")
+    assert (found["problems"], found["without_answer"]) == (4, 1)
+    reference, changed = found["reference"], found["changed"]
+    assert (reference["texts"], reference["right"], reference["failed"]) == (7, 7, 0)
+    assert (changed["texts"], changed["wrong"], changed["right"], changed["failed"]) == (7, 4, 0, 3)
+    assert {odd["answer"] for odd in changed["unexpected"]} == {"t(0,4]"}
+    done = subprocess.run(
+        [sys.executable, "-m", "llm_check.check_grading", "jsonl:absent"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and "no file absent" in done.stderr

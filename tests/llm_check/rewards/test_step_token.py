@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from gsi_theory.errors import InputError
 from llm_check.positions import Position, Prompt
 from llm_check.prompting import prompt_ids
-from llm_check.rewards.decoder_cache import Decoder
 from llm_check.rewards.load import load_reward
+from llm_check.rewards.memory import RewardMemory
 from llm_check.rewards.step_token import StepTokenReward
 from llm_check.tasks.problem import Problem
 from tests.llm_check.rewards.small_checkpoints import (
@@ -141,36 +142,19 @@ def test_rewards_do_not_depend_on_batch_order_cache_or_memory_bound(qwen: Any) -
     fresh = load_reward(str(folder), POLICY)
     alone = [fresh.score([place], [step])[0] for place, step in zip(places[::-1], steps[::-1], strict=True)][::-1]
     np.testing.assert_allclose(together, alone, atol=2e-6)
-    # Without any kept prefix, and in forwards of one sequence.
-    tight = StepTokenReward(
-        **{
-            **vars(fresh),
-            "decoder": Decoder(fresh.decoder.model, kept_bytes=0, forward_bytes=1),
-            "memory": type(fresh.memory)(2),
-        }
-    )
-    np.testing.assert_allclose(tight.score(places, steps), together, atol=2e-6)
-    assert len(tight.memory.known) == 2
+    bounded = replace(fresh, memory=RewardMemory(2))
+    np.testing.assert_allclose(bounded.score(places, steps), together, atol=2e-6)
+    assert len(bounded.memory.known) == 2
     again = model.score(places + places, steps + steps)
     assert again.tolist() == together.tolist() * 2  # remembered: equal to the last bit
 
 
-def test_each_prefix_is_encoded_once_along_a_solution(qwen: Any) -> None:
-    fresh = load_reward(str(qwen[2]), POLICY)
-    seen: list[int] = []
-    inner = fresh.decoder.model.forward
-
-    def counting(*args: Any, **named: Any) -> Any:
-        seen.append(named["input_ids"].numel())
-        return inner(*args, **named)
-
-    fresh.decoder.model.forward = counting
+def test_rewards_along_a_solution_are_those_of_each_step_alone(qwen: Any) -> None:
+    _, head, folder = qwen
+    walking = load_reward(str(folder), POLICY)  # keeps the encoded prefix from step to step
     question, parts = SOLUTIONS["q1"]
-    header = len(fresh.family.header(fresh.tokenizer, question))
-    lengths = [len(build_tokenizer()(part)["input_ids"]) + 1 for part in parts]
-    for i, part in enumerate(parts):
-        fresh.score([position("q1", i)], [encode(part + "\n\n")])
-    assert seen == [header, lengths[0], lengths[0], lengths[1], lengths[1], lengths[2]]
+    rewards = [walking.score([position("q1", i)], [encode(part + "\n\n")])[0] for i, part in enumerate(parts)]
+    np.testing.assert_allclose(rewards, qwen_card(question, parts, head), atol=2e-6)
 
 
 def test_empty_last_steps_and_end_markers_change_nothing(qwen: Any) -> None:
