@@ -80,6 +80,8 @@ LOOKS: dict[str, Look] = {
     "gsi_race": Look("GSI, race rule", "#d55e00", "^", "-"),
     "gsi_ungated": Look("GSI without gate", "#882255", ">", "--"),
     "gsi_score_gate": Look("GSI, score gate", "#e69f00", "X", "-."),
+    "rsd": Look("RSD, step", "#999933", "p", (0, (1, 1))),
+    "specs": Look("switching base/draft", "#aa4499", "d", (0, (3, 1, 1, 1))),
     "tilted": Look("tilted policy π", "#000000", "*", (0, (1, 1))),
 }
 LOOKS["gsi_race_score"] = LOOKS["gsi_score_gate"]

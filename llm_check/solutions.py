@@ -74,7 +74,7 @@ def solve_task(
     for name in plan.methods:
         for part in parts:
             if any((name, prompt.prompt_id) not in journal for prompt in part):
-                getattr(models.reward_model, "forget", lambda: None)()
+                models.reward_model.forget()
                 result = decode(
                     name, models.draft, models.base, models.reward_model, part, plan.beta, plan.n, plan.threshold,
                     rule, plan.seed, max_steps, plan.n_base, models.drafters, models.drafter_counts,

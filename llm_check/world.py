@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gsi_theory.errors import InputError
 from llm_check.engines.contract import Engine, require_pair
+from llm_check.engines.load import load_engine
 from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.methods.candidates import Models
 from llm_check.positions import Prompt
@@ -94,7 +95,7 @@ def load_world(
     if draft is None and base is None:
         _one_thread()
     places = (draft or checkpoint_path("draft"), base or checkpoint_path("base"), *drafters)
-    engines = [TransformersEngine.load(str(place), device, dtype) for place in places]
+    engines = [load_engine(str(place), device=device, dtype=dtype) for place in places]
     for engine in (engines[0], *engines[2:]):
         require_pair(engine, engines[1])
     tokenizer = engines[0].tokenizer

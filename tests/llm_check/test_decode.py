@@ -160,6 +160,30 @@ def test_bad_input(draft: Any, base: Any, problems: Any) -> None:
         run(draft, base, problems, "drafters", drafter_counts=[1, 2])
 
 
+class Limited:
+    """An engine that says it holds `context` tokens, otherwise the one inside."""
+
+    def __init__(self, inside: Any, context: int) -> None:
+        self.inside, self.context = inside, context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inside, name)
+
+
+def test_a_full_context_ends_a_solution_and_not_the_run(draft: Any, base: Any, problems: Any) -> None:
+    free = run(draft, base, problems, "gsi", max_steps=5)
+    longest = max(len(encode_text(draft.tokenizer, p.prompt)) for p in problems)
+    context = longest + 2 * RULE.max_tokens
+    short = run(draft, Limited(base, context), problems, "gsi", max_steps=5)
+    for problem, cut, whole in zip(problems, short.step_ids, free.step_ids, strict=True):
+        assert cut == whole[: len(cut)]
+        room = context - len(encode_text(draft.tokenizer, problem.prompt)) - sum(map(len, cut))
+        assert room >= 0 and (cut == whole or room < RULE.max_tokens)
+    assert short.step_ids != free.step_ids and not short.finished.all()
+    with pytest.raises(InputError, match=f"the context holds {longest}"):
+        run(draft, Limited(base, longest), problems, "gsi")
+
+
 def test_early_exit_needs_a_bounded_reward_and_no_reward_may_be_nan(draft: Any, base: Any, problems: Any) -> None:
     class Unbounded(ToyReward):
         high = np.inf
