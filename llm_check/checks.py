@@ -7,22 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_check import check_accuracy, check_headline, check_law, check_prediction, check_speed
-from llm_check.world import World
+from llm_check import check_accuracy, check_headline, check_law, check_noise, check_prediction, check_speed
 
 __all__ = ["CHECKS", "Check"]
 
-Runner = Callable[[World, int, Path, dict[str, str], Callable[[int, int], None], str], Path]
+# run(world, seed, out, settings, progress, command), and reference=World where the check takes one
+Runner = Callable[..., Path]
 
 
 @dataclass(frozen=True)
 class Check:
-    """name of the artifact, the question it answers, default settings, and run(world, seed, out, settings, ...)."""
+    """name of the artifact, the question it answers, default settings, and its runner.
+
+    `reference`: what a second pair of engines is to the check ("enumerated" or "compared"; None: it takes none).
+    """
 
     name: str
     question: str
     defaults: dict[str, Any]
     run: Runner
+    reference: str | None = None
 
 
 CHECKS: dict[str, Check] = {
@@ -30,13 +34,15 @@ CHECKS: dict[str, Check] = {
     for check in (
         Check("lm_headline", "How many drafts does each bound ask for, and how many are needed?",
               check_headline.DEFAULTS, check_headline.run),
-        Check("lm_law", "Do samplers on transformers follow the exact law of the enumerated next step?",
-              check_law.DEFAULTS, check_law.run),
-        Check("lm_prediction", "Does a pool predict what fresh runs measure?",
+        Check("lm_law", "Do samplers on any engine follow the exact law of the enumerated next step?",
+              check_law.DEFAULTS, check_law.run, "enumerated"),
+        Check("lm_prediction", "Does half a pool predict what fresh runs measure?",
               check_prediction.DEFAULTS, check_prediction.run),
         Check("lm_accuracy", "Which share of problems does each method solve, at every n?",
               check_accuracy.DEFAULTS, check_accuracy.run),
         Check("lm_speed", "How long does a GSI step take, against the naive way?",
               check_speed.DEFAULTS, check_speed.run),
+        Check("lm_noise", "Which decisions does numerical noise of the log-ratio flip?",
+              check_noise.DEFAULTS, check_noise.run, "compared"),
     )
 }  # fmt: skip

@@ -1,9 +1,12 @@
-"""`gsi check`: the checks of `llm_check.checks` on the embedded pair (or on folders of the user's)."""
+"""`gsi check`: the checks of `llm_check.checks` on the embedded models, or on what a user names."""
 
 from __future__ import annotations
 
+import functools
+import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,26 +15,86 @@ from gsi_theory.errors import InputError
 from gsi_theory.options import read_pairs, set_options
 from gsi_theory.progress import progress_bar
 from llm_check.checks import CHECKS
-from llm_check.options import BaseOption, DraftOption, RewardOption, SeedOption, quiet_engines
+from llm_check.engines.contract import Engine, require_pair
+from llm_check.engines.load import load_engine
+from llm_check.options import (
+    BaseOption,
+    DeviceOption,
+    DraftOption,
+    DtypeOption,
+    MaxTokensOption,
+    RewardOption,
+    SeedOption,
+    StepOption,
+    TaskOption,
+    TemplateOption,
+    quiet_engines,
+)
+from llm_check.pool_record import folder_of
+from llm_check.tiny import checkpoint_path
 from llm_check.world import World, load_world
 
 __all__ = ["app", "check"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+_SPECS = ("draft", "base", "reference-draft", "reference-base")
+_REFERENCE = "lm_law enumerates it (default: the checkpoint of --{0}), lm_noise compares with it"
+ReferenceDraft = Annotated[str | None, typer.Option("--reference-draft", help=_REFERENCE.format("draft"))]
+ReferenceBase = Annotated[str | None, typer.Option("--reference-base", help=_REFERENCE.format("base"))]
+ReferenceDtype = Annotated[
+    str | None,
+    typer.Option("--reference-dtype", help="Weights of the reference (lm_law: float32, lm_noise: bfloat16)."),
+]
 
-def check(name: str, world: World, seed: int, out: Path, settings: dict[str, str], resume: bool = False) -> Path:
+
+def check(
+    name: str,
+    world: World,
+    seed: int,
+    out: Path,
+    settings: dict[str, str],
+    resume: bool = False,
+    reference: World | None = None,
+    told: str = "",
+) -> Path:
     """Run one check into the folder `out`; returns the artifact's path. InputError for an unknown name.
 
-    With `resume` an artifact of the same command, seed, versions and commit is kept as it is.
+    `reference` is the second pair of engines of the checks that take one; `told`, options for the record of the
+    command. With `resume` an artifact of the same command, seed, versions and commit is kept as it is.
     """
     if name not in CHECKS:
         raise InputError(f"no check {name!r}: give one of {', '.join(CHECKS)}")
-    command, path = f"gsi check {name} --seed {seed}{set_options(settings)}", out / f"{name}.json"
+    command, path = f"gsi check {name} --seed {seed}{told}{set_options(settings)}", out / f"{name}.json"
     if resume and is_current(path, name, provenance(command, seed)):
         return path
+    run = CHECKS[name].run
+    if CHECKS[name].reference is not None:
+        run = functools.partial(run, reference=reference or _reference(name, world, dict.fromkeys(_SPECS), None, "cpu"))
     with progress_bar(name) as report:
-        return CHECKS[name].run(world, seed, path, settings, report, command)
+        return run(world, seed, path, settings, report, command)
+
+
+def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str | None, device: str) -> World:
+    """The second pair of engines: of the named checkpoints, else of the world's own, else the embedded ones.
+
+    What is enumerated runs on transformers in float32 (the world's own pair, if it does); what is compared, anywhere,
+    in bfloat16. Raises InputError where a pair on a server has no checkpoint to enumerate.
+    """
+    enumerated = CHECKS[name].reference == "enumerated"
+    own = {engine.contract.engine for engine in (world.draft, world.base)}
+    if enumerated and own == {"transformers"} and not any(specs[f"reference-{role}"] for role in ("draft", "base")):
+        return world
+    engines: dict[str, Engine] = {}
+    for role in ("draft", "base"):
+        spec = specs[f"reference-{role}"] or specs[role] or str(checkpoint_path(role))
+        folder = folder_of(spec)
+        if enumerated and folder is None:
+            raise InputError(f"--{role} {spec} names no checkpoint folder: give it with --reference-{role}")
+        place = str(folder) if enumerated else spec
+        engines[role] = load_engine(place, device=device, dtype=dtype or ("float32" if enumerated else "bfloat16"))
+        require_pair(engines[role], world.draft)
+    return replace(world, draft=engines["draft"], base=engines["base"])
 
 
 @app.command()
@@ -43,17 +106,50 @@ def command(
     draft: DraftOption = None,
     base: BaseOption = None,
     reward: RewardOption = None,
+    task: TaskOption = None,
+    step: StepOption = None,
+    max_tokens: MaxTokensOption = None,
+    template: TemplateOption = None,
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "float32",
+    reference_draft: ReferenceDraft = None,
+    reference_base: ReferenceBase = None,
+    reference_dtype: ReferenceDtype = None,
 ) -> None:
     """Run one check on two language models; exit status 1 if it fails."""
     if name is None:
         for item in CHECKS.values():
-            defaults = ", ".join(f"{k}={v}" for k, v in item.defaults.items())
+            defaults = ", ".join(
+                f"{k}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in item.defaults.items()
+            )
             typer.echo(f"{item.name}\n  {item.question}\n  settings: {defaults}")
         return
+    if name not in CHECKS:
+        raise InputError(f"no check {name!r}: give one of {', '.join(CHECKS)}")
     quiet_engines()
-    path = check(name, load_world(draft, base, reward), seed, out, read_pairs(setting or []))
+    world = load_world(
+        draft, base, reward, max_tokens, device, dtype, task=task, step=step, template=template, seed=seed
+    )
+    specs = dict(zip(_SPECS, (draft, base, reference_draft, reference_base), strict=True))
+    reference = None
+    if CHECKS[name].reference is not None:
+        reference = _reference(name, world, specs, reference_dtype, device)
+    path = check(name, world, seed, out, read_pairs(setting or []), reference=reference, told=_told(world, reference))
     summary = read_artifact(path).summary
     typer.echo(f"wrote {path}")
     if summary.get("passed") is False:
         typer.echo(f"gsi check {name}: failed: {summary}", err=True)
         raise typer.Exit(1)
+
+
+def _told(world: World, reference: World | None) -> str:
+    """Engines and models as words of the recorded command, without paths of this machine; nothing for the embedded."""
+    told: dict[str, Any] = {}
+    pairs = [("", world)] + ([] if reference is None or reference is world else [("reference-", reference)])
+    for prefix, pair in pairs:
+        for role, engine in (("draft", pair.draft), ("base", pair.base)):
+            if (engine.contract.engine, engine.contract.dtype) != ("transformers", "float32"):
+                told[prefix + role] = f"{engine.contract.engine}:{engine.contract.model}:{engine.contract.dtype}"
+    if world.task.name != "arithmetic":
+        told |= {"task": world.task.name, "step": world.step, "template": world.template}
+    return "".join(f" --{key} {shlex.quote(str(value))}" for key, value in told.items())

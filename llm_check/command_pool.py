@@ -1,58 +1,156 @@
-"""`gsi pool`: collect draft and base candidates of next steps into a Parquet pool."""
+"""`gsi pool`: collect draft and base candidates of next steps into a Parquet pool, or import another engine's log."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gsi_theory.artifact import provenance
+from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
-from llm_check.collect import collect_pool, positions
+from llm_check.judging import Judges
+from llm_check.methods.table import METHODS
 from llm_check.options import (
     BaseOption,
+    DeviceOption,
     DraftOption,
+    DtypeOption,
     MaxTokensOption,
     ProblemsOption,
     RewardOption,
     SeedOption,
+    StepOption,
+    TaskOption,
+    TemplateOption,
     quiet_engines,
 )
-from llm_check.pool import write_pool
-from llm_check.tasks.arithmetic import make_problems
-from llm_check.tiny import STEP_MAX_TOKENS
-from llm_check.world import load_world
+from llm_check.pool import Pool, read_pool
+from llm_check.pool_import import import_log, parse_maps
+from llm_check.pool_record import policy_record, prompts_digest, reward_files
+from llm_check.positions import Prompt, encode_text
+from llm_check.prompting import template_record
+from llm_check.rewards.contract import reward_record
+from llm_check.tiny import checkpoint_path
+from llm_check.trajectories import PATHS, REFERENCE, Collection, Trajectory, collect_parts
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+PathOption = Annotated[
+    str | None,
+    typer.Option(
+        "--path",
+        metavar="NAME",
+        help=f"How a prompt goes on: {REFERENCE} (its reference solution), or steps chosen by a method: "
+        f"{', '.join(PATHS[1:])}. Default: {REFERENCE} where the task has it, else base.",
+    ),
+]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="With --import: FIELD=THEIRS[:CONVERSION,...]; repeatable, see llm_check.pool_import."),
+]
+RangeOption = Annotated[
+    tuple[float, float] | None, typer.Option("--reward-range", help="With --import: lowest and highest reward.")
+]
 
 
 @app.command()
 def command(
     out: Annotated[Path, typer.Argument(help="Pool file to write (.parquet).")],
     problems: ProblemsOption = 4,
-    steps: Annotated[int, typer.Option(min=1, max=4, help="Positions along each reference solution.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Positions along each trajectory, at most.")] = 1,
+    path: PathOption = None,
     candidates: Annotated[int, typer.Option(min=1, help="Draft candidates at each position.")] = 1000,
     base_candidates: Annotated[int | None, typer.Option(min=1, help="Base candidates (default: the same).")] = None,
     draft: DraftOption = None,
     base: BaseOption = None,
     reward: RewardOption = None,
-    max_tokens: MaxTokensOption = STEP_MAX_TOKENS,
+    task: TaskOption = None,
+    step: StepOption = None,
+    max_tokens: MaxTokensOption = None,
+    template: TemplateOption = None,
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "float32",
+    batch: Annotated[int | None, typer.Option(min=1, help="Prompts computed together (default: by size).")] = None,
+    beta: Annotated[float, typer.Option(help="β of a --path that is a method.")] = 20.0,
+    n: Annotated[int, typer.Option(min=1, help="n of a --path that is a method.")] = 4,
+    threshold: Annotated[float, typer.Option(help="u of a --path that is a gated method.")] = 0.5,
+    text: Annotated[bool, typer.Option("--text/--no-text", help="Keep the steps as text.")] = True,
     seed: SeedOption = 0,
+    log: Annotated[Path | None, typer.Option("--import", help="JSONL log to import instead of collecting.")] = None,
+    maps: MapOption = None,
+    reward_range: RangeOption = None,
 ) -> None:
-    """Sample the next step at positions of the embedded task and score every candidate under both models."""
+    """Sample the next step at positions along trajectories and score every candidate under both models.
+
+    A run that is interrupted goes on when the same command is given again; OUT appears when it is whole.
+    """
+    if log is not None:
+        _say(out, import_log(log, out, parse_maps(maps or []), reward_range))
+        return
+    if maps or reward_range:
+        raise InputError("--map and --reward-range without --import: give the JSONL log to import")
+    # Torch: an import of a log does without it.
+    from llm_check.world import load_world
+
     quiet_engines()
-    world = load_world(draft, base, reward, max_tokens)
-    places = positions(make_problems(problems, seed, "test"), world.draft.tokenizer, tuple(range(steps)))
-    n_base = base_candidates or candidates
+    world = load_world(
+        draft, base, reward, max_tokens, device, dtype,
+        task=task, step=step, template=template, limit=problems, seed=seed,
+    )  # fmt: skip
+    prompts = world.prompts()
+    reference = _reference(world.task, world.draft.tokenizer, prompts)
+    method = path or ("base" if reference is None else REFERENCE)
+    if method == REFERENCE and reference is None:
+        raise InputError(f"--path {REFERENCE}: task {world.task.name} has no reference solutions in steps; give base")
+    scheme = METHODS.get(method, METHODS["base"]).scheme(beta, n, threshold)
+    counts = candidates, base_candidates or candidates
+    job = Collection(
+        world.models, tuple(prompts), Trajectory(method, scheme, reference), min(steps, world.max_steps), counts,
+        world.rule, seed, batch, Judges(world.task.check_step, world.task.grade, world.max_steps), text,
+    )  # fmt: skip
+    specs = [str(spec or checkpoint_path(name)) for spec, name in ((draft, "draft"), (base, "base"), (reward, "prm"))]
     with progress_bar("pool") as report:
-        columns = collect_pool(
-            world.draft, world.base, world.reward_model, places, candidates, n_base, world.rule, seed, progress=report
-        )
-    text = f"gsi pool --problems {problems} --steps {steps} --candidates {candidates} --base-candidates {n_base}"
-    record = provenance(f"{text} --max-tokens {max_tokens} --seed {seed}", seed)
-    record["draft"], record["base"] = vars(world.draft.contract), vars(world.base.contract)
-    pool = write_pool(out, columns, record)
+        collect_parts(out, job, _record(job, world, specs), report)
+    _say(out, read_pool(out))
+
+
+def _say(out: Path, pool: Pool) -> None:
     typer.echo(f"wrote {out}: {pool.table.num_rows} candidates at {len(pool.keys())} positions")
+
+
+def _reference(task: Any, tokenizer: Any, prompts: list[Prompt]) -> dict[str, list[tuple[int, ...]]] | None:
+    """The steps of every prompt's reference solution as token ids; None for a task that has none."""
+    known = {prompt.prompt_id: task.solution_steps(prompt.problem) for prompt in prompts}
+    if any(steps is None for steps in known.values()):
+        return None
+    return {prompt_id: [encode_text(tokenizer, text) for text in steps] for prompt_id, steps in known.items()}
+
+
+def _record(job: Collection, world: Any, specs: list[str]) -> dict[str, Any]:
+    """Provenance: what a resumed run must share, then versions and commit."""
+    models, path = job.models, job.trajectory
+    scheme = {} if path.method == REFERENCE else {"beta": path.scheme.beta, "n": path.scheme.n}
+    if path.method != REFERENCE and path.scheme.threshold is not None:
+        scheme["threshold"] = path.scheme.threshold
+    # In the order in which a difference is named: what a user chooses, then digests.
+    options: dict[str, Any] = {
+        "task": world.task.name, "problems": len(job.prompts), "steps": job.steps, "path": path.method, **scheme,
+        "candidates": job.counts[0], "base_candidates": job.counts[1], "step": world.step,
+        "max_tokens": job.rule.max_tokens, "template": world.template, "batch": job.size, "seed": job.seed,
+    }  # fmt: skip
+    line = " ".join(f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in options.items())
+    line += "" if job.text else " --no-text"
+    settings = options | {
+        "text": job.text,
+        "draft": policy_record(specs[0], models.draft),
+        "base": policy_record(specs[1], models.base),
+        "reward": reward_record(models.reward_model) | reward_files(specs[2]),
+        "prompt": template_record(models.draft.tokenizer, world.task.instruction, world.template),
+        "prompts_sha256": prompts_digest(job.prompts),
+    }
+    return settings | provenance(f"gsi pool {line}", job.seed)

@@ -20,7 +20,7 @@ from llm_check.collect import positions
 from llm_check.enumeration import StepTrie, enumerate_steps, score_trie
 from llm_check.positions import Position
 from llm_check.tasks.arithmetic import make_problems
-from llm_check.world import World
+from llm_check.world import World, transformers_pair
 
 __all__ = ["EnumeratedPosition", "FrequencyTest", "checked_positions", "enumerate_position", "frequency_test"]
 
@@ -71,8 +71,9 @@ def _dropped(logp: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
 def enumerate_position(world: World, position: Position, tolerance: float) -> EnumeratedPosition:
     """Every next step at a position. tolerance 0 keeps all leaves of a trie that the step cap closes."""
     prefix = list(position.prefix)
-    trie: StepTrie = enumerate_steps(world.draft, prefix, world.rule)
-    logp_base = score_trie(world.base, prefix, trie)
+    draft_engine, base_engine = transformers_pair(world)
+    trie: StepTrie = enumerate_steps(draft_engine, prefix, world.rule)
+    logp_base = score_trie(base_engine, prefix, trie)
     keep = ~(_dropped(trie.logp, tolerance) & _dropped(logp_base, tolerance))
     tokens, draft, base = trie.tokens[keep], trie.logp[keep], logp_base[keep]
     steps = [row[row >= 0].tolist() for row in tokens]

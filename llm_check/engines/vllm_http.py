@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -156,4 +157,6 @@ def open_servers(
         limits=httpx2.Limits(max_connections=int(concurrency), max_keepalive_connections=int(concurrency)),
         trust_env=False,
     )
-    return Servers(checked, int(attempts), float(backoff), int(concurrency), client)
+    servers = Servers(checked, int(attempts), float(backoff), int(concurrency), client)
+    weakref.finalize(servers, client.close)
+    return servers

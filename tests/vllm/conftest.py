@@ -13,6 +13,7 @@ import pytest
 
 from llm_check.tiny import checkpoint_path
 from llm_check.tiny.widen import widen_checkpoint
+from tests.vllm.real_server import RealServer
 
 if TYPE_CHECKING:
     from llm_check.engines.token_engine import TokenEngine
@@ -56,3 +57,15 @@ def modules() -> dict[str, Any]:
         name: AutoModelForCausalLM.from_pretrained(checkpoint_path(name), dtype="float32").eval()
         for name in ("draft", "base")
     }
+
+
+@pytest.fixture(scope="session")
+def real_servers(wide: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, RealServer]]:
+    """`vllm serve` on draft and base."""
+    logs = tmp_path_factory.mktemp("logs")
+    servers = {name: RealServer(wide / name, logs / f"{name}.log").start() for name in ("draft", "base")}
+    try:
+        yield {name: server.wait() for name, server in servers.items()}
+    finally:
+        for server in servers.values():
+            server.kill()

@@ -1,0 +1,214 @@
+"""The loops of subset_sums.py and subset_race.py, compiled; array versions stand beside their callers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["divide", "grow", "race_curve", "race_parts", "softmax_parts"]
+
+LANES = 64  # candidates left out together: their rows then fit the cache
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+# Rows are bound to names of their own where they are used: otherwise LLVM does not vectorize the loop along them.
+
+
+@njit(cache=True, fastmath={"contract"})
+def grow(e: Array, d: Array, z: Array, rate: Array, values: Array, start: int) -> None:
+    """`subset_sums.grow`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A); k runs inside, downward."""
+    most = e.shape[1] - 1
+    for b in range(e.shape[0]):
+        for a in range(z.shape[0]):
+            size = start + a + 1
+            share = 1.0 / size
+            step = share * z[a, b]
+            top = min(most, size)
+            for v in range(d.shape[0]):
+                gain = share * values[v, a] * rate[a, b]
+                high, low = d[v, b], e[b]
+                for k in range(top, 0, -1):
+                    high[k] = (size - k) * share * high[k] + k * (step * high[k - 1] + gain * low[k - 1])
+            low = e[b]
+            for k in range(top, 0, -1):
+                low[k] = (size - k) * share * low[k] + k * step * low[k - 1]
+
+
+@njit(cache=True, fastmath={"contract"})
+def divide(e: Array, d: Array, size: int, z: Array, gain: Array, low: Array, high: Array) -> None:
+    """`subset_sums.divide`: e (K+1,), d (V, K+1), z (L,), gain (V, L); fills low (K, L), high (V, K, L)."""
+    most, lanes = e.size - 1, z.size
+    split = np.empty(lanes, dtype=np.int64)
+    low[0], high[:, 0] = 1.0, 0.0
+    deepest, backward = 0, False
+    for i in range(lanes):
+        split[i] = min(most, int(size / (1.0 + z[i])))
+        deepest = max(deepest, split[i])
+        backward = backward or split[i] < most
+    for k in range(1, min(deepest + 1, most)):
+        widen, back = size / (size - k), k / (size - k)
+        for v in range(d.shape[0]):
+            term, own, below, sums, now = widen * d[v, k], gain[v], low[k - 1], high[v, k - 1], high[v, k]
+            for i in range(lanes):
+                now[i] = max(term - back * (z[i] * sums[i] + own[i] * below[i]), 0.0)
+        term, below, kept = widen * e[k], low[k - 1], low[k]
+        for i in range(lanes):
+            kept[i] = max(term - back * z[i] * below[i], 0.0)
+    if not backward:
+        return
+    for i in range(lanes):
+        if split[i] < most:
+            above = 0.0
+            for k in range(most, split[i], -1):
+                above = max((size / k * e[k] - (size - k) / k * above) / z[i], 0.0)
+                low[k - 1, i] = above
+            for v in range(d.shape[0]):
+                above = 0.0
+                for k in range(most, split[i], -1):
+                    flow = max(size / k * d[v, k] - (size - k) / k * above, 0.0)
+                    above = max((flow - gain[v, i] * low[k - 1, i]) / z[i], 0.0)
+                    high[v, k - 1, i] = above
+
+
+@njit(cache=True)
+def race_sums(
+    low: Array, high: Array, q: Array, gain: Array, top: Array, weight: Array, column: Indices, out: Array
+) -> None:
+    """`subset_race._add_held`: low (K, L), high (V, K, L), q (L,), gain (V, L), top (V,), weight and column (K+2,),
+    added to out (V, M, L)."""
+    lanes, most = q.size, low.shape[0]
+    zeroth, first = np.empty(lanes), np.empty(lanes)
+    total, turned, inverse = np.empty(lanes), np.empty(lanes), np.empty(lanes)
+    for v in range(high.shape[0]):
+        zeroth[:], first[:], total[:], turned[:], inverse[:] = 0.0, 0.0, 0.0, 0.0, 0.0
+        own, best = gain[v], top[v]
+        for n in range(2, most + 2):
+            k = n - 2
+            per = 1.0 / k if k else 0.0
+            kept, sums = low[k], high[v, k]
+            for i in range(lanes):
+                zeroth[i] += kept[i]
+                first[i] += k * kept[i]
+                total[i] += sums[i]
+                turned[i] += k * sums[i]
+                inverse[i] += per * sums[i]
+            at = column[n]
+            if at >= 0:
+                scale, several, both = weight[n] / (n * (n - 1.0)), n * (n - 1.0), 2.0 * n - 1.0
+                found = out[v, at]
+                for i in range(lanes):
+                    rest = (n - 1.0) * zeroth[i] - first[i]
+                    won = best * (rest + q[i] * (zeroth[i] + first[i])) + own[i] * rest
+                    won += several * inverse[i] - both * total[i] + turned[i]
+                    found[i] += scale * (won + q[i] * ((n - 1.0) * total[i] - turned[i]))
+
+
+@njit(cache=True)
+def softmax_parts(
+    e: Array, d: Array, size: int, z: Array, rate: Array, values: Array, ns: Indices, out: Array, waited: Array
+) -> None:
+    """`subset_softmax._add_block`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A), ns (M,) ≤ K; added to
+    out (V, M, A) and waited (V, M)."""
+    counts, most = values.shape[0], e.shape[1] - 1
+    for b in range(e.shape[0]):
+        for start in range(0, z.shape[0] + 1, LANES):
+            end = min(start + LANES, z.shape[0] + 1)
+            own, gain = np.ones(end - start), np.zeros((counts, end - start))
+            for i in range(start, min(end, z.shape[0])):
+                own[i - start] = z[i, b]
+                for v in range(counts):
+                    gain[v, i - start] = values[v, i] * rate[i, b]
+            low, high = np.empty((most, end - start)), np.empty((counts, most, end - start))
+            divide(e[b], d[:, b], size, own, gain, low, high)
+            for v in range(counts):
+                for at in range(ns.size):
+                    n = ns[at]
+                    for i in range(start, min(end, z.shape[0])):
+                        lane = i - start
+                        out[v, at, i] += own[lane] * high[v, n - 1, lane] + gain[v, lane] * low[n - 1, lane]
+                    if end > z.shape[0]:
+                        waited[v, at] += high[v, n - 1, end - start - 1]
+
+
+@njit(cache=True)
+def _lighter(values: Array, log_weight: Array, m: int, most: int, far: float) -> tuple[Array, Array, Array, Array, int]:
+    """`subset_race._lighter` of rank m: (e (1, K+1), d (V, 1, K+1), a, q (m−1, 1), idle); lighter by far: idle."""
+    a, q, idle = np.empty((m - 1, 1)), np.empty((m - 1, 1)), 0
+    for j in range(m - 1):
+        gap = log_weight[j] - log_weight[m - 1]
+        a[j, 0], q[j, 0] = np.exp(gap), -np.expm1(gap)
+        if gap < -far:
+            idle = j + 1
+    e, d = np.zeros((1, most + 1)), np.zeros((values.shape[0], 1, most + 1))
+    for k in range(min(idle, most) + 1):
+        e[0, k] = 1.0
+    grow(e, d, q[idle:], a[idle:], values[:, idle : m - 1], idle)
+    return e, d, a, q, idle
+
+
+@njit(cache=True)
+def _add_largest(
+    e: Array, d: Array, top: Array, share: Array, ns: Indices, most: int, column: Indices, out: Array, at: int
+) -> None:
+    """Add share · `subset_race._kernel` of the n ≤ most that are asked to out (V, M, ·) at the last index `at`."""
+    for v in range(top.size):
+        kept, inverse, total = 0.0, 0.0, 0.0
+        for n in range(1, most + 1):
+            kept += e[0, n - 1]
+            if n > 1:
+                inverse += d[v, 0, n - 1] / (n - 1)
+                total += d[v, 0, n - 1]
+            if column[n] >= 0:
+                out[v, column[n], at] += share[column[n]] * (top[v] * kept / n + (inverse - total / n))
+
+
+@njit(cache=True)
+def race_curve(
+    values: Array, log_weight: Array, ns: Indices, shares: Array, most: Indices, far: float, out: Array
+) -> None:
+    """`subset_race._add_ranks`: values (V, N), log_weight (N,), shares (N, M), most (N,), 0: skip; out (V, M, 1)."""
+    column = np.full(ns.max() + 1, -1, dtype=np.int64)
+    for i in range(ns.size):
+        column[ns[i]] = i
+    for m in range(1, log_weight.size + 1):
+        if most[m - 1]:
+            e, d, _, _, _ = _lighter(values, log_weight, m, most[m - 1], far)
+            _add_largest(e, d, values[:, m - 1].copy(), shares[m - 1], ns, most[m - 1], column, out, 0)
+
+
+@njit(cache=True)
+def race_parts(
+    values: Array, log_weight: Array, ns: Indices, shares: Array, most: Indices, far: float, out: Array
+) -> None:
+    """`subset_race._add_rank_parts`: as race_curve, out (V, M, N)."""
+    size = log_weight.size
+    for m in range(1, size + 1):
+        if not most[m - 1]:
+            continue
+        reach = most[m - 1] if 2 * most[m - 1] <= m - 1 else max(most[m - 1], m - 1)
+        e, d, a, q, idle = _lighter(values, log_weight, m, reach, far)
+        column, weight = np.full(reach + 3, -1, dtype=np.int64), np.zeros(reach + 3)
+        own = np.zeros(ns.size)
+        for i in range(ns.size):
+            if ns[i] <= most[m - 1]:
+                column[ns[i]] = i
+                own[i] = shares[m - 1, i] * size / ns[i]
+                weight[ns[i]] = own[i] * (ns[i] - 1) / max(m - 1, 1)
+        top = values[:, m - 1].copy()
+        _add_largest(e, d, top, own, ns, most[m - 1], column, out, m - 1)
+        kept = min(reach, m - 1)
+        start = 0
+        while start < m - 1:
+            end = 1 if start < idle else min(start + LANES, m - 1)
+            ratio, gain = q[start:end, 0].copy(), values[:, start:end] * a[start:end, 0]
+            low, high = np.empty((max(kept, 1), end - start)), np.empty((top.size, max(kept, 1), end - start))
+            divide(e[0, : kept + 1], d[:, 0, : kept + 1], m - 1, ratio, gain, low, high)
+            part = np.zeros((top.size, ns.size, end - start))
+            race_sums(low, high, ratio, gain, top, weight, column, part)
+            last = idle if start < idle else end
+            for i in range(start, last):
+                out[:, :, i] += part[:, :, min(i - start, end - start - 1)]
+            start = last

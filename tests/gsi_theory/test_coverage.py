@@ -1,0 +1,139 @@
+"""Coverage of weights and how far a pool speaks: hand values, the exact χ², and the guarantees by simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gsi_theory.coverage import chi2_from_base, mean_low, weight_coverage
+from gsi_theory.errors import InputError
+from gsi_theory.reach import (
+    Reason,
+    drafts_for_base,
+    furthest_n,
+    khat_limit,
+    speaks,
+    tail_seen,
+    unseen_shift,
+)
+
+DRAFT, BASE = np.array([0.5, 0.3, 0.15, 0.05]), np.array([0.2, 0.2, 0.2, 0.4])
+RATIO = np.log(BASE / DRAFT)
+CHI2 = float(np.sum(BASE**2 / DRAFT) - 1.0)
+
+
+def test_hand_values() -> None:
+    found = weight_coverage(np.log([1.0, 1.0, 2.0]))
+    assert found.ess == pytest.approx(16.0 / 6.0)
+    assert found.chi2 == pytest.approx(3.0 * 6.0 / 16.0 - 1.0)
+    assert found.renyi2 == pytest.approx(math.log(1.0 + found.chi2))
+    assert found.largest_share == pytest.approx(0.5)
+    assert found.log_largest == pytest.approx(math.log(2.0))
+    assert found.unseen == pytest.approx(1.0 - 0.05 ** (1 / 3))
+    known = weight_coverage(np.log([0.5, 1.5]), known_mean=True)
+    assert known.chi2 == pytest.approx(0.25) and known.guaranteed and not found.guaranteed
+    equal = weight_coverage(np.full(50, -800.0))
+    assert equal.ess == 50.0 and equal.chi2 == pytest.approx(0.0, abs=1e-12)
+
+
+def test_shift_of_the_tilt_changes_nothing() -> None:
+    weight = np.random.default_rng(0).normal(size=40)
+    one, other = weight_coverage(weight), weight_coverage(weight + 900.0)
+    assert (one.ess, one.chi2, one.chi2_low) == pytest.approx((other.ess, other.chi2, other.chi2_low))
+
+
+def test_chi2_is_unbiased_and_its_bound_holds() -> None:
+    """Both estimators of χ²(π_B‖π_S) average to the exact value; the lower bounds exceed it in at most 5 % of pools."""
+    rng = np.random.default_rng(3)
+    from_draft, from_base = [], []
+    for _ in range(200):
+        drafts = weight_coverage(RATIO[rng.choice(4, 60, p=DRAFT)], known_mean=True)
+        from_draft.append((drafts.chi2, drafts.chi2_low))
+        from_base.append(chi2_from_base(RATIO[rng.choice(4, 60, p=BASE)]))
+    for found in (np.array(from_draft), np.array(from_base)):
+        assert abs(found[:, 0].mean() - CHI2) < 4 * found[:, 0].std() / math.sqrt(200)
+        assert np.sum(found[:, 1] > CHI2) <= 10 + 4 * math.sqrt(200 * 0.05 * 0.95)
+        assert (found[:, 1] <= np.maximum(found[:, 0], 0.0) + 1e-9).all()
+    assert np.median(np.array(from_base)[:, 1]) > 0.3 * CHI2  # the bound says something
+
+
+def test_mean_low_holds_for_a_heavy_tail() -> None:
+    """X = 1/u^0.9 has mean 10 and infinite variance: the bound still exceeds it in at most 5 % of samples."""
+    rng = np.random.default_rng(4)
+    exceeded = sum(mean_low(-0.9 * np.log(rng.random(100))) > math.log(10.0) for _ in range(200))
+    assert exceeded <= 10 + 4 * math.sqrt(200 * 0.05 * 0.95)
+    assert mean_low([-np.inf, -np.inf]) == -np.inf
+
+
+def test_largest_share_is_the_unseen_mass() -> None:
+    """Good–Turing: E[w_max]/N is the mass of the weighted law beyond the largest of N − 1 draws (here exactly)."""
+    size, weight = 8, np.exp(RATIO)
+    order = np.argsort(weight)
+    cumulative = np.cumsum(DRAFT[order])
+    below = np.concatenate([[0.0], cumulative[:-1]])
+    largest = np.sum((cumulative**size - below**size) * weight[order])
+    # Ties count once for each of the N draws that may be the (first) largest: mass at or beyond the record, shared.
+    beyond = np.sum(DRAFT[order] * weight[order] * (cumulative**size - below**size) / (size * DRAFT[order]))
+    assert largest / size == pytest.approx(beyond)
+    rng = np.random.default_rng(5)
+    found = [weight_coverage(RATIO[rng.choice(4, size, p=DRAFT)]).log_largest for _ in range(4000)]
+    assert np.mean(np.exp(found)) == pytest.approx(largest, abs=4 * np.std(np.exp(found)) / math.sqrt(4000))
+
+
+def test_unseen_shift_is_a_bound() -> None:
+    """An outcome of probability a is unseen in P·N draws with probability (1−a)^{PN}; whenever that is 5 % or more, its
+    share among n draws is within the bound."""
+    for size, prompts, n in ((32, 1, 4), (64, 10, 32), (16, 3, 16)):
+        largest = 1.0 - 0.05 ** (1.0 / (prompts * size))
+        assert 1.0 - (1.0 - largest) ** n <= unseen_shift(n, size, prompts) + 1e-12
+        # One prompt alone may hide more, and then moves the mean by its share of the prompts.
+        alone = 1.0 - 0.05 ** (1.0 / size)
+        assert (1.0 - (1.0 - alone) ** n) / prompts <= unseen_shift(n, size, prompts) + 1e-12
+
+
+def test_speaks() -> None:
+    assert speaks(8, 64, 100).reason is Reason.SPEAKS
+    wide = speaks(40, 64, 100)
+    assert wide.speaks and wide.reason is Reason.WIDE_ERROR
+    beyond = speaks(65, 64, 100)
+    assert not beyond.speaks and beyond.reason is Reason.BEYOND_POOL and beyond.drafts_needed == 65
+    alone = speaks(32, 64, 1)
+    assert not alone.speaks and alone.reason is Reason.UNSEEN
+    assert alone.drafts_needed is not None and speaks(32, alone.drafts_needed, 1).speaks
+    n = furthest_n(64, 5)
+    assert speaks(n, 64, 5).speaks and not speaks(n + 1, 64, 5).speaks
+    assert furthest_n(64, 1000) == 64
+
+
+def test_tail_seen_and_drafts_needed() -> None:
+    """The example of the plan: k̂ = 1.1, the base draws say how many drafts reach the tail."""
+    weight = np.random.default_rng(6).normal(size=1000)
+    assert khat_limit(1000) == pytest.approx(1.0 - 1.0 / 3.0) and khat_limit(10**6) == 0.7 and khat_limit(8) == 0.0
+    assert tail_seen(weight, 0.3).speaks
+    refused = tail_seen(weight, 1.1)
+    assert not refused.speaks and refused.reason is Reason.HEAVY_TAIL and refused.at_least
+    assert "k̂ = 1.1" in refused.evidence and "at least" in refused.advice
+    # One base draw in ten lies where the draft is e^4 times rarer: π_S of the tail is 0.1 e^{-4}.
+    ratio, flat = np.r_[np.full(90, 0.0), np.full(10, 4.0)], np.zeros(100)
+    needed = drafts_for_base(ratio, flat, tolerance=0.1)
+    assert needed == math.ceil(3.0 / (0.1 * math.exp(-4.0)))
+    read_off = tail_seen(weight, 1.1, 0.1, ratio, flat)
+    assert read_off.drafts_needed == needed and not read_off.at_least and f"about {needed:,}" in read_off.advice
+    shaped = tail_seen(weight, 0.69)
+    assert shaped.drafts_needed == math.ceil(10 ** (1 / 0.31)) and not shaped.at_least
+    one = tail_seen([0.0, 0.0, 50.0], 0.1)
+    assert one.reason is Reason.ONE_CANDIDATE and not one.speaks
+
+
+def test_bad_input() -> None:
+    with pytest.raises(InputError, match="every weight is zero"):
+        weight_coverage([-np.inf])
+    with pytest.raises(InputError, match=r"log_weight\[1\] = nan"):
+        weight_coverage([0.0, np.nan])
+    with pytest.raises(InputError, match="size = 0"):
+        unseen_shift(3, 0)
+    with pytest.raises(InputError, match="N_B numbers"):
+        drafts_for_base([0.0, 1.0], [0.0])
+    assert chi2_from_base([0.0, np.inf]) == (np.inf, np.inf)

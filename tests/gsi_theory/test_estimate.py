@@ -1,0 +1,170 @@
+"""Unbiased curves (M31): against all subsets in exact fractions, pass@k, large pools, the exact law, and bad input."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from gsi_theory import selection_law, subset_race, subset_softmax, subset_sums
+from gsi_theory.errors import InputError
+from gsi_theory.estimate import leave_one_out, subset_mean
+from gsi_theory.subset_softmax import ERROR_STEP, VALUE_STEP, trapezoid
+from tests.oracles.subsets import KERNELS, jackknife_variance, subset_average
+
+RULES = ("softmax", "race", "max")
+# Weights: distinct; ties; zeros; all zero; log-weights of ±1e3 nats (2^±1442); one candidate far above the rest.
+POOLS = {
+    "distinct": [Fraction(k * k + 1, 7) for k in range(8)],
+    "ties": [Fraction(w) for w in (3, 3, 3, 1, 1, 5, 5)],
+    "zeros": [Fraction(w) for w in (0, 2, 0, 5, 0, 1)],
+    "all zero": [Fraction(0)] * 4,
+    "wide": [Fraction(2) ** k for k in (-1442, 1442, 0, 1, 1440, -3, 1442, -1441)],
+    "one far above": [Fraction(2) ** 60, *[Fraction(k) for k in range(1, 10)]],
+    "pair": [Fraction(1), Fraction(3)],
+}
+
+
+def _log(weights: list[Fraction]) -> np.ndarray:
+    return np.array(
+        [math.log(w.numerator) - math.log(w.denominator) if w else -math.inf for w in weights], dtype=np.float64
+    )
+
+
+def _values(size: int) -> list[Fraction]:
+    return [Fraction((7 * k * k + 3 * k) % 11 - 5, 4) for k in range(size)]
+
+
+@pytest.fixture(params=[True, False], ids=["compiled", "numpy"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both versions of every loop."""
+    for module in (subset_sums, subset_race, subset_softmax):
+        monkeypatch.setattr(module, "COMPILED", request.param and module.COMPILED)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", POOLS)
+def test_average_over_all_subsets(name: str, rule: str) -> None:
+    weights = POOLS[name]
+    values, size = _values(len(weights)), len(weights)
+    found = subset_mean([float(v) for v in values], _log(weights), range(1, size + 1), rule)
+    expected = [float(subset_average(values, weights, n, KERNELS[rule])) for n in range(1, size + 1)]
+    np.testing.assert_allclose(found.value, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", ["distinct", "ties", "zeros", "all zero", "wide", "pair"])
+def test_standard_error_is_the_jackknife(name: str, rule: str) -> None:
+    weights = POOLS[name][:7]
+    values, size = _values(len(weights)), len(weights)
+    found = subset_mean([float(v) for v in values], _log(weights), range(1, size + 1), rule)
+    for n in range(1, size + 1):
+        variance = jackknife_variance(values, weights, min(n, size - 1), KERNELS[rule])
+        assert found.stderr[n - 1] == pytest.approx(math.sqrt(variance), rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_pass_at_k(rule: str) -> None:
+    """β → ∞ with 0/1 rewards: 1 − C(N−c, k)/C(N, k), here at N = 200 and every k."""
+    size, right = 200, 7
+    reward = np.zeros(size)
+    reward[np.random.default_rng(0).choice(size, right, replace=False)] = 1.0
+    found = subset_mean(reward, 1e3 * reward, range(1, size + 1), rule)
+    expected = [1.0 - float(Fraction(math.comb(size - right, k), math.comb(size, k))) for k in range(1, size + 1)]
+    np.testing.assert_allclose(found.value, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("step", "bound"), [(VALUE_STEP, 2e-15), (ERROR_STEP, 4e-7)])
+def test_quadrature_of_the_reciprocal(step: float, bound: float) -> None:
+    """The error of the softmax curve is that of 1/W, whatever the pool: scanned over 25 nats below the anchor."""
+    x = np.arange(np.ceil(subset_softmax.LEFT / step), np.ceil(33.0 / step)) * step
+    log_t, factor = trapezoid(x, step, 0.0)
+    weight = np.exp(-np.linspace(0.0, 25.0, 3001))
+    t = np.exp(log_t)
+    found = weight * (np.exp(-np.outer(weight, t)) @ (t * factor))
+    assert np.max(np.abs(found - 1.0)) < bound
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_whole_pool_and_single_draws(rule: str) -> None:
+    """n = 1 is the mean; n = N is the rule itself on the pool; equal weights give the mean at every n."""
+    rng = np.random.default_rng(3)
+    weight, values = 5.0 * rng.normal(size=700), rng.normal(size=700)
+    found = subset_mean(values, weight, [1, 700], rule)
+    assert found.value[0] == pytest.approx(values.mean(), abs=1e-13)
+    if rule == "softmax":
+        assert found.value[1] == pytest.approx(np.average(values, weights=np.exp(weight - weight.max())), abs=1e-12)
+    if rule == "max":
+        assert found.value[1] == pytest.approx(values[np.argmax(weight)], abs=1e-12)
+    flat = subset_mean(values, np.full(700, -900.0), [1, 2, 50, 350, 699, 700], rule)
+    np.testing.assert_allclose(flat.value, values.mean(), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(flat.stderr, values.std(ddof=1) / np.sqrt(700), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_large_wide_pool_is_finite_and_in_range(rule: str) -> None:
+    """N = 4,096 with log-weights of ±1e3 nats and n to N; numpy's floating-point errors would raise."""
+    rng = np.random.default_rng(0)
+    weight, values = rng.uniform(-1e3, 1e3, 4096), rng.normal(size=(2, 4096))
+    with np.errstate(divide="raise", over="raise", invalid="raise"):
+        found = subset_mean(values, weight, [1, 2, 64, 1024, 4096], rule)
+    assert np.isfinite(found.value).all() and np.isfinite(found.stderr).all()
+    low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
+    assert (low <= found.value).all() and (found.value <= high).all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_unbiased_for_the_exact_law(rule: str) -> None:
+    """The mean over many small pools of a discrete policy is the exact law's expectation, a heavy weight included."""
+    rng = np.random.default_rng(11)
+    mass, weight = np.array([0.5, 0.3, 0.19, 0.01]), np.array([0.0, 1.0, -np.inf, 6.0])
+    values, ns = np.array([0.2, -1.0, 0.5, 3.0]), [1, 2, 4, 6]
+    drawn = rng.choice(4, size=(600, 6), p=mass)
+    found = np.array([subset_mean(values[d], weight[d], ns, rule).value for d in drawn])
+    exact = [np.exp(selection_law(np.log(mass), weight, n, rule).log_prob) @ values for n in ns]
+    stderr = found.std(axis=0, ddof=1) / np.sqrt(len(found))
+    assert (np.abs(found.mean(axis=0) - exact) < 4.0 * stderr).all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_order_scale_and_shape(rule: str) -> None:
+    rng = np.random.default_rng(5)
+    weight, values = rng.normal(size=30), rng.normal(size=(2, 30))
+    ns = [7, 1, 30, 7]
+    found = subset_mean(values, weight, ns, rule)
+    assert found.value.shape == found.stderr.shape == (2, 4)
+    turned = rng.permutation(30)
+    moved = subset_mean(3.0 - 2.0 * values[0, turned], weight[turned] + 400.0, ns, rule)
+    np.testing.assert_allclose(moved.value, 3.0 - 2.0 * found.value[0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(moved.stderr, 2.0 * found.stderr[0], rtol=1e-6)
+    parts = leave_one_out(values, weight, ns, rule)
+    np.testing.assert_allclose(np.sqrt(np.sum(parts.deviation**2, axis=-1)), found.stderr, rtol=1e-9)
+    both = subset_mean(values.sum(axis=0), weight, ns, rule)
+    np.testing.assert_allclose(np.sqrt(np.sum(parts.deviation.sum(axis=0) ** 2, axis=-1)), both.stderr, rtol=1e-6)
+
+
+def test_pool_of_one() -> None:
+    found = subset_mean([2.0], [-5.0], [1])
+    assert found.value.tolist() == [2.0] and found.stderr.tolist() == [math.inf]
+
+
+@pytest.mark.parametrize(
+    ("values", "weight", "ns", "rule", "named"),
+    [
+        ([1.0, np.nan], [0.0, 0.0], [1], "softmax", r"values\[0, 1\] = nan"),
+        ([1.0, 2.0], [0.0, np.inf], [1], "softmax", r"log_weight\[1\] = inf"),
+        ([1.0, 2.0], [0.0, 0.0], [1, 3], "race", r"ns\[1\] = 3\.0: no unbiased estimate exists beyond the pool"),
+        ([1.0, 2.0], [0.0, 0.0], [0], "race", r"ns\[0\] = 0"),
+        ([1.0, 2.0], [0.0, 0.0], [1.5], "max", r"ns\[0\] = 1\.5"),
+        ([1.0, 2.0, 3.0], [0.0, 0.0], [1], "max", r"shape \(3,\)"),
+        ([1.0, 2.0], [0.0, 0.0], [1], "top", "rule 'top'"),
+        (["a", "b"], [0.0, 0.0], [1], "max", "values is not an array of numbers"),
+    ],
+)
+def test_bad_input(values: object, weight: object, ns: object, rule: str, named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        subset_mean(values, weight, ns, rule)  # type: ignore[arg-type]

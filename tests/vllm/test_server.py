@@ -1,0 +1,114 @@
+"""The real vLLM server: the contract of every engine, and what happens when its answers are spoiled or it is killed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gsi_theory.errors import InputError
+from llm_check.engines.contract import Engine
+from llm_check.engines.load import load_engine
+from llm_check.engines.token_engine import TokenEngine
+from llm_check.steps import Steps
+from tests.llm_check.engines.contract_suite import CONTRACT, PROMPTS, RULE, STEPS, Pair, streams_of
+from tests.llm_check.engines.fake_vllm import FAULTS, forward_to, serving
+from tests.vllm.real_server import RealServer
+
+START = 3
+
+
+@pytest.fixture(scope="module")
+def pair(real_servers: dict[str, RealServer], modules: dict[str, Any]) -> Pair:
+    engines = {name: load_engine(server.url) for name, server in real_servers.items()}
+    return Pair(engines["draft"], engines["base"], modules["draft"], modules["base"])
+
+
+@pytest.mark.parametrize("law", CONTRACT)
+def test_contract(law: str, pair: Pair) -> None:
+    CONTRACT[law](pair)
+
+
+def test_offline_and_server_draw_the_same_tokens(pair: Pair, offline: dict[str, TokenEngine]) -> None:
+    """One seed convention: the two ways to vLLM differ by nothing but the way."""
+    assert pair.draft.contract.engine_version == offline["draft"].contract.engine_version
+    a, b = (e.sample(e.prefill(PROMPTS), 16, streams_of(range(4)), RULE) for e in (pair.draft, offline["draft"]))
+    assert a.token_ids == b.token_ids
+    np.testing.assert_allclose(a.token_logp, b.token_logp, rtol=0, atol=1e-5)
+
+
+def drawn_and_scored(engine: Engine) -> tuple[Steps, np.ndarray]:
+    prefixes = engine.prefill(PROMPTS)
+    return engine.sample(prefixes, 4, streams_of(range(4)), RULE), engine.score(prefixes, STEPS)
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "reordered"])
+def test_a_passing_fault_between_us_and_the_server_changes_nothing(
+    fault: str, real_servers: dict[str, RealServer], pair: Pair
+) -> None:
+    seen: set[bool] = set()
+
+    def plan(count: int, path: str, body: Any) -> str | None:
+        kind = "prompt_logprobs" in body
+        if count < START or kind in seen:
+            return None
+        seen.add(kind)
+        return fault
+
+    wanted = drawn_and_scored(pair.draft)
+    with serving(forward_to(real_servers["draft"].url), plan) as proxy:
+        # Time enough for a busy machine, not for a proxy that says nothing: it closes the connection after 1.2 s.
+        found = drawn_and_scored(load_engine(f"{proxy.url}?timeout=20&backoff=0.01"))
+        assert [f for _, f in proxy.asked if f] == [fault] * 2
+    assert found[0].token_ids == wanted[0].token_ids
+    np.testing.assert_allclose(found[0].token_logp, wanted[0].token_logp, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found[1], wanted[1], rtol=0, atol=1e-5)
+
+
+def test_a_dead_server_is_one_clear_error_and_a_restarted_one_goes_on(wide: Any, tmp_path: Any, pair: Pair) -> None:
+    """Killed in the middle of a run, the engine names prompt and server; with patience it bridges a restart, and what
+    comes out is what an undisturbed run gives."""
+    server = RealServer(wide / "draft", tmp_path / "log").start().wait()
+    try:
+        hasty = load_engine(f"{server.url}?attempts=2&backoff=0.1")
+        patient = load_engine(f"{server.url}?attempts=60&backoff=2")
+        prefixes = hasty.prefill(PROMPTS)
+        wanted = hasty.sample(prefixes, 64, streams_of(range(4)), RULE)
+        threading.Timer(0.3, server.kill).start()
+        with pytest.raises(InputError, match=r"prompt 'prompt-\d', step 0: no usable answer in 2 tries") as caught:
+            for _ in range(1000):
+                again = hasty.sample(prefixes, 64, streams_of(range(4)), RULE)
+                assert again.token_ids == wanted.token_ids
+        assert server.url in str(caught.value)
+        time.sleep(0.5)
+        server.start()
+        found = patient.sample(prefixes, 64, streams_of(range(4)), RULE)
+        assert found.token_ids == wanted.token_ids
+        np.testing.assert_allclose(found.token_logp, wanted.token_logp, rtol=0, atol=1e-5)
+    finally:
+        server.kill()
+
+
+def test_a_server_that_dies_leaves_its_prompts_to_the_other(
+    wide: Any, tmp_path: Any, real_servers: dict[str, RealServer], pair: Pair
+) -> None:
+    second = RealServer(wide / "draft", tmp_path / "log").start().wait()
+    try:
+        both = load_engine(f"{second.url},{real_servers['draft'].url}?backoff=0.05")
+        threading.Timer(0.3, second.kill).start()
+        wanted = drawn_and_scored(pair.draft)
+        for _ in range(20):
+            found = drawn_and_scored(both)
+            assert found[0].token_ids == wanted[0].token_ids
+            np.testing.assert_allclose(found[1], wanted[1], rtol=0, atol=1e-5)
+        assert second.process is None
+    finally:
+        second.kill()
+
+
+def test_servers_of_two_models_are_refused(real_servers: dict[str, RealServer]) -> None:
+    with pytest.raises(InputError, match="use servers of one model"):
+        load_engine(f"{real_servers['draft'].url},{real_servers['base'].url}")
