@@ -10,6 +10,7 @@ whose right side is the claim's own says nothing and is left out.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,9 +143,9 @@ SHARPER: dict[str, tuple[Changed, ...]] = {
              lambda c: _with_rhs(c, "no 1/n", _beyond_one(lambda f: f.xp.log(f.n) - 1.0))),),
     "M17-tv": (
         ("1/e", "(1 + χ²)/(e n) for 2(1 + χ²)/(e n)",
-         lambda c: _with_rhs(c, "1/e", lambda f, own: f.xp.minimum(own.rhs, (1.0 + f.chi2) / (float(np.e) * f.n)))),
+         lambda c: _with_rhs(c, "1/e", lambda f, own: f.xp.minimum(own.rhs, (1.0 + f.chi2) / (math.e * f.n)))),
         ("χ²", "2χ²/(e n) for 2(1 + χ²)/(e n)",
-         lambda c: _with_rhs(c, "χ²", lambda f, own: f.xp.minimum(own.rhs, 2.0 * f.chi2 / (float(np.e) * f.n)))),
+         lambda c: _with_rhs(c, "χ²", lambda f, own: f.xp.minimum(own.rhs, 2.0 * f.chi2 / (math.e * f.n)))),
         ("minimax", "(1 - 1/C)^{1.1 n}",
          lambda c: _with_rhs(c, "minimax", lambda f, own: f.xp.minimum(
              own.rhs, f.xp.exp(1.1 * f.n * f.xp.log1p(-1.0 / f.xp.clip(_coverage(f), 1.0 + 1e-12, None)))))),

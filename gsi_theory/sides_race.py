@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def race_tv(f: Facts) -> Sides:
     log_coverage = xp.where(some, f.log_coverage, 1.0)
     with np.errstate(under="ignore"):
         minimax = xp.where(some, xp.exp(n * log1mexp(-log_coverage)), 0.0)
-    rhs = xp.clip(least(2.0 * (1.0 + f.chi2) / (float(np.e) * n), minimax), None, 1.0)
+    rhs = xp.clip(least(2.0 * (1.0 + f.chi2) / (math.e * n), minimax), None, 1.0)
     # n·log(1 - 1/C) inherits the error of log C times its derivative n/(C - 1).
     n, grown = detached(n), xp.expm1(xp.clip(detached(f.log_coverage), None, 700.0))
     sensitivity = n / xp.clip(grown, 1e-290, None)
@@ -118,7 +119,7 @@ def race_bound(f: Facts, form: str) -> Sides:
     (1 - 1/C)ⁿ ("minimax"); trivial: 1."""
     xp, (value, law), n = f.xp, _tv(f, "race"), f.n
     if form in ("chi2", "half"):
-        rhs = xp.clip((2.0 if form == "chi2" else 1.0) * (1.0 + f.chi2) / (float(np.e) * n), None, 1.0)
+        rhs = xp.clip((2.0 if form == "chi2" else 1.0) * (1.0 + f.chi2) / (math.e * n), None, 1.0)
         return Sides(value, rhs, law.error + 32.0 * f.weight_error + 16.0 * EPS, 1.0)
     if form == "mean":
         above = f.held & (f.log_w > 0)
