@@ -2,9 +2,9 @@
 
     python -m llm_check.bench_pool_kills --kills 50 --seed 0
 
-An attempt is killed (SIGKILL) after a random time that covers starting up and about three attempts' share of the work,
-so that kills fall on loading, collecting and finishing alike. Exit status 1 if the bytes differ or a killed run left a
-file that is not whole.
+A quarter of the attempts are killed (SIGKILL) at a random moment of starting up; the others, once they have written a
+part, within about two attempts' share of the work, so that kills fall on loading, collecting and finishing. Exit status
+1 if the bytes differ or a killed run left a file that is not whole.
 """
 
 from __future__ import annotations
@@ -24,15 +24,36 @@ import typer
 __all__ = ["kill_repeatedly"]
 
 
-def _until(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether the process ends by itself within some time; otherwise it is killed."""
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        return False
+def _parts(out: Path) -> int:
+    return len(list(out.with_name(out.name + ".parts").glob("*-*.parquet")))
+
+
+def _ends_before(process: subprocess.Popen[bytes], moment: Callable[[], bool]) -> bool:
+    """Whether the process ends by itself before a moment comes; otherwise it is killed."""
+    while process.poll() is None:
+        if moment():
+            process.kill()
+            process.wait()
+            return False
+        time.sleep(0.001)
     return True
+
+
+def _after(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end
+
+
+def _after_a_part(out: Path, seconds: float) -> Callable[[], bool]:
+    """Some time after the number of parts has grown."""
+    began, clock = _parts(out), [float("inf")]
+
+    def come() -> bool:
+        if clock[0] == float("inf") and (_parts(out) > began or out.exists()):
+            clock[0] = time.monotonic() + seconds
+        return time.monotonic() >= clock[0]
+
+    return come
 
 
 def kill_repeatedly(
@@ -60,25 +81,29 @@ def kill_repeatedly(
     working = time.monotonic() - began - starting
     say(f"an uninterrupted run: {starting:.1f} s to start, {working:.1f} s to collect")
     phases: Counter[str] = Counter()
-    folder_of_parts = out.with_name(out.name + ".parts")
     while sum(phases.values()) < kills:
-        before = len(list(folder_of_parts.glob("*-*.parquet")))
-        delay = rng.uniform(0.0, starting + 3.0 * working / kills)
+        before = _parts(out)
+        starts = rng.random() < 0.25
+        moment = (
+            _after(rng.uniform(0.0, starting))
+            if starts
+            else _after_a_part(out, rng.uniform(0.0, 2.0 * working / kills))
+        )
         process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if _until(process, delay):
+        if _ends_before(process, moment):
             if process.returncode != 0:
                 raise RuntimeError(f"a resumed run failed with status {process.returncode}")
             _compare(out, expected)
             out.unlink()  # begun anew, for the kills that are left
             continue
-        after = len(list(folder_of_parts.glob("*-*.parquet")))
+        after = _parts(out)
         if out.exists():
             _compare(out, expected)
             out.unlink()
             phases["finished"] += 1
         else:
             phases["collecting" if after > before else "starting"] += 1
-        say(f"kill {sum(phases.values())} after {delay:.2f} s: {after} parts")
+        say(f"kill {sum(phases.values())}: {before} parts, then {after}")
     if subprocess.run(command(out), stdout=subprocess.DEVNULL, check=False).returncode != 0:
         raise RuntimeError("the last run failed")
     _compare(out, expected)

@@ -137,7 +137,7 @@ class Parts:
         finally:
             if writer is not None:
                 writer.close()
-        with temporary.open("rb") as stream:
+        with temporary.open("r+b") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, self.out)
         _sync_folder(self.out.parent)

@@ -41,8 +41,8 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class Trajectory:
-    """How a prompt's path goes on: `method` a name of METHODS with its scheme, or "reference" with `reference`, the
-    steps (token ids) of each prompt's reference solution by prompt_id."""
+    """How a prompt's path goes on: `method` of METHODS with its own scheme (METHODS[method].scheme(...)), or
+    "reference" with `reference`, the steps (token ids) of each prompt's reference solution by prompt_id."""
 
     method: str
     scheme: Scheme
