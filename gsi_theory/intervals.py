@@ -5,8 +5,8 @@ over these very prompts (`fixed_mean`), known better because only candidates are
 
 Student's t fails where rare prompts decide (pass rates near one: most pools show no failing prompt, and an interval of
 almost no width). With the bounds of f given, t is trusted by the rule of five, P · (distance of the mean from the
-nearer bound)/(range) ≥ 5, else replaced by `bounded_mean`, which holds for every population. Without bounds such prompts leave
-no trace; all that can be checked is that several make up the spread (`spread_over` ≥ 3).
+nearer bound)/(range) ≥ 5, else replaced by `bounded_mean`, which holds for every population. Without bounds such
+prompts leave no trace; all that can be checked is that several make up the spread (`spread_over` ≥ 3).
 """
 
 from __future__ import annotations
