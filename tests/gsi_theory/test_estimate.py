@@ -21,6 +21,7 @@ POOLS = {
     "ties": [Fraction(w) for w in (3, 3, 3, 1, 1, 5, 5)],
     "zeros": [Fraction(w) for w in (0, 2, 0, 5, 0, 1)],
     "all zero": [Fraction(0)] * 4,
+    "light beside zero": [Fraction(w) for w in (0, 0, 1, 1000)],
     "wide": [Fraction(2) ** k for k in (-1442, 1442, 0, 1, 1440, -3, 1442, -1441)],
     "one far above": [Fraction(2) ** 60, *[Fraction(k) for k in range(1, 10)]],
     "pair": [Fraction(1), Fraction(3)],
