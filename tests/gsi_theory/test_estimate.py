@@ -148,6 +148,21 @@ def test_order_scale_and_shape(rule: str) -> None:
     np.testing.assert_allclose(np.sqrt(np.sum(parts.deviation.sum(axis=0) ** 2, axis=-1)), both.stderr, rtol=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["softmax", "race"])
+def test_versions_agree_beyond_half_the_pool(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where division from below would lose all digits: compiled and array versions, and a flat pool's known error."""
+    rng = np.random.default_rng(8)
+    weight, values, ns = rng.normal(size=150), rng.normal(size=150), [2, 40, 75, 110, 140, 149]
+    compiled = subset_mean(values, weight, ns, rule)
+    for module in (subset_sums, subset_race, subset_softmax):
+        monkeypatch.setattr(module, "COMPILED", False)
+    arrays = subset_mean(values, weight, ns, rule)
+    np.testing.assert_allclose(arrays.value, compiled.value, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(arrays.stderr, compiled.stderr, rtol=1e-7)
+    flat = subset_mean(values, np.zeros(150), ns, rule)
+    np.testing.assert_allclose(flat.stderr, values.std(ddof=1) / np.sqrt(150), rtol=1e-6)
+
+
 def test_pool_of_one() -> None:
     found = subset_mean([2.0], [-5.0], [1])
     assert found.value.tolist() == [2.0] and found.stderr.tolist() == [math.inf]
