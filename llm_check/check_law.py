@@ -18,12 +18,12 @@ import torch
 from gsi_theory import Scheme, gsi_law
 from gsi_theory.artifact import provenance, write_artifact
 from gsi_theory.gate import fallback_law
-from llm_check.collect import Position
 from llm_check.decode import measure_step
-from llm_check.engine import TransformersEngine
+from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.exact import EnumeratedPosition, checked_positions, enumerate_position, frequency_test
+from llm_check.positions import Position
 from llm_check.settings import read_settings
-from llm_check.steps import stream
+from llm_check.streams import Purpose
 from llm_check.world import World
 
 __all__ = ["DEFAULTS", "full_forward_difference", "run", "schemes_tested"]
@@ -62,8 +62,8 @@ def _tests(
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
     """A row for each sampler, and the ratios π_B/π_S of the draft's draws (draws,)."""
     place, draws = found.position, chosen["draws"]
-    u = stream(seed, place.prompt_id, place.step, 20).random((1, draws, world.rule.max_tokens))
-    drafted = world.draft.sample(world.draft.prefill([list(place.prefix)]), draws, u, world.rule)
+    streams = [place.stream(seed, Purpose.CHECK)]
+    drafted = world.draft.sample(world.draft.prefill([place.prefix]), draws, streams, world.rule)
     outcomes = {"draft": found.locate(drafted.tokens[0])}
     laws = {"draft": np.exp(found.instance.log_draft)}
     schemes = schemes_tested(chosen["beta"], chosen["n"], chosen["threshold"])
@@ -120,6 +120,6 @@ def run(
 
 def _difference(world: World, place: Position, found: EnumeratedPosition, seed: int) -> float:
     """Over 50 enumerated steps drawn at random, likely or not, for both models."""
-    picked = stream(seed, place.prompt_id, place.step, 21).choice(len(found.tokens), min(50, len(found.tokens)), False)
+    picked = place.stream(seed, Purpose.PICK).generator().choice(len(found.tokens), min(50, len(found.tokens)), False)
     steps = [row[row >= 0].tolist() for row in found.tokens[picked]]
     return max(full_forward_difference(e, list(place.prefix), steps) for e in (world.draft, world.base))

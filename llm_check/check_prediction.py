@@ -17,10 +17,11 @@ from scipy import stats
 
 from gsi_theory import Scheme
 from gsi_theory.artifact import provenance, write_artifact
-from llm_check.collect import Position, collect_pool
+from llm_check.collect import collect_pool
 from llm_check.decode import measure_step
 from llm_check.exact import checked_positions, enumerate_position
 from llm_check.pool import pool_from_columns
+from llm_check.positions import Position
 from llm_check.predict import GROUPS, plug_in, predict_position, scheme_grid
 from llm_check.settings import read_settings
 from llm_check.world import World

@@ -26,8 +26,9 @@ from transformers import GenerationConfig
 
 from gsi_theory.artifact import provenance, write_artifact
 from llm_check.decode import decode
+from llm_check.positions import encode_text
 from llm_check.settings import read_settings
-from llm_check.steps import PAD, encode_text
+from llm_check.steps import PAD
 from llm_check.tasks.arithmetic import MAX_STEPS, Problem, make_problems
 from llm_check.world import World
 
@@ -81,7 +82,7 @@ def naive_candidates(
 
 def naive_solution(world: World, problem: Problem, n: int, rng: np.random.Generator) -> int:
     """Solve one problem by GSI the naive way; returns the number of steps taken."""
-    prefix = encode_text(world.draft.tokenizer, problem.prompt)
+    prefix = list(encode_text(world.draft.tokenizer, problem.prompt))
     steps = 0
     while steps < MAX_STEPS and prefix[-1] != world.rule.eos_id:
         tokens, ratio, reward = naive_candidates(world, "draft", prefix, n)
@@ -117,7 +118,7 @@ def _seconds_per_step(way: str, world: World, problems: list[Problem], n: int, s
 
 def _disagreement(world: World, problem: Problem, n: int) -> float:
     """Largest |difference| of log-ratios, nats, between a naive full forward and the engine, on naive draws."""
-    prefix = encode_text(world.draft.tokenizer, problem.prompt)
+    prefix = list(encode_text(world.draft.tokenizer, problem.prompt))
     tokens, ratio, _ = naive_candidates(world, "draft", prefix, n)
     own, other = (e.score(e.prefill([prefix]), tokens[None])[0].sum(axis=1) for e in (world.draft, world.base))
     return float(np.abs(other - own - ratio).max())

@@ -3,7 +3,7 @@
 Shapes: B positions, n candidates, T = longest step in tokens. A position is a prefix of token ids under which the
 next step is drawn: the prompt and the steps so far, the same ids for draft, base and reward model.
 
-Streams: the candidates of source s (draft 0, base 1) at a position come from `steps.stream(seed, prompt_id, step, s)`,
+Streams: the candidates of source s (draft 0, base 1) at a position come from `Position.stream(seed, s)`,
 so a pool of N is the first N of a larger one, and no position depends on those beside it.
 """
 
@@ -11,26 +11,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
-from llm_check.engine import PrefixCache, TransformersEngine, require_same_vocabulary
-from llm_check.steps import PAD, StepRule, Steps, encode_text, stream
+from llm_check.engines.contract import Engine, require_pair
+from llm_check.positions import Position, Prompt, encode_text
+from llm_check.rewards.contract import RewardModel
+from llm_check.steps import PAD, StepRule, Steps
+from llm_check.streams import Purpose, Stream
 from llm_check.tasks import arithmetic
 
 __all__ = [
     "Drawn",
     "Policies",
-    "Position",
-    "RewardModel",
     "collect_pool",
     "draw_candidates",
     "positions",
     "step_rewards",
-    "uniforms_for",
 ]
 
 SOURCES = ("draft", "base")
@@ -38,40 +38,22 @@ SOURCES = ("draft", "base")
 _CHUNK = 1 << 16
 
 
-class RewardModel(Protocol):
-    """Judges steps: one reward for each pair (prefix, step) of token-id lists."""
-
-    def score(self, prefixes: Sequence[Sequence[int]], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """Rewards (M,) of M steps, step i after prefix i."""
-        ...
-
-
 @dataclass(frozen=True)
 class Policies:
     """The two policies and the reward model; one tokenizer, checked here once."""
 
-    draft: TransformersEngine
-    base: TransformersEngine
+    draft: Engine
+    base: Engine
     reward_model: RewardModel
 
     def __post_init__(self) -> None:
-        require_same_vocabulary(self.draft, self.base)
+        require_pair(self.draft, self.base)
 
-    def engine(self, source: str) -> TransformersEngine:
+    def engine(self, source: str) -> Engine:
         """The engine of a source, "draft" or "base"."""
         if source not in SOURCES:
             raise InputError(f"source {source!r}: use one of {', '.join(SOURCES)}")
         return self.draft if source == "draft" else self.base
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a step is drawn: `prefix`, the ids of the prompt and of the `step` steps before; `problem` to check by."""
-
-    prompt_id: str
-    step: int
-    prefix: tuple[int, ...]
-    problem: Any
 
 
 @dataclass(frozen=True)
@@ -90,108 +72,94 @@ class Drawn:
 
 
 def step_rewards(
-    reward_model: RewardModel, prefixes: Sequence[Sequence[int]], tokens: NDArray[np.int32]
+    reward_model: RewardModel, places: Sequence[Position], tokens: NDArray[np.int32]
 ) -> NDArray[np.float64]:
-    """Rewards (B, n) of the steps `tokens` (B, n, T) after `prefixes` (B): equal steps of a prefix are judged once."""
+    """Rewards (B, n) of the steps `tokens` (B, n, T) at `places` (B): equal steps of a position are judged once."""
     seen: dict[tuple[int, bytes], int] = {}
     index = np.empty(tokens.shape[:2], dtype=np.int64)
-    owners: list[Sequence[int]] = []
+    owners: list[Position] = []
     steps: list[list[int]] = []
     for b, group in enumerate(tokens):
         for i, row in enumerate(group):
             key = (b, row.tobytes())
             if key not in seen:
                 seen[key] = len(steps)
-                owners.append(prefixes[b])
+                owners.append(places[b])
                 steps.append(row[row != PAD].tolist())
             index[b, i] = seen[key]
     return np.asarray(reward_model.score(owners, steps), dtype=np.float64)[index]
 
 
-def uniforms_for(
-    places: Sequence[tuple[str, int]], n: int, rule: StepRule, seed: int, purpose: int
-) -> NDArray[np.float64]:
-    """Uniforms (B, n, rule.max_tokens) for the positions (prompt_id, step): row i is the same for every n > i."""
-    shape = (n, rule.max_tokens)
-    return np.stack([stream(seed, prompt_id, step, purpose).random(shape) for prompt_id, step in places])
-
-
 def draw_candidates(
     policies: Policies,
     source: str,
-    caches: tuple[PrefixCache, PrefixCache | None],
-    prefixes: Sequence[Sequence[int]],
-    uniforms: NDArray[np.float64],
+    prefixes: tuple[Any, Any],
+    places: Sequence[Position],
+    n: int,
+    streams: Sequence[Stream],
     rule: StepRule,
 ) -> Drawn:
-    """n candidates from `source` at each of B positions, n and B from `uniforms` (B, n, rule.max_tokens).
+    """n candidates from `source` at each of B positions, position b from `streams[b]`.
 
-    `caches` are of the model that draws and of the other; with None for the other its log-probabilities are left out.
+    `prefixes` are of the model that draws and of the other; with None for the other its log-probabilities are left out.
     """
-    own, other = caches
-    steps = policies.engine(source).sample(own, uniforms.shape[1], uniforms, rule)
+    own, other = prefixes
+    steps = policies.engine(source).sample(own, n, streams, rule)
     scored = None
     if other is not None:
         scored = policies.engine(SOURCES[1 - SOURCES.index(source)]).score(other, steps.tokens)
-    return Drawn(steps, scored, step_rewards(policies.reward_model, prefixes, steps.tokens))
+    return Drawn(steps, scored, step_rewards(policies.reward_model, places, steps.tokens))
 
 
 def positions(
     problems: Sequence[Any],
     tokenizer: Any,
     steps: Sequence[int] = (0,),
-    base: TransformersEngine | None = None,
+    base: Engine | None = None,
     rule: StepRule | None = None,
     seed: int = 0,
     solution_steps: Callable[[Any], Sequence[str]] = arithmetic.solution_steps,
 ) -> list[Position]:
     """Positions before the steps numbered in `steps`, for every problem whose path has that many steps.
 
-    The path is the reference solution; with `base` and `rule`, a trajectory sampled from the base (stream purpose 2),
-    which ends at its eos. Raises InputError when only one of `base` and `rule` is given, or for a negative step.
+    The path is the reference solution; with `base` and `rule`, a trajectory sampled from the base (stream purpose
+    PATH), which ends at its eos. Raises InputError when only one of `base` and `rule` is given, or for a negative step.
     """
     if (base is None) != (rule is None):
         raise InputError("positions got only one of base and rule: give both for base-sampled paths, or neither")
     if min(steps, default=0) < 0:
         raise InputError(f"positions got step {min(steps)}: count steps from 0")
-    prompts = [encode_text(tokenizer, problem.prompt) for problem in problems]
+    prompts = [Prompt(p.problem_id, encode_text(tokenizer, p.prompt), p) for p in problems]
     if base is not None and rule is not None:
-        names = [problem.problem_id for problem in problems]
-        paths = _sampled_paths(base, rule, names, prompts, max(steps, default=0), seed)
+        whole = _sampled_paths(base, rule, prompts, max(steps, default=0), seed)
     else:
-        paths = [[encode_text(tokenizer, text) for text in solution_steps(problem)] for problem in problems]
-    found = []
-    for problem, prompt, path in zip(problems, prompts, paths, strict=True):
-        for step in steps:
-            if step < len(path):
-                prefix = (*prompt, *(token for part in path[:step] for token in part))
-                found.append(Position(problem.problem_id, step, prefix, problem))
-    return found
+        whole = [
+            Position(prompt, tuple(encode_text(tokenizer, text) for text in solution_steps(prompt.problem)))
+            for prompt in prompts
+        ]
+    return [Position(end.prompt, end.path[:step]) for end in whole for step in steps if step < len(end.path)]
 
 
-def _sampled_paths(
-    base: TransformersEngine, rule: StepRule, names: list[str], prompts: list[list[int]], last: int, seed: int
-) -> list[list[list[int]]]:
+def _sampled_paths(base: Engine, rule: StepRule, prompts: list[Prompt], last: int, seed: int) -> list[Position]:
     """Steps 0..last of one solution from the base for each prompt, fewer where it ends."""
-    paths: list[list[list[int]]] = [[] for _ in prompts]
+    found = [Position(prompt) for prompt in prompts]
     live = list(range(len(prompts)))
-    cache = base.prefill(prompts)
+    prefixes = base.prefill([prompt.ids for prompt in prompts])
     for step in range(last + 1):
-        uniforms = uniforms_for([(names[p], step) for p in live], 1, rule, seed, purpose=2)
-        drawn = base.sample(cache, 1, uniforms, rule)
+        drawn = base.sample(prefixes, 1, [found[p].stream(seed, Purpose.PATH) for p in live], rule)
         for row, p in enumerate(live):
-            paths[p].append(drawn.token_ids[row][0])
+            found[p] = found[p].after(tuple(drawn.token_ids[row][0]))
         goes_on = np.flatnonzero(drawn.finish[:, 0] != "eos")
         if step == last or not len(goes_on):
             break
         live = [live[row] for row in goes_on]
-        cache = base.extend(base.select(cache, goes_on), [paths[p][-1] for p in live])
-    return paths
+        prefixes = base.extend(base.select(prefixes, goes_on), [found[p].path[-1] for p in live])
+    return found
 
 
 def collect_pool(
-    draft: TransformersEngine,
-    base: TransformersEngine,
+    draft: Engine,
+    base: Engine,
     reward_model: RewardModel,
     places: Sequence[Position],
     n_draft: int,
@@ -213,13 +181,12 @@ def collect_pool(
     size = max(1, _CHUNK // max(n_draft, n_base))
     for start in range(0, len(places), size):
         part = places[start : start + size]
-        prefixes = [list(place.prefix) for place in part]
-        caches = {name: policies.engine(name).prefill(prefixes) for name in SOURCES}
+        caches = {name: policies.engine(name).prefill([place.prefix for place in part]) for name in SOURCES}
         drawn = {}
         for purpose, (name, n) in enumerate(zip(SOURCES, (n_draft, n_base), strict=True)):
-            uniforms = uniforms_for([(place.prompt_id, place.step) for place in part], n, rule, seed, purpose)
+            streams = [place.stream(seed, purpose) for place in part]
             pair = caches[name], caches[SOURCES[1 - purpose]]
-            drawn[name] = draw_candidates(policies, name, pair, prefixes, uniforms, rule)
+            drawn[name] = draw_candidates(policies, name, pair, part, n, streams, rule)
         for row, place in enumerate(part):
             for name in SOURCES:
                 for key, values in _rows(policies.draft.tokenizer, place, name, drawn[name], row, check_step).items():

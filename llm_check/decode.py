@@ -24,15 +24,18 @@ from numpy.typing import NDArray
 
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError
-from llm_check.collect import Drawn, Policies, Position, RewardModel, draw_candidates, uniforms_for
-from llm_check.engine import PrefixCache, TransformersEngine
-from llm_check.steps import StepRule, encode_text, stream
+from llm_check.collect import Drawn, Policies, draw_candidates
+from llm_check.engines.contract import Engine
+from llm_check.positions import Position, Prompt, encode_text
+from llm_check.rewards.contract import RewardModel
+from llm_check.steps import StepRule
+from llm_check.streams import Purpose
 from llm_check.tasks import arithmetic
 
 __all__ = ["METHODS", "DecodeResult", "Method", "StepMeasurement", "decode", "measure_step", "run_step"]
 
-# Purposes of the streams at a position: draws use 0 (draft) and 1 (base), selection noise these.
-_NOISE = {"draft": 10, "base": 11}
+_DRAWS = {"draft": Purpose.DRAFT, "base": Purpose.BASE}
+_NOISE = {"draft": Purpose.SELECT_DRAFT, "base": Purpose.SELECT_BASE}
 
 
 @dataclass(frozen=True)
@@ -133,20 +136,20 @@ def run_step(
     method: Method,
     scheme: Scheme,
     policies: Policies,
-    caches: dict[str, PrefixCache],
-    prefixes: Sequence[Sequence[int]],
-    places: Sequence[tuple[str, int]],
+    caches: dict[str, Any],
+    places: Sequence[Position],
     rule: StepRule,
     seed: int,
 ) -> StepOutcome:
-    """Algorithm 1 for one step of B independent runs: run b is at `places[b]` = (prompt_id, step) after `prefixes[b]`.
+    """Algorithm 1 for one step of B independent runs: run b is at `places[b]`.
 
-    `caches` holds the prefixes under "draft" and "base", as far as the method uses them. Rejected runs, and only they,
-    draw scheme.base_draws candidates from the base and select with weights βr under the same rule.
+    `caches` holds the encoded prefixes under "draft" and "base", as far as the method uses them. Rejected runs, and
+    only they, draw scheme.base_draws candidates from the base and select with weights βr under the same rule.
     """
     other = caches["base"] if method.weight == "tilted" else None
-    u = uniforms_for(places, scheme.n, rule, seed, purpose=("draft", "base").index(method.proposer))
-    drawn = draw_candidates(policies, method.proposer, (caches[method.proposer], other), prefixes, u, rule)
+    streams = [place.stream(seed, _DRAWS[method.proposer]) for place in places]
+    pair = caches[method.proposer], other
+    drawn = draw_candidates(policies, method.proposer, pair, places, scheme.n, streams, rule)
     weighted = _weighted(drawn, method.proposer, method.weight)
     winner, score = _winners(weighted, scheme, _noise(places, scheme.n, seed, method.proposer))
     outcome = _outcome(drawn, winner, method)
@@ -158,16 +161,16 @@ def run_step(
     if not rejected:
         return outcome
     where = [places[b] for b in rejected]
-    u = uniforms_for(where, scheme.base_draws, rule, seed, purpose=1)
+    streams = [place.stream(seed, Purpose.BASE) for place in where]
     cache = policies.base.select(caches["base"], rejected)
-    fallback = draw_candidates(policies, "base", (cache, None), [prefixes[b] for b in rejected], u, rule)
+    fallback = draw_candidates(policies, "base", (cache, None), where, scheme.base_draws, streams, rule)
     noise = _noise(where, scheme.base_draws, seed, "base")
     winner, _ = _winners(_weighted(fallback, "base", "reward"), scheme, noise)
     return _with_fallback(outcome, rejected, _outcome(fallback, winner, METHODS["soft_bon_base"]))
 
 
-def _noise(places: Sequence[tuple[str, int]], n: int, seed: int, source: str) -> NDArray[np.float64]:
-    return np.stack([stream(seed, prompt_id, step, _NOISE[source]).random(n) for prompt_id, step in places])
+def _noise(places: Sequence[Position], n: int, seed: int, source: str) -> NDArray[np.float64]:
+    return np.stack([place.stream(seed, _NOISE[source]).generator().random(n) for place in places])
 
 
 def _outcome(drawn: Drawn, winner: NDArray[np.int64], method: Method) -> StepOutcome:
@@ -223,8 +226,8 @@ _RECORDED = ("finish", "reward", "accepted", "gate_value", "draft_drawn", "base_
 
 def decode(
     method: str,
-    draft: TransformersEngine,
-    base: TransformersEngine,
+    draft: Engine,
+    base: Engine,
     reward_model: RewardModel,
     problems: Sequence[Any],
     beta: float,
@@ -247,37 +250,34 @@ def decode(
     chosen = METHODS[method]
     scheme = chosen.scheme(beta, n, threshold)
     policies = Policies(draft, base, reward_model)
-    prefixes = [encode_text(draft.tokenizer, problem.prompt) for problem in problems]
+    at = [Position(Prompt(p.problem_id, encode_text(draft.tokenizer, p.prompt), p)) for p in problems]
     used = [name for name in ("draft", "base") if name == chosen.proposer or chosen.weight == "tilted"]
-    caches = {name: policies.engine(name).prefill(prefixes) for name in used}
-    paths: list[list[tuple[int, ...]]] = [[] for _ in problems]
+    caches = {name: policies.engine(name).prefill([place.prefix for place in at]) for name in used}
     finished = np.zeros(len(problems), dtype=bool)
     live = list(range(len(problems)))
     rows: list[dict[str, NDArray[Any]]] = []
     for step in range(max_steps):
-        places = [(problems[p].problem_id, step) for p in live]
-        outcome = run_step(chosen, scheme, policies, caches, [prefixes[p] for p in live], places, rule, seed)
+        outcome = run_step(chosen, scheme, policies, caches, [at[p] for p in live], rule, seed)
         numbers = {"problem": np.array(live), "step": np.full(len(live), step)}
         rows.append(numbers | {key: getattr(outcome, key) for key in _RECORDED})
         for p, tokens in zip(live, outcome.tokens.tolist(), strict=True):
-            paths[p].append(tuple(token for token in tokens if token >= 0))
-            prefixes[p] = [*prefixes[p], *paths[p][-1]]
+            at[p] = at[p].after(tuple(token for token in tokens if token >= 0))
         finished[live] = outcome.finish == "eos"
         goes_on = np.flatnonzero(~finished[live])
         live = [live[row] for row in goes_on]
         if not live or step + 1 == max_steps:
             break
-        added = [list(paths[p][-1]) for p in live]
+        added = [at[p].path[-1] for p in live]
         for name in used:
             engine = policies.engine(name)
             caches[name] = engine.extend(engine.select(caches[name], goes_on), added)
-    texts = tuple(draft.tokenizer.decode([token for step in path for token in step]) for path in paths)
+    texts = tuple(draft.tokenizer.decode([token for step in place.path for token in step]) for place in at)
     return DecodeResult(
         method=method,
         scheme=scheme,
         problem_ids=tuple(problem.problem_id for problem in problems),
         text=texts,
-        step_ids=tuple(map(tuple, paths)),
+        step_ids=tuple(place.path for place in at),
         correct=np.array([is_correct(problem, text) for problem, text in zip(problems, texts, strict=True)]),
         finished=finished,
         records={key: np.concatenate([row[key] for row in rows]) for key in rows[0]},
@@ -302,8 +302,8 @@ class StepMeasurement:
 
 
 def measure_step(
-    draft: TransformersEngine,
-    base: TransformersEngine,
+    draft: Engine,
+    base: Engine,
     reward_model: RewardModel,
     position: Position,
     runs: int,
@@ -319,17 +319,18 @@ def measure_step(
     """
     if not schemes or runs < 1:
         raise InputError(f"measure_step got {len(schemes)} schemes and {runs} runs: give at least one of each")
-    policies, prefix = Policies(draft, base, reward_model), list(position.prefix)
-    caches = {name: policies.engine(name).prefill([prefix]) for name in ("draft", "base")}
+    policies = Policies(draft, base, reward_model)
+    caches = {name: policies.engine(name).prefill([position.prefix]) for name in ("draft", "base")}
     drawn, weighted, noise = {}, {}, {}
-    for purpose, name in enumerate(("draft", "base")):
+    for name in ("draft", "base"):
         n = max(s.n if name == "draft" else s.base_draws for s in schemes)
-        u = stream(seed, position.prompt_id, position.step, purpose).random((1, runs * n, rule.max_tokens))
         other = caches["base"] if name == "draft" else None
-        drawn[name] = draw_candidates(policies, name, (caches[name], other), [prefix], u, rule)
+        drawn[name] = draw_candidates(
+            policies, name, (caches[name], other), [position], runs * n, [position.stream(seed, _DRAWS[name])], rule
+        )
         flat = _weighted(drawn[name], name, "tilted" if name == "draft" else "reward")
         weighted[name] = _Weighted(flat.reward.reshape(runs, n), flat.log_ratio.reshape(runs, n))
-        noise[name] = stream(seed, position.prompt_id, position.step, _NOISE[name]).random((runs, n))
+        noise[name] = position.stream(seed, _NOISE[name]).generator().random((runs, n))
     tokens = np.concatenate([drawn[name].steps.tokens[0] for name in ("draft", "base")])
     steps, first, ids = np.unique(tokens, axis=0, return_index=True, return_inverse=True)
     identity = dict(zip(("draft", "base"), np.split(ids.ravel(), [weighted["draft"].reward.size]), strict=True))

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gsi_theory.errors import InputError
-from llm_check.engine import MAX_ROWS, TransformersEngine
-from llm_check.engine_transformers import PrefixCache, descend, gather_rows, grow
+from llm_check.engines.prefix_cache import PrefixCache, descend, gather_rows, grow
+from llm_check.engines.transformers_engine import MAX_ROWS, TransformersEngine
 from llm_check.steps import PAD, StepRule, finish_reasons
 
 __all__ = ["StepTrie", "enumerate_steps", "score_trie"]

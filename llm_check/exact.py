@@ -16,8 +16,9 @@ from scipy import stats
 from gsi_theory import Instance
 from gsi_theory.divergence import chi2
 from gsi_theory.logscale import normalize
-from llm_check.collect import Position, positions
+from llm_check.collect import positions
 from llm_check.enumeration import StepTrie, enumerate_steps, score_trie
+from llm_check.positions import Position
 from llm_check.tasks.arithmetic import make_problems
 from llm_check.world import World
 
@@ -75,7 +76,7 @@ def enumerate_position(world: World, position: Position, tolerance: float) -> En
     keep = ~(_dropped(trie.logp, tolerance) & _dropped(logp_base, tolerance))
     tokens, draft, base = trie.tokens[keep], trie.logp[keep], logp_base[keep]
     steps = [row[row >= 0].tolist() for row in tokens]
-    reward = world.reward_model.score([prefix] * len(steps), steps)
+    reward = world.reward_model.score([position] * len(steps), steps)
     return EnumeratedPosition(
         position=position,
         tokens=tokens,

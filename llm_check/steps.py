@@ -11,7 +11,6 @@ padding holds 0.0, so a sum over the last axis is the log-probability of the who
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 
-__all__ = ["PAD", "StepRule", "Steps", "encode_text", "finish_reasons", "pad_steps", "step_rule", "stream"]
+__all__ = ["PAD", "StepRule", "Steps", "finish_reasons", "pad_steps", "step_rule"]
 
 PAD = -1
 
@@ -119,13 +118,3 @@ class Steps:
             [row[:length].tolist() for row, length in zip(group, lengths, strict=True)]
             for group, lengths in zip(self.tokens, self.lengths, strict=True)
         ]
-
-
-def encode_text(tokenizer: Any, text: str) -> list[int]:
-    """The token ids of `text`, without special tokens: the one prompt builder, for draft, base and reward model."""
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def stream(seed: int, prompt_id: str, step: int, purpose: int) -> np.random.Generator:
-    """The random stream of one position and purpose: no prompt's numbers depend on the prompts beside it."""
-    return np.random.default_rng([seed, zlib.crc32(prompt_id.encode()), step, purpose])

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from llm_check.engine import TransformersEngine, require_same_vocabulary
-from llm_check.reward import ProcessRewardModel
+from llm_check.engines.contract import require_same_vocabulary
+from llm_check.engines.transformers_engine import TransformersEngine
+from llm_check.rewards.token_classifier import ProcessRewardModel
 from llm_check.steps import StepRule, step_rule
 from llm_check.tiny import STEP_MAX_TOKENS, checkpoint_path, step_delimiter
 

@@ -14,12 +14,13 @@ from gsi_theory import Candidates, Scheme, gsi_law
 from gsi_theory.errors import InputError
 from llm_check.collect import collect_pool, positions, step_rewards
 from llm_check.decode import METHODS, _Weighted, _winners, decode, measure_step
-from llm_check.engine import TransformersEngine
+from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.enumeration import StepTrie, enumerate_steps, score_trie
 from llm_check.pool import write_pool
-from llm_check.steps import encode_text, stream
+from llm_check.positions import Position, Prompt, encode_text
+from llm_check.streams import Stream
 from llm_check.tasks.arithmetic import Problem, check_step, make_problems
-from tests.llm_check.test_engine import RULE, plain_log_probs, random_engine
+from tests.llm_check.engines.test_transformers_engine import RULE, plain_log_probs, random_engine
 
 SHORT = replace(RULE, max_tokens=3)
 
@@ -28,11 +29,12 @@ class ToyReward:
     """A reward in [0, 1] that depends on the step's tokens and the prefix's length, and counts what it judged."""
 
     judged = 0
+    name, low, high = "toy", 0.0, 1.0
 
-    def score(self, prefixes: Sequence[Sequence[int]], steps: Sequence[Sequence[int]]) -> np.ndarray:
+    def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> np.ndarray:
         self.judged += len(steps)
         sums = [sum((k + 3) * token for k, token in enumerate(step)) for step in steps]
-        lengths = [len(prefix) for prefix in prefixes]
+        lengths = [len(place.prefix) for place in places]
         return 0.5 + 0.5 * np.sin(np.array(sums) + np.array(lengths))
 
 
@@ -77,10 +79,10 @@ def test_plain_methods_are_ancestral_sampling(draft: Any, base: Any, problems: A
     engine, purpose = (draft, 0) if source == "draft" else (base, 1)
     result = run(draft, base, problems, source, n=9)
     for problem, path in zip(problems, result.step_ids, strict=True):
-        tokens = encode_text(engine.tokenizer, problem.prompt)
+        tokens = list(encode_text(engine.tokenizer, problem.prompt))
         expected = []
         for step in range(6):
-            uniforms = stream(1, problem.problem_id, step, purpose).random((1, 4))[0]
+            uniforms = Stream(1, problem.problem_id, step, purpose).generator().random((1, 4))[0]
             drawn: list[int] = []
             for u in uniforms:
                 cdf = np.exp(plain_log_probs(engine, tokens + drawn)[-1]).cumsum()
@@ -107,7 +109,7 @@ def test_extreme_thresholds(draft: Any, base: Any, problems: Any, method: str) -
 
 
 def test_costs_count_every_candidate(draft: Any, base: Any, problems: Any) -> None:
-    records = run(draft, base, problems, "gsi", n=5).records
+    records = run(draft, base, problems, "gsi", n=5, threshold=-1.0).records
     np.testing.assert_array_equal(records["draft_drawn"], records["base_scored"])
     assert (records["draft_drawn"] >= 5).all() and (records["draft_drawn"] <= 5 * RULE.max_tokens).all()
     assert 0 < records["accepted"].sum() < len(records["accepted"])
@@ -121,8 +123,8 @@ def test_records_hold_the_reward_of_the_chosen_step(draft: Any, base: Any, probl
     result = run(draft, base, problems, "gsi")
     for problem, step, reward in zip(*(result.records[k] for k in ("problem", "step", "reward")), strict=True):
         path = result.step_ids[problem]
-        prefix = encode_text(draft.tokenizer, problems[problem].prompt) + [t for s in path[:step] for t in s]
-        assert reward == ToyReward().score([prefix], [path[step]])[0]
+        place = Position(Prompt("", encode_text(draft.tokenizer, problems[problem].prompt)), path[:step])
+        assert reward == ToyReward().score([place], [path[step]])[0]
 
 
 def test_bad_input(draft: Any, base: Any, problems: Any) -> None:
@@ -136,12 +138,13 @@ def test_bad_input(draft: Any, base: Any, problems: Any) -> None:
 
 def test_equal_steps_are_judged_once() -> None:
     toy = ToyReward()
+    places = [Position(Prompt("a", (1,))), Position(Prompt("b", (1, 2)))]
     tokens = np.array([[[1, 13], [1, 13], [13, -1]], [[1, 13], [2, 13], [2, 13]]], dtype=np.int32)
-    rewards = step_rewards(toy, [[1], [1, 2]], tokens)
+    rewards = step_rewards(toy, places, tokens)
     assert toy.judged == 4
     plain = [
         [ToyReward().score([p], [[t for t in s if t >= 0]])[0] for s in row]
-        for p, row in zip([[1], [1, 2]], tokens, strict=True)
+        for p, row in zip(places, tokens, strict=True)
     ]
     np.testing.assert_array_equal(rewards, plain)
 
@@ -163,7 +166,7 @@ def exact(draft: TransformersEngine, base: TransformersEngine, problems: list[Pr
     prefix = list(place.prefix)
     trie = enumerate_steps(draft, prefix, SHORT)
     logp_base = score_trie(base, prefix, trie)
-    reward = ToyReward().score([prefix] * len(trie.steps), trie.steps)
+    reward = ToyReward().score([place] * len(trie.steps), trie.steps)
     ratio = logp_base - trie.logp
     assert np.exp(trie.logp + ratio).sum() == pytest.approx(1.0, abs=1e-6)
     sets = (Candidates(trie.logp, reward, ratio), Candidates(logp_base, reward, ratio))
@@ -201,12 +204,13 @@ def test_measured_steps_follow_the_exact_law(draft: Any, base: Any, exact: Any) 
 @pytest.mark.parametrize("method", ["soft_bon_base", "gsi", "gsi_race_score"])
 def test_decoded_steps_follow_the_exact_law(draft: Any, base: Any, problems: Any, method: str) -> None:
     """The decoding loop itself, fallback included: one problem under many names, cut after its first step."""
-    prefix = encode_text(draft.tokenizer, problems[0].prompt)
+    place = positions(problems[:1], draft.tokenizer)[0]
+    prefix = list(place.prefix)
     copies = [replace(problems[0], problem_id=f"copy-{i}") for i in range(3000)]
     result = run(draft, base, copies, method, threshold=-1.5, rule=SHORT, max_steps=1)
     trie = enumerate_steps(draft, prefix, SHORT)
     logp_base = score_trie(base, prefix, trie)
-    reward = ToyReward().score([prefix] * len(trie.steps), trie.steps)
+    reward = ToyReward().score([place] * len(trie.steps), trie.steps)
     ratio = logp_base - trie.logp
     sets = [Candidates(logp, reward, ratio) for logp in (trie.logp, logp_base)]
     if method == "soft_bon_base":
@@ -254,7 +258,7 @@ def test_smaller_n_uses_the_first_candidates(draft: Any, base: Any, exact: Any) 
 
 def test_a_collected_pool_is_valid_and_true(draft: Any, base: Any, problems: Any, tmp_path: Any) -> None:
     places = positions(problems, draft.tokenizer, (0, 1)) + positions(problems[:2], draft.tokenizer, (1,), base, RULE)
-    places = [replace(p, prompt_id=f"{p.prompt_id}-{i}") for i, p in enumerate(places)]
+    places = [Position(replace(p.prompt, prompt_id=f"{p.prompt_id}-{i}"), p.path) for i, p in enumerate(places)]
     columns = collect_pool(draft, base, ToyReward(), places, 8, 5, RULE, seed=4)
     pool = write_pool(tmp_path / "pool.parquet", columns, {"seed": 4})
     assert len(pool.keys()) == len(places)

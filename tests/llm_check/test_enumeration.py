@@ -7,10 +7,11 @@ import pytest
 from scipy import stats
 
 from gsi_theory.errors import InputError
-from llm_check.engine import TransformersEngine
+from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.enumeration import StepTrie, enumerate_steps, score_trie
 from llm_check.steps import StepRule
-from tests.llm_check.test_engine import RULE, plain_step, random_engine
+from llm_check.streams import Stream
+from tests.llm_check.engines.test_transformers_engine import RULE, plain_step, random_engine
 
 PREFIX = [5, 9, 12, 6, 12, 8, 11, 5, 13]
 SHORT = StepRule(RULE.step_end_ids, RULE.eos_id, 3)
@@ -79,8 +80,7 @@ def test_locate(trie: StepTrie) -> None:
 def test_sampled_frequencies_follow_the_enumerated_law(draft: TransformersEngine, trie: StepTrie) -> None:
     """Chi-square of 20 000 draws; leaves expected fewer than 10 times are pooled into one cell."""
     draws = 20_000
-    uniforms = np.random.default_rng(11).random((1, draws, RULE.max_tokens))
-    steps = draft.sample(draft.prefill([PREFIX]), draws, uniforms, RULE)
+    steps = draft.sample(draft.prefill([PREFIX]), draws, [Stream(11, "enumerated", 0, 0)], RULE)
     leaves = trie.locate(steps.tokens[0])
     np.testing.assert_allclose(steps.logp[0], trie.logp[leaves], rtol=0, atol=1e-4)
     expected = np.exp(trie.logp) * draws

@@ -13,7 +13,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3ForCausalLM
 
 from gsi_theory.errors import InputError
-from llm_check.reward import ProcessRewardModel, checker_reward
+from llm_check.positions import Position, Prompt, encode_text
+from llm_check.rewards.token_classifier import ProcessRewardModel, checker_reward
 from llm_check.tasks.arithmetic import check_step, is_correct, make_problems, parse_problem
 from llm_check.tiny import CHECKPOINTS, STEP_MAX_TOKENS, checkpoint_path, step_delimiter
 from llm_check.tiny.tokenizer import BLANK_ID, EOS_ID, PAD_ID, VOCABULARY, build_tokenizer
@@ -101,17 +102,17 @@ def test_base_is_clearly_better_than_the_draft_and_neither_is_perfect(
 def test_process_rewards_are_informative_and_imperfect(draft: Qwen3ForCausalLM, prm: ProcessRewardModel) -> None:
     problems = make_problems(PROBLEMS, 202, "test")
     solutions = sample_solutions(draft, problems, np.random.default_rng([202, 1]))
-    prefixes: list[list[int]] = []
+    places: list[Position] = []
     steps: list[list[int]] = []
     right: list[bool] = []
     for problem, solution in zip(problems, solutions, strict=True):
-        prefix = prm.tokenizer(problem.prompt)["input_ids"]
+        place = Position(Prompt(problem.problem_id, encode_text(prm.tokenizer, problem.prompt), problem))
         for index, step in enumerate(solution):
-            prefixes.append(prefix)
+            places.append(place)
             steps.append(step)
             right.append(check_step(problem, index, solution_text([step])))
-            prefix = prefix + step
-    rewards = prm.score(prefixes, steps)
+            place = place.after(tuple(step))
+    rewards = prm.score(places, steps)
     assert rewards.dtype == np.float64 and rewards.shape == (len(steps),)
     assert prm.low <= rewards.min() and rewards.max() <= prm.high
     good, bad = rewards[np.array(right)], rewards[~np.array(right)]
@@ -121,29 +122,33 @@ def test_process_rewards_are_informative_and_imperfect(draft: Qwen3ForCausalLM, 
     assert ((rewards > 0.1) & (rewards < 0.9)).mean() > 0.05
 
 
+def at(prefix: list[int]) -> Position:
+    return Position(Prompt("", tuple(prefix)))
+
+
 def test_scores_do_not_depend_on_the_batch_and_are_remembered(prm: ProcessRewardModel) -> None:
     rng = np.random.default_rng(7)
     pairs = [(rng.integers(1, 16, rng.integers(1, 30)).tolist(), rng.integers(0, 16, 4).tolist()) for _ in range(40)]
-    together = prm.score([prefix for prefix, _ in pairs], [step for _, step in pairs])
+    together = prm.score([at(prefix) for prefix, _ in pairs], [step for _, step in pairs])
     with torch.inference_mode():
         for (prefix, step), reward in zip(pairs, together, strict=True):
             logits = prm.model(input_ids=torch.tensor([prefix + step])).logits[0, -1].double()
             # float32 logits of order 10 after 3 layers: 1e-4 leaves a factor of ten above their rounding.
             assert abs(float(logits.softmax(dim=-1)[1]) - reward) < 1e-4
-    twice = prm.score([pairs[0][0]] * 3 + [pairs[1][0]], [pairs[0][1]] * 3 + [pairs[1][1]])
+    twice = prm.score([at(pairs[0][0])] * 3 + [at(pairs[1][0])], [pairs[0][1]] * 3 + [pairs[1][1]])
     assert twice.tolist() == [together[0]] * 3 + [together[1]]
     assert prm.score([], []).shape == (0,)
 
 
 def test_bad_pairs_are_refused(prm: ProcessRewardModel) -> None:
     for prefixes, steps, message in (
-        ([[1]], [], "1 prefixes and 0 steps"),
+        ([[1]], [], "1 positions and 0 steps"),
         ([[1]], [[]], "neither may be empty"),
         ([[1]], [[16]], "ids in 0..15"),
         ([[1]], [[2, -1]], "ids in 0..15"),
     ):
         with pytest.raises(InputError, match=message):
-            prm.score(prefixes, steps)
+            prm.score([at(prefix) for prefix in prefixes], steps)
 
 
 def test_folders_that_hold_no_reward_model_are_refused(tmp_path: Path) -> None:

@@ -1,8 +1,4 @@
-"""A language model as the law of the next reasoning step: token ids in, token ids and log-probabilities out.
-
-Contract of every log-probability that leaves this module (recorded in `LogProbContract`): natural logarithm, raw
-logits, sampling temperature 1, no truncation, log-softmax in float64 over the whole vocabulary of the model. The
-law that is sampled is the law that is scored.
+"""The transformers engine: one prefix cache shared by all candidates of a step (contract: `engines.contract`).
 
 A `PrefixCache` of B prompts is made once by `prefill`, kept from step to step by `extend`, reduced by `select`, and
 shared by all candidates of a step. `sample` and `score` encode only distinct partial steps: the cost of n candidates
@@ -24,7 +20,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gsi_theory.errors import InputError
-from llm_check.engine_transformers import (
+from llm_check.engines.contract import LogProbContract
+from llm_check.engines.prefix_cache import (
     PrefixCache,
     choose_tokens,
     descend,
@@ -34,23 +31,11 @@ from llm_check.engine_transformers import (
     score_rows,
 )
 from llm_check.steps import PAD, StepRule, Steps, finish_reasons, pad_steps
+from llm_check.streams import Stream
 
-__all__ = ["LogProbContract", "PrefixCache", "TransformersEngine", "require_same_vocabulary"]
+__all__ = ["PrefixCache", "TransformersEngine"]
 
 MAX_ROWS = 4096
-
-
-@dataclass(frozen=True)
-class LogProbContract:
-    """Under which conditions log-probabilities were computed; two policies are a pair only if these agree."""
-
-    engine: str
-    engine_version: str
-    model: str
-    dtype: str
-    sampling_temperature: float = 1.0
-    truncation: str = "none"
-    logprobs: str = "raw"
 
 
 def _require_checkpoint(path: Path) -> None:
@@ -150,17 +135,17 @@ class TransformersEngine:
         return gather_rows(cache, index, compact=True)
 
     def sample(
-        self, cache: PrefixCache, n: int, uniforms: NDArray[np.float64], rule: StepRule, max_rows: int = MAX_ROWS
+        self, cache: PrefixCache, n: int, streams: Sequence[Stream], rule: StepRule, max_rows: int = MAX_ROWS
     ) -> Steps:
-        """n iid steps for each prefix by inverse CDF: token t of candidate i of prompt b uses `uniforms[b, i, t]`.
+        """n iid steps for each prefix by inverse CDF: token t of candidate i of prompt b uses number (i, t) of
+        `streams[b]`'s uniforms.
 
-        `uniforms` is (B, n, rule.max_tokens) in [0, 1): a prompt's steps depend on its own numbers only. Forwards
-        hold at most `max_rows` partial steps. Raises InputError when `uniforms` has another shape.
+        Forwards hold at most `max_rows` partial steps. Raises InputError unless there is one stream for each prefix.
         """
+        if len(streams) != cache.rows or n < 1:
+            raise InputError(f"sample got n = {n} and {len(streams)} streams for {cache.rows} prefixes: give one each")
         wanted = (cache.rows, n, rule.max_tokens)
-        if uniforms.shape != wanted:
-            raise InputError(f"sample got uniforms of shape {uniforms.shape}: give (B, n, max_tokens) = {wanted}")
-        u = uniforms.reshape(-1, rule.max_tokens)
+        u = np.concatenate([stream.generator().random(wanted[1:]) for stream in streams])
         tokens = np.full(u.shape, PAD, dtype=np.int32)
         token_logp = np.zeros(u.shape)
 
@@ -240,22 +225,3 @@ def _distinct_rows(rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDAr
     keys = plain.view([("", np.void, plain.itemsize * plain.shape[1])]).ravel()
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     return plain[first], inverse.ravel()
-
-
-def require_same_vocabulary(a: TransformersEngine, b: TransformersEngine) -> None:
-    """Raise InputError naming the first difference between two tokenizers: an id's token or a special id.
-
-    Log-ratios of the two models mean nothing unless both read the same ids in the same way.
-    """
-    names = f"{a.contract.model} and {b.contract.model}"
-    ours, theirs = ({i: token for token, i in engine.tokenizer.get_vocab().items()} for engine in (a, b))
-    for i in sorted(ours.keys() | theirs.keys()):
-        if ours.get(i) != theirs.get(i):
-            raise InputError(
-                f"the tokenizers of {names} differ at id {i}: {ours.get(i)!r} against {theirs.get(i)!r}: "
-                "use two models of one family"
-            )
-    for field in ("eos_token_id", "bos_token_id"):
-        left, right = getattr(a.tokenizer, field), getattr(b.tokenizer, field)
-        if left != right:
-            raise InputError(f"the tokenizers of {names} differ in {field}: {left} against {right}: make them agree")

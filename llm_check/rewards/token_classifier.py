@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from gsi_theory.errors import InputError
-from llm_check.engine_transformers import empty_cache, forward, gather_rows, grow
+from llm_check.engines.prefix_cache import empty_cache, forward, gather_rows, grow
+from llm_check.positions import Position
 from llm_check.steps import PAD, pad_steps
 from llm_check.tasks.arithmetic import Problem, check_step
 
@@ -60,15 +61,20 @@ class ProcessRewardModel:
         )
         return cls(model.to(device).eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
 
-    def score(self, prefixes: Sequence[Sequence[int]], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """The reward (M,) of each step given its prefix, both lists of M lists of token ids.
+    @property
+    def name(self) -> str:
+        """Name for records."""
+        return str(getattr(self.model.config, "_name_or_path", "") or type(self.model).__name__)
+
+    def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """The reward (M,) of M steps (token ids), step i at position i.
 
         Raises InputError when the lists differ in length, a step or a prefix is empty, or an id is not in the
         vocabulary.
         """
-        if len(prefixes) != len(steps):
-            raise InputError(f"score got {len(prefixes)} prefixes and {len(steps)} steps: give one prefix per step")
-        pairs = [(tuple(map(int, prefix)), tuple(map(int, step))) for prefix, step in zip(prefixes, steps, strict=True)]
+        if len(places) != len(steps):
+            raise InputError(f"score got {len(places)} positions and {len(steps)} steps: give one position per step")
+        pairs = [(place.prefix, tuple(map(int, step))) for place, step in zip(places, steps, strict=True)]
         # Each prefix is encoded once and shared by its steps; dict keys, so that each pair is scored once.
         missing = sorted(dict.fromkeys(pair for pair in pairs if pair not in self._known))
         self._check(missing)

@@ -10,8 +10,10 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from gsi_theory.errors import InputError
-from llm_check.engine import TransformersEngine, require_same_vocabulary
+from llm_check.engines.contract import require_same_vocabulary
+from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.steps import PAD, StepRule, finish_reasons, step_rule
+from llm_check.streams import Purpose, Stream
 from llm_check.tiny.tokenizer import BLANK_ID, EOS_ID, build_tokenizer
 
 # Sums of about 100 float32 products a layer, values of order 10: rounding of 1e-5 leaves a factor of ten to spare.
@@ -57,8 +59,8 @@ def plain_step(engine: TransformersEngine, prefix: list[int], step: list[int]) -
     return np.array([table[len(prefix) - 1 + t, token] for t, token in enumerate(step)])
 
 
-def uniforms_of(prompts: list[int], n: int) -> np.ndarray:
-    return np.stack([np.random.default_rng([5, p]).random((n, RULE.max_tokens)) for p in prompts])
+def streams_of(prompts: list[int]) -> list[Stream]:
+    return [Stream(5, f"prompt-{p}", 0, Purpose.DRAFT) for p in prompts]
 
 
 def test_prefill_of_ragged_prompts_matches_a_plain_forward(engine: TransformersEngine) -> None:
@@ -100,7 +102,7 @@ def test_extend_and_select_match_a_plain_forward(engine: TransformersEngine) -> 
 @pytest.mark.parametrize("max_rows", [4096, 3])
 def test_samples_carry_the_log_probs_of_a_plain_forward(engine: TransformersEngine, max_rows: int) -> None:
     cache = engine.prefill(PROMPTS)
-    steps = engine.sample(cache, 12, uniforms_of([0, 1, 2, 3], 12), RULE, max_rows=max_rows)
+    steps = engine.sample(cache, 12, streams_of([0, 1, 2, 3]), RULE, max_rows=max_rows)
     for b, prompt in enumerate(PROMPTS):
         for i, step in enumerate(steps.token_ids[b]):
             oracle = plain_step(engine, prompt, step)
@@ -112,11 +114,11 @@ def test_samples_carry_the_log_probs_of_a_plain_forward(engine: TransformersEngi
 
 
 def test_samples_of_a_prompt_do_not_depend_on_its_batch_or_on_chunks(engine: TransformersEngine) -> None:
-    together = engine.sample(engine.prefill(PROMPTS), 40, uniforms_of([0, 1, 2, 3], 40), RULE)
-    chunked = engine.sample(engine.prefill(PROMPTS), 40, uniforms_of([0, 1, 2, 3], 40), RULE, max_rows=5)
+    together = engine.sample(engine.prefill(PROMPTS), 40, streams_of([0, 1, 2, 3]), RULE)
+    chunked = engine.sample(engine.prefill(PROMPTS), 40, streams_of([0, 1, 2, 3]), RULE, max_rows=5)
     np.testing.assert_array_equal(together.tokens, chunked.tokens)
     for b, prompt in enumerate(PROMPTS):
-        alone = engine.sample(engine.prefill([prompt]), 40, uniforms_of([b], 40), RULE)
+        alone = engine.sample(engine.prefill([prompt]), 40, streams_of([b]), RULE)
         np.testing.assert_array_equal(alone.tokens[0], together.tokens[b])
         np.testing.assert_allclose(alone.token_logp[0], together.token_logp[b], rtol=0, atol=LOGP_TOLERANCE)
 
@@ -171,8 +173,8 @@ def test_bad_input_is_refused_with_the_value(engine: TransformersEngine) -> None
         engine.prefill([[16]])
     with pytest.raises(InputError, match="token id 99"):
         engine.score(cache, [[[99, 13]]])
-    with pytest.raises(InputError, match=r"\(1, 2, 3\)"):
-        engine.sample(cache, 2, np.zeros((1, 2, 3)), RULE)
+    with pytest.raises(InputError, match="2 streams for 1 prefixes"):
+        engine.sample(cache, 2, streams_of([0, 1]), RULE)
     with pytest.raises(InputError, match="2 steps for 1 prefixes"):
         engine.extend(cache, [[1], [2]])
 

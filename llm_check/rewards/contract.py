@@ -1,0 +1,36 @@
+"""What a reward model is: one number for a step, given the position before it. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_check.positions import Position
+
+__all__ = ["RewardModel"]
+
+
+class RewardModel(Protocol):
+    """Judges steps; `name` says which model, rewards lie in [low, high] (reward units)."""
+
+    @property
+    def name(self) -> str:
+        """Name for records."""
+        ...
+
+    @property
+    def low(self) -> float:
+        """Smallest possible reward; -inf where there is no bound."""
+        ...
+
+    @property
+    def high(self) -> float:
+        """Largest possible reward; +inf where there is no bound."""
+        ...
+
+    def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """Rewards (M,) of M steps (token ids), step i taken at position i; finite, within [low, high]."""
+        ...

@@ -1,0 +1,51 @@
+"""Random streams: one for each position and purpose, so that no prompt's numbers depend on the prompts beside it.
+
+Engines that take numbers (transformers) draw uniforms from `Stream.generator`; engines that take an integer seed
+(vLLM) get `Stream.integer`. Row i of what a stream gives is the same for every n > i: the first n candidates of a pool
+of N are the pool of n. No torch here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+__all__ = ["Purpose", "Stream"]
+
+
+class Purpose(IntEnum):
+    """What a stream is for. Selection noise has purposes of its own: draws stay the same under every rule."""
+
+    DRAFT = 0
+    BASE = 1
+    PATH = 2
+    SELECT_DRAFT = 10
+    SELECT_BASE = 11
+    CHECK = 20
+    PICK = 21
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The stream of (prompt_id, step) for one purpose under the seed of a run."""
+
+    seed: int
+    prompt_id: str
+    step: int
+    purpose: int
+
+    def _words(self) -> list[int]:
+        name = hashlib.blake2b(self.prompt_id.encode(), digest_size=16).digest()
+        return [self.seed, int.from_bytes(name, "big"), self.step, int(self.purpose)]
+
+    def generator(self) -> np.random.Generator:
+        """A fresh generator at the start of the stream."""
+        return np.random.default_rng(self._words())
+
+    def integer(self, bits: int = 62) -> int:
+        """A seed of at most `bits` bits for engines that take an integer."""
+        words = np.random.SeedSequence(self._words()).generate_state(2, np.uint64)
+        return int(words[0]) % (1 << bits)
