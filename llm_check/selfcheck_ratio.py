@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.special import expit
 
 from llm_check.position_arrays import PositionArrays, blocks
@@ -33,9 +32,9 @@ _SHIFTS = 2000.0
 class RatioCheck:
     """mean, mean_se of e^ℓ over drafts and inverse_mean, inverse_se of e^{-ℓ} over base draws, positions averaged.
 
-    z: of the bridge identity (0 without both sources); shifts (P,): c_p in nats; shift_p: p-value of a constant shift
-    per position against any other mismatch; by_position: mean ratio of each position with drafts; positions: with
-    both sources.
+    z: of the bridge identity (0 without both sources); shifts (P,): c_p in nats; shift_misfit: mean square of the
+    second balance in standard errors, near 1 where a constant shift per position explains every mismatch; by_position: mean
+    ratio of each position with drafts; positions: with both sources.
     """
 
     mean: float
@@ -44,7 +43,7 @@ class RatioCheck:
     inverse_se: float | None
     z: float
     shifts: Floats
-    shift_p: float
+    shift_misfit: float
     by_position: Floats
     positions: int
 
@@ -85,12 +84,13 @@ def _variance(values: Floats) -> Floats:
 def _second(draft: Floats, base: Floats, shift: Floats) -> tuple[Floats, Floats]:
     """Second balance after the shift, and its variance, the noise of the shift taken out to first order."""
     x, y = draft - shift[:, None], base - shift[:, None]
-    slope = 0.0
     wing = [(expit(x), np.tanh(x / 2.0)), (expit(-y), np.tanh(y / 2.0))]
     # d/dc of both balances at c: their quotient is what an error of c moves the second by, in units of the first
     (s, h), (t, g) = wing
     first = -(s * (1 - s)).mean(axis=1) - (t * (1 - t)).mean(axis=1)
-    second = (-s * (1 - s) * h - s * (1 - h * h) / 2).mean(axis=1) - (t * (1 - t) * g - t * (1 - g * g) / 2).mean(axis=1)
+    second = (-s * (1 - s) * h - s * (1 - h * h) / 2).mean(axis=1) - (t * (1 - t) * g - t * (1 - g * g) / 2).mean(
+        axis=1
+    )
     slope = np.where(first < -1e-9, second / np.minimum(first, -1e-9), 0.0)[:, None]
     left, right = s * (h - slope), t * (g - slope)
     return left.mean(axis=1) - right.mean(axis=1), _variance(left) + _variance(right)
@@ -99,7 +99,7 @@ def _second(draft: Floats, base: Floats, shift: Floats) -> tuple[Floats, Floats]
 def check_ratio(arrays: PositionArrays) -> RatioCheck:
     """Both directions of M32, the bridge, and the shift of each position."""
     ratio = arrays.log_ratio
-    inverse = None, None
+    inverse: tuple[float, float] | tuple[None, None] = None, None
     if arrays.set_is_base.any():
         inverse = _averaged(*_set_means(arrays, np.exp(np.clip(-ratio, None, _LARGEST)), True))
     if not (~arrays.set_is_base).any():
@@ -119,12 +119,12 @@ def check_ratio(arrays: PositionArrays) -> RatioCheck:
         use = noise > 1e-6
         statistic += float(np.sum(value[use] ** 2 / noise[use]))
         count += int(use.sum())
-    z, shift_p = 0.0, 1.0
+    z, misfit = 0.0, 1.0
     if gaps:
         gap, noise = np.concatenate(gaps), np.concatenate(noises)
         floor = 1e-9  # where nothing varies, rounding is no mismatch
         z = float(gap.sum() / np.sqrt(noise.sum() + floor))
-        shift_p = float(stats.chi2.sf(statistic, count)) if count else 1.0
+        misfit = statistic / count if count else 1.0
     mean, mean_se = _averaged(means, variances)
     every = np.concatenate(shifts) if shifts else np.zeros(0)
-    return RatioCheck(mean, mean_se, *inverse, z, every, shift_p, means, every.size)
+    return RatioCheck(mean, mean_se, *inverse, z, every, misfit, means, every.size)

@@ -40,10 +40,11 @@ _HALF_CHI2_95 = 1.920729
 class TokenCheck:
     """Outcome for one source. temperature, interval: T̂ (None without events) and its 95 % likelihood interval.
 
-    log_e_temperature, log_e_fewer, log_e_more, log_e_misfit: evidence against the log, nats; misfit_left: gain of the
-    Dirichlet process over the law at temperature T̂. new_seen, new_expected: draws of what was not drawn before, and
-    how many the report foresees; new_expected_tempered: at least so many at T̂, log_e_fewer_tempered the evidence of
-    fewer. kept_mass: reported mass of what was drawn over its share of draws. events: draws judged.
+    log_e_temperature, log_e_fewer, log_e_more, log_e_misfit: evidence against the log, nats. misfit_left: gain of the
+    Dirichlet process over the law at T̂; temperature_gain: of that law over the report. new_seen, new_expected: draws of
+    what was not drawn before, and how many the report foresees; new_expected_tempered: at least so many at T̂, its error
+    allowed for, with log_e_fewer_tempered the evidence of fewer. kept_mass: reported mass of what was drawn over its
+    share of draws. events: draws judged.
     """
 
     level: str
@@ -73,7 +74,8 @@ def _before(values: Floats, node: NDArray[np.int64]) -> Floats:
 def _at_node(values: Floats, node: NDArray[np.int64]) -> Floats:
     """Sum of `values` over all events of the same node."""
     _, inverse = np.unique(node, return_inverse=True)
-    return np.bincount(inverse.ravel(), weights=values)[inverse.ravel()]
+    total: Floats = np.bincount(inverse.ravel(), weights=values).astype(np.float64)
+    return total[inverse.ravel()]
 
 
 def _mixture(logs: list[float]) -> float:
@@ -128,7 +130,8 @@ def _new_chance(events: _Events, exponent: float) -> Floats:
         seen = _before(np.where(first, p, 0.0), draws.node)
         later = np.maximum(_at_node(np.where(first, p, 0.0), draws.node) - seen, 0.0)
         size = np.bincount(draws.kind)[draws.kind]
-        noise = 3.0 * draws.spread * np.sqrt(_before(np.where(first, p * p / size, 0.0), draws.node))
+        error = _before(np.where(first, p * p / size, 0.0), draws.node)
+        noise = 3.0 * draws.spread * np.sqrt(np.maximum(error, 0.0))
         chance = np.maximum(1.0 - seen - noise, later)
     else:
         own = np.where(first, np.exp(exponent * events.scaled), 0.0)
@@ -167,7 +170,9 @@ def check_draws(draws: Draws | None) -> TokenCheck | None:
         return float(events.which(exponent).sum() - reported)
 
     temperature, interval, top = _fit(gain)
-    chance, tempered = _new_chance(events, 1.0), _new_chance(events, 1.0 / temperature)
+    # twice as far down as the interval goes: the coldest temperature that is not absurd foresees the fewest new draws
+    coldest = max(2.0 * interval[0] - temperature, 0.5 * interval[0])
+    chance, tempered = _new_chance(events, 1.0), _new_chance(events, 1.0 / coldest)
     p = np.exp(draws.logp)
     seen = _at_node(np.where(first, p, 0.0), draws.node)
     covered = 1.0 - _at_node(_singles(draws), draws.node) / _at_node(np.ones(p.size), draws.node)
