@@ -33,8 +33,8 @@ class RatioCheck:
     """mean, mean_se of e^ℓ over drafts and inverse_mean, inverse_se of e^{-ℓ} over base draws, positions averaged.
 
     z: of the bridge identity (0 without both sources); shifts (P,): c_p in nats; shift_misfit: mean square of the
-    second balance in standard errors, near 1 where a constant shift per position explains every mismatch; by_position: mean
-    ratio of each position with drafts; positions: with both sources.
+    second balance in standard errors, near 1 where a constant shift per position explains every mismatch; by_position:
+    mean ratio of each position with drafts; positions: with both sources.
     """
 
     mean: float
@@ -99,11 +99,11 @@ def _second(draft: Floats, base: Floats, shift: Floats) -> tuple[Floats, Floats]
 def check_ratio(arrays: PositionArrays) -> RatioCheck:
     """Both directions of M32, the bridge, and the shift of each position."""
     ratio = arrays.log_ratio
-    inverse: tuple[float, float] | tuple[None, None] = None, None
+    inverse: tuple[float | None, float | None] = None, None
     if arrays.set_is_base.any():
         inverse = _averaged(*_set_means(arrays, np.exp(np.clip(-ratio, None, _LARGEST)), True))
     if not (~arrays.set_is_base).any():
-        return RatioCheck(1.0, np.inf, *inverse, 0.0, np.zeros(0), 1.0, np.zeros(0), 0)
+        return RatioCheck(1.0, np.inf, inverse[0], inverse[1], 0.0, np.zeros(0), 1.0, np.zeros(0), 0)
     means, variances = _set_means(arrays, np.exp(np.clip(ratio, None, _LARGEST)), False)
     gaps, noises, shifts, statistic, count = [], [], [], 0.0, 0
     for block in blocks(arrays):
@@ -127,4 +127,4 @@ def check_ratio(arrays: PositionArrays) -> RatioCheck:
         misfit = statistic / count if count else 1.0
     mean, mean_se = _averaged(means, variances)
     every = np.concatenate(shifts) if shifts else np.zeros(0)
-    return RatioCheck(mean, mean_se, *inverse, z, every, misfit, means, every.size)
+    return RatioCheck(mean, mean_se, inverse[0], inverse[1], z, every, misfit, means, every.size)
