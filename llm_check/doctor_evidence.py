@@ -82,7 +82,8 @@ class Evidence:
         found = set()
         tempered = check.log_e_temperature > LOG_E and abs(check.temperature - 1.0) > SMALLEST_TEMPERATURE_GAP
         tempered = self._tempered(check, tempered)
-        extreme = tempered and not TEMPERATURES[0] < check.temperature < TEMPERATURES[1]
+        low, high = check.interval or TEMPERATURES
+        extreme = tempered and (high < TEMPERATURES[0] or low > TEMPERATURES[1])
         # A step's law at T is not a power of the step's law: with whole steps a part of the gain is left unexplained.
         allowed = (1.0 if check.level == "step" else 0.3) * check.temperature_gain
         if extreme or (check.misfit_left > LOG_E and check.misfit_left > allowed):
