@@ -12,12 +12,14 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
+# Rows are bound to names of their own where they are used: otherwise LLVM does not vectorize the loop along them.
+
+
 @njit(cache=True, fastmath={"contract"})
 def grow(e: Array, d: Array, z: Array, rate: Array, values: Array, start: int) -> None:
     """`subset_sums.grow`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A); k runs inside, downward."""
     most = e.shape[1] - 1
     for b in range(e.shape[0]):
-        low = e[b]
         for a in range(z.shape[0]):
             size = start + a + 1
             share = 1.0 / size
@@ -25,14 +27,15 @@ def grow(e: Array, d: Array, z: Array, rate: Array, values: Array, start: int) -
             top = min(most, size)
             for v in range(d.shape[0]):
                 gain = share * values[v, a] * rate[a, b]
-                high = d[v, b]
+                high, low = d[v, b], e[b]
                 for k in range(top, 0, -1):
                     high[k] = (size - k) * share * high[k] + k * (step * high[k - 1] + gain * low[k - 1])
+            low = e[b]
             for k in range(top, 0, -1):
                 low[k] = (size - k) * share * low[k] + k * step * low[k - 1]
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"contract"})
 def divide(e: Array, d: Array, size: int, z: Array, gain: Array, low: Array, high: Array) -> None:
     """`subset_sums.divide`: e (K+1,), d (V, K+1), z (L,), gain (V, L); fills low (K, L), high (V, K, L)."""
     most, lanes = e.size - 1, z.size
@@ -40,17 +43,18 @@ def divide(e: Array, d: Array, size: int, z: Array, gain: Array, low: Array, hig
     low[0], high[:, 0] = 1.0, 0.0
     deepest, backward = 0, False
     for i in range(lanes):
-        split[i] = min(most, np.int64(size / (1.0 + z[i])))
+        split[i] = min(most, int(size / (1.0 + z[i])))
         deepest = max(deepest, split[i])
         backward = backward or split[i] < most
     for k in range(1, min(deepest + 1, most)):
         widen, back = size / (size - k), k / (size - k)
-        for i in range(lanes):
-            low[k, i] = max(widen * e[k] - back * z[i] * low[k - 1, i], 0.0)
         for v in range(d.shape[0]):
+            term, own, below, sums, now = widen * d[v, k], gain[v], low[k - 1], high[v, k - 1], high[v, k]
             for i in range(lanes):
-                flow = z[i] * high[v, k - 1, i] + gain[v, i] * low[k - 1, i]
-                high[v, k, i] = max(widen * d[v, k] - back * flow, 0.0)
+                now[i] = max(term - back * (z[i] * sums[i] + own[i] * below[i]), 0.0)
+        term, below, kept = widen * e[k], low[k - 1], low[k]
+        for i in range(lanes):
+            kept[i] = max(term - back * z[i] * below[i], 0.0)
     if not backward:
         return
     for i in range(lanes):
@@ -78,22 +82,23 @@ def race_sums(
     total, turned, inverse = np.empty(lanes), np.empty(lanes), np.empty(lanes)
     for v in range(high.shape[0]):
         zeroth[:], first[:], total[:], turned[:], inverse[:] = 0.0, 0.0, 0.0, 0.0, 0.0
+        own, best = gain[v], top[v]
         for n in range(2, most + 2):
             k = n - 2
             per = 1.0 / k if k else 0.0
+            kept, sums = low[k], high[v, k]
             for i in range(lanes):
-                zeroth[i] += low[k, i]
-                first[i] += k * low[k, i]
-                term = high[v, k, i] if k else 0.0
-                total[i] += term
-                turned[i] += k * term
-                inverse[i] += per * term
+                zeroth[i] += kept[i]
+                first[i] += k * kept[i]
+                total[i] += sums[i]
+                turned[i] += k * sums[i]
+                inverse[i] += per * sums[i]
             at = column[n]
             if at >= 0:
-                scale = weight[n] / (n * (n - 1.0))
+                scale, several, both = weight[n] / (n * (n - 1.0)), n * (n - 1.0), 2.0 * n - 1.0
+                found = out[v, at]
                 for i in range(lanes):
                     rest = (n - 1.0) * zeroth[i] - first[i]
-                    won = top[v] * (rest + q[i] * (zeroth[i] + first[i])) + gain[v, i] * rest
-                    won += n * (n - 1.0) * inverse[i] - (2.0 * n - 1.0) * total[i] + turned[i]
-                    won += q[i] * ((n - 1.0) * total[i] - turned[i])
-                    out[v, at, i] += scale * won
+                    won = best * (rest + q[i] * (zeroth[i] + first[i])) + own[i] * rest
+                    won += several * inverse[i] - both * total[i] + turned[i]
+                    found[i] += scale * (won + q[i] * ((n - 1.0) * total[i] - turned[i]))

@@ -1,7 +1,7 @@
-"""Unbiased curves from a pool (M31): the mean of f over winners, for every n up to the pool's size, with standard errors.
+"""Unbiased curves from a pool (M31): the mean of f over winners, for every n up to the pool's size, with errors.
 
-The estimate is the average of a rule's expected f over **all** n-subsets of the N candidates (a U-statistic): exact, not
-sampled, and unbiased for E_{P_n} f whatever the weights, their tails included. No unbiased estimate exists for n > N.
+The estimate is the average of a rule's expected f over **all** n-subsets of the N candidates (a U-statistic): exact,
+not sampled, and unbiased for E_{P_n} f whatever the weights, their tails included. None exists for n > N.
 
 Standard errors are those of the jackknife over candidates, exact for this statistic. Its square is an unbiased estimate
 of the part of the variance that is linear in the candidates, and counts a part of order c by c(N−1)/(N−c) ≥ c: it is
@@ -52,7 +52,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class LeaveOneOut:
-    """value (V, M) and deviation (V, M, N): the jackknife covariance of two values is Σ_j of their deviations' product."""
+    """value (V, M), deviation (V, M, N): the jackknife covariance of two values is Σ_j of their deviations' product."""
 
     value: Array
     deviation: Array
@@ -106,7 +106,7 @@ def checked_pool(
     weight, table = numbers(log_weight, "log_weight"), np.atleast_2d(numbers(values, "values"))
     if weight.ndim != 1 or weight.size == 0 or table.ndim != 2 or table.shape[1] != weight.size:
         raise InputError(
-            f"values of shape {np.shape(values)}, log_weight of shape {weight.shape}: give (N,) or (V, N), and (N,), N ≥ 1"
+            f"values of shape {np.shape(values)}, log_weight of shape {weight.shape}: give (N,) or (V, N), and (N,)"
         )
     refuse(~np.isfinite(table), table, "values", "give finite numbers")
     refuse(np.isnan(weight) | (weight == np.inf), weight, "log_weight", "give nats (-inf: weight zero)")
@@ -137,7 +137,7 @@ def refuse(bad: NDArray[np.bool_], array: Array, name: str, cure: str) -> None:
 
 
 def _ranked(pool: SubsetPool) -> tuple[Array, Array, NDArray[np.intp], int]:
-    """(values − min f, log-weights, order, number of weight zero), ranks ascending in weight; a gate adds a row f = 1."""
+    """(values − min f, log-weights, order, zero weights), ranks ascending in weight; a gate adds a row f = 1."""
     order = np.argsort(pool.log_weight, kind="stable")
     weight = pool.log_weight[order]
     shifted = (pool.values - pool.values.min(axis=1, keepdims=True))[:, order]
@@ -162,7 +162,9 @@ def curves(pool: SubsetPool) -> Array:
             total += race_curve(values, weight, pool.ns)
         elif zeros < weight.size:
             most = int(pool.ns.max())
-            total += softmax_curve(values[:, : zeros - 1 if zeros else None : -1], weight[: zeros - 1 if zeros else None : -1], most, zeros)[:, pool.ns]
+            total += softmax_curve(
+                values[:, : zeros - 1 if zeros else None : -1], weight[: zeros - 1 if zeros else None : -1], most, zeros
+            )[:, pool.ns]
         if zeros:
             total += _all_zero(zeros, weight.size, pool.ns) * values[:, :zeros].mean(axis=1, keepdims=True)
         total = np.where(pool.ns == 1, values.mean(axis=1, keepdims=True), total)

@@ -13,11 +13,14 @@ C(m, n)/C(N, n) e_n (a subset with a heavier member always passes).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 from gsi_theory.arrays import COMPILED
 from gsi_theory.logscale import Array
-from gsi_theory.subset_sums import Indices, divide, grow, largest_rank
+from gsi_theory.subset_sums import Indices, divide, grow, hypergeometric, largest_rank
 
 if COMPILED:
     from gsi_theory import compiled_subsets
@@ -25,13 +28,8 @@ if COMPILED:
 __all__ = ["race_curve", "race_parts"]
 
 NEGLIGIBLE = 1e-18  # of the subsets: ranks that are hardly ever the largest
-LANES = 64
-
-
-def _ratios(log_weight: Array, log_top: float) -> tuple[Array, Array]:
-    """(a, q = 1 − a) of weights relative to e^{log_top}."""
-    gap = log_weight - log_top
-    return np.exp(gap), -np.expm1(gap)
+IDLE = 42.0  # lighter than e^{-42}/n by weight: never accepted before the heaviest
+LANES = 64  # candidates left out together
 
 
 def _ranks(log_weight: Array, ns: Indices, lightest: int) -> list[tuple[int, Array, int]]:
@@ -45,86 +43,100 @@ def _ranks(log_weight: Array, ns: Indices, lightest: int) -> list[tuple[int, Arr
     return found
 
 
-def _sums(values: Array, a: Array, q: Array, most: int) -> tuple[Array, Array]:
-    """(e (most+1,), d (V, most+1)) over candidates with ratios a, q = 1 − a."""
-    e, d = np.zeros((1, most + 1)), np.zeros((values.shape[0], 1, most + 1))
-    e[0, 0] = 1.0
-    # Candidates come heaviest last: e_k starts near one and nothing underflows that is not negligible in the end.
-    grow(e, d, q[:, None], a[:, None], values, 0)
-    return e[0], d[:, 0]
-
-
 def _reach(size: int, most: int) -> int:
     """Largest k to keep of `size` candidates, so that one can be left out for n ≤ most."""
     return most if 2 * most <= size else size
 
 
-def _largest(values: Array, log_weight: Array, m: int, most: int) -> tuple[Array, Array, Array, Array, Array]:
-    """(e, d, a, q of the lighter candidates, mean kernel (V, most+1) over n-subsets whose largest rank is m)."""
-    a, q = _ratios(log_weight[: m - 1], log_weight[m - 1])
-    e, d = _sums(np.ascontiguousarray(values[:, : m - 1]), a, q, most)
+@dataclass(frozen=True)
+class _Lighter:
+    """The candidates lighter than a rank or a gate: means e (K+1,), d (V, K+1), ratios a, q (L,), `idle` with a = 0."""
+
+    e: Array
+    d: Array
+    a: Array
+    q: Array
+    idle: int
+
+    def without(self, values: Array) -> Iterator[tuple[slice, Array, Array, Array, Array]]:
+        """(candidates, e and d without each (K, L), (V, K, L), gains (V, L), q); one stands for all the idle."""
+        for at in (*range(0, min(self.idle, 1)), *range(self.idle, self.q.size, LANES)):
+            lanes = slice(0, 1) if at < self.idle else slice(at, min(at + LANES, self.q.size))
+            gain = np.ascontiguousarray(values[:, lanes] * self.a[lanes])
+            low, high = divide(self.e, self.d, self.q.size, self.q[lanes], gain)
+            yield slice(0, self.idle) if at < self.idle else lanes, low, high, gain, self.q[lanes]
+
+
+def _lighter(values: Array, log_weight: Array, log_top: float, most: int) -> _Lighter:
+    gap = log_weight - log_top
+    a, q = np.exp(gap), -np.expm1(gap)
+    idle = int(np.searchsorted(a, np.exp(-IDLE) / max(most, 1)))
+    e, d = hypergeometric(idle, idle, most)[None].copy(), np.zeros((values.shape[0], 1, most + 1))
+    # Candidates come heaviest last: e_k starts at one and nothing underflows that is not negligible in the end.
+    grow(e, d, q[idle:, None].copy(), a[idle:, None].copy(), np.ascontiguousarray(values[:, idle : a.size]), idle)
+    return _Lighter(e[0], d[:, 0], a, q, idle)
+
+
+def _kernel(lighter: _Lighter, top: Array, most: int) -> Array:
+    """Mean kernel (V, most+1) over n-subsets that hold a rank of values top (V,) and n − 1 lighter candidates."""
     n, k = np.arange(1, most + 1), np.arange(1, most)
-    won = values[:, m - 1, None] * np.cumsum(e[:most]) / n
+    won = top[:, None] * np.cumsum(lighter.e[:most]) / n
     before = np.zeros_like(won)
-    before[:, 1:] = np.cumsum(d[:, 1:most] / k, axis=1) - np.cumsum(d[:, 1:most], axis=1) / n[1:]
-    return e, d, a, q, np.concatenate([np.zeros((values.shape[0], 1)), won + before], axis=1)
-
-
-def _below(values: Array, log_weight: Array, log_cut: float, ns: Indices) -> tuple[int, Array, Array, Array, Array]:
-    """(m, e, d, a, q) of the m candidates lighter than the gate, ready for `divide`."""
-    m = int(np.searchsorted(log_weight, log_cut))
-    a, q = _ratios(log_weight[:m], log_cut)
-    e, d = _sums(np.ascontiguousarray(values[:, :m]), a, q, _reach(m, int(ns.max())))
-    return m, e, d, a, q
+    d = lighter.d[:, 1:most]
+    before[:, 1:] = np.cumsum(d / k, axis=1) - np.cumsum(d, axis=1) / n[1:]
+    return np.concatenate([np.zeros((top.size, 1)), won + before], axis=1)
 
 
 def _among(m: int, size: int, ns: Indices) -> Array:
     """C(m, n)/C(size, n) (M,)."""
-    k = np.arange(int(ns.max()))
-    factors = np.maximum(m - k, 0) / np.maximum(size - k, 1)
-    return np.cumprod(factors)[ns - 1]
+    return hypergeometric(m, size, int(ns.max()))[ns]
 
 
 def race_curve(values: Array, log_weight: Array, ns: Indices, log_cut: float = -np.inf) -> Array:
     """Mean of f over winners that pass the gate (V, M); the probability to pass is that of f = 1.
 
-    values (V, N) ≥ 0, log_weight (N,) finite, ascending; log_cut: log M in units of the weights, -inf for no gate.
+    values (V, N) ≥ 0, log_weight (N,) ascending; ranks of weight zero count as the largest only behind a gate (never
+    accepted); log_cut: log M in units of the weights, -inf for no gate.
     """
     total = np.zeros((values.shape[0], ns.size))
-    lightest = 0
-    if log_cut > log_weight[0]:
-        lightest, e, d, _, _ = _below(values, log_weight, log_cut, ns)
-        at = np.minimum(ns, e.size - 1)
-        among = _among(lightest, log_weight.size, ns)
-        total += among * np.cumsum(d[:, 1:] / np.arange(1, e.size), axis=1)[:, at - 1]
-    for m, share, most in _ranks(log_weight, ns, lightest):
-        kernel = _largest(values, log_weight, m, most)[-1]
+    below = _below(log_weight, log_cut)
+    if log_cut > -np.inf and below:
+        light = _lighter(values, log_weight[:below], log_cut, min(below, int(ns.max())))
+        at = np.minimum(ns, light.e.size - 1)
+        accepted = np.cumsum(light.d[:, 1:] / np.arange(1, light.e.size), axis=1)[:, at - 1]
+        total += _among(below, log_weight.size, ns) * accepted
+    for m, share, most in _ranks(log_weight, ns, below):
+        lighter = _lighter(values, log_weight[: m - 1], log_weight[m - 1], most)
         asked = ns <= most
-        total[:, asked] += share[asked] * kernel[:, ns[asked]]
+        total[:, asked] += share[asked] * _kernel(lighter, values[:, m - 1], most)[:, ns[asked]]
     return total
 
 
+def _below(log_weight: Array, log_cut: float) -> int:
+    """How many are lighter than the gate, or of weight zero."""
+    return int(np.searchsorted(log_weight, max(log_cut, -np.finfo(np.float64).max)))
+
+
 def race_parts(values: Array, log_weight: Array, ns: Indices, log_cut: float = -np.inf) -> Array:
-    """Mean of the (gated) kernel over the n-subsets that hold candidate i (V, M, N); shapes as in race_curve, n < N."""
+    """Mean of the (gated) kernel over the n-subsets that hold candidate i (V, M, N); as race_curve, n < N."""
     size = log_weight.size
     out = np.zeros((values.shape[0], ns.size, size))
-    lightest = 0
-    if log_cut > log_weight[0]:
-        lightest, e, d, a, q = _below(values, log_weight, log_cut, ns)
-        held = _gated_held(e, d, q, values[:, :lightest] * a, ns)
-        out[:, :, :lightest] += (_among(lightest, size, ns) * size / lightest)[:, None] * held
-    for m, share, most in _ranks(log_weight, ns, lightest):
-        e, d, a, q, kernel = _largest(values, log_weight, m, max(most, _reach(m - 1, most)))
+    below = _below(log_weight, log_cut)
+    if log_cut > -np.inf and below:
+        light = _lighter(values, log_weight[:below], log_cut, _reach(below, int(ns.max())))
+        chance = (_among(below, size, ns) * size / below)[:, None]
+        for lanes, low, high, gain, q in light.without(values):
+            out[:, :, lanes] += chance * _gated_held(low, high, gain, q, below, ns)
+    for m, share, most in _ranks(log_weight, ns, below):
+        lighter = _lighter(values, log_weight[: m - 1], log_weight[m - 1], max(most, _reach(m - 1, most)))
         asked = np.flatnonzero(ns <= most)
+        kernel = _kernel(lighter, values[:, m - 1], most)
         out[:, asked, m - 1] += (size / ns * share)[asked] * kernel[:, ns[asked]]
-        column, weight = np.full(e.size + 2, -1), np.zeros(e.size + 2)
+        column, weight = np.full(lighter.e.size + 2, -1), np.zeros(lighter.e.size + 2)
         column[ns[asked]], weight[ns[asked]] = asked, (share * size * (ns - 1) / (max(m - 1, 1) * ns))[asked]
-        for at in range(0, m - 1, LANES):
-            lanes = slice(at, min(at + LANES, m - 1))
-            gain = np.ascontiguousarray(values[:, lanes] * a[lanes])
-            low, high = divide(e, d, m - 1, q[lanes], gain)
-            part = np.zeros((values.shape[0], ns.size, gain.shape[1]))
-            _add_held(low, high, q[lanes], gain, values[:, m - 1].copy(), weight, column, part)
+        for lanes, low, high, gain, q in lighter.without(values):
+            part = np.zeros((values.shape[0], ns.size, q.size))
+            _add_held(low, high, q, gain, values[:, m - 1].copy(), weight, column, part)
             out[:, :, lanes] += part
     return out
 
@@ -154,10 +166,8 @@ def _add_held(
             out[:, column[n]] += weight[n] / (n * (n - 1)) * won
 
 
-def _gated_held(e: Array, d: Array, q: Array, gain: Array, ns: Indices) -> Array:
-    """Mean of the accepted part over n-subsets of the light candidates that hold i (V, M, L), 0 where n > L."""
-    light = q.size
-    low, high = divide(e, d, light, q, gain)
+def _gated_held(low: Array, high: Array, gain: Array, q: Array, light: int, ns: Indices) -> Array:
+    """Mean of the accepted part over n-subsets of `light` candidates that hold i (V, M, L), 0 where n > light."""
     k = np.arange(low.shape[0])[:, None]
     zeroth, total, inverse = np.cumsum(low, axis=0), np.cumsum(high, axis=1), np.cumsum(high / np.maximum(k, 1), axis=1)
     at, n = np.minimum(ns, light) - 1, ns[:, None]

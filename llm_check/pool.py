@@ -100,6 +100,10 @@ class Pool:
         """The positions (prompt_id, step), in the order of first appearance."""
         return list(dict.fromkeys((prompt_id, step) for prompt_id, step, _ in self._groups))
 
+    def positions(self, source: str) -> list[tuple[str, int]]:
+        """The positions that have candidates of one source, in the order of first appearance."""
+        return [(prompt_id, step) for prompt_id, step, drawn_by in self._groups if drawn_by == source]
+
     def rows(self, prompt_id: str, step: int, source: str) -> NDArray[np.int64]:
         """Row numbers in `table` of one position and source. Raises InputError when there are none."""
         if source not in SOURCES:

@@ -1,0 +1,144 @@
+"""How large the weights of a pool are: χ², effective sample size, supremum seen, tail; each with what is guaranteed.
+
+Weights w of N iid draws from a law μ, in nats. Two kinds: ρ = π_B/π_S of draft draws (mean one is known), and the tilt
+e^{βr}ρ (mean unknown, so everything is relative to Σw).
+
+ess             (Σw)²/Σw², in [1, N].
+chi2            χ² of the weighted law from μ. Known mean: mean w² − 1, unbiased. Else N Σw²/(Σw)² − 1, consistent,
+                mostly too small.
+chi2_low        a lower bound. Known mean: holds with confidence `level` for every law (`mean_low`). Else asymptotic: it
+                assumes E w⁴ < ∞ and N large.
+renyi2          log(1 + chi2), the Rényi divergence of order 2, nats.
+log_largest     log of the largest weight seen.
+largest_share   w_max/Σw. With mean one, w_max/N is an unbiased estimate of the weighted law's mass beyond the largest
+                of N − 1 draws: any of N draws is the largest with equal chance (Good–Turing).
+unseen          1 − (1−level)^{1/N}: with confidence `level`, what is heavier than all draws has less than this
+                probability under μ, whatever the law.
+
+No draws prove χ² to be small: an unseen outcome of tiny probability can hold any weight. So no upper bound is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
+
+from gsi_theory.errors import InputError
+from gsi_theory.estimate import numbers, refuse
+from gsi_theory.logscale import Array, log_sum
+
+__all__ = ["Coverage", "chi2_from_base", "mean_low", "weight_coverage"]
+
+BETS = np.linspace(0.02, 0.98, 25)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The numbers of the table above; log_largest in nats; guaranteed: whether chi2_low holds without assumption."""
+
+    size: int
+    ess: float
+    chi2: float
+    chi2_stderr: float
+    chi2_low: float
+    guaranteed: bool
+    renyi2: float
+    log_largest: float
+    largest_share: float
+    unseen: float
+
+
+def weight_coverage(log_weight: ArrayLike, known_mean: bool = False, level: float = 0.95) -> Coverage:
+    """Coverage of weights log_weight (N,) in nats (-inf legal); known_mean: their mean under μ is exactly one.
+
+    Raises InputError on NaN, +inf, an empty pool, or weights that are all zero.
+    """
+    weight = _checked(log_weight)
+    size = weight.size
+    total, square = float(log_sum(weight)), float(log_sum(2.0 * weight))
+    share = np.exp(weight - total)
+    ess = float(np.clip(1.0 / np.sum(share * share), 1.0, size))
+    with np.errstate(over="ignore"):
+        if known_mean:
+            second = np.exp(2.0 * weight)
+            chi2, spread = float(np.exp(square) / size - 1.0), float(second.std(ddof=1) if size > 1 else np.inf)
+            stderr = spread / np.sqrt(size)
+            low = max(float(np.exp(mean_low(2.0 * weight, level))) - 1.0, 0.0)
+        else:
+            chi2 = size / ess - 1.0
+            # log(1+χ²) = log Σw² − 2 log Σw + log N: candidate j enters by N(share of w² − 2 share of w + 1/N).
+            slope = np.exp(2.0 * weight - square) - 2.0 * share
+            log_stderr = float(np.sqrt(size / max(size - 1, 1) * np.sum((slope - slope.mean()) ** 2)))
+            stderr = (1.0 + chi2) * log_stderr
+            low = max((1.0 + chi2) * float(np.exp(-ndtri(level) * log_stderr)) - 1.0, 0.0)
+    return Coverage(
+        size=size,
+        ess=ess,
+        chi2=_finite(chi2),
+        chi2_stderr=_finite(stderr),
+        chi2_low=_finite(low),
+        guaranteed=known_mean,
+        renyi2=square - np.log(size) if known_mean else float(np.log(size / ess)),
+        log_largest=float(weight.max()),
+        largest_share=float(share.max()),
+        unseen=float(-np.expm1(np.log1p(-level) / size)),
+    )
+
+
+def chi2_from_base(log_ratio: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """(χ²(π_B‖π_S), its lower bound) from base draws' log-ratios (N_B,): E_{π_B} ρ − 1, a mean of ρ and not of ρ².
+
+    Unbiased; +inf where a base draw has ℓ = +inf, out of the draft's reach. The bound holds with confidence `level` for
+    every pair of policies.
+    """
+    ratio = numbers(log_ratio, "log_ratio")
+    if ratio.ndim == 1 and (ratio == np.inf).any():
+        return np.inf, np.inf  # the base drew what the draft cannot
+    ratio = _checked(ratio)
+    with np.errstate(over="ignore"):
+        mean = float(np.exp(log_sum(ratio) - np.log(ratio.size))) - 1.0
+        return _finite(mean), _finite(max(float(np.exp(mean_low(ratio, level))) - 1.0, 0.0))
+
+
+def mean_low(log_values: ArrayLike, level: float = 0.95) -> float:
+    """Log of a lower confidence bound for the mean of X ≥ 0 from iid draws, log_values (N,); no other assumption.
+
+    If E X ≤ m then Π (1 + λ(X_i/m − 1)) has mean ≤ 1 for λ in [0, 1); so has its average over λ. By Markov's inequality
+    it reaches 1/(1−level) with probability at most 1 − level: every m at which it does is refused. The bound is the
+    largest such m (the product falls as m grows); -inf where there is none.
+    """
+    values = _checked(log_values, zero=True)
+    top = float(values.max())
+    if top == -np.inf:
+        return -np.inf
+    goal = -np.log1p(-level)
+    low, high = top - 50.0 - np.log(values.size), top  # at m = max X no factor exceeds one
+    if _evidence(values, low) < goal:
+        return -np.inf
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if _evidence(values, middle) >= goal else (low, middle)
+    return low
+
+
+def _evidence(values: Array, log_mean: float) -> float:
+    ratio = np.exp(np.minimum(values - log_mean, 700.0))
+    factors = np.log1p(BETS[:, None] * (ratio - 1.0)).sum(axis=1)
+    return float(log_sum(factors) - np.log(BETS.size))
+
+
+def _checked(log_weight: ArrayLike, zero: bool = False) -> Array:
+    weight = numbers(log_weight, "log_weight")
+    if weight.ndim != 1 or weight.size == 0:
+        raise InputError(f"log_weight of shape {weight.shape}: give N ≥ 1 numbers in nats")
+    refuse(np.isnan(weight) | (weight == np.inf), weight, "log_weight", "give nats (-inf: weight zero)")
+    if not zero and weight.max() == -np.inf:
+        raise InputError("log_weight: every weight is zero, so the pool says nothing of the weighted law")
+    return weight
+
+
+def _finite(value: float) -> float:
+    return float(min(value, np.finfo(np.float64).max))
