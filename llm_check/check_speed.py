@@ -84,7 +84,7 @@ def naive_solution(world: World, problem: Problem, n: int, rng: np.random.Genera
     """Solve one problem by GSI the naive way; returns the number of steps taken."""
     prefix = list(encode_text(world.draft.tokenizer, problem.prompt))
     steps = 0
-    while steps < MAX_STEPS and prefix[-1] != world.rule.eos_id:
+    while steps < MAX_STEPS and prefix[-1] not in world.rule.eos_ids:
         tokens, ratio, reward = naive_candidates(world, "draft", prefix, n)
         winner = int(np.argmax(BETA * reward + ratio + rng.gumbel(size=n)))
         if reward[winner] + ratio[winner] / BETA < THRESHOLD:

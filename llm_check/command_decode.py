@@ -1,81 +1,206 @@
-"""`gsi decode`: whole solutions on two language models with a chosen method."""
+"""`gsi decode`: whole solutions on two language models by one or several methods, on the same problems."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shlex
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from gsi_theory.artifact import atomic_write_text, provenance
-from llm_check.check_accuracy import wilson
-from llm_check.decode import METHODS, decode
+from gsi_theory.errors import InputError
+from gsi_theory.progress import progress_bar
+from llm_check.journal import Journal, journal_path, plain
+from llm_check.methods.candidates import Models
+from llm_check.methods.table import METHODS
 from llm_check.options import (
     BaseOption,
+    DeviceOption,
     DraftOption,
+    DtypeOption,
     MaxTokensOption,
-    ProblemsOption,
     RewardOption,
     SeedOption,
+    StepOption,
+    TaskOption,
+    TemplateOption,
     quiet_engines,
 )
-from llm_check.tasks.arithmetic import make_problems
-from llm_check.tiny import STEP_MAX_TOKENS
-from llm_check.world import load_world
+from llm_check.positions import Prompt
+from llm_check.solutions import Plan, differences, solve_task, summary
+from llm_check.world import World, load_world
 
 __all__ = ["app"]
 
-COUNTED = ("draft_drawn", "base_drawn", "base_scored", "reward_scored")
+SHOWN = 20
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+MethodOption = Annotated[
+    list[str] | None,
+    typer.Option("--method", metavar="METHOD", help=f"Repeatable, default gsi. One of {', '.join(METHODS)}."),
+]
+DrafterOption = Annotated[
+    list[str] | None,
+    typer.Option("--drafter", metavar="MODEL", help="A further draft model, for the methods drafters*; repeatable."),
+]
 
 
 @app.command()
 def command(
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "gsi",
+    method: MethodOption = None,
     n: Annotated[int, typer.Option(help="Candidates a step.")] = 4,
+    n_base: Annotated[int | None, typer.Option(help="Base candidates where the base draws (default: n).")] = None,
     beta: Annotated[float, typer.Option(help="β ≥ 0, multiplies the reward.")] = 20.0,
-    threshold: Annotated[float, typer.Option(help="u in reward units, for gated methods.")] = 0.5,
-    problems: ProblemsOption = 20,
+    threshold: Annotated[float, typer.Option(help="u in reward units, for methods with a gate.")] = 0.5,
+    problems: Annotated[
+        int | None, typer.Option(min=1, help="At most this many problems, chosen by the seed (default: all).")
+    ] = None,
+    task: TaskOption = None,
     draft: DraftOption = None,
     base: BaseOption = None,
+    drafter: DrafterOption = None,
+    drafter_n: Annotated[
+        list[int] | None, typer.Option(help="Candidates of each further drafter, in their order (default: n each).")
+    ] = None,
     reward: RewardOption = None,
-    max_tokens: MaxTokensOption = STEP_MAX_TOKENS,
+    step: StepOption = None,
+    max_tokens: MaxTokensOption = None,
+    template: TemplateOption = None,
+    batch: Annotated[int, typer.Option(min=1, help="Problems decoded side by side.")] = 16,
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "float32",
     seed: SeedOption = 0,
-    out: Annotated[Path | None, typer.Option(help="Also write the JSON record to this file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the JSON record here; a journal beside it lets the same command go on after a stop."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the JSON record instead of text.")] = False,
 ) -> None:
-    """Solve problems of the embedded task step by step and report accuracy, acceptance and tokens."""
+    """Solve problems step by step; report accuracy, paired differences between methods, acceptance and costs."""
     quiet_engines()
-    world = load_world(draft, base, reward, max_tokens)
-    tasks = make_problems(problems, seed, "test")
-    result = decode(method, world.draft, world.base, world.reward_model, tasks, beta, n, threshold, world.rule, seed)
-    low, high = wilson(int(result.correct.sum()), problems)
-    command_text = f"gsi decode --method {method} --n {n} --beta {beta:g} --threshold {threshold:g}"
-    record = {
-        "method": method, "n": result.scheme.n, "beta": beta, "threshold": result.scheme.threshold,
-        "problems": problems, "accuracy": float(result.correct.mean()), "accuracy_low": low, "accuracy_high": high,
-        "acceptance_rate": result.acceptance_rate,
-        "tokens": {name: int(result.records[name].sum()) for name in COUNTED},
-        "solutions": [
-            {"problem_id": p.problem_id, "problem": p.text, "text": t, "correct": bool(c)}
-            for p, t, c in zip(tasks, result.text, result.correct, strict=True)
-        ],
-        "provenance": provenance(f"{command_text} --problems {problems} --seed {seed}", seed),
-    }  # fmt: skip
+    plan = Plan(tuple(method or ["gsi"]), beta, n, threshold, n_base, seed, batch)
+    if out is not None and out.is_dir():
+        raise InputError(f"--out {out} is a folder: give a file")
+    world = load_world(
+        draft, base, reward, max_tokens, device, dtype,
+        task=task, step=step, template=template, limit=problems, seed=seed, drafters=drafter or (),
+    )  # fmt: skip
+    models = replace(world.models, drafter_counts=tuple(drafter_n or ()))
+    prompts = world.prompts()
+    head = _head(plan, world, models, prompts, dtype)
+    journal = Journal(None if out is None else journal_path(out), head)
+    try:
+        with progress_bar("decode") as report:
+            rows = solve_task(plan, models, prompts, world.rule, world.max_steps, world.task.grade, journal, report)
+    except KeyboardInterrupt:
+        kept = "" if out is None else ": the same command goes on from here"
+        typer.echo(f"gsi decode: interrupted{kept}", err=True)
+        raise typer.Exit(130) from None
+    record = _record(plan, world, rows, head)
+    text = json.dumps(plain(record), indent=1, allow_nan=False) + "\n"
     if out is not None:
-        atomic_write_text(out, json.dumps(record, indent=1) + "\n")
+        atomic_write_text(out, text)
+        journal.delete()
     if as_json:
-        typer.echo(json.dumps(record))
-        return
+        typer.echo(text, nl=False)
+    else:
+        _show(record)
+
+
+def _head(plan: Plan, world: World, models: Models, prompts: list[Prompt], dtype: str) -> dict[str, Any]:
+    """What the solutions depend on: settings, models, prompts, code and versions."""
+    chosen = {key: value for key, value in asdict(plan).items() if key != "seed"}
+    settings = chosen | {
+        "step": world.step, "max_tokens": world.rule.max_tokens, "max_steps": world.max_steps,
+        "template": world.template, "problems": len(prompts), "dtype": dtype,
+        "drafter_n": models.drafter_counts or None,
+    }  # fmt: skip
+    options = " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in _told(settings))
+    engines = {"draft": world.draft, "base": world.base}
+    engines |= {f"drafter{j}": engine for j, engine in enumerate(world.drafters, start=1)}
+    contracts = {name: asdict(engine.contract) for name, engine in engines.items()}
+    asked = [[prompt.prompt_id, list(prompt.ids), str(prompt.problem.answer)] for prompt in prompts]
+    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+    record = provenance(f"gsi decode --task {world.task.name} {options} --seed {plan.seed}", plan.seed)
+    return {
+        "settings": settings,
+        "prompts_sha256": digest,
+        "models": world.names,
+        "contracts": contracts,
+        "provenance": record,
+    }
+
+
+def _told(settings: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The settings as options of this command."""
+    told = [("method", name) for name in settings["methods"]]
+    told += [("drafter_n", count) for count in settings["drafter_n"] or ()]
+    skipped = ("methods", "max_steps", "drafter_n")
+    return told + [(key, value) for key, value in settings.items() if key not in skipped and value is not None]
+
+
+def _record(plan: Plan, world: World, rows: list[dict[str, Any]], head: dict[str, Any]) -> dict[str, Any]:
+    asked = {problem.problem_id: problem for problem in world.task.problems}
+    solutions = []
+    for row in rows:
+        problem = asked[row["problem_id"]]
+        solutions.append({"question": problem.question, "reference": str(problem.answer), **row})
+    own = {name: [row for row in rows if row["method"] == name] for name in plan.methods}
+    return {
+        "task": world.task.name, "settings": head["settings"], "models": head["models"],
+        "prompts_sha256": head["prompts_sha256"],
+        "methods": [summary(name, plan, own[name]) for name in plan.methods],
+        "differences": differences(plan.methods, rows),
+        "solutions": solutions, "provenance": head["provenance"] | {"contracts": head["contracts"]},
+    }  # fmt: skip
+
+
+def shown(text: str) -> str:
+    """Model text as a terminal may print it: no markup, no control or invisible characters, blank lines as a dot."""
+    joined = text.replace("\n\n", " · ").replace("\n", " ")
+    return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined))
+
+
+def _show(record: dict[str, Any]) -> None:
     console = Console()
-    for p, text, correct in list(zip(tasks, result.text, result.correct, strict=True))[:20]:
-        mark = "[green]right[/green]" if correct else "[red]wrong[/red]"
-        console.print(f"{escape(p.text):<14} {escape(text.replace(chr(10) * 2, ' · ')):<36} {mark}", highlight=False)
-    interval = f"95 % interval {low:.3f} to {high:.3f}"
-    console.print(f"accuracy {record['accuracy']:.3f} ({interval}) on {problems} problems")
-    if result.acceptance_rate is not None:
-        console.print(f"acceptance rate {result.acceptance_rate:.3f}")
-    console.print(f"tokens: {record['tokens']}")
+    marks = {"right": "[green]right[/green]", "wrong": "[red]wrong[/red]", "failed": "[yellow]failed[/yellow]"}
+    for row in record["solutions"][:SHOWN]:
+        mark = marks[row["grade"]]
+        line = f"{row['method']:<14} {shown(row['question'])[:60]:<14} {shown(row['text'])[:400]:<36} {mark}"
+        console.print(line, highlight=False)
+    if len(record["solutions"]) > SHOWN:
+        console.print(f"... and {len(record['solutions']) - SHOWN} more", highlight=False)
+    console.print(_methods_table(record["methods"]))
+    for pair in record["differences"]:
+        if pair["difference"] is not None:
+            console.print(
+                f"{pair['first']} - {pair['second']}: {pair['difference']:+.3f} (95 % {pair['low']:+.3f} to "
+                f"{pair['high']:+.3f}, {pair['pairs']} pairs, exact McNemar p {pair['p_value']:.3g})",
+                highlight=False,
+            )
+
+
+def _methods_table(methods: list[dict[str, Any]]) -> Table:
+    """Accuracy over the graded, failures of grading, steps accepted and drawn by the draft, tokens drawn a solution."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("method", "accuracy (95 %)", "failed", "accepted", "by draft", "tokens"):
+        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
+    for found in methods:
+        tokens = (found["draft_tokens"] + found["base_tokens"]) / found["problems"]
+        interval = f"({found['accuracy_low']:.3f}–{found['accuracy_high']:.3f})"
+        table.add_row(
+            found["method"],
+            "–" if found["accuracy"] is None else f"{found['accuracy']:.3f} {interval}",
+            str(found["failed"]),
+            "–" if found["acceptance_rate"] is None else f"{found['acceptance_rate']:.3f}",
+            f"{found['draft_share']:.3f}",
+            f"{tokens:.1f}",
+        )
+    return table

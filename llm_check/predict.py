@@ -1,18 +1,14 @@
-"""Prediction from a pool (M30): expected reward and acceptance of every scheme, with standard errors.
+"""Predictions from a pool: mean of any value of the selected step, and acceptance, of every scheme, with errors (M31).
 
-A pool's candidates are a weighted set of mass 1/N, so the exact law of a scheme on them is a prediction for fresh runs.
-Its bias is O(1/N); the grouped jackknife removes the first order and gives the standard error. Candidates are dealt
-into G groups by their number, group g of the draft and of the base are left out together (they are independent, so
-their variances add), and with θ all candidates' value and θ_g the value without group g
+The estimate averages a rule over all n-subsets of the pool's candidates, so it is unbiased for every n up to the pool's
+size, whatever the weights; a gated scheme's fallback comes from the base candidates, an independent pool. Standard
+errors are those of the jackknife. Nothing is said beyond the pool: n > N raises.
 
-    value = G θ − (G − 1) mean θ_g,      stderr² = (G − 1)/G Σ (θ_g − mean θ_g)².
-
-No torch here: this works on a pool file from any engine.
+Shapes: S schemes, V values, N draft and N_B base candidates. No torch here: a pool file from any engine will do.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,12 +17,14 @@ from numpy.typing import NDArray
 
 from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
-from gsi_theory.gate import gsi_laws
+from gsi_theory.estimate import subset_mean
+from gsi_theory.gated_estimate import gated_mean, score_gated_mean
+from gsi_theory.instance import log_weight, tilted_reward
 from llm_check.pool import Pool
 
-__all__ = ["GROUPS", "Prediction", "merge_equal", "plug_in", "predict_pool", "predict_position", "scheme_grid"]
+__all__ = ["PositionPrediction", "Prediction", "predict_pool", "predict_position", "scheme_grid"]
 
-GROUPS = 20
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,17 @@ class Prediction:
     reward_se: float
     p_accept: float
     p_accept_se: float
+
+
+@dataclass(frozen=True)
+class PositionPrediction:
+    """Of S schemes at one position: `value` (S, V) means of V values of the selected step, `stderr` (S, V), and
+    `p_accept`, `p_accept_se` (S,)."""
+
+    value: Floats
+    stderr: Floats
+    p_accept: Floats
+    p_accept_se: Floats
 
 
 def scheme_grid(
@@ -58,76 +67,60 @@ def scheme_grid(
     return grid
 
 
-def merge_equal(candidates: Candidates) -> Candidates:
-    """The same weighted set with candidates of equal reward and log-ratio merged: the law of values is unchanged."""
-    keys, index = np.unique(np.stack([candidates.reward, candidates.log_ratio]), axis=1, return_inverse=True)
-    mass = np.bincount(index.ravel(), weights=np.exp(candidates.log_mass))
-    return Candidates(np.log(mass / mass.sum()), keys[0], keys[1])
-
-
-def plug_in(draft: Candidates, base: Candidates, schemes: Sequence[Scheme]) -> NDArray[np.float64]:
-    """(S, 3): expected reward, p_accept and standard deviation of the reward, by the exact law (M6, M9)."""
-    rows = []
-    for law in gsi_laws((draft, base), schemes):
-        mean = law.expectation(draft.reward, base.reward)
-        variance = law.expectation((draft.reward - mean) ** 2, (base.reward - mean) ** 2)
-        rows.append((mean, law.p_accept, np.sqrt(max(variance, 0.0))))
-    return np.array(rows)
-
-
-def _without(candidates: Candidates, group: int, groups: int) -> Candidates:
-    kept = np.arange(candidates.reward.size) % groups != group
-    mass = np.full(int(kept.sum()), -np.log(kept.sum()))
-    return Candidates(mass, candidates.reward[kept], candidates.log_ratio[kept])
+def _family(scheme: Scheme) -> tuple[object, ...]:
+    """Schemes of one family differ in n alone (the base draws either follow n or are fixed): one pass serves them."""
+    fixed = None if scheme.base_draws == scheme.n else scheme.base_draws
+    return (scheme.rule, scheme.beta, scheme.threshold, scheme.gate, fixed)
 
 
 def predict_position(
-    draft: Candidates,
-    base: Candidates,
-    schemes: Sequence[Scheme],
-    groups: int = GROUPS,
-    tick: Callable[[], None] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(values (S, 2), standard errors (S, 2)) of expected reward and p_accept, jackknifed; reward's deviation (S,).
+    draft: Candidates, base: Candidates, schemes: Sequence[Scheme], values: tuple[Floats, Floats] | None = None
+) -> PositionPrediction:
+    """Every scheme at one position; `values` (V, N) of the draft's and (V, N_B) of the base's candidates (None: the
+    rewards, V = 1).
 
-    The last is the standard deviation of one run's reward under the plug-in law, for planning or judging fresh runs.
-
-    `tick` is called groups + 1 times, after each set of candidates.
-    Raises InputError when a set has fewer than 2·groups candidates: the jackknife would be noise.
+    Raises InputError for no schemes, and where n exceeds the draft's candidates, or n_base the base's.
     """
-    smallest = min(draft.reward.size, base.reward.size)
-    if smallest < 2 * groups:
-        raise InputError(f"{smallest} candidates at a position: a prediction needs {2 * groups} of each source")
-    sets = [(draft, base)] + [(_without(draft, g, groups), _without(base, g, groups)) for g in range(groups)]
-    whole, *parts = (_ticked(plug_in(merge_equal(d), merge_equal(b), schemes), tick) for d, b in sets)
-    left_out = np.array(parts)[:, :, :2]
-    mean = left_out.mean(axis=0)
-    values = groups * whole[:, :2] - (groups - 1) * mean
-    values[:, 1] = np.clip(values[:, 1], 0.0, 1.0)
-    return values, np.sqrt((groups - 1) / groups * ((left_out - mean) ** 2).sum(axis=0)), whole[:, 2]
-
-
-def _ticked(value: NDArray[np.float64], tick: Callable[[], None] | None) -> NDArray[np.float64]:
-    if tick is not None:
-        tick()
-    return value
+    if not schemes:
+        raise InputError("predict_position got no schemes: give at least one")
+    own, theirs = values or (draft.reward[None], base.reward[None])
+    families: dict[tuple[object, ...], list[int]] = {}
+    for s, scheme in enumerate(schemes):
+        families.setdefault(_family(scheme), []).append(s)
+    shape = len(schemes), len(own)
+    value, stderr, accept, accept_se = np.zeros(shape), np.zeros(shape), np.ones(shape[0]), np.zeros(shape[0])
+    for members in families.values():
+        scheme, ns = schemes[members[0]], [schemes[s].n for s in members]
+        weight = log_weight(draft, scheme.beta)
+        if scheme.threshold is None:
+            found = subset_mean(own, weight, ns, scheme.rule)
+            value[members], stderr[members] = found.value.T, found.stderr.T
+            continue
+        fixed = None if scheme.base_draws == scheme.n else scheme.base_draws
+        cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
+        base_weight = scheme.beta * base.reward
+        for v, (f, g) in enumerate(zip(own, theirs, strict=True)):
+            if scheme.gate == "score":
+                gated = score_gated_mean(f, weight, cut, g, base_weight, ns, fixed)
+            else:
+                kept = tilted_reward(draft, scheme.beta) >= scheme.threshold
+                gated = gated_mean(f, weight, kept, g, base_weight, ns, fixed, scheme.rule)
+            value[members, v], stderr[members, v] = gated.value.value, gated.value.stderr
+        accept[members], accept_se[members] = gated.p_accept.value, gated.p_accept.stderr
+    return PositionPrediction(value, stderr, accept, accept_se)
 
 
 def predict_pool(
     pool: Pool, schemes: Sequence[Scheme], progress: Callable[[int, int], None] | None = None
 ) -> list[Prediction]:
-    """Predictions of every scheme at every position of a pool, in the pool's order."""
+    """Predictions of every scheme at every position of a pool, in the pool's order. Errors as `predict_position`."""
     keys = pool.keys()
     found: list[Prediction] = []
-    done = itertools.count(1)
-
-    def tick() -> None:
-        if progress is not None:
-            progress(next(done), len(keys) * (GROUPS + 1))
-
-    for prompt_id, step in keys:
+    for done, (prompt_id, step) in enumerate(keys, start=1):
         draft, base = pool.draft_candidates(prompt_id, step), pool.base_candidates(prompt_id, step)
-        values, errors, _ = predict_position(draft, base, schemes, tick=tick)
-        for scheme, value, error in zip(schemes, values, errors, strict=True):
-            found.append(Prediction(prompt_id, step, scheme, value[0], error[0], value[1], error[1]))
+        at = predict_position(draft, base, schemes)
+        rows = zip(schemes, at.value[:, 0], at.stderr[:, 0], at.p_accept, at.p_accept_se, strict=True)
+        found += [Prediction(prompt_id, step, scheme, *map(float, numbers)) for scheme, *numbers in rows]
+        if progress is not None:
+            progress(done, len(keys))
     return found

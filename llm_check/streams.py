@@ -13,7 +13,7 @@ from enum import IntEnum
 
 import numpy as np
 
-__all__ = ["Purpose", "Stream"]
+__all__ = ["Purpose", "Stream", "draw_purpose", "select_purpose"]
 
 
 class Purpose(IntEnum):
@@ -24,8 +24,30 @@ class Purpose(IntEnum):
     PATH = 2
     SELECT_DRAFT = 10
     SELECT_BASE = 11
+    ACCEPT = 12
+    ALLOCATE = 13
     CHECK = 20
     PICK = 21
+    # Drafter j ≥ 1 beside the draft draws with purpose DRAFTER + j, and its candidates' noise is SELECT_DRAFTER + j.
+    DRAFTER = 1000
+    SELECT_DRAFTER = 2000
+    # Candidate k of a search that draws one at a time has purpose CANDIDATE + k.
+    CANDIDATE = 1 << 20
+
+
+def draw_purpose(policy: str) -> int:
+    """The purpose of the candidates of a policy: "draft", "base", "drafter1", "drafter2", ..."""
+    return _purpose(policy, Purpose.DRAFT, Purpose.BASE, Purpose.DRAFTER)
+
+
+def select_purpose(policy: str) -> int:
+    """The purpose of the selection noise of those candidates."""
+    return _purpose(policy, Purpose.SELECT_DRAFT, Purpose.SELECT_BASE, Purpose.SELECT_DRAFTER)
+
+
+def _purpose(policy: str, draft: int, base: int, further: int) -> int:
+    named = {"draft": draft, "base": base}
+    return int(named[policy]) if policy in named else further + int(policy.removeprefix("drafter"))
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,7 @@ class TransformersEngine:
         if tokens.ndim != 3 or tokens.shape[0] != cache.rows:
             raise InputError(f"score got steps of shape {tokens.shape} for {cache.rows} prefixes: give (B, n, T)")
         self._require_ids(tokens, "score")
+        self._require_room(int(cache.lengths.max()) + tokens.shape[2], "score")
         result = np.zeros(tokens.shape)
         if not tokens.size:
             return result
@@ -202,7 +203,8 @@ class TransformersEngine:
 
     def _encode(self, cache: PrefixCache, sequences: Sequence[Sequence[int]], place: str) -> PrefixCache:
         ids, valid = _padded(sequences, place)
-        self._require_ids(np.where(valid, ids, PAD), place)
+        self._require_ids(np.where(valid, ids, 0), place, lowest=0)
+        self._require_room(int((cache.lengths.cpu().numpy() + valid.sum(axis=1)).max()), place)
         return grow(
             self.model,
             cache,
@@ -210,8 +212,16 @@ class TransformersEngine:
             torch.as_tensor(valid, device=self.device),
         )
 
-    def _require_ids(self, tokens: NDArray[np.integer], place: str) -> None:
-        bad = (tokens >= self.vocabulary) | (tokens < PAD)
+    def _require_room(self, longest: int, place: str) -> None:
+        limit = int(self.model.config.max_position_embeddings)
+        if longest > limit:
+            raise InputError(
+                f"{place} got a sequence of {longest} tokens, longer than the context of {limit} of "
+                f"{self.contract.model}: shorten the prompt, or take fewer or shorter steps"
+            )
+
+    def _require_ids(self, tokens: NDArray[np.integer], place: str, lowest: int = PAD) -> None:
+        bad = (tokens >= self.vocabulary) | (tokens < lowest)
         if bad.any():
             raise InputError(
                 f"{place} got token id {int(tokens[bad][0])}, outside the {self.vocabulary} ids of "

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llm_check.positions import Position
 
-__all__ = ["RewardModel"]
+__all__ = ["RewardModel", "reward_record"]
 
 
 class RewardModel(Protocol):
@@ -34,3 +34,11 @@ class RewardModel(Protocol):
     def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """Rewards (M,) of M steps (token ids), step i taken at position i; finite, within [low, high]."""
         ...
+
+
+def reward_record(model: RewardModel) -> dict[str, Any]:
+    """What a run records of its reward model: name, range (null where unbounded), and its settings."""
+    bounds = {
+        key: value if abs(value) < float("inf") else None for key, value in (("low", model.low), ("high", model.high))
+    }
+    return {"name": model.name, **getattr(model, "settings", {}), **bounds}

@@ -46,6 +46,11 @@ class Problem:
     answer: int
 
     @property
+    def question(self) -> str:
+        """What a reward model with a tokenizer of its own is shown: the text."""
+        return self.text
+
+    @property
     def prompt(self) -> str:
         """What a policy is given: the text and a blank line."""
         return self.text + STEP_DELIMITER

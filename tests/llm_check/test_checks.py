@@ -7,7 +7,6 @@ import pytest
 
 from gsi_theory import InputError
 from gsi_theory.artifact import read_artifact
-from llm_check.check_accuracy import wilson
 from llm_check.check_law import full_forward_difference
 from llm_check.checks import CHECKS
 from llm_check.command_check import check
@@ -74,9 +73,3 @@ def test_enumeration_covers_both_models(world: World) -> None:
     assert found.missing_base <= 1e-4
     assert found.leaves == 44_326
     assert found.locate(found.tokens[:7]).tolist() == list(range(7))
-
-
-def test_wilson_interval_at_the_edge() -> None:
-    low, high = wilson(0, 20)
-    assert low == 0.0
-    assert 0.1 < high < 0.2

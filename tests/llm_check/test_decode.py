@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,29 +12,18 @@ from scipy import stats
 from gsi_theory import Candidates, Scheme, gsi_law
 from gsi_theory.errors import InputError
 from llm_check.collect import collect_pool, positions, step_rewards
-from llm_check.decode import METHODS, _Weighted, _winners, decode, measure_step
+from llm_check.decode import METHODS, decode, measure_step
 from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.enumeration import StepTrie, enumerate_steps, score_trie
+from llm_check.methods.selection import log_noise, winners
 from llm_check.pool import write_pool
 from llm_check.positions import Position, Prompt, encode_text
 from llm_check.streams import Stream
 from llm_check.tasks.arithmetic import Problem, check_step, make_problems
 from tests.llm_check.engines.test_transformers_engine import RULE, plain_log_probs, random_engine
+from tests.llm_check.toy import SHORT, ToyReward
 
-SHORT = replace(RULE, max_tokens=3)
-
-
-class ToyReward:
-    """A reward in [0, 1] that depends on the step's tokens and the prefix's length, and counts what it judged."""
-
-    judged = 0
-    name, low, high = "toy", 0.0, 1.0
-
-    def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> np.ndarray:
-        self.judged += len(steps)
-        sums = [sum((k + 3) * token for k, token in enumerate(step)) for step in steps]
-        lengths = [len(place.prefix) for place in places]
-        return 0.5 + 0.5 * np.sin(np.array(sums) + np.array(lengths))
+THIRD = random_engine(8)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +44,7 @@ def problems() -> list[Problem]:
 def run(
     draft: Any, base: Any, problems: Any, method: str, n: int = 4, threshold: float | None = 0.4, **more: Any
 ) -> Any:
-    arguments = {"beta": 3.0, "rule": RULE, "seed": 1} | more
+    arguments = {"beta": 3.0, "rule": RULE, "seed": 1, "drafters": [THIRD]} | more
     return decode(method, draft, base, ToyReward(), problems, n=n, threshold=threshold, **arguments)
 
 
@@ -96,12 +84,15 @@ def test_plain_methods_are_ancestral_sampling(draft: Any, base: Any, problems: A
         assert path == tuple(expected)
 
 
-@pytest.mark.parametrize("method", ["gsi", "gsi_race", "gsi_race_score"])
+@pytest.mark.parametrize("method", ["gsi", "gsi_race", "gsi_score_gate"])
 def test_extreme_thresholds(draft: Any, base: Any, problems: Any, method: str) -> None:
-    ungated = run(draft, base, problems, method, threshold=None)
+    ungated = run(draft, base, problems, "gsi_ungated" if method == "gsi" else "gsi_ungated_race")
     open_gate = run(draft, base, problems, method, threshold=-np.inf)
     assert ungated.acceptance_rate is None and open_gate.acceptance_rate == 1.0
     assert open_gate.step_ids == ungated.step_ids
+    if method != "gsi_score_gate":
+        none = run(draft, base, problems, method, threshold=None)
+        assert none.acceptance_rate is None and none.step_ids == ungated.step_ids
     closed = run(draft, base, problems, method, threshold=np.inf)
     assert closed.acceptance_rate == 0.0
     if method == "gsi":
@@ -110,13 +101,35 @@ def test_extreme_thresholds(draft: Any, base: Any, problems: Any, method: str) -
 
 def test_costs_count_every_candidate(draft: Any, base: Any, problems: Any) -> None:
     records = run(draft, base, problems, "gsi", n=5, threshold=-1.0).records
-    np.testing.assert_array_equal(records["draft_drawn"], records["base_scored"])
-    assert (records["draft_drawn"] >= 5).all() and (records["draft_drawn"] <= 5 * RULE.max_tokens).all()
+    assert (records["draft_samples"] == 5).all() and (records["base_scored"] == 5).all()
+    np.testing.assert_array_equal(records["draft_tokens"], records["base_scored_tokens"])
+    assert (records["draft_tokens"] >= 5).all() and (records["draft_tokens"] <= 5 * RULE.max_tokens).all()
     assert 0 < records["accepted"].sum() < len(records["accepted"])
-    np.testing.assert_array_equal(records["base_drawn"] > 0, ~records["accepted"])
-    np.testing.assert_array_equal(records["reward_scored"], records["draft_drawn"] + records["base_drawn"])
+    np.testing.assert_array_equal(records["base_samples"], np.where(records["accepted"], 0, 5))
+    np.testing.assert_array_equal(records["reward_tokens"], records["draft_tokens"] + records["base_tokens"])
     plain = run(draft, base, problems, "draft").records
-    assert not plain["base_drawn"].any() and not plain["base_scored"].any() and plain["accepted"].all()
+    assert not plain["base_tokens"].any() and not plain["base_scored"].any() and plain["accepted"].all()
+    assert not plain["reward_calls"].any() and np.isfinite(plain["reward"]).all()
+
+
+def test_n_base_sets_the_fallback_alone(draft: Any, base: Any, problems: Any) -> None:
+    narrow = run(draft, base, problems, "gsi", n=5, threshold=-1.0, n_base=2).records
+    wide = run(draft, base, problems, "gsi", n=5, threshold=-1.0).records
+    assert set(narrow["base_samples"].tolist()) == {0, 2} and set(wide["base_samples"].tolist()) == {0, 5}
+    first = narrow["step"] == 0
+    np.testing.assert_array_equal(narrow["accepted"][first], wide["accepted"][wide["step"] == 0])
+
+
+def test_switching_follows_the_last_step(draft: Any, base: Any, problems: Any) -> None:
+    """The base opens every solution; from then on the draft proposes exactly after a step that reached u."""
+    records = run(draft, base, problems, "specs", threshold=0.2).records
+    assert 0.1 < (records["source"] == "draft").mean() < 0.9
+    for p in range(len(problems)):
+        own = {key: values[records["problem"] == p] for key, values in records.items()}
+        assert own["source"][0] == "base"
+        np.testing.assert_array_equal(own["source"][1:] == "draft", own["gate_value"][:-1] >= 0.2)
+        tilted = own["winner_reward"] + np.nan_to_num(own["winner_log_ratio"]) / 3.0
+        np.testing.assert_allclose(own["gate_value"], tilted, atol=1e-12)
 
 
 def test_records_hold_the_reward_of_the_chosen_step(draft: Any, base: Any, problems: Any) -> None:
@@ -134,6 +147,32 @@ def test_bad_input(draft: Any, base: Any, problems: Any) -> None:
         run(draft, base, [], "gsi")
     with pytest.raises(InputError, match="n = 0"):
         run(draft, base, problems, "gsi", n=0)
+    with pytest.raises(InputError, match="max_steps = 0"):
+        run(draft, base, problems, "gsi", max_steps=0)
+    with pytest.raises(InputError, match=f"prompts 0 and 6 are both called '{problems[0].problem_id}'"):
+        run(draft, base, [*problems, problems[0]], "gsi")
+    for method in ("specs", "rsd", "rsd_sigmoid", "gsi_score_gate", "first_passage", "expgsi_score_gate"):
+        with pytest.raises(InputError, match=f"method '{method}' needs a threshold"):
+            run(draft, base, problems, method, threshold=None)
+    with pytest.raises(InputError, match="give further drafters"):
+        run(draft, base, problems, "drafters", drafters=[])
+    with pytest.raises(InputError, match="2 counts for 1 drafters"):
+        run(draft, base, problems, "drafters", drafter_counts=[1, 2])
+
+
+def test_early_exit_needs_a_bounded_reward_and_no_reward_may_be_nan(draft: Any, base: Any, problems: Any) -> None:
+    class Unbounded(ToyReward):
+        high = np.inf
+
+    with pytest.raises(InputError, match="needs a reward with an upper bound, toy has none"):
+        decode("expgsi_early_exit", draft, base, Unbounded(), problems, 3.0, 4, None, RULE, 1)
+
+    class Broken(ToyReward):
+        def score(self, places: Any, steps: Any) -> np.ndarray:
+            return np.full(len(steps), np.nan)
+
+    with pytest.raises(InputError, match=f"toy gave nan at step 0 of prompt '{problems[0].problem_id}'"):
+        decode("gsi", draft, base, Broken(), problems[:1], 3.0, 4, None, RULE, 1)
 
 
 def test_equal_steps_are_judged_once() -> None:
@@ -201,7 +240,7 @@ def test_measured_steps_follow_the_exact_law(draft: Any, base: Any, exact: Any) 
         assert abs(measured.reward[s].mean() - mean) <= 4.5 * spread, scheme
 
 
-@pytest.mark.parametrize("method", ["soft_bon_base", "gsi", "gsi_race_score"])
+@pytest.mark.parametrize("method", ["soft_bon_base", "gsi", "gsi_score_gate"])
 def test_decoded_steps_follow_the_exact_law(draft: Any, base: Any, problems: Any, method: str) -> None:
     """The decoding loop itself, fallback included: one problem under many names, cut after its first step."""
     place = positions(problems[:1], draft.tokenizer)[0]
@@ -226,17 +265,17 @@ def test_decoded_steps_follow_the_exact_law(draft: Any, base: Any, problems: Any
 def test_selection_rules_on_two_candidates(beta: float) -> None:
     """The heavier of two candidates with weights e^{2β} and e^β, q = e^{-β} (M2): softmax 1/(1 + q), race 1 − q/2."""
     runs, light = 100_000, np.exp(-beta)
-    pair = _Weighted(np.tile([2.0, 1.0], (runs, 1)), np.zeros((runs, 2)))
+    log_weight = np.tile([2.0 * beta, beta], (runs, 1))
     uniforms = np.random.default_rng(8).random((runs, 2))
     for rule, heavy in (("softmax", 1 / (1 + light)), ("race", 1 - light / 2), ("max", 1.0)):
-        winner, score = _winners(pair, Scheme(beta, 2, None, rule), uniforms)
+        winner, score = winners(log_weight, log_noise(uniforms, rule))
         expected = 1.0 if rule == "max" else heavy
         spread = np.sqrt(expected * (1 - expected) / runs)
         assert abs((winner == 0).mean() - expected) <= 4.5 * spread, rule
     assert (score == 2.0 * beta).all()
 
 
-@pytest.mark.parametrize("method", ["gsi", "gsi_race", "gsi_race_score"])
+@pytest.mark.parametrize("method", ["gsi", "gsi_race", "gsi_score_gate"])
 def test_one_measured_run_is_one_decoded_step(draft: Any, base: Any, method: str) -> None:
     """Both read the same streams, so the same candidates, noise and fallback give the same step."""
     tasks = make_problems(25, 1, "test")

@@ -14,7 +14,7 @@ from llm_check.streams import Stream
 from tests.llm_check.engines.test_transformers_engine import RULE, plain_step, random_engine
 
 PREFIX = [5, 9, 12, 6, 12, 8, 11, 5, 13]
-SHORT = StepRule(RULE.step_end_ids, RULE.eos_id, 3)
+SHORT = StepRule(RULE.step_end_ids, RULE.eos_ids, 3)
 
 
 @pytest.fixture(scope="module")

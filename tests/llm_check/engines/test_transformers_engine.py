@@ -12,7 +12,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from gsi_theory.errors import InputError
 from llm_check.engines.contract import require_same_vocabulary
 from llm_check.engines.transformers_engine import TransformersEngine
-from llm_check.steps import PAD, StepRule, finish_reasons, step_rule
+from llm_check.steps import StepRule
 from llm_check.streams import Purpose, Stream
 from llm_check.tiny.tokenizer import BLANK_ID, EOS_ID, build_tokenizer
 
@@ -130,20 +130,6 @@ def test_chain_rule_over_two_steps(engine: TransformersEngine) -> None:
     whole = engine.score(cache, [[a + b]]).sum()
     parts = engine.score(cache, [[a]]).sum() + engine.score(engine.extend(cache, [a]), [[b]]).sum()
     assert whole == pytest.approx(parts, abs=LOGP_TOLERANCE)
-
-
-def test_finish_reasons() -> None:
-    tokens = np.array([[4, 13, PAD, PAD], [14, 15, PAD, PAD], [1, 2, 3, 4], [1, 2, 3, 13]])
-    assert finish_reasons(tokens, RULE).tolist() == ["stop", "eos", "length", "stop"]
-    with pytest.raises(InputError, match="no closing token"):
-        finish_reasons(np.array([[4, 5, PAD, PAD]]), RULE)
-
-
-def test_step_rule_takes_every_token_that_holds_the_delimiter() -> None:
-    rule = step_rule(build_tokenizer(), max_tokens=4)
-    assert rule == RULE
-    with pytest.raises(InputError, match="delimiter"):
-        step_rule(build_tokenizer(), delimiter="###")
 
 
 def test_load_round_trip_and_its_refusals(tmp_path: Path, engine: TransformersEngine) -> None:

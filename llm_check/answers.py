@@ -1,0 +1,92 @@
+"""Final answers inside a solution's text: the last box, GSM8K's last line, the letter of a choice. Strings only."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["after_hashes", "boxes", "choice_letter", "final_answers", "last_box"]
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{)|\\boxed\s+(?=[^\s{])")
+_HASHES = re.compile(r"####[ \t]*([^\n]+)")
+# What introduces an answer in prose; the answer is the rest of the sentence.
+_INTRODUCED = re.compile(
+    r"(?:final\s+answer|answer)\s*(?:is|are|:|=)\s*:?\s*(.+?)\s*(?:\.(?=\s|$)|\n|$)", re.IGNORECASE
+)
+_LETTER = re.compile(r"\(?\b([A-Z])\b\)?")
+
+
+def boxes(text: str) -> list[tuple[int, str]]:
+    """(position, content) of every closed \\boxed{...} or \\fbox{...} outside another one, braces balanced, in order.
+
+    A box that never closes (a solution cut short) is left out; "\\boxed 7" holds its next word.
+    """
+    found, at = [], 0
+    while (match := _BOX.search(text, at)) is not None:
+        start = match.end()
+        if text[start] != "{":
+            word = re.match(r"[^\s$]+", text[start:])
+            at = start + (word.end() if word else 1)
+            found.append((match.start(), text[start:at]))
+            continue
+        depth, end = 0, start
+        while end < len(text):
+            escaped = end > 0 and text[end - 1] == "\\" and not (end > 1 and text[end - 2] == "\\")
+            if not escaped and text[end] in "{}":
+                depth += 1 if text[end] == "{" else -1
+                if depth == 0:
+                    break
+            end += 1
+        if end == len(text):
+            at = start
+            continue
+        found.append((match.start(), text[start + 1 : end]))
+        at = end + 1
+    return found
+
+
+def last_box(text: str) -> str | None:
+    """The content of the last box, or None."""
+    found = boxes(text)
+    return found[-1][1] if found else None
+
+
+def after_hashes(text: str) -> str | None:
+    """What follows the last "####" on its line (GSM8K), or None."""
+    found = _HASHES.findall(text)
+    return found[-1].strip() if found else None
+
+
+def final_answers(text: str) -> list[str]:
+    """The final answer as the text gives it: the boxes of the last paragraph that has one (several boxes are several
+    answers), else what follows "####", else what follows the last "answer is". Empty where there is none."""
+    found = boxes(text)
+    if found:
+        cut = text.rfind("\n\n", 0, found[-1][0]) + 1
+        return [content for at, content in found if at >= cut]
+    marked = after_hashes(text)
+    if marked is not None:
+        return [marked]
+    introduced = _INTRODUCED.findall(text)
+    return [introduced[-1]] if introduced else []
+
+
+def choice_letter(text: str, choices: tuple[str, ...]) -> str | None:
+    """The letter of the chosen answer: of the last box or the introduced answer, or of the choice spelled out there.
+
+    None where the text names no single choice.
+    """
+    letters = [chr(ord("A") + i) for i in range(len(choices))]
+    for answer in reversed(final_answers(text)):
+        plain = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", answer).strip(" .$*:")
+        spelled = [
+            letter for letter, choice in zip(letters, choices, strict=True)
+            if plain.casefold() == choice.strip(" .").casefold()
+        ]  # fmt: skip
+        if len(spelled) == 1:
+            return spelled[0]
+        lead = _LETTER.match(plain)
+        named = {lead.group(1)} if lead else set(_LETTER.findall(plain))
+        named &= set(letters)
+        if len(named) == 1:
+            return named.pop()
+    return None

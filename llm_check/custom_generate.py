@@ -1,0 +1,141 @@
+"""Guided decoding inside transformers: `model.generate(input_ids, custom_generate=gsi(draft=..., reward=...))`.
+
+The model whose `generate` is called is the base. transformers prepares inputs, length limits and stopping criteria and
+then calls our loop, which takes whole steps (see `llm_check.decode`); criteria are asked after every step, and the
+result is cut at the length limit. What is sampled is the models' own law: logits processors (temperature, top-k, top-p,
+repetition penalty) would change it on the base alone, so they are refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers.generation import GenerateDecoderOnlyOutput
+
+from gsi_theory.errors import InputError
+from llm_check.decode import context_of, solve
+from llm_check.engines.contract import Engine
+from llm_check.engines.transformers_engine import TransformersEngine
+from llm_check.methods.candidates import Models
+from llm_check.methods.table import named_method, policies_used
+from llm_check.positions import Position, Prompt
+from llm_check.rewards.contract import RewardModel
+from llm_check.rewards.load import load_reward
+from llm_check.steps import parse_step_rule
+
+__all__ = ["GuidedGenerate", "gsi"]
+
+
+def gsi(
+    draft: str | Path | Engine,
+    reward: str | Path | RewardModel,
+    *,
+    beta: float,
+    n: int,
+    threshold: float | None = None,
+    n_base: int | None = None,
+    method: str = "gsi",
+    step: str = "delimiter:\\n\\n",
+    max_step_tokens: int = 512,
+    seed: int = 0,
+) -> GuidedGenerate:
+    """What to pass as `custom_generate`: GSI (or another `method` of llm_check.methods.table) with this draft and
+    reward; the model that generates is the base.
+
+    draft: a checkpoint folder, or a `TransformersEngine` (`from_model(model, tokenizer, name)` wraps a loaded one);
+    reward: a specification (llm_check.rewards.load), or a RewardModel. beta multiplies the reward; n candidates a step,
+    n_base in a fallback (default n); threshold u in reward units (None: no gate). step: where a step ends, at most
+    `max_step_tokens` long. Equal seeds give equal output. Raises InputError for bad values.
+    """
+    named_method(method).scheme(beta, n, threshold, n_base)
+    engine = TransformersEngine.load(str(draft)) if isinstance(draft, str | Path) else draft
+    judge = load_reward(str(reward), engine.tokenizer) if isinstance(reward, str | Path) else reward
+    return GuidedGenerate(engine, judge, beta, n, threshold, n_base, method, step, max_step_tokens, seed)
+
+
+@dataclass
+class GuidedGenerate:
+    """The decoding loop that transformers calls; `records` holds the per-step records of the last call."""
+
+    draft: Engine
+    reward: RewardModel
+    beta: float
+    n: int
+    threshold: float | None
+    n_base: int | None
+    method: str
+    step: str
+    max_step_tokens: int
+    seed: int
+    records: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+
+    def __call__(
+        self, model: Any, input_ids: Tensor, logits_processor: Any, stopping_criteria: Any, generation_config: Any,
+        **model_kwargs: Any,
+    ) -> Any:  # fmt: skip
+        """The sequences (B, T), prompts included, padded at the right; or, where the caller asked for a dictionary,
+        transformers' output object with them. Raises InputError for logits processors, or a draft that is no pair of
+        the model."""
+        _require_own_law(logits_processor)
+        base = TransformersEngine.from_model(model, self.draft.tokenizer, _name(model))
+        models, chosen = Models(self.draft, base, self.reward), named_method(self.method)
+        scheme = chosen.scheme(self.beta, self.n, self.threshold, self.n_base)
+        limit = int(generation_config.max_length) - input_ids.shape[1]
+        eos = generation_config.eos_token_id
+        ends = None if eos is None else np.atleast_1d(np.asarray(eos, dtype=np.int64)).tolist()
+        rule = parse_step_rule(self.step, self.draft.tokenizer, max(1, min(self.max_step_tokens, limit)), ends)
+        prompts = _prompts(input_ids, model_kwargs.get("attention_mask"))
+        context = context_of(models, policies_used(chosen))
+
+        def ended(place: Position, finish: str) -> bool:
+            written = _written(place)
+            full = context is not None and len(place.prefix) + rule.max_tokens > context
+            if finish == "eos" or len(written) >= limit or full:
+                return True
+            row = input_ids[int(place.prompt_id)]
+            return bool(stopping_criteria(torch.cat([row, row.new_tensor(written)])[None], None).all())
+
+        at, self.records = solve(chosen, scheme, models, prompts, rule, self.seed, ended)
+        return _output(input_ids, [_written(place)[:limit] for place in at], generation_config, self.draft.tokenizer)
+
+
+def _written(place: Position) -> list[int]:
+    return [token for step in place.path for token in step]
+
+
+def _name(model: Any) -> str:
+    return "/".join(Path(str(getattr(model.config, "_name_or_path", "") or type(model).__name__)).parts[-2:])
+
+
+def _require_own_law(processors: Any) -> None:
+    if processors:
+        names = ", ".join(type(processor).__name__ for processor in processors)
+        raise InputError(
+            f"generate was asked for {names}: guided decoding samples the models' own law, at temperature 1 and "
+            "without truncation; pass do_sample=False (steps are sampled all the same) and repetition_penalty=1.0"
+        )
+
+
+def _prompts(input_ids: Tensor, mask: Tensor | None) -> list[Prompt]:
+    """The rows without their padding; each is named by its number, so that equal rows draw different numbers."""
+    ids = input_ids.cpu().numpy()
+    kept = np.ones(ids.shape, dtype=bool) if mask is None else mask.cpu().numpy().astype(bool)
+    return [Prompt(str(i), tuple(row[use].tolist())) for i, (row, use) in enumerate(zip(ids, kept, strict=True))]
+
+
+def _output(input_ids: Tensor, written: list[list[int]], config: Any, tokenizer: Any) -> Any:
+    pad = config.pad_token_id if config.pad_token_id is not None else tokenizer.eos_token_id
+    width, longest = input_ids.shape[1], max(map(len, written))
+    sequences = input_ids.new_full((len(written), width + longest), int(pad))
+    sequences[:, :width] = input_ids
+    for row, tokens in enumerate(written):
+        sequences[row, width : width + len(tokens)] = input_ids.new_tensor(tokens)
+    if not config.return_dict_in_generate:
+        return sequences
+    return GenerateDecoderOnlyOutput(sequences=sequences)  # type: ignore[arg-type]

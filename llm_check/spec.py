@@ -1,0 +1,65 @@
+"""How a user names a task or a reward model: ``KIND:PLACE?setting=value&setting=value``. No torch here.
+
+``gsm8k:test.jsonl``, ``skywork:models/prm?step_token=\\n\\n``, ``python:my_module:judge?low=0&high=1``. Settings are
+percent-decoded, and the two characters ``\\n`` in a value mean a line break.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from gsi_theory.errors import InputError
+
+__all__ = ["Spec", "parse_spec", "read_options"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """`kind` is "" where the text names none of the known kinds: then all of it is the place."""
+
+    text: str
+    kind: str
+    place: str
+    options: Mapping[str, str]
+
+
+def parse_spec(text: str, kinds: Mapping[str, Any]) -> Spec:
+    """The parts of `text`; a leading ``KIND:`` counts only if KIND is in `kinds`.
+
+    Raises InputError for an empty text, a setting without "=", or a setting given twice.
+    """
+    if not text.strip():
+        raise InputError(f"specification {text!r}: give KIND:PLACE, with KIND one of {', '.join(kinds)}")
+    head, _, query = text.partition("?")
+    kind, colon, place = head.partition(":")
+    if kind not in kinds:
+        kind, place = "", head
+    options: dict[str, str] = {}
+    for part in query.split("&") if query else ():
+        name, equals, value = part.partition("=")
+        if not name or not equals:
+            raise InputError(f"setting {part!r} in {text!r}: write setting=value")
+        if name in options:
+            raise InputError(f"setting {name!r} is given twice in {text!r}: give it once")
+        options[name] = unquote(value).replace("\\n", "\n")
+    return Spec(text, kind, place if colon or not kind else "", options)
+
+
+def read_options(spec: Spec, readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """The settings of `spec`, each through its reader.
+
+    Raises InputError for a setting without a reader, or a value its reader refuses.
+    """
+    values = {}
+    for name, value in spec.options.items():
+        if name not in readers:
+            known = ", ".join(readers) or "none"
+            raise InputError(f"setting {name!r} in {spec.text!r}: this kind has the settings {known}")
+        try:
+            values[name] = readers[name](value)
+        except ValueError as error:
+            raise InputError(f"setting {name} = {value!r} in {spec.text!r}: {error}") from error
+    return values
