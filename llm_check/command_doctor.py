@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from llm_check.doctor import Diagnosis, doctor
-from llm_check.pool import read_pool
+from llm_check.pool import Pool, read_pool
 
-__all__ = ["app", "diagnosis_record", "plain"]
+__all__ = ["app", "diagnosis_record", "left_out_counts", "plain"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -52,10 +52,9 @@ def diagnosis_record(found: Diagnosis, left_out: dict[str, int]) -> dict[str, An
     })  # fmt: skip
 
 
-def left_out_counts(pool: Any) -> dict[str, int]:
+def left_out_counts(pool: Pool) -> dict[str, int]:
     """Rows and prompts that reading left out because of bad rows."""
-    records = tuple(getattr(pool, "left_out", ()))
-    return {"rows": len(records), "prompts": len({r.prompt_id for r in records})}
+    return {"rows": len(pool.left_out), "prompts": pool.prompts_left_out}
 
 
 def _text(value: Any) -> str:
@@ -98,13 +97,16 @@ def _print(path: Path, record: dict[str, Any]) -> None:
 @app.command()
 def command(
     pool: Annotated[Path, typer.Argument(help="Pool: .parquet, or .jsonl with one candidate a line.")],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at a bad row instead of leaving its prompt out.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; infinity is the string inf.")] = False,
 ) -> None:
     """Self-checks of a pool: mean ratios (M32), draws against their log-probabilities (M34), rows and rewards.
 
     Exit status 0 whether or not something is found: the answer is in "valid" and "findings"; 2 for a bad file.
     """
-    data = read_pool(pool)
+    data = read_pool(pool, strict=strict)
     record = diagnosis_record(doctor(data), left_out_counts(data))
     if as_json:
         typer.echo(json.dumps(record, allow_nan=False))

@@ -1,4 +1,4 @@
-"""`gsi plan POOL`: rule, gate, n, β and threshold for a goal, what they cost and guarantee, or why the pool cannot tell."""
+"""`gsi plan POOL`: rule, gate, n, β and threshold for a goal, their cost and guarantee, or why the pool cannot tell."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def _option(plan: Plan, s: int) -> dict[str, Any]:
         "method": option.method, "rule": option.rule, "gate": option.gate, "n": option.n, "n_base": option.n_base,
         "beta": option.beta, "threshold": option.threshold, "value": plan.values[s], "value_se": plan.errors[s],
         "cost": plan.costs[s], "p_accept": 1.0 - plan.table.reject[s], "kl_bound": plan.kl_bound[s],
-        "kl_bound_se": plan.kl_bound_se[s], "kl": plan.kl[s], "tv": plan.tv[s], "on_front": bool((plan.front == s).any()),
+        "kl_bound_se": plan.kl_bound_se[s], "kl": plan.kl[s], "tv": plan.tv[s],
+        "on_front": bool((plan.front == s).any()),
         "tokens": {"drafted": cost.drafted[s], "decoded": cost.decoded[s], "scored": cost.scored[s],
                    "judged": cost.judged[s]},
         "flops": {"draft": cost.flops_draft[s], "base": cost.flops_base[s], "reward": cost.flops_reward[s]},
@@ -94,7 +95,7 @@ def _setup(unit: str, device: str | None, models: str, timings: str | None, cont
     if timings is not None:
         given = _numbers(timings, float, "timings")
         if len(given) != 3:
-            raise InputError(f"--timings {timings!r}: give n, seconds a token of the draft, and of the base, for a batch of n")
+            raise InputError(f"--timings {timings!r}: give n, and seconds a token of draft and base for a batch of n")
         calibration = calibrate(trio, DEVICES[device], given[1], given[2], int(given[0]), context)
     return Setup(sizes, unit, DEVICES[device], trio, calibration, context, tokens)
 
@@ -181,7 +182,7 @@ def command(
     ] = None,
     context: Annotated[float, typer.Option(help="Tokens before the step, for the device.")] = 500.0,
     step_tokens: Annotated[float, typer.Option(help="Tokens of a step where the pool logs none.")] = 100.0,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row instead of leaving it out.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at a bad row instead of leaving its prompt out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Compare rules, gates, n, n_base, β and u on a pool, and recommend one for a goal if the pool can tell.

@@ -162,7 +162,9 @@ def _tail(arrays: PositionArrays, most: int = 100_000) -> tuple[float, float] | 
         return None
     weight = np.exp(ratio - ratio[-1])
     top = float(weight[-max(1, ratio.size // 100) :].sum() / weight.sum())
-    return float(pareto_khat(ratio[:: max(1, ratio.size // most)])), top
+    with np.errstate(all="ignore"):  # equal weights in the tail
+        khat = float(pareto_khat(ratio[:: max(1, ratio.size // most)]))
+    return khat, top
 
 
 def examine(pool: Pool) -> Evidence:

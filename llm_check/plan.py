@@ -26,11 +26,11 @@ from llm_check.pool import Pool
 from llm_check.position_arrays import blocks, position_arrays
 from llm_check.turning import Turn, turns
 
-__all__ = ["COSTS", "Plan", "Setup", "make_plan", "tail_speaks"]
+__all__ = ["COSTS", "Plan", "Setup", "choose_option", "make_plan", "option_costs", "tail_speaks"]
 
 Floats = NDArray[np.float64]
 COSTS = ("flops", "tokens", "seconds")
-LEAST_ESS = 5.0
+LEAST_ESS = 10.0  # a self-normalized mean over base candidates is biased by about 1/ess of itself
 Progress = Callable[[int, int], None]
 
 
@@ -97,7 +97,7 @@ def _columns(pool: Pool, wanted: str) -> list[str]:
     return names
 
 
-def _costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
+def option_costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
     """Cost of every option, and its seconds when a device is given."""
     options = table.options
     base = np.array([o.method == "base" for o in options])
@@ -143,7 +143,9 @@ def _reference(table: PlanTable, n: int, means: Floats) -> int:
     return max((s for s in members if table.options[s].n == largest), key=lambda s: float(means[s]))
 
 
-def _choose(table: PlanTable, values: Floats, costs: Floats, kl_bound: Floats, goal: Goal) -> tuple[Choice, int | None]:
+def choose_option(
+    table: PlanTable, values: Floats, costs: Floats, kl_bound: Floats, goal: Goal
+) -> tuple[Choice, int | None]:
     """The goal's choice, and the option it was compared with."""
     means = values.mean(axis=1)
     own = np.array([o.method == "gsi" for o in table.options])
@@ -209,7 +211,7 @@ def make_plan(
     diagnosis = doctor(pool)
     grid = make_grid(arrays, parts, betas, ns, rules, thresholds)
     table = plan_table(arrays, parts, grid, names, setup.step_tokens, progress)
-    cost, seconds = _costs(table, setup)
+    cost, seconds = option_costs(table, setup)
     costs = seconds if setup.unit == "seconds" and seconds is not None else getattr(cost, setup.unit)
     values = table.values[names.index(goal.value)]
     place = standing(values, np.zeros(values.shape[1]))
@@ -220,7 +222,7 @@ def make_plan(
         reason = f"the pool is not valid: {', '.join(errors)} (gsi doctor): weights and thresholds mean nothing"
         choice = Choice(None, 0.0, 0.0, 0.0, reason, tuple(f.advice for f in diagnosis.findings if f.id in errors))
     else:
-        choice, baseline = _choose(table, values, costs, kl_bound, goal)
+        choice, baseline = choose_option(table, values, costs, kl_bound, goal)
     smallest = min(min(b.draft.shape[1], b.base.shape[1]) for b in parts)
     gold = [k for k, name in enumerate(names) if name != "reward"]
     turned = [t for k in gold for t in turns(table.options, table.values[0], table.values[k])]

@@ -183,7 +183,8 @@ def _tail(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail:
         ess.append(np.exp(-logsumexp(2.0 * law, axis=1)))
     khats = []
     for weights in (np.concatenate(own), np.concatenate(base)):
-        khats.append(float(pareto_khat(weights[:: max(1, weights.size // 100_000)])))
+        with np.errstate(all="ignore"):  # equal weights in the tail
+            khats.append(float(pareto_khat(weights[:: max(1, weights.size // 100_000)])))
     sizes = [min(b.draft.shape[1] for b in parts), min(b.base.shape[1] for b in parts)]
     middle = [float(np.median(np.concatenate(v))) for v in (ess, share)]
     return Tail(beta, khats[0], khats[1], middle[0], sizes[0], sizes[1], middle[1])

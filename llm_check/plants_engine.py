@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gsi_theory.errors import InputError
 from llm_check.collect import collect_pool, positions
 from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.plants import Columns, Sampling, restrict
@@ -60,6 +61,13 @@ def _rescore(
             columns[f"logp_{model}"][row] = float(sum(values))
 
 
+def _transformers(engine: Any) -> TransformersEngine:
+    """The engine, when its model can be hooked. Raises InputError otherwise."""
+    if not isinstance(engine, TransformersEngine):
+        raise InputError(f"{engine.contract.engine} engine: faults are planted in transformers models, load a folder")
+    return engine
+
+
 def engine_columns(
     world: World, seed: int, problems: int, n: int, draft: Sampling, base: Sampling, shifted: str = ""
 ) -> tuple[Columns, list[Position]]:
@@ -69,8 +77,8 @@ def engine_columns(
     after the prompt without the earlier steps (only step 1 changes).
     """
     places = positions(make_problems(problems // 2, seed, "test"), world.draft.tokenizer, (0, 1))
-    engines = {"draft": world.draft, "base": world.base}
-    hooked = {"draft": sampling_engine(world.draft, draft), "base": sampling_engine(world.base, base)}
+    engines = {"draft": _transformers(world.draft), "base": _transformers(world.base)}
+    hooked = {"draft": sampling_engine(engines["draft"], draft), "base": sampling_engine(engines["base"], base)}
     columns = collect_pool(hooked["draft"], hooked["base"], world.reward_model, places, n, n, world.rule, seed)
     every = np.arange(len(columns["reward"]))
     for model, engine in engines.items():
@@ -82,7 +90,7 @@ def engine_columns(
             wrong = [p.prompt.ids for p in places]
         source = np.array(columns["source"])
         rows = every[source == "draft"] if shifted == "drafts" else every
-        _rescore(world.base, "base", columns, places, wrong, rows)
+        _rescore(engines["base"], "base", columns, places, wrong, rows)
     return columns, places
 
 

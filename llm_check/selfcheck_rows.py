@@ -259,5 +259,5 @@ def check_cuts(arrays: PositionArrays) -> Cuts:
     if tokens is None:
         return Cuts(0.0, "", 0)
     top, below = float(np.mean(tokens == longest)), float(np.mean(tokens == longest - 1))
-    piled = longest > 8 and top > 5.0 * below + 0.01
+    piled = longest > 8 and top > 5.0 * below + 0.01 and np.unique(tokens).size > 2  # not steps of fixed length
     return Cuts(top if piled else 0.0, "n_tokens", longest)
