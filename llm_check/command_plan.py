@@ -182,7 +182,7 @@ def command(
     ] = None,
     context: Annotated[float, typer.Option(help="Tokens before the step, for the device.")] = 500.0,
     step_tokens: Annotated[float, typer.Option(help="Tokens of a step where the pool logs none.")] = 100.0,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at a bad row instead of leaving its prompt out.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at a bad row, do not leave its prompt out.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Compare rules, gates, n, n_base, β and u on a pool, and recommend one for a goal if the pool can tell.

@@ -110,7 +110,7 @@ def distances(sets: Sets, base_ratio: Floats, grid: Grid, options: Sequence[Opti
         own = beta * sets.reward + sets.log_ratio
         at = beta * sets.base_reward + base_ratio
         reached = np.where(np.isfinite(at), at, 700.0)
-        score = beta * sets.base_reward + base_ratio
+        scored: dict[tuple[int, float], Floats] = {}
         for rule in grid.rules:
             ratios = _ratio(own, reached, grid.ns, rule) - tilt.log_w[:, None, :]
             ratios = np.where(np.isfinite(at)[:, None, :], ratios, -np.inf)
@@ -128,12 +128,14 @@ def distances(sets: Sets, base_ratio: Floats, grid: Grid, options: Sequence[Opti
                     m = grid.ns.index(option.n)
                     bound, exact = _bound(tilt.log_w, option.n, rule), ratios[:, m]
                     if option.gate == "tilted_reward" and option.threshold is not None:
-                        kept = score >= beta * option.threshold
+                        kept = at >= beta * option.threshold
                         bound, exact = np.where(kept, bound, -np.inf), np.where(kept, exact, -np.inf)
                     elif option.gate == "score" and option.threshold is not None:
                         cut = beta * option.threshold
                         bound = _bound(tilt.log_w, option.n, rule, cut - tilt.log_z[:, None])
-                        exact = _scored(own, reached, option.n, cut) - tilt.log_w
+                        if (option.n, cut) not in scored:
+                            scored[option.n, cut] = _scored(own, reached, option.n, cut)
+                        exact = scored[option.n, cut] - tilt.log_w
                         exact = np.where(np.isfinite(at), exact, -np.inf)
                     bound, exact = np.logaddexp(bound, log_q + fall_bound), np.logaddexp(exact, log_q + fall)
                 kl_bound[s] = _measure(tilt.log_v, bound)[0]

@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 
 from llm_check.plan_distance import Distances, distances
 from llm_check.plan_grid import Grid, Option
-from llm_check.plan_values import Sets, Values, evaluate, sets_of
+from llm_check.plan_values import Sets, Values, evaluate, half_pool_shift, sets_of
 from llm_check.position_arrays import Block, PositionArrays
 from llm_check.tails import pareto_khat
 
@@ -28,7 +28,7 @@ FEW_UNITS = 10
 GROUPS = 10
 # positions · candidates · largest n · β's: below this the unbiased estimator takes about a minute at most
 UNBIASED_WORK = 6_000_000
-DISTANCE_POSITIONS = 100
+SAMPLED_POSITIONS = 60  # for distances, and for the bias of plug-in values
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,11 @@ def plan_table(
     positions = sum(b.positions.size for b in parts)
     sums = np.zeros((len(names), len(options), count))
     reject, reject_tokens = np.zeros(len(options)), np.zeros(len(options))
+    shift, shift_reject = np.zeros(sums.shape[:2]), np.zeros(len(options))
     lengths = arrays.tokens()
     tokens = np.zeros(2)
     reward = arrays.floats("reward")
-    stride = max(1, positions // DISTANCE_POSITIONS)
+    stride = max(1, positions // SAMPLED_POSITIONS)
     found: list[Distances] = []
     done, sampled = 0, 0
     for block in _smaller(parts, estimator, fixed):
@@ -130,14 +131,24 @@ def plan_table(
             part = type(block)(block.positions[picked], block.draft[picked], block.base[picked])
             sampled += picked.size
             few = sets_of(arrays, part, names[:1])
+            if estimator == "plug-in" and not fixed:
+                chosen = Values(result.value[..., picked], result.reject[:, picked])
+                moved = half_pool_shift(sets.at(picked), grid, options, chosen)
+                shift += moved.value.sum(axis=2)
+                shift_reject += moved.reject.sum(axis=1)
             found.append(distances(few, arrays.log_ratio[part.base], grid, options, result.reject[:, picked]))
         done += block.positions.size
         if progress is not None:
             progress(done, positions)
     scale = count / positions
+    sums += shift[:, :, None] / sampled / scale
+    rejected = np.clip(reject / positions + shift_reject / sampled, 0.0, 1.0)
+    # tokens of the fallback go with its probability
+    with np.errstate(invalid="ignore", divide="ignore"):
+        reject_tokens *= np.where(reject > 0, rejected * positions / reject, 1.0)
     rows = np.concatenate([np.concatenate([b.draft.ravel(), b.base.ravel()]) for b in parts])
     return PlanTable(
-        options, tuple(names), sums * scale, reject / positions, reject_tokens / positions,
+        options, tuple(names), sums * scale, rejected, reject_tokens / positions,
         float(tokens[0] / positions), float(tokens[1] / positions),
         Distances(*(np.concatenate([getattr(d, f) for d in found], axis=1) for f in ("kl_bound", "kl", "tv", "ess"))),
         sampled, {beta: _tail(arrays, parts, beta) for beta in grid.betas}, estimator, what, positions,

@@ -1,10 +1,10 @@
 """Expected value and rejection of every scheme of a grid at every position of a pool.
 
 Two estimators. `unbiased` (M31): averages over all subsets of the pool, for draft and base; since the two sets are
-independent, accepted part + P(reject) · fallback is unbiased too. `plug_in` (M30): laws on the pool with replacement,
-the first-order bias taken off by the two half pools, value = 2 θ - (θ_even + θ_odd)/2; for pools whose size makes the
-first too slow. What is returned is one number a scheme and position, so that differences between schemes can be judged
-over positions, in pairs. Shapes: S options, V values, P positions.
+independent, accepted part + P(reject) · fallback is unbiased too. `plug-in` (M30): laws on the pool with replacement,
+for pools whose size makes the first too slow; their first-order bias, θ - (θ_even + θ_odd)/2 from the two half pools,
+varies so little that some positions tell its mean. What is returned is one number a scheme and position, so that
+differences between schemes can be judged over positions, in pairs. Shapes: S options, V values, P positions.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from gsi_theory.estimate import checked_pool, curves
 from gsi_theory.law import score_gated_race, selection_law
+from gsi_theory.race_means import WIDEST, race_means
 from llm_check.plan_grid import Grid, Option
 from llm_check.position_arrays import Block, PositionArrays
 
-__all__ = ["ESTIMATORS", "Sets", "Values", "evaluate", "sets_of"]
+__all__ = ["ESTIMATORS", "Sets", "Values", "evaluate", "half_pool_shift", "sets_of"]
 
 Floats = NDArray[np.float64]
 _CELLS = 1 << 22  # numbers of a law held at once
@@ -36,6 +37,16 @@ class Sets:
     base_reward: Floats
     values: Floats
     base_values: Floats
+
+    def at(self, rows: NDArray[np.integer]) -> Sets:
+        """Some of the positions."""
+        return Sets(
+            self.log_ratio[rows],
+            self.reward[rows],
+            self.base_reward[rows],
+            self.values[:, rows],
+            self.base_values[:, rows],
+        )
 
     def pick(self, draft: slice | NDArray[np.integer], base: slice | NDArray[np.integer]) -> Sets:
         """The same positions with fewer candidates."""
@@ -69,19 +80,11 @@ def sets_of(arrays: PositionArrays, block: Block, names: Sequence[str]) -> Sets:
     )
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """accepted (V + 1, P, M) for one rule, β and threshold: accepted part of each value and of 1."""
-
-    accepted: Floats
-
-
-Winner = Callable[[Floats, Floats, Sequence[int], str], Floats]
-
-
 def _law_means(values: Floats, log_weight: Floats, ns: Sequence[int], rule: str) -> Floats:
     """(F, P, M) means of values (F, P, N) over winners among n with replacement (M30)."""
     features, positions, size = values.shape
+    if rule == "race" and _in_range(log_weight):
+        return race_means(values, log_weight, np.array(ns), np.zeros(0))[0]
     out = np.empty((features, positions, len(ns)))
     step = max(1, _CELLS // (len(ns) * size))
     for at in range(0, positions, step):
@@ -98,21 +101,31 @@ def _subset_means(values: Floats, log_weight: Floats, ns: Sequence[int], rule: s
     return np.stack(rows, axis=1)
 
 
-def _law_scored(values: Floats, log_weight: Floats, ns: Sequence[int], log_cut: float) -> Floats:
-    """(F, P, M) accepted parts under the score gate (M9), with replacement."""
+def _in_range(log_weight: Floats) -> bool:
+    return bool(np.isfinite(log_weight).all() and (np.ptp(log_weight, axis=1) <= WIDEST).all())
+
+
+def _law_scored(values: Floats, log_weight: Floats, ns: Sequence[int], log_cuts: Floats) -> Floats:
+    """(U, F, P, M) accepted parts under the score gate (M9), with replacement."""
     positions, size = log_weight.shape
+    if _in_range(log_weight):
+        return race_means(values, log_weight, np.array(ns), log_cuts)[1:]
     mass = np.full((positions, size), -np.log(size))
-    out = np.empty((values.shape[0], positions, len(ns)))
-    for m, n in enumerate(ns):
-        accepted, _ = score_gated_race(mass, log_weight, n, log_cut)
-        out[:, :, m] = np.einsum("pn,fpn->fp", np.exp(accepted), values)
+    out = np.empty((log_cuts.size, values.shape[0], positions, len(ns)))
+    for u, cut in enumerate(log_cuts.tolist()):
+        for m, n in enumerate(ns):
+            accepted, _ = score_gated_race(mass, log_weight, n, cut)
+            out[u, :, :, m] = np.einsum("pn,fpn->fp", np.exp(accepted), values)
     return out
 
 
-def _subset_scored(values: Floats, log_weight: Floats, ns: Sequence[int], log_cut: float) -> Floats:
-    """(F, P, M) accepted parts under the score gate over all subsets."""
-    rows = [curves(checked_pool(values[:, p], log_weight[p], ns, "race", log_cut)) for p in range(log_weight.shape[0])]
-    return np.stack(rows, axis=1)
+def _subset_scored(values: Floats, log_weight: Floats, ns: Sequence[int], log_cuts: Floats) -> Floats:
+    """(U, F, P, M) accepted parts under the score gate over all subsets."""
+    rows = [
+        [curves(checked_pool(values[:, p], log_weight[p], ns, "race", cut)) for p in range(log_weight.shape[0])]
+        for cut in log_cuts.tolist()
+    ]
+    return np.stack([np.stack(row, axis=1) for row in rows])
 
 
 ESTIMATORS: dict[str, tuple[Callable[..., Floats], Callable[..., Floats]]] = {
@@ -136,13 +149,13 @@ def _accepted(sets: Sets, grid: Grid, rule: str, beta: float, estimator: str) ->
     for k, u in enumerate(cuts):
         found["none" if u is None else "tilted_reward", u] = result[k * rows : (k + 1) * rows]
     if rule == "race":
-        for u in grid.score[beta]:
-            found["score", u] = scored(with_one, weight, grid.ns, beta * u)
+        gated = scored(with_one, weight, grid.ns, beta * np.array(grid.score[beta]))
+        found.update({("score", u): part for u, part in zip(grid.score[beta], gated, strict=True)})
     return found
 
 
-def _once(sets: Sets, grid: Grid, options: Sequence[Option], estimator: str) -> Values:
-    """Values of all options at the positions of `sets`, without bias correction."""
+def evaluate(sets: Sets, grid: Grid, options: Sequence[Option], estimator: str) -> Values:
+    """Values of all options at the positions of `sets`, by an estimator of ESTIMATORS."""
     means = ESTIMATORS[estimator][0]
     counts = sorted({b for n in grid.ns for b in grid.base_counts(n)})
     at_n = {n: m for m, n in enumerate(grid.ns)}
@@ -168,12 +181,10 @@ def _once(sets: Sets, grid: Grid, options: Sequence[Option], estimator: str) -> 
     return Values(value, reject)
 
 
-def evaluate(sets: Sets, grid: Grid, options: Sequence[Option], estimator: str) -> Values:
-    """Values of all options by an estimator of ESTIMATORS; "plug-in" with its half-pool correction."""
-    whole = _once(sets, grid, options, estimator)
-    if estimator == "unbiased":
-        return whole
-    halves = [_once(sets.pick(slice(k, None, 2), slice(k, None, 2)), grid, options, estimator) for k in (0, 1)]
-    value = 2.0 * whole.value - 0.5 * (halves[0].value + halves[1].value)
-    reject = np.clip(2.0 * whole.reject - 0.5 * (halves[0].reject + halves[1].reject), 0.0, 1.0)
-    return Values(value, reject)
+def half_pool_shift(sets: Sets, grid: Grid, options: Sequence[Option], whole: Values) -> Values:
+    """What takes the first-order bias off plug-in values `whole` of these positions: θ - (θ_even + θ_odd)/2."""
+    halves = [evaluate(sets.pick(slice(k, None, 2), slice(k, None, 2)), grid, options, "plug-in") for k in (0, 1)]
+    return Values(
+        whole.value - 0.5 * (halves[0].value + halves[1].value),
+        whole.reject - 0.5 * (halves[0].reject + halves[1].reject),
+    )

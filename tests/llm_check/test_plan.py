@@ -87,7 +87,9 @@ def test_gold_that_turns_down_is_reported() -> None:
     columns = pool.table.to_pydict() | {"gold_reward": gold.tolist()}
     plan = make_plan(pool_from_columns(columns), Goal(), betas=(2.0, 20.0), ns=(1, 2, 4, 8), thresholds=(0.6,))
     assert any(t.along == "n" and t.best.n < t.after.n for t in plan.turns)
-    judged = make_plan(pool_from_columns(columns), Goal(value="gold_reward", tolerance=0.1), betas=(2.0, 20.0), ns=(1, 2, 4, 8))
+    judged = make_plan(
+        pool_from_columns(columns), Goal(value="gold_reward", tolerance=0.1), betas=(2.0, 20.0), ns=(1, 2, 4, 8)
+    )
     assert judged.values.max() < plan.values.max()
 
 
@@ -105,7 +107,9 @@ def test_bad_questions_are_refused(pool: Pool) -> None:
     drafts = pool.table.to_pydict()
     only = [s == "draft" for s in drafts["source"]]
     with pytest.raises(InputError, match="both draft and base"):
-        make_plan(pool_from_columns({k: [x for x, o in zip(v, only, strict=True) if o] for k, v in drafts.items()}), **GRID)
+        make_plan(
+            pool_from_columns({k: [x for x, o in zip(v, only, strict=True) if o] for k, v in drafts.items()}), **GRID
+        )
 
 
 def _run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:

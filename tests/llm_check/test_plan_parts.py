@@ -5,19 +5,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gsi_theory import Candidates, Instance, InputError, Scheme, divergence, gsi_law, tilted_policy
+from gsi_theory import Candidates, InputError, Instance, Scheme, divergence, gsi_law, tilted_policy
 from llm_check.bench_plan import WORLDS, truth
 from llm_check.choose import cross_fit, pick_best, standing
 from llm_check.cost import Sizes, step_cost
-from llm_check.latency import DEVICES, SHAPES, Calibration, Device, Shape, Trio, calibrate, gsi_seconds, soft_bon_seconds
+from llm_check.latency import (
+    DEVICES,
+    SHAPES,
+    Calibration,
+    Device,
+    Shape,
+    Trio,
+    calibrate,
+    gsi_seconds,
+    soft_bon_seconds,
+)
 from llm_check.pareto import pareto_front
 from llm_check.plan_distance import distances
 from llm_check.plan_grid import Grid, Option, make_grid
-from llm_check.plan_values import Sets, _once, evaluate, sets_of
+from llm_check.plan_values import Sets, evaluate, sets_of
 from llm_check.position_arrays import blocks, position_arrays
 from llm_check.turning import turns
 
-GRID = Grid(("softmax", "race"), (1.0, 6.0), (1, 2, 5), (1, 4), {1.0: (0.2, 0.9), 6.0: (0.4,)}, {1.0: (1.0,), 6.0: (0.5,)})
+GRID = Grid(
+    ("softmax", "race"), (1.0, 6.0), (1, 2, 5), (1, 4), {1.0: (0.2, 0.9), 6.0: (0.4,)}, {1.0: (1.0,), 6.0: (0.5,)}
+)
 
 
 def _scheme(option: Option) -> Scheme:
@@ -32,7 +44,7 @@ def _sets(rng: np.random.Generator, n: int, n_base: int) -> Sets:
 
 def test_plug_in_values_are_the_exact_law_on_the_pool() -> None:
     sets, options = _sets(np.random.default_rng(0), 11, 7), GRID.options()
-    found = _once(sets, GRID, options, "plug-in")
+    found = evaluate(sets, GRID, options, "plug-in")
     draft = Candidates(np.full(11, -np.log(11)), sets.reward[0], sets.log_ratio[0])
     base = Candidates(np.full(7, -np.log(7)), sets.base_reward[0], np.zeros(7))
     for s, option in enumerate(options):
@@ -66,9 +78,11 @@ def test_distances_on_a_pool_that_is_the_instance() -> None:
     instance = Instance.from_probabilities(draft, base, reward)
     own, other = np.repeat(np.arange(4), counts), np.repeat(np.arange(4), base_counts)
     ratio = np.log(base / draft)
-    sets = Sets(ratio[own][None], reward[own][None], reward[other][None], reward[own][None, None], reward[other][None, None])
+    sets = Sets(
+        ratio[own][None], reward[own][None], reward[other][None], reward[own][None, None], reward[other][None, None]
+    )
     options = GRID.options()
-    reject = _once(sets, GRID, options, "plug-in").reject
+    reject = evaluate(sets, GRID, options, "plug-in").reject
     found = distances(sets, ratio[other][None], GRID, options, reject)
     for s, option in enumerate(options):
         log_pi = tilted_policy(instance, option.beta)
@@ -87,7 +101,7 @@ def test_a_base_candidate_that_the_draft_cannot_draw_makes_the_distance_infinite
     sets = _sets(np.random.default_rng(1), 6, 5)
     ratio = np.array([[0.1, np.inf, 0.0, -0.3, 0.2]])
     options = GRID.options()
-    found = distances(sets, ratio, GRID, options, _once(sets, GRID, options, "plug-in").reject)
+    found = distances(sets, ratio, GRID, options, evaluate(sets, GRID, options, "plug-in").reject)
     for s, option in enumerate(options):
         if option.method == "gsi" and option.threshold is None:
             assert np.isinf(found.kl[s, 0]) and np.isinf(found.kl_bound[s, 0])
@@ -142,7 +156,7 @@ def test_cross_fitting_does_not_believe_the_luckiest_of_equal_options() -> None:
     assert covered >= 270  # 95 % of 300 less four standard errors
 
 
-def test_simultaneous_bounds_hold_for_all_options_at_once() -> None:
+def test_simultaneous_bounds_hold_for_all_options_atevaluate() -> None:
     rng = np.random.default_rng(1)
     held = 0
     for _ in range(300):
