@@ -252,7 +252,7 @@ def _assumptions(table: PlanTable, setup: Setup, no_tokens: bool, left: int) -> 
     found = [f"values are means over {table.positions} positions; independent units: {table.units}"]
     if table.estimator == "plug-in":
         found.append(
-            "values by the plug-in law (M30), its bias taken off by half pools: the pool is too large for (M31)"
+            "values by the plug-in law (M30) less its bias by half pools: the pool is too large for (M31)"
         )
     if table.sampled < table.positions:
         found.append(f"distances to the tilted policy from {table.sampled} positions, evenly spread")
