@@ -16,7 +16,7 @@ from llm_check.plan_choice import Goal
 from llm_check.plants import Sampling, TokenWorld, drop_tokens
 from llm_check.pool import Pool, pool_from_columns, write_pool
 
-GRID: dict = {"betas": (2.0, 10.0), "ns": (1, 2, 4), "thresholds": (0.6,)}  # type: ignore[type-arg]
+GRID: dict = {"betas": (1.0, 4.0), "ns": (1, 2, 4), "thresholds": (0.6,)}  # type: ignore[type-arg]
 
 
 @pytest.fixture(scope="module")
