@@ -23,6 +23,11 @@ COMMANDS = {
     "audit": ("sims.command_audit", "Judge every published guarantee over families of instances."),
     "simulate": ("sims.command_simulate", "Run a simulation experiment by name, or list them."),
     "pool": ("llm_check.command_pool", "Collect a pool of candidates from two language models."),
+    "doctor": ("llm_check.command_doctor", "Self-checks of a pool: what is wrong with its numbers, and the cure."),
+    "plan": (
+        "llm_check.command_plan",
+        "Which rule, n, beta and threshold to use, what it costs, or why a pool cannot tell.",
+    ),
     "predict": ("llm_check.command_predict", "Predict reward and acceptance from a pool, for every rule, n, beta."),
     "decode": ("llm_check.command_decode", "Solve problems on two language models with a chosen method."),
     "check": ("llm_check.command_check", "Predictions and exact laws against fresh runs on two language models."),

@@ -1,0 +1,114 @@
+"""`gsi doctor POOL`: what is wrong with a pool's log-probabilities, rewards and rows, with evidence and a cure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from llm_check.doctor import Diagnosis, doctor
+from llm_check.pool import Pool, read_pool
+
+__all__ = ["app", "diagnosis_record", "left_out_counts", "plain"]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: NumPy to Python, infinities to "inf" and "-inf"."""
+    if isinstance(value, dict):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and np.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value
+
+
+def diagnosis_record(found: Diagnosis, left_out: dict[str, int]) -> dict[str, Any]:
+    """The object of `gsi doctor --json`."""
+    e = found.evidence
+    return plain({
+        "valid": found.valid, "ratio_mean": found.ratio_mean, "ratio_mean_se": found.ratio_mean_se,
+        "findings": [vars(finding) for finding in found.findings],
+        "inverse_ratio_mean": e.ratio.inverse_mean, "inverse_ratio_mean_se": e.ratio.inverse_se,
+        "bridge_z": e.ratio.z, "positions": len(e.whole.names), "rows": int(e.whole.order.size),
+        "sampling": {
+            source: None if check is None else {
+                "level": check.level, "draws": check.events, "temperature": check.temperature,
+                "interval_95": list(check.interval or ()), "new_expected": check.new_expected,
+                "new_drawn": check.new_seen,
+            }
+            for source, check in e.draws.items()
+        },
+        "untested": list(found.untested), "left_out": left_out,
+    })  # fmt: skip
+
+
+def left_out_counts(pool: Pool) -> dict[str, int]:
+    """Rows and prompts that reading left out because of bad rows."""
+    return {"rows": len(pool.left_out), "prompts": pool.prompts_left_out}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{k} {_text(v)}" if isinstance(v, dict) else f"{k} = {_text(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return "[" + ", ".join(_text(v) for v in value) + "]"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _print(path: Path, record: dict[str, Any]) -> None:
+    console = Console()
+    console.print(f"[bold]{escape(str(path))}[/bold]: {record['rows']} rows at {record['positions']} positions")
+    console.print(
+        f"  mean ratio π_B/π_S over drafts  {record['ratio_mean']:.4f} ± {record['ratio_mean_se']:.4f} (1 if right)"
+    )
+    if record["inverse_ratio_mean"] is not None:
+        mean, error = record["inverse_ratio_mean"], record["inverse_ratio_mean_se"]
+        console.print(f"  mean ratio π_S/π_B over base    {mean:.4f} ± {error:.4f}")
+    for source, check in record["sampling"].items():
+        if check is not None:
+            low, high = check["interval_95"]
+            console.print(
+                f"  {source}: {check['draws']} draws at shared {check['level']} prefixes, temperature "
+                f"{check['temperature']:.3f} [{low:.3f}, {high:.3f}]", markup=False, highlight=False,
+            )  # fmt: skip
+    for finding in record["findings"]:
+        color = "red" if finding["severity"] == "error" else "yellow"
+        console.print(f"[{color}]{finding['severity']}: {finding['id']}[/{color}]")
+        console.print(f"  {_text(finding['evidence'])}", markup=False, highlight=False)
+        console.print(f"  cure: {finding['advice']}", markup=False, highlight=False)
+    for line in record["untested"]:
+        console.print(f"untested: {line}", markup=False, highlight=False)
+    left = record["left_out"]
+    if left["rows"]:
+        console.print(f"left out: {left['prompts']} prompts for {left['rows']} bad rows")
+    console.print("valid" if record["valid"] else "not valid: no plan or prediction can rest on this pool")
+
+
+@app.command()
+def command(
+    pool: Annotated[Path, typer.Argument(help="Pool: .parquet, or .jsonl with one candidate a line.")],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at a bad row instead of leaving its prompt out.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; infinity is the string inf.")] = False,
+) -> None:
+    """Self-checks of a pool: mean ratios (M32), draws against their log-probabilities (M34), rows and rewards.
+
+    Exit status 0 whether or not something is found: the answer is in "valid" and "findings"; 2 for a bad file.
+    """
+    data = read_pool(pool, strict=strict)
+    record = diagnosis_record(doctor(data), left_out_counts(data))
+    if as_json:
+        typer.echo(json.dumps(record, allow_nan=False))
+        return
+    _print(pool, record)

@@ -1,0 +1,203 @@
+"""`gsi plan POOL`: rule, gate, n, β and threshold for a goal, their cost and guarantee, or why the pool cannot tell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gsi_theory.errors import InputError
+from gsi_theory.progress import progress_bar
+from llm_check.command_doctor import left_out_counts, plain
+from llm_check.cost import Sizes
+from llm_check.latency import DEVICES, SHAPES, Calibration, Trio, calibrate
+from llm_check.plan import COSTS, Plan, Setup, make_plan
+from llm_check.plan_choice import Goal
+from llm_check.plan_grid import BETAS, NS
+from llm_check.pool import read_pool
+
+__all__ = ["app", "plan_record"]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+DEFAULT_MODELS = "qwen2.5-math-1.5b,qwen2.5-math-7b,qwen2.5-math-prm-7b"
+
+
+def _option(plan: Plan, s: int) -> dict[str, Any]:
+    """One option as `gsi plan --json` shows it."""
+    option, names = plan.table.options[s], plan.table.names
+    cost = plan.cost
+    record: dict[str, Any] = {
+        "method": option.method, "rule": option.rule, "gate": option.gate, "n": option.n, "n_base": option.n_base,
+        "beta": option.beta, "threshold": option.threshold, "value": plan.values[s], "value_se": plan.errors[s],
+        "cost": plan.costs[s], "p_accept": 1.0 - plan.table.reject[s], "kl_bound": plan.kl_bound[s],
+        "kl_bound_se": plan.kl_bound_se[s], "kl": plan.kl[s], "tv": plan.tv[s],
+        "on_front": bool((plan.front == s).any()),
+        "tokens": {"drafted": cost.drafted[s], "decoded": cost.decoded[s], "scored": cost.scored[s],
+                   "judged": cost.judged[s]},
+        "flops": {"draft": cost.flops_draft[s], "base": cost.flops_base[s], "reward": cost.flops_reward[s]},
+        "seconds": None if plan.seconds is None else plan.seconds[s],
+    }  # fmt: skip
+    return record | {f"mean_{name}": plan.table.values[k, s].mean() for k, name in enumerate(names)}
+
+
+def plan_record(plan: Plan, left_out: dict[str, int]) -> dict[str, Any]:
+    """The object of `gsi plan --json`; infinite numbers as the string inf."""
+    chosen = None
+    if plan.recommendation is not None:
+        chosen = _option(plan, plan.recommendation) | {
+            "value": plan.value, "value_se": plan.value_se, "value_on_all": plan.values[plan.recommendation],
+            "shortfall_95": plan.shortfall, "guarantee": plan.guarantee,
+        }  # fmt: skip
+    turns = [
+        {"along": t.along, "rule": t.best.rule, "method": t.best.method, "best_n": t.best.n, "best_beta": t.best.beta,
+         "after_n": t.after.n, "after_beta": t.after.beta, "gold_fall": t.fall, "gold_fall_se": t.fall_se,
+         "reward_rise": t.rise}
+        for t in plan.turns
+    ]  # fmt: skip
+    return plain({
+        "recommendation": chosen, "reason": plan.reason, "cost_unit": plan.unit, "limits": list(plan.limits),
+        "improve": list(plan.improve), "assumptions": list(plan.assumptions), "over_optimization": turns,
+        "front": [int(s) for s in plan.front], "baseline": None if plan.baseline is None else int(plan.baseline),
+        "valid": plan.diagnosis.valid,
+        "findings": [vars(finding) for finding in plan.diagnosis.findings], "left_out": left_out,
+        "options": [_option(plan, s) for s in range(len(plan.table.options))],
+    })  # fmt: skip
+
+
+def _numbers(text: str, kind: type, name: str) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--{name} {text!r}: give numbers separated by commas") from error
+
+
+def _setup(unit: str, device: str | None, models: str, timings: str | None, context: float, tokens: float) -> Setup:
+    """What a step costs, from the options of the command line."""
+    if unit not in COSTS:
+        raise InputError(f"--cost {unit!r}: give one of {', '.join(COSTS)}")
+    names = models.split(",")
+    if len(names) != 3 or any(name not in SHAPES and not _is_number(name) for name in names):
+        raise InputError(
+            f"--models {models!r}: give draft,base,reward as names ({', '.join(SHAPES)}) or parameters (1.5e9)"
+        )
+    sizes = Sizes(*(SHAPES[n].parameters if n in SHAPES else float(n) for n in names))
+    if device is None:
+        return Setup(sizes, unit, step_tokens=tokens)
+    if device not in DEVICES:
+        raise InputError(f"--device {device!r}: give one of {', '.join(DEVICES)}")
+    if any(name not in SHAPES for name in names):
+        raise InputError(f"--device with --models {models!r}: seconds need known shapes, give {', '.join(SHAPES)}")
+    trio, calibration = Trio(*(SHAPES[n] for n in names)), Calibration()
+    if timings is not None:
+        given = _numbers(timings, float, "timings")
+        if len(given) != 3:
+            raise InputError(f"--timings {timings!r}: give n, and seconds a token of draft and base for a batch of n")
+        calibration = calibrate(trio, DEVICES[device], given[1], given[2], int(given[0]), context)
+    return Setup(sizes, unit, DEVICES[device], trio, calibration, context, tokens)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _row(record: dict[str, Any]) -> tuple[str, ...]:
+    gate = "none" if record["threshold"] is None else f"{record['gate']} ≥ {record['threshold']:.3g}"
+    name = record["rule"] if record["method"] == "gsi" else f"{record['rule']}, base"
+    bound = record["kl_bound"]
+    return (
+        name, gate, str(record["n"]), str(record["n_base"]), f"{record['beta']:g}",
+        f"{record['value']:.4f} ± {record['value_se']:.4f}", f"{record['cost']:.4g}", f"{record['p_accept']:.3f}",
+        bound if isinstance(bound, str) else f"{bound:.3g}",
+    )  # fmt: skip
+
+
+def _print(path: Path, record: dict[str, Any]) -> None:
+    console = Console()
+    table = Table("rule", "gate", "n", "n_base", "β", "value", f"cost ({record['cost_unit']})", "p_accept", "KL bound")
+    for s in record["front"]:
+        table.add_row(*_row(record["options"][s]))
+    console.print(table)
+    typer.echo(f"Pareto front of {len(record['options'])} options on {path}")
+    chosen = record["recommendation"]
+    if chosen is None:
+        typer.echo(f"No recommendation: {record['reason']}")
+    else:
+        gate = "no gate" if chosen["threshold"] is None else f"{chosen['gate']} ≥ {chosen['threshold']:g}"
+        typer.echo(
+            f"Recommended: {chosen['rule']}, n = {chosen['n']}, β = {chosen['beta']:g}, {gate}, n_base = "
+            f"{chosen['n_base']}: value {chosen['value']:.4f} ± {chosen['value_se']:.4f}, cost {chosen['cost']:.4g} "
+            f"{record['cost_unit']}"
+        )
+        typer.echo(f"  why: {record['reason']}")
+        typer.echo(f"  guarantee: {chosen['guarantee']}")
+    for label, lines in (("limit", record["limits"]), ("would help", record["improve"])):
+        for line in lines:
+            typer.echo(f"  {label}: {line}")
+    for turn in record["over_optimization"]:
+        typer.echo(
+            f"  over-optimized: {turn['method']}, {turn['rule']}: gold is best at n = {turn['best_n']}, β = "
+            f"{turn['best_beta']:g} and lower by {turn['gold_fall']:.4f} ± {turn['gold_fall_se']:.4f} at n = "
+            f"{turn['after_n']}, β = {turn['after_beta']:g}, where the reward is higher by {turn['reward_rise']:.4f}"
+        )
+    for finding in record["findings"]:
+        typer.echo(f"  doctor: {finding['severity']}: {finding['id']}: {finding['advice']}")
+    for line in record["assumptions"]:
+        typer.echo(f"  note: {line}")
+    left = record["left_out"]
+    if left["rows"]:
+        typer.echo(f"  left out: {left['prompts']} prompts for {left['rows']} bad rows")
+
+
+@app.command()
+def command(
+    pool: Annotated[Path, typer.Argument(help="Pool: .parquet, or .jsonl with one candidate a line.")],
+    max_cost: Annotated[float, typer.Option(help="Goal: the best value at this cost a step or less.")] = float("inf"),
+    min_gain: Annotated[
+        float | None, typer.Option(help="Goal: the cheapest that is better than one base draw by this much.")
+    ] = None,
+    within: Annotated[
+        float | None, typer.Option(help="Goal: the cheapest within this much of soft best-of-n on the base.")
+    ] = None,
+    baseline_n: Annotated[int, typer.Option(min=1, help="n of that soft best-of-n.")] = 16,
+    max_kl: Annotated[float, typer.Option(help="Only options with KL(π‖law) bounded by this, nats.")] = float("inf"),
+    value: Annotated[str, typer.Option(help="What to maximize: reward, gold_reward or correct.")] = "reward",
+    tolerance: Annotated[float, typer.Option(help="Share of the value that a better option may have.")] = 0.01,
+    beta: Annotated[str, typer.Option(help="β values.")] = ",".join(f"{b:g}" for b in BETAS),
+    n: Annotated[str, typer.Option(help="n values.")] = ",".join(map(str, NS)),
+    rule: Annotated[str, typer.Option(help="Rules: softmax, race.")] = "softmax,race",
+    threshold: Annotated[str | None, typer.Option(help="u values in reward units (default: from the pool).")] = None,
+    cost: Annotated[str, typer.Option(help="Unit of cost: flops, tokens or seconds a step.")] = "flops",
+    models: Annotated[str, typer.Option(help="Draft, base, reward model: known names or parameters.")] = DEFAULT_MODELS,
+    device: Annotated[str | None, typer.Option(help=f"Roofline of a GPU: {', '.join(DEVICES)}.")] = None,
+    timings: Annotated[
+        str | None, typer.Option(help="n,s,s: measured seconds a token of draft and base decoding a batch of n.")
+    ] = None,
+    context: Annotated[float, typer.Option(help="Tokens before the step, for the device.")] = 500.0,
+    step_tokens: Annotated[float, typer.Option(help="Tokens of a step where the pool logs none.")] = 100.0,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at a bad row, do not leave its prompt out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Compare rules, gates, n, n_base, β and u on a pool, and recommend one for a goal if the pool can tell.
+
+    Without --min-gain or --within: the best value within --max-cost. Exit status 0 also when nothing is recommended.
+    """
+    setup = _setup(cost, device, models, timings, context, step_tokens)
+    goal = Goal(max_cost, min_gain, within, baseline_n, max_kl, value, tolerance)
+    thresholds = None if threshold is None else _numbers(threshold, float, "threshold")
+    grid = _numbers(beta, float, "beta"), _numbers(n, int, "n"), tuple(rule.split(","))
+    data = read_pool(pool, strict=strict)
+    with progress_bar("plan") as report:
+        plan = make_plan(data, goal, setup, *grid, thresholds, report)
+    record = plan_record(plan, left_out_counts(data))
+    if as_json:
+        typer.echo(json.dumps(record, allow_nan=False))
+        return
+    _print(pool, record)
