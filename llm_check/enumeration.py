@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gsi_theory.errors import InputError
-from llm_check.engines.prefix_cache import PrefixCache, descend, gather_rows, grow
-from llm_check.engines.transformers_engine import MAX_ROWS, TransformersEngine
+from llm_check.engines.contract import Engine
+from llm_check.engines.transformers_engine import PrefixCache, TransformersEngine
 from llm_check.steps import PAD, StepRule, finish_reasons
+
+# Rows of a forward: enough to fill it, few enough for the caches of a level.
+MAX_ROWS = 4096
 
 __all__ = ["StepTrie", "enumerate_steps", "score_trie"]
 
@@ -60,20 +61,22 @@ class StepTrie:
 
 @dataclass(frozen=True)
 class _Level:
-    """Paths of one length: `tokens` (U, depth), `logp` (U,), and the caches of the open ones in groups, in order."""
+    """Open paths of one length: `tokens` (U, depth), `logp` (U,), `state` (U,) of the step rule, their caches in
+    groups, in order, and the law of their next tokens (U, V)."""
 
     tokens: NDArray[np.int32]
     logp: NDArray[np.float64]
+    state: NDArray[np.integer]
     caches: tuple[PrefixCache, ...]
+    law: NDArray[np.float64]
 
 
 def _children(level: _Level) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64]]:
     """All continuations of a level by one token: tokens (U V, depth + 1), log-probabilities, parents."""
-    step = np.concatenate([cache.log_probs.cpu().numpy() for cache in level.caches])
-    width = step.shape[1]
-    parents = np.repeat(np.arange(len(step)), width)
-    added = np.tile(np.arange(width, dtype=np.int32), len(step))
-    return np.column_stack([level.tokens[parents], added]), (level.logp[:, None] + step).ravel(), parents
+    count, width = level.law.shape
+    parents = np.repeat(np.arange(count), width)
+    added = np.tile(np.arange(width, dtype=np.int32), count)
+    return np.column_stack([level.tokens[parents], added]), (level.logp[:, None] + level.law).ravel(), parents
 
 
 def _kept(logp: NDArray[np.float64], budget: float) -> NDArray[np.bool_]:
@@ -94,9 +97,7 @@ def _grown(
         inside = np.flatnonzero((parents >= start) & (parents < start + cache.rows))
         for part in np.array_split(inside, max(1, -(-len(inside) // max_rows))):
             if len(part):
-                rows = torch.as_tensor(parents[part] - start, device=engine.device)
-                ids = torch.as_tensor(added[part].astype(np.int64), device=engine.device)[:, None]
-                yield grow(engine.model, gather_rows(cache, rows), ids, torch.ones_like(ids, dtype=torch.bool))
+                yield engine.extend(engine.select(cache, parents[part] - start), added[part, None].tolist())
         start += cache.rows
 
 
@@ -115,14 +116,17 @@ def enumerate_steps(
     """
     if not 0.0 <= tolerance < 1.0:
         raise InputError(f"enumerate_steps got tolerance {tolerance}: give a mass in [0, 1)")
-    level = _Level(np.zeros((1, 0), dtype=np.int32), np.zeros(1), (engine.prefill([prefix]),))
+    start = engine.prefill([prefix])
+    state = np.full(1, rule.start_state)
+    level = _Level(np.zeros((1, 0), dtype=np.int32), np.zeros(1), state, (start,), engine.log_probs(start))
     leaves: list[tuple[NDArray[np.int32], NDArray[np.float64]]] = []
     found, missing = 0, 0.0
     for depth in range(1, rule.max_tokens + 1):
         tokens, logp, parents = _children(level)
         kept = _kept(logp, (tolerance - missing) / (rule.max_tokens + 1 - depth))
         missing += float(np.exp(logp[~kept]).sum())
-        closed = np.isin(tokens[:, -1], rule.closing_ids) | (depth == rule.max_tokens)
+        state, closed = rule.advance(level.state[parents], tokens[:, -1])
+        closed |= depth == rule.max_tokens
         leaf, is_open = kept & closed, kept & ~closed
         padded = np.full((int(leaf.sum()), rule.max_tokens), PAD, dtype=np.int32)
         padded[:, :depth] = tokens[leaf]
@@ -136,7 +140,8 @@ def enumerate_steps(
         if not is_open.any():
             break
         caches = tuple(_grown(engine, level, parents[is_open], tokens[is_open, -1], max_rows))
-        level = _Level(tokens[is_open], logp[is_open], caches)
+        law = np.concatenate([engine.log_probs(cache) for cache in caches])
+        level = _Level(tokens[is_open], logp[is_open], state[is_open], caches, law)
     return _sorted_trie(np.concatenate([t for t, _ in leaves]), np.concatenate([p for _, p in leaves]), rule, missing)
 
 
@@ -145,21 +150,7 @@ def _sorted_trie(tokens: NDArray[np.int32], logp: NDArray[np.float64], rule: Ste
     return StepTrie(tokens[order], logp[order], finish_reasons(tokens[order], rule), missing)
 
 
-def score_trie(
-    engine: TransformersEngine, prefix: list[int], trie: StepTrie, max_rows: int = MAX_ROWS
-) -> NDArray[np.float64]:
+def score_trie(engine: Engine, prefix: list[int], trie: StepTrie) -> NDArray[np.float64]:
     """Log-probabilities (M,) of the leaves of `trie` under another model, each shared partial step encoded once."""
-    tokens = trie.tokens.astype(np.int64)
-    lengths = (tokens != PAD).sum(axis=1)
-    logp = np.zeros(len(tokens))
-
-    def choose(
-        depth: int, leaves: NDArray[np.int64], node: NDArray[np.int64], log_probs: Tensor
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        given = tokens[leaves, depth]
-        at = torch.as_tensor(node, device=log_probs.device), torch.as_tensor(given, device=log_probs.device)
-        logp[leaves] += log_probs[at].cpu().numpy()
-        return given, depth + 1 < lengths[leaves]
-
-    descend(engine.model, engine.prefill([prefix]), np.zeros(len(tokens), dtype=np.int64), choose, max_rows)
-    return logp
+    scored: NDArray[np.float64] = engine.score(engine.prefill([prefix]), trie.tokens[None])[0].sum(axis=1)
+    return scored

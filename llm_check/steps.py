@@ -35,7 +35,8 @@ class StepRule:
     `max_tokens` tokens ("stop" there if `counts`, otherwise "length").
 
     transitions (S, V) holds the state after a token in a state, -1 where the delimiter is complete; None when a
-    step's end shows in single tokens. A single end-of-sequence id may be given as an int.
+    step's end shows in single tokens. A single end-of-sequence id may be given as an int. `spec` is the text that
+    `parse_step_rule` reads, for records.
     """
 
     step_end_ids: frozenset[int]
@@ -43,6 +44,7 @@ class StepRule:
     max_tokens: int
     transitions: NDArray[np.int16] | None = field(default=None, repr=False, compare=False)
     counts: bool = False
+    spec: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -120,7 +122,8 @@ def step_rule(
     ends = frozenset(end_of_sequence_ids(tokenizer) if eos_ids is None else map(int, eos_ids))
     table = delimiter_table(tokenizer, delimiter)
     everywhere = frozenset(np.flatnonzero((table < 0).all(axis=0)).tolist())
-    return StepRule(everywhere - ends, ends, max_tokens, None if len(table) == 1 else table)
+    spec = f"delimiter:{delimiter.encode('unicode_escape').decode()}"
+    return StepRule(everywhere - ends, ends, max_tokens, None if len(table) == 1 else table, spec=spec)
 
 
 def parse_step_rule(spec: str, tokenizer: Any, max_tokens: int = 128, eos_ids: Iterable[int] | None = None) -> StepRule:
@@ -135,12 +138,12 @@ def parse_step_rule(spec: str, tokenizer: Any, max_tokens: int = 128, eos_ids: I
         text = value.replace("\\\\", "\0").replace("\\n", "\n").replace("\\t", "\t").replace("\0", "\\")
         return step_rule(tokenizer, text if colon else "\n\n", max_tokens, ends)
     if kind == "answer" and not colon:
-        return StepRule(frozenset(), ends, max_tokens)
+        return StepRule(frozenset(), ends, max_tokens, spec=spec)
     if kind == "tokens" and value.isdecimal():
         count = int(value)
         if not 1 <= count <= max_tokens:
             raise InputError(f"step {spec!r}: give 1 to {max_tokens} tokens (the cap on a step), or raise max_tokens")
-        return StepRule(frozenset(), ends, count, counts=True)
+        return StepRule(frozenset(), ends, count, counts=True, spec=spec)
     raise InputError(f"step {spec!r}: give delimiter:TEXT (such as 'delimiter:\\n\\n'), tokens:N, or answer")
 
 

@@ -24,7 +24,11 @@ __all__ = ["Engine", "LogProbContract", "Prefixes", "require_pair", "require_sam
 
 @dataclass(frozen=True)
 class LogProbContract:
-    """Under which conditions log-probabilities were computed; two policies are a pair only if these agree."""
+    """Under which conditions log-probabilities were computed; two policies are a pair only if these agree.
+
+    model_hash identifies the weights (sha256 over the safetensors files; "" where an engine cannot know), revision the
+    commit of the hub they came from, forward the code that computed ("lean", "module (reason)", or the engine's own).
+    """
 
     engine: str
     engine_version: str
@@ -33,6 +37,9 @@ class LogProbContract:
     sampling_temperature: float = 1.0
     truncation: str = "none"
     logprobs: str = "raw"
+    model_hash: str = ""
+    revision: str = ""
+    forward: str = ""
 
 
 class Prefixes(Protocol):
@@ -60,6 +67,11 @@ class Engine(Protocol):
     @property
     def vocabulary(self) -> int:
         """Number of logits, V."""
+        ...
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that a prompt and its steps may have together; None where it is not known."""
         ...
 
     def prefill(self, prefixes: Sequence[Sequence[int]]) -> Any:

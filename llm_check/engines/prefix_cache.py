@@ -1,182 +1,159 @@
-"""Tensor level of the transformers engine: a key-value cache held as plain tensors, grown, gathered, never mutated.
+"""Prefixes of a transformers model: keys and values encoded once, kept from step to step, shared by all candidates.
 
-A `PrefixCache` holds R rows. Row i has encoded some tokens, at the columns where `mask[i]` is true: left padding and
-the holes that ragged steps leave are false columns, never attended to, and positions are always given explicitly, so
-neither moves a log-probability. `log_probs[i]` (float64, nats) is the law of the next token: nothing is recomputed
-to score or sample the first token of a step.
+A `PrefixCache` holds R rows. Tokens that were given but not yet encoded are `pending`: they are encoded together with
+the first candidates that need them, so that growing a prefix and scoring after it take one forward. Encoded tokens are
+the columns where `mask` is true; left padding and the holes of ragged steps are false columns, never attended to, and
+positions are always given explicitly, so neither moves a log-probability.
 
-`DynamicCache` of transformers v5 grows and repeats in place, so each forward gets a fresh one around our tensors,
-which it replaces (torch.cat) rather than writes to; a cache is therefore safe to share between calls.
+The buffer's columns beyond the encoded ones are scratch for candidates. A row's encoded columns never change: a longer
+prefix copies them into a buffer of its own, so caches are safe to share. Masks and positions live on the host (NumPy).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers.cache_utils import DynamicCache, DynamicLayer
 
-__all__ = [
-    "Chooser",
-    "PrefixCache",
-    "choose_tokens",
-    "descend",
-    "empty_cache",
-    "forward",
-    "gather_rows",
-    "grow",
-    "score_rows",
-]
+from llm_check.engines.forward import Forward
 
-# A float64 block of this many numbers is 256 MiB: the bound on any (rows, vocabulary) temporary.
-_BLOCK = 1 << 25
-
-# choose(depth, candidates, node of each candidate, log_probs of the nodes (U, V)) -> (tokens, which go on)
-Chooser = Callable[[int, NDArray[np.int64], NDArray[np.int64], Tensor], tuple[NDArray[np.int64], NDArray[np.bool_]]]
+__all__ = ["PrefixCache", "empty_cache", "encode", "extended", "selected"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class PrefixCache:
-    """R encoded prefixes: per layer keys and values (R, heads, L, head_dim), `mask` (R, L), `lengths` (R,) tokens
-    encoded (= position of the next token), `log_probs` (R, V) float64 nats of the next token."""
+    """R prefixes. `kv` (layers, 2, R, K, capacity, D), whose scratch is this cache's own if `owned`; `mask` (R, L);
+    `lengths` (R,) tokens given, pending ones included; `pending`, `real` (R, P), padded at the left; `root` (R, V)
+    logits of the next token, None until the pending tokens are encoded."""
 
-    layers: tuple[tuple[Tensor, Tensor], ...]
-    mask: Tensor
-    lengths: Tensor
-    log_probs: Tensor
+    forward: Forward
+    kv: Tensor
+    owned: bool
+    mask: NDArray[np.bool_]
+    lengths: NDArray[np.int64]
+    pending: NDArray[np.int64]
+    real: NDArray[np.bool_]
+    root: Tensor | None = None
 
     @property
     def rows(self) -> int:
         """Number of prefixes."""
-        return int(self.mask.shape[0])
+        return len(self.lengths)
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits (R, V) of the next token."""
+        if self.root is None:
+            encode(self, None, None, None, 0)
+        assert self.root is not None
+        return self.root
+
+    def reserve(self, columns: int) -> None:
+        """Make room for `columns` beyond those encoded, in a buffer whose scratch is this cache's own."""
+        used = self.mask.shape[1]
+        capacity = self.kv.shape[4]
+        if self.owned and capacity >= used + columns:
+            return
+        if self.owned:  # it grew while in use: leave room for more
+            columns = max(columns, 2 * (capacity - used))
+        kv = self.forward.buffer(self.rows, used + columns)
+        kv[..., :used, :] = self.kv[..., :used, :]
+        self.kv, self.owned = kv, True
 
 
-def empty_cache(rows: int, vocabulary: int, device: torch.device) -> PrefixCache:
-    """A cache of `rows` prefixes of no tokens; its `log_probs` mean nothing until it is grown."""
+def empty_cache(forward: Forward, rows: int) -> PrefixCache:
+    """A cache of `rows` prefixes of no tokens; extend it before use."""
     return PrefixCache(
-        (),
-        torch.zeros((rows, 0), dtype=torch.bool, device=device),
-        torch.zeros(rows, dtype=torch.int64, device=device),
-        torch.zeros((rows, vocabulary), dtype=torch.float64, device=device),
-    )
+        forward, forward.buffer(rows, 0), True, np.zeros((rows, 0), bool), np.zeros(rows, np.int64),
+        np.zeros((rows, 0), np.int64), np.zeros((rows, 0), bool),
+    )  # fmt: skip
 
 
-def gather_rows(cache: PrefixCache, rows: Tensor, compact: bool = False) -> PrefixCache:
-    """The rows `rows` (repeats allowed) as a cache of their own; `compact` drops columns that no row attends to."""
-    mask = cache.mask.index_select(0, rows)
-    layers = tuple((k.index_select(0, rows), v.index_select(0, rows)) for k, v in cache.layers)
-    if compact and not bool((used := mask.any(dim=0)).all()):
-        columns = used.nonzero()[:, 0]
-        mask = mask.index_select(1, columns)
-        layers = tuple((k.index_select(2, columns), v.index_select(2, columns)) for k, v in layers)
-    return PrefixCache(layers, mask, cache.lengths.index_select(0, rows), cache.log_probs.index_select(0, rows))
+def extended(cache: PrefixCache, tokens: NDArray[np.int64], real: NDArray[np.bool_]) -> PrefixCache:
+    """`cache` with `tokens` (R, P) after it, where `real`; padding must be at the left. Nothing is computed yet, unless
+    the cache still has pending tokens of its own."""
+    if cache.pending.shape[1]:
+        _ = cache.logits
+    lengths = cache.lengths + real.sum(axis=1)
+    return PrefixCache(cache.forward, cache.kv, False, cache.mask, lengths, tokens, real)
 
 
-def forward(model: Any, cache: PrefixCache, tokens: Tensor, valid: Tensor, keep: int) -> tuple[Tensor, Any]:
-    """Logits (R, keep or T, V) of `tokens` (R, T) after `cache`, and the grown cache; `valid` marks real tokens."""
-    rows, width = tokens.shape
-    past = DynamicCache()
-    for keys, values in cache.layers:
-        layer = DynamicLayer()
-        layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
-        past.layers.append(layer)
-    positions = (cache.lengths[:, None] + valid.cumsum(dim=1) - 1).clamp_min(0)
-    own = torch.ones((width, width), dtype=torch.bool, device=tokens.device).tril()
-    # A padded query keeps itself: a row of the mask without a true entry would make softmax return NaN.
-    new = (own & valid[:, None, :]) | torch.eye(width, dtype=torch.bool, device=tokens.device)
-    mask = torch.cat([cache.mask[:, None, :].expand(rows, width, -1), new], dim=2)[:, None]
-    out = model(
-        input_ids=tokens,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=past,
-        use_cache=True,
-        logits_to_keep=keep,
-    )
-    return out.logits, out.past_key_values
-
-
-@torch.inference_mode()
-def grow(model: Any, cache: PrefixCache, tokens: Tensor, valid: Tensor) -> PrefixCache:
-    """`cache` with `tokens` (R, T) encoded after it; `valid` (R, T) is false on padding, which must be at the left."""
-    logits, past = forward(model, cache, tokens, valid, keep=1)
+def selected(cache: PrefixCache, rows: NDArray[np.int64]) -> PrefixCache:
+    """The rows `rows` (repeats allowed) as a cache of their own, without columns that no row attends to."""
+    mask = cache.mask[rows]
+    used = np.asarray(mask.any(axis=0))
+    if np.array_equal(rows, np.arange(cache.rows)) and used.all():
+        kv = cache.kv
+    else:
+        kv = cache.kv[..., : len(used), :].index_select(2, torch.from_numpy(rows).to(cache.kv.device))
+        if not used.all():
+            kv = kv.index_select(4, torch.from_numpy(np.flatnonzero(used)).to(kv.device))
+    root = None if cache.root is None else cache.root[torch.from_numpy(rows).to(cache.root.device)]
     return PrefixCache(
-        tuple((layer.keys, layer.values) for layer in past.layers),
-        torch.cat([cache.mask, valid], dim=1),
-        cache.lengths + valid.sum(dim=1),
-        torch.log_softmax(logits[:, -1].double(), dim=-1),
+        cache.forward, kv, False, mask[:, used], cache.lengths[rows], cache.pending[rows], cache.real[rows], root
     )
 
 
-def _gathered_log_softmax(logits: Tensor, tokens: Tensor) -> Tensor:
-    """float64 log-softmax of `logits` (M, V) at `tokens` (M,), in blocks of bounded memory."""
-    block = max(1, _BLOCK // logits.shape[-1])
-    parts = []
-    for part, ids in zip(logits.split(block), tokens.split(block), strict=True):
-        wide = part.double()
-        parts.append(wide.gather(1, ids[:, None])[:, 0] - torch.logsumexp(wide, dim=1))
-    return torch.cat(parts)
+def _seen(cache: PrefixCache, sees: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """What the P pending tokens and N nodes see (R, P + N, L + P + W) of the encoded tokens, the pending ones and the
+    tree's W columns; `sees` (R, N, W). A padded token sees itself: softmax over nothing would be NaN."""
+    used, pending = cache.mask.shape[1], cache.pending.shape[1]
+    nodes, width = (0, 0) if sees is None else sees.shape[1:]
+    seen = np.zeros((cache.rows, pending + nodes, used + pending + width), dtype=bool)
+    seen[:, :, :used] = cache.mask[:, None]
+    if pending:
+        own = seen[:, :pending, used : used + pending]
+        own[:] = np.tri(pending, dtype=bool) & cache.real[:, None]
+        own[:, np.arange(pending), np.arange(pending)] = True
+        seen[:, pending:, used : used + pending] = cache.real[:, None]
+    if sees is not None:
+        seen[:, pending:, used + pending :] = sees
+    return seen
 
 
 @torch.inference_mode()
-def score_rows(model: Any, cache: PrefixCache, rows: Tensor, tokens: Tensor, valid: Tensor) -> Tensor:
-    """Log-probabilities (M, T) of the steps `tokens` (M, T), right-padded, step i after prefix `rows[i]`.
+def encode(
+    cache: PrefixCache,
+    tokens: NDArray[np.int64] | None,
+    depth: NDArray[np.int64] | None,
+    sees: NDArray[np.bool_] | None,
+    room: int,
+    head: bool = True,
+) -> Tensor:
+    """Encode the pending tokens, and the tree nodes `tokens` (R, N) at `depth` (R, N) after the prefix; returns
+    features of the nodes (R, N, ...), hidden states if not `head`, to be read by `Forward.logits`.
 
-    The first token is read off the cache; the others take one forward of all but the last step token.
+    `sees` (R, N, W): the columns of the tree each node sees, its own among the last N of them; earlier nodes' columns
+    are those that earlier calls wrote. `room`: columns the tree may need in all, at least W.
     """
-    first = cache.log_probs[rows, tokens[:, 0]][:, None]
-    if tokens.shape[1] == 1:
-        return first * valid
-    logits, _ = forward(model, gather_rows(cache, rows), tokens[:, :-1], valid[:, :-1], keep=0)
-    rest = _gathered_log_softmax(logits.flatten(0, 1), tokens[:, 1:].flatten()).view(len(rows), -1)
-    return torch.where(valid, torch.cat([first, rest], dim=1), 0.0)
-
-
-def choose_tokens(
-    log_probs: Tensor, node: NDArray[np.int64], uniforms: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Inverse-CDF draws: candidate i, at node `node[i]`, takes the first token whose float64 CDF exceeds
-    `uniforms[i]` in [0, 1). Returns tokens and their log-probabilities (nats). A token of mass zero is never drawn."""
-    cdf = log_probs.exp().cumsum(dim=1)
-    cdf = cdf / cdf[:, -1:]
-    block = max(1, _BLOCK // log_probs.shape[1])
-    tokens, logp = [], []
-    for start in range(0, len(node), block):
-        at = torch.as_tensor(node[start : start + block], device=log_probs.device)
-        u = torch.as_tensor(uniforms[start : start + block], device=log_probs.device)
-        drawn = torch.searchsorted(cdf[at], u[:, None], right=True)[:, 0]
-        tokens.append(drawn.cpu().numpy())
-        logp.append(log_probs[at, drawn].cpu().numpy())
-    return np.concatenate(tokens), np.concatenate(logp)
-
-
-@torch.inference_mode()
-def descend(model: Any, cache: PrefixCache, row_of: NDArray[np.int64], choose: Chooser, max_rows: int) -> None:
-    """Walk many candidates (candidate i starts at prefix `row_of[i]`) down the trie of their tokens.
-
-    At each depth `choose` gives every candidate its token; candidates that agree so far are one node, and only
-    distinct nodes are encoded, at most `max_rows` in a forward. Depth first over such groups, so that memory is
-    bounded by depth times `max_rows` rows of cache whatever the number of candidates.
-    """
-    stack = [(0, cache, np.arange(len(row_of)), row_of)]
-    while stack:
-        depth, at, candidates, node = stack.pop()
-        tokens, goes_on = choose(depth, candidates, node, at.log_probs)
-        if not goes_on.any():
-            continue
-        width = at.log_probs.shape[1]
-        keys, child = np.unique(node[goes_on] * width + tokens[goes_on], return_inverse=True)
-        candidates = candidates[goes_on]
-        for start in range(0, len(keys), max_rows):
-            part = keys[start : start + max_rows]
-            parents = torch.as_tensor(part // width, device=at.mask.device)
-            ids = torch.as_tensor(part % width, device=at.mask.device)[:, None]
-            inside = (child >= start) & (child < start + max_rows)
-            grown = grow(model, gather_rows(at, parents), ids, torch.ones_like(ids, dtype=torch.bool))
-            stack.append((depth + 1, grown, candidates[inside], child[inside] - start))
+    forward = cache.forward
+    used, pending = cache.mask.shape[1], cache.pending.shape[1]
+    nodes, width = (0, 0) if sees is None else sees.shape[1:]
+    cache.reserve(pending + max(room, width))
+    before = cache.lengths - cache.real.sum(axis=1)
+    positions = before[:, None] + np.maximum(np.cumsum(cache.real, axis=1) - 1, 0)
+    ids = cache.pending
+    if tokens is not None and depth is not None:
+        # Missing nodes of a short row may lie beyond the context; nobody sees them.
+        below = np.minimum(cache.lengths[:, None] + depth, forward.context - 1)
+        positions, ids = np.concatenate([positions, below], axis=1), np.concatenate([ids, tokens], axis=1)
+    seen = torch.from_numpy(_seen(cache, sees)).to(forward.device)[:, None]
+    bias = torch.zeros(seen.shape, dtype=forward.dtype, device=forward.device).masked_fill_(~seen, -torch.inf)
+    keep = nodes + (pending > 0)
+    given = (
+        torch.from_numpy(ids).to(forward.device),
+        torch.from_numpy(positions).to(forward.device),
+        bias,
+    )
+    at = used + width - nodes  # the tree's earlier columns come first; there are none while tokens are pending
+    read = forward.features(*given, cache.kv, at, keep) if head else forward.hidden(*given, cache.kv, at)
+    features = read[:, -keep:]
+    if pending:
+        cache.mask = np.concatenate([cache.mask, cache.real], axis=1)
+        cache.pending, cache.real = cache.pending[:, :0], cache.real[:, :0]
+        cache.root = forward.logits(features[:, 0]) if head else features[:, 0]
+        features = features[:, 1:]
+    return features

@@ -1,14 +1,15 @@
 """The transformers engine: one prefix cache shared by all candidates of a step (contract: `engines.contract`).
 
-A `PrefixCache` of B prompts is made once by `prefill`, kept from step to step by `extend`, reduced by `select`, and
-shared by all candidates of a step. `sample` and `score` encode only distinct partial steps: the cost of n candidates
-is that of the trie they span. Shapes: B prompts, n candidates, T tokens (see `llm_check.steps`).
+`sample` and `score` encode only distinct partial steps: the cost of n candidates is that of the tree they span. A
+prefix is encoded together with the first candidates scored after it, and its keys and values exist once whatever n.
+Shapes: R prefixes, n candidates, T tokens (see `llm_check.steps`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,39 +18,34 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from gsi_theory.errors import InputError
+from llm_check.delimiter import end_of_sequence_ids
+from llm_check.engines.checkpoint import load_checkpoint, revision_of, weights_hash
 from llm_check.engines.contract import LogProbContract
-from llm_check.engines.prefix_cache import (
-    PrefixCache,
-    choose_tokens,
-    descend,
-    empty_cache,
-    gather_rows,
-    grow,
-    score_rows,
-)
-from llm_check.steps import PAD, StepRule, Steps, finish_reasons, pad_steps
+from llm_check.engines.fixed_sampler import FixedSamplers
+from llm_check.engines.forward import Forward, forward_of
+from llm_check.engines.next_token import blocks_of, log_softmax, token_log_probs
+from llm_check.engines.prefix_cache import PrefixCache, empty_cache, encode, extended, selected
+from llm_check.engines.step_sampler import sample_steps
+from llm_check.engines.token_tree import tree_of_steps
+from llm_check.steps import PAD, StepRule, Steps, pad_steps
 from llm_check.streams import Stream
 
-__all__ = ["PrefixCache", "TransformersEngine"]
+__all__ = ["PrefixCache", "TransformersEngine", "left_padded"]
 
-MAX_ROWS = 4096
-
-
-def _require_checkpoint(path: Path) -> None:
-    if not path.is_dir():
-        raise InputError(f"no model folder at {path}: give a folder with config.json and *.safetensors (hf download)")
-    if not (path / "config.json").is_file():
-        raise InputError(f"{path} has no config.json: it is not a transformers checkpoint, give its folder")
-    if not any(path.glob("*.safetensors")):
-        raise InputError(f"{path} has no *.safetensors weights: convert them (save_pretrained writes safetensors)")
+# Tokens of candidates that one forward may hold for a prefix: attention among them grows with the square.
+_TREE_TOKENS = 4096
+# Columns of a fixed sampler's buffer for the candidates of a prefix: every decoding step reads them all.
+_FIXED_TOKENS = 1 << 14
+# Tokens of candidates of all prefixes together in one forward.
+_FORWARD_TOKENS = 1 << 15
 
 
-def _padded(sequences: Sequence[Sequence[int]], place: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Left-padded ids (B, T) and the mask of real tokens; the padding id is 0 and never attended to."""
-    if not sequences:
+def left_padded(sequences: Sequence[Sequence[int]], place: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Ids (R, P) padded at the left with 0, and the mask of real tokens. InputError for none, or an empty one."""
+    if not len(sequences):
         raise InputError(f"{place} got no token sequences: give at least one")
     lengths = np.array([len(s) for s in sequences])
     if (lengths == 0).any():
@@ -63,175 +59,220 @@ def _padded(sequences: Sequence[Sequence[int]], place: str) -> tuple[NDArray[np.
 
 @dataclass(frozen=True)
 class TransformersEngine:
-    """A causal language model of transformers behind the contract above. Build it with `load` or from a model."""
+    """A causal language model of transformers behind the contract above. Build it with `load` or from a model.
+
+    `fixed` draws by CUDA graphs, on a GPU and where the lean forward holds; None elsewhere.
+    """
 
     model: Any
     tokenizer: Any
     contract: LogProbContract
+    forward: Forward
+    fixed: FixedSamplers | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "cpu", dtype: str = "float32") -> TransformersEngine:
-        """Load a checkpoint folder: safetensors only, no remote code, evaluation mode.
+    def load(
+        cls,
+        path: str | Path,
+        device: str = "cpu",
+        dtype: str = "float32",
+        temperature: float = 1.0,
+        trust_remote_code: bool = False,
+        lean: bool = True,
+    ) -> TransformersEngine:
+        """Load a checkpoint folder: safetensors only; its code is executed only with `trust_remote_code`, and warned
+        of. `lean` false keeps to transformers' own forward.
 
-        Raises InputError (path and cure named) for a missing folder, config or weights, or an unknown dtype.
+        Raises InputError (path and cure named) for a missing folder, config or weights, weights that do not fill the
+        model, an unknown dtype or device, a temperature that is not positive, or sliding-window attention.
         """
         path = Path(path)
-        _require_checkpoint(path)
-        kind = getattr(torch, dtype, None)
-        if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
-            raise InputError(f"dtype {dtype!r} is no floating-point dtype of torch: use float32, bfloat16 or float64")
-        try:
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                path,
-                dtype=kind,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                attn_implementation="sdpa",
-            )
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"cannot load the model at {path} ({reason}): give a causal-LM checkpoint") from error
+        model, tokenizer = load_checkpoint(AutoModelForCausalLM, path, device, dtype, trust_remote_code)
         name = "/".join(path.resolve().parts[-2:])
-        return cls.from_model(model.to(device), tokenizer, name)
+        made = cls.from_model(model, tokenizer, name, temperature, lean)
+        contract = replace(made.contract, model_hash=weights_hash(path), revision=revision_of(path))
+        return replace(made, contract=contract)
 
     @classmethod
-    def from_model(cls, model: Any, tokenizer: Any, name: str) -> TransformersEngine:
-        """Wrap a loaded causal language model; raises InputError for sliding-window attention."""
-        kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
-        if kinds != {"full_attention"}:
-            raise InputError(f"{name} has layers {sorted(kinds)}: only full attention can share a cache with holes")
-        model.eval().requires_grad_(False)
+    def from_model(
+        cls, model: Any, tokenizer: Any, name: str, temperature: float = 1.0, lean: bool = True
+    ) -> TransformersEngine:
+        """Wrap a loaded causal language model. Raises InputError for sliding-window attention or a temperature that is
+        not positive."""
+        if not (np.isfinite(temperature) and temperature > 0):
+            raise InputError(f"sampling temperature {temperature}: give a positive number (1 is the model's own law)")
+        forward = forward_of(model, name, lean)
         dtype = str(model.dtype).removeprefix("torch.")
-        return cls(model, tokenizer, LogProbContract("transformers", metadata.version("transformers"), name, dtype))
+        version = metadata.version("transformers")
+        contract = LogProbContract("transformers", version, name, dtype, float(temperature), forward=forward.way)
+        graphs = forward.lean is not None and forward.device.type == "cuda"
+        fixed = FixedSamplers(forward, float(temperature)) if graphs else None
+        return cls(model, tokenizer, contract, forward, fixed)
 
     @property
     def vocabulary(self) -> int:
         """Number of logits, V."""
-        return int(self.model.config.vocab_size)
+        return self.forward.vocabulary
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that a prompt and its steps may have together."""
+        return self.forward.context
 
     @property
     def device(self) -> torch.device:
         """Where the model and its caches are."""
-        return torch.device(self.model.device)
+        return self.forward.device
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """Ids that end a solution: the tokenizer's eos and those of the generation config."""
+        listed = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        more = [] if listed is None else listed if isinstance(listed, list) else [listed]
+        return end_of_sequence_ids(self.tokenizer) | frozenset(map(int, more))
 
     def prefill(self, prefixes: Sequence[Sequence[int]]) -> PrefixCache:
-        """Encode prompts of any lengths in one left-padded batch.
+        """Take prompts of any lengths; they are encoded when first needed.
 
-        Raises InputError for no prompts, an empty prompt, or an id outside the vocabulary.
+        Raises InputError for no prompts, an empty prompt, an id outside the vocabulary, or a prompt longer than the
+        context.
         """
-        return self._encode(empty_cache(len(prefixes), self.vocabulary, self.device), prefixes, "prefill")
+        return self._extended(empty_cache(self.forward, len(prefixes)), prefixes, "prefill")
 
     def extend(self, cache: PrefixCache, steps: Sequence[Sequence[int]]) -> PrefixCache:
-        """Encode one more step after each prefix; only the new tokens are computed. Errors as `prefill`."""
+        """Take one more step after each prefix; only the new tokens will be computed. Errors as `prefill`."""
         if len(steps) != cache.rows:
             raise InputError(f"extend got {len(steps)} steps for {cache.rows} prefixes: give one step for each")
-        return self._encode(cache, steps, "extend")
+        return self._extended(cache, steps, "extend")
 
     def select(self, cache: PrefixCache, rows: Sequence[int] | NDArray[np.integer]) -> PrefixCache:
         """Keep the prefixes `rows`, in that order (repeats allowed); the given cache stays as it was."""
-        index = torch.as_tensor(np.asarray(rows, dtype=np.int64), device=self.device)
-        return gather_rows(cache, index, compact=True)
+        return selected(cache, np.asarray(rows, dtype=np.int64))
 
-    def sample(
-        self, cache: PrefixCache, n: int, streams: Sequence[Stream], rule: StepRule, max_rows: int = MAX_ROWS
-    ) -> Steps:
+    def log_probs(self, cache: PrefixCache) -> NDArray[np.float64]:
+        """The law of the next token: log-probabilities (R, V), nats."""
+        logits = cache.logits
+        parts = [log_softmax(logits[block], self.contract.sampling_temperature) for block in blocks_of(*logits.shape)]
+        return torch.cat(parts).cpu().numpy()
+
+    def sample(self, cache: PrefixCache, n: int, streams: Sequence[Stream], rule: StepRule) -> Steps:
         """n iid steps for each prefix by inverse CDF: token t of candidate i of prompt b uses number (i, t) of
         `streams[b]`'s uniforms.
 
-        Forwards hold at most `max_rows` partial steps. Raises InputError unless there is one stream for each prefix.
+        Raises InputError unless there is one stream for each prefix and room for a step in the context.
         """
         if len(streams) != cache.rows or n < 1:
             raise InputError(f"sample got n = {n} and {len(streams)} streams for {cache.rows} prefixes: give one each")
-        wanted = (cache.rows, n, rule.max_tokens)
-        u = np.concatenate([stream.generator().random(wanted[1:]) for stream in streams])
-        tokens = np.full(u.shape, PAD, dtype=np.int32)
-        token_logp = np.zeros(u.shape)
+        self._require_room(cache.lengths, np.array(rule.max_tokens), "sample")
+        shape = (n, rule.max_tokens)
+        uniforms = np.stack([stream.generator().random(shape) for stream in streams])
+        size = self._rows_at_once(n * rule.max_tokens)
+        if size >= cache.rows:
+            return self._sample(cache, uniforms, rule)
+        made = [self._sample(part, uniforms[rows], rule) for rows, part in self._parts(cache, size)]
+        return Steps(
+            np.concatenate([steps.tokens for steps in made]),
+            np.concatenate([steps.token_logp for steps in made]),
+            np.concatenate([steps.finish for steps in made]),
+        )
 
-        def choose(
-            depth: int, candidates: NDArray[np.int64], node: NDArray[np.int64], log_probs: Tensor
-        ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-            drawn, logp = choose_tokens(log_probs, node, u[candidates, depth])
-            tokens[candidates, depth] = drawn
-            token_logp[candidates, depth] = logp
-            return drawn, ~np.isin(drawn, rule.closing_ids) & (depth + 1 < rule.max_tokens)
-
-        descend(self.model, cache, np.repeat(np.arange(cache.rows), n), choose, max_rows)
-        shaped = tokens.reshape(wanted)
-        return Steps(shaped, token_logp.reshape(wanted), finish_reasons(shaped, rule))
+    def _sample(self, cache: PrefixCache, uniforms: NDArray[np.float64], rule: StepRule) -> Steps:
+        if self.fixed is not None and uniforms.shape[1] * rule.max_tokens <= _FIXED_TOKENS:
+            return self.fixed.sample(cache, uniforms, rule)
+        return sample_steps(self.forward, cache, uniforms, rule, self.contract.sampling_temperature)
 
     def score(
-        self,
-        cache: PrefixCache,
-        steps: Sequence[Sequence[Sequence[int]]] | NDArray[np.integer],
-        max_rows: int = MAX_ROWS,
+        self, cache: PrefixCache, steps: Sequence[Sequence[Sequence[int]]] | NDArray[np.integer]
     ) -> NDArray[np.float64]:
-        """Token log-probabilities (B, n, T) of given steps (nested lists, or an array padded with PAD), nats.
+        """Token log-probabilities (R, n, T) of given steps (nested lists, or an array padded with PAD), nats.
 
-        One forward of the step tokens over the shared cache; equal steps of a prompt are scored once. Padding holds
-        0.0, so `.sum(-1)` is the log-probability of the step. Raises InputError for an id outside the vocabulary.
+        Padding holds 0.0, so `.sum(-1)` is the log-probability of the step. Raises InputError for an id outside the
+        vocabulary, or a step that does not fit in the context.
         """
         tokens = pad_steps(steps)
         if tokens.ndim != 3 or tokens.shape[0] != cache.rows:
             raise InputError(f"score got steps of shape {tokens.shape} for {cache.rows} prefixes: give (B, n, T)")
-        self._require_ids(tokens, "score")
-        self._require_room(int(cache.lengths.max()) + tokens.shape[2], "score")
-        result = np.zeros(tokens.shape)
+        self._require_ids(tokens, "score", PAD)
         if not tokens.size:
-            return result
-        rows = np.repeat(np.arange(cache.rows), tokens.shape[1])
-        flat = np.concatenate([rows[:, None], tokens.reshape(-1, tokens.shape[2])], axis=1)
-        distinct, inverse = _distinct_rows(flat)
-        length = (distinct[:, 1:] != PAD).sum(axis=1)
-        order = np.argsort(length, kind="stable")
-        order = order[length[order] > 0]
-        scored = np.zeros((len(distinct), tokens.shape[2]))
-        for start in range(0, len(order), max_rows):
-            part = order[start : start + max_rows]
-            width = int(length[part].max())
-            scored[part, :width] = self._score_part(cache, distinct[part, 0], distinct[part, 1 : width + 1])
-        return scored[inverse].reshape(tokens.shape)
+            return np.zeros(tokens.shape)
+        self._require_room(cache.lengths, (tokens != PAD).sum(axis=2).max(axis=1), "score")
+        n = max(1, _TREE_TOKENS // tokens.shape[2])
+        if tokens.shape[1] > n:
+            return self._score_sorted(cache, tokens, n)
+        size = self._rows_at_once(tokens.shape[1] * tokens.shape[2])
+        if size < cache.rows:
+            return np.concatenate([self._score(part, tokens[rows]) for rows, part in self._parts(cache, size)])
+        return self._score(cache, tokens)
 
-    def _score_part(
-        self, cache: PrefixCache, rows: NDArray[np.integer], tokens: NDArray[np.integer]
-    ) -> NDArray[np.float64]:
-        ids = torch.as_tensor(np.maximum(tokens, 0).astype(np.int64), device=self.device)
-        valid = torch.as_tensor(tokens != PAD, device=self.device)
-        index = torch.as_tensor(rows.astype(np.int64), device=self.device)
-        return score_rows(self.model, cache, index, ids, valid).cpu().numpy()
+    def _score_sorted(self, cache: PrefixCache, tokens: NDArray[np.integer], n: int) -> NDArray[np.float64]:
+        """`score` of many candidates, n at a time in the order of their tokens, so that neighbors share nodes."""
+        result = np.zeros(tokens.shape)
+        order = np.stack([np.lexsort(group.T[::-1]) for group in tokens])
+        rows = np.arange(len(tokens))[:, None]
+        for start in range(0, tokens.shape[1], n):
+            part = order[:, start : start + n]
+            result[rows, part] = self.score(cache, tokens[rows, part])
+        return result
 
-    def _encode(self, cache: PrefixCache, sequences: Sequence[Sequence[int]], place: str) -> PrefixCache:
-        ids, valid = _padded(sequences, place)
-        self._require_ids(np.where(valid, ids, 0), place, lowest=0)
-        self._require_room(int((cache.lengths.cpu().numpy() + valid.sum(axis=1)).max()), place)
-        return grow(
-            self.model,
-            cache,
-            torch.as_tensor(ids, device=self.device),
-            torch.as_tensor(valid, device=self.device),
+    @torch.inference_mode()
+    def _score(self, cache: PrefixCache, tokens: NDArray[np.integer]) -> NDArray[np.float64]:
+        """`score` by one forward of the pending tokens and the tree that the steps span."""
+        tree, after = tree_of_steps(tokens)
+        forward = self.forward
+        row, candidate, t = np.nonzero(tokens != PAD)
+        node = after[row, candidate, t]
+        # Rows of logits: the roots, then the nodes of every prefix.
+        at = np.where(node < 0, row, cache.rows + row * tree.tokens.shape[1] + node)
+        nodes = tree.tokens.size
+        pieces: Iterable[Tensor]
+        if nodes:
+            features = encode(cache, tree.tokens, tree.depth, tree.sees, tree.tokens.shape[1]).flatten(0, 1)
+        if not nodes:
+            pieces = [cache.logits]
+        elif len(blocks_of(nodes + cache.rows, self.vocabulary)) == 1:
+            pieces = [torch.cat([cache.logits, forward.logits(features)])]
+        else:
+            parts = blocks_of(nodes, self.vocabulary)
+            pieces = itertools.chain([cache.logits], (forward.logits(features[part]) for part in parts))
+        given = tokens[row, candidate, t].astype(np.int64)
+        found = token_log_probs(
+            pieces, _on(at, self.device), _on(given, self.device), self.contract.sampling_temperature
         )
+        result = np.zeros(tokens.shape)
+        result[row, candidate, t] = found.cpu().numpy()
+        return result
 
-    def _require_room(self, longest: int, place: str) -> None:
-        limit = int(self.model.config.max_position_embeddings)
-        if longest > limit:
+    def _rows_at_once(self, tokens: int) -> int:
+        return max(1, _FORWARD_TOKENS // min(tokens, _TREE_TOKENS))
+
+    def _parts(self, cache: PrefixCache, size: int) -> list[tuple[slice, PrefixCache]]:
+        """The cache in groups of at most `size` rows; encoded first, so that later calls find it so."""
+        _ = cache.logits
+        rows = [slice(start, min(start + size, cache.rows)) for start in range(0, cache.rows, size)]
+        return [(part, selected(cache, np.arange(part.start, part.stop))) for part in rows]
+
+    def _extended(self, cache: PrefixCache, sequences: Sequence[Sequence[int]], place: str) -> PrefixCache:
+        ids, real = left_padded(sequences, place)
+        self._require_ids(ids, place, 0)
+        self._require_room(cache.lengths, real.sum(axis=1), place)
+        return extended(cache, ids, real)
+
+    def _require_room(self, before: NDArray[np.int64], more: NDArray[np.int64], place: str) -> None:
+        longest = int((before + more).max())
+        if longest > self.forward.context:
             raise InputError(
-                f"{place} got a sequence of {longest} tokens, longer than the context of {limit} of "
-                f"{self.contract.model}: shorten the prompt, or take fewer or shorter steps"
+                f"{place} needs {longest} tokens, and the context of {self.contract.model} holds "
+                f"{self.forward.context}: shorten the prompt, or take fewer or shorter steps"
             )
 
-    def _require_ids(self, tokens: NDArray[np.integer], place: str, lowest: int = PAD) -> None:
-        bad = (tokens >= self.vocabulary) | (tokens < lowest)
-        if bad.any():
+    def _require_ids(self, tokens: NDArray[np.integer], place: str, lowest: int) -> None:
+        if tokens.size and (tokens.max() >= self.vocabulary or tokens.min() < lowest):
+            bad = tokens[(tokens >= self.vocabulary) | (tokens < lowest)][0]
             raise InputError(
-                f"{place} got token id {int(tokens[bad][0])}, outside the {self.vocabulary} ids of "
+                f"{place} got token id {int(bad)}, outside the {self.vocabulary} ids of "
                 f"{self.contract.model}: draft and base need one tokenizer"
             )
 
 
-def _distinct_rows(rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
-    """np.unique over rows with inverse, by one view of each row as a block of bytes (order is of no meaning)."""
-    plain = np.ascontiguousarray(rows, dtype=np.int64)
-    keys = plain.view([("", np.void, plain.itemsize * plain.shape[1])]).ravel()
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    return plain[first], inverse.ravel()
+def _on(array: NDArray[Any], device: torch.device) -> Tensor:
+    return torch.from_numpy(array).to(device)

@@ -12,7 +12,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,11 @@ from numpy.typing import NDArray
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from gsi_theory.errors import InputError
-from llm_check.engines.prefix_cache import empty_cache, forward, gather_rows, grow
+from llm_check.engines.step_encoder import StepEncoder
 from llm_check.positions import Position
-from llm_check.steps import PAD, pad_steps
 from llm_check.tasks.arithmetic import Problem, check_step
 
 __all__ = ["ProcessRewardModel", "checker_reward"]
-
-# A forward holds at most this many steps.
-_ROWS = 4096
 
 _Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -43,6 +38,7 @@ class ProcessRewardModel:
 
     model: Any
     tokenizer: Any
+    encoder: StepEncoder
     low: float = 0.0
     high: float = 1.0
     _known: dict[_Pair, float] = field(default_factory=dict, repr=False, compare=False)
@@ -59,7 +55,9 @@ class ProcessRewardModel:
         model = AutoModelForTokenClassification.from_pretrained(
             folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
         )
-        return cls(model.to(device).eval(), AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+        model = model.to(device).eval()
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return cls(model, tokenizer, StepEncoder(model.base_model, str(folder)))
 
     @property
     def name(self) -> str:
@@ -75,13 +73,24 @@ class ProcessRewardModel:
         if len(places) != len(steps):
             raise InputError(f"score got {len(places)} positions and {len(steps)} steps: give one position per step")
         pairs = [(place.prefix, tuple(map(int, step))) for place, step in zip(places, steps, strict=True)]
-        # Each prefix is encoded once and shared by its steps; dict keys, so that each pair is scored once.
-        missing = sorted(dict.fromkeys(pair for pair in pairs if pair not in self._known))
+        pieces = {pair: (place.prompt.ids, *place.path, pair[1]) for place, pair in zip(places, pairs, strict=True)}
+        missing = [pair for pair in pieces if pair not in self._known]
         self._check(missing)
-        for start in range(0, len(missing), _ROWS):
-            part = missing[start : start + _ROWS]
-            self._known.update(zip(part, self._forward(part).tolist(), strict=True))
+        if missing:
+            hidden = self.encoder.last_hidden([pieces[pair] for pair in missing])
+            self._known.update(zip(missing, self._right(hidden), strict=True))
         return np.array([self._known[pair] for pair in pairs], dtype=np.float64)
+
+    def forget(self) -> None:
+        """Drop all remembered rewards and prefixes."""
+        self._known.clear()
+        self.encoder.forget()
+
+    def _right(self, hidden: torch.Tensor) -> list[float]:
+        """Softmax probability of class 1 at hidden states (M, d)."""
+        with torch.inference_mode():
+            found: list[float] = self.model.score(hidden).double().softmax(dim=-1)[:, 1].tolist()
+            return found
 
     def _check(self, pairs: list[_Pair]) -> None:
         vocabulary = self.model.config.vocab_size
@@ -90,31 +99,6 @@ class ProcessRewardModel:
                 raise InputError(f"score got prefix {list(prefix)} and step {list(step)}: neither may be empty")
             if min(prefix + step) < 0 or max(prefix + step) >= vocabulary:
                 raise InputError(f"score got token ids {list(prefix + step)}: use ids in 0..{vocabulary - 1}, unpadded")
-
-    @torch.inference_mode()
-    def _forward(self, pairs: list[_Pair]) -> NDArray[np.float64]:
-        """Rewards of pairs: their distinct prefixes in one left-padded batch, then only the tokens of the steps."""
-        device = self.model.device
-        prefixes = list(dict.fromkeys(prefix for prefix, _ in pairs))
-        row_of = {prefix: row for row, prefix in enumerate(prefixes)}
-        width = max(map(len, prefixes))
-        ids = np.array([(0,) * (width - len(prefix)) + prefix for prefix in prefixes])
-        valid = np.array([(False,) * (width - len(prefix)) + (True,) * len(prefix) for prefix in prefixes])
-        empty = empty_cache(len(prefixes), 1, device)
-        cache = grow(self._classify, empty, torch.from_numpy(ids).to(device), torch.from_numpy(valid).to(device))
-        steps = pad_steps([[step for _, step in pairs]])[0].astype(np.int64)
-        tokens = torch.from_numpy(np.maximum(steps, 0)).to(device)
-        real = torch.from_numpy(steps != PAD).to(device)
-        rows = torch.tensor([row_of[prefix] for prefix, _ in pairs], device=device)
-        logits, _ = forward(self._classify, gather_rows(cache, rows), tokens, real, keep=0)
-        last = logits[torch.arange(len(pairs), device=device), real.sum(dim=1) - 1]
-        rewards: NDArray[np.float64] = last.double().softmax(dim=-1)[:, 1].cpu().numpy()
-        return rewards
-
-    def _classify(self, *, logits_to_keep: int, **inputs: Any) -> Any:
-        """The classifier called like a causal model: its logits at every token, and the grown cache."""
-        out = self.model.base_model(**inputs)
-        return SimpleNamespace(logits=self.model.score(out.last_hidden_state), past_key_values=out.past_key_values)
 
 
 def _require_token_classifier(folder: Path) -> None:

@@ -21,7 +21,7 @@ SMALL = {
         "problems": "1", "candidates": "400", "runs": "300", "ns": "1,4", "betas": "5", "tolerance": "1e-3",
     },
     "lm_accuracy": {"problems": "10", "ns": "1,2"},
-    "lm_speed": {"problems": "2", "repeats": "1", "n": "2"},
+    "lm_speed": {"problems": "2", "repeats": "1", "n": "2", "more": "3"},
 }  # fmt: skip
 
 

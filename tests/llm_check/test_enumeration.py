@@ -52,7 +52,7 @@ def test_chunks_change_nothing(draft: TransformersEngine) -> None:
     whole, chunked = enumerate_steps(draft, PREFIX, SHORT), enumerate_steps(draft, PREFIX, SHORT, max_rows=7)
     np.testing.assert_array_equal(whole.tokens, chunked.tokens)
     np.testing.assert_allclose(whole.logp, chunked.logp, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(score_trie(draft, PREFIX, whole, max_rows=7), whole.logp, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(score_trie(draft, PREFIX, whole), whole.logp, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("tolerance", [1e-3, 0.1])
