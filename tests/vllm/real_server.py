@@ -44,8 +44,8 @@ class RealServer:
         """Starts the process; `wait` waits until it answers."""
         command = [
             sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.folder),
-            "--host", "127.0.0.1", "--port", str(self.port), "--dtype", "float32", "--enforce-eager", "--block-size", "32",
-            "--served-model-name", self.folder.name,
+            "--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", self.folder.name,
+            "--dtype", "float32", "--enforce-eager", "--block-size", "32",
         ]  # fmt: skip
         self._out = self.log.open("ab")
         environment = os.environ | {"VLLM_NO_USAGE_STATS": "1"}
