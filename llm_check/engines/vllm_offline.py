@@ -170,6 +170,8 @@ def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str
     kernel, an option that would change the law, and whatever vLLM refuses.
     """
     path = Path(path)
+    if taken := sorted(RESERVED & options.keys()):
+        raise InputError(f"option {taken[0]} of vllm:{path} would change what is measured: leave it out")
     require_checkpoint(path)
     config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     for name, value in (
@@ -191,8 +193,6 @@ def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str
         )
     if current_platform.is_cpu():
         _require_kernels(path, config)
-    if taken := sorted(RESERVED & options.keys()):
-        raise InputError(f"option {taken[0]} of vllm:{path} would change what is measured: leave it out")
     try:
         with _bare_main():
             llm = vllm.LLM(model=str(path), dtype=dtype, **FIXED, **options)
