@@ -20,7 +20,7 @@ from typing import Any
 from gsi_theory.artifact import provenance, write_parquet_artifact
 from gsi_theory.errors import InputError
 from gsi_theory.progress import Report
-from sims import bounds_vs_n, exact_vs_mc, methods, steps
+from sims import bounds_vs_n, exact_vs_mc, methods, samplers, steps
 from sims.journal import Journal, code_fingerprint
 from sims.workers import Pool, local_pool
 
@@ -193,6 +193,6 @@ def _experiment(module: ModuleType) -> Experiment:
     )  # fmt: skip
 
 
-_MODULES = (exact_vs_mc, bounds_vs_n, methods, steps)
+_MODULES = (exact_vs_mc, bounds_vs_n, methods, steps, samplers)
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in map(_experiment, _MODULES)}
