@@ -54,7 +54,7 @@ def read_table(path: Path, sha256: str) -> dict[str, list[Any]]:
         raise InputError(f"no table at {path}, which its artifact names: {cure}") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise InputError(f"{path} is not the table its artifact was written with: {cure}")
-    found: dict[str, list[Any]] = pq.read_table(io.BytesIO(content)).to_pydict()
+    found: dict[str, list[Any]] = pq.ParquetFile(io.BytesIO(content)).read(use_threads=False).to_pydict()
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy import stats
 
 from gsi_theory.logscale import Array
 
-__all__ = ["LEVEL", "Pair", "agreement", "beside", "excess_tv"]
+__all__ = ["LEVEL", "Pair", "agreement", "beside", "excess_tv", "over_problems"]
 
 LEVEL = 0.01
 # A mean of bounded numbers is near enough to normal when it sums so many squared ranges of variance.
@@ -44,3 +44,24 @@ def agreement(pairs: Iterable[Pair]) -> dict[str, Any]:
     worst = max(z, default=0.0)
     return {"worst_abs_z": worst, "bonferroni_bound": bound, "comparisons": len(z), "level": LEVEL,
             "passed": worst <= bound}  # fmt: skip
+
+
+def over_problems(rows: Iterable[Sequence[Any]], keys: int, stderr: int) -> list[tuple[Any, ...]]:
+    """Rows that share their first `keys` entries as one: means of the others, and at place `stderr` the standard error
+    of a mean of independent means (None where one of them has none)."""
+    groups: dict[tuple[Any, ...], list[Sequence[Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[:keys]), []).append(row)
+    out = []
+    for key, own in groups.items():
+        merged: list[Any] = []
+        for place in range(keys, len(own[0])):
+            values = [row[place] for row in own]
+            if any(v is None for v in values):
+                merged.append(None)
+            elif place == stderr:
+                merged.append(float(np.sqrt(np.sum(np.square(values)))) / len(own))
+            else:
+                merged.append(float(np.mean(values)))
+        out.append((*key, *merged))
+    return out

@@ -20,7 +20,26 @@ from typing import Any
 from gsi_theory.artifact import provenance, write_parquet_artifact
 from gsi_theory.errors import InputError
 from gsi_theory.progress import Report
-from sims import bounds_vs_n, exact_vs_mc, methods, samplers, steps
+from sims import (
+    bounds_vs_n,
+    coverage,
+    drafter_teams,
+    exact_vs_mc,
+    frontier,
+    gate_ablation,
+    latency,
+    methods,
+    overoptimization,
+    process_reward,
+    reward_vs_n,
+    sample_complexity,
+    samplers,
+    steps,
+    switching,
+    tournaments,
+    transfer_q,
+    uniform_race,
+)
 from sims.journal import Journal, code_fingerprint
 from sims.workers import Pool, local_pool
 
@@ -193,6 +212,25 @@ def _experiment(module: ModuleType) -> Experiment:
     )  # fmt: skip
 
 
-_MODULES = (exact_vs_mc, bounds_vs_n, methods, steps, samplers)
+_MODULES = (
+    exact_vs_mc,
+    bounds_vs_n,
+    methods,
+    steps,
+    samplers,
+    reward_vs_n,
+    gate_ablation,
+    frontier,
+    coverage,
+    overoptimization,
+    latency,
+    process_reward,
+    sample_complexity,
+    tournaments,
+    transfer_q,
+    drafter_teams,
+    uniform_race,
+    switching,
+)
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in map(_experiment, _MODULES)}

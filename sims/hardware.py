@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from gsi_theory import divergence
+from gsi_theory.instance import Instance
+from gsi_theory.logscale import Array
 from gsi_theory.methods import MethodLaw
 
-__all__ = ["HARDWARE", "Hardware", "flops", "seconds"]
+__all__ = ["HARDWARE", "Hardware", "flops", "seconds", "value_of"]
 
 
 @dataclass(frozen=True)
@@ -65,3 +70,8 @@ def seconds(law: MethodLaw, h: Hardware = HARDWARE) -> float:
         if law.p_accept is not None and law.reward_calls > first_calls:
             total += rejected * _score(h.reward, after, h)
     return total
+
+
+def value_of(instance: Instance, beta: float, log_prob: Array) -> float:
+    """E r - KL(law‖base)/β in reward units, which the tilted policy maximizes; there it is β⁻¹ log Z."""
+    return float(np.exp(log_prob) @ instance.reward) - divergence.kl(log_prob, instance.log_base) / beta

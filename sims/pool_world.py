@@ -36,7 +36,7 @@ def pool_instances(address: str, count: int) -> list[Instance]:
     if digest and not hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest):
         raise InputError(f"{path} is not the pool this run began with (digest {digest}): put it back, or begin again")
     try:
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read(use_threads=False)
     except pa.ArrowInvalid as error:
         raise InputError(f"{path} is not Parquet ({error}): give a pool as `gsi pool` writes it") from error
     missing = [column for column in COLUMNS if column not in table.column_names]

@@ -15,10 +15,10 @@ from gsi_theory.instance import Instance, Scheme
 from gsi_theory.logscale import Array
 from gsi_theory.tree import Prefix, Tree
 from sims.method_sampler import sample_method
-from sims.sampler import alias_table, draw
+from sims.sampler import alias_table, draw, sample_scheme
 from sims.streams import Stream, as_stream
 
-__all__ = ["Player", "method_player", "sample_stepwise", "sample_switching", "sample_transfer"]
+__all__ = ["Player", "method_player", "sample_stepwise", "sample_switching", "sample_transfer", "scheme_player"]
 
 Player = Callable[[Instance, int, Stream], Any]
 
@@ -26,6 +26,11 @@ Player = Callable[[Instance, int, Stream], Any]
 def method_player(method: str, scheme: Scheme) -> Player:
     """A method of METHODS as a player."""
     return lambda instance, rounds, stream: sample_method(method, instance, scheme, rounds, stream).outcome
+
+
+def scheme_player(scheme: Scheme) -> Player:
+    """GSI under a scheme as a player."""
+    return lambda instance, rounds, stream: sample_scheme(instance, scheme, rounds, stream)[0]
 
 
 def _walk(tree: Tree, rounds: int, stream: Stream, step: Callable[[int, int, Instance, Any], Any]) -> Any:

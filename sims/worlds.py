@@ -10,7 +10,8 @@ Knobs. coverage ≥ 1: sup π_B/π_S, exactly. correlation in [-1, 1]: of the re
 scores. tail in [-1, 2]: shape ξ of the generalized Pareto quantiles that the log-ratios follow up to an affine map: -1
 spreads them evenly, 0 exponentially (a power tail of the ratios), above 0 a few outcomes hold the largest ratios.
 good: 0 for graded rewards, ranks spread evenly over [0, 1]; m > 0 for reward 1 on m answers and 0 on the others. depth:
-steps of a `world_tree`. size: K. The base is Zipf's law of exponent 1 in an order of its own.
+steps of a `world_tree`. size: K. The base is Zipf's law of exponent 1 in an order of its own. A positive correlation
+means that the draft finds good answers too rarely, a negative one that it prefers them.
 """
 
 from __future__ import annotations
@@ -54,12 +55,12 @@ class World:
 
 
 WORLDS: dict[str, World] = {
-    "strong": World(coverage=2.0),
-    "medium": World(coverage=30.0),
-    "weak": World(coverage=1000.0),
-    "one_answer": World(coverage=30.0, good=1),
-    "blind": World(coverage=30.0, good=5, correlation=0.9),
-    "lucky": World(coverage=30.0, good=5, correlation=-0.9),
+    "strong": World(coverage=2.0, correlation=0.5),
+    "medium": World(coverage=30.0, correlation=0.5),
+    "weak": World(coverage=1000.0, correlation=0.5, tail=-0.5),
+    "one_answer": World(coverage=30.0, correlation=0.5, good=1),
+    "blind": World(coverage=30.0, correlation=0.9, good=5, tail=-0.5),
+    "lucky": World(coverage=30.0, correlation=-0.9, good=5, tail=-0.5),
     "outliers": World(coverage=1000.0, tail=1.0),
     "even_tail": World(coverage=30.0, tail=-1.0),
 }
