@@ -12,7 +12,8 @@ from gsi_theory.logscale import Array
 
 __all__ = ["LEVEL", "Pair", "agreement", "beside", "excess_tv", "over_problems"]
 
-LEVEL = 0.01
+# Many experiments are judged in one report, so that each may fail by chance once in a thousand seeds.
+LEVEL = 0.001
 # A mean of bounded numbers is near enough to normal when it sums so many squared ranges of variance.
 EVENTS = 25.0
 

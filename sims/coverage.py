@@ -77,11 +77,8 @@ def work(job: Job) -> list[list[Any]]:
         law: MethodLaw = METHODS[key].law(instance, scheme)
         pair = beside(np.exp(law.log_prob), instance.reward, sample_method(key, instance, scheme, draws, rng).outcome)
         took = seconds(law)
-        gain = (
-            value_of(instance, beta, law.log_prob) - _equal_time(instance, beta, took)
-            if key != "soft_bon_base"
-            else 0.0
-        )
+        value, own = value_of(instance, beta, law.log_prob), key == "soft_bon_base"
+        gain = 0.0 if own else value - _equal_time(instance, beta, took)
         rows.append([correlation, coverage, key, *pair, law.p_accept, divergence.tv(law.log_prob, log_pi), took, gain,
                      float(np.log(chi2))])  # fmt: skip
     return rows

@@ -70,7 +70,7 @@ def work(job: Job) -> list[list[Any]]:
 
 
 def _winner(table: Sequence[Sequence[Any]], world: str, cost: int) -> dict[str, str]:
-    """Which method has the largest value within each budget: twice the least cost of the world, four times, and so on."""
+    """Which method has the largest value within each budget: twice the least cost, four times, and so on."""
     own = [r for r in table if r[0] == world]
     least, most = min(r[cost] for r in own), max(r[cost] for r in own)
     found, budget = {}, 2.0 * least

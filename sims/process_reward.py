@@ -33,7 +33,7 @@ CLAIM = (
     "that is exact for soft values, and noise costs KL at every step."
 )
 SETTINGS: dict[str, tuple[Any, Any]] = {
-    "trees": (6, range(1, 10_001)),
+    "trees": (4, range(1, 10_001)),
     "depth": (5, range(1, 8)),
     "branching": (3, range(2, 7)),
     "draws": (2000, range(100, 10_000_001)),

@@ -163,7 +163,7 @@ def work(job: Job) -> tuple[Any, ...]:
 def collect(
     seed: int, settings: Mapping[str, Any], results: Sequence[Sequence[Any]]
 ) -> tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]:
-    """The table `cells`; summary: largest |z| against the Bonferroni bound at level 1 % over all comparisons."""
+    """The table `cells`; summary: largest |z| against the Bonferroni bound at LEVEL over all comparisons."""
     comparisons, worst = sum(r[5] for r in results), max(r[6] for r in results)
     bound = float(stats.norm.isf(LEVEL / (2.0 * comparisons)))
     summary = {"worst_abs_z": worst, "bonferroni_bound": bound, "comparisons": comparisons, "level": LEVEL,

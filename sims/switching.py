@@ -28,7 +28,7 @@ CLAIM = (
     "base's reward at a fraction of its tokens."
 )
 SETTINGS: dict[str, tuple[Any, Any]] = {
-    "trees": (3, range(1, 10_001)),
+    "trees": (2, range(1, 10_001)),
     "depth": (4, range(1, 6)),
     "size": (4, range(2, 9)),
     "draws": (3000, range(100, 10_000_001)),
