@@ -175,7 +175,8 @@ def run_experiment(
 def estimate(name: str, seed: int, settings: Mapping[str, Any]) -> Cost:
     """Cost of a run, from cells done here one by one: the middle and the last of each kind (first entry of the job).
 
-    The first cell of all is done once before, so that compilation and imports are not counted.
+    Times are of this process, so that other load on the machine does not count. The first cell of all is done once
+    before, so that compilation and imports are not counted either.
     """
     experiment = _named(name)
     chosen = checked_settings(name, experiment.settings, settings)
@@ -191,9 +192,9 @@ def estimate(name: str, seed: int, settings: Mapping[str, Any]) -> Cost:
             place = (at + 1) * len(own) // MEASURED - (1 if at else 0)
             if measured[kind] and (place >= len(own) or time.monotonic() - began > LONGEST_DRY_RUN):
                 continue
-            start = time.perf_counter()
+            start = time.process_time()
             experiment.work(own[min(place, len(own) - 1)])
-            measured[kind].append(time.perf_counter() - start)
+            measured[kind].append(time.process_time() - start)
     seconds = sum(len(kinds[kind]) * sum(found) / len(found) for kind, found in measured.items())
     return Cost({kind: len(own) for kind, own in kinds.items()}, measured, seconds)
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.instance import Scheme
+from gsi_theory.instance import Scheme, tilted_policy, tilted_reward
 from gsi_theory.switching import switching_law
 from gsi_theory.tree import Tree
 from sims.beside import agreement, beside, over_problems
-from sims.families import passing_threshold
 from sims.tree_sampler import sample_switching
 from sims.worlds import World, world_tree
 
@@ -28,13 +27,13 @@ CLAIM = (
     "base's reward at a fraction of its tokens."
 )
 SETTINGS: dict[str, tuple[Any, Any]] = {
-    "trees": (2, range(1, 10_001)),
-    "depth": (4, range(1, 6)),
-    "size": (4, range(2, 9)),
+    "trees": (3, range(1, 10_001)),
+    "depth": (3, range(1, 6)),
+    "size": (6, range(2, 9)),
     "draws": (3000, range(100, 10_000_001)),
-    "beta": (10, range(1, 1001)),
+    "beta": (4, range(1, 1001)),
 }
-FULL: dict[str, Any] = {"trees": 40, "depth": 5, "draws": 100_000}
+FULL: dict[str, Any] = {"trees": 40, "depth": 4, "draws": 100_000}
 FULL_MINUTES = 0.0
 COVERAGES = (3.0, 30.0)
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
@@ -53,8 +52,12 @@ def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
 
 
 def _typical(tree: Tree, beta: float, share: float) -> float:
-    """The threshold that passes `share` of the root's tilted policy: one number for all steps."""
-    return passing_threshold(tree.levels[0].instances[0], beta, share)
+    """The largest threshold whose gate passes `share` of the tilted policies on average over all nodes."""
+    nodes = [instance for level in tree.levels for instance in level.instances]
+    found = np.concatenate([tilted_reward(instance, beta) for instance in nodes])
+    mass = np.concatenate([np.exp(tilted_policy(instance, beta)) for instance in nodes]) / len(nodes)
+    order = np.argsort(-found, kind="stable")
+    return float(found[order[np.searchsorted(np.cumsum(mass[order]), share)]])
 
 
 def work(job: Job) -> list[list[Any]]:
