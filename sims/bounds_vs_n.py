@@ -32,7 +32,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "largest_log2_n": (20, range(0, 41)),
 }
 FULL: dict[str, Any] = {"largest_log2_n": 40}
-FULL_MINUTES = 0.0
+FULL_MINUTES = 0.1
 BETAS = (1.0, 5.0, 20.0)
 GATE_NS = (4, 16, 64, 1_000_000)
 REWARD_NS = tuple(2**k for k in range(9))

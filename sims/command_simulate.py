@@ -64,9 +64,7 @@ def _describe(experiment: Experiment) -> str:
         lines.append(f"    {key}: quick {_text(default)}; full {_text(full[key])}")
     cells = (len(experiment.plan(0, _settings(experiment, profile))) for profile in PROFILES)
     lines.append("  cells: " + ", ".join(f"{profile} {n}" for profile, n in zip(PROFILES, cells, strict=True)))
-    lines.append(
-        f"  cost of the full profile: {_duration(60.0 * experiment.full_minutes)} of one core, as measured once"
-    )
+    lines.append(f"  cost of the full profile: {_duration(60.0 * experiment.full_minutes)} of one core, by a dry run")
     return "\n".join(lines)
 
 

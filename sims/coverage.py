@@ -34,7 +34,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "beta": (10, range(1, 1001)),
 }
 FULL: dict[str, Any] = {"instances": 200, "draws": 20_000}
-FULL_MINUTES = 0.0
+FULL_MINUTES = 13.3
 COVERAGES = tuple(float(10.0**k) for k in np.arange(0.0, 6.5, 0.5))
 CORRELATIONS = (-0.8, 0.0, 0.8)
 METHOD_KEYS = ("gsi", "gsi_ungated", "gsi_score_gate", "rsd", "soft_bon_base")

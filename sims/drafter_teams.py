@@ -34,8 +34,8 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (4000, range(100, 10_000_001)),
     "beta": (3, range(1, 1001)),
 }
-FULL: dict[str, Any] = {"instances": 100, "draws": 100_000}
-FULL_MINUTES = 0.0
+FULL: dict[str, Any] = {"instances": 30, "draws": 20_000}
+FULL_MINUTES = 3.9
 TEAM = 3
 NS = (3, 6, 12, 24, 48, 96, 192)
 COLUMNS = ("team", "rule", "n", "tv", "simulated", "stderr", "kl", "kl_bound", "tv_limit")

@@ -1,8 +1,8 @@
 """The table of experiments and the one way in which they run.
 
 An experiment is a module with QUESTION, CLAIM (what it answers), SETTINGS (name -> (default, allowed)),
-FULL (settings of the full profile), FULL_MINUTES (its measured cost in minutes of one core), plan(seed, settings) ->
-jobs, work(job) -> result, and collect(seed, settings, results) -> (summary, tables). Jobs are independent tuples whose
+FULL (settings of the full profile), FULL_MINUTES (its cost in minutes of one core, by `--dry-run`), plan(seed,
+settings) -> jobs, work(job) -> result, and collect(seed, settings, results) -> (summary, tables). Jobs are independent tuples whose
 repr says all that their results depend on, seed and cell included, and results are JSON. So the artifact depends on
 neither workers, nor order, nor interruptions. To add an experiment, write such a module and name it in `_MODULES`.
 """
@@ -66,7 +66,7 @@ Collected = tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequ
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a module of the table states; full_minutes: minutes of one core that the full profile took."""
+    """What a module of the table states; full_minutes: minutes of one core that the full profile takes."""
 
     name: str
     question: str

@@ -32,7 +32,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "beta": (5, range(1, 1001)),
 }
 FULL: dict[str, Any] = {"draws": 1_000_000, "worlds": "strong,medium,weak,one_answer,lucky,blind"}
-FULL_MINUTES = 0.0
+FULL_MINUTES = 12.5
 NS = (1, 4, 16, 64, 256)
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 COLUMNS = ("world", "gate", "n", "share", "a", "tv", "tv_simulated", "tv_stderr", "reward_gap", "reward_simulated",

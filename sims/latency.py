@@ -36,7 +36,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "beta": (10, range(1, 1001)),
 }
 FULL: dict[str, Any] = {"instances": 200, "draws": 20_000}
-FULL_MINUTES = 0.0
+FULL_MINUTES = 20.9
 METHOD_KEYS = ("base", "soft_bon_base", "soft_bon_draft", "rsd", "gsi_ungated", "gsi", "gsi_score_gate")
 NS = tuple(2**k for k in range(0, 9))
 COLUMNS = ("world", "method", "n", "reward", "simulated", "stderr", "value", "flops", "seconds", "p_accept")

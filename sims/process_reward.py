@@ -38,8 +38,8 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "branching": (3, range(2, 7)),
     "draws": (2000, range(100, 10_000_001)),
 }
-FULL: dict[str, Any] = {"trees": 100, "depth": 7, "draws": 20_000}
-FULL_MINUTES = 0.0
+FULL: dict[str, Any] = {"trees": 40, "depth": 6, "draws": 10_000}
+FULL_MINUTES = 11.0
 BETA = 5.0
 NOISES = (0.0, 0.1, 0.3, 1.0)
 Way = tuple[str, int | None]

@@ -33,7 +33,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "beta": (10, range(1, 1001)),
 }
 FULL: dict[str, Any] = {"instances": 200, "draws": 20_000}
-FULL_MINUTES = 0.0
+FULL_MINUTES = 8.2
 METHOD_KEYS = ("draft", "base", "soft_bon_draft", "soft_bon_base", "best_of_n_base", "rsd", "gsi_ungated", "gsi",
                "gsi_score_gate")  # fmt: skip
 NS = (1, 2, 4, 8, 16, 32, 64)

@@ -33,8 +33,8 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (3000, range(100, 10_000_001)),
     "beta": (4, range(1, 1001)),
 }
-FULL: dict[str, Any] = {"trees": 40, "depth": 4, "draws": 100_000}
-FULL_MINUTES = 0.0
+FULL: dict[str, Any] = {"trees": 20, "draws": 50_000}
+FULL_MINUTES = 3.2
 COVERAGES = (3.0, 30.0)
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
 NS = (4, 16)

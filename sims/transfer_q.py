@@ -37,7 +37,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (4000, range(100, 10_000_001)),
 }
 FULL: dict[str, Any] = {"trees": 50, "depth": 4, "size": 5, "draws": 100_000}
-FULL_MINUTES = 0.0
+FULL_MINUTES = 4.8
 COVERAGE = 10.0
 ALPHAS = (1.0, 5.0)
 BETAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
