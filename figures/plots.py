@@ -31,7 +31,7 @@ from figures import (
 from figures.style import house_style
 from gsi_theory.artifact import Artifact, atomic_write_bytes, atomic_write_text
 
-__all__ = ["FIGURES", "FigureEntry", "inline_svg", "render_svg", "save_figures"]
+__all__ = ["FIGURES", "FigureEntry", "inline_svg", "render_svg", "save_figures", "write_figure"]
 
 
 @dataclass(frozen=True)
@@ -176,6 +176,16 @@ def _write_pdf(figure: Figure, path: Path) -> Path:
     return atomic_write_bytes(path, buffer.getvalue())
 
 
+def write_figure(figure: Figure, folder: Path, name: str) -> str:
+    """Write folder/NAME.svg and folder/NAME.pdf; the SVG text. To be called within `house_style`."""
+    svg = render_svg(figure)
+    # rendering has placed everything; the PDF keeps these places
+    figure.set_layout_engine("none")
+    atomic_write_text(folder / f"{name}.svg", svg)
+    _write_pdf(figure, folder / f"{name}.pdf")
+    return svg
+
+
 def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, str], list[Path]]:
     """Draw every figure whose artifact is there into `folder` as SVG and PDF; the SVG texts and the paths."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -185,10 +195,6 @@ def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tupl
             artifact = artifacts.get(entry.artifact)
             if artifact is None:
                 continue
-            figure = entry.draw(artifact)
-            texts[entry.name] = render_svg(figure)
-            # rendering has placed everything; the PDF keeps these places
-            figure.set_layout_engine("none")
-            paths.append(atomic_write_text(folder / f"{entry.name}.svg", texts[entry.name]))
-            paths.append(_write_pdf(figure, folder / f"{entry.name}.pdf"))
+            texts[entry.name] = write_figure(entry.draw(artifact), folder, entry.name)
+            paths += [folder / f"{entry.name}.svg", folder / f"{entry.name}.pdf"]
     return texts, paths

@@ -15,6 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from figures.gallery import build_gallery
 from figures.mathml import formula
 from figures.plot_accuracy import ordered_methods
 from figures.plot_asked import asked_table
@@ -238,7 +239,7 @@ def _environment() -> Environment:
 
 
 def build_report(artifacts: Path, out: Path) -> Path:
-    """Write out/index.html, and its figures as SVG and PDF under out/figures, from the artifacts folder; the page.
+    """Write out/index.html and out/gallery.html, and their figures as SVG and PDF under out/figures; the first page.
 
     A section whose artifact is missing names the command that writes it. Raises InputError when the folder does not
     exist, or an artifact exists but cannot be read or lacks a column; then no page is written.
@@ -253,6 +254,7 @@ def build_report(artifacts: Path, out: Path) -> Path:
         }
         for entry in FIGURES
     }
+    build_gallery(Path(artifacts), Path(out))
     page = _environment().get_template("report.html.j2")
     text = page.render(**context, figures=drawn, provenance=_provenance(found),
                        bounds_vs_n=found["bounds_vs_n"], steps=found["steps"])  # fmt: skip

@@ -1,14 +1,16 @@
 """Artifacts: the files that stand between computing and drawing.
 
-An artifact is one JSON file: a name, a provenance record, a `summary` (scalars and small nested values) and `tables`
-(each a mapping of column name to a list, all columns of a table equally long). Infinite floats are stored as the
-strings "inf" and "-inf", because JSON has no infinity; NaN is refused. Keys are sorted and nothing depends on the
-clock, so a rerun with the same seed, versions and command writes the same bytes.
+An artifact is a JSON file: a name, a provenance record, a `summary` (scalars and small nested values) and `tables`
+(each a mapping of column name to a list, all columns of a table equally long). The tables are in the JSON
+(`write_artifact`) or each in a Parquet file beside it (`write_parquet_artifact`); `read_artifact` reads both. Infinite
+floats are stored as the strings "inf" and "-inf", because JSON has no infinity; NaN is refused. Keys are sorted and
+nothing depends on the clock, so a rerun with the same seed, versions and command writes the same bytes.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import math
 import os
@@ -33,9 +35,11 @@ __all__ = [
     "provenance",
     "read_artifact",
     "write_artifact",
+    "write_parquet_artifact",
 ]
 
-FORMAT = 1
+# 1: tables in the JSON; 2: each table named with its digest, in a Parquet file beside the JSON.
+FORMAT, FORMAT_PARQUET = 1, 2
 _VERSIONED = ("gsi-theory", "numpy", "scipy", "pyarrow", "torch", "transformers")
 
 
@@ -164,12 +168,59 @@ def write_artifact(
 
     Raises InputError when a table's columns differ in length or a NaN is found (place named).
     """
+    _check_lengths(name, tables)
+    body = {"format": FORMAT, "name": name, "provenance": dict(record), "summary": summary, "tables": tables}
+    return atomic_write_text(path, json.dumps(_plain(body, name), indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_parquet_artifact(
+    path: str | os.PathLike[str],
+    name: str,
+    record: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, Sequence[Any] | np.ndarray]],
+) -> Path:
+    """As `write_artifact`, with each table in a Parquet file beside the JSON at `path`, named STEM.TABLE.parquet.
+
+    The JSON comes last and holds the tables' digests: until it is written readers see the old artifact, or are told
+    that its tables have been replaced. Each column holds one type.
+    """
+    # pyarrow is slow to import, and most commands need no table
+    from gsi_theory.artifact_tables import table_bytes
+
+    path = Path(path)
+    _check_lengths(name, tables)
+    named, content = {}, {}
+    for table, columns in tables.items():
+        file = f"{path.stem}.{table}.parquet"
+        content[file] = table_bytes(
+            columns, {"artifact": name, "table": table} | dict(record), f"{name}.tables.{table}"
+        )
+        rows = len(next(iter(columns.values()), ()))
+        named[table] = {"file": file, "rows": rows, "sha256": hashlib.sha256(content[file]).hexdigest()}
+    body = {"format": FORMAT_PARQUET, "name": name, "provenance": dict(record), "summary": summary, "tables": named}
+    text = json.dumps(_plain(body, name), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    for file, table_content in content.items():
+        atomic_write_bytes(path.parent / file, table_content)
+    return atomic_write_text(path, text)
+
+
+def _check_lengths(name: str, tables: Mapping[str, Mapping[str, Sequence[Any] | np.ndarray]]) -> None:
     for table, columns in tables.items():
         lengths = {column: len(values) for column, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise InputError(f"table {table!r} of artifact {name!r} has columns of unequal length {lengths}")
-    body = {"format": FORMAT, "name": name, "provenance": dict(record), "summary": summary, "tables": tables}
-    return atomic_write_text(path, json.dumps(_plain(body, name), indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def _read_tables(path: Path, named: Any) -> dict[str, dict[str, list[Any]]]:
+    """The tables of an artifact of format 2, from the files beside it."""
+    from gsi_theory.artifact_tables import read_table
+
+    try:
+        entries = [(table, path.parent / Path(entry["file"]).name, entry["sha256"]) for table, entry in named.items()]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path} names its tables wrongly ({error!r}): rerun the command that wrote it") from error
+    return {table: read_table(file, digest) for table, file, digest in entries}
 
 
 def read_artifact(path: str | os.PathLike[str], name: str | None = None) -> Artifact:
@@ -185,8 +236,12 @@ def read_artifact(path: str | os.PathLike[str], name: str | None = None) -> Arti
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not JSON ({error}): delete it and rerun the command that wrote it") from error
     fields = ("name", "provenance", "summary", "tables")
-    if not isinstance(body, dict) or body.get("format") != FORMAT or any(field not in body for field in fields):
-        raise InputError(f"{path} is not an artifact of format {FORMAT}: rerun the command that wrote it")
+    known = isinstance(body, dict) and body.get("format") in (FORMAT, FORMAT_PARQUET)
+    if not known or any(field not in body for field in fields):
+        raise InputError(
+            f"{path} is not an artifact of format {FORMAT} or {FORMAT_PARQUET}: rerun the command that wrote it"
+        )
     if name is not None and body["name"] != name:
         raise InputError(f"{path} holds artifact {body['name']!r}, expected {name!r}: give the right file")
-    return Artifact(body["name"], body["provenance"], _lift(body["summary"]), _lift(body["tables"]))
+    tables = _lift(body["tables"]) if body["format"] == FORMAT else _read_tables(path, body["tables"])
+    return Artifact(body["name"], body["provenance"], _lift(body["summary"]), tables)

@@ -24,6 +24,7 @@ from sims.experiments import checked_settings, checked_whole
 from sims.families import FAMILIES, REWARDS
 from sims.journal import Journal, code_fingerprint
 from sims.kl_rate import kl_rate
+from sims.workers import local_pool
 
 __all__ = ["PRESETS", "SETTINGS", "run_audit"]
 
@@ -107,10 +108,10 @@ def run_audit(
     journal = Journal(out.with_suffix(".cells"), record)
     jobs = _plan(seed, chosen)
     totals = Totals(chosen["claims"])
-    for job, result in zip(jobs, journal.run(jobs, work, workers, progress), strict=True):
+    for job, result in zip(jobs, journal.run(jobs, work, local_pool(workers), progress), strict=True):
         totals.add(job, result)
     last = _undecided(totals, chosen["claims"], chosen["rejudged"])
-    for job, result in zip(last, journal.run(last, work, workers, progress), strict=True):
+    for job, result in zip(last, journal.run(last, work, local_pool(workers), progress), strict=True):
         totals.add(job, result)
     summary, tables = tables_of(totals, seed, chosen)
     path = write_artifact(out, "audit", provenance(command, seed), summary, tables)

@@ -26,10 +26,13 @@ from sims.families import FAMILIES, passing_threshold, score_threshold
 __all__ = ["QUESTION", "SETTINGS", "collect", "plan", "work"]
 
 QUESTION = "How close is each law to the tilted policy at n drafts, and how close do the bounds come?"
+CLAIM = "GSI Theorem 1 and its relatives (M10)-(M19): how close to the exact distances are they?"
 SETTINGS: dict[str, tuple[Any, Any]] = {
     "families": (",".join(FAMILIES), tuple(FAMILIES)),
     "largest_log2_n": (20, range(0, 41)),
 }
+FULL: dict[str, Any] = {"largest_log2_n": 40}
+FULL_MINUTES = 0.1
 BETAS = (1.0, 5.0, 20.0)
 GATE_NS = (4, 16, 64, 1_000_000)
 REWARD_NS = tuple(2**k for k in range(9))

@@ -1,9 +1,19 @@
-"""`gsi simulate NAME`: run one experiment of `sims.experiments`, or list them."""
+"""`gsi simulate NAME`: run one experiment of `sims.experiments`, describe it, or list them.
+
+Across machines: start `dask scheduler` on one, `dask worker tcp://HOST:8786` on the others (the same commit of this
+package on all of them), and give --cluster tcp://HOST:8786. Under SLURM dask-jobqueue starts both:
+
+    from dask_jobqueue import SLURMCluster
+    cluster = SLURMCluster(cores=16, processes=16, memory="32GB", walltime="02:00:00")
+    cluster.scale(jobs=8)
+    print(cluster.scheduler_address)  # what --cluster takes, as long as this process lives
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,27 +21,68 @@ from gsi_theory.artifact import is_current, provenance
 from gsi_theory.errors import InputError
 from gsi_theory.options import read_pairs, set_options
 from gsi_theory.progress import progress_bar
-from sims.experiments import EXPERIMENTS
+from sims.experiments import EXPERIMENTS, PROFILES, WORKERS, Experiment, checked_settings, estimate, run_experiment
+from sims.workers import Pool, cluster_pool, local_pool
 
 __all__ = ["app", "simulate"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def simulate(name: str, seed: int, out: Path, settings: dict[str, str], resume: bool = False) -> Path:
+def simulate(
+    name: str, seed: int, out: Path, settings: Mapping[str, Any], resume: bool = False, pool: Pool | None = None
+) -> Path:
     """Run experiment `name` into the folder `out`; returns the artifact's path. InputError for an unknown name.
 
     With `resume` an artifact of the same command, seed, versions and commit is kept as it is.
     """
     if name not in EXPERIMENTS:
         raise InputError(f"no experiment {name!r}: give one of {', '.join(EXPERIMENTS)}")
-    # Results do not depend on the number of workers, so the recorded command leaves it out.
-    kept = {key: value for key, value in settings.items() if key != "workers"}
-    command, path = f"gsi simulate {name} --seed {seed}{set_options(kept)}", out / f"{name}.json"
+    # Results do not depend on who did the work, so the recorded command leaves it out.
+    texts = {key: _text(value) for key, value in settings.items()}
+    command, path = f"gsi simulate {name} --seed {seed}{set_options(texts)}", out / f"{name}.json"
     if resume and is_current(path, name, provenance(command, seed)):
         return path
     with progress_bar(name) as report:
-        return EXPERIMENTS[name].run(seed, path, settings, report, command)
+        return run_experiment(name, seed, path, settings, pool, report, command)
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _describe(experiment: Experiment) -> str:
+    full = experiment.defaults | dict(experiment.full)
+    lines = [experiment.name, f"  question: {experiment.question}", f"  answers:  {experiment.claim}", "  settings:"]
+    for key, default in experiment.defaults.items():
+        lines.append(f"    {key}: quick {_text(default)}; full {_text(full[key])}")
+    cells = (len(experiment.plan(0, _settings(experiment, profile))) for profile in PROFILES)
+    lines.append("  cells: " + ", ".join(f"{profile} {n}" for profile, n in zip(PROFILES, cells, strict=True)))
+    lines.append(f"  cost of the full profile: {_duration(60.0 * experiment.full_minutes)} of one core, by a dry run")
+    return "\n".join(lines)
+
+
+def _settings(experiment: Experiment, profile: str) -> dict[str, Any]:
+    return checked_settings(experiment.name, experiment.settings, experiment.profile(profile))
+
+
+def _dry_run(name: str, seed: int, settings: Mapping[str, Any], workers: int) -> str:
+    cost = estimate(name, seed, settings)
+    lines = [f"{name}: {sum(cost.cells.values())} cells"]
+    for kind, count in cost.cells.items():
+        seen = ", ".join(f"{s:.3g}" for s in cost.measured[kind])
+        lines.append(f"  {kind}: {count} cells, measured {seen} s each")
+    each = cost.seconds / workers
+    lines.append(
+        f"estimate: {_duration(cost.seconds)} of one core, {_duration(each)} with {workers} workers; nothing kept"
+    )
+    return "\n".join(lines)
 
 
 @app.command()
@@ -40,11 +91,34 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random stream.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the artifact.")] = Path("report/artifacts"),
     setting: Annotated[list[str] | None, typer.Option("--set", help="key=value; repeatable.")] = None,
+    profile: Annotated[str, typer.Option(help="quick or full; --set goes before it.")] = "quick",
+    workers: Annotated[
+        int, typer.Option(min=1, max=1024, help="Processes here; the result does not depend on it.")
+    ] = WORKERS,
+    cluster: Annotated[
+        str | None, typer.Option(help="A dask scheduler, tcp://HOST:PORT, in place of processes.")
+    ] = None,
+    describe: Annotated[bool, typer.Option("--describe", help="Say what the experiment does, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure a few cells, estimate the cost, stop.")] = False,
 ) -> None:
-    """Run one experiment and write its artifact."""
+    """Run one experiment and write its artifact: NAME.json, and its tables as Parquet beside it.
+
+    A killed run goes on where it stopped, with the same bytes, whatever the number of workers or machines. Under SLURM
+    dask-jobqueue starts a scheduler for --cluster (see sims/command_simulate.py).
+    """
     if name is None:
         for experiment in EXPERIMENTS.values():
-            defaults = ", ".join(f"{k}={v}" for k, v in experiment.defaults.items())
-            typer.echo(f"{experiment.name}\n  {experiment.question}\n  settings: {defaults}")
+            typer.echo(f"{experiment.name}\n  {experiment.question}")
+        typer.echo("gsi simulate NAME --describe says more of one.")
         return
-    typer.echo(f"wrote {simulate(name, seed, out, read_pairs(setting or []))}")
+    if name not in EXPERIMENTS:
+        raise InputError(f"no experiment {name!r}: give one of {', '.join(EXPERIMENTS)}")
+    if describe:
+        typer.echo(_describe(EXPERIMENTS[name]))
+        return
+    settings = EXPERIMENTS[name].profile(profile) | read_pairs(setting or [])
+    if dry_run:
+        typer.echo(_dry_run(name, seed, settings, workers))
+        return
+    pool = cluster_pool(cluster) if cluster is not None else local_pool(workers)
+    typer.echo(f"wrote {simulate(name, seed, out, settings, pool=pool)}")

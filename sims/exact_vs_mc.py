@@ -24,10 +24,13 @@ from sims.sampler import sample_scheme
 __all__ = ["COMBINATIONS", "QUESTION", "SETTINGS", "Comparison", "collect", "compare", "plan", "work"]
 
 QUESTION = "Do simulated frequencies agree with the exact law of every rule and gate?"
+CLAIM = "Every sampler plays the law that the exact formulas state (M2)-(M9)."
 SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (50_000, range(1, 1_000_000_001)),
     "families": (",".join(FAMILIES), tuple(FAMILIES)),
 }
+FULL: dict[str, Any] = {"draws": 1_000_000}
+FULL_MINUTES = 4.0
 NS = (1, 2, 4, 16, 64)
 BETAS = (1.0, 20.0)
 COMBINATIONS = (

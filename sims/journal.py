@@ -9,22 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from gsi_theory.artifact import atomic_write_text
+from gsi_theory.errors import InputError
 from gsi_theory.progress import Report
-from sims.workers import worker_pool
+from sims.workers import Pool
 
 __all__ = ["Journal", "code_fingerprint"]
 
 Job = tuple[Any, ...]
 HEAD = "journal.json"
+# Jobs handed out and not finished: enough for every worker of a cluster, few enough to hold in memory at once.
+AHEAD = 1024
+DEATHS = 3
 
 
+@cache
 def code_fingerprint() -> str:
     """Digest of the sources that results depend on, so that results of other code are never taken for these."""
     root, digest = Path(__file__).resolve().parent.parent, hashlib.sha256()
@@ -32,6 +39,13 @@ def code_fingerprint() -> str:
         for path in sorted((root / package).glob("*.py")):
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def _checked(work: Callable[[Job], Any], fingerprint: str, job: Job) -> Any:
+    """work(job), unless this process runs other code than the one that asked: then InputError names its machine."""
+    if code_fingerprint() != fingerprint:
+        raise InputError(f"the worker on {platform.node()} runs other code than this: install the same commit on both")
+    return work(job)
 
 
 class Journal:
@@ -59,28 +73,58 @@ class Journal:
         return json.loads(text)
 
     def run(
-        self, jobs: Sequence[Job], work: Callable[[Job], Any], workers: int, progress: Report | None = None
+        self, jobs: Sequence[Job], work: Callable[[Job], Any], pool: Pool, progress: Report | None = None
     ) -> list[Any]:
-        """work(job) for every job, in the order of the jobs, in `workers` processes (one: in this one).
+        """work(job) for every job, in the order of the jobs, by the executor that `pool` opens.
 
         A job is a tuple whose repr says all that its result depends on. progress(done, total) counts kept results too.
+        Processes that die are replaced and their unfinished jobs done again; InputError when that happens DEATHS times
+        without a job finished in between, or when a scheduler drops the jobs. What is finished is kept either way.
         """
         found: dict[int, Any] = {}
         for i, job in enumerate(jobs):
             if (path := self._path(job)).exists():
                 found[i] = json.loads(path.read_text(encoding="utf-8"))
-        missing = [i for i in range(len(jobs)) if i not in found]
 
-        def note(finished: Iterable[tuple[int, Any]]) -> None:
-            for i, result in finished:
-                found[i] = self._kept(jobs[i], result)
-                if progress is not None:
-                    progress(len(found), len(jobs))
+        def note(i: int, result: Any) -> None:
+            found[i] = self._kept(jobs[i], result)
+            if progress is not None:
+                progress(len(found), len(jobs))
 
-        if min(workers, len(missing)) <= 1:
-            note((i, work(jobs[i])) for i in missing)
-        else:
-            with worker_pool(min(workers, len(missing))) as pool:
-                futures = {pool.submit(work, jobs[i]): i for i in missing}
-                note((futures[future], future.result()) for future in as_completed(futures))
+        deaths = 0
+        while missing := [i for i in range(len(jobs)) if i not in found]:
+            before = len(found)
+            try:
+                with pool(len(missing)) as executor:
+                    self._finish(executor, {i: jobs[i] for i in missing}, work, note)
+            except BrokenExecutor as error:
+                deaths = deaths + 1 if len(found) == before else 0
+                if deaths == DEATHS:
+                    cure = "take fewer workers if memory is short; finished jobs are kept, run again to go on"
+                    raise InputError(f"workers died {DEATHS} times without finishing a job: {cure}") from error
+            except CancelledError as error:
+                cure = "start it again; finished jobs are kept, run again to go on"
+                raise InputError(f"the scheduler dropped {len(missing)} jobs: {cure}") from error
         return [found[i] for i in range(len(jobs))]
+
+    @staticmethod
+    def _finish(
+        executor: Executor, jobs: dict[int, Job], work: Callable[[Job], Any], note: Callable[[int, Any], None]
+    ) -> None:
+        """Hand out the jobs, never more than AHEAD at once, and note each result as it comes."""
+        task = partial(_checked, work, code_fingerprint())
+        running: dict[Future[Any], int] = {}
+
+        def collect() -> None:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                note(running.pop(future), future.result())
+
+        for i, job in jobs.items():
+            future = executor.submit(task, job)
+            running[future] = i
+            # an executor without workers has finished by now, and its result is kept before the next job begins
+            if future.done() or len(running) >= AHEAD:
+                collect()
+        while running:
+            collect()

@@ -1,8 +1,9 @@
 """Monte Carlo sampler of every method of gsi_theory.methods, played as written, with what each round costs.
 
-Candidates are drawn, given noise, scored, kept or thrown away, round by round in NumPy. From the library it takes the
-record `Instance`, the scheme and the documented defaults of a method's parameters, and no law: weights, clipping,
-gates and the search orders are written out here again, so that laws and sampler check each other.
+Candidates are drawn, given noise, scored, kept or thrown away, round by round, in NumPy or torch (sims/streams.py).
+From the library it takes the record `Instance`, the scheme and the documented defaults of a method's parameters, and no
+law: weights, clipping, gates and the search orders are written out here again, so that laws and sampler check each
+other.
 """
 
 from __future__ import annotations
@@ -12,58 +13,57 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from gsi_theory.gate import gsi_law
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.law import as_count
 from gsi_theory.logscale import Array
+from sims.sampler import alias_table, draw, noise, winners
+from sims.streams import Stream, as_stream
 
 __all__ = ["SAMPLERS", "Rounds", "sample_method"]
 
-Indices = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-Rng = np.random.Generator
+# Candidates held at once; methods that look at all candidates of a round play fewer rounds at a time.
+HELD = 1 << 20
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """Independent rounds: outcome and accepted (R,), and what each round cost (R,), as in `MethodLaw`."""
+    """Independent rounds: outcome and accepted (R,), and what each round cost (R,), as in `MethodLaw`.
 
-    outcome: Indices
-    accepted: Flags
-    draft_samples: Indices
-    base_samples: Indices
-    base_scored: Indices
-    draft_scored: Indices
-    reward_calls: Indices
+    Arrays of the stream's kind.
+    """
+
+    outcome: Any
+    accepted: Any
+    draft_samples: Any
+    base_samples: Any
+    base_scored: Any
+    draft_scored: Any
+    reward_calls: Any
 
 
-def _rounds(outcome: Indices, accepted: Flags | None = None, **costs: Any) -> Rounds:
-    fields = ("draft_samples", "base_samples", "base_scored", "draft_scored", "reward_calls")
-    filled = {name: np.broadcast_to(np.asarray(costs.get(name, 0)), outcome.shape) for name in fields}
-    kept = np.ones(outcome.shape, dtype=bool) if accepted is None else accepted
+FIELDS = tuple(Rounds.__dataclass_fields__)
+
+
+def _rounds(stream: Stream, outcome: Any, accepted: Any = None, **costs: Any) -> Rounds:
+    xp = stream.xp
+    zero = xp.zeros_like(outcome)
+    filled = {name: zero + costs.get(name, 0) for name in FIELDS[2:]}
+    kept = xp.ones_like(outcome, dtype=xp.bool) if accepted is None else accepted
     return Rounds(outcome, kept, **filled)
 
 
-def _drawn(log_policy: Array, shape: int | tuple[int, ...], rng: Rng) -> Indices:
-    policy = np.exp(log_policy)
-    return rng.choice(policy.size, size=shape, p=policy / policy.sum())
+def _drawn(log_policy: Array, shape: tuple[int, ...], stream: Stream) -> Any:
+    return draw(alias_table(log_policy, stream), shape, stream)
 
 
-def _noise(rule: str, shape: tuple[int, ...], rng: Rng) -> Array:
-    """-log T: T ~ Exp(1) (softmax), Uniform(0, 1) (race); for max only its order among ties counts, so nothing."""
-    if rule == "softmax":
-        return -np.log(-np.log1p(-rng.random(shape)))
-    return -np.log1p(-rng.random(shape)) if rule == "race" else np.zeros(shape)
-
-
-def _pick(drawn: Indices, score: Array) -> tuple[Indices, Array]:
+def _pick(stream: Stream, drawn: Any, score: Any) -> tuple[Any, Any]:
     """Outcome of the largest score of each row, and that score; ties to the first, a position as good as any."""
-    at = np.argmax(score, axis=1)
-    rows = np.arange(drawn.shape[0])
-    return drawn[rows, at], score[rows, at]
+    xp = stream.xp
+    at, lines = xp.argmax(score, axis=1), stream.table(np.arange(drawn.shape[0]))
+    return drawn[lines, at], score[lines, at]
 
 
 def _ratio(instance: Instance) -> Array:
@@ -72,34 +72,33 @@ def _ratio(instance: Instance) -> Array:
     return np.where(drafted, instance.log_base, 0.0) - np.where(drafted, instance.log_draft, 0.0)
 
 
-def _best(log_policy: Array, weight: Array, n: int, rule: str, rounds: int, rng: Rng) -> tuple[Indices, Array]:
-    drawn = _drawn(log_policy, (rounds, n), rng)
-    return _pick(drawn, weight[drawn] + _noise(rule, drawn.shape, rng))
+def _best(log_policy: Array, weight: Array, n: int, rule: str, rounds: int, stream: Stream) -> tuple[Any, Any]:
+    return winners(alias_table(log_policy, stream), stream.table(weight), n, rule, rounds, stream)
 
 
-def _fall_back(instance: Instance, scheme: Scheme, rule: str, outcome: Indices, kept: Flags, rng: Rng) -> None:
+def _fall_back(instance: Instance, scheme: Scheme, rule: str, outcome: Any, kept: Any, stream: Stream) -> None:
     """Replace rejected outcomes in place by a selection among n_base base draws weighted β r."""
-    lost = int(np.sum(~kept))
+    lost = int(stream.xp.sum(~kept))
     if lost:
         weight = scheme.beta * instance.reward
-        outcome[~kept] = _best(instance.log_base, weight, scheme.base_draws, rule, lost, rng)[0]
+        outcome[~kept] = _best(instance.log_base, weight, scheme.base_draws, rule, lost, stream)[0]
 
 
 def _alone(source: str) -> Sampler:
-    def play(instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Rounds:
+    def play(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
         costs: dict[str, Any] = {f"{source}_samples": 1}
-        return _rounds(_drawn(getattr(instance, f"log_{source}"), rounds, rng), **costs)
+        return _rounds(stream, _drawn(getattr(instance, f"log_{source}"), (rounds,), stream), **costs)
 
     return play
 
 
 def _selection(source: str, rule: str, tilted: bool = False) -> Sampler:
-    def play(instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Rounds:
+    def play(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
         weight = instance.reward if rule == "max" else scheme.beta * instance.reward
         weight = weight + _ratio(instance) if tilted else weight
-        outcome, _ = _best(getattr(instance, f"log_{source}"), weight, scheme.n, rule, rounds, rng)
+        outcome, _ = _best(getattr(instance, f"log_{source}"), weight, scheme.n, rule, rounds, stream)
         costs: dict[str, Any] = {f"{source}_samples": scheme.n, "base_scored": scheme.n if tilted else 0}
-        return _rounds(outcome, reward_calls=scheme.n, **costs)
+        return _rounds(stream, outcome, reward_calls=scheme.n, **costs)
 
     return play
 
@@ -107,38 +106,41 @@ def _selection(source: str, rule: str, tilted: bool = False) -> Sampler:
 def _random_number(source: str) -> Sampler:
     """Poisson(n) ≥ 1 drafts by softmax, or the best of 1 + Poisson(n - 1) base draws."""
 
-    def play(instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Rounds:
+    def play(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
+        xp = stream.xp
         if source == "draft":
-            number = rng.poisson(scheme.n, rounds)
-            while np.any(number == 0):
-                number[number == 0] = rng.poisson(scheme.n, int(np.sum(number == 0)))
+            number = stream.poisson(scheme.n, rounds)
+            while (none := int(xp.sum(number == 0))) > 0:
+                number[number == 0] = stream.poisson(scheme.n, none)
             weight, rule = scheme.beta * instance.reward + _ratio(instance), "softmax"
         else:
-            number, weight, rule = 1 + rng.poisson(scheme.n - 1, rounds), instance.reward, "max"
-        drawn = _drawn(getattr(instance, f"log_{source}"), (rounds, int(number.max())), rng)
-        score = weight[drawn] + _noise(rule, drawn.shape, rng)
-        score[np.arange(drawn.shape[1]) >= number[:, None]] = -np.inf
+            number, weight, rule = 1 + stream.poisson(scheme.n - 1, rounds), instance.reward, "max"
+        drawn = _drawn(getattr(instance, f"log_{source}"), (rounds, int(xp.max(number))), stream)
+        score = stream.table(weight)[drawn] + noise(rule, drawn.shape, stream)
+        beyond = stream.table(np.arange(drawn.shape[1])) >= number[:, None]
         # A candidate of weight zero that was drawn still precedes places that were not: argmax takes the first.
-        outcome, _ = _pick(drawn, score)
+        outcome, _ = _pick(stream, drawn, xp.where(beyond, -np.inf, score))
         costs: dict[str, Any] = {f"{source}_samples": number, "base_scored": number if source == "draft" else 0}
-        return _rounds(outcome, reward_calls=number, **costs)
+        return _rounds(stream, outcome, reward_calls=number, **costs)
 
     return play
 
 
 def _gsi(rule: str, n_base: int | None = None) -> Sampler:
-    def play(instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Rounds:
+    def play(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
+        xp = stream.xp
         scheme = scheme if n_base is None else replace(scheme, n_base=n_base)
         weight = scheme.beta * instance.reward + _ratio(instance)
-        outcome, _ = _best(instance.log_draft, weight, scheme.n, rule, rounds, rng)
-        kept = np.ones(rounds, dtype=bool)
+        outcome, _ = _best(instance.log_draft, weight, scheme.n, rule, rounds, stream)
+        kept = xp.ones_like(outcome, dtype=xp.bool)
         if scheme.threshold is not None:
             # r + ℓ/β ≥ u in the form of the library's tilted reward: equality counts.
-            kept = (instance.reward + _ratio(instance) / scheme.beta)[outcome] >= scheme.threshold
-            _fall_back(instance, scheme, rule, outcome, kept, rng)
-        extra = np.where(kept, 0, scheme.base_draws)
-        n = scheme.n
-        return _rounds(outcome, kept, draft_samples=n, base_samples=extra, base_scored=n, reward_calls=n + extra)
+            kept = stream.table((instance.reward + _ratio(instance) / scheme.beta) >= scheme.threshold)[outcome]
+            _fall_back(instance, scheme, rule, outcome, kept, stream)
+        extra, n = xp.where(kept, 0, scheme.base_draws), scheme.n
+        return _rounds(
+            stream, outcome, kept, draft_samples=n, base_samples=extra, base_scored=n, reward_calls=n + extra
+        )
 
     return play
 
@@ -153,96 +155,98 @@ def _log_cut(instance: Instance, scheme: Scheme, weight: Array) -> float:
     return float(np.log(scheme.n) + top + np.log(np.sum(np.exp(terms - top))))
 
 
-def _ordered(instance: Instance, weight: Array, n: int, rounds: int, rng: Rng) -> tuple[Indices, Array, Array]:
-    """Drafts (R, n), their log-noise log T ascending in each row, and their log-scores."""
-    drawn = _drawn(instance.log_draft, (rounds, n), rng)
-    log_noise = np.sort(-_noise("race", drawn.shape, rng), axis=1)
-    return drawn, log_noise, weight[drawn] - log_noise
-
-
 def _expgsi(clip: bool, two_sided: bool = False, gated: bool = False, early_exit: bool = False) -> Sampler:
-    def play(instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Rounds:
-        limit = np.log(scheme.n) if clip else np.inf
+    def play(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
+        xp, n = stream.xp, scheme.n
+        limit = np.log(n) if clip else np.inf
         ratio = np.clip(_ratio(instance), -limit if two_sided else -np.inf, limit)
-        weight, n = scheme.beta * instance.reward + ratio, scheme.n
+        weight = scheme.beta * instance.reward + ratio
         cut = _log_cut(instance, scheme, weight) if gated else -np.inf
-        drawn, log_noise, score = _ordered(instance, weight, n, rounds, rng)
-        best, outcome = score[:, 0].copy(), drawn[:, 0].copy()
-        scored, searching = np.full(rounds, n), np.ones(rounds, dtype=bool)
         ceiling = scheme.beta * float(np.max(instance.reward)) + limit
+        # Drafts in ascending order of their noise T, log T in log_noise.
+        drawn = _drawn(instance.log_draft, (rounds, n), stream)
+        log_noise = xp.sort(-noise("race", drawn.shape, stream), axis=1)
+        score = stream.table(weight)[drawn] - log_noise
+        best, outcome = xp.asarray(score[:, 0], copy=True), xp.asarray(drawn[:, 0], copy=True)
+        scored, searching = xp.zeros_like(outcome) + n, xp.ones_like(outcome, dtype=xp.bool)
         for k in range(n):
             if early_exit:
-                hopeless = (ceiling - log_noise[:, k] < cut) | ((k > 0) & (best >= ceiling - log_noise[:, k]))
-                scored[searching & hopeless] = k
-                searching &= ~hopeless
+                left = ceiling - log_noise[:, k]
+                hopeless = searching & ((left < cut) | ((best >= left) if k else (left < cut)))
+                scored[hopeless] = k
+                searching = searching & ~hopeless
             better = searching & (score[:, k] > best)
-            best[better], outcome[better] = score[better, k], drawn[better, k]
+            best, outcome = xp.where(better, score[:, k], best), xp.where(better, drawn[:, k], outcome)
         # Where the search ended before its first candidate nothing was scored.
         kept = (best >= cut) & (scored > 0)
-        _fall_back(instance, scheme, "race", outcome, kept, rng)
-        extra = np.where(kept, 0, scheme.base_draws)
+        _fall_back(instance, scheme, "race", outcome, kept, stream)
+        extra = xp.where(kept, 0, scheme.base_draws)
         return _rounds(
-            outcome, kept, draft_samples=n, base_samples=extra, base_scored=scored, reward_calls=scored + extra
+            stream, outcome, kept, draft_samples=n, base_samples=extra, base_scored=scored, reward_calls=scored + extra
         )
 
     return play
 
 
-def _first_passage(instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Rounds:
+def _first_passage(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
+    xp = stream.xp
     weight = scheme.beta * instance.reward + _ratio(instance)
     cut = _log_cut(instance, scheme, weight)
-    drawn = _drawn(instance.log_draft, (rounds, scheme.n), rng)
-    passed = weight[drawn] + _noise("race", drawn.shape, rng) >= cut
-    first = np.argmax(passed, axis=1)
-    kept = passed[np.arange(rounds), first]
-    outcome = drawn[np.arange(rounds), first]
-    _fall_back(instance, scheme, "race", outcome, kept, rng)
-    calls, extra = np.where(kept, first + 1, scheme.n), np.where(kept, 0, scheme.base_draws)
+    drawn = _drawn(instance.log_draft, (rounds, scheme.n), stream)
+    passed = stream.table(weight)[drawn] + noise("race", drawn.shape, stream) >= cut
+    outcome, kept = _pick(stream, drawn, xp.astype(passed, xp.int64))
+    first, kept = xp.argmax(xp.astype(passed, xp.int64), axis=1), kept > 0
+    _fall_back(instance, scheme, "race", outcome, kept, stream)
+    calls, extra = xp.where(kept, first + 1, scheme.n), xp.where(kept, 0, scheme.base_draws)
     return _rounds(
-        outcome, kept, draft_samples=calls, base_samples=extra, base_scored=calls, reward_calls=calls + extra
+        stream, outcome, kept, draft_samples=calls, base_samples=extra, base_scored=calls, reward_calls=calls + extra
     )
 
 
 def _pooled(rule: str, random: bool = False) -> Sampler:
-    def play(instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Rounds:
-        own, other = scheme.n, scheme.base_draws
-        share = own / (own + other)
-        from_draft = np.arange(own + other) < own
+    def play(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
+        xp, own, other = stream.xp, scheme.n, scheme.base_draws
+        share, shape = own / (own + other), (rounds, own + other)
+        from_draft = stream.table(np.broadcast_to(np.arange(own + other) < own, shape))
         if random:
-            from_draft = rng.random((rounds, own + other)) < share
-        shape = (rounds, own + other)
-        drawn = np.where(from_draft, _drawn(instance.log_draft, shape, rng), _drawn(instance.log_base, shape, rng))
+            from_draft = stream.uniform(shape) < share
+        drawn = xp.where(
+            from_draft, _drawn(instance.log_draft, shape, stream), _drawn(instance.log_base, shape, stream)
+        )
         with np.errstate(divide="ignore"):
             mixed = np.log(share * np.exp(instance.log_draft) + (1.0 - share) * np.exp(instance.log_base))
         weight = instance.log_base + scheme.beta * instance.reward - np.where(mixed > -np.inf, mixed, 0.0)
-        outcome, _ = _pick(drawn, weight[drawn] + _noise(rule, shape, rng))
-        drafts = np.broadcast_to(from_draft, shape).sum(axis=1)
+        outcome, _ = _pick(stream, drawn, stream.table(weight)[drawn] + noise(rule, shape, stream))
+        drafts = xp.sum(xp.astype(from_draft, xp.int64), axis=1)
         others = own + other - drafts
-        return _rounds(outcome, draft_samples=drafts, base_samples=others, base_scored=drafts, draft_scored=others,
-                       reward_calls=own + other)  # fmt: skip
+        return _rounds(stream, outcome, draft_samples=drafts, base_samples=others, base_scored=drafts,
+                       draft_scored=others, reward_calls=own + other)  # fmt: skip
 
     return play
 
 
-def _verified(instance: Instance, omega: Array, rounds: int, rng: Rng) -> Rounds:
-    outcome = _drawn(instance.log_draft, rounds, rng)
-    kept = rng.random(rounds) < omega[outcome]
-    outcome[~kept] = _drawn(instance.log_base, int(np.sum(~kept)), rng)
-    return _rounds(outcome, kept, draft_samples=1, base_samples=np.where(kept, 0, 1), reward_calls=1)
+def _verified(instance: Instance, omega: Array, rounds: int, stream: Stream) -> Rounds:
+    outcome = _drawn(instance.log_draft, (rounds,), stream)
+    kept = stream.uniform((rounds,)) < stream.table(omega)[outcome]
+    lost = int(stream.xp.sum(~kept))
+    if lost:
+        outcome[~kept] = _drawn(instance.log_base, (lost,), stream)
+    extra = stream.xp.where(kept, 0, 1)
+    return _rounds(stream, outcome, kept, draft_samples=1, base_samples=extra, reward_calls=1)
 
 
 def _rsd(smooth: bool) -> Sampler:
-    def play(instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Rounds:
+    def play(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
         mean = float(np.exp(instance.log_base) @ instance.reward)
         excess = instance.reward - (mean if scheme.threshold is None else scheme.threshold)
         smoothed: Array = 0.5 * (1.0 + np.tanh(0.5 * scheme.beta * excess))
         omega: Array = smoothed if smooth else np.where(excess >= 0.0, 1.0, 0.0)
-        return _verified(instance, omega, rounds, rng)
+        return _verified(instance, omega, rounds, stream)
 
     return play
 
 
-def _rsd_budget(instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Rounds:
+def _rsd_budget(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
     """Walks down the rewards level by level; the budget, GSI's acceptance, is a number it takes from the library."""
     left, mean = gsi_law(instance, scheme).p_accept, float(np.exp(instance.log_base) @ instance.reward)
     omega = np.zeros(instance.size)
@@ -252,20 +256,22 @@ def _rsd_budget(instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Ro
         share = 1.0 if level > mean or mass <= left else max(left, 0.0) / mass
         omega[here] = share
         left -= share * mass
-    return _verified(instance, omega, rounds, rng)
+    return _verified(instance, omega, rounds, stream)
 
 
-def _speculative(instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Rounds:
+def _speculative(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
     draft, base = np.exp(instance.log_draft), np.exp(instance.log_base)
-    outcome = _drawn(instance.log_draft, rounds, rng)
-    kept = rng.random(rounds) * draft[outcome] < base[outcome]
-    rest = np.maximum(base - draft, 0.0)
-    if not kept.all():
-        outcome[~kept] = rng.choice(rest.size, size=int(np.sum(~kept)), p=rest / rest.sum())
-    return _rounds(outcome, kept, draft_samples=1, base_samples=np.where(kept, 0, 1), base_scored=1)
+    outcome = _drawn(instance.log_draft, (rounds,), stream)
+    kept = stream.uniform((rounds,)) * stream.table(draft)[outcome] < stream.table(base)[outcome]
+    lost = int(stream.xp.sum(~kept))
+    if lost:
+        with np.errstate(divide="ignore"):
+            outcome[~kept] = _drawn(np.log(np.maximum(base - draft, 0.0)), (lost,), stream)
+    extra = stream.xp.where(kept, 0, 1)
+    return _rounds(stream, outcome, kept, draft_samples=1, base_samples=extra, base_scored=1)
 
 
-Sampler = Callable[[Instance, Scheme, int, Rng], Rounds]
+Sampler = Callable[[Instance, Scheme, int, Stream], Rounds]
 
 SAMPLERS: dict[str, Sampler] = {
     "draft": _alone("draft"),
@@ -297,11 +303,18 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 
-def sample_method(method: str, instance: Instance, scheme: Scheme, rounds: int, rng: Rng) -> Rounds:
+def sample_method(
+    method: str, instance: Instance, scheme: Scheme, rounds: int, rng: np.random.Generator | Stream
+) -> Rounds:
     """Play `method` (an id of METHODS) independently `rounds` times. InputError for an unknown id or bad rounds.
 
-    Holds rounds × (candidates of a round) numbers at once.
+    Plays as many rounds at a time as keep the candidates held below HELD, or one round.
     """
     if method not in SAMPLERS:
         raise InputError(f"no method {method!r}: give one of {', '.join(SAMPLERS)}")
-    return SAMPLERS[method](instance, scheme, as_count(rounds, "rounds"), rng)
+    rounds, stream = as_count(rounds, "rounds"), as_stream(rng)
+    most = max(1, HELD // (2 * (scheme.n + scheme.base_draws)))
+    parts = [SAMPLERS[method](instance, scheme, min(most, rounds - start), stream) for start in range(0, rounds, most)]
+    if len(parts) == 1:
+        return parts[0]
+    return Rounds(*(stream.xp.concat([getattr(part, name) for part in parts]) for name in FIELDS))

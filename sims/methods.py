@@ -29,10 +29,13 @@ from sims.method_sampler import sample_method
 __all__ = ["COLUMNS", "QUESTION", "SETTINGS", "collect", "cost_z", "plan", "scheme_of", "work"]
 
 QUESTION = "All methods on one instance: how far from the tilt, how much reward, at what number of draws?"
+CLAIM = "Every method of the literature named in gsi_theory.methods has the law and the cost stated there."
 SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (20_000, range(1, 100_000_001)),
     "families": ("zipf", tuple(FAMILIES)),
 }
+FULL: dict[str, Any] = {"draws": 1_000_000, "families": tuple(FAMILIES)}
+FULL_MINUTES = 2.3
 NS = (1, 4, 16, 64)
 BETA = 5.0
 EPSILONS = (0.1, 0.01)

@@ -1,4 +1,4 @@
-"""Monte Carlo sampler of every scheme, vectorized in NumPy.
+"""Monte Carlo sampler of every scheme, vectorized, in NumPy or torch.
 
 It plays the scheme as written (M2)-(M6), (M9): draw n candidates from the draft, give each the score log w - log T,
 take the largest, ask the gate, and on rejection draw n_base candidates from the base. Apart from the tilt
@@ -7,20 +7,30 @@ take the largest, ask the gate, and on rejection draw n_base candidates from the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
 
 from gsi_theory.instance import Instance, Scheme, log_weight, tilted_reward
 from gsi_theory.law import as_count
 from gsi_theory.logscale import Array
+from sims.streams import Stream, as_stream
 
-__all__ = ["sample_scheme"]
-
-Indices = NDArray[np.int64]
+__all__ = ["AliasTable", "alias_table", "draw", "noise", "sample_scheme", "winners"]
 
 
-def _alias_table(log_mass: Array) -> tuple[Array, Indices, Indices]:
-    """Walker's alias table of the support: (share kept by its own column, outcome of each column, its alias)."""
+@dataclass(frozen=True)
+class AliasTable:
+    """Walker's table of a law's support: share kept by each column, its outcome, and the outcome it is shared with."""
+
+    share: Any
+    outcome: Any
+    alias: Any
+
+
+def alias_table(log_mass: Array, stream: Stream) -> AliasTable:
+    """The table of a law (K,), in the namespace of the stream."""
     support = np.flatnonzero(np.isfinite(log_mass))
     mass = np.exp(log_mass[support])
     share = mass / mass.sum() * support.size
@@ -35,77 +45,76 @@ def _alias_table(log_mass: Array) -> tuple[Array, Indices, Indices]:
             small.append(large.pop())
     # What is left is 1 up to rounding.
     share[small + large] = 1.0
-    return share, support, support[alias]
+    return AliasTable(stream.table(share), stream.table(support), stream.table(support[alias]))
 
 
-def _draw(table: tuple[Array, Indices, Indices], shape: tuple[int, int], rng: np.random.Generator) -> Indices:
+def draw(table: AliasTable, shape: tuple[int, ...], stream: Stream) -> Any:
     """Outcomes of the given shape, iid from the table's law; one uniform gives the column and the coin."""
-    share, outcome, alias = table
-    place = rng.random(shape) * share.size
-    column = place.astype(np.int64)
-    return np.where(place - column < share[column], outcome[column], alias[column])
+    xp = stream.xp
+    place = stream.uniform(shape) * table.share.shape[0]
+    column = xp.astype(place, xp.int64)
+    return xp.where(place - column < table.share[column], table.outcome[column], table.alias[column])
 
 
-def _scores(weight: Array, rule: str, rng: np.random.Generator) -> Array:
-    """log w - log T: T ~ Exp(1) (softmax), T ~ Uniform(0, 1), so that -log T ~ Exp(1) (race), or T constant (max)."""
+def noise(rule: str, shape: tuple[int, ...], stream: Stream) -> Any:
+    """-log T: T ~ Exp(1) (softmax), or Uniform(0, 1), so that -log T ~ Exp(1) (race), or T constant (max)."""
+    xp = stream.xp
     if rule == "softmax":
-        return weight - np.log(rng.standard_exponential(weight.shape))
-    if rule == "race":
-        return weight + rng.standard_exponential(weight.shape)
-    return weight
+        return -xp.log(stream.exponential(shape))
+    return stream.exponential(shape) if rule == "race" else 0.0
 
 
-def _winners(
-    table: tuple[Array, Indices, Indices],
-    weight: Array,
-    n: int,
-    rule: str,
-    rounds: int,
-    rng: np.random.Generator,
-    chunk: int,
-) -> tuple[Indices, Array]:
+def winners(
+    table: AliasTable, weight: Any, n: int, rule: str, rounds: int, stream: Stream, chunk: int | None = None
+) -> tuple[Any, Any]:
     """Winner among n draws and its log-score, each (rounds,); at most about `chunk` candidates are held at a time.
 
     Ties go to the first position. Positions are exchangeable, so that is a position chosen uniformly among the tied.
     """
-    winner, best = np.empty(rounds, dtype=np.int64), np.full(rounds, -np.inf)
+    xp, chunk = stream.xp, stream.chunk if chunk is None else chunk
+    parts: list[tuple[Any, Any]] = []
     rows = max(1, chunk // n)
     for start in range(0, rounds, rows):
-        part = slice(start, min(start + rows, rounds))
-        count = part.stop - part.start
+        count = min(rows, rounds - start)
+        line = xp.arange(count, device=getattr(stream, "device", None))
         for done in range(0, n, chunk):
-            drawn = _draw(table, (count, min(chunk, n - done)), rng)
-            score = _scores(weight[drawn], rule, rng)
-            at = score.argmax(axis=1)[:, None]
-            top, chosen = np.take_along_axis(score, at, 1)[:, 0], np.take_along_axis(drawn, at, 1)[:, 0]
-            better = (top > best[part]) | (done == 0)
-            winner[part] = np.where(better, chosen, winner[part])
-            best[part] = np.where(better, top, best[part])
-    return winner, best
+            drawn = draw(table, (count, min(chunk, n - done)), stream)
+            score = weight[drawn] + noise(rule, drawn.shape, stream)
+            at = xp.argmax(score, axis=1)
+            top, chosen = score[line, at], drawn[line, at]
+            if done:
+                better = top > parts[-1][1]
+                parts[-1] = xp.where(better, chosen, parts[-1][0]), xp.where(better, top, parts[-1][1])
+            else:
+                parts.append((chosen, top))
+    return xp.concat([p[0] for p in parts]), xp.concat([p[1] for p in parts])
 
 
 def sample_scheme(
-    instance: Instance, scheme: Scheme, draws: int, rng: np.random.Generator, chunk: int = 1 << 16
-) -> tuple[Indices, NDArray[np.bool_]]:
-    """Play `scheme` on `instance` independently `draws` times: (outcome (draws,), accepted (draws,)).
+    instance: Instance, scheme: Scheme, draws: int, rng: np.random.Generator | Stream, chunk: int | None = None
+) -> tuple[Any, Any]:
+    """Play `scheme` on `instance` independently `draws` times: (outcome (draws,), accepted (draws,)), of rng's kind.
 
     Without a threshold every round is accepted. `chunk` bounds the candidates held at once (memory), and is part of
     what fixes the stream. Raises InputError unless draws and chunk are whole numbers ≥ 1.
     """
-    draws, chunk = as_count(draws, "draws"), as_count(chunk, "chunk")
+    stream = as_stream(rng)
+    xp, table = stream.xp, stream.table
+    draws, chunk = as_count(draws, "draws"), None if chunk is None else as_count(chunk, "chunk")
     draft, base = instance.draft_candidates(), instance.base_candidates()
-    weight = log_weight(draft, scheme.beta)
-    outcome, score = _winners(_alias_table(draft.log_mass), weight, scheme.n, scheme.rule, draws, rng, chunk)
+    weight = table(log_weight(draft, scheme.beta))
+    drafts = alias_table(draft.log_mass, stream)
+    outcome, score = winners(drafts, weight, scheme.n, scheme.rule, draws, stream, chunk)
     if scheme.threshold is None:
-        return outcome, np.ones(draws, dtype=bool)
+        return outcome, xp.ones_like(outcome, dtype=xp.bool)
     if scheme.gate == "score":
         # The threshold is in reward units, the score in nats; an infinite threshold stays infinite at beta = 0.
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
         accepted = score >= cut
     else:
-        accepted = tilted_reward(draft, scheme.beta)[outcome] >= scheme.threshold
-    rejected = np.flatnonzero(~accepted)
-    if rejected.size:
-        table, weight = _alias_table(base.log_mass), scheme.beta * base.reward
-        outcome[rejected] = _winners(table, weight, scheme.base_draws, scheme.rule, rejected.size, rng, chunk)[0]
+        accepted = table(tilted_reward(draft, scheme.beta) >= scheme.threshold)[outcome]
+    rejected = int(xp.sum(~accepted))
+    if rejected:
+        bases, weight = alias_table(base.log_mass, stream), table(scheme.beta * base.reward)
+        outcome[~accepted] = winners(bases, weight, scheme.base_draws, scheme.rule, rejected, stream, chunk)[0]
     return outcome, accepted

@@ -33,11 +33,14 @@ QUESTION = (
     "How does the error of a stepwise method accumulate over T steps, and how far is the stepwise tilt from the "
     "sequence tilt?"
 )
+CLAIM = "Errors of a stepwise method add up (M28); tilting steps is tilting trajectories for soft values alone (M29)."
 SETTINGS: dict[str, tuple[Any, Any]] = {
     "trees": (8, range(1, 1001)),
     "depth": (6, range(1, 9)),
     "branching": (3, range(2, 7)),
 }
+FULL: dict[str, Any] = {"trees": 32, "depth": 7}
+FULL_MINUTES = 4.5
 # Process scores lie in [0, 1]: the threshold is the middle, and at this beta n = 4 is too few and n = 16 nearly enough.
 BETA, THRESHOLD = 5.0, 0.5
 RULES = (("gsi_ungated", "softmax", None), ("race", "race", None), ("gsi", "softmax", THRESHOLD))
@@ -156,7 +159,7 @@ def _merged(table: str, rows: Iterable[Row]) -> Rows:
     groups: dict[Row, Rows] = {}
     keys = KEYS[table]
     for row in rows:
-        groups.setdefault(row[:keys], []).append(row[keys:])
+        groups.setdefault(tuple(row[:keys]), []).append(row[keys:])
     how = {"low": min, "high": max}
     ways = [how.get(name.rpartition("_")[2], np.mean) for name in COLUMNS[table][keys:]]
     return [
@@ -183,6 +186,6 @@ def collect(
         "beta": BETA,
         "threshold": THRESHOLD,
         "largest_chain_error": max(error for _, _, error in results),
-        "largest_increment_gap": max(row[4] for row in found["gap"] if row[:2] == KINDS[0]),
+        "largest_increment_gap": max(row[4] for row in found["gap"] if tuple(row[:2]) == KINDS[0]),
     }
     return summary, tables

@@ -1,4 +1,8 @@
-"""Worker processes that end with the process that started them."""
+"""Who does the jobs: this process, worker processes of this machine, or the workers of a dask scheduler.
+
+All three are `concurrent.futures` executors, so that sims/journal.py treats them alike. What a job returns depends on
+the job alone, never on who did it.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,20 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any
 
-__all__ = ["worker_pool"]
+from gsi_theory.errors import InputError
+
+__all__ = ["Pool", "cluster_pool", "in_this_process", "local_pool", "worker_pool"]
+
+# Opens an executor for at most so many jobs at once.
+Pool = Callable[[int], AbstractContextManager[Executor]]
+# Seconds to wait for a scheduler that does not answer.
+PATIENCE = 15
 
 
 def _end_with_parent() -> None:
@@ -39,3 +52,53 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class _Here(Executor):
+    """Does a job when it is submitted, in this process."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@contextmanager
+def in_this_process(_: int = 1) -> Iterator[Executor]:
+    """An executor without workers."""
+    yield _Here()
+
+
+def local_pool(workers: int) -> Pool:
+    """At most `workers` processes of this machine; one: this process."""
+
+    def open_for(jobs: int) -> AbstractContextManager[Executor]:
+        return in_this_process() if min(workers, jobs) <= 1 else worker_pool(min(workers, jobs))
+
+    return open_for
+
+
+@contextmanager
+def _dask(address: str, _: int) -> Iterator[Executor]:
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        cure = "install the cluster extra: pip install 'gsi-theory[cluster]'"
+        raise InputError(f"--cluster {address}: package {error.name!r} is missing: {cure}") from error
+    try:
+        client = Client(address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError) as error:
+        cure = "start one with `dask scheduler` and `dask worker ADDRESS`, and give its address tcp://HOST:PORT"
+        raise InputError(f"--cluster {address}: no dask scheduler answers ({error}): {cure}") from error
+    with client:
+        # A worker that dies takes its jobs back to the scheduler; `retries` is for jobs that fail with it.
+        executor = client.get_executor(pure=False, retries=2)
+        try:
+            yield executor
+        finally:
+            executor.shutdown(wait=False)
+
+
+def cluster_pool(address: str) -> Pool:
+    """The workers of the dask scheduler at `address`, tcp://HOST:PORT, as many as it has at any moment."""
+    return partial(_dask, address)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from gsi_theory.artifact import write_artifact
-from sims.experiments import EXPERIMENTS
+from sims.experiments import run_experiment
+from sims.workers import local_pool
 
 __all__ = ["HOSTILE", "STATEMENTS", "write_samples"]
 
@@ -231,5 +232,5 @@ def write_samples(folder: Path) -> Path:
     for name, (summary, tables) in made.items():
         write_artifact(folder / f"{name}.json", name, RECORD, summary, tables)
     for name, settings in REAL.items():
-        EXPERIMENTS[name].run(0, folder / f"{name}.json", settings | {"workers": 1}, None, "gsi sample")
+        run_experiment(name, 0, folder / f"{name}.json", settings, local_pool(1), None, "gsi sample")
     return folder

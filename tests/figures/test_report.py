@@ -90,7 +90,8 @@ def test_page_is_well_formed_and_needs_nothing_else(page: str) -> None:
     assert reader.open == []
     assert len(reader.ids) == len(set(reader.ids)), "an id occurs twice"
     assert not {"script", "link", "img", "iframe", "object"} & set(reader.tags)
-    outside = [address for _, address in reader.addresses if not address.startswith("#")]
+    # the gallery lies beside the page, and the page is complete without it
+    outside = [a for _, a in reader.addresses if not a.startswith("#") and a != "gallery.html"]
     assert all(a.startswith("https://arxiv.org/abs/") for a in outside), outside
     assert all(tag == "a" for tag, address in reader.addresses if not address.startswith("#"))
     targets = {address[1:] for _, address in reader.addresses if address.startswith("#")}

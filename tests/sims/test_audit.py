@@ -28,6 +28,7 @@ from sims.audit_tables import COLUMNS
 from sims.families import FAMILIES
 from sims.journal import Journal
 from sims.kl_rate import LADDER, RATE_COLUMNS, kl_rate, rate_summary
+from sims.workers import local_pool
 
 CLAIM_IDS = "M7-tv,M11-mean,M11-chi2,M12a,M12b,M19"
 TINY = {"instances": 4, "claims": CLAIM_IDS, "families": "few,hostile", "rewards": "signed", "rejudged": 5}
@@ -173,11 +174,11 @@ def test_workers_end_with_the_process_that_started_them(tmp_path) -> None:
 
 def test_a_journal_of_other_settings_or_code_is_not_used(tmp_path) -> None:
     journal = Journal(tmp_path / "j", {"seed": 0})
-    assert journal.run([("a",), ("b",)], lambda job: job[0] * 2, 1) == ["aa", "bb"]
+    assert journal.run([("a",), ("b",)], lambda job: job[0] * 2, local_pool(1)) == ["aa", "bb"]
     again = Journal(tmp_path / "j", {"seed": 0})
-    assert again.run([("b",), ("c",)], lambda job: "new", 1) == ["bb", "new"]
+    assert again.run([("b",), ("c",)], lambda job: "new", local_pool(1)) == ["bb", "new"]
     other = Journal(tmp_path / "j", {"seed": 1})
-    assert other.run([("b",)], lambda job: "new", 1) == ["new"]
+    assert other.run([("b",)], lambda job: "new", local_pool(1)) == ["new"]
     other.close()
     assert not (tmp_path / "j").exists()
 

@@ -9,14 +9,29 @@ from gsi_theory import InputError, Scheme
 from gsi_theory.artifact import read_artifact
 from gsi_theory.facts import Facts
 from sims import bounds_vs_n, exact_vs_mc, methods, steps
-from sims.experiments import EXPERIMENTS, checked_settings
+from sims.experiments import EXPERIMENTS, checked_settings, run_experiment
 from sims.families import FAMILIES, passing_threshold, signed
+from sims.workers import local_pool
 
 TINY = {
     "exact_vs_mc": {"draws": 2000, "families": "two_point"},
     "bounds_vs_n": {"families": "two_point", "largest_log2_n": 3},
     "methods": {"draws": 2000, "families": "two_point"},
     "steps": {"trees": 2, "depth": 2, "branching": 2},
+    "samplers": {"draws": 1000, "worlds": "size:6"},
+    "reward_vs_n": {"worlds": "size:6", "instances": 1, "draws": 200},
+    "gate_ablation": {"worlds": "size:6", "draws": 200},
+    "frontier": {"worlds": "size:6", "draws": 200},
+    "coverage": {"instances": 1, "draws": 100},
+    "overoptimization": {"instances": 1, "draws": 100, "size": 100},
+    "latency": {"worlds": "size:6", "instances": 1, "draws": 100},
+    "process_reward": {"trees": 1, "depth": 2, "branching": 2, "draws": 200},
+    "sample_complexity": {"instances": 1, "draws": 100},
+    "tournaments": {"draws": 100},
+    "transfer_q": {"trees": 1, "depth": 2, "size": 2, "draws": 200},
+    "drafter_teams": {"instances": 1, "draws": 100},
+    "uniform_race": {"pools": "pool of width 1,size:6", "candidates": 8, "largest_n": 8, "trials": 1000},
+    "switching": {"trees": 1, "depth": 2, "size": 2, "draws": 200},
 }
 COLUMNS = {
     "exact_vs_mc": {"cells": exact_vs_mc.COLUMNS},
@@ -36,11 +51,17 @@ SUMMARY = {
 }  # fmt: skip
 
 
-def run(name: str, out, seed: int = 0, progress=None, **settings):
-    return EXPERIMENTS[name].run(seed, out / f"{name}.json", TINY[name] | {"workers": 1} | settings, progress, "test")
+def run(name: str, out, seed: int = 0, progress=None, workers: int = 1, **settings):
+    chosen = TINY[name] | settings
+    return run_experiment(name, seed, out / f"{name}.json", chosen, local_pool(workers), progress, "test")
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+def everything(path) -> dict[str, bytes]:
+    """The bytes of an artifact: its JSON and its tables."""
+    return {file.name: file.read_bytes() for file in sorted(path.parent.iterdir())}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
 def test_artifact_has_the_schema(name, tmp_path) -> None:
     seen: list[tuple[int, int]] = []
     path = run(name, tmp_path, progress=lambda done, total: seen.append((done, total)))
@@ -52,7 +73,8 @@ def test_artifact_has_the_schema(name, tmp_path) -> None:
     }
     assert all(len(next(iter(columns.values()))) > 0 for columns in artifact.tables.values())
     assert [done for done, _ in seen] == list(range(1, seen[-1][1] + 1))
-    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name]
+    tables = [f"{name}.{table}.parquet" for table in artifact.tables]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, *tables])
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -63,30 +85,29 @@ def test_two_seeds_differ(name, tmp_path) -> None:
 
 def test_bytes_do_not_depend_on_workers(tmp_path) -> None:
     """One experiment covers what the runner shares; spawning processes is the cost of this test."""
-    alone = run("bounds_vs_n", tmp_path / "alone").read_bytes()
-    assert run("bounds_vs_n", tmp_path / "pair", workers="2").read_bytes() == alone
+    alone = everything(run("bounds_vs_n", tmp_path / "alone"))
+    assert everything(run("bounds_vs_n", tmp_path / "pair", workers=2)) == alone and len(alone) == 4
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_same_seed_same_bytes(name, tmp_path) -> None:
-    assert run(name, tmp_path / "one").read_bytes() == run(name, tmp_path / "two").read_bytes()
+    assert everything(run(name, tmp_path / "one")) == everything(run(name, tmp_path / "two"))
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"draw": 5}, ["'draw'", "draws, families, workers"]),
+        ({"draw": 5}, ["'draw'", "draws, families"]),
         ({"draws": "few"}, ["draws", "'few'", "whole number from 1"]),
         ({"draws": 0}, ["draws", "= 0"]),
         ({"draws": 2.5}, ["2.5"]),
         ({"draws": True}, ["True"]),
         ({"families": "zipf,nonesuch"}, ["families", "'nonesuch'", "heavy_tail"]),
-        ({"workers": 0}, ["workers", "= 0"]),
     ],
 )
 def test_bad_settings_name_key_value_and_cure(settings, words, tmp_path) -> None:
     with pytest.raises(InputError) as caught:
-        EXPERIMENTS["exact_vs_mc"].run(0, tmp_path / "a.json", settings, None, "test")
+        run_experiment("exact_vs_mc", 0, tmp_path / "a.json", settings)
     assert all(word in str(caught.value) for word in words), caught.value
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
 
@@ -99,7 +120,7 @@ def test_bad_seed(tmp_path) -> None:
 def test_defaults_pass_their_own_check() -> None:
     for module in (exact_vs_mc, bounds_vs_n):
         chosen = checked_settings("any", module.SETTINGS, {})
-        assert set(chosen) | {"workers"} == set(EXPERIMENTS[module.__name__.rpartition(".")[2]].defaults)
+        assert set(chosen) == set(EXPERIMENTS[module.__name__.rpartition(".")[2]].defaults)
         assert chosen["families"] == tuple(FAMILIES)
 
 

@@ -15,9 +15,10 @@ from gsi_theory.limits import best_tv
 from gsi_theory.methods import METHODS
 from sims import methods
 from sims.exact_vs_mc import compare
-from sims.experiments import EXPERIMENTS
+from sims.experiments import run_experiment
 from sims.families import FAMILIES
 from sims.method_sampler import SAMPLERS, sample_method
+from sims.workers import local_pool
 
 # One outcome only the draft has, one only the base has, two of equal reward.
 EDGES = Instance.from_probabilities([0.4, 0.3, 0.2, 0.1, 0.0], [0.1, 0.2, 0.3, 0.0, 0.4], [0.2, 0.9, 0.5, 0.5, 0.7])
@@ -79,8 +80,8 @@ def test_cost_z() -> None:
 
 
 def run(out, seed: int = 0, **settings):
-    settings = {"draws": 2000, "families": "two_point", "workers": 1} | settings
-    return EXPERIMENTS["methods"].run(seed, out / "methods.json", settings, None, "test")
+    settings = {"draws": 2000, "families": "two_point"} | settings
+    return run_experiment("methods", seed, out / "methods.json", settings, local_pool(1), None, "test")
 
 
 def test_artifact_has_the_schema(tmp_path) -> None:
@@ -92,7 +93,7 @@ def test_artifact_has_the_schema(tmp_path) -> None:
     assert len(table["n"]) == 2 * len(METHODS) * len(methods.NS)
     assert artifact.summary["passed"] is True
     assert artifact.summary["worst_abs_z"] <= artifact.summary["bonferroni_bound"]
-    assert json.loads((tmp_path / "methods.json").read_text())["format"] == 1
+    assert json.loads((tmp_path / "methods.json").read_text())["format"] == 2
 
 
 def test_same_seed_same_bytes_and_families_keep_their_streams(tmp_path) -> None:

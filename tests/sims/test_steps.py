@@ -10,15 +10,16 @@ from figures.style import house_style
 from gsi_theory.artifact import Artifact, read_artifact
 from gsi_theory.soft_value import soft_value
 from sims import steps
-from sims.experiments import EXPERIMENTS
+from sims.experiments import run_experiment
+from sims.workers import local_pool
 
-TINY = {"trees": 3, "depth": 3, "branching": 2, "workers": 1}
+TINY = {"trees": 3, "depth": 3, "branching": 2}
 
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     out = tmp_path_factory.mktemp("steps") / "steps.json"
-    return read_artifact(EXPERIMENTS["steps"].run(0, out, TINY, None, "test"), "steps")
+    return read_artifact(run_experiment("steps", 0, out, TINY, local_pool(1), None, "test"), "steps")
 
 
 def columns(artifact: Artifact, table: str) -> dict[str, np.ndarray]:
@@ -66,7 +67,7 @@ def test_gap_is_zero_for_increments_and_only_for_them(artifact) -> None:
 def test_bytes_depend_on_the_seed_alone(tmp_path) -> None:
     settings = TINY | {"trees": 1, "depth": 2}
     runs = [
-        EXPERIMENTS["steps"].run(seed, tmp_path / f"{k}.json", settings, None, "test")
+        run_experiment("steps", seed, tmp_path / f"{k}.json", settings, local_pool(1), None, "test")
         for k, seed in enumerate((0, 0, 1))
     ]
     one, again, other = (read_artifact(path) for path in runs)

@@ -1,0 +1,237 @@
+"""The gallery: a page of the report with one figure and one paragraph for each experiment of the literature.
+
+To add an experiment, append an entry to GALLERY: how to draw it, and what it asks, what to see, what it says of the
+claim it bears on. The statements are those of the quick profile with seed 0; the numbers are the artifact's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from figures import (
+    plot_coverage,
+    plot_drafter_teams,
+    plot_frontier,
+    plot_gate_ablation,
+    plot_latency,
+    plot_overoptimization,
+    plot_process_reward,
+    plot_reward_vs_n,
+    plot_sample_complexity,
+    plot_samplers,
+    plot_switching,
+    plot_tournaments,
+    plot_transfer_q,
+    plot_uniform_race,
+)
+from figures.plot_data import Row, scalars
+from figures.plots import inline_svg, write_figure
+from figures.style import house_style, number
+from gsi_theory.artifact import Artifact, atomic_write_text, read_artifact
+
+__all__ = ["GALLERY", "GalleryEntry", "build_gallery"]
+
+
+@dataclass(frozen=True)
+class GalleryEntry:
+    """An experiment by its artifact's name: draw, title, question, what to see, what it says of a claim, alt text."""
+
+    name: str
+    draw: Callable[[Artifact], Figure]
+    title: str
+    question: str
+    see: str
+    claim: str
+    alt: str
+
+
+GALLERY: tuple[GalleryEntry, ...] = (
+    GalleryEntry(
+        "reward_vs_n", plot_reward_vs_n.draw, "Reward against n, all methods",
+        "How much reward does each method earn at n candidates, in easy and hard worlds?",
+        "Compare GSI (blue) with soft best-of-n on the base (green) and with GSI without its gate (purple): the weaker "
+        "the draft, the more the gate matters, and the nearer GSI is to soft best-of-n itself, which its fallback is.",
+        "GSI's Figure 1 in form (arXiv 2506.04118). Its ranking is confirmed: GSI is above RSD at every n from 4 on "
+        "and above soft best-of-n on the draft. GSI also passes the tilted policy (dotted) as n grows in the first two "
+        "worlds, the bias of its gate (M7); the score gate (M9) stays on it.",
+        "Four panels of expected reward against n for nine methods, exact lines and simulated marks, the tilted policy "
+        "dotted.",
+    ),
+    GalleryEntry(
+        "gate_ablation", plot_gate_ablation.draw, "The gate, on and off",
+        "Does the rejection step bring the law nearer to the tilted policy, and what does it do to reward?",
+        "Blue curves flatten at their dotted limit instead of falling; purple (no gate) and orange (score gate) keep "
+        "falling. Below, the flat part is on the side of more reward here.",
+        "The ablation of GSI (arXiv 2506.04118) is confirmed at small n, where the gate helps in TV and in reward; at "
+        "large n it is a bias of exactly a(1 - a), so the claim that the gated law tends to π fails (M7). A gate on "
+        "the score has no such bias (M9).",
+        "Panels of total variation and reward gap against n for GSI without gate, with five gates and with the score "
+        "gate, in three worlds; gated curves end on dotted limits.",
+    ),
+    GalleryEntry(
+        "frontier", plot_frontier.draw, "Reward against KL, and against β",
+        "How much reward does each method buy with its divergence from the base, and how does β set it?",
+        "Above, all that draw from the base lie on or just below the dotted line of the tilt, which no law can exceed; "
+        "GSI without a gate falls below where the draft is weak. Below, thicker lines are larger n: at n = 4 reward "
+        "stops growing at a small β.",
+        "GSI's Figure 6 in form. Verdun et al. (arXiv 2505.03156) are confirmed: soft best-of-n is near the tilt, and "
+        "so are the race and best-of-n. Best-of-Poisson (arXiv 2506.19248) is confirmed: its largest KL gap to the "
+        "tilt of the same mean is below 8e-4 nats for uniform rewards (M23).",
+        "Above, expected reward against KL to the base; below, against beta; for soft best-of-n, race, best-of-n, "
+        "best-of-Poisson, GSI and the tilt, in two worlds and for uniform rewards.",
+    ),
+    GalleryEntry(
+        "coverage", plot_coverage.draw, "Weak, medium and strong drafters",
+        "How weak may the draft be before GSI no longer pays?",
+        "Follow a color from left (draft = base) to right (coverage 10⁶). The bottom row is the value E r - KL/β "
+        "gained over soft best-of-n on the base that takes the same time: at zero the draft no longer pays.",
+        "GSI's Theorem 1 is right that coverage hurts the ungated law, but what hurts is coverage of good answers: "
+        "where reward is unrelated to the draft a coverage of 10⁶ costs little, and GSI still pays. Where the draft "
+        "misses good answers the gain of GSI is near zero throughout, and the ungated law and the score gate pay far "
+        "longer.",
+        "Nine panels against coverage from 1 to a million: reward, total variation to the tilt, and gain over soft "
+        "best-of-n in equal time, for drafts that prefer, ignore or miss good answers.",
+    ),
+    GalleryEntry(
+        "overoptimization", plot_overoptimization.draw, "Proxy against gold reward",
+        "When does more selection by a proxy lower the gold reward, and does soft selection prevent it?",
+        "Below, a few outcomes have a high proxy and a low gold reward: best-of-n rises to n of about 50 and then "
+        "collapses, while its proxy (faint) goes on rising; soft selection at β = 1 stops where it is.",
+        "Gao et al. (arXiv 2210.10760) are confirmed where the proxy can be gamed, and not by an honest error of the "
+        "same size, under which more selection never hurts. Verdun et al. are confirmed: a small β guards; β = 4 does "
+        "not. At equal KL the tilt is worse than best-of-n here: it puts weight on the hacked outcomes as soon as β is "
+        "large.",
+        "Gold reward against n and against KL for best-of-n, soft best-of-n, GSI and the tilt, with an honest proxy "
+        "above and one that can be gamed below.",
+    ),
+    GalleryEntry(
+        "latency", plot_latency.draw, "Value at equal time and at equal FLOPs",
+        "At equal time, and at equal FLOPs, which method has most value E r - KL/β, and when is it soft best-of-n?",
+        "Curves run along n. A method left of and above another is better at that budget. Methods with a gate bend to "
+        "the left: with more drafts they fall back less often, and writing with the base is what takes time.",
+        "GSI (arXiv 2506.04118) claims to be faster than soft best-of-n on the base at equal reward. With a threshold "
+        "that passes half of π, and candidates written as one batch, this is confirmed only where the draft prefers "
+        "good answers; with a strong draft it is the score gate and the law without a gate that are faster, and with a "
+        "weak draft soft best-of-n on the base wins in time and in FLOPs. Scoring with the base costs as many FLOPs as "
+        "writing (M33), so fewer FLOPs come from better drafts alone.",
+        "Value against seconds and against FLOPs a step for seven methods in three worlds, a curve along n for each.",
+    ),
+    GalleryEntry(
+        "process_reward", plot_process_reward.draw, "Tilting steps or trajectories, with a noisy process reward",
+        "What does tilting step by step lose against tilting whole trajectories, as steps and reward noise grow?",
+        "Without noise the stepwise tilt is the tilt of trajectories (its KL, zero, is not drawn); with noise its KL "
+        "grows with the steps, and beyond noise 0.3 more candidates do not help.",
+        "(M29) is confirmed exactly. GSI's reading of a process reward as a tilt of the response holds for soft values "
+        "alone: noise of 0.1 costs little, noise of 1 (as large as the reward) costs most of the gain.",
+        "KL to the sequence tilt and share of correct trajectories against depth, for four levels of reward noise.",
+    ),
+    GalleryEntry(
+        "sample_complexity", plot_sample_complexity.draw, "Draws for TV ≤ ε: KL, χ² and the limit",
+        "How many draws does each rule need for TV ≤ ε, and is it KL, χ² or coverage that decides?",
+        "Each column of marks is an instance. The green bars are what no rule can go below; the race stays within a "
+        "factor of about three of them, softmax needs up to eighteen times as many at ε = 0.01.",
+        "Flamich and Wells (arXiv 2405.04363): e^(KL/ε) is no upper bound at small KL and far too much at large KL, as "
+        "its o(1) allows; neither it nor χ²/ε orders the instances, the limit (M19) does. Their greedy rejection needs "
+        "most draws of the three at these sizes. Softmax stays below χ²/ε where χ² is large (M11).",
+        "Draws needed for softmax, race and greedy Poisson rejection against KL above and chi-squared below, for "
+        "epsilon 0.1 and 0.01, with the limit of every rule.",
+    ),
+    GalleryEntry(
+        "tournaments", plot_tournaments.draw, "Knockout and league",
+        "How do tournaments fail as candidates and comparisons grow, and would scoring have used the calls better?",
+        "Along a blue line the candidates grow. A knockout with many votes falls steadily; a league with few votes "
+        "gets worse with more candidates. Pink is best-of-n by a score of the same quality, with the same number of "
+        "calls.",
+        "Chen et al. (arXiv 2411.19477): both bounds hold wherever tried, and the exact failure does fall with N and K "
+        "together; but the bound of the league is above one everywhere here, and that of the knockout nearly so. "
+        "Scoring beats the league at five of six budgets and loses to the knockout at seven of eight.",
+        "Failure of knockout and league against calls for three judges and three numbers of votes, with bounds, "
+        "best-of-n and soft best-of-n at equal calls.",
+    ),
+    GalleryEntry(
+        "transfer_q", plot_transfer_q.draw, "Transfer Q* against stepwise GSI on trees",
+        "Does Transfer Q* decoding earn more reward at its KL than stepwise GSI, and how loose are its bounds?",
+        "Left, nearer to the dotted line is better. Right, the solid lines are the largest log-ratio to the base, the "
+        "dotted ones what the theorem allows.",
+        "Transfer Q* (arXiv 2405.20495) is confirmed: with exact Q it is within a hair of the best trade-off, whatever "
+        "the aligned policy it starts from, and its bound on the ratio always holds, at best about a third of it used. "
+        "GSI needs no Q and pays for that at n = 4, little at n = 32.",
+        "Left, reward against KL for Transfer Q*, GSI and the tilt of trajectories; right, largest log-ratio and its "
+        "bound against beta.",
+    ),
+    GalleryEntry(
+        "drafter_teams", plot_drafter_teams.draw, "Several drafters, each blind to a third",
+        "Can several drafters, each blind to part of the base's support, replace one that sees it all?",
+        "The gray lines never fall: one drafter alone keeps the mass it misses. Together they fall like one full "
+        "drafter.",
+        "The balance heuristic in the form of (M20) is confirmed: the bound of the fixed allocation holds, and is ten "
+        "times too large at large n, as all bounds of order 1/n on KL are (M18). Fixed and random allocation differ "
+        "little.",
+        "Total variation against n for three drafters alone and together under two rules, and KL with its bound.",
+    ),
+    GalleryEntry(
+        "uniform_race", plot_uniform_race.draw, "Uniform Race's experiment, exactly",
+        "How fast do softmax and race converge on a pool, at every n and without simulation?",
+        "The race curves away downwards, geometrically, where softmax goes on like 1/n; simulations (marks) end where "
+        "their standard error begins, the exact curves do not.",
+        "Uniform Race is confirmed on every pool and at every n: the race is below softmax and below both bounds "
+        "(M17). The limit of every rule (M19) reaches zero at finite n, because n draws can show all candidates that "
+        "matter.",
+        "Total variation against n for softmax and race on three pools, with two bounds, the limit, and simulations.",
+    ),
+    GalleryEntry(
+        "switching", plot_switching.draw, "Start with the base, or with the draft",
+        "Is it better to start with the base and hand over to the draft, or to begin every step with the draft?",
+        "A curve runs along the threshold. At the same share of steps written by the base, higher is better.",
+        "The cascade of SPECS in our reading: starting with the base is not better at equal share; draft first at "
+        "every step, which is GSI, earns more. Its gain in latency is thus not in the choice of who starts.",
+        "Expected reward against the share of steps written by the base for three ways to switch, four panels.",
+    ),
+    GalleryEntry(
+        "samplers", plot_samplers.draw, "Every sampler against its exact law",
+        "Does every sampler play the exact law of its method?",
+        "All marks lie below the dashed bound: the simulations beside the exact lines above are of the same laws.",
+        "The laws of all methods, of several drafters, of channel simulation, of stepwise methods and of tournaments "
+        "are confirmed; the full profile plays a million rounds a cell.",
+        "Largest absolute z-score of each cell by kind of sampler, below the Bonferroni bound.",
+    ),
+)  # fmt: skip
+
+
+def _artifact(folder: Path, name: str) -> Artifact | None:
+    path = folder / f"{name}.json"
+    return read_artifact(path, name) if path.exists() else None
+
+
+def _drawn(entry: GalleryEntry, artifact: Artifact, folder: Path) -> Row:
+    names = ("worst_abs_z", "bonferroni_bound", "comparisons", "passed")
+    with house_style():
+        svg = write_figure(entry.draw(artifact), folder, entry.name)
+    record = artifact.provenance
+    return {"svg": Markup(inline_svg(svg, entry.name, entry.alt)), "checked": scalars(artifact, names),
+            "command": record["command"], "commit": record["commit"]}  # fmt: skip
+
+
+def build_gallery(artifacts: Path, out: Path) -> Path:
+    """Write out/gallery.html, and its figures as SVG and PDF under out/figures, from the artifacts there are; the page.
+
+    An experiment that has not been run names its command. Raises InputError when an artifact cannot be read or lacks a
+    column; then no page is written.
+    """
+    found: Mapping[str, Artifact | None] = {entry.name: _artifact(artifacts, entry.name) for entry in GALLERY}
+    shown = [
+        {"entry": entry, "drawn": _drawn(entry, artifact, out / "figures") if (artifact := found[entry.name]) else None}
+        for entry in GALLERY
+    ]
+    environment = Environment(
+        loader=PackageLoader("figures"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["num"] = number
+    return atomic_write_text(out / "gallery.html", environment.get_template("gallery.html.j2").render(shown=shown))

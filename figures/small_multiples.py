@@ -1,0 +1,87 @@
+"""Lines with simulations beside them, in rows of small panels: what the figures of the gallery share.
+
+A line is exact; an open marker on it is the simulated mean, with a bar of two standard errors where that is visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from figures.plot_data import Row
+from figures.style import WIDTH, Look, log_ticks, look
+
+__all__ = ["EXTRA", "curve", "key_below", "look_of", "panels", "powers", "worlds_title"]
+
+EXTRA: dict[str, Look] = {
+    "best_of_n_base": Look("best-of-n, base", "#cc79a7", "P", (0, (3, 1, 1, 1))),
+    "best_of_poisson": Look("best-of-Poisson, base", "#7b3294", "p", (0, (1, 1))),
+    "race_base": Look("race, base", "#d55e00", "^", "-"),
+    "soft_bon_64": Look("soft best-of-64, base", "#009e73", "D", (0, (5, 1.5))),
+    "rsd": Look("RSD", "#999933", "d", (0, (3, 1, 1, 1, 1, 1))),
+    "stepwise tilt": Look("stepwise tilt", "#000000", "s", "-"),
+    "sequence tilt": Look("tilt of trajectories", "#000000", "*", (0, (1, 1))),
+    "transfer Q*": Look("Transfer Q*", "#d55e00", "^", "-"),
+    "greedy": Look("greedy Poisson rejection", "#7b3294", "p", (0, (3, 1, 1, 1))),
+    "limit": Look("limit of every rule (M19)", "#009e73", "", "-"),
+}
+
+
+def look_of(key: str) -> Look:
+    """The look of a method in the gallery."""
+    return EXTRA.get(key) or look(key)
+
+
+def panels(count: int, height: float, columns: int | None = None, sharey: bool = True) -> tuple[Figure, list[Any]]:
+    """A figure of text width with `count` panels, `columns` a row; unused places are left empty."""
+    columns = columns or count
+    rows = -(-count // columns)
+    figure = Figure(figsize=(WIDTH, height))
+    grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False).ravel().tolist()
+    for axes in grid[count:]:
+        axes.set_axis_off()
+    return figure, grid[:count]
+
+
+def curve(
+    axes: Any, rows: Iterable[Row], x: str, y: str, style: Look, label: str | None = None,
+    simulated: str | None = "simulated", stderr: str = "stderr", along: str | None = None,
+    keep: Callable[[Row], bool] = lambda row: True,
+    **drawn: Any,
+) -> None:  # fmt: skip
+    """One exact line over x, in the order of `along` (x), and the simulation beside it where the rows have one."""
+    order = along or x
+    own = sorted((r for r in rows if r[x] is not None and r[y] is not None and keep(r)), key=lambda r: r[order])
+    if not own:
+        return
+    options = {"color": style.color, "linestyle": style.line, "label": style.label if label is None else label} | drawn
+    axes.plot([r[x] for r in own], [r[y] for r in own], **options)
+    known = [r for r in own if simulated is not None and r.get(simulated) is not None]
+    if known and simulated is not None:
+        axes.errorbar(
+            [r[x] for r in known], [r[simulated] for r in known], yerr=[2.0 * (r[stderr] or 0.0) for r in known],
+            linestyle="", marker=style.marker or "o", markersize=3.2, markerfacecolor="white", color=options["color"],
+            elinewidth=0.8, markeredgewidth=0.8,
+        )  # fmt: skip
+
+
+def key_below(figure: Figure, axes: Sequence[Any], columns: int = 4) -> None:
+    """One key for all panels, below them, each label once."""
+    found: dict[str, Any] = {}
+    for panel in axes:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
+
+
+def powers(axes: Any, values: Iterable[int]) -> None:
+    """A log axis of n with few ticks."""
+    log_ticks(axes, sorted(set(values)))
+
+
+def worlds_title(world: str) -> str:
+    """A world as a title."""
+    name = world.replace("_", " ")
+    return name if ":" not in name else name.replace("+", ", ").replace(":", " ")

@@ -1,0 +1,68 @@
+"""Monte Carlo beside an exact number: mean, standard error under the exact law, and whether all of them agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from gsi_theory.logscale import Array
+
+__all__ = ["LEVEL", "Pair", "agreement", "beside", "excess_tv", "over_problems"]
+
+# Many experiments are judged in one report, so that each may fail by chance once in a thousand seeds.
+LEVEL = 0.001
+# A mean of bounded numbers is near enough to normal when it sums so many squared ranges of variance.
+EVENTS = 25.0
+
+# (exact, simulated, standard error or None where the event is too rare for one)
+Pair = tuple[float, float, float | None]
+
+
+def beside(prob: Array, values: Array, outcomes: np.ndarray) -> Pair:
+    """E f under the law prob (K,), the mean of f over simulated outcomes (draws,), and its exact standard error."""
+    exact = float(prob @ values)
+    variance = float(prob @ (values - exact) ** 2)
+    spread, draws = float(np.ptp(values[prob > 0])), outcomes.size
+    common = draws * variance >= EVENTS * spread**2 and spread > 0
+    return exact, float(values[outcomes].mean()), float(np.sqrt(variance / draws)) if common else None
+
+
+def excess_tv(prob: Array, target: Array, outcomes: np.ndarray) -> Pair:
+    """TV(law, target) as law(A) - target(A), A = {law > target}: exact, and by the share of simulated outcomes in A."""
+    above = (prob > target).astype(np.float64)
+    exact, found, error = beside(prob, above, outcomes)
+    inside = float(target @ above)
+    return exact - inside, found - inside, error
+
+
+def agreement(pairs: Iterable[Pair]) -> dict[str, Any]:
+    """Largest |z| of the pairs that have a standard error, against the Bonferroni bound at LEVEL, for a summary."""
+    z = [abs(found - exact) / error for exact, found, error in pairs if error]
+    bound = float(stats.norm.isf(LEVEL / (2.0 * len(z)))) if z else 0.0
+    worst = max(z, default=0.0)
+    return {"worst_abs_z": worst, "bonferroni_bound": bound, "comparisons": len(z), "level": LEVEL,
+            "passed": worst <= bound}  # fmt: skip
+
+
+def over_problems(rows: Iterable[Sequence[Any]], keys: int, stderr: int) -> list[tuple[Any, ...]]:
+    """Rows that share their first `keys` entries as one: means of the others, and at place `stderr` the standard error
+    of a mean of independent means (None where one of them has none)."""
+    groups: dict[tuple[Any, ...], list[Sequence[Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[:keys]), []).append(row)
+    out = []
+    for key, own in groups.items():
+        merged: list[Any] = []
+        for place in range(keys, len(own[0])):
+            values = [row[place] for row in own]
+            if any(v is None for v in values):
+                merged.append(None)
+            elif place == stderr:
+                merged.append(float(np.sqrt(np.sum(np.square(values)))) / len(own))
+            else:
+                merged.append(float(np.mean(values)))
+        out.append((*key, *merged))
+    return out

@@ -1,0 +1,70 @@
+"""The gallery: every figure is drawn from a small run of its experiment, and the page is complete and well formed."""
+
+from __future__ import annotations
+
+import html
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from figures.gallery import GALLERY, build_gallery
+from gsi_theory.artifact import read_artifact, write_artifact
+from gsi_theory.errors import InputError
+from sims.experiments import EXPERIMENTS, run_experiment
+from sims.workers import local_pool
+from tests.figures.test_report import Reader
+from tests.sims.test_experiments import TINY
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("gallery")
+    for entry in GALLERY:
+        path = folder / f"{entry.name}.json"
+        run_experiment(entry.name, 0, path, TINY[entry.name], local_pool(1), None, f"gsi simulate {entry.name}")
+    return folder
+
+
+def test_every_experiment_that_judges_itself_has_an_entry() -> None:
+    names = [entry.name for entry in GALLERY]
+    assert len(set(names)) == len(names)
+    assert set(names) == set(EXPERIMENTS) - {"exact_vs_mc", "bounds_vs_n", "methods", "steps"}
+
+
+def test_the_page_shows_every_figure_and_paragraph(artifacts: Path, tmp_path: Path) -> None:
+    page = build_gallery(artifacts, tmp_path).read_text(encoding="utf-8")
+    reader = Reader(page)
+    assert reader.open == [] and len(reader.ids) == len(set(reader.ids))
+    assert not {"script", "link", "img", "iframe"} & set(reader.tags)
+    text = html.unescape(page)
+    for entry in GALLERY:
+        assert all(words in text for words in (entry.question, entry.see, entry.claim, f"gsi simulate {entry.name}"))
+        assert (tmp_path / "figures" / f"{entry.name}.pdf").read_bytes().startswith(b"%PDF")
+    inlined = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    assert len(inlined) == len(GALLERY)
+    for svg in inlined:
+        ElementTree.fromstring(svg)
+
+
+def test_same_artifacts_same_bytes(artifacts: Path, tmp_path: Path) -> None:
+    one, two = (build_gallery(artifacts, tmp_path / name).read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_what_was_not_run_names_its_command(tmp_path: Path) -> None:
+    page = build_gallery(tmp_path, tmp_path / "out").read_text(encoding="utf-8")
+    assert all(f"<code>gsi simulate {entry.name}</code>" in page for entry in GALLERY)
+    assert Reader(page).open == [] and "<svg" not in page
+
+
+def test_a_failed_comparison_is_marked_and_a_missing_column_leaves_no_page(artifacts: Path, tmp_path: Path) -> None:
+    found = read_artifact(artifacts / "uniform_race.json")
+    summary = found.summary | {"passed": False}
+    write_artifact(tmp_path / "uniform_race.json", "uniform_race", found.provenance, summary, found.tables)
+    assert "and exact law disagree" in build_gallery(tmp_path, tmp_path / "out").read_text(encoding="utf-8")
+    write_artifact(tmp_path / "uniform_race.json", "uniform_race", found.provenance, summary, {"exact": {"n": [1]}})
+    with pytest.raises(InputError, match="has no column"):
+        build_gallery(tmp_path, tmp_path / "other")
+    assert not (tmp_path / "other" / "gallery.html").exists()

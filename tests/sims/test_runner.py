@@ -1,0 +1,192 @@
+"""The runner: dead workers, other code, resuming, dry runs, a real dask scheduler, and what the command line says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from gsi_theory.artifact import read_artifact, write_parquet_artifact
+from gsi_theory.artifact_tables import METADATA
+from gsi_theory.errors import InputError
+from sims import journal
+from sims.command_simulate import app
+from sims.experiments import EXPERIMENTS, PROFILES, estimate, run_experiment
+from sims.journal import Journal
+from sims.workers import cluster_pool, in_this_process, local_pool
+
+# Importable by worker processes, which are spawned: written to a folder on the path.
+MODULE = """
+import os, signal
+from pathlib import Path
+
+def dies_once(job):
+    folder, number, deaths = job
+    marker = Path(folder) / f"died-{number}"
+    if number < deaths and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+def dies(job):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+RECORD = {"command": "gsi simulate x", "seed": 3, "versions": {"python": "3"}, "commit": "abc"}
+
+
+@pytest.fixture
+def workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "mortal.py").write_text(textwrap.dedent(MODULE))
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    import mortal
+
+    yield mortal
+    sys.modules.pop("mortal", None)
+
+
+def test_jobs_of_killed_workers_are_done_again(tmp_path: Path, workers) -> None:
+    jobs = [(str(tmp_path), i, 2) for i in range(6)]
+    assert Journal(tmp_path / "j", {}).run(jobs, workers.dies_once, local_pool(2)) == [i * i for i in range(6)]
+    assert sorted(p.name for p in tmp_path.glob("died-*")) == ["died-0", "died-1"]
+
+
+def test_workers_that_always_die_end_the_run_with_the_cure(tmp_path: Path, workers) -> None:
+    with pytest.raises(InputError, match=f"died {journal.DEATHS} times without finishing a job.*fewer workers"):
+        Journal(tmp_path / "j", {}).run([("a",), ("b",)], workers.dies, local_pool(2))
+
+
+def test_a_result_is_kept_before_the_next_job_begins(tmp_path: Path) -> None:
+    """In this process too: a run that stops at job 3 has kept the three before it, and goes on from there."""
+    done: list[int] = []
+
+    def work(job: tuple[int]) -> int:
+        if job[0] == 3 and 3 not in done:
+            done.append(3)
+            raise KeyboardInterrupt
+        done.append(job[0])
+        return job[0]
+
+    jobs = [(i,) for i in range(5)]
+    with pytest.raises(KeyboardInterrupt):
+        Journal(tmp_path / "j", {}).run(jobs, work, in_this_process)
+    seen: list[tuple[int, int]] = []
+    assert Journal(tmp_path / "j", {}).run(jobs, work, in_this_process, lambda *p: seen.append(p)) == list(range(5))
+    assert done == [0, 1, 2, 3, 3, 4] and seen == [(4, 5), (5, 5)]
+
+
+def test_many_jobs_are_not_handed_out_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "AHEAD", 2)
+    assert Journal(tmp_path / "j", {}).run([(i,) for i in range(7)], abs_of, local_pool(1)) == list(range(7))
+
+
+def abs_of(job: tuple[int]) -> int:
+    return abs(job[0])
+
+
+def test_a_worker_with_other_code_is_refused() -> None:
+    with pytest.raises(InputError, match="runs other code than this: install the same commit"):
+        journal._checked(abs_of, "another fingerprint", (1,))
+
+
+def test_a_killed_driver_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "gsi_theory.cli", "simulate", "uniform_race", "--workers", "1", "--out"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([".", *sys.path])}
+    cells = tmp_path / "cut" / "uniform_race.cells"
+    running = subprocess.Popen([*command, str(tmp_path / "cut")], env=environment, stderr=subprocess.DEVNULL)
+    while running.poll() is None and len(list(cells.glob("[0-9a-f]*.json"))) < 5:
+        pass
+    running.kill()
+    running.wait()
+    assert len(list(cells.glob("[0-9a-f]*.json"))) >= 5 and not (tmp_path / "cut" / "uniform_race.json").exists()
+    seen: list[tuple[int, int]] = []
+    line = "gsi simulate uniform_race --seed 0"
+    for name, report in (("cut", lambda *p: seen.append(p)), ("whole", None)):
+        run_experiment("uniform_race", 0, tmp_path / name / "uniform_race.json", {}, in_this_process, report, line)
+    assert seen[0][0] > 5
+    one, two = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("cut", "whole"))
+    assert one == two and len(one) == 3
+
+
+def test_a_real_scheduler_gives_the_same_bytes(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    settings = {"largest_log2_n": 2, "families": "two_point,zipf"}
+    with distributed.LocalCluster(**options) as cluster:
+        assert cluster.scheduler_address.startswith("tcp://")
+        pool = cluster_pool(cluster.scheduler_address)
+        run_experiment("bounds_vs_n", 0, tmp_path / "far" / "bounds_vs_n.json", settings, pool)
+    run_experiment("bounds_vs_n", 0, tmp_path / "near" / "bounds_vs_n.json", settings, in_this_process)
+    one, two = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("far", "near"))
+    assert one == two and len(one) == 4
+
+
+def test_tables_carry_provenance_and_survive_the_round_trip(tmp_path: Path) -> None:
+    columns = {"x": [1, None, 3], "y": [0.5, float("inf"), None], "s": ["a", "b", None], "f": [True, False, None]}
+    path = write_parquet_artifact(tmp_path / "a.json", "a", RECORD, {"n": 1}, {"t": columns})
+    artifact = read_artifact(path, "a")
+    assert artifact.tables == {"t": columns} and artifact.provenance == RECORD
+    metadata = pq.read_schema(tmp_path / "a.t.parquet").metadata
+    assert json.loads(metadata[METADATA]) == RECORD | {"artifact": "a", "table": "t"}
+    before = (tmp_path / "a.t.parquet").read_bytes()
+    write_parquet_artifact(path, "a", RECORD, {"n": 1}, {"t": columns})
+    assert (tmp_path / "a.t.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(p.read_bytes()[:-1])])
+def test_a_missing_or_changed_table_is_bad_input(tmp_path: Path, damage) -> None:
+    path = write_parquet_artifact(tmp_path / "a.json", "a", RECORD, {}, {"t": {"x": [1]}})
+    damage(tmp_path / "a.t.parquet")
+    with pytest.raises(InputError, match=r"a\.t\.parquet.*rerun the command"):
+        read_artifact(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [({"x": [1.0, float("nan")]}, r"NaN at a\.tables\.t\.x\[1\]"), ({"x": [1, "a"]}, "mixes types"),
+     ({"x": [1], "y": []}, "unequal length")],
+)  # fmt: skip
+def test_bad_columns_are_refused_and_nothing_is_written(tmp_path: Path, columns, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        write_parquet_artifact(tmp_path / "a.json", "a", RECORD, {}, {"t": columns})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_can_be_described_and_states_its_cost(name: str) -> None:
+    found = CliRunner().invoke(app, [name, "--describe"])
+    assert found.exit_code == 0 and EXPERIMENTS[name].question in found.output and "cost of the full" in found.output
+    assert EXPERIMENTS[name].full_minutes > 0
+    for profile in PROFILES:
+        assert set(EXPERIMENTS[name].profile(profile)) <= set(EXPERIMENTS[name].settings)
+
+
+def test_list_names_every_experiment() -> None:
+    found = CliRunner().invoke(app, [])
+    assert found.exit_code == 0 and all(f"{name}\n" in found.output for name in EXPERIMENTS)
+
+
+def test_dry_run_writes_nothing_and_counts_all_cells(tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, ["bounds_vs_n", "--dry-run", "--set", "families=two_point", "--out", str(tmp_path)])
+    assert found.exit_code == 0 and "9 cells" in found.output and "estimate:" in found.output
+    assert not list(tmp_path.iterdir())
+    cost = estimate("bounds_vs_n", 0, {"families": "two_point"})
+    assert cost.cells == {"two_point": 9} and cost.seconds > 0
+
+
+def test_bad_requests_name_the_cure(tmp_path: Path) -> None:
+    for arguments, words in (
+        (["nonesuch"], "no experiment 'nonesuch'"),
+        (["steps", "--profile", "huge"], "profile 'huge'"),
+        (["steps", "--set", "trees=0"], "trees"),
+    ):
+        found = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
+        assert isinstance(found.exception, InputError) and words in str(found.exception)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,100 @@
+"""Samplers of trees, drafters, tournaments and channels against their laws, in NumPy and torch; wrong laws fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gsi_theory import Scheme
+from gsi_theory.channel import greedy_rejection_law
+from gsi_theory.instance import tilted_policy
+from gsi_theory.knockout import knockout_fail
+from gsi_theory.methods import METHODS
+from gsi_theory.soft_value import sequence_tilt, value_tilt
+from gsi_theory.switching import switching_law
+from sims import samplers
+from sims.beside import agreement, beside, excess_tv, over_problems
+from sims.exact_vs_mc import compare
+from sims.experiments import checked_settings
+from sims.method_sampler import SAMPLERS, sample_method
+from sims.other_samplers import sample_greedy, sample_knockout
+from sims.sampler import sample_scheme
+from sims.streams import TorchStream
+from sims.tree_sampler import sample_switching, sample_transfer
+from sims.worlds import World, world_instance, world_tree
+
+DRAWS = 20_000
+INSTANCE = world_instance(World(20.0, size=12), [0])
+
+
+def cells(**settings: object) -> list[tuple[object, ...]]:
+    chosen = checked_settings("samplers", samplers.SETTINGS, settings)
+    return samplers.plan(0, chosen)
+
+
+def test_every_kind_of_sampler_plays_its_law() -> None:
+    jobs = cells(draws=5000, worlds="size:12+coverage:20")
+    assert {job[0] for job in jobs} == {"method", "drafters", "channel", "tree", "tournament"}
+    summary, tables = samplers.collect(0, {"draws": 5000}, [samplers.work(job) for job in jobs])
+    assert summary["passed"] and summary["comparisons"] > 1000 and len(tables["cells"][1]) == len(jobs)
+
+
+@pytest.mark.parametrize("kind", ["method", "drafters", "channel", "tree", "tournament"])
+def test_torch_plays_the_same_laws(kind: str) -> None:
+    pytest.importorskip("torch")
+    jobs = [j for j in cells(draws=4000, worlds="size:12+coverage:20", backend="torch") if j[0] == kind]
+    jobs = [j for j in jobs if j[5] in (4, 5)] if kind != "tournament" else jobs[::5]
+    summary, _ = samplers.collect(0, {"draws": 4000}, [samplers.work(job) for job in jobs])
+    assert summary["passed"] and len(jobs) >= 2
+
+
+def test_torch_outcomes_are_tensors_and_a_seed_fixes_them() -> None:
+    torch = pytest.importorskip("torch")
+    one, two, other = (sample_scheme(INSTANCE, Scheme(2.0, 4, 0.5), 500, TorchStream(seed))[0] for seed in (1, 1, 2))
+    assert isinstance(one, torch.Tensor) and torch.equal(one, two) and not torch.equal(one, other)
+
+
+def test_rounds_played_in_parts_follow_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sims.method_sampler.HELD", 256)
+    for key in ("expgsi_score_gate", "pooled", "gsi"):
+        scheme = Scheme(2.0, 4, None if key == "pooled" else 0.6)
+        played = sample_method(key, INSTANCE, scheme, 3000, np.random.default_rng(0))
+        assert played.outcome.shape == (3000,) and played.reward_calls.shape == (3000,)
+        assert (
+            compare(np.exp(METHODS[key].law(INSTANCE, scheme).log_prob), None, played.outcome, np.ones(1)).worst < 4.5
+        )
+    assert set(SAMPLERS) == set(METHODS)
+
+
+def test_wrong_laws_are_detected() -> None:
+    """One draw more, an α or a switch a little off, a judge a little better: all far beyond any bound in use."""
+    pi, mu = tilted_policy(INSTANCE, 5.0), INSTANCE.log_draft
+    rng = np.random.default_rng(1)
+    wrong = compare(
+        np.exp(greedy_rejection_law(pi, mu, 5).log_prob), None, sample_greedy(pi, mu, 4, DRAWS, rng), np.ones(1)
+    )
+    assert wrong.worst > 6
+    tree = world_tree(World(5.0, depth=2, size=3), [2])
+    law = np.exp(value_tilt(sequence_tilt(tree, 4.0), 5.0).log_prob)
+    wrong = compare(law, None, sample_transfer(tree, 2.0, 5.0, tree.total_reward, DRAWS, rng), np.ones(1))
+    assert wrong.worst > 6
+    scheme = Scheme(5.0, 2, 0.2)
+    switch = np.sort(np.concatenate([level.reward for level in tree.levels]))[[4, 9]]
+    law = np.exp(switching_law(tree, scheme, float(switch[0])).log_prob)
+    wrong = compare(law, None, sample_switching(tree, scheme, float(switch[1]), DRAWS, rng)[0], np.ones(1))
+    assert wrong.worst > 6
+    fail = float(knockout_fail(0.3, 0.75, 8, 4))
+    lost = np.asarray(sample_knockout(0.3, 0.7, 8, 4, DRAWS, rng)).astype(int)
+    assert compare(np.array([1 - fail, fail]), None, lost, np.ones(1)).worst > 6
+
+
+def test_pairs_and_their_agreement() -> None:
+    prob, values = np.array([0.5, 0.5]), np.array([0.0, 1.0])
+    exact, found, error = beside(prob, values, np.array([0, 1] * 50 + [1, 1] * 50))
+    assert (exact, found) == (0.5, 0.75) and error == pytest.approx(0.5 / np.sqrt(200))
+    assert beside(np.array([1.0, 0.0]), values, np.array([0]))[2] is None
+    assert excess_tv(np.array([0.7, 0.3]), prob, np.array([0, 0, 0, 1]))[:2] == pytest.approx((0.2, 0.25))
+    assert agreement([(0.5, 0.52, 0.01), (0.0, 0.0, None)])["worst_abs_z"] == pytest.approx(2.0)
+    assert not agreement([(0.5, 0.6, 0.01)])["passed"]
+    rows = [("a", 1.0, 3.0), ("a", 3.0, 4.0), ("b", None, 1.0)]
+    assert over_problems(rows, 1, 2) == [("a", 2.0, 2.5), ("b", None, 1.0)]
