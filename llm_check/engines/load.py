@@ -29,8 +29,7 @@ def _load_transformers(where: str, options: Mapping[str, Any], device: str, dtyp
 
     if options:
         raise InputError(f"transformers:{where} takes no option {next(iter(options))!r}: leave it out")
-    _require_plain(f"transformers:{where}", temperature)
-    return TransformersEngine.load(Path(where), device, dtype)
+    return TransformersEngine.load(Path(where), device, dtype, temperature)
 
 
 def _load_vllm(where: str, options: Mapping[str, Any], device: str, dtype: str, temperature: float) -> Engine:

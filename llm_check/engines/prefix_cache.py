@@ -140,12 +140,13 @@ def encode(
         # Missing nodes of a short row may lie beyond the context; nobody sees them.
         below = np.minimum(cache.lengths[:, None] + depth, forward.context - 1)
         positions, ids = np.concatenate([positions, below], axis=1), np.concatenate([ids, tokens], axis=1)
-    bias = np.where(_seen(cache, sees), np.float32(0), np.float32(-np.inf))[:, None]
+    seen = torch.from_numpy(_seen(cache, sees)).to(forward.device)[:, None]
+    bias = torch.zeros(seen.shape, dtype=forward.dtype, device=forward.device).masked_fill_(~seen, -torch.inf)
     keep = nodes + (pending > 0)
     given = (
         torch.from_numpy(ids).to(forward.device),
         torch.from_numpy(positions).to(forward.device),
-        torch.from_numpy(bias).to(forward.device, forward.dtype),
+        bias,
     )
     at = used + width - nodes  # the tree's earlier columns come first; there are none while tokens are pending
     read = forward.features(*given, cache.kv, at, keep) if head else forward.hidden(*given, cache.kv, at)

@@ -37,7 +37,9 @@ __all__ = ["PrefixCache", "TransformersEngine", "left_padded"]
 
 # Tokens of candidates that one forward may hold for a prefix: attention among them grows with the square.
 _TREE_TOKENS = 4096
-# ... and for all prefixes together.
+# Columns of a fixed sampler's buffer for the candidates of a prefix: every decoding step reads them all.
+_FIXED_TOKENS = 1 << 14
+# Tokens of candidates of all prefixes together in one forward.
 _FORWARD_TOKENS = 1 << 15
 
 
@@ -175,8 +177,7 @@ class TransformersEngine:
         )
 
     def _sample(self, cache: PrefixCache, uniforms: NDArray[np.float64], rule: StepRule) -> Steps:
-        # Beyond _TREE_TOKENS a fixed buffer is large and sharing nodes pays: trees.
-        if self.fixed is not None and uniforms.shape[1] * rule.max_tokens <= _TREE_TOKENS:
+        if self.fixed is not None and uniforms.shape[1] * rule.max_tokens <= _FIXED_TOKENS:
             return self.fixed.sample(cache, uniforms, rule)
         return sample_steps(self.forward, cache, uniforms, rule, self.contract.sampling_temperature)
 

@@ -28,6 +28,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from gsi_theory.errors import InputError
+from llm_check.engines.checkpoint import require_checkpoint, revision_of, weights_hash
 from llm_check.engines.contract import LogProbContract
 from llm_check.engines.token_engine import (
     Completion,
@@ -137,16 +138,6 @@ class VllmOffline:
             ) from error
 
 
-def _require_folder(path: Path) -> dict[str, Any]:
-    """The config of a checkpoint folder; InputError unless it is one, with safetensors weights."""
-    if not (path / "config.json").is_file():
-        raise InputError(f"no checkpoint at {path}: give a folder with config.json and *.safetensors (hf download)")
-    if not any(path.glob("*.safetensors")):
-        raise InputError(f"{path} has no *.safetensors weights: convert them (save_pretrained writes safetensors)")
-    config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    return config
-
-
 def _require_kernels(path: Path, config: Mapping[str, Any]) -> None:
     """InputError where vLLM's CPU build has no attention kernel for the model's heads: it would die when used."""
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
@@ -179,7 +170,10 @@ def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str
     kernel, an option that would change the law, and whatever vLLM refuses.
     """
     path = Path(path)
-    config = _require_folder(path)
+    if taken := sorted(RESERVED & options.keys()):
+        raise InputError(f"option {taken[0]} of vllm:{path} would change what is measured: leave it out")
+    require_checkpoint(path)
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     for name, value in (
         ("VLLM_LOGGING_STREAM", "ext://sys.stderr"),
         ("VLLM_LOGGING_LEVEL", "WARNING"),
@@ -199,8 +193,6 @@ def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str
         )
     if current_platform.is_cpu():
         _require_kernels(path, config)
-    if taken := sorted(RESERVED & options.keys()):
-        raise InputError(f"option {taken[0]} of vllm:{path} would change what is measured: leave it out")
     try:
         with _bare_main():
             llm = vllm.LLM(model=str(path), dtype=dtype, **FIXED, **options)
@@ -212,7 +204,13 @@ def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str
     atexit.register(llm.llm_engine.engine_core.shutdown)
     model = llm.llm_engine.model_config
     contract = LogProbContract(
-        "vllm", vllm.__version__, "/".join(path.resolve().parts[-2:]), str(model.dtype).removeprefix("torch.")
+        "vllm",
+        vllm.__version__,
+        "/".join(path.resolve().parts[-2:]),
+        str(model.dtype).removeprefix("torch."),
+        model_hash=weights_hash(path),
+        revision=revision_of(path),
+        forward=f"vllm {current_platform.device_type}",
     )
     size = int(model.get_vocab_size())
     return TokenEngine(VllmOffline(llm, size), tokenizer, contract, size, int(model.max_model_len) - 1)

@@ -211,7 +211,7 @@ def load_servers(urls: Sequence[str], options: Mapping[str, Any]) -> TokenEngine
         _require_tokenizer(_one(service, url), tokenizer)
         if url != servers.urls[0] and not _distance(_one(service, url), prompt, drawn[0]) <= PROBE_TOLERANCE:
             raise InputError(f"{url} and {servers.urls[0]} hold different weights: use servers of one model")
-    contract = LogProbContract("vllm-server", versions[0], model, "set by the server")
+    contract = LogProbContract("vllm-server", versions[0], model, "set by the server", forward="vllm")
     context = min(int(card["max_model_len"]) for card in cards) - 1
     return TokenEngine(service, tokenizer, contract, vocabulary, context)
 

@@ -23,7 +23,7 @@ def test_tiny_shapes_write_an_artifact(tmp_path: Path) -> None:
     assert parts["part"] == ["draft_draws", "base_draws", "base_scores", "prm_judges"]
     times = zip(parts["fastest"], parts["seconds"], parts["slowest"], strict=True)
     assert all(0 < low <= middle <= high for low, middle, high in times)
-    assert all(0 < fraction for fraction in parts["fraction_of_floor"])
+    assert all(fraction > 0 for fraction in parts["fraction_of_floor"])
     seconds = dict(zip(parts["part"], parts["seconds"], strict=True))
     fallback = seconds["base_draws"] + seconds["prm_judges"]
     wanted = seconds["draft_draws"] + seconds["base_scores"] + seconds["prm_judges"] + 0.18 * fallback

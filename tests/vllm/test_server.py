@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,45 +70,47 @@ def test_a_passing_fault_between_us_and_the_server_changes_nothing(
     np.testing.assert_allclose(found[1], wanted[1], rtol=0, atol=1e-5)
 
 
-def test_a_dead_server_is_one_clear_error_and_a_restarted_one_goes_on(wide: Any, tmp_path: Any, pair: Pair) -> None:
-    """Killed in the middle of a run, the engine names prompt and server; with patience it bridges a restart, and what
-    comes out is what an undisturbed run gives."""
-    server = RealServer(wide / "draft", tmp_path / "log").start().wait()
+@pytest.fixture(scope="module")
+def expendable(wide: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealServer]:
+    """A server of the draft that the tests kill and start again."""
+    server = RealServer(wide / "draft", tmp_path_factory.mktemp("log") / "expendable").start()
     try:
-        hasty = load_engine(f"{server.url}?attempts=2&backoff=0.1")
-        patient = load_engine(f"{server.url}?attempts=60&backoff=2")
-        prefixes = hasty.prefill(PROMPTS)
-        wanted = hasty.sample(prefixes, 64, streams_of(range(4)), RULE)
-        threading.Timer(0.3, server.kill).start()
-        with pytest.raises(InputError, match=r"prompt 'prompt-\d', step 0: no usable answer in 2 tries") as caught:
-            for _ in range(1000):
-                again = hasty.sample(prefixes, 64, streams_of(range(4)), RULE)
-                assert again.token_ids == wanted.token_ids
-        assert server.url in str(caught.value)
-        time.sleep(0.5)
-        server.start()
-        found = patient.sample(prefixes, 64, streams_of(range(4)), RULE)
-        assert found.token_ids == wanted.token_ids
-        np.testing.assert_allclose(found.token_logp, wanted.token_logp, rtol=0, atol=1e-5)
+        yield server.wait()
     finally:
         server.kill()
 
 
+def test_a_dead_server_is_one_clear_error_and_a_restarted_one_goes_on(expendable: RealServer) -> None:
+    """Killed in the middle of a run, the engine names prompt and server; with patience it bridges a restart, and what
+    comes out is what an undisturbed run gives."""
+    hasty = load_engine(f"{expendable.url}?attempts=2&backoff=0.1")
+    patient = load_engine(f"{expendable.url}?attempts=200&backoff=2")
+    prefixes = hasty.prefill(PROMPTS)
+    wanted = hasty.sample(prefixes, 64, streams_of(range(4)), RULE)
+    threading.Timer(0.3, expendable.kill).start()
+    with pytest.raises(InputError, match=r"prompt 'prompt-\d', step 0: no usable answer in 2 tries") as caught:
+        for _ in range(1000):
+            again = hasty.sample(prefixes, 64, streams_of(range(4)), RULE)
+            assert again.token_ids == wanted.token_ids
+    assert expendable.url in str(caught.value)
+    time.sleep(0.5)
+    expendable.start()
+    found = patient.sample(prefixes, 64, streams_of(range(4)), RULE)
+    assert found.token_ids == wanted.token_ids
+    np.testing.assert_allclose(found.token_logp, wanted.token_logp, rtol=0, atol=1e-5)
+
+
 def test_a_server_that_dies_leaves_its_prompts_to_the_other(
-    wide: Any, tmp_path: Any, real_servers: dict[str, RealServer], pair: Pair
+    expendable: RealServer, real_servers: dict[str, RealServer], pair: Pair
 ) -> None:
-    second = RealServer(wide / "draft", tmp_path / "log").start().wait()
-    try:
-        both = load_engine(f"{second.url},{real_servers['draft'].url}?backoff=0.05")
-        threading.Timer(0.3, second.kill).start()
-        wanted = drawn_and_scored(pair.draft)
-        for _ in range(20):
-            found = drawn_and_scored(both)
-            assert found[0].token_ids == wanted[0].token_ids
-            np.testing.assert_allclose(found[1], wanted[1], rtol=0, atol=1e-5)
-        assert second.process is None
-    finally:
-        second.kill()
+    both = load_engine(f"{expendable.url},{real_servers['draft'].url}?backoff=0.05")
+    wanted = drawn_and_scored(pair.draft)
+    threading.Timer(0.3, expendable.kill).start()
+    for _ in range(20):
+        found = drawn_and_scored(both)
+        assert found[0].token_ids == wanted[0].token_ids
+        np.testing.assert_allclose(found[1], wanted[1], rtol=0, atol=1e-5)
+    assert expendable.process is None
 
 
 def test_servers_of_two_models_are_refused(real_servers: dict[str, RealServer]) -> None:

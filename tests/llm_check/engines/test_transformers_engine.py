@@ -86,7 +86,7 @@ def test_the_law_of_the_next_token_after_extending_and_selecting(engine: Transfo
 
 def test_two_extensions_of_one_prefix_do_not_disturb_each_other(engine: TransformersEngine) -> None:
     start = engine.prefill(PROMPTS)
-    _ = engine.log_probs(start)
+    _ = engine.sample(start, 5, streams_of([0, 1, 2, 3]), RULE)  # leaves room in the buffer
     left, right = (engine.extend(start, [[token, 13]] * 4) for token in (3, 9))
     steps = [[[4, 13], [14, 2, 15]]] * 4
     _ = engine.score(left, steps), engine.sample(start, 5, streams_of([0, 1, 2, 3]), RULE)
@@ -138,6 +138,8 @@ def test_temperature_holds_for_draws_and_scores(temperature: float) -> None:
         step = steps.token_ids[0][i]
         oracle = plain_step(engine, PROMPTS[0], step)
         np.testing.assert_allclose(steps.token_logp[0, i, : len(step)], oracle, rtol=0, atol=LOGP_TOLERANCE)
+    scored = engine.score(engine.prefill(PROMPTS[:1]), steps.tokens)
+    np.testing.assert_allclose(scored, steps.token_logp, rtol=0, atol=LOGP_TOLERANCE)
     law = np.exp(plain_log_probs(engine, PROMPTS[0])[-1])
     counts = np.bincount(steps.tokens[0, :, 0], minlength=16)
     z = (counts - 4000 * law) / np.sqrt(4000 * law * (1 - law))
