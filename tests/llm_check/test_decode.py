@@ -15,7 +15,6 @@ from llm_check.collect import collect_pool, positions, step_rewards
 from llm_check.decode import METHODS, decode, measure_step
 from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.enumeration import StepTrie, enumerate_steps, score_trie
-from llm_check.methods.selection import log_noise, winners
 from llm_check.pool import write_pool
 from llm_check.positions import Position, Prompt, encode_text
 from llm_check.streams import Stream
@@ -283,20 +282,6 @@ def test_decoded_steps_follow_the_exact_law(draft: Any, base: Any, problems: Any
     law = np.exp(exact.log_prob).reshape(2, -1).sum(axis=0)
     tokens = np.array([[*path[0], -1, -1, -1][:3] for path in result.step_ids])
     assert chi_square(trie.locate(tokens), law) > 1e-3
-
-
-@pytest.mark.parametrize("beta", [0.0, 1.0, 3.0])
-def test_selection_rules_on_two_candidates(beta: float) -> None:
-    """The heavier of two candidates with weights e^{2β} and e^β, q = e^{-β} (M2): softmax 1/(1 + q), race 1 − q/2."""
-    runs, light = 100_000, np.exp(-beta)
-    log_weight = np.tile([2.0 * beta, beta], (runs, 1))
-    uniforms = np.random.default_rng(8).random((runs, 2))
-    for rule, heavy in (("softmax", 1 / (1 + light)), ("race", 1 - light / 2), ("max", 1.0)):
-        winner, score = winners(log_weight, log_noise(uniforms, rule))
-        expected = 1.0 if rule == "max" else heavy
-        spread = np.sqrt(expected * (1 - expected) / runs)
-        assert abs((winner == 0).mean() - expected) <= 4.5 * spread, rule
-    assert (score == 2.0 * beta).all()
 
 
 @pytest.mark.parametrize("method", ["gsi", "gsi_race", "gsi_score_gate"])

@@ -78,3 +78,17 @@ def test_only_what_was_drawn_can_win_also_at_weight_zero() -> None:
     assert winner[0] == 1 and np.isfinite(score[0])
     winner, _ = winners(np.array([[9.0, 0.0, 0.0]]), np.zeros((1, 3)), np.array([[False, True, True]]))
     assert winner[0] == 1
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 3.0])
+def test_selection_rules_on_two_candidates(beta: float) -> None:
+    """The heavier of two candidates with weights e^{2β} and e^β, q = e^{-β} (M2): softmax 1/(1 + q), race 1 − q/2."""
+    runs, light = 100_000, np.exp(-beta)
+    log_weight = np.tile([2.0 * beta, beta], (runs, 1))
+    uniforms = np.random.default_rng(8).random((runs, 2))
+    for rule, heavy in (("softmax", 1 / (1 + light)), ("race", 1 - light / 2), ("max", 1.0)):
+        winner, score = winners(log_weight, log_noise(uniforms, rule))
+        expected = 1.0 if rule == "max" else heavy
+        spread = np.sqrt(expected * (1 - expected) / runs)
+        assert abs((winner == 0).mean() - expected) <= 4.5 * spread, rule
+    assert (score == 2.0 * beta).all()
