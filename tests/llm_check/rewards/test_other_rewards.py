@@ -118,6 +118,12 @@ def test_tiny_classifier_loads_by_folder_and_refuses_another_tokenizer() -> None
         load_reward(f"token_classifier:{folder}", POLICY)
     with pytest.raises(InputError, match="runs in float32"):
         load_reward(f"token_classifier:{folder}", tiny_tokenizer(), dtype="bfloat16")
+    assert model.name == "prm"  # no path of this machine
+    with torch.no_grad():
+        model.model.score.weight.fill_(torch.nan)
+    model.forget()
+    with pytest.raises(InputError, match="reward prm gave nan for step 0 of prompt test-"):
+        model.score([Position(prompts[0])], [(4, 13)])
 
 
 def test_verifiable_reward_grades_the_solution_so_far() -> None:
