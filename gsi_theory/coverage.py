@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from gsi_theory.errors import InputError
@@ -118,10 +119,7 @@ def mean_low(log_values: ArrayLike, level: float = 0.95) -> float:
     low, high = top - 50.0 - np.log(values.size), top  # at m = max X no factor exceeds one
     if _evidence(values, low) < goal:
         return -np.inf
-    for _ in range(40):  # to 1e-10 nats
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if _evidence(values, middle) >= goal else (low, middle)
-    return low
+    return float(brentq(lambda m: _evidence(values, m) - goal, low, high, xtol=1e-9)) - 1e-9
 
 
 def _evidence(values: Array, log_mean: float) -> float:

@@ -3,14 +3,15 @@
 Two different truths: the mean over the population that the prompts were drawn from (`population_mean`), and the mean
 over these very prompts (`fixed_mean`), known better because only candidates are random. Prompts are independent.
 
-Student's t fails where few prompts make up the spread (pass rates near one: most pools show no failure and an interval
-of width zero). `spread_over` counts them, (Σd²)²/Σd⁴ for deviations d from the mean; below FEWEST the t interval is not
-trusted, and a value with known bounds gets `bounded_mean`, which holds for every population.
+Student's t fails where rare prompts decide (pass rates near one: most pools show no failing prompt, and an interval of
+almost no width). With the bounds of f given, t is trusted by the rule of five, P · (distance of the mean from the
+nearer bound)/(range) ≥ 5, else replaced by `bounded_mean`, which holds for every population. Without bounds such
+prompts leave no trace; all that can be checked is that several make up the spread (`spread_over` ≥ 3).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,14 +24,14 @@ from gsi_theory.logscale import Array
 
 __all__ = ["Interval", "bounded_mean", "fixed_mean", "population_mean", "spread_over"]
 
-FEWEST = 3.0
+FEWEST, RULE_OF_FIVE = 3.0, 5.0
 
 
 @dataclass(frozen=True)
 class Interval:
     """value, stderr and the interval [low, high], arrays of the shape of one prompt's estimate.
 
-    trusted: whether its coverage is close to the level; a `bounded_mean` covers at least with it.
+    trusted: whether Student's t is, and so covers close to the level; a `bounded_mean` (False) covers at least with it.
     """
 
     value: Array
@@ -43,8 +44,8 @@ class Interval:
 def population_mean(values: ArrayLike, level: float = 0.95, bounds: tuple[float, float] | None = None) -> Interval:
     """Mean over the population of prompts, from values (P, ...), one unbiased estimate a prompt; Student's t, P − 1.
 
-    The spread between prompts contains the error within them, so no standard error of a prompt is needed. Where few
-    prompts make up the spread: not trusted, or with `bounds` (min, max of f) the `bounded_mean`.
+    The spread between prompts contains the error within them, so no standard error of a prompt is needed. With `bounds`
+    (min, max of f), `bounded_mean` where t is not trusted.
     Raises InputError for fewer than two prompts, values that are not finite or out of bounds.
     """
     array = _checked(values, "values", level)
@@ -53,11 +54,12 @@ def population_mean(values: ArrayLike, level: float = 0.95, bounds: tuple[float,
         raise InputError(f"{count} prompt: an interval over prompts needs 2 or more")
     stderr = array.std(axis=0, ddof=1) / np.sqrt(count)
     found = _interval(array.mean(axis=0), stderr, np.full(stderr.shape, count - 1.0), level, spread_over(array))
-    if bounds is None or found.trusted.all():
+    if bounds is None:
         return found
+    found = replace(found, trusted=np.logical_and(found.trusted, _inside(found.value, count, bounds)))
     safe = bounded_mean(array, *bounds, level=level)
     low, high = np.where(found.trusted, found.low, safe.low), np.where(found.trusted, found.high, safe.high)
-    return Interval(found.value, stderr, low, high, np.ones_like(found.trusted))
+    return Interval(found.value, stderr, low, high, found.trusted)
 
 
 def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95) -> Interval:
@@ -77,16 +79,23 @@ def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95
         over = 1.0 - np.apply_along_axis(lambda x: np.exp(mean_low(np.log(x), half)), 0, 1.0 - part)
     stderr = array.std(axis=0, ddof=min(1, array.shape[0] - 1)) / np.sqrt(array.shape[0])
     scale = high - low
-    trusted = np.ones(np.shape(stderr), dtype=np.bool_)
+    trusted = np.zeros(np.shape(stderr), dtype=np.bool_)
     return Interval(array.mean(axis=0), stderr, low + scale * under, low + scale * over, trusted)
 
 
-def fixed_mean(values: ArrayLike, stderr: ArrayLike, level: float = 0.95) -> Interval:
+def _inside(mean: Array, count: int, bounds: tuple[float, float]) -> Array:
+    low, high = bounds
+    return np.asarray(count * np.minimum(mean - low, high - mean) >= RULE_OF_FIVE * (high - low))
+
+
+def fixed_mean(
+    values: ArrayLike, stderr: ArrayLike, level: float = 0.95, bounds: tuple[float, float] | None = None
+) -> Interval:
     """Mean over these very prompts, from values and standard errors (P, ...); Student's t.
 
     Its degrees of freedom follow from how the squared errors v differ between prompts (Satterthwaite):
     2 (Σ v)²/(P/(P−1) Σ (v − mean v)²), between 1 and P (P − 1); for one prompt, 1. Where the true v differ between
-    prompts that is too few, to the safe side. Not trusted below three degrees.
+    prompts that is too few, to the safe side. Not trusted below three degrees or, with bounds, by the rule of five.
     """
     array, errors = _checked(values, "values", level), _checked(stderr, "stderr", level)
     if array.shape != errors.shape:
@@ -97,7 +106,12 @@ def fixed_mean(values: ArrayLike, stderr: ArrayLike, level: float = 0.95) -> Int
     noise = count / max(count - 1, 1) * np.sum((square - square.mean(axis=0)) ** 2, axis=0)
     most = float(max(count * (count - 1), 1))
     freedom = np.where(total > 0, np.clip(2 * total**2 / np.where(noise > 0, noise, 1e-300), 1.0, most), 0.0)
-    return _interval(array.mean(axis=0), np.sqrt(total) / count, np.maximum(freedom, 1.0), level, freedom)
+    found = _interval(array.mean(axis=0), np.sqrt(total) / count, np.maximum(freedom, 1.0), level, freedom)
+    return (
+        found
+        if bounds is None
+        else replace(found, trusted=np.logical_and(found.trusted, _inside(found.value, count, bounds)))
+    )
 
 
 def spread_over(values: ArrayLike) -> Array:

@@ -5,7 +5,9 @@
 A world is a population of prompts, each with two policies on K outcomes and a reward; its truth is the exact law
 (M2–M9). A pool draws `prompts` of its prompts and `drafts` candidates of each source at each. Per method and n the
 table shows the share of pools whose interval contains the truth: the mean over the population (`population_mean`) and
-over the pool's own prompts (`fixed_mean`). Worlds differ in the tail of ρ = π_B/π_S and in β; the Pareto k̂ flags a heavy tail.
+over the pool's own prompts (`fixed_mean`), and of pools where Student's t is trusted for the former (elsewhere the
+interval is `bounded_mean`, meant to cover more). Worlds differ in the tail of ρ = π_B/π_S and in β; k̂ flags a heavy
+tail.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ __all__ = ["METHODS", "NS", "WORLDS", "World", "estimates", "measured", "prompts
 
 NS = (1, 2, 4, 8, 16, 32)
 POPULATION = 300
+SHARES = ("population", "fixed", "trusted", "bias_z")
 METHODS = ("softmax", "race", "max", "gated softmax", "score-gated race")
 
 
@@ -108,24 +111,26 @@ def measured(
     rng = np.random.default_rng(stream)
     population = prompts_of(world, POPULATION, rng)
     exact = np.array([truth(instance, world) for instance in population])
-    inside, own, drift, khats = [], [], [], []
+    inside, own, drift, khats, trust = [], [], [], [], []
     for pool in range(pools):
         chosen = rng.integers(POPULATION, size=prompts)
         found = [estimates(population[i], world, drafts, rng) for i in chosen]
         values, errors = np.array([f[0] for f in found]), np.array([f[1] for f in found])
-        over, here = population_mean(values, bounds=(0.0, 1.0)), fixed_mean(values, errors)
+        over, here = population_mean(values, bounds=(0.0, 1.0)), fixed_mean(values, errors, bounds=(0.0, 1.0))
         inside.append((over.low <= exact.mean(axis=0)) & (exact.mean(axis=0) <= over.high))
         fixed = exact[chosen].mean(axis=0)
         own.append((here.low <= fixed) & (fixed <= here.high))
         drift.append(here.value - fixed)
+        trust.append(over.trusted)
         khats.append(np.median([f[2] for f in found]))
         report(pool + 1, pools)
     moved = np.array(drift)
     bias = moved.mean(axis=0) / (moved.std(axis=0, ddof=1) / np.sqrt(pools) + 1e-300)
-    columns: dict[str, list[Any]] = {name: [] for name in ("world", "method", "n", "population", "fixed", "bias_z")}
+    columns: dict[str, list[Any]] = {name: [] for name in ("world", "method", "n", *SHARES)}
     for m, method in enumerate(METHODS):
         for i, n in enumerate(NS):
-            row = (world.name, method, n, np.mean(inside, 0)[m, i], np.mean(own, 0)[m, i], bias[m, i])
+            shares = (np.mean(part, axis=0)[m, i] for part in (inside, own, trust))
+            row = (world.name, method, n, *shares, bias[m, i])
             for name, value in zip(columns, row, strict=True):
                 columns[name].append(value)
     return columns, float(np.median(khats))
@@ -146,10 +151,11 @@ def main(
             table, khats[world.name] = measured(world, pools, prompts, drafts, seed, report)
         for name, column in table.items():
             total.setdefault(name, []).extend(column)
-        print(f"\n{world.name}: β = {world.beta:g}, median k̂ {khats[world.name]:.2f}; population / own prompts, bias z")
+        print(f"\n{world.name}: β = {world.beta:g}, median k̂ {khats[world.name]:.2f}")
+        print(f"  n = {NS}: population / own prompts, t trusted (all in %), z of the bias")
         for at in range(0, len(table["n"]), len(NS)):
-            cells = zip(*(table[c][at : at + len(NS)] for c in ("population", "fixed", "bias_z")), strict=True)
-            line = "  ".join(f"{100 * a:5.1f}/{100 * b:5.1f} {z:+4.1f}" for a, b, z in cells)
+            cells = zip(*(table[column][at : at + len(NS)] for column in SHARES), strict=True)
+            line = "  ".join(f"{100 * a:5.1f}/{100 * b:5.1f} {100 * t:3.0f} {z:+4.1f}" for a, b, t, z in cells)
             print(f"  {table['method'][at]:<18} {line}", flush=True)
     if out is not None:
         command = f"llm_check.coverage_intervals --pools {pools} --prompts {prompts} --drafts {drafts} --seed {seed}"

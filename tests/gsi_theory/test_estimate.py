@@ -21,6 +21,7 @@ POOLS = {
     "ties": [Fraction(w) for w in (3, 3, 3, 1, 1, 5, 5)],
     "zeros": [Fraction(w) for w in (0, 2, 0, 5, 0, 1)],
     "all zero": [Fraction(0)] * 4,
+    "light beside zero": [Fraction(w) for w in (0, 0, 1, 1000)],
     "wide": [Fraction(2) ** k for k in (-1442, 1442, 0, 1, 1440, -3, 1442, -1441)],
     "one far above": [Fraction(2) ** 60, *[Fraction(k) for k in range(1, 10)]],
     "pair": [Fraction(1), Fraction(3)],
@@ -145,6 +146,21 @@ def test_order_scale_and_shape(rule: str) -> None:
     np.testing.assert_allclose(np.sqrt(np.sum(parts.deviation**2, axis=-1)), found.stderr, rtol=1e-9)
     both = subset_mean(values.sum(axis=0), weight, ns, rule)
     np.testing.assert_allclose(np.sqrt(np.sum(parts.deviation.sum(axis=0) ** 2, axis=-1)), both.stderr, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["softmax", "race"])
+def test_versions_agree_beyond_half_the_pool(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where division from below would lose all digits: compiled and array versions, and a flat pool's known error."""
+    rng = np.random.default_rng(8)
+    weight, values, ns = rng.normal(size=150), rng.normal(size=150), [2, 40, 75, 110, 140, 149]
+    compiled = subset_mean(values, weight, ns, rule)
+    for module in (subset_sums, subset_race, subset_softmax):
+        monkeypatch.setattr(module, "COMPILED", False)
+    arrays = subset_mean(values, weight, ns, rule)
+    np.testing.assert_allclose(arrays.value, compiled.value, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(arrays.stderr, compiled.stderr, rtol=1e-7)
+    flat = subset_mean(values, np.zeros(150), ns, rule)
+    np.testing.assert_allclose(flat.stderr, values.std(ddof=1) / np.sqrt(150), rtol=1e-6)
 
 
 def test_pool_of_one() -> None:

@@ -41,7 +41,18 @@ def test_no_failure_seen_is_not_certainty() -> None:
     bound for counts, 0.025^(1/20), and a value inside stays trusted."""
     assert not population_mean(np.ones(20)).trusted
     found = population_mean(np.ones(20), bounds=(0.0, 1.0))
-    assert found.trusted and found.high == 1.0 and 0.6 < found.low <= 0.025 ** (1 / 20)
+    assert not found.trusted and found.high == 1.0 and 0.6 < found.low <= 0.025 ** (1 / 20)
+
+
+def test_rule_of_five() -> None:
+    """20 prompts at mean 0.8 of [0, 1] are four failures: bounded; at mean 0.7 they are six: Student's t."""
+    rng = np.random.default_rng(2)
+    spread = 0.1 * rng.uniform(-1.0, 1.0, 20)
+    values = np.stack([0.8 + spread - spread.mean(), 0.7 + spread - spread.mean()], axis=1)
+    found, student = population_mean(values, bounds=(0.0, 1.0)), population_mean(values)
+    assert found.trusted.tolist() == [False, True]
+    assert found.low[1] == student.low[1] and found.low[0] < student.low[0] and found.high[0] > student.high[0]
+    assert fixed_mean(values, np.full((20, 2), 0.1), bounds=(0.0, 1.0)).trusted.tolist() == [False, True]
 
 
 @pytest.mark.parametrize("chance", [0.5, 0.9, 0.98, 0.995])
