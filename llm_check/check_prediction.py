@@ -40,7 +40,7 @@ __all__ = ["DEFAULTS", "LEVEL", "exact_values", "resolved", "run"]
 LEVEL = 0.01
 DEFAULTS: dict[str, Any] = {
     "rules": ("softmax", "race"), "betas": (1.0, 5.0), "ns": (1, 2, 4, 16), "threshold": 0.5, "problems": 24,
-    "candidates": 400, "runs": 400, "exact": 1, "tolerance": 1e-6,
+    "candidates": 400, "runs": 400, "exact": 4, "tolerance": 1e-6,
 }  # fmt: skip
 _KEYS = ("rule", "gate", "beta", "n", "quantity")
 Table = dict[str, list[Any]]
@@ -53,17 +53,22 @@ def exact_values(world: World, place: Position, schemes: list[Scheme], tolerance
     return [{"reward": float(law.expectation(instance.reward)), "p_accept": float(law.p_accept)} for law in laws]
 
 
-def resolved(table: Table) -> NDArray[np.bool_]:
-    """Cells whose z may be near normal: what is measured varies by several times what one rare run would move it by."""
-    return np.array(table["measured_se"]) >= 3.0 * np.array(table["one_run"])
+def resolved(table: Table, error: str) -> NDArray[np.bool_]:
+    """Cells whose score may be near normal: values vary by several times what one rare run would move a mean by.
+
+    `error` is a column that is independent of both numbers compared, for cells picked because they came out far apart
+    are no fair sample: "other_half_se" for prediction against measurement, "measured_se" for half against half.
+    """
+    one = np.array(table["one_run"])
+    return (one > 0) & (np.array(table[error]) >= 3.0 * one)
 
 
 def run(
     world: World, seed: int, out: Path, settings: dict[str, str], progress: Callable[[int, int], None], command: str
 ) -> Path:
     """Write the artifact; settings rules, betas, ns, threshold, problems (one position each), candidates (of each
-    source in the pool, half of which predict), runs (fresh runs), exact (1: enumerate beside, which needs transformers
-    models of a small vocabulary), tolerance (mass the enumeration may leave out)."""
+    source in the pool, half of which predict), runs (fresh runs), exact (so many problems are also enumerated, which
+    needs transformers models of a small vocabulary), tolerance (mass the enumeration may leave out)."""
     chosen = read_settings(settings, DEFAULTS)
     schemes = scheme_grid(chosen["betas"], chosen["ns"], chosen["rules"], chosen["threshold"])
     most = max(max(s.n, s.base_draws) for s in schemes)
@@ -72,14 +77,14 @@ def run(
             f"{chosen['candidates']} candidates, {chosen['problems']} problems, {chosen['runs']} runs: give {4 * most} "
             f"candidates for n = {most} (half of them predict), and at least 2 problems and 2 runs"
         )
-    if chosen["exact"]:
+    if chosen["exact"] > 0:
         transformers_pair(world)
     # The embedded task has reference solutions; elsewhere the base's own.
     at = checked_positions if world.task.name == "arithmetic" else sampled_positions
     places = at(world, seed, chosen["problems"])
     table: Table = {}
     for done, place in enumerate(places, start=1):
-        exact = exact_values(world, place, schemes, chosen["tolerance"]) if chosen["exact"] else None
+        exact = exact_values(world, place, schemes, chosen["tolerance"]) if done <= chosen["exact"] else None
         for s, row in position_cells(world, place, schemes, chosen["candidates"], chosen["runs"], seed):
             row["exact"] = None if exact is None else exact[s].get(row["quantity"])
             for name, value in row.items():
@@ -131,10 +136,11 @@ def _summary(means: Table, table: Table) -> dict[str, Any]:
         "passed": bool(adjusted.min() > LEVEL), "positions": len(set(table["problem_id"])),
         "quantities": sorted(set(means["quantity"])),
     }  # fmt: skip
-    cluster, clear = np.unique(table["problem_id"], return_inverse=True)[1], resolved(table)
-    for name, column in (("calibration", "z"), ("halves_calibration", "split_z")):
+    cluster = np.unique(table["problem_id"], return_inverse=True)[1]
+    compared = (("calibration", "z", "other_half_se"), ("halves_calibration", "split_z", "measured_se"))
+    for name, column, error in compared:
         scores = np.array([np.nan if value is None else value for value in table[column]], dtype=np.float64)
-        known = clear & np.isfinite(scores)
+        known = resolved(table, error) & np.isfinite(scores)
         if len(set(cluster[known].tolist())) >= 2:
             summary[name] = asdict(calibration(scores[known], cluster[known]))
     summary["z_variance"] = summary.get("calibration", {}).get("variance")

@@ -4,7 +4,7 @@ A cell is one quantity of one scheme at one position. Quantities: "reward", "len
 "accuracy" (the step is right by the task's checker; without one, the solution that it ends is right), "p_accept".
 The predicted law gives the error of a measurement: the measured runs' own deviation would be 0 wherever an unlikely
 step happened not to be seen. What neither pool nor runs have seen has no error bar, so a single cell's z is honest only
-where both vary (`resolved`); verdicts are on means over problems (`llm_check.check_prediction`).
+where outcomes vary; verdicts are on means over problems (`llm_check.check_prediction`).
 """
 
 from __future__ import annotations
@@ -158,15 +158,18 @@ def position_cells(
     fresh = measure_step(world.draft, world.base, world.reward_model, place, runs, schemes, world.rule, seed + FRESH)
     seen = step_values(world, place, fresh)
     names = [name for name in first.draft_values if name in seen]
-    (mine, deviation), (other, _) = (_predicted(half, names, schemes) for half in (first, second))
+    (mine, deviation), (other, other_deviation) = (_predicted(half, names, schemes) for half in (first, second))
     for s, scheme in enumerate(schemes):
-        for name, predicted, again, measured in _quantities(s, names, mine, other, deviation, seen, fresh, first):
+        for name, predicted, again, measured in _quantities(
+            s, names, mine, other, (deviation, other_deviation), seen, fresh, first
+        ):
             cell = _cell(name, predicted, measured, runs)
             split = _z(predicted[0] - again[0], float(np.hypot(predicted[1], again[1])))
             yield s, {
                 "problem_id": place.prompt_id, "step": place.step, "rule": scheme.rule,
                 "gate": "none" if scheme.threshold is None else scheme.gate, "beta": scheme.beta, "n": scheme.n,
                 **cell, "split_z": split if np.isfinite(split) else None,
+                "other_half_se": again[2] / np.sqrt(runs),
             }  # fmt: skip
 
 
@@ -179,19 +182,23 @@ def _quantities(
     names: Sequence[str],
     mine: PositionPrediction,
     other: PositionPrediction,
-    deviation: Floats,
+    deviations: tuple[Floats, Floats],
     seen: dict[str, Floats],
     fresh: StepMeasurement,
     half: Half,
-) -> Iterator[tuple[str, tuple[float, float, float], tuple[float, float], Measured]]:
+) -> Iterator[tuple[str, tuple[float, float, float], tuple[float, float, float], Measured]]:
     """(name, predicted, predicted by the other half, measured) of every quantity of scheme s."""
     for v, name in enumerate(names):
-        pooled = np.concatenate([half.draft_values[name], half.base_values[name]])
-        predicted = float(mine.value[s, v]), float(mine.stderr[s, v]), float(deviation[s, v])
-        again = float(other.value[s, v]), float(other.stderr[s, v])
+        pooled = np.concatenate([half.draft_values[name], half.base_values[name], seen[name]])
+        predicted, again = (
+            (float(at.value[s, v]), float(at.stderr[s, v]), float(deviation[s, v]))
+            for at, deviation in zip((mine, other), deviations, strict=True)
+        )
         yield name, predicted, again, _measured(seen[name][fresh.selected[s]], float(np.ptp(pooled)))
     if fresh.schemes[s].threshold is not None:
-        rate = float(mine.p_accept[s])
-        predicted = rate, float(mine.p_accept_se[s]), float(np.sqrt(max(rate * (1.0 - rate), 0.0)))
-        again = float(other.p_accept[s]), float(other.p_accept_se[s])
+        predicted, again = (
+            (rate, float(at.p_accept_se[s]), float(np.sqrt(max(rate * (1.0 - rate), 0.0))))
+            for at in (mine, other)
+            for rate in (float(at.p_accept[s]),)
+        )
         yield "p_accept", predicted, again, _measured(fresh.accepted[s].astype(np.float64), 1.0)
