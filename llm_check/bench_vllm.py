@@ -1,6 +1,6 @@
 """Candidates sampled and scored per second: the transformers engine against vLLM, in one run: artifact `vllm_speed`.
 
-    python -m llm_check.bench_vllm --out DIR [--repeats 7] [--vllm-options enforce_eager=true]
+    python -m llm_check.bench_vllm --out FILE [--repeats 7] [--vllm-options enforce_eager=true]
 
 A candidate is drawn from the draft with its log-probabilities and scored by the base. Both engines hold the embedded
 pair (vLLM's heads widened, which its CPU build needs: same law) and are asked through the same protocol, for one prompt

@@ -163,7 +163,7 @@ WRONG: dict[str, Callable[[Any], None]] = {
 # What happens to bytes and connections.
 BROKEN = ("truncated_json", "half_a_body", "http_500", "http_429", "no_answer", "hangs", "html")
 FAULTS = (*WRONG, *BROKEN)
-HANG_SECONDS = 1.2
+HANG_SECONDS = 1.5
 
 
 @dataclass

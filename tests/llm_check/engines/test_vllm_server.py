@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 
 from gsi_theory.errors import InputError
+from llm_check.engines import token_engine
 from llm_check.engines.load import load_engine
 from llm_check.engines.transformers_engine import TransformersEngine
-from llm_check.steps import Steps
+from llm_check.steps import StepRule, Steps
 from llm_check.tiny import checkpoint_path
+from llm_check.tiny.tokenizer import BLANK_ID, EOS_ID
 from tests.llm_check.engines.contract_suite import CONTRACT, PROMPTS, RULE, STEPS, Pair, streams_of
 from tests.llm_check.engines.fake_vllm import FAULTS, FakeVllm, serving
 
-QUICK = "timeout=0.6&backoff=0.001&attempts=3"
+# Patient with a busy machine; where a server is to hang, `hurry` gives up on it sooner.
+QUICK = "timeout=60&backoff=0.001&attempts=3"
 START = (
     3  # completions asked at start for each server: two draws and one scoring; a second server scores the first's, too
 )
@@ -43,8 +46,13 @@ def test_contract(law: str, pair: Pair) -> None:
     CONTRACT[law](pair)
 
 
-def drawn_and_scored(url: str) -> tuple[Steps, np.ndarray]:
+def hurry(engine: Any, seconds: float) -> None:
+    engine.service.servers.client.timeout = seconds
+
+
+def drawn_and_scored(url: str, seconds: float = 60.0) -> tuple[Steps, np.ndarray]:
     engine = load_engine(f"{url}?{QUICK}")
+    hurry(engine, seconds)
     prefixes = engine.prefill(PROMPTS)
     return engine.sample(prefixes, 3, streams_of(range(4)), RULE), engine.score(prefixes, STEPS)
 
@@ -77,7 +85,7 @@ def test_a_passing_fault_changes_nothing(
         return fault
 
     with serving(fakes["draft"], plan) as served:
-        same(drawn_and_scored(served.url), undisturbed)
+        same(drawn_and_scored(served.url, 1.0 if fault == "hangs" else 60.0), undisturbed)
         assert [f for _, f in served.asked if f] == [fault] * 2
 
 
@@ -95,7 +103,8 @@ def test_a_lasting_fault_is_one_clear_error(fault: str, scoring: bool, fakes: di
         return fault if count >= START and ("prompt_logprobs" in body) == scoring else None
 
     with serving(fakes["draft"], plan) as served:
-        engine = load_engine(f"{served.url}?{QUICK}&concurrency=1".replace("timeout=0.6", "timeout=0.2"))
+        engine = load_engine(f"{served.url}?{QUICK}&concurrency=1")
+        hurry(engine, 0.2 if fault == "hangs" else 60.0)
         prefixes = engine.prefill(PROMPTS[:1])
         with pytest.raises(InputError) as caught:
             if scoring:
@@ -104,7 +113,9 @@ def test_a_lasting_fault_is_one_clear_error(fault: str, scoring: bool, fakes: di
                 engine.sample(prefixes, 2, streams_of([0]), RULE)
         tries = [f for _, f in served.asked if f]
     message = str(caught.value)
-    assert tries == [fault] * 3
+    # A try that is given up early on a busy machine may never have reached the server.
+    assert tries == [fault] * 3 or (fault == "hangs" and set(tries) <= {fault})
+    assert "no usable answer in 3 tries" in message
     assert ("prefix 0 of 9 tokens" if scoring else "prompt 'prompt-0', step 0") in message
     assert served.url in message and "run again" in message
     assert message.isprintable()
@@ -272,3 +283,25 @@ def test_what_a_step_may_not_be(fakes: dict[str, FakeVllm]) -> None:
             engine = load_engine(f"{served.url}?{QUICK}")
             with pytest.raises(InputError, match=named):
                 engine.sample(engine.prefill([[5, 9, 12, 6, 13]]), 64, streams_of([0]), RULE)
+
+
+def test_a_large_n_is_split_over_requests_without_a_seam(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefixes = pair.draft.prefill(PROMPTS[2:])
+    whole = pair.draft.sample(prefixes, 12, streams_of(range(2)), RULE)
+    monkeypatch.setattr(token_engine, "MAX_CANDIDATES", 5)
+    assert pair.draft.sample(prefixes, 12, streams_of(range(2)), RULE).token_ids == whole.token_ids
+
+
+def test_steps_whose_end_no_single_token_shows_are_cut_by_the_rule(pair: Pair) -> None:
+    """The server is given stop ids alone; a rule over two tokens (two digits in a row) is cut on token ids."""
+    table = np.zeros((2, 17), dtype=np.int16)
+    table[0, 1:11] = 1  # after a digit ...
+    table[1, 1:11] = -1  # ... another ends the step
+    rule = StepRule(frozenset({BLANK_ID}), frozenset({EOS_ID}), 6, table)
+    prefixes = pair.base.prefill([PROMPTS[0]])
+    steps = pair.base.sample(prefixes, 60, streams_of([3]), rule)
+    ended = [step for step in steps.token_ids[0] if len(step) > 1 and {*step[-2:]} <= {*range(1, 11)}]
+    assert len(ended) > 10
+    for step, finish in zip(steps.token_ids[0], steps.finish[0], strict=True):
+        assert rule.cut(step) == (tuple(step), finish)
+    np.testing.assert_allclose(pair.base.score(prefixes, steps.tokens), steps.token_logp, rtol=0, atol=1e-5)
