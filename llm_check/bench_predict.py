@@ -91,7 +91,7 @@ def run(problems: int, candidates: int, block: int, seed: int, out: Path) -> dic
         result[f"{name}_blocks"] = _summary(*z_scores(gaps[q, rows], errors[q, rows], block))
         result[f"{name}_all"] = _summary(*z_scores(gaps[q, rows], errors[q, rows], problems))
     z, effective = z_scores(gaps[0], errors[0], problems)
-    table = {
+    table: dict[str, Any] = {
         "rule": [s.rule for s in schemes], "gate": ["none" if s.threshold is None else s.gate for s in schemes],
         "beta": [s.beta for s in schemes], "n": [s.n for s in schemes], "z_reward": z[:, 0],
         "effective": effective[:, 0],

@@ -251,9 +251,7 @@ def _mean_error(values: Floats) -> tuple[Floats, Floats]:
 def _assumptions(table: PlanTable, setup: Setup, no_tokens: bool, left: int) -> list[str]:
     found = [f"values are means over {table.positions} positions; independent units: {table.units}"]
     if table.estimator == "plug-in":
-        found.append(
-            "values by the plug-in law (M30) less its bias by half pools: the pool is too large for (M31)"
-        )
+        found.append("values by the plug-in law (M30) less its bias by half pools: the pool is too large for (M31)")
     if table.sampled < table.positions:
         found.append(f"distances to the tilted policy from {table.sampled} positions, evenly spread")
     if no_tokens:

@@ -100,11 +100,12 @@ def load_world(
         require_pair(engine, engines[1])
     tokenizer = engines[0].tokenizer
     spec = step or loaded_task.step_spec
+    ends = frozenset().union(*(engine.eos_ids for engine in engines))
     return World(
         draft=engines[0],
         base=engines[1],
         reward_model=load_reward(str(reward or checkpoint_path("prm")), tokenizer, device=device, dtype=dtype),
-        rule=parse_step_rule(spec, tokenizer, max_tokens or loaded_task.max_tokens),
+        rule=parse_step_rule(spec, tokenizer, max_tokens or loaded_task.max_tokens, ends),
         task=loaded_task,
         step=spec,
         template=template or loaded_task.template,

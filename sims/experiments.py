@@ -2,9 +2,10 @@
 
 An experiment is a module with QUESTION, CLAIM (what it answers), SETTINGS (name -> (default, allowed)),
 FULL (settings of the full profile), FULL_MINUTES (its cost in minutes of one core, by `--dry-run`), plan(seed,
-settings) -> jobs, work(job) -> result, and collect(seed, settings, results) -> (summary, tables). Jobs are independent tuples whose
-repr says all that their results depend on, seed and cell included, and results are JSON. So the artifact depends on
-neither workers, nor order, nor interruptions. To add an experiment, write such a module and name it in `_MODULES`.
+settings) -> jobs, work(job) -> result, and collect(seed, settings, results) -> (summary, tables). Jobs are independent
+tuples whose repr says all that their results depend on, seed and cell included, and results are JSON. So the artifact
+depends on neither workers, nor order, nor interruptions. To add an experiment, write such a module and name it in
+`_MODULES`.
 """
 
 from __future__ import annotations

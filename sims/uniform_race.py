@@ -7,6 +7,7 @@ here the points are exact for every n, with a simulation of both rules beside it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -90,7 +91,7 @@ def work(job: Job) -> tuple[str, list[list[Any]]]:
     w = np.exp(log_pi - mass)
     chi2 = float(np.exp(log_pi) @ w) - 1.0
     tail = (1.0 - 1.0 / float(w.max())) ** ns
-    slow = np.minimum(1.0, 2.0 * (1.0 + chi2) / (np.e * ns))
+    slow = np.minimum(1.0, 2.0 * (1.0 + chi2) / (math.e * ns))
     columns = (tv_curve(mass, weight, ns, rule), tail, slow, best_tv(log_pi[None], mass[None], ns[:, None])[:, 0])
     return kind, [[name, rule, k, *map(float, row)] for k, row in zip(ns.tolist(), zip(*columns, strict=True),
                                                                       strict=True)]  # fmt: skip

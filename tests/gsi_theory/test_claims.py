@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_signed_reading_is_refuted_by_two_outcomes() -> None:
 def test_gate_bias_refutes_convergence_to_the_tilt() -> None:
     instance = Instance.from_probabilities([0.5, 0.5], [0.5, 0.5], [0.0, 1.0])
     verdict = CLAIMS["M7-vanishes"].evaluate(instance, Scheme(1.0, 4, 0.5))
-    a = np.e / (1 + np.e)
+    a = math.e / (1 + math.e)
     assert verdict.outcome is Outcome.REFUTED
     assert verdict.lhs == pytest.approx(a * (1 - a), abs=1e-5)
 

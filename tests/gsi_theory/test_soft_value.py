@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
@@ -115,11 +117,11 @@ def test_there_is_a_gap_otherwise() -> None:
     tree = Tree.from_nested(
         leaf | {"reward": [0, 0], "children": [leaf | {"reward": [0.5, 0.5]}, leaf | {"reward": [0, 1]}]}
     )
-    z = (1 + np.e**2) / 2
+    z = (1 + math.e**2) / 2
     gap = tilt_gap(tree, 2.0)
-    pi = np.array([np.e, np.e, 1, np.e**2]) / (2 * np.e + 2 * z)
+    pi = np.array([math.e, math.e, 1, math.e**2]) / (2 * math.e + 2 * z)
     assert worst(np.exp(gap.sequence.log_prob), pi) <= 1e-15
-    step = np.array([0.25, 0.25, 0.25 / z, 0.25 * np.e**2 / z])
+    step = np.array([0.25, 0.25, 0.25 / z, 0.25 * math.e**2 / z])
     assert gap.kl_sequence == pytest.approx(float(np.sum(pi * np.log(pi / step))), rel=1e-12)
     assert gap.reward_sequence - gap.reward_stepwise == pytest.approx(float((pi - step) @ [0.5, 0.5, 0, 1]), rel=1e-12)
 
