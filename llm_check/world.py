@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsi_theory.errors import InputError
+from llm_check.delimiter import end_of_sequence_ids
 from llm_check.engines.contract import Engine, require_pair
 from llm_check.engines.load import load_engine
 from llm_check.engines.transformers_engine import TransformersEngine
@@ -100,7 +101,7 @@ def load_world(
         require_pair(engine, engines[1])
     tokenizer = engines[0].tokenizer
     spec = step or loaded_task.step_spec
-    ends = frozenset().union(*(engine.eos_ids for engine in engines))
+    ends = frozenset().union(*(end_of_sequence_ids(engine.tokenizer) for engine in engines))
     return World(
         draft=engines[0],
         base=engines[1],

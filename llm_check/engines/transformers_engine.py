@@ -21,7 +21,6 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from gsi_theory.errors import InputError
-from llm_check.delimiter import end_of_sequence_ids
 from llm_check.engines.checkpoint import load_checkpoint, revision_of, weights_hash
 from llm_check.engines.contract import LogProbContract
 from llm_check.engines.fixed_sampler import FixedSamplers
@@ -123,13 +122,6 @@ class TransformersEngine:
     def device(self) -> torch.device:
         """Where the model and its caches are."""
         return self.forward.device
-
-    @property
-    def eos_ids(self) -> frozenset[int]:
-        """Ids that end a solution: the tokenizer's eos and those of the generation config."""
-        listed = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
-        more = [] if listed is None else listed if isinstance(listed, list) else [listed]
-        return end_of_sequence_ids(self.tokenizer) | frozenset(map(int, more))
 
     def prefill(self, prefixes: Sequence[Sequence[int]]) -> PrefixCache:
         """Take prompts of any lengths; they are encoded when first needed.

@@ -198,12 +198,6 @@ def test_code_in_a_checkpoint_runs_only_when_asked_for_with_a_warning(
         TransformersEngine.load(tmp_path / "own", trust_remote_code=True)
 
 
-def test_end_of_sequence_ids_of_the_generation_config() -> None:
-    model = random_model(1)
-    model.generation_config.eos_token_id = [EOS_ID, 7]
-    assert TransformersEngine.from_model(model, build_tokenizer(), "two ends").eos_ids == {EOS_ID, 7}
-
-
 def test_vocabularies_are_compared(engine: TransformersEngine) -> None:
     require_same_vocabulary(engine, random_engine(2))
     other = build_tokenizer()
