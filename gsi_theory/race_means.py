@@ -5,8 +5,8 @@ For N candidates of equal mass with weights w in descending order, A(v) = Σ_{w 
 
     P_n(j) = (n/N) w_j ∫_0^{1/w_j} A^{n-1} dv,      accepted at score M: the integral up to min(1/w_j, 1/M)
 
-`selection_law` and `score_gated_race` give these laws candidate by candidate, for any masses, with error bounds; this is
-for pools so large that only the means are wanted, and is accurate to about 1e-12 of max |f|.
+`selection_law` and `score_gated_race` give these laws candidate by candidate, for any masses, with error bounds; this
+is for pools so large that only the means are wanted, and is accurate to about 1e-12 of max |f|.
 """
 
 from __future__ import annotations
