@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from gsi_theory import divergence
-from gsi_theory.certified_facts import BallFacts
-from gsi_theory.certify import certify_all
+from gsi_theory.certified.certify import certify_all
+from gsi_theory.certified.facts import BallFacts
+from gsi_theory.claims.facts import Facts
 from gsi_theory.errors import InputError
 from gsi_theory.exact import Enclosure, ExactInstance, ExactScheme
-from gsi_theory.facts import Facts
 from gsi_theory.gate import GsiLaw, gsi_law
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.law import EPS, Law

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from gsi_theory.artifact import atomic_write_text
-from gsi_theory.card import card_json, card_latex, card_text
 from gsi_theory.claims import CLAIMS
 from gsi_theory.errors import InputError
-from gsi_theory.mutants import mutant_text, write_mutants
 from gsi_theory.progress import progress_bar
-from gsi_theory.refute import refute
+from gsi_theory.refutation.card import card_json, card_latex, card_text
+from gsi_theory.refutation.mutants import mutant_text, write_mutants
+from gsi_theory.refutation.refute import refute
 
 __all__ = ["app"]
 

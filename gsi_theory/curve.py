@@ -15,12 +15,15 @@ import array_api_compat.numpy as xp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory import quadrature, race_rule, softmax_cells, softmax_rule
+from gsi_theory import quadrature
 from gsi_theory.divergence import tv
 from gsi_theory.draws import Counts, as_counts
 from gsi_theory.errors import InputError
 from gsi_theory.law import selection_law
 from gsi_theory.logscale import Array, normalize
+from gsi_theory.rules import race as race_rule
+from gsi_theory.rules import softmax as softmax_rule
+from gsi_theory.rules import softmax_cells
 
 __all__ = ["tv_curve"]
 

@@ -21,10 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 from gsi_theory.errors import InputError
 from gsi_theory.law import RULES
 from gsi_theory.logscale import Array
-from gsi_theory.subset_max import max_curve, max_parts
-from gsi_theory.subset_race import race_curve, race_parts
-from gsi_theory.subset_softmax import softmax_curve, softmax_parts
-from gsi_theory.subset_sums import Indices, hypergeometric
+from gsi_theory.subsets.max import max_curve, max_parts
+from gsi_theory.subsets.race import race_curve, race_parts
+from gsi_theory.subsets.softmax import softmax_curve, softmax_parts
+from gsi_theory.subsets.sums import Indices, hypergeometric
 
 __all__ = [
     "Estimate",

@@ -27,10 +27,12 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory import max_rule, race_rule, softmax_rule
 from gsi_theory.arrays import added, as_arrays, capped, detached, divided, highest, host, lowest
 from gsi_theory.draws import Counts, Draws, as_count, as_counts
 from gsi_theory.errors import InputError
+from gsi_theory.rules import max as max_rule
+from gsi_theory.rules import race as race_rule
+from gsi_theory.rules import softmax as softmax_rule
 
 __all__ = ["RULES", "Draws", "Law", "as_count", "score_gated_race", "selection_law"]
 

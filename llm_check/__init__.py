@@ -1,5 +1,5 @@
 """Language models: engines, reward models, tasks, pools, decoding, prediction against measurement.
 
-Everything right of the pool file (`llm_check.pool` and what reads pools) imports no torch, so this package imports
-nothing on its own: import the module that holds what you need.
+Everything right of the pool file (`llm_check.pools.pool` and what reads pools) imports no torch, so this package
+imports nothing on its own: import the module that holds what you need.
 """

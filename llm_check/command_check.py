@@ -1,4 +1,4 @@
-"""`gsi check`: the checks of `llm_check.checks` on the embedded models, or on what a user names."""
+"""`gsi check`: the checks of `llm_check.checks.table` on the embedded models, or on what a user names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gsi_theory.artifact import is_current, provenance, read_artifact
 from gsi_theory.errors import InputError
 from gsi_theory.options import read_pairs, set_options
 from gsi_theory.progress import progress_bar
-from llm_check.checks import CHECKS
+from llm_check.checks.table import CHECKS
 from llm_check.engines.contract import Engine, require_pair
 from llm_check.engines.load import load_engine
 from llm_check.options import (
@@ -30,7 +30,7 @@ from llm_check.options import (
     TemplateOption,
     quiet_engines,
 )
-from llm_check.pool_record import folder_of
+from llm_check.pools.record import folder_of
 from llm_check.tiny import checkpoint_path
 from llm_check.world import World, load_world
 

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from llm_check.doctor import Diagnosis, doctor
-from llm_check.pool import Pool, read_pool
+from llm_check.doctor.doctor import Diagnosis, doctor
+from llm_check.pools.pool import Pool, read_pool
 
 __all__ = ["app", "diagnosis_record", "left_out_counts", "plain"]
 

@@ -13,12 +13,12 @@ from rich.table import Table
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
 from llm_check.command_doctor import left_out_counts, plain
-from llm_check.cost import Sizes
-from llm_check.latency import DEVICES, SHAPES, Calibration, Trio, calibrate
-from llm_check.plan import COSTS, Plan, Setup, make_plan
-from llm_check.plan_choice import Goal
-from llm_check.plan_grid import BETAS, NS
-from llm_check.pool import read_pool
+from llm_check.planner.choice import Goal
+from llm_check.planner.cost import Sizes
+from llm_check.planner.grid import BETAS, NS
+from llm_check.planner.latency import DEVICES, SHAPES, Calibration, Trio, calibrate
+from llm_check.planner.plan import COSTS, Plan, Setup, make_plan
+from llm_check.pools.pool import read_pool
 
 __all__ = ["app", "plan_record"]
 

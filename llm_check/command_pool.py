@@ -11,7 +11,7 @@ import typer
 from gsi_theory.artifact import provenance
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
-from llm_check.judging import Judges
+from llm_check.grading.judging import Judges
 from llm_check.methods.table import METHODS
 from llm_check.options import (
     BaseOption,
@@ -27,14 +27,14 @@ from llm_check.options import (
     TemplateOption,
     quiet_engines,
 )
-from llm_check.pool import Pool, read_pool
-from llm_check.pool_import import import_log, parse_maps
-from llm_check.pool_record import policy_record, prompts_digest, reward_files
+from llm_check.pools.importer import import_log, parse_maps
+from llm_check.pools.pool import Pool, read_pool
+from llm_check.pools.record import policy_record, prompts_digest, reward_files
+from llm_check.pools.trajectories import PATHS, REFERENCE, Collection, Trajectory, collect_parts
 from llm_check.positions import Prompt, encode_text
 from llm_check.prompting import template_record
 from llm_check.rewards.contract import reward_record
 from llm_check.tiny import checkpoint_path
-from llm_check.trajectories import PATHS, REFERENCE, Collection, Trajectory, collect_parts
 
 __all__ = ["app"]
 
@@ -51,7 +51,9 @@ PathOption = Annotated[
 ]
 MapOption = Annotated[
     list[str] | None,
-    typer.Option("--map", help="With --import: FIELD=THEIRS[:CONVERSION,...]; repeatable, see llm_check.pool_import."),
+    typer.Option(
+        "--map", help="With --import: FIELD=THEIRS[:CONVERSION,...]; repeatable, see llm_check.pools.importer."
+    ),
 ]
 RangeOption = Annotated[
     tuple[float, float] | None, typer.Option("--reward-range", help="With --import: lowest and highest reward.")

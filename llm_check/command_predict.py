@@ -13,7 +13,7 @@ from rich.table import Table
 
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
-from llm_check.pool import read_pool
+from llm_check.pools.pool import read_pool
 from llm_check.predict import Prediction, predict_pool, scheme_grid
 
 __all__ = ["app"]

@@ -16,8 +16,8 @@ from scipy import stats
 from gsi_theory import Instance
 from gsi_theory.divergence import chi2
 from gsi_theory.logscale import normalize
-from llm_check.collect import positions
 from llm_check.enumeration import StepTrie, enumerate_steps, score_trie
+from llm_check.pools.collect import positions
 from llm_check.positions import Position
 from llm_check.tasks.arithmetic import make_problems
 from llm_check.world import World, transformers_pair

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError
-from llm_check.collect import step_rewards
 from llm_check.engines.contract import Engine
 from llm_check.methods.candidates import Models, padded
 from llm_check.methods.selection import GATES, WEIGHTS, log_noise, winners
 from llm_check.methods.step import StepOutcome, run_step
 from llm_check.methods.table import Method, policies_used
+from llm_check.pools.collect import step_rewards
 from llm_check.positions import Position
 from llm_check.steps import StepRule
 from llm_check.streams import draw_purpose, select_purpose

@@ -19,7 +19,7 @@ from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import Estimate, checked_pool, curves, deviations, leave_one_out, subset_mean
 from gsi_theory.instance import log_weight, tilted_reward
-from llm_check.pool import Pool
+from llm_check.pools.pool import Pool
 
 __all__ = ["PositionPrediction", "Prediction", "predict_pool", "predict_position", "scheme_grid"]
 

@@ -16,8 +16,8 @@ from gsi_theory.artifact import Artifact, is_current, provenance, read_artifact
 from gsi_theory.errors import InputError
 from gsi_theory.options import read_pairs, set_options
 from gsi_theory.progress import progress_bar
-from sims.asked import BETAS_ASKED
-from sims.audit import PRESETS, run_audit
+from sims.audits.asked import BETAS_ASKED
+from sims.audits.audit import PRESETS, run_audit
 
 __all__ = ["app", "audit"]
 

@@ -36,8 +36,8 @@ def code_fingerprint() -> str:
     """Digest of the sources that results depend on, so that results of other code are never taken for these."""
     root, digest = Path(__file__).resolve().parent.parent, hashlib.sha256()
     for package in ("gsi_theory", "sims"):
-        for path in sorted((root / package).glob("*.py")):
-            digest.update(path.name.encode() + path.read_bytes())
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gsi_theory.claims import CLAIMS
+from gsi_theory.claims.sides_softmax import kl_chi2
 from gsi_theory.cli import main
-from gsi_theory.sides_softmax import kl_chi2
 
 SMALL = ("--workers", "1", "--set", "instances=4", "--set", "families=few", "--set", "claims=M7-tv,M11-chi2,M12a,M12b")
 

@@ -1,6 +1,6 @@
 """The verifiable reward: 1 where the solution so far has the right final answer, 0 where it has none or a wrong one.
 
-Grading runs in the worker processes of `llm_check.grading_pool`. A grader's failure (a time limit, an expression it
+Grading runs in the worker processes of `llm_check.grading.pool`. A grader's failure (a time limit, an expression it
 cannot read) is not a wrong answer: its step gets 0 because no right answer was established, and the failure is counted
 in `failures` under its reason and warned of once, so that a run can report it. No torch here.
 """
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
-from llm_check.answers import final_answers
-from llm_check.grading import Grade, Verdict, grade_arithmetic
+from llm_check.grading.answers import final_answers
+from llm_check.grading.grading import Grade, Verdict, grade_arithmetic
 from llm_check.positions import Position
 from llm_check.rewards.memory import Pair, RewardMemory, score_once
 from llm_check.rewards.text import solution_text

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gsi_theory.errors import InputError
-from llm_check.answers import after_hashes, last_box
-from llm_check.grading import Grade, grade_choice, grade_math
+from llm_check.grading.answers import after_hashes, last_box
+from llm_check.grading.grading import Grade, grade_choice, grade_math
 from llm_check.tasks.problem import Problem
 
 __all__ = ["FAMILIES", "Family", "Hub", "Row", "grade_rows"]

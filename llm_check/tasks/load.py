@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gsi_theory.errors import InputError
-from llm_check.grading import grade_arithmetic
+from llm_check.grading.grading import grade_arithmetic
 from llm_check.spec import Spec, parse_spec, read_options
 from llm_check.tasks import arithmetic
 from llm_check.tasks.families import FAMILIES, Family, Hub, Row

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_check.grading import Grade
+from llm_check.grading.grading import Grade
 from llm_check.positions import Prompt
 from llm_check.prompting import prompt_ids
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gsi_theory import InputError, divergence, race_rule, selection_law
+from gsi_theory import InputError, divergence, selection_law
 from gsi_theory.curve import tv_curve
 from gsi_theory.logscale import normalize
+from gsi_theory.rules import race as race_rule
 
 NS = np.array([1, 2, 3, 10, 57, 256, 10**4, 10**9])
 

@@ -8,10 +8,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gsi_theory import selection_law, subset_race, subset_softmax, subset_sums
+from gsi_theory import selection_law
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import leave_one_out, subset_mean
-from gsi_theory.subset_softmax import ERROR_STEP, VALUE_STEP, trapezoid
+from gsi_theory.subsets import race as subset_race
+from gsi_theory.subsets import softmax as subset_softmax
+from gsi_theory.subsets import sums as subset_sums
+from gsi_theory.subsets.softmax import ERROR_STEP, VALUE_STEP, trapezoid
 from tests.oracles.subsets import KERNELS, jackknife_variance, subset_average
 
 RULES = ("softmax", "race", "max")

@@ -8,10 +8,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gsi_theory import Instance, Scheme, gsi_law, subset_race, subset_sums, tilted_reward
+from gsi_theory import Instance, Scheme, gsi_law, tilted_reward
 from gsi_theory.errors import InputError
 from gsi_theory.gated_estimate import gated_mean, score_gated_mean
 from gsi_theory.instance import log_weight
+from gsi_theory.subsets import race as subset_race
+from gsi_theory.subsets import sums as subset_sums
 from tests.oracles.subsets import KERNELS, gated_race, jackknife_variance, subset_average
 
 WEIGHTS = [Fraction(w, 3) for w in (1, 1, 4, 9, 0, 2, 30)]

@@ -8,10 +8,11 @@ import flint
 import numpy as np
 import pytest
 
-from gsi_theory import InputError, selection_law, softmax_rule
+from gsi_theory import InputError, selection_law
 from gsi_theory.draws import Draws
 from gsi_theory.law import RULES, score_gated_race
 from gsi_theory.logscale import normalize
+from gsi_theory.rules import softmax as softmax_rule
 from tests.gsi_theory.hostile import hostile_candidates
 from tests.oracles import balls
 

@@ -16,7 +16,7 @@ from gsi_theory import InputError, Instance, Scheme, gsi_law, selection_law, til
 from gsi_theory.soft_value import sequence_tilt, soft_value, stepwise_tilt, tilt_gap
 from gsi_theory.stepwise import chain_rule, trajectory_law
 from gsi_theory.tree import Tree
-from sims.sampler import sample_scheme
+from sims.sampling.sampler import sample_scheme
 from tests.gsi_theory.sample_trees import BIG, BIG_TREE, RAGGED, TREES, as_array, build, grown, worst
 from tests.oracles import enumeration
 from tests.oracles import tree_enumeration as oracle

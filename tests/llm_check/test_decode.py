@@ -11,11 +11,11 @@ from scipy import stats
 
 from gsi_theory import Candidates, Scheme, gsi_law
 from gsi_theory.errors import InputError
-from llm_check.collect import collect_pool, positions, step_rewards
 from llm_check.decode import METHODS, decode, measure_step
 from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.enumeration import StepTrie, enumerate_steps, score_trie
-from llm_check.pool import write_pool
+from llm_check.pools.collect import collect_pool, positions, step_rewards
+from llm_check.pools.pool import write_pool
 from llm_check.positions import Position, Prompt, encode_text
 from llm_check.streams import Stream
 from llm_check.tasks.arithmetic import Problem, check_step, make_problems

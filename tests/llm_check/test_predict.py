@@ -7,7 +7,7 @@ import pytest
 
 from gsi_theory import Candidates, InputError, Instance, Scheme, gsi_law
 from gsi_theory.gated_estimate import gated_mean, score_gated_mean
-from llm_check.pool import pool_from_columns
+from llm_check.pools.pool import pool_from_columns
 from llm_check.predict import predict_pool, predict_position, scheme_grid
 
 INSTANCE = Instance.from_probabilities(

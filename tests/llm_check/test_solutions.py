@@ -16,7 +16,7 @@ import pytest
 
 from gsi_theory.errors import InputError
 from llm_check.command_decode import app, shown
-from llm_check.grading import Grade, Verdict
+from llm_check.grading.grading import Grade, Verdict
 from llm_check.journal import Journal, journal_path, plain
 from llm_check.solutions import Plan, differences, solve_task, summary
 from llm_check.world import World, load_world

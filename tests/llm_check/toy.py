@@ -9,9 +9,9 @@ import numpy as np
 
 from gsi_theory import Instance
 from gsi_theory.logscale import normalize
-from llm_check.collect import positions
 from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.enumeration import StepTrie, enumerate_steps, score_trie
+from llm_check.pools.collect import positions
 from llm_check.positions import Position
 from llm_check.tasks.arithmetic import make_problems
 from tests.llm_check.engines.test_transformers_engine import RULE

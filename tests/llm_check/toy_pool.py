@@ -9,8 +9,8 @@ from typing import Any
 
 from gsi_theory import Scheme
 from llm_check.methods.candidates import Models
+from llm_check.pools.trajectories import Collection, Trajectory, collect_parts
 from llm_check.positions import Prompt
-from llm_check.trajectories import Collection, Trajectory, collect_parts
 from tests.llm_check.toy_engine import ToyEngine, ToyReward
 
 RECORD = {"seed": 3, "task": "toy"}

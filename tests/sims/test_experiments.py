@@ -7,9 +7,8 @@ import pytest
 
 from gsi_theory import InputError, Scheme
 from gsi_theory.artifact import read_artifact
-from gsi_theory.facts import Facts
-from sims import bounds_vs_n, exact_vs_mc, methods, steps
-from sims.experiments import EXPERIMENTS, checked_settings, run_experiment
+from gsi_theory.claims.facts import Facts
+from sims.experiments import EXPERIMENTS, bounds_vs_n, checked_settings, exact_vs_mc, methods, run_experiment, steps
 from sims.families import FAMILIES, passing_threshold, signed
 from sims.workers import local_pool
 

@@ -13,11 +13,10 @@ from gsi_theory import InputError, Instance, Scheme, tilted_policy
 from gsi_theory.artifact import read_artifact
 from gsi_theory.limits import best_tv
 from gsi_theory.methods import METHODS
-from sims import methods
-from sims.exact_vs_mc import compare
-from sims.experiments import run_experiment
+from sims.experiments import methods, run_experiment
+from sims.experiments.exact_vs_mc import compare
 from sims.families import FAMILIES
-from sims.method_sampler import SAMPLERS, sample_method
+from sims.sampling.method_sampler import SAMPLERS, sample_method
 from sims.workers import local_pool
 
 # One outcome only the draft has, one only the base has, two of equal reward.

@@ -12,15 +12,14 @@ from gsi_theory.knockout import knockout_fail
 from gsi_theory.methods import METHODS
 from gsi_theory.soft_value import sequence_tilt, value_tilt
 from gsi_theory.switching import switching_law
-from sims import samplers
 from sims.beside import agreement, beside, excess_tv, over_problems
-from sims.exact_vs_mc import compare
-from sims.experiments import checked_settings
-from sims.method_sampler import SAMPLERS, sample_method
-from sims.other_samplers import sample_greedy, sample_knockout
-from sims.sampler import sample_scheme
-from sims.streams import TorchStream
-from sims.tree_sampler import sample_switching, sample_transfer
+from sims.experiments import checked_settings, samplers
+from sims.experiments.exact_vs_mc import compare
+from sims.sampling.method_sampler import SAMPLERS, sample_method
+from sims.sampling.other_samplers import sample_greedy, sample_knockout
+from sims.sampling.sampler import sample_scheme
+from sims.sampling.streams import TorchStream
+from sims.sampling.tree_sampler import sample_switching, sample_transfer
 from sims.worlds import World, world_instance, world_tree
 
 DRAWS = 20_000
@@ -55,7 +54,7 @@ def test_torch_outcomes_are_tensors_and_a_seed_fixes_them() -> None:
 
 
 def test_rounds_played_in_parts_follow_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sims.method_sampler.HELD", 256)
+    monkeypatch.setattr("sims.sampling.method_sampler.HELD", 256)
     for key in ("expgsi_score_gate", "pooled", "gsi"):
         scheme = Scheme(2.0, 4, None if key == "pooled" else 0.6)
         played = sample_method(key, INSTANCE, scheme, 3000, np.random.default_rng(0))

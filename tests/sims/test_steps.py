@@ -9,8 +9,7 @@ from figures.plot_steps import draw
 from figures.style import house_style
 from gsi_theory.artifact import Artifact, read_artifact
 from gsi_theory.soft_value import soft_value
-from sims import steps
-from sims.experiments import run_experiment
+from sims.experiments import run_experiment, steps
 from sims.workers import local_pool
 
 TINY = {"trees": 3, "depth": 3, "branching": 2}

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from gsi_theory.errors import InputError
-from llm_check import grading_pool
+from llm_check.grading.grading import pool as grading_pool
 from llm_check.positions import Position, Prompt, encode_text
 from llm_check.rewards.contract import reward_record
 from llm_check.rewards.load import load_reward
@@ -144,7 +144,7 @@ def test_verifiable_reward_grades_the_solution_so_far() -> None:
 def test_a_failing_grader_is_counted_and_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import sys; print('{}', flush=True); [print('?', flush=True) for _ in sys.stdin]"
     broken = grading_pool.GradingPool(1, (sys.executable, "-c", code))
-    monkeypatch.setattr("llm_check.grading.shared_pool", lambda size: broken)
+    monkeypatch.setattr("llm_check.grading.grading.shared_pool", lambda size: broken)
     model = load_reward("verifiable", POLICY)
     with pytest.warns(UserWarning, match=r"the grader failed, counted in failures: .*garbage"):
         rewards = model.score([place()] * 2, [encode("\\boxed{1}"), encode("none")])

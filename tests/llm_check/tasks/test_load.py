@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gsi_theory.errors import InputError
-from llm_check.grading import Verdict
+from llm_check.grading.grading import Verdict
 from llm_check.tasks import load as loading
 from llm_check.tasks.arithmetic import make_problems, solution_steps
 from llm_check.tasks.load import load_task
@@ -209,7 +209,7 @@ def test_grading_refuses_unequal_lists() -> None:
 
 def test_tasks_grading_and_prompting_import_no_torch() -> None:
     code = (
-        "import sys, llm_check.tasks.load, llm_check.grading, llm_check.prompting, llm_check.rewards.load, "
+        "import sys, llm_check.tasks.load, llm_check.grading.grading, llm_check.prompting, llm_check.rewards.load, "
         "llm_check.rewards.verifiable; print('torch' in sys.modules, 'sympy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

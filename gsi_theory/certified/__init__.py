@@ -1,0 +1,1 @@
+"""Proofs in ball arithmetic: facts, laws and both sides of claims as rigorous enclosures."""

@@ -1,0 +1,206 @@
+"""What a claim is, and how it is judged: on one instance and scheme into a verdict, on a batch into a judgement.
+
+A claim compares two numbers, `lhs relation rhs`, with a bound on their numerical error, under named assumptions.
+
+Outcomes: HOLDS, REFUTED, UNDECIDED (the slack is within the numerical error), VACUOUS (not refuted, but the bound is no
+better than the trivial one), NOT_APPLICABLE (an assumption fails).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from gsi_theory.arrays import detached, host
+from gsi_theory.claims.facts import Facts
+from gsi_theory.claims.sides import Sides
+from gsi_theory.instance import Instance, Scheme
+
+__all__ = ["OUTCOMES", "Assumption", "Claim", "Judgement", "Outcome", "Verdict"]
+
+
+class Outcome(enum.StrEnum):
+    """What a claim's evaluation says; VACUOUS and NOT_APPLICABLE never count as support."""
+
+    HOLDS = "HOLDS"
+    REFUTED = "REFUTED"
+    UNDECIDED = "UNDECIDED"
+    VACUOUS = "VACUOUS"
+    NOT_APPLICABLE = "NOT_APPLICABLE"
+
+
+OUTCOMES = tuple(Outcome)
+_CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """outcome; lhs and rhs; slack = rhs - lhs (for a limit or identity -|lhs - rhs|); error bound; reason in words.
+
+    For NOT_APPLICABLE the numbers are None and the reason names the assumption that fails.
+    """
+
+    outcome: Outcome
+    lhs: float | None
+    rhs: float | None
+    slack: float | None
+    error: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Verdicts on a batch, arrays (...): outcome indexes OUTCOMES; lhs, rhs, slack as in `Verdict`; error; trivial.
+
+    Where the claim does not apply (`applies` False) lhs, rhs, slack and error are 0 and trivial is +inf; no entry is
+    ever NaN. In torch lhs, rhs and slack carry gradients.
+    """
+
+    outcome: Any
+    applies: Any
+    lhs: Any
+    rhs: Any
+    slack: Any
+    error: Any
+    trivial: Any
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A named predicate on facts: `holds` gives booleans (...), without a warning on any row."""
+
+    name: str
+    holds: Callable[[Facts], Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """statement (LaTeX), formula number, source, assumptions, relation "<=" or "=", expected outcome, two sides.
+
+    logs: the sides are logs of what the statement compares, which matters to `ratio` alone. first_hand: whether the
+    statement is in its authors' own words (ours, where we prove it), not known from a secondary transcription. smooth:
+    whether both sides carry torch gradients, finite where the value is; if not, they are detached.
+    """
+
+    id: str
+    formula: str
+    statement: str
+    source: str
+    assumptions: tuple[Assumption, ...]
+    relation: str
+    expected: Outcome
+    sides: Callable[[Facts], Sides]
+    logs: bool = False
+    first_hand: bool = False
+    smooth: bool = True
+
+    def evaluate(self, instance: Instance, scheme: Scheme) -> Verdict:
+        """Judge the claim on one instance and scheme."""
+        facts = Facts.of(instance, scheme)
+        for assumption in self.assumptions:
+            if not bool(assumption.holds(facts)):
+                return Verdict(Outcome.NOT_APPLICABLE, None, None, None, None, f"assumes {assumption.name}")
+        found = self.judge(facts)
+        outcome = OUTCOMES[int(found.outcome)]
+        reason = {
+            Outcome.UNDECIDED: "the slack is within the numerical error",
+            Outcome.VACUOUS: f"the bound is no better than the trivial {float(found.trivial):.6g}",
+        }.get(outcome, "")
+        if outcome is Outcome.UNDECIDED and self.relation == "=":
+            reason = "the error exceeds 1 % of the value"
+        lhs, rhs, slack, error = (float(v) for v in (found.lhs, found.rhs, found.slack, found.error))
+        return Verdict(outcome, lhs, rhs, slack, error, reason)
+
+    def applies(self, facts: Facts) -> Any:
+        """Where every assumption holds, booleans (...)."""
+        found = facts.xp.isfinite(facts.beta)
+        for assumption in self.assumptions:
+            found = found & assumption.holds(facts)
+        return found
+
+    def judge(self, facts: Facts) -> Judgement:
+        """The claim on every row; only rows where it applies are computed, and claims share the laws of `facts`."""
+        xp, applies = facts.xp, self.applies(facts)
+        if not bool(xp.any(applies)):
+            zero, endless = xp.zeros_like(facts.beta), xp.full_like(facts.beta, np.inf)
+            outcome = xp.full(facts.shape, _CODE[Outcome.NOT_APPLICABLE], dtype=xp.int64, device=_device(facts.beta))
+            return Judgement(outcome, applies, zero, zero, zero, zero, endless)
+        sides = self.sides(facts.rows(applies))
+        lhs, rhs = (_spread(facts, applies, v if self.smooth else detached(v), 0.0) for v in (sides.lhs, sides.rhs))
+        error, trivial = (
+            _spread(facts, applies, detached(v), filler) for v, filler in ((sides.error, 0.0), (sides.trivial, np.inf))
+        )
+        scale = _spread(facts, applies, detached(sides.scale), 1.0)
+        if self.relation == "=":
+            slack = -abs(lhs - rhs)
+            outcome = _limit_codes(xp, slack, rhs, error, scale)
+        else:
+            endless = rhs == np.inf
+            slack = xp.where(endless, np.inf, xp.where(endless, 0.0, rhs) - xp.where(endless, 0.0, lhs))
+            outcome = _bound_codes(xp, slack, rhs, error, trivial)
+        outcome = xp.where(applies, outcome, _CODE[Outcome.NOT_APPLICABLE])
+        return Judgement(outcome, applies, lhs, rhs, slack, error, trivial)
+
+    def ratio(self, facts: Facts) -> Any:
+        """lhs/rhs (...): 1 is tight, above 1 a bound fails; with gradients in torch, finite ones where it is finite.
+
+        The divisor is never smaller in size than the error bound, so that rounding alone never shows as tightness and
+        rhs = 0 is no exception. With `logs` it is e^{lhs - rhs}. 0 where the claim does not apply or rhs = +inf.
+        """
+        xp, found = facts.xp, self.judge(facts)
+        known = found.applies & (found.rhs != np.inf) & xp.isfinite(found.error)
+        lhs, rhs = (xp.where(known, v, 0.0) for v in (found.lhs, found.rhs))
+        with np.errstate(over="ignore", under="ignore"):
+            if self.logs:
+                return xp.where(known, xp.exp(lhs - rhs), 0.0)
+            # 1e-290 keeps the quotient of a bound on probabilities finite where even the error is zero.
+            least = xp.clip(xp.where(known, found.error, 1.0), 1e-290, None)
+            small = abs(rhs) < least
+            return lhs / xp.where(small, xp.where(rhs < 0, -least, least), rhs)
+
+
+def _device(array: Any) -> Any:
+    return array_api_compat.device(array)
+
+
+def _spread(facts: Facts, applies: Any, values: Any, filler: float) -> Any:
+    """Values of the rows that apply, back in their places (...), the filler elsewhere."""
+    xp = facts.xp
+    chosen = host(applies)
+    if chosen.all():
+        return values + xp.zeros_like(facts.beta)
+    count = int(chosen.sum())
+    values = values + xp.zeros(count, dtype=xp.float64, device=_device(facts.beta))
+    place = np.maximum(np.cumsum(chosen.reshape(-1)) - 1, 0).reshape(chosen.shape)
+    index = xp.asarray(place, device=_device(facts.beta))
+    return xp.where(applies, values[index], filler)
+
+
+def _codes(xp: Any, cases: tuple[tuple[Any, Outcome], ...]) -> Any:
+    """Codes of the first condition that is true; HOLDS where none is."""
+    found = xp.zeros_like(cases[0][0], dtype=xp.int64)
+    for condition, outcome in reversed(cases):
+        found = xp.where(condition, _CODE[outcome], found)
+    return found
+
+
+def _limit_codes(xp: Any, slack: Any, rhs: Any, error: Any, scale: Any) -> Any:
+    size = abs(rhs)
+    unclear = ~(error <= 0.01 * xp.where(size > scale, size, scale))
+    return _codes(xp, ((unclear, Outcome.UNDECIDED), (-slack > error, Outcome.REFUTED)))
+
+
+def _bound_codes(xp: Any, slack: Any, rhs: Any, error: Any, trivial: Any) -> Any:
+    return _codes(
+        xp,
+        (
+            (slack < -error, Outcome.REFUTED),
+            (rhs >= trivial, Outcome.VACUOUS),
+            (slack <= error, Outcome.UNDECIDED),
+        ),
+    )

@@ -1,0 +1,104 @@
+"""Sides of the claims on several drafters (M20): the draft with n draws and the base with n_base, N = n + n_base.
+
+p_mix = (n π_S + n_base π_B)/N always covers π; w = π/p_mix (balance heuristic), e_j = E_{p_j} w, ρ_j = n_j/N. The law
+of the fixed allocation is found row by row in NumPy (no gradient); that of the random one is (M2) on p_mix.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gsi_theory import divergence
+from gsi_theory.arrays import detached, host, table
+from gsi_theory.claims.facts import Facts
+from gsi_theory.claims.sides import Sides, chi2_error, least
+from gsi_theory.drafters import fixed_allocation_law
+from gsi_theory.law import EPS, Law
+from gsi_theory.law_batches import selection_laws
+
+__all__ = ["fixed_allocation", "mixture_chi2", "random_allocation"]
+
+
+def _log_mix(f: Facts) -> Any:
+    """log p_mix (..., K); -inf where neither policy has mass."""
+    xp = f.xp
+    whole = f.n + f.n_base
+    one, other = f.log_draft + xp.log(f.n / whole)[..., None], f.log_base + xp.log(f.n_base / whole)[..., None]
+    none = (one == -np.inf) & (other == -np.inf)
+    return xp.where(none, -np.inf, xp.logaddexp(xp.where(none, 0.0, one), xp.where(none, 0.0, other)))
+
+
+def _log_weight(f: Facts, log_mix: Any) -> Any:
+    """log π/p_mix (..., K), -inf where π = 0."""
+    xp = f.xp
+    return xp.where(f.held, xp.where(f.held, f.log_pi, 0.0) - xp.where(f.held, log_mix, 0.0), -np.inf)
+
+
+def _fixed_laws(f: Facts) -> Law:
+    """Laws of the winner among exactly n draft and n_base base draws, row by row."""
+    log_mix = host(_log_mix(f))
+    weight = host(_log_weight(f, table(log_mix, f.reward)))
+    rows = [host(v).reshape(-1, f.size) for v in (f.log_draft, f.log_base)]
+    counts = [host(v).reshape(-1) for v in (f.n, f.n_base)]
+    flat = weight.reshape(-1, f.size)
+    laws = [
+        fixed_allocation_law(np.stack([rows[0][i], rows[1][i]]), flat[i], [int(counts[0][i]), int(counts[1][i])])
+        for i in range(flat.shape[0])
+    ]
+    log_prob = np.reshape([law.log_prob for law in laws], (*f.shape, f.size))
+    error, log_error = (np.reshape([getattr(law, k) for law in laws], f.shape) for k in ("error", "log_error"))
+    extra = host(f.weight_error)
+    return Law(*(table(v, f.reward) for v in (log_prob, error + extra, log_error + 2.0 * extra)))
+
+
+def fixed_allocation(f: Facts, form: str) -> Sides:
+    """(M20) fixed allocation, KL(π‖P) ≤ log(1 + (1 + χ²(π‖p_mix) - c)/N).
+
+    c = min_j e_j ("least"), 1 ("one", the form of M11), Σ ρ_j e_j² ("squares", the largest of the three).
+    """
+    xp, log_mix = f.xp, _log_mix(f)
+    value, error = f.kl_to(f.shared("fixed allocation", _fixed_laws))
+    w = xp.exp(xp.clip(_log_weight(f, log_mix), None, 690.0))
+    draft, base = (xp.vecdot(xp.exp(v), w, axis=-1) for v in (f.log_draft, f.log_base))
+    whole, chi2 = f.n + f.n_base, divergence.chi2(f.log_pi, log_mix)
+    if form == "least":
+        off = least(draft, base)
+    elif form == "one":
+        off = 1.0 + 0.0 * draft
+    else:
+        off = (f.n * draft * draft + f.n_base * base * base) / whole
+    # 1 + χ² = Σ π w is at least Σ ρ_j e_j² and min_j e_j ≤ 1, so what is left is never negative.
+    left = xp.clip((1.0 - off) + chi2, 0.0, None)
+    size = detached(1.0 + chi2)
+    rough = (chi2_error(f, log_mix) + (8.0 * f.weight_error + (f.outcomes + 16.0) * EPS) * size) / detached(whole)
+    return Sides(value, xp.log1p(left / whole), error + rough)
+
+
+def random_allocation(f: Facts) -> Sides:
+    """(M20) random allocation, every draw from p_mix: KL(π‖P) ≤ log(1 + χ²(π‖p_mix)/N); trivial: KL(π‖p_mix)."""
+
+    def make(rows: Facts) -> Law:
+        log_mix = _log_mix(rows)
+        law = selection_laws(log_mix, _log_weight(rows, log_mix), rows.n + rows.n_base, "softmax")
+        return Law(law.log_prob, law.error + rows.weight_error, law.log_error + 2.0 * rows.weight_error)
+
+    xp, log_mix = f.xp, _log_mix(f)
+    value, error = f.kl_to(f.shared("random allocation", make))
+    whole, chi2 = f.n + f.n_base, divergence.chi2(f.log_pi, log_mix)
+    rough = (chi2_error(f, log_mix) + 8.0 * f.weight_error * detached(1.0 + chi2)) / detached(whole)
+    error = error + rough + 16.0 * EPS * detached(xp.log1p(chi2))
+    return Sides(value, xp.log1p(chi2 / whole), error, detached(divergence.kl(f.log_pi, log_mix)))
+
+
+def mixture_chi2(f: Facts) -> Sides:
+    """(M20): log(1 + χ²(π‖p_mix)) ≤ min_j log((N/n_j)(1 + χ²(π‖p_j))), both sides logs."""
+    xp, log_mix = f.xp, _log_mix(f)
+    whole = f.n + f.n_base
+    lhs = divergence.renyi(f.log_pi, log_mix, 2.0)
+    draft, base = divergence.renyi(f.log_pi, f.log_draft, 2.0), divergence.renyi(f.log_pi, f.log_base, 2.0)
+    draft, base = xp.log(whole / f.n) + draft, xp.log(whole / f.n_base) + base
+    rhs = least(draft, base)
+    size = 1.0 + xp.abs(detached(rhs)) + xp.abs(detached(lhs))
+    return Sides(lhs, rhs, 16.0 * f.weight_error + 32.0 * EPS * size)

@@ -1,0 +1,197 @@
+"""Sides of the claims on the gate: readings of M7, the finite-n bounds M8, the gate on the score M9. See sides.py.
+
+A = {r̃ ≥ u}, a = π(A); Q, B, G are the laws of the draft winner, of the base winner and of the scheme at its own n and
+n_base. M9 judges the race rule with M = e^{βu}/Z in units of the normalized weight, whatever rule and gate the
+scheme has.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gsi_theory import divergence
+from gsi_theory.arrays import detached, is_numpy
+from gsi_theory.claims.facts import Facts
+from gsi_theory.claims.sides import Sides, log_of_positive
+from gsi_theory.claims.sides_selection import excess_share, mean_change, pinsker
+from gsi_theory.draws import Counts
+from gsi_theory.law import EPS, Law, score_gated_race
+from gsi_theory.logscale import normalize
+
+__all__ = [
+    "gate_gains",
+    "gate_law_kl",
+    "gate_reward",
+    "gated_reward_pinsker",
+    "gated_reward_without_bias",
+    "score_gate_law",
+    "score_gate_reject",
+    "score_gate_tv",
+    "split_weights",
+]
+
+SMALLEST = -600.0  # log of an accepted mass below which the law of the race loses digits
+
+
+def split_weights(f: Facts) -> tuple[Any, Any]:
+    """(a, 1 - a) (...), each a sum of its own terms."""
+    xp = f.xp
+    inside = xp.sum(xp.where(f.accepted, f.pi, 0.0), axis=-1)
+    return inside, xp.sum(xp.where(f.accepted, 0.0, f.pi), axis=-1)
+
+
+def _covariance(f: Facts) -> Any:
+    """Cov_π(1_A, r) = a b (E_π[r | A] - E_π[r | Aᶜ]) (...), as b Σ_A π r - a Σ_{Aᶜ} π r."""
+    xp, (a, b) = f.xp, split_weights(f)
+    part = f.pi * f.centered
+    return b * xp.sum(xp.where(f.accepted, part, 0.0), axis=-1) - a * xp.sum(xp.where(f.accepted, 0.0, part), axis=-1)
+
+
+def _base_tv(f: Facts) -> tuple[Any, Law]:
+    law = f.base_law()
+    return f.once("tv of the base law", lambda: divergence.tv(f.log_pi, law.log_prob)), law
+
+
+def _draft_tv(f: Facts) -> tuple[Any, Law]:
+    law = f.draft_law()
+    return f.once(("tv", f.rule), lambda: divergence.tv(f.log_pi, law.log_prob)), law
+
+
+def gate_gains(f: Facts) -> Sides:
+    """The reading that (M7) refutes: in the limit the gate does not lower the mean reward, 0 ≤ Cov_π(1_A, r)."""
+    error = detached(f.osc) * (8.0 * f.weight_error + (f.outcomes + 8.0) * EPS)
+    return Sides(0.0 * f.osc, _covariance(f), error)
+
+
+def _gated_error(f: Facts) -> Any:
+    """Error of E_G r - E_π r (...): both laws' TV errors times osc(r)."""
+    return detached(f.osc) * (2.0 * f.gated().error + 8.0 * f.weight_error + (2.0 * f.outcomes + 32.0) * EPS)
+
+
+def gate_reward(f: Facts, form: str) -> Sides:
+    """(M8) |E_G r - E_π r - Cov_π(1_A, r)| against its three bounds; trivial: osc(r).
+
+    "tv": osc(r) [TV(Q,π) + b TV(B,π)]. "values": osc(g) TV(Q,π) + b osc(r) TV(B,π), g = (r - E_B r) 1_A. "rate": the
+    same with the total variations replaced by their bounds E_π[(w-1)_+/(n-1+w)] of (M10), softmax only.
+    """
+    xp, (_, b) = f.xp, split_weights(f)
+    lhs = xp.abs(mean_change(f, f.gated().log_prob) - _covariance(f))
+    error = _gated_error(f)
+    (draft, q), (base, p) = _draft_tv(f), _base_tv(f)
+    error = error + detached(f.osc) * (q.error + p.error + 8.0 * f.weight_error)
+    osc = f.osc
+    if form != "tv":
+        mean = xp.vecdot(xp.exp(p.log_prob), f.centered, axis=-1)
+        g = xp.where(f.accepted, f.centered - mean[..., None], 0.0)
+        real = f.covered | xp.isfinite(f.log_base)
+        # Off A g is zero, also where A is everything: then Aᶜ is never seen and the bound may only be larger.
+        off = xp.where(real, g, 0.0)
+        osc = xp.max(off, axis=-1) - xp.min(off, axis=-1)
+    if form == "rate":
+        draft, base = excess_share(f, f.log_draft, f.n), excess_share(f, f.log_base, f.n_base)
+    return Sides(lhs, osc * draft + b * f.osc * base, error, detached(f.osc))
+
+
+def gated_reward_without_bias(f: Facts) -> Sides:
+    """The reading that (M8) refutes: E_π r - E_G r ≤ osc(r) [TV(Q,π) + b TV(B,π)], without the covariance."""
+    (draft, q), (base, p), (_, b) = _draft_tv(f), _base_tv(f), split_weights(f)
+    error = _gated_error(f) + detached(f.osc) * (q.error + p.error + 8.0 * f.weight_error)
+    return Sides(-mean_change(f, f.gated().log_prob), f.osc * (draft + b * base), error, _most_lost(f))
+
+
+def _most_lost(f: Facts) -> Any:
+    """E_π r - min r, which no law can lose more than."""
+    return detached(f.xp.vecdot(f.pi, f.centered, axis=-1))
+
+
+def gated_reward_pinsker(f: Facts) -> Sides:
+    """GSI's guarantee read for the gated law: E_π r - E_G r ≤ osc(r) [√(½ log(1+χ²/n)) + b √(½ log(1+CV²/n_B))]."""
+    _, b = split_weights(f)
+    draft, base = pinsker(f, f.chi2, f.n), pinsker(f, divergence.chi2(f.log_pi, f.log_base), f.n_base)
+    # The square root of log(1 + χ²/n) inherits its relative error, a few weight errors, as long as it is not tiny.
+    rough = 64.0 * f.weight_error * detached(f.osc) + detached(f.osc) * 1e-7 * (detached(draft + base) < 1e-6)
+    return Sides(
+        -mean_change(f, f.gated().log_prob), f.osc * (draft + b * base), _gated_error(f) + rough, _most_lost(f)
+    )
+
+
+def gate_law_kl(f: Facts) -> Sides:
+    """GSI Theorem 1 read for the gated law: KL(π‖G) ≤ log(1 + χ²/n) + log(1 + CV²/n_B)."""
+    value, error = f.once("KL of the gated law", lambda: f.kl_to(f.gated()))
+    base = divergence.chi2(f.log_pi, f.log_base)
+    rhs = f.xp.log1p(f.chi2 / f.n) + f.xp.log1p(base / f.n_base)
+    return Sides(value, rhs, error + 32.0 * f.weight_error + 32.0 * EPS * detached(rhs))
+
+
+# The score gate of (M9).
+
+
+def _scored(f: Facts) -> Law:
+    """(log P(y, accepted), error, log P(reject)) in the fields of a Law, at the batch's own n."""
+    weight = f.beta[..., None] * f.reward + f.log_ratio
+    log_score = f.log_score + f.log_z
+    counts = Counts(f.n, f.xp.zeros_like(detached(f.n)))
+    accepted, log_reject = score_gated_race(f.log_draft, weight, counts, log_score)
+    race = f.draft_law("race")
+    size = 1.0 + f.xp.abs(detached(f.log_score)) + f.xp.abs(detached(f.log_z))
+    if is_numpy(accepted):
+        log_reject = np.asarray(log_reject)
+    return Law(accepted, 4.0 * race.log_error + 16.0 * f.weight_error + 16.0 * EPS * size, log_reject)
+
+
+def score_gate_law(f: Facts) -> Law:
+    """`_scored`, once for the batch: log_prob log P(y, accepted), error its error in nats, log_error log P(reject)."""
+    return f.shared("score gate", _scored)
+
+
+def _outside(f: Facts) -> Any:
+    """E_M = E_μ(w - M)_+ = E_π(1 - M/w)_+ (...)."""
+    xp = f.xp
+    apart = f.log_score[..., None] - xp.where(f.held, f.log_w, 0.0)
+    above = f.held & (apart < 0)
+    return xp.sum(xp.where(above, f.pi * -xp.expm1(xp.where(above, apart, -1.0)), 0.0), axis=-1)
+
+
+def _accepted_tv(f: Facts) -> tuple[Any, Any]:
+    """(TV of the law given acceptance to π, its error) (...); nothing is known where acceptance underflows."""
+    xp, law = f.xp, score_gate_law(f)
+    seen = f.xp.max(detached(law.log_prob), axis=-1) > SMALLEST
+    given = normalize(xp.where(seen[..., None], law.log_prob, f.log_draft))
+    error = 2.0 * law.error + 4.0 * f.weight_error + 16.0 * EPS
+    return divergence.tv(f.log_pi, xp.clip(given, None, 0.0)), xp.where(seen, error, np.inf)
+
+
+def score_gate_tv(f: Facts, form: str) -> Sides:
+    """(M9): "accepted" TV(P(·|accepted), π) ≤ E_M; "whole" TV((1-δ) accepted + δ B, π) ≤ (1-δ) E_M + δ TV(B, π);
+    "exact", for M ≥ C, and "unbiased", for every M: TV(P(·|accepted), π) = 0."""
+    xp, law = f.xp, score_gate_law(f)
+    if form == "whole":
+        base = f.base_law()
+        rest = law.log_error[..., None] + base.log_prob
+        none = (law.log_prob == -np.inf) & (rest == -np.inf)
+        log_prob = xp.logaddexp(xp.where(none, 0.0, law.log_prob), xp.where(none, 0.0, rest))
+        delta = xp.exp(law.log_error)
+        lhs = divergence.tv(f.log_pi, xp.clip(xp.where(none, -np.inf, log_prob), None, 0.0))
+        rhs = (1.0 - delta) * _outside(f) + delta * divergence.tv(f.log_pi, base.log_prob)
+        return Sides(lhs, rhs, 4.0 * law.error + 2.0 * base.error + 16.0 * f.weight_error + 64.0 * EPS, 1.0)
+    lhs, error = _accepted_tv(f)
+    if form == "accepted":
+        return Sides(lhs, _outside(f), error + 8.0 * f.weight_error, 1.0)
+    return Sides(lhs, 0.0, error, scale=1.0)
+
+
+def score_gate_reject(f: Facts) -> Sides:
+    """(M9): P(reject) = (1 - A_M/M)ⁿ with A_M = 1 - E_M."""
+    xp = f.xp
+    least = xp.exp(xp.clip(-f.log_score, None, 690.0))
+    kept = 1.0 - (1.0 - _outside(f)) * least
+    some = kept > 0
+    n = detached(f.n)
+    rhs = xp.exp(xp.clip(f.n * log_of_positive(kept), -745.0, 0.0))
+    rounding = (8.0 * f.weight_error + 16.0 * EPS) * (1.0 + detached(least)) / xp.where(some, detached(kept), 1.0)
+    moved = xp.clip(n * rounding, None, 1.0)
+    # Where 1 - A_M/M cancels to nothing, only its absolute error is known.
+    error = xp.clip(4.0 * moved, None, 1.0) + (8.0 * f.weight_error + 32.0 * EPS) * (1.0 + detached(least))
+    return Sides(xp.exp(score_gate_law(f).log_error), rhs, error, scale=1.0)

@@ -1,0 +1,1 @@
+"""The search for counterexamples: climbing, judging, shrinking, and the card of what was found."""

@@ -1,0 +1,1 @@
+"""How each rule's law is computed: softmax, race, max; `gsi_theory.law` is the way in."""

@@ -1,0 +1,119 @@
+"""Are predictions and their errors right? Two halves of a pool of the embedded pair: `-m llm_check.benches.predict`.
+
+At each position the candidates are dealt into two halves, which are independent pools. Every scheme is predicted from
+either half (`predict_position`, M31), and the difference over its two standard errors is a z-score, for means over
+blocks of positions and for the mean over all. Right predictions have z of variance 1, whatever the models are.
+
+A block whose error comes from a few positions only (effective number Σ²/Σ of squares below LEAST) has no normal z, and
+is counted apart; a difference where both errors are zero counts as it is: 0, or infinite.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from gsi_theory import Candidates, Scheme
+from gsi_theory.artifact import provenance, write_artifact
+from gsi_theory.progress import progress_bar
+from llm_check.options import quiet_engines
+from llm_check.pools.collect import collect_pool, positions
+from llm_check.pools.pool import pool_from_columns
+from llm_check.predict import predict_position, scheme_grid
+from llm_check.tasks.arithmetic import make_problems
+from llm_check.world import load_world
+
+__all__ = ["halves", "run", "z_scores"]
+
+Floats = NDArray[np.float64]
+BETAS, NS, RULES, THRESHOLD = (1.0, 5.0, 20.0), (1, 2, 4, 8, 16, 32, 64), ("softmax", "race"), 0.5
+LEAST = 5.0
+
+
+def halves(candidates: Candidates) -> tuple[Candidates, Candidates]:
+    """Even and odd candidates, each a pool of its own."""
+    found = []
+    for start in (0, 1):
+        reward, ratio = candidates.reward[start::2], candidates.log_ratio[start::2]
+        found.append(Candidates(np.full(reward.size, -np.log(reward.size)), reward, ratio))
+    return found[0], found[1]
+
+
+def z_scores(gap: Floats, error: Floats, block: int) -> tuple[Floats, Floats]:
+    """(z (S, blocks), effective number of positions (S, blocks)) from differences and errors (S, P)."""
+    count = gap.shape[1] // block
+    shape = gap.shape[0], count, block
+    total = gap[:, : count * block].reshape(shape).sum(axis=2)
+    squares = error[:, : count * block].reshape(shape) ** 2
+    variance = squares.sum(axis=2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        effective = np.where(variance > 0, variance**2 / np.sum(squares**2, axis=2), 0.0)
+        z = np.where(variance > 0, total / np.sqrt(variance), np.where(np.abs(total) < 1e-12, 0.0, np.inf))
+    return z, effective
+
+
+def _summary(z: Floats, effective: Floats) -> dict[str, float]:
+    used = z[effective >= LEAST]
+    return {
+        "comparisons": int(used.size), "left_out": int(z.size - used.size), "z_mean": float(used.mean()),
+        "z_variance": float(np.mean(used**2)), "beyond_1.96": float(np.mean(np.abs(used) > 1.96)),
+        "beyond_3": float(np.mean(np.abs(used) > 3.0)), "worst": float(np.abs(used).max()),
+        "bonferroni_1_percent": float(stats.norm.isf(0.005 / used.size)),
+    }  # fmt: skip
+
+
+def run(problems: int, candidates: int, block: int, seed: int, out: Path) -> dict[str, Any]:
+    """Write artifact `bench_predict`: z-scores of reward and acceptance by scheme, over blocks and over all."""
+    quiet_engines()
+    world = load_world()
+    places = positions(make_problems(problems, seed, "test"), world.draft.tokenizer, (0,))
+    columns = collect_pool(
+        world.draft, world.base, world.reward_model, places, candidates, candidates, world.rule, seed
+    )
+    pool = pool_from_columns(columns)
+    schemes: list[Scheme] = scheme_grid(BETAS, NS, RULES, THRESHOLD)
+    gaps, errors = np.empty((2, len(schemes), problems)), np.empty((2, len(schemes), problems))
+    with progress_bar("predict halves") as report:
+        for p, key in enumerate(pool.keys()):
+            pairs = zip(halves(pool.draft_candidates(*key)), halves(pool.base_candidates(*key)), strict=True)
+            one, two = (predict_position(draft, base, schemes) for draft, base in pairs)
+            gaps[0, :, p], errors[0, :, p] = (one.value - two.value)[:, 0], np.hypot(one.stderr, two.stderr)[:, 0]
+            gaps[1, :, p], errors[1, :, p] = one.p_accept - two.p_accept, np.hypot(one.p_accept_se, two.p_accept_se)
+            report(p + 1, problems)
+    gated = np.array([scheme.threshold is not None for scheme in schemes])
+    result: dict[str, Any] = {}
+    for name, q, rows in (("reward", 0, np.ones(len(schemes), dtype=bool)), ("p_accept", 1, gated)):
+        result[f"{name}_blocks"] = _summary(*z_scores(gaps[q, rows], errors[q, rows], block))
+        result[f"{name}_all"] = _summary(*z_scores(gaps[q, rows], errors[q, rows], problems))
+    z, effective = z_scores(gaps[0], errors[0], problems)
+    table: dict[str, Any] = {
+        "rule": [s.rule for s in schemes], "gate": ["none" if s.threshold is None else s.gate for s in schemes],
+        "beta": [s.beta for s in schemes], "n": [s.n for s in schemes], "z_reward": z[:, 0],
+        "effective": effective[:, 0],
+    }  # fmt: skip
+    given = f"--problems {problems} --candidates {candidates} --block {block} --seed {seed}"
+    command = f"python -m llm_check.benches.predict {given}"
+    write_artifact(out, "bench_predict", provenance(command, seed), result, {"schemes": table})
+    return result
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--candidates", type=int, default=256, help="of each source; each half has half of them")
+    parser.add_argument("--block", type=int, default=20, help="positions a z-score is a mean over")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("report/bench_predict.json"))
+    given = parser.parse_args()
+    for name, values in run(given.problems, given.candidates, given.block, given.seed, given.out).items():
+        print(name, values)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The checks of `gsi check`: measured against exact or predicted, with verdicts over many comparisons."""

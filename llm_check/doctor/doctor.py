@@ -1,0 +1,260 @@
+"""`doctor`: what is wrong with a pool, from its own numbers. A table of findings, each with its evidence and a cure.
+
+The tests are in selfcheck_ratio (M32), selfcheck_tokens (M34) and selfcheck_rows; `doctor_evidence` runs them. Here
+each entry of FINDINGS says when a finding is made and what to do. Severity: "error" voids every guarantee and forbids
+a plan; "warning" limits what can be said. All tests together alarm on a clean pool with probability below 5 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from llm_check.doctor.evidence import Evidence, examine
+from llm_check.doctor.tokens import TokenCheck
+from llm_check.pools.pool import SOURCES, Pool
+
+__all__ = ["FINDINGS", "Diagnosis", "Finding", "FindingRule", "doctor"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """id of DESIGN's list, severity ("error" | "warning"), evidence (numbers by name) and one line of advice."""
+
+    id: str
+    severity: str
+    evidence: dict[str, Any]
+    advice: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """valid: no finding is an error. ratio_mean, ratio_mean_se: (M32) over the drafts; untested: what could not be."""
+
+    valid: bool
+    ratio_mean: float
+    ratio_mean_se: float
+    findings: tuple[Finding, ...]
+    untested: tuple[str, ...]
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class FindingRule:
+    """One entry: `evidence(e)` returns the numbers when the finding is made, else None."""
+
+    id: str
+    severity: str
+    advice: str
+    evidence: Callable[[Evidence], dict[str, Any] | None]
+
+
+def _numbers(check: TokenCheck) -> dict[str, Any]:
+    return {"level": check.level, "draws": check.events}
+
+
+def _temperature(e: Evidence) -> dict[str, Any] | None:
+    found = {}
+    for source in SOURCES:
+        check = e.draws[source]
+        if check is not None and check.interval is not None and "temperature" in e.causes(source) and not e.duplicated:
+            found[source] = _numbers(check) | {
+                "temperature": check.temperature, "interval_95": list(check.interval),
+                "log_e_value": check.log_e_temperature,
+            }  # fmt: skip
+    return found or None
+
+
+def _truncated(e: Evidence) -> dict[str, Any] | None:
+    found = {}
+    for source in SOURCES:
+        check = e.draws[source]
+        if check is not None and "truncated" in e.causes(source) and not e.duplicated:
+            tempered = "temperature" in e.causes(source)
+            found[source] = _numbers(check) | {
+                "new_tokens_expected": check.new_expected_tempered if tempered else check.new_expected,
+                "new_tokens_drawn": check.new_seen, "kept_mass": check.kept_mass,
+                "log_e_value": check.log_e_fewer_tempered if tempered else check.log_e_fewer,
+                "temperature_interval_95": list(check.interval or ()),
+            }  # fmt: skip
+    return found or None
+
+
+def _explained(e: Evidence) -> bool:
+    """Whether another finding already says why the ratios do not balance."""
+    causes = frozenset().union(*(e.causes(source) for source in SOURCES))
+    shifts = e.ratio.shifts
+    small = shifts.size == 0 or float(np.median(np.abs(shifts))) < 1.0
+    return e.duplicated or _whole(e) is not None or (bool(causes & {"temperature", "truncated"}) and small)
+
+
+def _context(e: Evidence) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    for source in SOURCES:
+        check = e.draws[source]
+        if check is not None and "context" in e.causes(source) and not e.duplicated:
+            found[source] = _numbers(check) | {"log_e_value": max(check.log_e_misfit, check.log_e_more)}
+    for cross, constant in e.crossed:
+        if not constant:
+            found[f"{cross.model}_log_prob_by_source"] = {
+                "steps_compared": cross.compared, "median_difference": cross.shift, "scatter": cross.within,
+            }  # fmt: skip
+    above = e.ratio.mean_se > 0 and (e.ratio.mean - 1.0) / e.ratio.mean_se > 5.0
+    alone = e.ratio.positions == 0 and e.ratio.mean + 5.0 * e.ratio.mean_se < 0.5
+    if (e.bridge_broken or above or alone) and not _explained(e):
+        found["ratio"] = {"mean": e.ratio.mean, "mean_se": e.ratio.mean_se, "bridge_z": e.ratio.z}
+        if e.ratio.shifts.size:
+            found["ratio"]["median_log_ratio_of_normalizers"] = float(np.median(e.ratio.shifts))
+    return found or None
+
+
+def _whole(e: Evidence) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    for cover in e.uncovered:
+        found[cover.model] = {
+            "rows_of_other_length": cover.other_length, "rows_with_other_sum": cover.other_sum,
+            "rows_with_mean_for_sum": cover.is_mean, "median_gap_nats": cover.gap,
+        }  # fmt: skip
+    for source in SOURCES:
+        check = e.draws[source]
+        if check is not None and "shift" in e.causes(source) and not e.duplicated:
+            found.setdefault(source, {})["kept_mass"] = check.kept_mass
+    for cross, constant in e.crossed:
+        if constant:
+            found.setdefault(cross.model, {})["shift_between_sources_nats"] = cross.shift
+    contexts = any("context" in e.causes(source) for source in SOURCES)
+    if not found and e.shifted and not contexts and not any(not constant for _, constant in e.crossed):
+        found["ratio"] = {"median_shift_nats": float(np.median(e.ratio.shifts)), "misfit": e.ratio.shift_misfit}
+    return found or None
+
+
+def _duplicates(e: Evidence) -> dict[str, Any] | None:
+    if not e.duplicated:
+        return None
+    r = e.repeats
+    return {
+        "candidates_apart": r.lag, "equal": r.matches, "compared": r.compared, "expected": r.expected,
+        "impossible_pairs": r.impossible, "equal_by": r.what,
+    }  # fmt: skip
+
+
+def _rewards(e: Evidence) -> dict[str, Any] | None:
+    r, rows = e.rewards, e.whole.order.size
+    few = 0 < r.outside <= 0.1 * rows
+    if not (few or r.far or r.constant):
+        return None
+    return {
+        "low": r.low, "high": r.high, "rows_outside_0_1": r.outside, "rows_far_out": r.far, "constant": r.constant,
+        "row": r.first, "value": r.value,
+    }  # fmt: skip
+
+
+def _cut(e: Evidence) -> dict[str, Any] | None:
+    if e.cuts.share <= 0.01:
+        return None
+    return {"share": e.cuts.share, "known_by": e.cuts.known_by, "longest": e.cuts.longest}
+
+
+def _tail(e: Evidence) -> dict[str, Any] | None:
+    # Among few distinct steps k̂ is large without a tail: the weight must also sit with few draws.
+    if e.tail is None or e.tail[0] <= 0.7 or e.tail[1] < 0.2:
+        return None
+    return {"khat": e.tail[0], "limit": 0.7, "share_of_largest_1_percent": e.tail[1]}
+
+
+def _noise(e: Evidence) -> dict[str, Any] | None:
+    found: dict[str, Any] = {
+        model: {"sd_nats_per_logged_number": value, "sd_tilted_reward_at_beta_20": value / 20.0}
+        for model, value in e.noisy.items()
+    }
+    for model, grid in e.grid.items():
+        if grid is not None:
+            found.setdefault(model, {})["stored_as"] = grid
+    return found or None
+
+
+FINDINGS: tuple[FindingRule, ...] = (
+    FindingRule(
+        "duplicates",
+        "error",
+        "rows were written more than once under new candidate numbers: drop them, or number seeds apart",
+        _duplicates,
+    ),
+    FindingRule(
+        "temperature_mismatch",
+        "error",
+        "score at the temperature the candidates were sampled at, or sample at 1: both models alike",
+        _temperature,
+    ),
+    FindingRule(
+        "truncated_sampling",
+        "error",
+        "sample without top-p, top-k and min-p: tokens that are never drawn cannot be weighted back",
+        _truncated,
+    ),
+    FindingRule(
+        "whole_response",
+        "error",
+        "log-probabilities cover other tokens than the step: sum over the step's own tokens, without "
+        "prompt or earlier steps",
+        _whole,
+    ),
+    FindingRule(
+        "context_mismatch",
+        "error",
+        "the numbers are of another law than the one sampled: give both models the same token ids with "
+        "the whole prefix; log token_ids and token log-probabilities to tell a temperature from a prompt",
+        _context,
+    ),
+    FindingRule(
+        "reward_range",
+        "error",
+        "rewards out of range: map failures of the reward model into its range, or leave the rows out",
+        _rewards,
+    ),
+    FindingRule(
+        "truncated_steps",
+        "warning",
+        "steps were cut at the cap on length: raise it; the reward model does not know cut steps",
+        _cut,
+    ),
+    FindingRule(
+        "heavy_tail",
+        "warning",
+        "few drafts carry most of the weight: the distance to the tilted policy cannot be told; draw "
+        "more drafts, or take a draft closer to the base",
+        _tail,
+    ),
+    FindingRule(
+        "log_prob_noise",
+        "warning",
+        "equal rows have unequal log-probabilities, or they were stored in half precision: compute log- "
+        "softmax and sums in float32 or better",
+        _noise,
+    ),
+)
+
+
+def doctor(pool: Pool) -> Diagnosis:
+    """Every finding of FINDINGS that a pool gives cause for."""
+    e = examine(pool)
+    findings = []
+    for rule in FINDINGS:
+        evidence = rule.evidence(e)
+        if evidence is not None:
+            findings.append(Finding(rule.id, rule.severity, evidence, rule.advice))
+    untested = [
+        f"{source}: nothing was drawn twice at a shared prefix, so its sampling could not be checked (log token_ids "
+        f"and token_logp_{source})"
+        for source in SOURCES
+        if e.draws[source] is None
+    ]
+    if e.ratio.positions == 0:
+        untested.append("no position has candidates of both sources: only the plain mean ratio could be checked")
+    if e.arrays.order.size < e.whole.order.size:
+        untested.append(f"draws and ratios of {len(e.arrays.names)} of {len(e.whole.names)} positions were checked")
+    valid = all(finding.severity != "error" for finding in findings)
+    return Diagnosis(valid, e.ratio.mean, e.ratio.mean_se, tuple(findings), tuple(untested), e)

@@ -1,0 +1,149 @@
+"""What a goal asks of the options, and the answer when it is proved: the best in a budget, or the cheapest that does.
+
+Every comparison is in pairs over units and simultaneous over all options (`choose`). Where the tail of the drafts'
+weights was not seen (k̂ > 0.7), what no draw has shown may decide a winner: its largest possible effect is added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsi_theory.errors import InputError
+from llm_check.planner.choose import cross_fit, pick_best, standing
+from llm_check.planner.table import PlanTable, Tail
+
+__all__ = ["KHAT_LIMIT", "Choice", "Goal", "best_of", "cheapest_of", "drafts_needed", "unseen_effect"]
+
+Floats = NDArray[np.float64]
+KHAT_LIMIT = 0.7
+# An outcome of probability a was missed by all of N draws with probability above 5 % only if a N < log 20.
+UNSEEN = float(-np.log(0.05))
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is asked. At most one of min_gain (over one base draw), within (of soft best-of-n on the base, n =
+    baseline_n): the cheapest option that reaches it; otherwise the best of those that cost at most max_cost and are at
+    most max_kl from the tilted policy. value: the column to maximize; tolerance: share of the value the best may lie
+    above the recommended."""
+
+    max_cost: float = np.inf
+    min_gain: float | None = None
+    within: float | None = None
+    baseline_n: int = 16
+    max_kl: float = np.inf
+    value: str = "reward"
+    tolerance: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.min_gain is not None and self.within is not None:
+            raise InputError("both min_gain and within: state one goal")
+        if not self.max_cost > 0:
+            raise InputError(f"max_cost {self.max_cost!r}: give a positive cost")
+        if not 0 < self.tolerance < 1:
+            raise InputError(f"tolerance {self.tolerance!r}: give a share between 0 and 1, such as 0.01")
+
+
+def drafts_needed(tail: Tail) -> str:
+    """How many drafts a prompt would show the tail of their weights, in words: 10^(1/(1 - k̂)) (Vehtari et al. 2024)."""
+    if tail.khat < 0.95:
+        return f"about {int(np.ceil(10.0 ** (1.0 / (1.0 - max(tail.khat, 0.0))))):,}"
+    # no power law with a mean is steep enough: the heaviest draft's share falls no faster than 1/N
+    return f"more than {int(np.ceil(tail.drafts * max(2.0, tail.share / 0.05))):,}"
+
+
+def unseen_effect(table: PlanTable, rows: NDArray[np.int64], chosen: int) -> Floats:
+    """What outcomes that no draw has shown may add to the shortfall of `chosen` against each of `rows`."""
+    out = np.empty(rows.size)
+    for k, s in enumerate(rows.tolist()):
+        pair = (table.options[s], table.options[chosen])
+        heavy = [o.n for o in pair if table.tails[o.beta].khat > KHAT_LIMIT and o.method == "gsi" and o.n > 1]
+        out[k] = min(1.0, UNSEEN * max(heavy) / table.drafts) * table.spread if heavy else 0.0
+    return out
+
+
+@dataclass(frozen=True)
+class Choice:
+    """chosen: number of the option, None for "cannot tell" (why in reason, what would help in improve).
+
+    value, value_se: cross-fitted; shortfall: the bound that was tested.
+    """
+
+    chosen: int | None
+    value: float
+    value_se: float
+    shortfall: float
+    reason: str
+    improve: tuple[str, ...] = ()
+
+
+def best_of(values: Floats, allowed: NDArray[np.bool_], table: PlanTable, goal: Goal) -> Choice:
+    """The best allowed option, if no other can be better by more than the tolerance."""
+
+    def pick(training: Floats) -> int | None:
+        return pick_best(training.mean(axis=1), allowed)
+
+    chosen = pick(values)
+    if chosen is None:
+        return Choice(None, 0.0, 0.0, 0.0, "")
+    value, error = cross_fit(values, pick)
+    rows = np.flatnonzero(allowed)
+    place = standing(values[rows], values[chosen])
+    upper = place.upper + unseen_effect(table, rows, chosen)
+    worst = int(np.argmax(upper))
+    shortfall = float(max(upper[worst], 0.0))
+    allowance = goal.tolerance * abs(float(values[chosen].mean()))
+    if shortfall <= allowance:
+        reason = (
+            f"no other option within the budget is better by more than {shortfall:.4f} (95 %, all options together), "
+            f"{goal.tolerance:.0%} of the value is {allowance:.4f}"
+        )
+        return Choice(chosen, value, error, shortfall, reason, ())
+    rival = table.options[int(rows[worst])]
+    factor = (shortfall / max(allowance, 1e-300)) ** 2
+    unseen = float(unseen_effect(table, rows, chosen)[worst])
+    share = f"{goal.tolerance:.3g} of the value ({allowance:.4f})"
+    why = f"{rival.text()} may be better by {shortfall:.4f}, more than {share}"
+    if unseen > 0.5 * shortfall:
+        tail = table.tails[max(rival.beta, table.options[chosen].beta)]
+        why += (
+            f"; cannot tell at β = {tail.beta:g}: k̂ = {tail.khat:.2g}; "
+            f"{drafts_needed(tail)} drafts a prompt would be needed to see the tail"
+        )
+    reason = f"cannot tell the best of the options from this pool: {why}"
+    improve = (
+        f"about {min(factor, 1e6):.0f} times as many prompts (or --tolerance {shortfall / max(abs(value), 1e-9):.2g})",
+        "fewer options: give the β, n and thresholds you can use",
+    )
+    return Choice(None, value, error, shortfall, reason, improve)
+
+
+def cheapest_of(
+    values: Floats, allowed: NDArray[np.bool_], reference: int, margin: float, costs: Floats, what: str
+) -> Choice:
+    """The cheapest allowed option whose value is at least the reference's plus `margin`, proved at 95 %."""
+
+    def pick(training: Floats) -> int | None:
+        place = standing(training[rows], training[reference])
+        good = rows[place.lower >= margin]
+        return int(good[np.argmin(costs[good])]) if good.size else None
+
+    rows = np.flatnonzero(allowed)
+    if rows.size == 0:
+        return Choice(None, 0.0, 0.0, 0.0, "")
+    chosen = pick(values)
+    if chosen is not None:
+        value, error = cross_fit(values, pick)
+        return Choice(chosen, value, error, 0.0, f"the cheapest option that is {what}, at 95 % for all together", ())
+    place = standing(values[rows], values[reference])
+    top = int(np.argmax(place.lower))
+    reason = (
+        f"cannot tell that any option is {what}: asked is {margin:+.4f}, the best bound is {place.lower[top]:+.4f}, "
+        f"its estimate {place.gap[top]:+.4f}"
+    )
+    factor = (place.quantile * place.error[top] / max(place.gap[top] - margin, 1e-12)) ** 2
+    improve = (f"about {factor:.0f} times as many prompts",) if place.gap[top] > margin else ("larger n, other β",)
+    return Choice(None, 0.0, 0.0, 0.0, reason, improve)

@@ -1,0 +1,270 @@
+"""`plan`: from one pool to a rule, gate, n, β and threshold with value, cost and guarantee, or why it cannot tell.
+
+The answer is tested, not only estimated: an option is recommended when a bound on how much better any other within the
+budget may be, at 95 % for all together (`plan_choice`), stays within the tolerance; otherwise the reason says what the
+pool lacks. Values are unbiased where the pool's size allows (M31), and the recommended one's is cross-fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsi_theory.errors import InputError
+from llm_check.doctor.doctor import Diagnosis, doctor
+from llm_check.planner.choice import KHAT_LIMIT, Choice, Goal, best_of, cheapest_of, drafts_needed
+from llm_check.planner.choose import standing
+from llm_check.planner.cost import Cost, Sizes, step_cost
+from llm_check.planner.grid import BETAS, NS, RULES, make_grid
+from llm_check.planner.latency import Calibration, Device, Trio, gsi_seconds, soft_bon_seconds
+from llm_check.planner.pareto import pareto_front
+from llm_check.planner.table import PlanTable, Tail, plan_table
+from llm_check.planner.turning import Turn, turns
+from llm_check.pools.pool import Pool
+from llm_check.pools.position_arrays import blocks, position_arrays
+
+__all__ = ["COSTS", "Plan", "Setup", "choose_option", "make_plan", "option_costs", "tail_speaks"]
+
+Floats = NDArray[np.float64]
+COSTS = ("flops", "tokens", "seconds")
+LEAST_ESS = 10.0  # a self-normalized mean over base candidates is biased by about 1/ess of itself
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a step costs: sizes of the models, unit of cost (COSTS); device, shapes, calibration and tokens of context
+    for "seconds"; tokens of a step where the pool logs none."""
+
+    sizes: Sizes = field(default_factory=lambda: Sizes(1.54e9, 7.62e9, 7.08e9))
+    unit: str = "flops"
+    device: Device | None = None
+    trio: Trio | None = None
+    calibration: Calibration = field(default_factory=Calibration)
+    context: float = 500.0
+    step_tokens: float = 100.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """table: values, rejection and distances of every option; recommendation: number of an option, or None, and reason.
+
+    value, value_se: of the recommended, cross-fitted; shortfall: how much better another may be (95 %). values, errors,
+    costs (S,): of every option, in `unit`; kl_bound, kl_bound_se, kl, tv (S,): NaN-free means over sampled positions.
+    front: numbers of the Pareto front; baseline: the option compared with, if any. limits: what the pool cannot tell;
+    improve: what would help; turns: over-optimization.
+    """
+
+    table: PlanTable
+    diagnosis: Diagnosis
+    recommendation: int | None
+    reason: str
+    value: float
+    value_se: float
+    shortfall: float
+    values: Floats
+    errors: Floats
+    costs: Floats
+    cost: Cost
+    seconds: Floats | None
+    unit: str
+    kl_bound: Floats
+    kl_bound_se: Floats
+    kl: Floats
+    tv: Floats
+    front: NDArray[np.int64]
+    baseline: int | None
+    limits: tuple[str, ...]
+    improve: tuple[str, ...]
+    guarantee: str
+    turns: tuple[Turn, ...]
+    assumptions: tuple[str, ...]
+
+
+def tail_speaks(tail: Tail) -> bool:
+    """Whether the base candidates show enough of the tilted policy to tell a distance to it."""
+    return tail.khat_base <= KHAT_LIMIT and tail.ess >= LEAST_ESS
+
+
+def _columns(pool: Pool, wanted: str) -> list[str]:
+    names = ["reward", *(n for n in ("gold_reward", "correct") if n in pool.table.column_names)]
+    names = [n for n in names if pool.table[n].null_count == 0]
+    if wanted not in names:
+        raise InputError(f"value {wanted!r}: of this pool {', '.join(names)} can be maximized (columns without nulls)")
+    return names
+
+
+def option_costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
+    """Cost of every option, and its seconds when a device is given."""
+    options = table.options
+    base = np.array([o.method == "base" for o in options])
+    n, n_base = np.array([o.n for o in options]), np.array([o.n_base for o in options])
+    alone = np.array([not b and o.n == 1 and o.threshold is None for b, o in zip(base, options, strict=True)])
+    # tokens of a fallback step, where fallbacks happen
+    falls = np.where(table.reject > 0, table.reject_tokens / np.maximum(table.reject, 1e-300), table.base_tokens)
+    cost = step_cost(np.where(base, 0, n), n_base, table.reject, table.draft_tokens, falls, setup.sizes, alone)
+    if setup.device is None or setup.trio is None:
+        return cost, None
+    more = setup.context, 1.0, setup.calibration
+    own = gsi_seconds(setup.trio, setup.device, n, n_base, table.reject, table.draft_tokens, falls, *more)
+    soft = soft_bon_seconds(setup.trio, setup.device, n_base, table.base_tokens, *more)
+    return cost, np.where(base, soft, own)
+
+
+def _limits(table: PlanTable, smallest: int, asked: Sequence[int]) -> list[str]:
+    found = []
+    for beta, tail in table.tails.items():
+        if tail.khat > KHAT_LIMIT:
+            found.append(
+                f"cannot tell what unseen drafts do at β = {beta:g}: k̂ = {tail.khat:.2g} of the drafts' weights; "
+                f"{drafts_needed(tail)} drafts a prompt would be needed to see the tail"
+            )
+        if not tail_speaks(tail):
+            needed = max(int(np.ceil(tail.base * LEAST_ESS / tail.ess)), tail.base + 1)
+            found.append(
+                f"cannot tell the distance to the tilted policy at β = {beta:g}: k̂ = {tail.khat_base:.2g}, effective "
+                f"number {tail.ess:.1f} of {tail.base} base candidates; about {needed:,} a prompt would be needed"
+            )
+    beyond = [n for n in asked if n > smallest // 2]
+    if beyond:
+        found.append(f"n of {', '.join(map(str, beyond))} left out: the pool has {smallest} candidates a set, draw 2 n")
+    return found
+
+
+def _reference(table: PlanTable, n: int, means: Floats) -> int:
+    """Soft best-of-n on the base with the β of the largest value; n the largest of the grid up to the one asked."""
+    members = [s for s, o in enumerate(table.options) if o.method == "base" and o.rule == "softmax" and o.n <= n]
+    if not members:
+        raise InputError(f"no soft best-of-n on the base with n ≤ {n} among the options: let --rule hold softmax")
+    largest = max(table.options[s].n for s in members)
+    return max((s for s in members if table.options[s].n == largest), key=lambda s: float(means[s]))
+
+
+def choose_option(
+    table: PlanTable, values: Floats, costs: Floats, kl_bound: Floats, goal: Goal
+) -> tuple[Choice, int | None]:
+    """The goal's choice, and the option it was compared with."""
+    means = values.mean(axis=1)
+    own = np.array([o.method == "gsi" for o in table.options])
+    allowed = own & (costs <= goal.max_cost)
+    if not allowed.any():
+        cheapest = float(costs[own].min())
+        return Choice(
+            None, 0.0, 0.0, 0.0, f"nothing costs {goal.max_cost:.4g} or less: the cheapest is {cheapest:.4g}"
+        ), None
+    if np.isfinite(goal.max_kl):
+        speaking = np.array([tail_speaks(table.tails[o.beta]) for o in table.options])
+        allowed &= speaking & (kl_bound <= goal.max_kl)
+        if not allowed.any():
+            reason = f"cannot tell that any option is within {goal.max_kl:g} nats of the tilted policy"
+            return Choice(None, 0.0, 0.0, 0.0, reason, ("smaller β, larger n, or a gate that rejects less",)), None
+    if goal.within is not None:
+        reference = _reference(table, goal.baseline_n, means)
+        what = f"within {goal.within:g} of {table.options[reference].text()}"
+        return cheapest_of(values, allowed, reference, -goal.within, costs, what), reference
+    if goal.min_gain is not None:
+        reference = _reference(table, 1, means)
+        what = f"better than one base draw by {goal.min_gain:g}"
+        return cheapest_of(values, allowed, reference, goal.min_gain, costs, what), reference
+    return best_of(values, allowed, table, goal), None
+
+
+def _guarantee(plan_table: PlanTable, chosen: int | None, kl_bound: Floats, error: Floats) -> str:
+    """What holds for the chosen option, in one line."""
+    if chosen is None:
+        return ""
+    option = plan_table.options[chosen]
+    if not tail_speaks(plan_table.tails[option.beta]):
+        return f"none: the base candidates do not show enough of the tilted policy at β = {option.beta:g}"
+    gate = "" if option.threshold is None else ", with the gate's part (it does not vanish as n grows, M7)"
+    if not np.isfinite(kl_bound[chosen]):
+        return "none: the base draws steps that the draft cannot, so KL(π‖law) is infinite"
+    return f"KL(π‖law) ≤ {kl_bound[chosen]:.4g} ± {error[chosen]:.2g} nats a step on average: (M11) on this pool{gate}"
+
+
+def make_plan(
+    pool: Pool,
+    goal: Goal | None = None,
+    setup: Setup | None = None,
+    betas: Sequence[float] = BETAS,
+    ns: Sequence[int] = NS,
+    rules: Sequence[str] = RULES,
+    thresholds: Sequence[float] | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """Evaluate every option on the pool and answer the goal.
+
+    Raises InputError when no position has candidates of both sources, for a value column that the pool lacks, or for
+    a grid that the pool is too small for.
+    """
+    goal, setup = goal or Goal(), setup or Setup()
+    names = _columns(pool, goal.value)
+    arrays = position_arrays(pool)
+    parts = blocks(arrays)
+    if not parts:
+        raise InputError("no position has both draft and base candidates: a plan needs both, for the fallback")
+    if setup.unit == "seconds" and (setup.device is None or setup.trio is None):
+        raise InputError("cost in seconds: name a device (--device h100)")
+    diagnosis = doctor(pool)
+    grid = make_grid(arrays, parts, betas, ns, rules, thresholds)
+    table = plan_table(arrays, parts, grid, names, setup.step_tokens, progress)
+    cost, seconds = option_costs(table, setup)
+    costs = seconds if setup.unit == "seconds" and seconds is not None else getattr(cost, setup.unit)
+    values = table.values[names.index(goal.value)]
+    place = standing(values, np.zeros(values.shape[1]))
+    kl_bound, kl_bound_se = _mean_error(table.distance.kl_bound)
+    choice, baseline = Choice(None, 0.0, 0.0, 0.0, ""), None
+    errors = [finding.id for finding in diagnosis.findings if finding.severity == "error"]
+    if errors:
+        reason = f"the pool is not valid: {', '.join(errors)} (gsi doctor): weights and thresholds mean nothing"
+        choice = Choice(None, 0.0, 0.0, 0.0, reason, tuple(f.advice for f in diagnosis.findings if f.id in errors))
+    else:
+        choice, baseline = choose_option(table, values, costs, kl_bound, goal)
+    smallest = min(min(b.draft.shape[1], b.base.shape[1]) for b in parts)
+    gold = [k for k, name in enumerate(names) if name != "reward"]
+    turned = [t for k in gold for t in turns(table.options, table.values[0], table.values[k])]
+    left = len(arrays.names) - table.positions
+    return Plan(
+        table=table, diagnosis=diagnosis, recommendation=choice.chosen, reason=choice.reason, value=choice.value,
+        value_se=choice.value_se, shortfall=choice.shortfall, values=place.gap, errors=place.error, costs=costs,
+        cost=cost, seconds=seconds, unit=setup.unit, kl_bound=kl_bound, kl_bound_se=kl_bound_se,
+        kl=_mean_error(table.distance.kl)[0], tv=_mean_error(table.distance.tv)[0],
+        front=pareto_front(place.gap, costs), baseline=baseline,
+        limits=tuple(_limits(table, smallest, ns)), improve=choice.improve,
+        guarantee=_guarantee(table, choice.chosen, kl_bound, kl_bound_se), turns=tuple(turned),
+        assumptions=tuple(_assumptions(table, setup, arrays.tokens() is None, left)),
+    )  # fmt: skip
+
+
+def _mean_error(values: Floats) -> tuple[Floats, Floats]:
+    """(mean, standard error) over positions (S, P); infinite where one position is."""
+    infinite = np.isinf(values).any(axis=1)
+    safe = np.where(np.isfinite(values), values, 0.0)
+    count = values.shape[1]
+    error = safe.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else np.full(values.shape[0], np.inf)
+    return np.where(infinite, np.inf, safe.mean(axis=1)), np.where(infinite, np.inf, error)
+
+
+def _assumptions(table: PlanTable, setup: Setup, no_tokens: bool, left: int) -> list[str]:
+    found = [f"values are means over {table.positions} positions; independent units: {table.units}"]
+    if table.estimator == "plug-in":
+        found.append("values by the plug-in law (M30) less its bias by half pools: the pool is too large for (M31)")
+    if table.sampled < table.positions:
+        found.append(f"distances to the tilted policy from {table.sampled} positions, evenly spread")
+    if no_tokens:
+        found.append(f"the pool logs no tokens: every step taken as {setup.step_tokens:g} tokens")
+    if left:
+        found.append(f"{left} positions without candidates of both sources are not used")
+    sizes = "/".join(f"{v / 1e9:.3g}B" for v in vars(setup.sizes).values())
+    found.append(f"parameters of draft/base/reward model: {sizes}")
+    if setup.device is not None:
+        scaled = (
+            ""
+            if setup.calibration == Calibration()
+            else f", scaled by {setup.calibration.draft:.2g} (draft) and {setup.calibration.base:.2g} (base)"
+        )
+        found.append(f"seconds by the roofline of llm_check.planner.latency, context {setup.context:g} tokens{scaled}")
+    return found

@@ -1,0 +1,1 @@
+"""Pools: the file format, reading and checking it, collecting and importing one. No torch but in `collect`."""

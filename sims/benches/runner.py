@@ -1,0 +1,158 @@
+"""The runner on a real dask scheduler: speed of two workers against one, killed workers, killed drivers.
+
+    python -m sims.benches.runner scaling [--pairs 2]     two workers against one on a sweep of minutes, interleaved
+    python -m sims.benches.runner kills [--runs 20]       a worker gets SIGKILL at a random moment of each run
+    python -m sims.benches.runner drivers [--runs 5]      the driver gets SIGKILL at a random moment, then starts again
+
+Scheduler, workers and driver are processes of their own, as on a cluster. Each run must end complete, with the bytes
+that a run without any of them has.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from distributed import Client
+
+app = typer.Typer(add_completion=False)
+# Sweeps: minutes of one worker, and some seconds.
+LONG = ("gate_ablation", ("--set", "draws=600000"))
+SHORT = ("uniform_race", ("--set", "trials=400000"))
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _ended(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _cluster(workers: int) -> Iterator[str]:
+    """A scheduler and so many worker processes of one thread; its address."""
+    address = f"tcp://127.0.0.1:{_free_port()}"
+    dask, quiet = [sys.executable, "-m", "dask"], {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    where = ["--host", "127.0.0.1", "--no-dashboard"]
+    started = [subprocess.Popen([*dask, "scheduler", "--port", address.rpartition(":")[2], *where], **quiet)]  # type: ignore[call-overload]
+    try:
+        options = ["--nworkers", str(workers), "--nthreads", "1", *where]
+        started.append(subprocess.Popen([*dask, "worker", address, *options], **quiet))  # type: ignore[call-overload]
+        with Client(address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=120)
+            # the first job on a worker pays for its imports
+            client.run(__import__, "sims.experiments")
+        yield address
+    finally:
+        for process in reversed(started):
+            _ended(process)
+
+
+def _command(sweep: tuple[str, tuple[str, ...]], out: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "gsi_theory.cli", "simulate", sweep[0], *sweep[1], "--out", str(out), *more]
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def _run(command: list[str]) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def _reference(folder: Path) -> tuple[dict[str, bytes], float]:
+    took = _run(_command(SHORT, folder / "reference", "--workers", "1"))
+    return _bytes(folder / "reference"), took
+
+
+@app.command()
+def scaling(pairs: Annotated[int, typer.Option(min=1)] = 2) -> None:
+    """Seconds of the long sweep with one worker and with two, in turn; their ratio, bar 1.8."""
+    with tempfile.TemporaryDirectory() as name:
+        ratios, seen = [], set()
+        for pair in range(pairs):
+            took = []
+            for workers in (1, 2):
+                with _cluster(workers) as address:
+                    out = Path(name) / f"{pair}-{workers}"
+                    took.append(_run(_command(LONG, out, "--cluster", address)))
+                    seen.add(tuple(sorted(_bytes(out).items())))
+            ratios.append(took[0] / took[1])
+            load = os.getloadavg()[0]
+            print(f"one worker {took[0]:.1f} s, two {took[1]:.1f} s: {ratios[-1]:.2f} (load {load:.1f})", flush=True)
+        print(f"median ratio {np.median(ratios):.2f}, bar 1.8; all bytes the same: {len(seen) == 1}")
+
+
+@app.command()
+def kills(runs: Annotated[int, typer.Option(min=1)] = 20, seed: int = 0) -> None:
+    """SIGKILL to one of two workers at a random moment of each run."""
+    rng, good = np.random.default_rng(seed), 0
+    with tempfile.TemporaryDirectory() as name, _cluster(2) as address:
+        expected, _ = _reference(Path(name))
+        whole = _run(_command(SHORT, Path(name) / "whole", "--cluster", address))
+        same = _bytes(Path(name) / "whole") == expected
+        print(f"undisturbed {whole:.1f} s, identical to a run in one process: {same}", flush=True)
+        for number in range(runs):
+            out = Path(name) / f"run-{number}"
+            driver = subprocess.Popen(_command(SHORT, out, "--cluster", address), stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.PIPE)  # fmt: skip
+            moment = float(rng.uniform(0.2, 0.9)) * whole
+            time.sleep(moment)
+            with Client(address, timeout=30, set_as_default=False) as client:
+                workers = client.run(os.getpid)
+                victim = list(workers.values())[int(rng.integers(len(workers)))]
+            during = driver.poll() is None
+            os.kill(victim, signal.SIGKILL)
+            error = driver.communicate()[1].decode()
+            found = driver.returncode == 0 and _bytes(out) == expected
+            good += found
+            print(f"run {number}: worker {victim} killed after {moment:.1f} s (running: {during}), identical: {found}"
+                  + ("" if found else f"\n{error[-500:]}"), flush=True)  # fmt: skip
+    print(f"{good} of {runs} runs complete and identical")
+
+
+@app.command()
+def drivers(runs: Annotated[int, typer.Option(min=1)] = 5, seed: int = 0) -> None:
+    """SIGKILL to the driver at a random moment, then the same command again."""
+    rng, good = np.random.default_rng(seed), 0
+    with tempfile.TemporaryDirectory() as name, _cluster(2) as address:
+        expected, _ = _reference(Path(name))
+        whole = _run(_command(SHORT, Path(name) / "whole", "--cluster", address))
+        for number in range(runs):
+            out = Path(name) / f"run-{number}"
+            command = _command(SHORT, out, "--cluster", address)
+            driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(float(rng.uniform(0.4, 0.95)) * whole)
+            driver.kill()
+            driver.wait()
+            kept = len(list(out.glob("*.cells/[0-9a-f]*.json")))
+            again = _run(command)
+            found = _bytes(out) == expected
+            good += found
+            print(f"run {number}: {kept} cells kept, then {again:.1f} s, identical: {found}", flush=True)
+    print(f"{good} of {runs} runs resumed and identical")
+
+
+if __name__ == "__main__":
+    app()

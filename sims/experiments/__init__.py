@@ -1,0 +1,238 @@
+"""The table of experiments and the one way in which they run.
+
+An experiment is a module with QUESTION, CLAIM (what it answers), SETTINGS (name -> (default, allowed)),
+FULL (settings of the full profile), FULL_MINUTES (its cost in minutes of one core, by `--dry-run`), plan(seed,
+settings) -> jobs, work(job) -> result, and collect(seed, settings, results) -> (summary, tables). Jobs are independent
+tuples whose repr says all that their results depend on, seed and cell included, and results are JSON. So the artifact
+depends on neither workers, nor order, nor interruptions. To add an experiment, write such a module and name it in
+`_MODULES`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gsi_theory.artifact import provenance, write_parquet_artifact
+from gsi_theory.errors import InputError
+from gsi_theory.progress import Report
+from sims.experiments import (
+    bounds_vs_n,
+    coverage,
+    drafter_teams,
+    exact_vs_mc,
+    frontier,
+    gate_ablation,
+    latency,
+    methods,
+    overoptimization,
+    process_reward,
+    reward_vs_n,
+    sample_complexity,
+    samplers,
+    steps,
+    switching,
+    tournaments,
+    transfer_q,
+    uniform_race,
+)
+from sims.journal import Journal, code_fingerprint
+from sims.workers import Pool, local_pool
+
+__all__ = [
+    "EXPERIMENTS",
+    "PROFILES",
+    "WORKERS",
+    "Cost",
+    "Experiment",
+    "checked_settings",
+    "checked_whole",
+    "estimate",
+    "run_experiment",
+]
+
+WORKERS = min(8, os.cpu_count() or 1)
+PROFILES = ("quick", "full")
+# A dry run measures so many cells of each kind, and stops after so many seconds.
+MEASURED, LONGEST_DRY_RUN = 2, 30.0
+
+Allowed = Any  # a range of whole numbers, a tuple of names, or a function (value, place) -> checked value
+Collected = tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a module of the table states; full_minutes: minutes of one core that the full profile takes."""
+
+    name: str
+    question: str
+    claim: str
+    settings: Mapping[str, tuple[Any, Allowed]]
+    full: Mapping[str, Any]
+    full_minutes: float
+    plan: Callable[[int, Mapping[str, Any]], Sequence[tuple[Any, ...]]]
+    work: Callable[[Any], Any]
+    collect: Callable[[int, Mapping[str, Any], Sequence[Any]], Collected]
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The settings of the quick profile."""
+        return {key: default for key, (default, _) in self.settings.items()}
+
+    def profile(self, name: str) -> dict[str, Any]:
+        """What the profile sets beyond the defaults. InputError for an unknown profile."""
+        if name not in PROFILES:
+            raise InputError(f"profile {name!r}: give one of {', '.join(PROFILES)}")
+        return dict(self.full) if name == "full" else {}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cells by kind, seconds measured of some cells of each kind, and the estimate of all in core-seconds."""
+
+    cells: Mapping[str, int]
+    measured: Mapping[str, Sequence[float]]
+    seconds: float
+
+
+def checked_whole(value: Any, allowed: range, place: str) -> int:
+    """`value` as a whole number of the range; InputError names the place."""
+    cure = f"give a whole number from {allowed.start} to {allowed.stop - 1}"
+    try:
+        number = int(value) if not isinstance(value, bool) else None
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or number not in allowed or (isinstance(value, float) and value != number):
+        raise InputError(f"{place} = {value!r}: {cure}")
+    return number
+
+
+def _names(value: Any, allowed: tuple[str, ...], place: str) -> tuple[str, ...]:
+    given = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
+    names = [name.strip() if isinstance(name, str) else name for name in given]
+    for name in names:
+        if name not in allowed:
+            raise InputError(f"{place} = {value!r} names {name!r}: give some of {', '.join(allowed)}, comma separated")
+    return tuple(name for name in allowed if name in names)
+
+
+def checked_settings(name: str, known: Mapping[str, tuple[Any, Allowed]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults of `known` overridden by `given`: whole numbers as int, lists of names as tuples in table order.
+
+    `known` maps a setting to (default, allowed): a range, a tuple of names, or a function (value, place) -> checked
+    value. Raises InputError naming the setting, the value and what is allowed.
+    """
+    for key in given:
+        if key not in known:
+            raise InputError(f"setting {key!r} of experiment {name!r}: give one of {', '.join(known)}")
+    checked: dict[str, Any] = {}
+    for key, (default, allowed) in known.items():
+        value, place = given.get(key, default), f"setting {key} of experiment {name!r}"
+        if callable(allowed):
+            checked[key] = allowed(value, place)
+        else:
+            checked[key] = (checked_whole if isinstance(allowed, range) else _names)(value, allowed, place)
+    return checked
+
+
+def run_experiment(
+    name: str,
+    seed: int,
+    out: Path,
+    settings: Mapping[str, Any],
+    pool: Pool | None = None,
+    progress: Report | None = None,
+    command: str = "",
+) -> Path:
+    """Write the artifact of experiment `name` to the path `out`, its tables as Parquet beside it; returns `out`.
+
+    `settings` overrides defaults by name (numbers or their text); progress(done, total) counts cells. Finished cells
+    are kept in the folder beside `out` until the artifact is written, so a killed run goes on where it stopped. Same
+    seed and settings give the same bytes. Raises InputError on an unknown experiment or setting, a bad value or a bad
+    seed, before anything is computed.
+    """
+    experiment = _named(name)
+    seed = checked_whole(seed, range(2**63), "seed")
+    chosen = checked_settings(name, experiment.settings, settings)
+    record = {"seed": seed, "settings": chosen, "code": code_fingerprint(), "versions": provenance("", 0)["versions"]}
+    journal = Journal(out.with_suffix(".cells"), record)
+    jobs = experiment.plan(seed, chosen)
+    results = journal.run(jobs, experiment.work, local_pool(WORKERS) if pool is None else pool, progress)
+    summary, tables = experiment.collect(seed, chosen, results)
+    columns = {
+        table: {column: [row[i] for row in rows] for i, column in enumerate(header)}
+        for table, (header, rows) in tables.items()
+    }
+    path = write_parquet_artifact(out, name, provenance(command, seed), summary, columns)
+    journal.close()
+    return path
+
+
+def estimate(name: str, seed: int, settings: Mapping[str, Any]) -> Cost:
+    """Cost of a run, from cells done here one by one: the middle and the last of each kind (first entry of the job).
+
+    Times are of this process, so that other load on the machine does not count. The first cell of all is done once
+    before, so that compilation and imports are not counted either.
+    """
+    experiment = _named(name)
+    chosen = checked_settings(name, experiment.settings, settings)
+    jobs = experiment.plan(checked_whole(seed, range(2**63), "seed"), chosen)
+    kinds: dict[str, list[Any]] = {}
+    for job in jobs:
+        kinds.setdefault(job[0] if isinstance(job[0], str) else "cell", []).append(job)
+    experiment.work(jobs[0])
+    measured: dict[str, list[float]] = {kind: [] for kind in kinds}
+    began = time.monotonic()
+    for at in range(MEASURED):
+        for kind, own in kinds.items():
+            place = (at + 1) * len(own) // MEASURED - (1 if at else 0)
+            if measured[kind] and (place >= len(own) or time.monotonic() - began > LONGEST_DRY_RUN):
+                continue
+            start = time.process_time()
+            experiment.work(own[min(place, len(own) - 1)])
+            measured[kind].append(time.process_time() - start)
+    seconds = sum(len(kinds[kind]) * sum(found) / len(found) for kind, found in measured.items())
+    return Cost({kind: len(own) for kind, own in kinds.items()}, measured, seconds)
+
+
+def _named(name: str) -> Experiment:
+    if name not in EXPERIMENTS:
+        raise InputError(f"no experiment {name!r}: give one of {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def _experiment(module: ModuleType) -> Experiment:
+    name = module.__name__.rpartition(".")[2]
+    return Experiment(
+        name, module.QUESTION, module.CLAIM, module.SETTINGS, module.FULL, module.FULL_MINUTES, module.plan,
+        module.work, module.collect,
+    )  # fmt: skip
+
+
+_MODULES = (
+    exact_vs_mc,
+    bounds_vs_n,
+    methods,
+    steps,
+    samplers,
+    reward_vs_n,
+    gate_ablation,
+    frontier,
+    coverage,
+    overoptimization,
+    latency,
+    process_reward,
+    sample_complexity,
+    tournaments,
+    transfer_q,
+    drafter_teams,
+    uniform_race,
+    switching,
+)
+
+EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in map(_experiment, _MODULES)}

@@ -1,0 +1,1 @@
+"""Monte Carlo samplers, vectorized over NumPy or torch; they share no code with the exact laws."""

@@ -1,0 +1,120 @@
+"""Monte Carlo sampler of every scheme, vectorized, in NumPy or torch.
+
+It plays the scheme as written (M2)-(M6), (M9): draw n candidates from the draft, give each the score log w - log T,
+take the largest, ask the gate, and on rejection draw n_base candidates from the base. Apart from the tilt
+(`log_weight`, `tilted_reward`) it shares no code with the exact law, so that the two check each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gsi_theory.instance import Instance, Scheme, log_weight, tilted_reward
+from gsi_theory.law import as_count
+from gsi_theory.logscale import Array
+from sims.sampling.streams import Stream, as_stream
+
+__all__ = ["AliasTable", "alias_table", "draw", "noise", "sample_scheme", "winners"]
+
+
+@dataclass(frozen=True)
+class AliasTable:
+    """Walker's table of a law's support: share kept by each column, its outcome, and the outcome it is shared with."""
+
+    share: Any
+    outcome: Any
+    alias: Any
+
+
+def alias_table(log_mass: Array, stream: Stream) -> AliasTable:
+    """The table of a law (K,), in the namespace of the stream."""
+    support = np.flatnonzero(np.isfinite(log_mass))
+    mass = np.exp(log_mass[support])
+    share = mass / mass.sum() * support.size
+    alias = np.arange(support.size)
+    small = np.flatnonzero(share < 1.0).tolist()
+    large = np.flatnonzero(share >= 1.0).tolist()
+    while small and large:
+        low, high = small.pop(), large[-1]
+        alias[low] = high
+        share[high] -= 1.0 - share[low]
+        if share[high] < 1.0:
+            small.append(large.pop())
+    # What is left is 1 up to rounding.
+    share[small + large] = 1.0
+    return AliasTable(stream.table(share), stream.table(support), stream.table(support[alias]))
+
+
+def draw(table: AliasTable, shape: tuple[int, ...], stream: Stream) -> Any:
+    """Outcomes of the given shape, iid from the table's law; one uniform gives the column and the coin."""
+    xp = stream.xp
+    place = stream.uniform(shape) * table.share.shape[0]
+    column = xp.astype(place, xp.int64)
+    return xp.where(place - column < table.share[column], table.outcome[column], table.alias[column])
+
+
+def noise(rule: str, shape: tuple[int, ...], stream: Stream) -> Any:
+    """-log T: T ~ Exp(1) (softmax), or Uniform(0, 1), so that -log T ~ Exp(1) (race), or T constant (max)."""
+    xp = stream.xp
+    if rule == "softmax":
+        return -xp.log(stream.exponential(shape))
+    return stream.exponential(shape) if rule == "race" else 0.0
+
+
+def winners(
+    table: AliasTable, weight: Any, n: int, rule: str, rounds: int, stream: Stream, chunk: int | None = None
+) -> tuple[Any, Any]:
+    """Winner among n draws and its log-score, each (rounds,); at most about `chunk` candidates are held at a time.
+
+    Ties go to the first position. Positions are exchangeable, so that is a position chosen uniformly among the tied.
+    """
+    xp, chunk = stream.xp, stream.chunk if chunk is None else chunk
+    parts: list[tuple[Any, Any]] = []
+    rows = max(1, chunk // n)
+    for start in range(0, rounds, rows):
+        count = min(rows, rounds - start)
+        line = xp.arange(count, device=getattr(stream, "device", None))
+        for done in range(0, n, chunk):
+            drawn = draw(table, (count, min(chunk, n - done)), stream)
+            score = weight[drawn] + noise(rule, drawn.shape, stream)
+            at = xp.argmax(score, axis=1)
+            top, chosen = score[line, at], drawn[line, at]
+            if done:
+                better = top > parts[-1][1]
+                parts[-1] = xp.where(better, chosen, parts[-1][0]), xp.where(better, top, parts[-1][1])
+            else:
+                parts.append((chosen, top))
+    return xp.concat([p[0] for p in parts]), xp.concat([p[1] for p in parts])
+
+
+def sample_scheme(
+    instance: Instance, scheme: Scheme, draws: int, rng: np.random.Generator | Stream, chunk: int | None = None
+) -> tuple[Any, Any]:
+    """Play `scheme` on `instance` independently `draws` times: (outcome (draws,), accepted (draws,)), of rng's kind.
+
+    Without a threshold every round is accepted. `chunk` bounds the candidates held at once (memory), and is part of
+    what fixes the stream. Raises InputError unless draws and chunk are whole numbers ≥ 1.
+    """
+    stream = as_stream(rng)
+    xp, table = stream.xp, stream.table
+    draws, chunk = as_count(draws, "draws"), None if chunk is None else as_count(chunk, "chunk")
+    draft, base = instance.draft_candidates(), instance.base_candidates()
+    weight = table(log_weight(draft, scheme.beta))
+    drafts = alias_table(draft.log_mass, stream)
+    outcome, score = winners(drafts, weight, scheme.n, scheme.rule, draws, stream, chunk)
+    if scheme.threshold is None:
+        return outcome, xp.ones_like(outcome, dtype=xp.bool)
+    if scheme.gate == "score":
+        # The threshold is in reward units, the score in nats; an infinite threshold stays infinite at beta = 0.
+        cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
+        accepted = score >= cut
+    else:
+        accepted = table(tilted_reward(draft, scheme.beta) >= scheme.threshold)[outcome]
+    rejected = int(xp.sum(~accepted))
+    if rejected:
+        bases, weight = alias_table(base.log_mass, stream), table(scheme.beta * base.reward)
+        outcome[~accepted] = winners(bases, weight, scheme.base_draws, scheme.rule, rejected, stream, chunk)[0]
+    return outcome, accepted

@@ -1,0 +1,179 @@
+"""Claims: every one is a property over random instances; planted wrong claims are refuted; pinned hard cases."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from gsi_theory import Instance, Scheme
+from gsi_theory.certified.certify import certify_claim
+from gsi_theory.certified.sides import SIDES
+from gsi_theory.claims import CLAIMS, Outcome
+from gsi_theory.claims.facts import Facts
+from gsi_theory.claims.sides import Sides
+from gsi_theory.claims.sides_softmax import asked_drafts, kl_chi2
+from gsi_theory.exact import ExactInstance, ExactScheme
+from gsi_theory.refutation.judging import judgements
+from gsi_theory.testing import check_claim, instances, schemes
+
+TRUE_CLAIMS = [c for c in CLAIMS.values() if c.expected is Outcome.HOLDS]
+
+
+@pytest.mark.parametrize("claim", [c for c in TRUE_CLAIMS if c.relation == "<="], ids=lambda c: c.id)
+@given(instance=instances(low=-1.0, high=2.0, smallest_log=-30.0, zeros=True), scheme=schemes())
+def test_true_inequalities_are_never_refuted(claim, instance, scheme) -> None:
+    check_claim(claim, instance, scheme)
+
+
+@pytest.mark.parametrize("claim", [c for c in TRUE_CLAIMS if c.relation == "="], ids=lambda c: c.id)
+@given(instance=instances(max_size=4, smallest_log=-6.0), scheme=schemes(largest_beta=5.0, gated=True))
+@settings(max_examples=25)
+def test_true_limits_are_never_refuted(claim, instance, scheme) -> None:
+    check_claim(claim, instance, scheme)
+
+
+def test_check_claim_says_what_fails() -> None:
+    instance = Instance.from_probabilities([0.5, 0.5], [0.9, 0.1], [0.0, 0.0])
+    assert check_claim("M11-mean", instance, Scheme(1.0, 4)).outcome is Outcome.HOLDS
+    with pytest.raises(AssertionError, match=r"M12a is refuted: .*0\.368.* > 0\.0"):
+        check_claim("M12a", instance, Scheme(1.0, 1))
+
+
+def test_table_of_claims() -> None:
+    """Ids begin with their formula; the vacuous and the wording are told; 20 readings are expected to fail."""
+    assert len(CLAIMS) >= 80
+    assert sum(c.expected is Outcome.REFUTED for c in CLAIMS.values()) == 20
+    for key, claim in CLAIMS.items():
+        assert key == claim.id and key.startswith(claim.formula) and claim.source and claim.statement
+        assert claim.relation in ("<=", "=") and (claim.expected is Outcome.HOLDS or not claim.first_hand)
+        if claim.expected is Outcome.REFUTED:
+            assert key in SIDES, f"{key} has no certificate"
+
+
+def test_every_true_claim_holds_somewhere() -> None:
+    """Support must be visible: a claim that is only ever vacuous or undecided here would be an empty test.
+
+    At n = 200 the race rule is exponentially close to the tilted policy and its claims are within rounding: n = 4 too.
+    The score gate is exact at u = 2, Transfer Q* says something at small β, and the league needs many candidates.
+    """
+    instance = Instance.from_probabilities([0.5, 0.3, 0.2], [0.3, 0.3, 0.4], [0.1, 0.9, 0.4])
+    cases = ((1.0, 4, 0.5), (1.0, 200, 0.5), (1.0, 4, 2.0), (0.1, 4, 0.5), (8.0, 2, 0.5), (20.0, 256, 0.6))
+    for claim in TRUE_CLAIMS:
+        outcomes = {claim.evaluate(instance, Scheme(*case)).outcome for case in cases}
+        assert Outcome.HOLDS in outcomes, claim.id
+
+
+@pytest.mark.parametrize(
+    ("claim", "instance", "scheme"),
+    [
+        # Found by the strategies: a denormal spread of rewards, and weight zero on mass near one at large n.
+        ("M13-sinh", Instance.from_probabilities([0.5, 0.5], [0.5, 0.5], [0.0, 1.4e-45]), Scheme(1.0, 1)),
+        ("M17-tv", Instance([-4.59654759e-10, -21.5005453], [-np.inf, 0.0], [0.0, 0.0]), Scheme(0.0, 186)),
+        ("M17-tv", Instance([-4.59654759e-10, -21.5005453], [-np.inf, 0.0], [0.0, 0.0]), Scheme(0.0, 10**9)),
+    ],
+)
+def test_pinned_cases_are_not_refuted(claim: str, instance: Instance, scheme: Scheme) -> None:
+    assert CLAIMS[claim].evaluate(instance, scheme).outcome is not Outcome.REFUTED
+
+
+def test_reading_a_is_refuted_at_zero_reward() -> None:
+    """(M12 a): with r = 0 it asks nothing of n, yet one draw from the draft is the draft."""
+    instance = Instance.from_probabilities([0.5, 0.5], [0.9, 0.1], [0.0, 0.0])
+    verdict = CLAIMS["M12a"].evaluate(instance, Scheme(1.0, 1))
+    assert verdict.outcome is Outcome.REFUTED
+    assert verdict.rhs == 0.0
+    assert verdict.lhs == pytest.approx(0.9 * np.log(1.8) + 0.1 * np.log(0.2))
+
+
+def test_signed_reading_is_refuted_by_two_outcomes() -> None:
+    """(M12 c): rewards ±1, the good outcome rare in the base and rarer still in the draft."""
+    instance = Instance.from_probabilities([3e-7, 1 - 3e-7], [5e-4, 1 - 5e-4], [1.0, -1.0])
+    signed = CLAIMS["M12c"].evaluate(instance, Scheme(5.0, 1))
+    assert signed.outcome is Outcome.REFUTED, signed
+    assert CLAIMS["M12-osc"].evaluate(instance, Scheme(5.0, 1)).outcome is not Outcome.REFUTED
+    assert CLAIMS["M12b"].evaluate(instance, Scheme(5.0, 1)).outcome is Outcome.NOT_APPLICABLE
+
+
+def test_gate_bias_refutes_convergence_to_the_tilt() -> None:
+    instance = Instance.from_probabilities([0.5, 0.5], [0.5, 0.5], [0.0, 1.0])
+    verdict = CLAIMS["M7-vanishes"].evaluate(instance, Scheme(1.0, 4, 0.5))
+    a = math.e / (1 + math.e)
+    assert verdict.outcome is Outcome.REFUTED
+    assert verdict.lhs == pytest.approx(a * (1 - a), abs=1e-5)
+
+
+def sharper(facts: Facts) -> Sides:
+    """A planted wrong claim: (M11) with 2n in place of n."""
+    sides = kl_chi2(facts)
+    return dataclasses.replace(sides, rhs=np.log1p(facts.chi2 / (2 * facts.n)))
+
+
+def test_both_sides_equal_their_proved_enclosures() -> None:
+    """Every inequality on random fractions, n_base ≠ n, one batch per rule: within 1e-12 of ball arithmetic.
+
+    The enclosures are another implementation, itself checked against 60-digit enumeration (test_certify).
+    """
+    rng, seen = np.random.default_rng(42), set()
+    for rule in ("softmax", "race", "max"):
+        rows = []
+        for trial in range(6):
+            counts = rng.integers(1, 12, (2, 3))
+            draft, base = ([Fraction(int(c), int(row.sum())) for c in row] for row in counts)
+            reward = [Fraction(int(v), 4) for v in rng.integers(-3 * int(rng.integers(2)), 5, 3)]
+            beta, n, n_base = Fraction(int(rng.integers(1, 12)), 4), int(rng.integers(1, 6)), int(rng.integers(1, 6))
+            # Eighths that no reward has, so that no tilted reward is the threshold.
+            cut = None if trial == 0 else Fraction(2 * int(rng.integers(-2, 4)) + 1, 8)
+            rows.append((ExactInstance(draft, base, reward), ExactScheme(beta, n, cut, rule, n_base)))
+        floats = [
+            (
+                Instance.from_probabilities(*(np.array(p, dtype=float) for p in (x.draft, x.base, x.reward))),
+                Scheme(float(s.beta), s.n, None if s.threshold is None else float(s.threshold), rule, s.n_base),
+            )
+            for x, s in rows
+        ]
+        claims = {k: c for k, c in CLAIMS.items() if c.relation == "<=" and k in SIDES}
+        found = judgements(claims, floats)
+        for key in claims:
+            for i, (instance, scheme) in enumerate(rows):
+                truth, got = certify_claim(key, instance, scheme), {k: v[i] for k, v in found[key].items()}
+                assert (truth.outcome is Outcome.NOT_APPLICABLE) == (not got["applies"]), (key, i)
+                if got["applies"]:
+                    seen.add(key)
+                    for name, enclosure in (("lhs", truth.lhs), ("rhs", truth.rhs)):
+                        # An infimum over a grid of 512 M lies above the true one, by the square of its step at most.
+                        above = 1e-4 if (key, name) == ("M17-tail", "rhs") else 0.0
+                        gap, rounding = got[name] - enclosure.mid, 1e-12 * (1.0 + abs(enclosure.mid))
+                        assert -rounding <= gap <= rounding + above, (key, i, name, got, enclosure)
+    assert seen == set(claims)
+
+
+def test_planted_wrong_claim_is_refuted() -> None:
+    planted = dataclasses.replace(CLAIMS["M11-chi2"], sides=sharper)
+    rng = np.random.default_rng(41)
+    outcomes = set()
+    for _ in range(200):
+        draft, base = rng.dirichlet(np.ones(2)), rng.dirichlet(np.ones(2))
+        instance = Instance.from_probabilities(draft, base, rng.uniform(0, 1, 2))
+        outcomes.add(planted.evaluate(instance, Scheme(1.0, 1)).outcome)
+    assert Outcome.REFUTED in outcomes
+
+
+def test_uncovered_base_makes_bounds_not_applicable() -> None:
+    instance = Instance.from_probabilities([1.0, 0.0], [0.5, 0.5], [0.0, 1.0])
+    assert Facts.of(instance, Scheme(1.0, 4)).chi2 == np.inf
+    verdict = CLAIMS["M11-chi2"].evaluate(instance, Scheme(1.0, 4))
+    assert verdict.outcome is Outcome.NOT_APPLICABLE
+    assert "covers" in verdict.reason
+
+
+def test_theorem_asks_for_astronomic_n_at_beta_twenty() -> None:
+    """(M12 b) at β = 20, r in [0, 1]: the order of 10^17, whatever the pair."""
+    instance = Instance.from_probabilities([0.5, 0.5], [0.6, 0.4], [0.0, 1.0])
+    facts = Facts.of(instance, Scheme(20.0, 4))
+    assert 17 <= asked_drafts(facts, "b", 0.1) / np.log(10) <= 19
+    assert asked_drafts(facts, "instance", 0.1) < np.log(100)

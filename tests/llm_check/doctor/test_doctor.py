@@ -1,0 +1,135 @@
+"""`doctor` names planted faults and stays silent on clean pools; the command answers as DESIGN says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gsi_theory.cli import main
+from llm_check.doctor.doctor import FINDINGS, doctor
+from llm_check.doctor.plants import (
+    Columns,
+    Sampling,
+    TokenWorld,
+    add_noise,
+    drop_tokens,
+    duplicate_rows,
+    round_numbers,
+    score_whole,
+)
+from llm_check.pools.pool import pool_from_columns, write_pool
+
+PLAIN = Sampling()
+WORLD = TokenWorld(30, gap=0.3)
+
+
+def _make(seed: int, draft: Sampling = PLAIN, base: Sampling = PLAIN, shifted: str = "") -> Columns:
+    return WORLD.columns(seed, 64, draft, base, shifted)
+
+
+def _prefix(prompt_id: str, step: int, model: str) -> list[float]:
+    rng = np.random.default_rng([int(prompt_id[1:]), step, model == "base"])
+    return (-rng.exponential(0.7, size=8)).tolist()
+
+
+def _errors(columns: Columns) -> list[str]:
+    found = doctor(pool_from_columns(columns)).findings
+    return [f.id for f in found if f.severity == "error" or f.id == "log_prob_noise"]
+
+
+def _changed(columns: Columns, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Columns:
+    return columns | {name: change(np.array(columns[name])).tolist()}
+
+
+FAULTS: dict[str, tuple[str, Callable[[int], Columns]]] = {
+    "cold draft": ("temperature_mismatch", lambda s: _make(s, Sampling(0.7))),
+    "cold base": ("temperature_mismatch", lambda s: _make(s, PLAIN, Sampling(0.7))),
+    "hot draft": ("temperature_mismatch", lambda s: _make(s, Sampling(1.4))),
+    "top-p": ("truncated_sampling", lambda s: _make(s, Sampling(1.0, 0.95))),
+    "other prompt for drafts": ("context_mismatch", lambda s: _make(s, shifted="drafts")),
+    "other prompt": ("context_mismatch", lambda s: _make(s, shifted="all")),
+    "whole response, base": ("whole_response", lambda s: score_whole(_make(s), _prefix, ("base",))),
+    "whole response, both": ("whole_response", lambda s: score_whole(_make(s), _prefix, ("draft", "base"))),
+    "whole response, steps": (
+        "whole_response", lambda s: drop_tokens(score_whole(_make(s), _prefix, ("draft", "base")))),
+    "block twice": ("duplicates", lambda s: duplicate_rows(_make(s), 0.25, True)),
+    "rows twice": ("duplicates", lambda s: drop_tokens(duplicate_rows(_make(s), 0.25, False))),
+    "float16": ("log_prob_noise", lambda s: round_numbers(_make(s), "float16")),
+    "bfloat16": ("log_prob_noise", lambda s: round_numbers(_make(s), "bfloat16")),
+    "noise": ("log_prob_noise", lambda s: add_noise(_make(s), s, 0.05)),
+    "reward -1 for failures": (
+        "reward_range", lambda s: _changed(_make(s), "reward", lambda r: np.where(np.arange(r.size) % 97 == 0, -1, r))),
+    "mean for sum": (
+        "whole_response",
+        lambda s: _changed(_make(s), "logp_base", lambda v: v / np.array(_make(s)["n_tokens"]))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_planted_faults_are_found_and_nothing_else(fault: str) -> None:
+    wanted, plant = FAULTS[fault]
+    assert _errors(plant(0)) == [wanted]
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_clean_pools_give_no_alarm(tokens: bool) -> None:
+    for seed in range(10, 16):
+        columns = _make(seed)
+        assert _errors(columns if tokens else drop_tokens(columns)) == []
+
+
+def test_cut_steps_and_heavy_tails_are_warnings() -> None:
+    columns = TokenWorld(30, longest=4, gap=2.5).columns(0, 64, PLAIN, PLAIN)
+    found = doctor(pool_from_columns(columns))
+    assert {f.id for f in found.findings} >= {"truncated_steps", "heavy_tail"}
+    assert found.valid
+
+
+def test_temperature_comes_with_its_interval() -> None:
+    (finding,) = doctor(pool_from_columns(_make(1, Sampling(0.7)))).findings
+    low, high = finding.evidence["draft"]["interval_95"]
+    assert low < 0.7 < high and low > 0.6 and high < 0.8
+
+
+def test_each_finding_is_listed_once() -> None:
+    ids = [rule.id for rule in FINDINGS]
+    assert len(set(ids)) == len(ids)
+    assert set(ids) >= {
+        "temperature_mismatch", "truncated_sampling", "context_mismatch", "whole_response", "duplicates",
+        "reward_range", "truncated_steps", "heavy_tail",
+    }  # fmt: skip
+
+
+def _run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    out = capsys.readouterr()
+    return int(stop.value.code or 0), out.out, out.err
+
+
+def test_command_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pool(tmp_path / "pool.parquet", _make(0, Sampling(0.7)), {})
+    code, out, _ = _run(["doctor", str(tmp_path / "pool.parquet"), "--json"], capsys)
+    answer = json.loads(out)
+    assert code == 0 and answer["valid"] is False
+    assert set(answer) >= {"valid", "ratio_mean", "ratio_mean_se", "findings", "left_out"}
+    assert [set(f) for f in answer["findings"]] == [{"id", "severity", "evidence", "advice"}]
+    code, out, _ = _run(["doctor", str(tmp_path / "pool.parquet")], capsys)
+    assert code == 0 and "temperature_mismatch" in out and "cure:" in out
+
+
+def test_bad_rows_are_left_out_and_counted_or_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = drop_tokens(TokenWorld(8).columns(0, 16, PLAIN, PLAIN))
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    rows[3]["reward"] = float("inf")
+    path = tmp_path / "pool.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    code, out, _ = _run(["doctor", str(path), "--json"], capsys)
+    assert code == 0 and json.loads(out)["left_out"] == {"rows": 1, "prompts": 1}
+    code, out, err = _run(["doctor", str(path), "--strict"], capsys)
+    assert code == 2 and out == "" and "line 4" in err and "reward" in err
+    assert _run(["doctor", str(tmp_path / "none.parquet")], capsys)[0] == 2

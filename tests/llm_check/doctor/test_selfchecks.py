@@ -1,0 +1,136 @@
+"""Self-checks of a pool against slow oracles and against their own law under the null."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import expit, log_softmax
+
+from llm_check.doctor.plants import Sampling, TokenWorld, drop_tokens, restrict
+from llm_check.doctor.prefix_counts import Draws, _collect, step_draws, token_draws
+from llm_check.doctor.ratio import _bennett, check_ratio
+from llm_check.doctor.tokens import FEWER, TEMPERATURES, _Events, _new_chance, _new_gain, check_draws
+from llm_check.pools.pool import pool_from_columns
+from llm_check.pools.position_arrays import blocks, position_arrays, same_text_codes, some_positions
+
+PLAIN = Sampling()
+
+
+def _draws(rng: np.random.Generator, logits: np.ndarray, n: int, temperature: float = 1.0) -> Draws:
+    """n draws at each row of logits (nodes, V), reported at temperature 1."""
+    logp = log_softmax(logits, axis=1)
+    law = np.exp(log_softmax(logits / temperature, axis=1))
+    tokens = np.array([rng.choice(law.shape[1], size=n, p=row) for row in law])
+    node = np.repeat(np.arange(law.shape[0]), n)
+    return _collect(node, tokens.ravel(), logp[node, tokens.ravel()], "token")
+
+
+def _slow(draws: Draws, exponent: float) -> tuple[float, float]:
+    """(log-likelihood given "seen before", Σ P(new)) by dictionaries, event by event."""
+    total, new = 0.0, 0.0
+    seen: dict[int, dict[int, float]] = {}
+    for node, kind, logp in zip(draws.node.tolist(), draws.kind.tolist(), draws.logp.tolist(), strict=True):
+        have = seen.setdefault(node, {})
+        new += 1.0 - sum(math.exp(v) for v in have.values())
+        if kind in have:
+            total += exponent * logp - math.log(sum(math.exp(exponent * v) for v in have.values()))
+        have[kind] = logp
+    return total, new
+
+
+@pytest.mark.parametrize("exponent", [1.0, 0.5, 1 / 0.7])
+def test_likelihoods_equal_a_slow_count(exponent: float) -> None:
+    draws = _draws(np.random.default_rng(3), np.random.default_rng(4).normal(size=(5, 12)) * 2, 30)
+    events = _Events.of(draws)
+    expected, new = _slow(draws, exponent)
+    assert events.which(exponent).sum() == pytest.approx(expected, abs=1e-9)
+    assert _new_chance(events, 1.0).sum() == pytest.approx(new, abs=1e-9)
+
+
+def test_evidence_against_a_right_log_has_mean_one() -> None:
+    rng, logits = np.random.default_rng(8), np.random.default_rng(9).normal(size=(2, 6)) * 1.5
+    values: dict[str, list[float]] = {"temperature": [], "fewer": [], "misfit": []}
+    for _ in range(1500):
+        draws = _draws(rng, logits, 8)
+        events = _Events.of(draws)
+        base = events.which(1.0).sum()
+        values["temperature"].append(np.exp(events.which(1 / 0.8).sum() - base))
+        values["fewer"].append(np.exp(_new_gain(draws.first, _new_chance(events, 1.0), 0.7)))
+        values["misfit"].append(np.exp(events.dirichlet(1.0, 100.0)))
+    for name, found in values.items():
+        mean, error = np.mean(found), np.std(found) / np.sqrt(len(found))
+        assert abs(mean - 1.0) < 4.0 * error, name
+    assert max(FEWER) < 1.0 < max(TEMPERATURES)
+
+
+def test_temperature_is_recovered_with_its_interval() -> None:
+    logits = np.random.default_rng(1).normal(size=(60, 9)) * 1.5
+    inside = 0
+    for seed in range(20):
+        check = check_draws(_draws(np.random.default_rng(seed), logits, 64, 0.7))
+        assert check is not None and check.interval is not None and check.temperature is not None
+        assert abs(check.temperature - 0.7) < 0.08 and check.log_e_temperature > 20.0
+        inside += check.interval[0] <= 0.7 <= check.interval[1]
+    assert inside >= 16  # 95 % intervals: fewer than 16 of 20 has probability 3e-3
+
+
+def test_top_p_keeps_the_smallest_set_of_that_mass() -> None:
+    law = np.exp(restrict(np.log([0.5, 0.3, 0.15, 0.05]), Sampling(1.0, 0.8)))
+    assert law == pytest.approx([0.625, 0.375, 0.0, 0.0])
+    law = np.exp(restrict(np.log([0.5, 0.3, 0.15, 0.05]), Sampling(1.0, 0.81)))
+    assert law == pytest.approx([0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0.0])
+
+
+def test_bridge_balances_on_two_laws_and_finds_a_shift() -> None:
+    rng = np.random.default_rng(2)
+    draft, base = (np.exp(log_softmax(rng.normal(size=12) * 2)) for _ in range(2))
+    ratio = np.log(base) - np.log(draft)
+    assert draft @ expit(ratio) == pytest.approx(base @ expit(-ratio), abs=1e-14)
+    own = rng.choice(12, size=(1, 40_000), p=draft)
+    other = rng.choice(12, size=(1, 40_000), p=base)
+    assert _bennett(ratio[own] - 3.0, ratio[other] - 3.0)[0] == pytest.approx(-3.0, abs=0.05)
+
+
+def test_ratios_of_a_right_pool_are_one() -> None:
+    columns = TokenWorld(40).columns(5, 64, PLAIN, PLAIN)
+    found = check_ratio(position_arrays(pool_from_columns(columns)))
+    assert abs(found.mean - 1.0) < 4.0 * found.mean_se
+    assert abs(found.z) < 4.0 and found.shift_misfit < 3.0 and found.positions == 40
+
+
+def test_arrays_of_a_pool_agree_with_its_methods() -> None:
+    columns = TokenWorld(6).columns(0, 8, PLAIN, PLAIN)
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(columns["reward"]))
+    pool = pool_from_columns({k: [v[i] for i in order] for k, v in columns.items()})
+    arrays = position_arrays(pool)
+    assert list(arrays.names) == pool.keys()
+    (block,) = blocks(arrays)
+    for p, key in enumerate(arrays.names):
+        row = block.positions.tolist().index(p)
+        assert arrays.log_ratio[block.draft[row]] == pytest.approx(pool.draft_candidates(*key).log_ratio)
+        assert arrays.floats("reward")[block.base[row]] == pytest.approx(pool.base_candidates(*key).reward)
+    few = some_positions(arrays, 40)
+    assert few.order.size == 2 * 16 and len(few.names) == 2
+
+
+def test_equal_steps_get_equal_codes_whatever_tells_them_apart() -> None:
+    columns = TokenWorld(4).columns(1, 24, PLAIN, PLAIN)
+    whole = position_arrays(pool_from_columns(columns))
+    texts = {k: v for k, v in drop_tokens(columns).items()}
+    texts["text"] = [str(ids) for ids in columns["token_ids"]]
+    codes = [same_text_codes(whole)[0]]
+    codes.append(same_text_codes(position_arrays(pool_from_columns(texts)))[0])
+    codes.append(same_text_codes(position_arrays(pool_from_columns(drop_tokens(columns))))[0])
+    for other in codes[1:]:
+        assert ((codes[0][:, None] == codes[0]) == (other[:, None] == other)).all()
+
+
+def test_steps_serve_where_no_tokens_are_logged() -> None:
+    columns = TokenWorld(10).columns(2, 64, PLAIN, PLAIN)
+    arrays = position_arrays(pool_from_columns(drop_tokens(columns)))
+    assert token_draws(arrays, "draft", "draft") is None
+    draws = step_draws(arrays, "draft", "draft")
+    assert draws.level == "step" and draws.spread == pytest.approx(0.0, abs=1e-12)

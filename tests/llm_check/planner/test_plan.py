@@ -1,0 +1,137 @@
+"""`gsi plan`: goals, refusals, and the object it answers with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gsi_theory import InputError
+from gsi_theory.cli import main
+from llm_check.benches.plan import WORLDS, FiniteWorld
+from llm_check.doctor.plants import Sampling, TokenWorld, drop_tokens
+from llm_check.planner.choice import Goal
+from llm_check.planner.plan import Setup, make_plan
+from llm_check.pools.pool import Pool, pool_from_columns, write_pool
+
+GRID: dict = {"betas": (1.0, 4.0), "ns": (1, 2, 4), "thresholds": (0.6,)}  # type: ignore[type-arg]
+
+
+@pytest.fixture(scope="module")
+def world() -> FiniteWorld:
+    return WORLDS["plain"](np.random.default_rng(0), 60)
+
+
+@pytest.fixture(scope="module")
+def pool(world: FiniteWorld) -> Pool:
+    return world.pool(40, 24, 1)
+
+
+def test_best_within_a_budget(pool: Pool) -> None:
+    free = make_plan(pool, Goal(tolerance=0.05), **GRID)
+    assert free.recommendation is not None
+    cheap = make_plan(pool, Goal(max_cost=float(np.median(free.costs)), tolerance=0.05), **GRID)
+    assert cheap.recommendation is not None
+    assert cheap.costs[cheap.recommendation] <= np.median(free.costs) < free.costs[free.recommendation]
+    assert cheap.value < free.value and free.value_se > 0
+    assert abs(free.value - free.values[free.recommendation]) < 3 * free.value_se
+    assert free.guarantee.startswith("KL(π‖law) ≤")
+    # the front holds every best-within-budget answer by estimate
+    assert free.values[free.front].max() == free.values.max()
+
+
+def test_cheapest_for_a_gain_or_a_margin(pool: Pool) -> None:
+    gain = make_plan(pool, Goal(min_gain=0.1), **GRID)
+    assert gain.recommendation is not None and gain.baseline is not None
+    assert gain.table.options[gain.baseline].n == 1
+    assert gain.values[gain.recommendation] - gain.values[gain.baseline] > 0.1
+    within = make_plan(pool, Goal(within=0.05, baseline_n=4), **GRID)
+    assert within.recommendation is not None and within.baseline is not None
+    assert within.values[within.recommendation] > within.values[within.baseline] - 0.05
+    assert within.costs[within.recommendation] < within.costs[within.baseline]
+    refused = make_plan(pool, Goal(min_gain=0.9), **GRID)
+    assert refused.recommendation is None and "cannot tell that any option is better" in refused.reason
+
+
+def test_refusals_name_what_is_missing(pool: Pool, world: FiniteWorld) -> None:
+    none = make_plan(pool, Goal(max_cost=1.0), **GRID)
+    assert none.recommendation is None and "the cheapest is" in none.reason
+    strict = make_plan(world.pool(12, 12, 0), Goal(tolerance=1e-4), **GRID)
+    assert strict.recommendation is None and "may be better by" in strict.reason and "prompts" in strict.improve[0]
+    kl = make_plan(pool, Goal(max_kl=1e-6), **GRID)
+    assert kl.recommendation is None and "nats of the tilted policy" in kl.reason
+    wide = make_plan(WORLDS["heavy tail"](np.random.default_rng(1), 30).pool(30, 24, 1), betas=(30.0,), ns=(1, 2, 4))
+    assert any(line.startswith("cannot tell") and "β = 30: k̂ =" in line for line in wide.limits)
+
+
+def test_invalid_pools_are_not_planned() -> None:
+    columns = TokenWorld(30).columns(0, 32, Sampling(0.6), Sampling())
+    plan = make_plan(pool_from_columns(columns), **GRID)
+    assert plan.recommendation is None and "temperature_mismatch" in plan.reason
+    assert plan.improve and "temperature" in plan.improve[0]
+
+
+def test_few_prompts_are_held_fixed(world: FiniteWorld) -> None:
+    plan = make_plan(world.pool(2, 60, 3), Goal(tolerance=0.2), **GRID)
+    assert "held fixed" in plan.table.units and plan.table.values.shape[2] == 10
+    assert plan.errors.max() < 0.2
+
+
+def test_gold_that_turns_down_is_reported() -> None:
+    base = WORLDS["plain"](np.random.default_rng(2), 60)
+    pool = base.pool(60, 32, 0)
+    reward = np.array(pool.table["reward"].to_pylist())
+    gold = np.where(reward > 0.8, 0.0, reward)
+    columns = pool.table.to_pydict() | {"gold_reward": gold.tolist()}
+    plan = make_plan(pool_from_columns(columns), Goal(), betas=(2.0, 20.0), ns=(1, 2, 4, 8), thresholds=(0.6,))
+    assert any(t.along == "n" and t.best.n < t.after.n for t in plan.turns)
+    judged = make_plan(
+        pool_from_columns(columns), Goal(value="gold_reward", tolerance=0.1), betas=(2.0, 20.0), ns=(1, 2, 4, 8)
+    )
+    assert judged.values.max() < plan.values.max()
+
+
+def test_bad_questions_are_refused(pool: Pool) -> None:
+    with pytest.raises(InputError, match="both min_gain and within"):
+        Goal(min_gain=0.1, within=0.1)
+    with pytest.raises(InputError, match="gold_reward"):
+        make_plan(pool, Goal(value="gold_reward"), **GRID)
+    with pytest.raises(InputError, match="name a device"):
+        make_plan(pool, Goal(), Setup(unit="seconds"), **GRID)
+    with pytest.raises(InputError, match="draw more candidates"):
+        make_plan(pool, Goal(), betas=(1.0,), ns=(64,))
+    with pytest.raises(InputError, match="above 0"):
+        make_plan(pool, Goal(), betas=(0.0,), ns=(1,))
+    drafts = pool.table.to_pydict()
+    only = [s == "draft" for s in drafts["source"]]
+    with pytest.raises(InputError, match="both draft and base"):
+        make_plan(
+            pool_from_columns({k: [x for x, o in zip(v, only, strict=True) if o] for k, v in drafts.items()}), **GRID
+        )
+
+
+def _run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    out = capsys.readouterr()
+    return int(stop.value.code or 0), out.out, out.err
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = drop_tokens(TokenWorld(12).columns(0, 24, Sampling(), Sampling()))
+    path = str(tmp_path / "pool.parquet")
+    write_pool(path, columns, {})
+    short = ["--beta", "2,10", "--n", "1,2,4", "--threshold", "0.6", "--tolerance", "0.2"]
+    code, out, _ = _run(["plan", path, "--json", *short, "--device", "h100", "--cost", "seconds"], capsys)
+    answer = json.loads(out)
+    assert code == 0 and set(answer) >= {"recommendation", "reason", "options", "left_out", "limits"}
+    keys = {"rule", "gate", "n", "beta", "threshold", "value", "value_se", "cost", "kl_bound"}
+    assert set(answer["recommendation"]) >= keys and all(set(option) >= keys for option in answer["options"])
+    assert answer["recommendation"]["cost"] == answer["recommendation"]["seconds"]
+    code, out, _ = _run(["plan", path, *short], capsys)
+    assert code == 0 and "Recommended:" in out and "Pareto front" in out
+    for wrong in (["--cost", "money"], ["--models", "a,b"], ["--device", "abacus"], ["--beta", "x"], ["--rule", "max"]):
+        code, out, err = _run(["plan", path, *wrong], capsys)
+        assert code == 2 and out == "" and err.startswith("gsi plan:"), wrong

@@ -1,0 +1,191 @@
+"""Parts of a plan against exact laws, hand arithmetic and brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gsi_theory import Candidates, InputError, Instance, Scheme, divergence, gsi_law, tilted_policy
+from llm_check.benches.plan import WORLDS, truth
+from llm_check.planner.choose import cross_fit, pick_best, standing
+from llm_check.planner.cost import Sizes, step_cost
+from llm_check.planner.distance import distances
+from llm_check.planner.grid import Grid, Option, make_grid
+from llm_check.planner.latency import (
+    DEVICES,
+    SHAPES,
+    Calibration,
+    Device,
+    Shape,
+    Trio,
+    calibrate,
+    gsi_seconds,
+    soft_bon_seconds,
+)
+from llm_check.planner.pareto import pareto_front
+from llm_check.planner.turning import turns
+from llm_check.planner.values import Sets, evaluate, sets_of
+from llm_check.pools.position_arrays import blocks, position_arrays
+
+GRID = Grid(
+    ("softmax", "race"), (1.0, 6.0), (1, 2, 5), (1, 4), {1.0: (0.2, 0.9), 6.0: (0.4,)}, {1.0: (1.0,), 6.0: (0.5,)}
+)
+
+
+def _scheme(option: Option) -> Scheme:
+    gate = "score" if option.gate == "score" else "tilted_reward"
+    return Scheme(option.beta, option.n, option.threshold, option.rule, option.n_base, gate)
+
+
+def _sets(rng: np.random.Generator, n: int, n_base: int) -> Sets:
+    reward, base_reward = rng.random((1, n)), rng.random((1, n_base))
+    return Sets(rng.normal(size=(1, n)), reward, base_reward, reward[None], base_reward[None])
+
+
+def test_plug_in_values_are_the_exact_law_on_the_pool() -> None:
+    sets, options = _sets(np.random.default_rng(0), 11, 7), GRID.options()
+    found = evaluate(sets, GRID, options, "plug-in")
+    draft = Candidates(np.full(11, -np.log(11)), sets.reward[0], sets.log_ratio[0])
+    base = Candidates(np.full(7, -np.log(7)), sets.base_reward[0], np.zeros(7))
+    for s, option in enumerate(options):
+        if option.method == "base":
+            continue
+        law = gsi_law((draft, base), _scheme(option))
+        expected = law.expectation(draft.reward, base.reward)
+        assert found.value[0, s, 0] == pytest.approx(expected, abs=1e-10), option
+        assert found.reject[s, 0] == pytest.approx(1.0 - law.p_accept, abs=1e-10), option
+
+
+def test_unbiased_values_average_to_the_truth() -> None:
+    world = WORLDS["plain"](np.random.default_rng(3), 3)
+    rows, pools = [], 60
+    for k in range(pools):
+        arrays = position_arrays(world.pool(12, 12, k))
+        parts = blocks(arrays)
+        grid = make_grid(arrays, parts, (5.0,), (1, 3, 6), thresholds=(0.6, 0.9))
+        options = grid.options()
+        found = evaluate(sets_of(arrays, parts[0], ["reward"]), grid, options, "unbiased")
+        rows.append(np.concatenate([found.value[0].mean(axis=1), found.reject.mean(axis=1)]))
+    exact = np.concatenate(truth(world, options))
+    mean, error = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1) / np.sqrt(pools)
+    assert np.all(np.abs(mean - exact) < 4.5 * error + 1e-9)
+
+
+def test_distances_on_a_pool_that_is_the_instance() -> None:
+    # masses are multiples of 1/8 and 1/10, so the pool repeats each outcome exactly as often as its policy says
+    counts, base_counts = np.array([4, 2, 1, 1]), np.array([1, 2, 3, 4])
+    draft, base, reward = counts / 8, base_counts / 10, np.array([0.1, 0.7, 0.4, 0.9])
+    instance = Instance.from_probabilities(draft, base, reward)
+    own, other = np.repeat(np.arange(4), counts), np.repeat(np.arange(4), base_counts)
+    ratio = np.log(base / draft)
+    sets = Sets(
+        ratio[own][None], reward[own][None], reward[other][None], reward[own][None, None], reward[other][None, None]
+    )
+    options = GRID.options()
+    reject = evaluate(sets, GRID, options, "plug-in").reject
+    found = distances(sets, ratio[other][None], GRID, options, reject)
+    for s, option in enumerate(options):
+        log_pi = tilted_policy(instance, option.beta)
+        if option.method == "base":
+            continue
+        law = gsi_law(instance, _scheme(option)).log_prob
+        assert found.kl[s, 0] == pytest.approx(divergence.kl(log_pi, law), abs=1e-9), option
+        assert found.tv[s, 0] == pytest.approx(divergence.tv(log_pi, law), abs=1e-9), option
+        assert found.kl_bound[s, 0] >= found.kl[s, 0] - 1e-9, option
+        if option.threshold is None and option.rule == "softmax":
+            w = np.exp(log_pi) / draft
+            assert found.kl_bound[s, 0] == pytest.approx(np.exp(log_pi) @ np.log1p((w - 1) / option.n), abs=1e-9)
+
+
+def test_a_base_candidate_that_the_draft_cannot_draw_makes_the_distance_infinite() -> None:
+    sets = _sets(np.random.default_rng(1), 6, 5)
+    ratio = np.array([[0.1, np.inf, 0.0, -0.3, 0.2]])
+    options = GRID.options()
+    found = distances(sets, ratio, GRID, options, evaluate(sets, GRID, options, "plug-in").reject)
+    for s, option in enumerate(options):
+        if option.method == "gsi" and option.threshold is None:
+            assert np.isinf(found.kl[s, 0]) and np.isinf(found.kl_bound[s, 0])
+        else:
+            assert not np.isnan(found.kl[s, 0])
+
+
+def test_cost_by_hand() -> None:
+    cost = step_cost(4, 2, 0.25, 10.0, 20.0, Sizes(1e9, 7e9, 3e9))
+    assert (cost.drafted, cost.scored, cost.decoded, cost.judged) == (40.0, 40.0, 10.0, 50.0)
+    assert (cost.flops_draft, cost.flops_base, cost.flops_reward) == (2e9 * 40, 14e9 * 50, 6e9 * 50)
+    alone = step_cost(1, 1, 0.0, 10.0, 20.0, Sizes(1e9, 7e9, 3e9), True)
+    assert alone.flops == 2e9 * 10 and alone.tokens == 10.0
+    with pytest.raises(InputError, match="parameters"):
+        Sizes(0.0, 1.0, 1.0)
+
+
+def test_roofline_by_hand() -> None:
+    trio = Trio(Shape(1e9, 1e4), Shape(7e9, 1e5), Shape(7e9, 1e5))
+    device = Device(bandwidth=1e12, peak=1e14)
+    decode = 10 * (2 * 1e9 + 4 * (100 + 5 + 1) * 1e4) / 1e12
+    score = max((2 * 7e9 + 4 * 110 * 1e5) / 1e12, 2 * 7e9 * 40 / 1e14)
+    assert gsi_seconds(trio, device, 4, 4, 0.0, 10.0, 10.0, context=100.0) == pytest.approx(decode + 2 * score)
+    soft = 10 * (2 * 7e9 + 4 * 106 * 1e5) / 1e12 + score
+    assert soft_bon_seconds(trio, device, 4, 10.0, context=100.0) == pytest.approx(soft)
+    half = gsi_seconds(trio, device, 4, 4, 0.5, 10.0, 10.0, context=100.0)
+    assert half == pytest.approx(decode + 2 * score + soft / 2)
+
+
+def test_calibration_meets_the_two_timings() -> None:
+    trio = Trio(SHAPES["qwen2.5-math-1.5b"], SHAPES["qwen2.5-math-7b"], SHAPES["qwen2.5-math-prm-7b"])
+    found = calibrate(trio, DEVICES["h100"], 0.005, 0.01, 16, 500.0)
+    assert found.draft > 1.0 and found.base > 1.0
+    plain = soft_bon_seconds(trio, DEVICES["h100"], 16, 50.0)
+    assert soft_bon_seconds(trio, DEVICES["h100"], 16, 50.0, calibration=found) == pytest.approx(found.base * plain)
+    assert Calibration() == Calibration(1.0, 1.0)
+    with pytest.raises(InputError, match="below the roofline"):
+        calibrate(trio, DEVICES["h100"], 1e-6, 0.01, 16, 500.0)
+
+
+def test_cross_fitting_does_not_believe_the_luckiest_of_equal_options() -> None:
+    rng = np.random.default_rng(0)
+    naive, fitted, covered = [], [], 0
+    for _ in range(300):
+        values = rng.normal(size=(30, 40))
+        value, error = cross_fit(values, lambda v: pick_best(v.mean(axis=1), np.ones(30, dtype=bool)))
+        naive.append(values.mean(axis=1).max())
+        fitted.append(value)
+        covered += abs(value) < 1.96 * error
+    assert np.mean(naive) > 0.25
+    assert abs(np.mean(fitted)) < 4.0 * np.std(fitted) / np.sqrt(300)
+    assert covered >= 270  # 95 % of 300 less four standard errors
+
+
+def test_simultaneous_bounds_hold_for_all_options_atevaluate() -> None:
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(300):
+        values = rng.normal(size=(20, 60)) * rng.uniform(0.1, 3.0, size=(20, 1))
+        held += bool(np.all(standing(values, np.zeros(60)).upper >= 0.0))
+    assert held >= 270
+    constant = standing(np.ones((3, 10)), np.zeros(10))
+    assert constant.upper == pytest.approx(1.0)
+
+
+def test_pareto_front_by_brute_force() -> None:
+    rng = np.random.default_rng(4)
+    value, cost = rng.integers(0, 6, 40) / 5.0, rng.integers(0, 6, 40) / 5.0
+    front = pareto_front(value, cost)
+    for s in range(40):
+        better = any(value[t] >= value[s] and cost[t] <= cost[s] and (value[t] > value[s] or cost[t] < cost[s])
+                     for t in range(40))  # fmt: skip
+        twin = any(t < s and value[t] == value[s] and cost[t] == cost[s] for t in range(40))
+        assert (s in front) == (not better and not twin)
+    assert (np.diff(value[front]) > 0).all() and (np.diff(cost[front]) > 0).all()
+
+
+def test_turns_are_where_gold_falls_and_reward_rises() -> None:
+    options = [Option("softmax", "none", n, n, 2.0, None) for n in (1, 2, 4, 8)]
+    rng = np.random.default_rng(5)
+    noise = 0.1 * rng.normal(size=(1, 200))
+    reward = np.array([[0.1], [0.2], [0.3], [0.4]]) + noise
+    gold = np.array([[0.1], [0.3], [0.29], [0.2]]) + noise + 0.02 * rng.normal(size=(4, 200))
+    (turn,) = turns(options, reward, gold)
+    assert (turn.along, turn.best.n) == ("n", 2) and turn.after.n in (4, 8) and turn.fall > 3 * turn.fall_se
+    assert turns(options, reward, reward) == []
+    assert turns(options, -reward, gold) == []

@@ -1,0 +1,52 @@
+"""Pareto k̂ on tails of known shape, ties and extremes; coverage of a pool by position."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("arviz_stats")
+
+from gsi_theory.errors import InputError
+from llm_check.pools.pool import pool_from_columns
+from llm_check.pools.tails import pareto_khat, pool_coverage
+
+
+@pytest.mark.parametrize("shape", [0.3, 0.7, 1.1])
+def test_known_shape(shape: float) -> None:
+    """Of log-weights: a fit of the logarithms themselves would give about zero for every shape."""
+    rng = np.random.default_rng(0)
+    found = [pareto_khat(shape * rng.standard_exponential(4000)) for _ in range(20)]
+    assert np.mean(found) == pytest.approx(shape, abs=0.08)
+
+
+def test_scale_ties_and_extremes() -> None:
+    rng = np.random.default_rng(1)
+    weight = rng.normal(size=200)
+    assert pareto_khat(weight + 700.0) == pytest.approx(pareto_khat(weight))
+    assert pareto_khat(np.zeros(100)) == -math.inf
+    assert pareto_khat(weight[:20]) == math.inf
+    assert pareto_khat(1e3 * weight) == math.inf
+    assert pareto_khat(np.r_[weight, np.full(50, -np.inf)]) == pytest.approx(pareto_khat(weight))
+    tied = np.log(np.arange(1.0, 13.0))[rng.integers(12, size=64)]  # a discrete policy: many draws of one weight
+    assert math.isfinite(pareto_khat(tied)) and pareto_khat(tied) < 0.7
+    with pytest.raises(InputError, match="without NaN"):
+        pareto_khat([0.0, math.nan])
+
+
+def test_pool_by_position() -> None:
+    """Two prompts, the second without base draws; ratios 2 and 1/2 in equal parts at the first."""
+    drafts, half = 40, math.log(2.0)
+    rows = [("a", "draft", i, -2.0, -2.0 + (half if i % 2 else -half), 0.5) for i in range(drafts)]
+    rows += [("a", "base", i, -2.0, -2.0, 0.5) for i in range(30)]
+    rows += [("b", "draft", i, -2.0, -2.0, 0.1 * (i % 3)) for i in range(drafts)]
+    names = ("prompt_id", "source", "candidate", "logp_draft", "logp_base", "reward")
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
+    first, second = pool_coverage(pool_from_columns({**columns, "step": [0] * len(rows)}), beta=1.0)
+    assert (first.prompt_id, second.prompt_id) == ("a", "b")
+    assert first.ratio.chi2 == pytest.approx(0.5 * (4.0 + 0.25) - 1.0)
+    assert first.base_chi2 is not None and first.base_chi2[0] == pytest.approx(0.0)
+    assert second.base_chi2 is None and second.ratio.chi2 == pytest.approx(0.0, abs=1e-12)
+    assert first.tilted.ess == pytest.approx(drafts * 1.25**2 / (0.5 * (4.0 + 0.25)))
