@@ -5,7 +5,7 @@
     certify_claim("M12a", exact, ExactScheme(1, n=1))          -> Certificate(.lhs, .rhs, .outcome)
 
 Enclosures are proved, so a REFUTED here is a counterexample, not a rounding error. A vector gives a tuple of
-enclosures. Quantities and claims are tables: QUANTITIES, and SIDES of certified_sides.py.
+enclosures. Quantities and claims are tables: QUANTITIES, and SIDES of certified/sides.py.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _one(x: arb, digits: int, signed: bool) -> Enclosure:
 
 
 def certify_claim(claim: str, instance: ExactInstance, scheme: Scheme | ExactScheme, digits: int = 20) -> Certificate:
-    """A claim of claims.py with sides in certified_sides.py, judged on an exact instance.
+    """A claim of claims.py with sides in certified/sides.py, judged on an exact instance.
 
     Precision rises until the sides are disjoint. Raises InputError for an id without sides: the limits M7-* and M18 are
     statements about n → ∞ that no finite computation encloses.

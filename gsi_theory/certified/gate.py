@@ -1,6 +1,6 @@
 """Both sides in ball arithmetic of the bounds on the gate, on rejection methods and on trees of two steps.
 
-The twin of sides_gate.py, sides_rejection.py and sides_stepwise.py; see certified_sides.py. A claimed limit is replaced
+The twin of sides_gate.py, sides_rejection.py and sides_stepwise.py; see certified/sides.py. A claimed limit is replaced
 by its proved closed form.
 """
 

@@ -1,6 +1,6 @@
 """Both sides in ball arithmetic of the bounds on selection: total variation, reward, best-of-n, race, several drafters.
 
-The twin of sides_selection.py, sides_bon.py, sides_race.py and sides_drafters.py; see certified_sides.py.
+The twin of sides_selection.py, sides_bon.py, sides_race.py and sides_drafters.py; see certified/sides.py.
 """
 
 from __future__ import annotations

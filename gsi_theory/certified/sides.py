@@ -2,7 +2,7 @@
 
 Each function takes `BallFacts` (inside its precision) and returns the balls (lhs, rhs) of `lhs ≤ rhs`, posed as in
 sides.py. `PREMISES` lists what each bound assumes, decided exactly; the names are those of assumptions.py. Here are the
-bounds on divergences and the race; certified_selection.py and certified_gate.py hold the others.
+bounds on divergences and the race; certified/selection.py and certified/gate.py hold the others.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Published guarantees as data: the table of claims.
 
-To add one, write its side function (see sides.py) and append an entry to the table of its topic (claims_gate.py,
-claims_selection.py, claims_race.py, claims_methods.py); what it assumes is a predicate on `Facts` with one boolean a
+To add one, write its side function (see sides.py) and append an entry to the table of its topic (gate.py,
+selection.py, race.py, methods.py); what it assumes is a predicate on `Facts` with one boolean a
 row (assumptions.py). Premises of the form "n ≥ N(ε) implies D ≤ ε" are judged at the smallest ε that the given n
 allows, which is equivalent because N decreases in ε.
 """

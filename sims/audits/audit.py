@@ -1,6 +1,6 @@
 """The audit: every claim of gsi_theory.claims over families × rewards × β × n, with what is undecided proved by balls.
 
-Work is cut into jobs (cells of audit_grid.py, searches for short counterexamples, the numbers of drafts asked for, the
+Work is cut into jobs (cells of grid.py, searches for short counterexamples, the numbers of drafts asked for, the
 rate of KL), each with its own random stream, kept in a journal beside the artifact: a killed run goes on, and the
 artifact's bytes depend on seed, settings and code alone, not on workers, order or interruptions. The cases that remain
 within numerical error are then judged in ball arithmetic, those of least slack first, up to `rejudged` of each claim.

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from gsi_theory.errors import InputError
+from llm_check.grading import pool as grading_pool
 from llm_check.grading.answers import boxes, choice_letter, final_answers, last_box
 from llm_check.grading.check import check_grading
 from llm_check.grading.grading import Grade, Verdict, count_grades, grade_choice, grade_math
-from llm_check.grading.grading import pool as grading_pool
 from llm_check.grading.pool import GradingPool
 from llm_check.tasks.problem import Problem
 

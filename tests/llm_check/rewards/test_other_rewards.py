@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from gsi_theory.errors import InputError
-from llm_check.grading.grading import pool as grading_pool
+from llm_check.grading import pool as grading_pool
 from llm_check.positions import Position, Prompt, encode_text
 from llm_check.rewards.contract import reward_record
 from llm_check.rewards.load import load_reward
