@@ -76,7 +76,7 @@ def cross_fit(values: Floats, pick: Picker) -> tuple[float, float]:
 
     `pick` gets the values of the training units. A fold in which nothing is chosen is valued by the choice on all.
     Where the folds choose differently, what one holds out has helped another to choose, so their means are correlated:
-    the error is widened by √2, the most that was needed (among 30 equal options; tests/llm_check/planner/test_plan_parts.py).
+    the error is widened by √2, the most that was needed (among 30 equal options; test_plan_parts.py).
     """
     units = values.shape[1]
     overall = pick(values)
