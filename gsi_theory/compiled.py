@@ -112,7 +112,7 @@ def cell_values(log_weight: Array, width: float, first: NDArray[np.int64], coeff
 
 @njit(cache=True)
 def race_fall(mass: Array, scale: Array, fall: Array, zero_mass: Array) -> tuple[Array, Array, Array, Array, Array]:
-    """`race_rule._sum_fall` on rows (B, K): scale = w_k / w_0 descending, fall = expm1(-gap), written over by drop."""
+    """`rules.race._sum_fall` on rows (B, K): scale = w_k / w_0 descending, fall = expm1(-gap), written over by drop."""
     held, share = np.empty_like(mass), np.empty_like(mass)
     a, deficit = np.empty_like(mass), np.empty_like(mass)
     last = mass.shape[1] - 1
@@ -137,7 +137,7 @@ def race_fall(mass: Array, scale: Array, fall: Array, zero_mass: Array) -> tuple
     return held, fall, share, a, deficit
 
 
-# One large row of the race, `race_rule._integral` in four walks that keep few arrays; what is between them is left to
+# One large row of the race, `rules.race._integral` in four walks that keep few arrays; what is between them is left to
 # NumPy, which takes several exponentials and logarithms at a time.
 
 

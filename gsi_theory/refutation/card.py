@@ -112,8 +112,8 @@ def _commands(finding: Finding, case: ExactCase) -> list[str]:
         rows = [", ".join(repr(decimal_text(v)) for v in p) for p in _rows(case).values()]
         shown = "None" if cut is None else repr(cut)
         lines += [
-            'python -c "from gsi_theory.certified.certify import *; from gsi_theory.exact import *',
-            "print(certify_claim(",
+            'python -c "from gsi_theory.certified.certify import *; '
+            "from gsi_theory.exact import *; print(certify_claim(",
             f"  '{finding.claim.id}', ExactInstance({', '.join(f'[{r}]' for r in rows)}),",
             f"  ExactScheme('{decimal_text(s.beta)}', {s.n}, {shown}, '{s.rule}', None, '{s.gate}')))\"",
         ]

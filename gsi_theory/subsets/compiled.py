@@ -1,4 +1,4 @@
-"""The loops of subset_sums.py and subset_race.py, compiled; array versions stand beside their callers."""
+"""The loops of sums.py and race.py, compiled; array versions stand beside their callers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Indices = NDArray[np.int64]
 
 @njit(cache=True, fastmath={"contract"})
 def grow(e: Array, d: Array, z: Array, rate: Array, values: Array, start: int) -> None:
-    """`subset_sums.grow`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A); k runs inside, downward."""
+    """`sums.grow`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A); k runs inside, downward."""
     most = e.shape[1] - 1
     for b in range(e.shape[0]):
         for a in range(z.shape[0]):
@@ -39,7 +39,7 @@ def grow(e: Array, d: Array, z: Array, rate: Array, values: Array, start: int) -
 
 @njit(cache=True, fastmath={"contract"})
 def divide(e: Array, d: Array, size: int, z: Array, gain: Array, low: Array, high: Array) -> None:
-    """`subset_sums.divide`: e (K+1,), d (V, K+1), z (L,), gain (V, L); fills low (K, L), high (V, K, L)."""
+    """`sums.divide`: e (K+1,), d (V, K+1), z (L,), gain (V, L); fills low (K, L), high (V, K, L)."""
     most, lanes = e.size - 1, z.size
     split = np.empty(lanes, dtype=np.int64)
     low[0], high[:, 0] = 1.0, 0.0
@@ -77,7 +77,7 @@ def divide(e: Array, d: Array, size: int, z: Array, gain: Array, low: Array, hig
 def race_sums(
     low: Array, high: Array, q: Array, gain: Array, top: Array, weight: Array, column: Indices, out: Array
 ) -> None:
-    """`subset_race._add_held`: low (K, L), high (V, K, L), q (L,), gain (V, L), top (V,), weight and column (K+2,),
+    """`race._add_held`: low (K, L), high (V, K, L), q (L,), gain (V, L), top (V,), weight and column (K+2,),
     added to out (V, M, L)."""
     lanes, most = q.size, low.shape[0]
     zeroth, first = np.empty(lanes), np.empty(lanes)
@@ -110,7 +110,7 @@ def race_sums(
 def softmax_parts(
     e: Array, d: Array, size: int, z: Array, rate: Array, values: Array, ns: Indices, out: Array, waited: Array
 ) -> None:
-    """`subset_softmax._add_block`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A), ns (M,) ≤ K; added to
+    """`softmax._add_block`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A), ns (M,) ≤ K; added to
     out (V, M, A) and waited (V, M)."""
     counts, most = values.shape[0], e.shape[1] - 1
     for b in range(e.shape[0]):
@@ -135,7 +135,7 @@ def softmax_parts(
 
 @njit(cache=True)
 def _lighter(values: Array, log_weight: Array, m: int, most: int, far: float) -> tuple[Array, Array, Array, Array, int]:
-    """`subset_race._lighter` of rank m: (e (1, K+1), d (V, 1, K+1), a, q (m−1, 1), idle); lighter by far: idle."""
+    """`race._lighter` of rank m: (e (1, K+1), d (V, 1, K+1), a, q (m−1, 1), idle); lighter by far: idle."""
     a, q, idle = np.empty((m - 1, 1)), np.empty((m - 1, 1)), 0
     for j in range(m - 1):
         gap = log_weight[j] - log_weight[m - 1]
@@ -153,7 +153,7 @@ def _lighter(values: Array, log_weight: Array, m: int, most: int, far: float) ->
 def _add_largest(
     e: Array, d: Array, top: Array, share: Array, ns: Indices, most: int, column: Indices, out: Array, at: int
 ) -> None:
-    """Add share · `subset_race._kernel` of the n ≤ most that are asked to out (V, M, ·) at the last index `at`."""
+    """Add share · `race._kernel` of the n ≤ most that are asked to out (V, M, ·) at the last index `at`."""
     for v in range(top.size):
         kept, inverse, total = 0.0, 0.0, 0.0
         for n in range(1, most + 1):
@@ -169,7 +169,7 @@ def _add_largest(
 def race_curve(
     values: Array, log_weight: Array, ns: Indices, shares: Array, most: Indices, far: float, out: Array
 ) -> None:
-    """`subset_race._add_ranks`: values (V, N), log_weight (N,), shares (N, M), most (N,), 0: skip; out (V, M, 1)."""
+    """`race._add_ranks`: values (V, N), log_weight (N,), shares (N, M), most (N,), 0: skip; out (V, M, 1)."""
     column = np.full(ns.max() + 1, -1, dtype=np.int64)
     for i in range(ns.size):
         column[ns[i]] = i
@@ -183,7 +183,7 @@ def race_curve(
 def race_parts(
     values: Array, log_weight: Array, ns: Indices, shares: Array, most: Indices, far: float, out: Array
 ) -> None:
-    """`subset_race._add_rank_parts`: as race_curve, out (V, M, N)."""
+    """`race._add_rank_parts`: as race_curve, out (V, M, N)."""
     size = log_weight.size
     for m in range(1, size + 1):
         if not most[m - 1]:

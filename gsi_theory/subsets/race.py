@@ -2,7 +2,7 @@
 
 Within a subset whose largest weight is w*, the race is this (permute-and-flip): candidates come in random order, each
 is kept with probability w/w*, the first kept wins. So with ranks m ascending in weight, a_j = w_j/w_m, q_j = 1 − a_j
-and e_k, d_k the means of subset_sums over the m − 1 lighter candidates at z = q, g = f a, the average over n-subsets is
+and e_k, d_k the means of sums.py over the m − 1 lighter candidates at z = q, g = f a, the average over n-subsets is
 
     Σ_m p_m(n) [ f_m/n Σ_{k<n} e_k + Σ_{0<k<n} (1/k − 1/n) d_k ],   p_m(n) = C(m−1, n−1)/C(N, n),
 

@@ -1,6 +1,6 @@
 """Unbiased softmax curves (M31): the average over all n-subsets of Σ w f/Σ w, for every n in one pass.
 
-With W_S = Σ_{i ∈ S} w_i and 1/W = ∫ e^{−tW} dt the average is ∫ d_n(t) dt, d_n the mean of subset_sums at z = e^{−tw},
+With W_S = Σ_{i ∈ S} w_i and 1/W = ∫ e^{−tW} dt the average is ∫ d_n(t) dt, d_n the mean of sums.py at z = e^{−tw},
 g = f w e^{−tw}. The integral is a trapezoid sum in x, t = T exp(x − e^{−x}): log-time to the right, doubly exponential
 to the left. Its weights are positive, so whatever the pool, the relative error is at most that of the same sum for 1/W,
 a function of one number W ≤ W_top = 2/T (VALUE_STEP: below 2e-15; ERROR_STEP: 4e-7, for standard errors alone).

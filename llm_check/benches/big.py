@@ -1,6 +1,6 @@
 """Time and memory of `gsi plan` on a pool of a million rows: `python -m llm_check.benches.big [--rows 1000000]`.
 
-The pool is synthetic (finite instances of bench_plan with continuous noise on rewards, no token lists), written as
+The pool is synthetic (finite instances of benches.plan with continuous noise on rewards, no token lists), written as
 Parquet, and planned by the command itself in a process of its own; wall time, processor time and the largest resident
 set are those of that process. Say what else ran on the machine: the load average is printed.
 """

@@ -1,6 +1,6 @@
 """`doctor`: what is wrong with a pool, from its own numbers. A table of findings, each with its evidence and a cure.
 
-The tests are in selfcheck_ratio (M32), selfcheck_tokens (M34) and selfcheck_rows; `doctor_evidence` runs them. Here
+The tests are in ratio.py (M32), tokens.py (M34) and rows.py; evidence.py runs them. Here
 each entry of FINDINGS says when a finding is made and what to do. Severity: "error" voids every guarantee and forbids
 a plan; "warning" limits what can be said. All tests together alarm on a clean pool with probability below 5 %.
 """

@@ -1,4 +1,4 @@
-"""Faults planted in pools on purpose, and pools to plant them in: what `bench_doctor` measures the doctor with.
+"""Faults planted in pools on purpose, and pools to plant them in: what `benches.doctor` measures the doctor with.
 
 A `PoolMaker` gives the columns of a pool of known origin. `TokenWorld` is a synthetic one in NumPy: tokens follow a
 second-order Markov chain of random logits with an offset per position, for both models. `Sampling` says how candidates

@@ -99,7 +99,7 @@ def _measure(log_v: Floats, log_g: Floats) -> tuple[Floats, Floats]:
 
 
 def distances(sets: Sets, base_ratio: Floats, grid: Grid, options: Sequence[Option], reject: Floats) -> Distances:
-    """Distances of every option to π at the positions of `sets`; reject (S, P) as `plan_values` gives it."""
+    """Distances of every option to π at the positions of `sets`; reject (S, P) as values.py gives it."""
     shape = len(options), sets.reward.shape[0]
     kl_bound, kl, tv = (np.empty(shape) for _ in range(3))
     ess = np.empty((len(grid.betas), shape[1]))

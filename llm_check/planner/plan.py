@@ -1,7 +1,7 @@
 """`plan`: from one pool to a rule, gate, n, β and threshold with value, cost and guarantee, or why it cannot tell.
 
 The answer is tested, not only estimated: an option is recommended when a bound on how much better any other within the
-budget may be, at 95 % for all together (`plan_choice`), stays within the tolerance; otherwise the reason says what the
+budget may be, at 95 % for all together (choice.py), stays within the tolerance; otherwise the reason says what the
 pool lacks. Values are unbiased where the pool's size allows (M31), and the recommended one's is cross-fitted.
 """
 

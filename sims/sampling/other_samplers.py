@@ -1,6 +1,6 @@
 """Monte Carlo samplers of what works on candidates in other ways: several drafters, tournaments, channel simulation.
 
-Played as written, in NumPy or torch, without the laws of gsi_theory.drafters, .knockout, .channel and .race_rule.
+Played as written, in NumPy or torch, without the laws of gsi_theory.drafters, .knockout, .channel and .rules.race.
 """
 
 from __future__ import annotations
