@@ -55,7 +55,7 @@ def command(
     threshold: Annotated[float | None, typer.Option(help="u in reward units; without it no gated schemes.")] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help='{"predictions": [...]}, means over positions.')] = False,
 ) -> None:
-    """Mean over positions of the predicted reward and acceptance, with standard errors (M30)."""
+    """Mean over positions of the predicted reward and acceptance, with standard errors (M31)."""
     data = read_pool(pool)
     grid = scheme_grid(_numbers(beta, float, "beta"), _numbers(n, int, "n"), _numbers(rule, str, "rule"), threshold)
     with progress_bar("predict") as report:
