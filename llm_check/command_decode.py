@@ -35,7 +35,7 @@ from llm_check.options import (
 )
 from llm_check.positions import Prompt
 from llm_check.prompting import template_record
-from llm_check.rewards.contract import reward_record
+from llm_check.rewards.contract import reward_record, unjudged
 from llm_check.solutions import Plan, differences, solve_task, summary
 from llm_check.world import World, load_world
 
@@ -105,6 +105,8 @@ def command(
         kept = "" if out is None else ": the same command goes on from here"
         typer.echo(f"gsi decode: interrupted{kept}", err=True)
         raise typer.Exit(130) from None
+    if told := unjudged(world.reward_model):
+        typer.echo(f"gsi decode: {told}", err=True)
     record = _record(plan, world, rows, head)
     text = json.dumps(plain(record), indent=1, allow_nan=False) + "\n"
     if out is not None:

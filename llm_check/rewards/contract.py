@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from llm_check.positions import Position
 
-__all__ = ["RewardModel", "reward_record"]
+__all__ = ["RewardModel", "reward_record", "unjudged"]
 
 
 class RewardModel(Protocol):
@@ -46,3 +46,12 @@ def reward_record(model: RewardModel) -> dict[str, Any]:
         key: value if abs(value) < float("inf") else None for key, value in (("low", model.low), ("high", model.high))
     }
     return {"name": model.name, **getattr(model, "settings", {}), **bounds}
+
+
+def unjudged(reward: RewardModel) -> str:
+    """What the model could not judge and gave its lowest reward, in words by reason; empty where nothing was."""
+    failures = getattr(reward, "failures", {})
+    if not failures:
+        return ""
+    listed = "; ".join(f"{count} × {reason}" for reason, count in sorted(failures.items()))
+    return f"{reward.name} could not judge {sum(failures.values())} steps, rewarded {reward.low:g}: {listed}"

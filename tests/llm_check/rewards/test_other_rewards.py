@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, BertFor
 from gsi_theory.errors import InputError
 from llm_check.grading import pool as grading_pool
 from llm_check.positions import Position, Prompt, encode_text
-from llm_check.rewards.contract import reward_record
+from llm_check.rewards.contract import reward_record, unjudged
 from llm_check.rewards.load import load_reward
 from llm_check.rewards.memory import RewardMemory, score_once
 from llm_check.tasks.load import load_task
@@ -131,7 +131,7 @@ def test_verifiable_reward_grades_the_solution_so_far() -> None:
     before = place("12+1\n\n")
     steps = [encode(text) for text in ("not yet", "\\boxed{13}", "\\boxed{\\frac{26}{2}}", "\\boxed{14}", "\\boxed{13")]
     assert model.score([before] * 5, steps).tolist() == [0.0, 1.0, 1.0, 0.0, 0.0]
-    assert not model.failures
+    assert not model.failures and not unjudged(model)
     tiny = tiny_tokenizer()
     task = load_task("arithmetic", limit=1)
     prompt = task.prompts(tiny)[0]
@@ -150,6 +150,7 @@ def test_a_failing_grader_is_counted_and_warned_of(monkeypatch: pytest.MonkeyPat
         rewards = model.score([place()] * 2, [encode("\\boxed{1}"), encode("none")])
     assert rewards.tolist() == [0.0, 0.0]
     assert dict(model.failures) == {"the grading process answered garbage": 1}
+    assert unjudged(model) == "verifiable could not judge 1 steps, rewarded 0: 1 × the grading process answered garbage"
     broken.close()
 
 
