@@ -117,7 +117,7 @@ def test_a_killed_driver_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_real_scheduler_gives_the_same_bytes(tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
     settings = {"largest_log2_n": 2, "families": "two_point,zipf"}
     with distributed.LocalCluster(**options) as cluster:
         assert cluster.scheduler_address.startswith("tcp://")
