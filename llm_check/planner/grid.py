@@ -74,7 +74,9 @@ class Grid:
         return found
 
 
-def _pooled(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> tuple[NDArray[np.float64], float]:
+def _pooled(
+    arrays: PositionArrays, parts: Sequence[Block], beta: float, shares: Sequence[float]
+) -> tuple[NDArray[np.float64], float]:
     """(r̃ at the shares of the tilted policy, mean over positions of the log mean weight)."""
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     tilts, weights, means = [], [], []
@@ -88,7 +90,7 @@ def _pooled(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> tupl
     tilt, weight = np.concatenate(tilts), np.concatenate(weights)
     order = np.argsort(tilt)
     share = np.cumsum(weight[order])
-    at = np.searchsorted(share, np.array(TILTED_SHARES) * share[-1]).clip(0, tilt.size - 1)
+    at = np.searchsorted(share, np.array(shares) * share[-1]).clip(0, tilt.size - 1)
     return tilt[order][at], float(np.mean(np.concatenate(means)))
 
 
@@ -104,8 +106,11 @@ def make_grid(
     ns: Sequence[int] = NS,
     rules: Sequence[str] = RULES,
     thresholds: Sequence[float] | None = None,
+    shares: Sequence[float] = TILTED_SHARES,
+    scores: Sequence[float] = SCORES,
 ) -> Grid:
-    """The grid for a pool: n up to half of the smallest set of either source; thresholds from the pool, or as given.
+    """The grid for a pool: n up to half of the smallest set of either source; thresholds as given, or from the pool, at
+    `shares` of the tilted policy and at `scores` in units of the mean weight.
 
     Raises InputError for β ≤ 0, an n below 1, an unknown rule, or a pool too small for any n.
     """
@@ -125,8 +130,8 @@ def make_grid(
         )
     tilted, score = {}, {}
     for beta in betas:
-        quantiles, mean = _pooled(arrays, parts, beta)
+        quantiles, mean = _pooled(arrays, parts, beta, shares)
         given = tuple(thresholds) if thresholds is not None else None
         tilted[float(beta)] = given if given is not None else _rounded(quantiles)
-        score[float(beta)] = given if given is not None else _rounded((mean + np.log(np.array(SCORES))) / beta)
+        score[float(beta)] = given if given is not None else _rounded((mean + np.log(np.array(scores))) / beta)
     return Grid(tuple(rules), tuple(float(b) for b in betas), kept, (1, 4), tilted, score)

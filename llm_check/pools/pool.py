@@ -124,6 +124,10 @@ class Pool:
         """The positions that have candidates of one source, in the order of first appearance."""
         return [key for key in self.groups.keys if (*key, source) in self.groups.index]
 
+    def has(self, prompt_id: str, step: int, source: str) -> bool:
+        """Whether the position has candidates of the source."""
+        return (prompt_id, step, source) in self.groups.index
+
     def rows(self, prompt_id: str, step: int, source: str) -> NDArray[np.int64]:
         """Row numbers in `table` of one position and source. Raises InputError when there are none."""
         if source not in SOURCES:

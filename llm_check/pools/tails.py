@@ -1,6 +1,6 @@
 """Pareto k̂ of importance weights (arviz-stats) and the coverage of a pool, by prompt and step.
 
-arviz-stats is an optional dependency (extra `llm`); this is the only module that needs it.
+The only module that needs arviz-stats.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gsi_theory.logscale import Array
 from gsi_theory.reach import Answer, tail_seen
 from llm_check.pools.pool import Pool
 
-__all__ = ["PositionCoverage", "pareto_khat", "pool_coverage"]
+__all__ = ["PositionCoverage", "pareto_khat", "pool_coverage", "position_coverage"]
 
 FEWEST = 25  # a fifth of the draws is the tail, and a Pareto fit needs five
 # M draws of a Pareto tail of shape k span about k log M nats: 300 or more mean k > 30, and the fit would underflow.
@@ -75,29 +75,28 @@ def _spread(ranked: Array) -> Array:
     return ranked + gap[group] * (np.arange(ranked.size) - first[group]) / count[group]
 
 
+def position_coverage(pool: Pool, prompt_id: str, step: int, beta: float) -> PositionCoverage:
+    """Coverage at one position. Raises InputError where the pool has no drafts there."""
+    draft = pool.draft_candidates(prompt_id, step)
+    weight = log_weight(draft, beta)
+    khat = pareto_khat(weight)
+    base_chi2, base_ratio, base_weight = None, None, None
+    if pool.has(prompt_id, step, "base"):
+        base = pool.base_candidates(prompt_id, step)
+        base_chi2 = chi2_from_base(base.log_ratio)
+        base_ratio, base_weight = base.log_ratio, beta * base.reward
+    return PositionCoverage(
+        prompt_id,
+        step,
+        ratio=weight_coverage(draft.log_ratio, known_mean=True),
+        ratio_khat=pareto_khat(draft.log_ratio),
+        base_chi2=base_chi2,
+        tilted=weight_coverage(weight),
+        tilted_khat=khat,
+        tail=tail_seen(weight, khat, base_log_ratio=base_ratio, base_log_weight=base_weight),
+    )
+
+
 def pool_coverage(pool: Pool, beta: float) -> list[PositionCoverage]:
     """Coverage of every position of a pool that has drafts, in the pool's order."""
-    found = []
-    drawn = set(pool.positions("base"))
-    for prompt_id, step in pool.positions("draft"):
-        draft = pool.draft_candidates(prompt_id, step)
-        weight = log_weight(draft, beta)
-        khat = pareto_khat(weight)
-        base_chi2, base_ratio, base_weight = None, None, None
-        if (prompt_id, step) in drawn:
-            base = pool.base_candidates(prompt_id, step)
-            base_chi2 = chi2_from_base(base.log_ratio)
-            base_ratio, base_weight = base.log_ratio, beta * base.reward
-        found.append(
-            PositionCoverage(
-                prompt_id,
-                step,
-                ratio=weight_coverage(draft.log_ratio, known_mean=True),
-                ratio_khat=pareto_khat(draft.log_ratio),
-                base_chi2=base_chi2,
-                tilted=weight_coverage(weight),
-                tilted_khat=khat,
-                tail=tail_seen(weight, khat, base_log_ratio=base_ratio, base_log_weight=base_weight),
-            )
-        )
-    return found
+    return [position_coverage(pool, prompt_id, step, beta) for prompt_id, step in pool.positions("draft")]

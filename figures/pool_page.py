@@ -1,0 +1,167 @@
+"""The page of a pool, from artifact `pool_page`: answer, explorer, figures, doctor's findings, limits.
+
+One HTML file that needs no network. Its only script is the explorer's, named by hash in the page's content security
+policy, so that no other can run; text from the pool is escaped, in the page and in the data of the script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from figures import plot_pool
+from figures.plot_data import Row, distinct, rows, scalars
+from figures.plots import inline_svg, write_figure
+from figures.style import house_style, number
+from gsi_theory.artifact import Artifact, atomic_write_text, read_artifact
+
+__all__ = ["build_pool_page"]
+
+_RULES = {
+    "softmax": "softmax",
+    "race": "race",
+    "base softmax": "soft best-of-n on the base",
+    "base race": "race on the base",
+}
+_COLUMNS = ("p_accept", "cost", "kl_bound")
+
+
+@dataclass(frozen=True)
+class _Figure:
+    name: str
+    draw: Callable[[Artifact], Figure]
+    title: str
+    caption: str
+    alt: str
+
+
+_FIGURES = (
+    _Figure("value", plot_pool.draw_value, "Value against n",
+            "Bands are two standard errors. Compare a rule with soft best-of-n on the base (green) at its n.",
+            "Predicted value against n for softmax, race, gated softmax and soft best-of-n on the base, by beta."),
+    _Figure("front", plot_pool.draw_front, "Value against cost",
+            "Each mark is an option; no other has more value at no more cost than those on the black line. Differences "
+            "within the bars are not resolved by this pool.",
+            "Scatter plot of predicted value against cost with the Pareto front and the recommended option."),
+    _Figure("acceptance", plot_pool.draw_acceptance, "Acceptance against u",
+            "How often a selected draft passes the gate; the rest is written by the base.",
+            "Acceptance probability against the threshold for two gates and several n, by beta."),
+    _Figure("coverage", plot_pool.draw_coverage, "Coverage by step",
+            "Medians and quartiles between positions. Large χ² means that few drafts carry the weight; above the "
+            "dashed line (k̂ = 0.7) the tail of the weights has not been seen.",
+            "Four panels by step: chi-squared of base against draft and of the tilt, effective share, k-hat."),
+)  # fmt: skip
+
+
+def _key(row: Row) -> tuple[str, str, float]:
+    rule = f"base {row['rule']}" if row["method"] == "base" else row["rule"]
+    return rule, row["gate"], row["beta"]
+
+
+def _plain(value: Any) -> Any:
+    """A number with five digits, as JSON can hold it."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else "inf"
+    return value
+
+
+def _group(own: list[tuple[int, Row]]) -> Row:
+    """Thresholds, counts and the index of each cell of one rule, gate and β."""
+    cuts = sorted({r["threshold"] for _, r in own}, key=lambda u: -math.inf if u is None else u)
+    counts = sorted({r["n"] for _, r in own})
+    at = {(r["threshold"], r["n"]): i for i, r in own}
+    return {"u": cuts, "n": counts, "cells": [[at[u, n] for n in counts] for u in cuts]}
+
+
+def _grid(artifact: Artifact, known: Row) -> Row:
+    """What the explorer's script reads."""
+    names = known["values"]
+    fields = [*_COLUMNS, *(f for name in names for f in (name, f"{name}_se"))]
+    cells = rows(artifact, "explorer", ("n", "beta", "threshold", *fields), ("rule", "gate", "method"))
+    grouped: dict[tuple[str, str, float], list[tuple[int, Row]]] = {}
+    for i, row in enumerate(cells):
+        grouped.setdefault(_key(row), []).append((i, row))
+    gates: dict[str, list[str]] = {}
+    for rule, gate, _ in grouped:
+        gates.setdefault(rule, [])
+        if gate not in gates[rule]:
+            gates[rule].append(gate)
+    tails = {f"{t['beta']:g}": {k: _plain(t[k]) for k in ("khat", "seen", "speaks")} for t in _tails(artifact)}
+    chosen = known["recommendation"] or {"rule": "softmax", "gate": "none", "n": 4, "beta": 5.0, "threshold": None}
+    start = {"rule": chosen["rule"], "gate": chosen["gate"], "n": chosen["n"], "beta": chosen["beta"],
+             "u": chosen["threshold"], "value": names[0]}  # fmt: skip
+    if chosen.get("method") == "base":
+        start["rule"] = f"base {chosen['rule']}"
+    return {
+        "values": names, "unit": known["cost_unit"], "betas": sorted(distinct(r["beta"] for r in cells)),
+        "tails": tails,
+        "gates": gates, "ruleNames": {rule: _RULES.get(rule, rule) for rule in gates}, "start": start,
+        "groups": {f"{rule}|{gate}|{beta:g}": _group(own) for (rule, gate, beta), own in grouped.items()},
+        **{name: [_plain(r[name]) for r in cells] for name in fields},
+    }  # fmt: skip
+
+
+def _tails(artifact: Artifact) -> list[Row]:
+    return rows(artifact, "tails", ("beta", "khat", "khat_base", "ess"), ("seen", "speaks"))
+
+
+def _text(evidence: Any) -> str:
+    if isinstance(evidence, dict):
+        return ", ".join(f"{str(k).replace('_', ' ')} {_text(v)}" for k, v in evidence.items())
+    if isinstance(evidence, list):
+        return "[" + ", ".join(map(_text, evidence)) + "]"
+    return number(evidence)
+
+
+def _chosen(known: Row) -> Row | None:
+    one = known["recommendation"]
+    if one is None:
+        return None
+    where = " on the base" if one.get("method") == "base" else ""
+    return one | {"method_text": f"{one['rule']}{where}"}
+
+
+def build_pool_page(artifact: Path, out: Path) -> Path:
+    """Write the page to the file `out`, and its figures as SVG and PDF to the folder figures/pool beside it.
+
+    Raises InputError when the artifact cannot be read or lacks a column; then no page is written.
+    """
+    found = read_artifact(artifact, "pool_page")
+    fields = ("pool", "rows", "prompts", "positions", "explored", "values", "cost_unit", "recommendation", "reason",
+              "limits", "improve", "assumptions", "over_optimization", "valid", "left_out", "ratio_mean",
+              "ratio_mean_se", "untested")  # fmt: skip
+    known = scalars(found, fields)
+    data = json.dumps(_grid(found, known), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    script = resources.files("figures").joinpath("templates/explorer.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    findings = rows(found, "findings", (), ("id", "severity", "evidence", "advice"), may_be_empty=True)
+    with house_style():
+        drawn = [
+            vars(f) | {"svg": Markup(inline_svg(write_figure(f.draw(found), out.parent / "figures" / "pool", f.name),
+                                                f"pool-{f.name}", f.alt))}
+            for f in _FIGURES
+        ]  # fmt: skip
+    environment = Environment(
+        loader=PackageLoader("figures"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters.update(
+        num=number, words=lambda text: str(text).replace("_", " "), sentence=lambda text: text[:1].upper() + text[1:]
+    )
+    text = environment.get_template("pool.html.j2").render(
+        known=known, chosen=_chosen(known), figures=drawn, tails=_tails(found), record=found.provenance,
+        findings=[f | {"text": _text(f["evidence"])} for f in findings],
+        grid=Markup(data), script=Markup(script), script_hash=f"sha256-{digest}",
+    )  # fmt: skip
+    return atomic_write_text(out, text)
