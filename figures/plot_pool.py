@@ -15,12 +15,10 @@ from gsi_theory.artifact import Artifact
 __all__ = ["draw_acceptance", "draw_coverage", "draw_front", "draw_value"]
 
 _SHADES = ("#56b4e9", "#0072b2", "#882255", "#d55e00", "#000000")
-_KHAT_LIMIT = 0.7
 _QUANTITIES = (
     ("chi2_pair", "χ²(π_B‖π_S)", False),
     ("chi2_tilt", "χ²(π‖π_S), from drafts", True),
     ("ess_share", "effective share of drafts", True),
-    ("khat", "Pareto k̂ of the weights", True),
 )
 
 
@@ -48,27 +46,31 @@ def _band(axes: Any, own: Sequence[Row], x: str, name: str, color: str, label: s
 
 
 def draw_coverage(artifact: Artifact) -> Figure:
-    """Four panels by step: median and quartiles between positions of χ² of the pair and of the tilt, ESS, k̂."""
+    """Four panels by step: median and quartiles between positions of χ² of the pair and of the tilt, and of the
+    effective share; share of positions where the tail of the weights was seen."""
     fields = [f"{name}_{q}" for name, _, _ in _QUANTITIES for q in ("q1", "median", "q3")]
-    found = rows(artifact, "coverage", ("step", "beta", "chi2_pair_low", *fields))
+    found = rows(artifact, "coverage", ("step", "beta", "chi2_pair_low", "tail_seen", *fields))
     betas = _betas(found)
     figure = Figure(figsize=(WIDTH, 4.4))
     panels = figure.subplots(2, 2, sharex=True).ravel()
-    for axes, (name, title, by_beta) in zip(panels, _QUANTITIES, strict=True):
+    for axes, (name, title, by_beta) in zip(panels, _QUANTITIES, strict=False):
         for beta, color in zip(betas if by_beta else betas[:1], _SHADES, strict=False):
             own = [r for r in found if r["beta"] == beta]
             _band(axes, own, "step", name, color if by_beta else "#1c1c1c", f"β = {beta:g}" if by_beta else None)
         axes.set_title(title)
-        axes.set_xticks(sorted(distinct(r["step"] for r in found)))
     lower = [r for r in found if r["beta"] == betas[0]]
     panels[0].plot([r["step"] for r in lower], [r["chi2_pair_low"] for r in lower], color="#1c1c1c", linestyle=":",
                    marker="_", markersize=7, label="proved lower bound, 95 %, median")  # fmt: skip
     panels[0].legend(loc="best")
     panels[1].legend(loc="best")
     panels[2].set_ylim(0.0, 1.02)
-    panels[3].axhline(_KHAT_LIMIT, color="#a3001b", linewidth=0.9, linestyle="--")
+    for beta, color in zip(betas, _SHADES, strict=False):
+        own = [r for r in found if r["beta"] == beta]
+        panels[3].plot([r["step"] for r in own], [r["tail_seen"] for r in own], color=color, marker="o", markersize=3)
+    panels[3].set(title="positions whose tail was seen (k̂)", ylim=(-0.02, 1.02))
     for axes in panels[2:]:
         axes.set_xlabel("step")
+        axes.set_xticks(spread(sorted(distinct(r["step"] for r in found)), 12))
     return figure
 
 
@@ -89,7 +91,7 @@ def _lines(found: Sequence[Row], beta: float) -> list[tuple[str, str, list[Row]]
 
 def draw_value(artifact: Artifact) -> Figure:
     """Value against n with two standard errors, a panel for each of up to three β (and a row for each value)."""
-    names = scalars(artifact, ("values",))["values"]
+    names = scalars(artifact, ("value_names",))["value_names"]
     fields = [f for name in names for f in (name, f"{name}_se")]
     found = rows(artifact, "explorer", ("n", "beta", "threshold", *fields), ("rule", "gate", "method"))
     betas = _betas(found)
@@ -144,8 +146,8 @@ def draw_acceptance(artifact: Artifact) -> Figure:
 
 def draw_front(artifact: Artifact) -> Figure:
     """Value against cost of every option, the Pareto front with two standard errors, and the recommended option."""
-    known = scalars(artifact, ("values", "cost_unit"), ("chosen",))
-    value = known["values"][0]
+    known = scalars(artifact, ("value_names", "cost_unit"), ("chosen",))
+    value = known["value_names"][0]
     found = rows(artifact, "options", ("cost", "beta", value, f"{value}_se"), ("method", "rule", "gate", "on_front"))
     figure = Figure(figsize=(WIDTH, 3.1))
     axes = figure.subplots()

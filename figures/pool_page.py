@@ -58,9 +58,10 @@ _FIGURES = (
             "How often a selected draft passes the gate; the rest is written by the base.",
             "Acceptance probability against the threshold for two gates and several n, by beta."),
     _Figure("coverage", plot_pool.draw_coverage, "Coverage by step",
-            "Medians and quartiles between positions. Large χ² means that few drafts carry the weight; above the "
-            "dashed line (k̂ = 0.7) the tail of the weights has not been seen.",
-            "Four panels by step: chi-squared of base against draft and of the tilt, effective share, k-hat."),
+            "Medians and quartiles between positions. Large χ² means that few drafts carry the weight; where the tail "
+            "was not seen (k̂ above its limit, or one draft with over 5 % of all) drafts cannot tell of π.",
+            "Four panels by step: chi-squared of base against draft and of the tilt, effective share, and the share of "
+            "positions whose tail was seen."),
 )  # fmt: skip
 
 
@@ -86,7 +87,7 @@ def _group(own: list[tuple[int, Row]]) -> Row:
 
 def _grid(artifact: Artifact, known: Row) -> Row:
     """What the explorer's script reads."""
-    names = known["values"]
+    names = known["value_names"]
     fields = [*_COLUMNS, *(f for name in names for f in (name, f"{name}_se"))]
     cells = rows(artifact, "explorer", ("n", "beta", "threshold", *fields), ("rule", "gate", "method"))
     grouped: dict[tuple[str, str, float], list[tuple[int, Row]]] = {}
@@ -138,8 +139,8 @@ def build_pool_page(artifact: Path, out: Path) -> Path:
     Raises InputError when the artifact cannot be read or lacks a column; then no page is written.
     """
     found = read_artifact(artifact, "pool_page")
-    fields = ("pool", "rows", "prompts", "positions", "explored", "values", "cost_unit", "recommendation", "reason",
-              "limits", "improve", "assumptions", "over_optimization", "valid", "left_out", "ratio_mean",
+    fields = ("pool", "rows", "prompts", "positions", "explored", "value_names", "cost_unit", "recommendation",
+              "reason", "limits", "improve", "assumptions", "over_optimization", "valid", "left_out", "ratio_mean",
               "ratio_mean_se", "untested")  # fmt: skip
     known = scalars(found, fields)
     data = json.dumps(_grid(found, known), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -22,6 +22,7 @@ from figures.plot_asked import asked_table
 from figures.plot_data import COMMANDS, Row, distinct, read_all, rows, scalars, spread
 from figures.plot_headline import NEEDS, needs
 from figures.plots import FIGURES, inline_svg, save_figures
+from figures.pool_page import build_pool_page
 from figures.style import drafts, look, number, superscript
 from gsi_theory.artifact import Artifact, atomic_write_text
 
@@ -239,8 +240,9 @@ def _environment() -> Environment:
 
 
 def build_report(artifacts: Path, out: Path) -> Path:
-    """Write out/index.html and out/gallery.html, and their figures as SVG and PDF under out/figures; the first page.
+    """Write out/index.html, out/gallery.html and, from a pool's artifact, out/pool.html; the first page.
 
+    Their figures go to out/figures as SVG and PDF.
     A section whose artifact is missing names the command that writes it. Raises InputError when the folder does not
     exist, or an artifact exists but cannot be read or lacks a column; then no page is written.
     """
@@ -255,7 +257,10 @@ def build_report(artifacts: Path, out: Path) -> Path:
         for entry in FIGURES
     }
     build_gallery(Path(artifacts), Path(out))
+    pool = Path(artifacts) / "pool_page.json"
+    if pool.exists():
+        build_pool_page(pool, Path(out) / "pool.html")
     page = _environment().get_template("report.html.j2")
     text = page.render(**context, figures=drawn, provenance=_provenance(found),
-                       bounds_vs_n=found["bounds_vs_n"], steps=found["steps"])  # fmt: skip
+                       pool=pool.exists(), bounds_vs_n=found["bounds_vs_n"], steps=found["steps"])  # fmt: skip
     return atomic_write_text(Path(out) / "index.html", text)

@@ -59,6 +59,7 @@ def command(
     world, check = _call("llm_check.world", "load_world")(), _call("llm_check.command_check", "check")
     for name in _call("llm_check.checks.table", "CHECKS"):
         check(name, world, seed, artifacts, {}, resume=not fresh)
+    _call("llm_check.command_plan", "embedded_page")(artifacts, seed, resume=not fresh)
     page = _call("figures.report", "build_report")(artifacts, out)
     typer.echo(f"wrote {page} in {time.monotonic() - began:.0f} s")
     failed = _failures(artifacts)

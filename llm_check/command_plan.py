@@ -1,8 +1,13 @@
-"""`gsi plan POOL`: rule, gate, n, β and threshold for a goal, their cost and guarantee, or why the pool cannot tell."""
+"""`gsi plan POOL`: rule, gate, n, β and threshold for a goal, their cost and guarantee, or why the pool cannot tell.
+
+The page (`--page`) is drawn by `figures`, called by name, so that no folder imports another against the arrows.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from gsi_theory.artifact import is_current, provenance
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
 from llm_check.command_doctor import left_out_counts, plain
@@ -18,9 +24,10 @@ from llm_check.planner.cost import Sizes
 from llm_check.planner.grid import BETAS, NS
 from llm_check.planner.latency import DEVICES, SHAPES, Calibration, Trio, calibrate
 from llm_check.planner.plan import COSTS, Plan, Setup, make_plan
+from llm_check.planner.pool_page import NAME, write_pool_page
 from llm_check.pools.pool import read_pool
 
-__all__ = ["app", "plan_record"]
+__all__ = ["app", "embedded_page", "plan_record"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 DEFAULT_MODELS = "qwen2.5-math-1.5b,qwen2.5-math-7b,qwen2.5-math-prm-7b"
@@ -156,8 +163,39 @@ def _print(path: Path, record: dict[str, Any]) -> None:
         typer.echo(f"  left out: {left['prompts']} prompts for {left['rows']} bad rows")
 
 
+def _told(context: typer.Context, pool: Path) -> str:
+    """The command as given, without the folders of this machine."""
+    given = [
+        f"--{p.name.replace('_', '-')} {shlex.quote(str(context.params[p.name]))}"
+        for p in context.command.params
+        if p.name not in (None, "pool", "page", "as_json") and context.params.get(p.name) != p.default
+    ]
+    return " ".join(["gsi plan", shlex.quote(pool.name), *given, "--page FOLDER"])
+
+
+def embedded_page(folder: Path, seed: int, resume: bool) -> Path:
+    """Collect a pool of the embedded pair, plan on it, and write folder/pool_page.json; returns that path.
+
+    With `resume` an artifact of the same command, seed, versions and commit is kept, and a pool begun is finished.
+    """
+    from llm_check.command_pool import command as collect
+
+    path, file, line = folder / "pool_page.json", folder / "pool.parquet", f"gsi report --seed {seed}"
+    if resume and is_current(path, NAME, provenance(line, seed)):
+        return path
+    file.unlink(missing_ok=True)
+    collect(file, problems=60, steps=2, candidates=64, seed=seed)
+    pool, setup = read_pool(file), Setup()
+    with progress_bar("plan") as report:
+        plan = make_plan(pool, Goal(within=0.02), setup, progress=report)
+    record = plan_record(plan, left_out_counts(pool))
+    with progress_bar("page") as report:
+        return write_pool_page(path, pool, file.name, plan, record, setup, command=line, seed=seed, progress=report)
+
+
 @app.command()
 def command(
+    run: typer.Context,
     pool: Annotated[Path, typer.Argument(help="Pool: .parquet, or .jsonl with one candidate a line.")],
     max_cost: Annotated[float, typer.Option(help="Goal: the best value at this cost a step or less.")] = float("inf"),
     min_gain: Annotated[
@@ -183,6 +221,7 @@ def command(
     context: Annotated[float, typer.Option(help="Tokens before the step, for the device.")] = 500.0,
     step_tokens: Annotated[float, typer.Option(help="Tokens of a step where the pool logs none.")] = 100.0,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at a bad row, do not leave its prompt out.")] = False,
+    page: Annotated[Path | None, typer.Option(help="Write a page to explore, index.html, to this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Compare rules, gates, n, n_base, β and u on a pool, and recommend one for a goal if the pool can tell.
@@ -197,6 +236,22 @@ def command(
     with progress_bar("plan") as report:
         plan = make_plan(data, goal, setup, *grid, thresholds, report)
     record = plan_record(plan, left_out_counts(data))
+    if page is not None:
+        with progress_bar("page") as report:
+            made = write_pool_page(
+                page / "pool_page.json",
+                data,
+                pool.name,
+                plan,
+                record,
+                setup,
+                *grid,
+                thresholds,
+                _told(run, pool),
+                progress=report,
+            )
+        drawn = importlib.import_module("figures.pool_page").build_pool_page(made, page / "index.html")
+        typer.echo(f"wrote {drawn}", err=as_json)
     if as_json:
         typer.echo(json.dumps(record, allow_nan=False))
         return

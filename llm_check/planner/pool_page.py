@@ -120,10 +120,12 @@ def write_pool_page(
     rules: Sequence[str] = RULES,
     thresholds: Sequence[float] | None = None,
     command: str = "",
+    seed: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write the artifact to `out`. name: the pool's, for people; plan of the same pool, setup and grid, and its record
-    as `gsi plan --json` shows it; progress(done, total) counts positions of the explorer's grid."""
+    as `gsi plan --json` shows it; command and seed for provenance; progress(done, total) counts positions of the
+    explorer's grid."""
     setup = setup or Setup()
     arrays = position_arrays(pool)
     explorer, positions = _explored(arrays, plan, setup, betas, ns, rules, thresholds, progress)
@@ -136,7 +138,7 @@ def write_pool_page(
         "pool": name, "rows": pool.table.num_rows, "positions": plan.table.positions,
         "prompts": len({prompt_id for prompt_id, _ in pool.groups.keys}), "drafts": plan.table.drafts,
         "explored": positions,
-        "chosen": plan.recommendation, "values": list(plan.table.names), "units": plan.table.units,
+        "chosen": plan.recommendation, "value_names": list(plan.table.names), "units": plan.table.units,
         "estimator": plan.table.estimator, "ratio_mean": plan.diagnosis.ratio_mean,
         "ratio_mean_se": plan.diagnosis.ratio_mean_se, "untested": list(plan.diagnosis.untested),
     }  # fmt: skip
@@ -154,4 +156,4 @@ def write_pool_page(
             "speaks": [bool(tail_speaks(t)) for t in tails],
         },
     }  # fmt: skip
-    return write_artifact(out, NAME, provenance(command, None), summary, tables)
+    return write_artifact(out, NAME, provenance(command, seed), summary, tables)
