@@ -57,11 +57,18 @@ def z_scores(gap: Floats, error: Floats, block: int) -> tuple[Floats, Floats]:
     return z, effective
 
 
-def _summary(z: Floats, effective: Floats) -> dict[str, float]:
-    used = z[effective >= LEAST]
+def _summary(z: Floats, effective: Floats) -> dict[str, float | None]:
+    """Of z (S, blocks): mean square with its standard error over blocks (those are independent, schemes are not)."""
+    kept = effective >= LEAST
+    used = z[kept]
+    square, count = np.where(kept, z, 0.0) ** 2, kept.sum(axis=0)
+    variance = float(square.sum() / max(count.sum(), 1))
+    blocks = int((count > 0).sum())
+    spread = float(np.sum((square.sum(axis=0) - variance * count) ** 2))
+    error = float(np.sqrt(blocks / (blocks - 1) * spread) / count.sum()) if blocks > 1 else None
     return {
         "comparisons": int(used.size), "left_out": int(z.size - used.size), "z_mean": float(used.mean()),
-        "z_variance": float(np.mean(used**2)), "beyond_1.96": float(np.mean(np.abs(used) > 1.96)),
+        "z_variance": variance, "z_variance_se": error, "beyond_1.96": float(np.mean(np.abs(used) > 1.96)),
         "beyond_3": float(np.mean(np.abs(used) > 3.0)), "worst": float(np.abs(used).max()),
         "bonferroni_1_percent": float(stats.norm.isf(0.005 / used.size)),
     }  # fmt: skip
