@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from gsi_theory.artifact import is_current, provenance
 from gsi_theory.errors import InputError
@@ -121,14 +122,15 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
     bound = record["kl_bound"]
     return (
         name, gate, str(record["n"]), str(record["n_base"]), f"{record['beta']:g}",
-        f"{record['value']:.4f} ± {record['value_se']:.4f}", f"{record['cost']:.4g}", f"{record['p_accept']:.3f}",
+        f"{record['value']:.4f} ± {record['value_se']:.4f}", f"{record['cost']:.3g}", f"{record['p_accept']:.3f}",
         bound if isinstance(bound, str) else f"{bound:.3g}",
     )  # fmt: skip
 
 
 def _print(path: Path, record: dict[str, Any]) -> None:
     console = Console()
-    table = Table("rule", "gate", "n", "n_base", "β", "value", f"cost ({record['cost_unit']})", "p_accept", "KL bound")
+    names = ("rule", "gate", "n", "n_base", "β", "value", f"cost ({record['cost_unit']})", "p_accept", "KL bound")
+    table = Table(*(Column(name, overflow="fold") for name in names), box=SIMPLE_HEAD)
     for s in record["front"]:
         table.add_row(*_row(record["options"][s]))
     console.print(table)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from llm_check.doctor.doctor import Diagnosis, doctor
-from llm_check.planner.choice import KHAT_LIMIT, Choice, Goal, best_of, cheapest_of, drafts_needed
+from llm_check.planner.choice import KHAT_LIMIT, Choice, Goal, best_of, cheapest_of, drafts_needed, draws_needed
 from llm_check.planner.choose import standing
 from llm_check.planner.cost import Cost, Sizes, step_cost
 from llm_check.planner.grid import BETAS, NS, RULES, make_grid
@@ -114,19 +114,32 @@ def option_costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
     return cost, np.where(base, soft, own)
 
 
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{v:.2g}" for v in values)
+
+
 def _limits(table: PlanTable, smallest: int, asked: Sequence[int]) -> list[str]:
+    """What the pool cannot tell: one line for every β alike; the draws named are those of the first."""
     found = []
-    for beta, tail in table.tails.items():
-        if tail.khat > KHAT_LIMIT:
-            found.append(
-                f"cannot tell what unseen drafts do at β = {beta:g}: k̂ = {tail.khat:.2g} of the drafts' weights; "
-                f"{drafts_needed(tail)} drafts a prompt would be needed to see the tail"
-            )
-        if not tail_speaks(tail):
+    if unseen := [tail for tail in table.tails.values() if tail.khat > KHAT_LIMIT]:
+        found.append(
+            f"cannot tell what unseen drafts do at β = {_listed([t.beta for t in unseen])}: k̂ = "
+            f"{_listed([t.khat for t in unseen])} of the drafts' weights; {drafts_needed(unseen[0])} drafts a prompt "
+            "would be needed to see the tail"
+        )
+    heavy = [tail for tail in table.tails.values() if tail.khat_base > KHAT_LIMIT]
+    if heavy:
+        found.append(
+            f"cannot tell the distance to the tilted policy at β = {_listed([t.beta for t in heavy])}: k̂ = "
+            f"{_listed([t.khat_base for t in heavy])} of e^(βr) over all base candidates; "
+            f"{draws_needed(heavy[0].khat_base, heavy[0].base, 0.0)} a prompt would be needed"
+        )
+    for tail in table.tails.values():
+        if tail not in heavy and tail.ess < LEAST_ESS:
             needed = max(int(np.ceil(tail.base * LEAST_ESS / tail.ess)), tail.base + 1)
             found.append(
-                f"cannot tell the distance to the tilted policy at β = {beta:g}: k̂ = {tail.khat_base:.2g}, effective "
-                f"number {tail.ess:.1f} of {tail.base} base candidates; about {needed:,} a prompt would be needed"
+                f"cannot tell the distance to the tilted policy at β = {tail.beta:g}: effective number {tail.ess:.1f} "
+                f"of {tail.base} base candidates; about {needed:,} a prompt would be needed"
             )
     beyond = [n for n in asked if n > smallest // 2]
     if beyond:
