@@ -52,6 +52,9 @@ FIXED: dict[str, Any] = {
     "skip_tokenizer_init": False,
     "seed": 0,
 }
+# A seeded request whose prompt is prefilled in parts kills the CPU build: it winds the generator back after each part,
+# which torch's CPU generator cannot do. It happens as soon as the prompts of a batch exceed max_num_batched_tokens.
+ON_CPU: dict[str, Any] = {"enable_chunked_prefill": False}
 RESERVED = {*FIXED, "model", "tokenizer", "dtype", "hf_overrides", "override_generation_config", "logits_processors"}
 
 
@@ -88,7 +91,7 @@ class VllmOffline:
         from vllm import SamplingParams
 
         params = SamplingParams(
-            max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False, skip_reading_prefix_cache=True, seed=0
+            max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False, skip_reading_prefix_cache=True
         )
         whole = [r.prefix + r.step for r in requests]
         answers = self._generate(whole, [params] * len(whole), requests[0].place)
@@ -193,6 +196,7 @@ def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str
         )
     if current_platform.is_cpu():
         _require_kernels(path, config)
+        options = ON_CPU | dict(options)
     try:
         with _bare_main():
             llm = vllm.LLM(model=str(path), dtype=dtype, **FIXED, **options)

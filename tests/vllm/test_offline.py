@@ -96,6 +96,18 @@ def test_a_step_that_may_not_fit_the_context_is_refused_before_it_is_drawn(offli
         engine.sample(engine.prefill([[1] * 60]), 2, streams_of([0]), RULE)
 
 
+def test_prompts_of_a_batch_may_exceed_what_is_prefilled_at_once(offline: dict[str, TokenEngine]) -> None:
+    """With seeds, a prompt prefilled in parts kills the CPU build: a few hundred candidates of a prompt just under a
+    cache block were enough. And each draw must be what it is alone."""
+    engine = offline["draft"]
+    long = (SPREAD * 3)[:31]
+    prefixes = engine.prefill([long, long[1:]])
+    steps = engine.sample(prefixes, 400, streams_of([0, 1]), RULE)
+    few = engine.sample(engine.select(prefixes, [1]), 3, streams_of([1]), RULE)
+    assert few.token_ids[0] == steps.token_ids[1][:3]
+    assert np.isfinite(engine.score(prefixes, steps.tokens)).all()
+
+
 @pytest.mark.parametrize(
     ("tail", "options", "named"),
     [
