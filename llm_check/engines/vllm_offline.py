@@ -5,8 +5,8 @@ What makes the log-probabilities those of the law that is sampled (vLLM 0.32, ch
 * raw log-probabilities, temperature 1, no truncation, no penalties, nothing from the model's generation_config.json;
 * candidates end only at the step rule's own ids: the model's end-of-sequence id is among them, and the extra ones
   that vLLM reads from generation_config.json are ignored;
-* scoring never reads the prefix cache (`skip_reading_prefix_cache`): cached rows of prompt log-probabilities would be
-  missing; sampling does, so the n candidates of a prompt share its prefix.
+* scoring never reads the prefix cache (`skip_reading_prefix_cache`): log-probabilities of cached prompt tokens would be
+  what lay in memory (nats away, no warning); sampling does, so the n candidates of a prompt share its prefix.
 
 vLLM cannot score at another temperature (prompt log-probabilities are never scaled): T != 1 is refused at loading.
 Options go to `vllm.LLM` as they are: tensor_parallel_size=4, gpu_memory_utilization=0.85, enforce_eager=true, ...

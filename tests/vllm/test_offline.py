@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gsi_theory.errors import InputError
-from llm_check.engines.contract import require_pair
+from llm_check.engines.contract import Engine, require_pair
 from llm_check.engines.load import load_engine
 from llm_check.engines.token_engine import TokenEngine
 from llm_check.engines.transformers_engine import TransformersEngine
@@ -38,13 +38,13 @@ def test_engines_agree(name: str, offline: dict[str, TokenEngine], plain: dict[s
     require_pair(ours, theirs)
 
 
-def test_scores_do_not_depend_on_order_or_on_the_prefix_cache(offline: dict[str, TokenEngine]) -> None:
-    """Sequences that share more than a cache block, in two orders, alone, and after their prefixes were sampled from
-    (github.com/vllm-project/vllm/issues/42019 reports values that depend on the order)."""
-    engine = offline["draft"]
+def scores_do_not_depend_on_order_or_on_the_prefix_cache(engine: Engine) -> None:
+    """Sequences longer than a cache block, in two orders, alone, and after their prefixes were sampled from. A block of
+    32 ends inside the steps here: where vLLM may read its cache, log-probabilities of cached prompt tokens are whatever
+    lay in memory (github.com/vllm-project/vllm/issues/42019 reports values that depend on the order)."""
     rng = np.random.default_rng(0)
-    shared = rng.integers(1, 15, size=48).tolist()
-    steps = [rng.integers(1, 13, size=8).tolist() for _ in range(24)]
+    shared = rng.integers(1, 13, size=20).tolist()
+    steps = [rng.integers(1, 13, size=36).tolist() for _ in range(24)]
     prefixes = engine.prefill([shared])
     first = engine.score(prefixes, [steps])[0]
     engine.sample(prefixes, 16, streams_of([0]), RULE)
@@ -52,6 +52,10 @@ def test_scores_do_not_depend_on_order_or_on_the_prefix_cache(offline: dict[str,
     alone = np.array([engine.score(prefixes, [[step]])[0, 0] for step in steps])
     np.testing.assert_allclose(backward, first, rtol=0, atol=1e-5)
     np.testing.assert_allclose(alone, first, rtol=0, atol=1e-5)
+
+
+def test_scores_do_not_depend_on_order_or_on_the_prefix_cache(offline: dict[str, TokenEngine]) -> None:
+    scores_do_not_depend_on_order_or_on_the_prefix_cache(offline["draft"])
 
 
 def test_children_of_one_request_use_seed_plus_index(offline: dict[str, TokenEngine]) -> None:

@@ -23,6 +23,7 @@ from llm_check.steps import Steps
 from tests.llm_check.engines.contract_suite import CONTRACT, PROMPTS, RULE, STEPS, Pair, streams_of
 from tests.llm_check.engines.fake_vllm import FAULTS, forwarding_to, serving
 from tests.vllm.real_server import RealServer
+from tests.vllm.test_offline import scores_do_not_depend_on_order_or_on_the_prefix_cache
 
 START = 3
 
@@ -44,6 +45,10 @@ def test_offline_and_server_draw_the_same_tokens(pair: Pair, offline: dict[str, 
     a, b = (e.sample(e.prefill(PROMPTS), 16, streams_of(range(4)), RULE) for e in (pair.draft, offline["draft"]))
     assert a.token_ids == b.token_ids
     np.testing.assert_allclose(a.token_logp, b.token_logp, rtol=0, atol=1e-5)
+
+
+def test_scores_do_not_depend_on_order_or_on_the_prefix_cache(pair: Pair) -> None:
+    scores_do_not_depend_on_order_or_on_the_prefix_cache(pair.draft)
 
 
 def drawn_and_scored(engine: Engine) -> tuple[Steps, np.ndarray]:
