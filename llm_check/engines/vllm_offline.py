@@ -167,7 +167,8 @@ def _bare_main() -> Iterator[None]:
 
 
 def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str, Any]) -> TokenEngine:
-    """Start vLLM on a checkpoint folder (about 20 s eager, minutes where it compiles). Its log goes to standard error.
+    """Start vLLM on a checkpoint folder (about 20 s eager, minutes where it compiles). Its errors go to standard error;
+    VLLM_LOGGING_LEVEL=INFO shows the rest.
 
     Raises InputError for a missing package or folder, a device the installed build does not run on, heads without a
     kernel, an option that would change the law, and whatever vLLM refuses.
@@ -179,7 +180,7 @@ def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str
     config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     for name, value in (
         ("VLLM_LOGGING_STREAM", "ext://sys.stderr"),
-        ("VLLM_LOGGING_LEVEL", "WARNING"),
+        ("VLLM_LOGGING_LEVEL", "ERROR"),
         ("VLLM_NO_USAGE_STATS", "1"),
     ):
         os.environ.setdefault(name, value)
@@ -199,7 +200,7 @@ def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str
         options = ON_CPU | dict(options)
     try:
         with _bare_main():
-            llm = vllm.LLM(model=str(path), dtype=dtype, **FIXED, **options)
+            llm = vllm.LLM(model=str(path), dtype=dtype, **FIXED, **{"use_tqdm_on_load": False, **options})
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
