@@ -52,7 +52,7 @@ class Servers:
             response = self.client.get(url + path)
             return missing if response.status_code in (404, 405, 501) else _json_of(response, url)
 
-        found = self._persist(attempt, [url], f"GET {path}")
+        found = self._persist(attempt, [url], f"start-up check of {url} ({path})")
         return None if found is missing else found
 
     def ask(

@@ -5,8 +5,8 @@ What makes the log-probabilities those of the law that is sampled (vLLM 0.32, ch
 * raw log-probabilities, temperature 1, no truncation, no penalties, nothing from the model's generation_config.json;
 * candidates end only at the step rule's own ids: the model's end-of-sequence id is among them, and the extra ones
   that vLLM reads from generation_config.json are ignored;
-* scoring never reads the prefix cache (`skip_reading_prefix_cache`): cached rows of prompt log-probabilities would be
-  missing; sampling does, so the n candidates of a prompt share its prefix.
+* scoring never reads the prefix cache (`skip_reading_prefix_cache`): log-probabilities of cached prompt tokens would be
+  what lay in memory (nats away, no warning); sampling does, so the n candidates of a prompt share its prefix.
 
 vLLM cannot score at another temperature (prompt log-probabilities are never scaled): T != 1 is refused at loading.
 Options go to `vllm.LLM` as they are: tensor_parallel_size=4, gpu_memory_utilization=0.85, enforce_eager=true, ...
@@ -52,6 +52,9 @@ FIXED: dict[str, Any] = {
     "skip_tokenizer_init": False,
     "seed": 0,
 }
+# A seeded request whose prompt is prefilled in parts kills the CPU build: it winds the generator back after each part,
+# which torch's CPU generator cannot do. It happens as soon as the prompts of a batch exceed max_num_batched_tokens.
+ON_CPU: dict[str, Any] = {"enable_chunked_prefill": False}
 RESERVED = {*FIXED, "model", "tokenizer", "dtype", "hf_overrides", "override_generation_config", "logits_processors"}
 
 
@@ -88,7 +91,7 @@ class VllmOffline:
         from vllm import SamplingParams
 
         params = SamplingParams(
-            max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False, skip_reading_prefix_cache=True, seed=0
+            max_tokens=1, temperature=1.0, prompt_logprobs=0, detokenize=False, skip_reading_prefix_cache=True
         )
         whole = [r.prefix + r.step for r in requests]
         answers = self._generate(whole, [params] * len(whole), requests[0].place)
@@ -164,7 +167,8 @@ def _bare_main() -> Iterator[None]:
 
 
 def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str, Any]) -> TokenEngine:
-    """Start vLLM on a checkpoint folder (about 20 s eager, minutes where it compiles). Its log goes to standard error.
+    """Start vLLM on a checkpoint folder (about 20 s eager, minutes where it compiles). Its errors go to standard error;
+    VLLM_LOGGING_LEVEL=INFO shows the rest.
 
     Raises InputError for a missing package or folder, a device the installed build does not run on, heads without a
     kernel, an option that would change the law, and whatever vLLM refuses.
@@ -176,7 +180,7 @@ def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str
     config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     for name, value in (
         ("VLLM_LOGGING_STREAM", "ext://sys.stderr"),
-        ("VLLM_LOGGING_LEVEL", "WARNING"),
+        ("VLLM_LOGGING_LEVEL", "ERROR"),
         ("VLLM_NO_USAGE_STATS", "1"),
     ):
         os.environ.setdefault(name, value)
@@ -193,9 +197,10 @@ def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str
         )
     if current_platform.is_cpu():
         _require_kernels(path, config)
+        options = ON_CPU | dict(options)
     try:
         with _bare_main():
-            llm = vllm.LLM(model=str(path), dtype=dtype, **FIXED, **options)
+            llm = vllm.LLM(model=str(path), dtype=dtype, **FIXED, **{"use_tqdm_on_load": False, **options})
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__

@@ -4,6 +4,8 @@ Start them where the GPUs are, one or several, all with the same model:
 
     vllm serve MODEL --port 8000 --dtype float32 --generation-config vllm --tensor-parallel-size 4
 
+On a CPU add `--no-enable-chunked-prefill`: vLLM 0.32 dies there of a seeded request whose prompt is prefilled in parts.
+
 Prompts are shared out over the servers; a server that fails leaves its requests to the others. Before the first use
 each server is asked a small question whose answer is known to hang together (`_probe`): it must return token ids,
 repeat its draws for a repeated seed, score given tokens, and score its own draws as it drew them. A plain

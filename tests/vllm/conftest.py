@@ -45,7 +45,13 @@ def offline(wide: Path) -> Iterator[dict[str, TokenEngine]]:
     """vLLM in this process on draft and base, with the smallest cache blocks, so that short prefixes are cached."""
     from llm_check.engines.load import load_engine
 
-    yield {name: load_engine(f"vllm:{wide / name}?enforce_eager=true&block_size=32") for name in ("draft", "base")}
+    engines: dict[str, Any] = {
+        name: load_engine(f"vllm:{wide / name}?enforce_eager=true&block_size=32") for name in ("draft", "base")
+    }
+    yield engines
+    # Left to the end of the process, vLLM would log into streams that pytest has closed.
+    for engine in engines.values():
+        engine.service.llm.llm_engine.engine_core.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ class RealServer:
         command = [
             sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(self.folder),
             "--host", "127.0.0.1", "--port", str(self.port), "--served-model-name", self.folder.name,
-            "--dtype", "float32", "--enforce-eager", "--block-size", "32",
+            "--dtype", "float32", "--enforce-eager", "--block-size", "32", "--no-enable-chunked-prefill",
         ]  # fmt: skip
         self._out = self.log.open("ab")
         environment = os.environ | {"VLLM_NO_USAGE_STATS": "1"}

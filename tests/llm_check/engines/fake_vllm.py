@@ -1,6 +1,6 @@
 """A server that answers as vLLM does, from the transformers engine; and a server that passes answers on, spoiled.
 
-`FakeVllm` is a function of (method, path, body); so is a real server behind `forward_to`. `serving` puts either on a
+`FakeVllm` is a function of (method, path, body); so is a real server behind `forwarding_to`. `serving` puts either on a
 port of this machine, with a plan that says which requests go wrong and how (`FAULTS`).
 """
 
@@ -24,6 +24,21 @@ from llm_check.streams import Purpose, Stream
 
 Upstream = Callable[[str, str, Any], tuple[int, bytes]]
 Plan = Callable[[int, str, Any], str | None]
+
+
+# The law that is drawn from must be the law that is scored, whatever the server's generation_config.json says: all of
+# these must be asked for, and the fake does nothing else. No seed for scoring: vLLM's CPU build may die of one.
+NEUTRAL: dict[str, Any] = {
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "min_tokens": 0,
+    "ignore_eos": True,
+}
 
 
 @dataclass
@@ -55,6 +70,8 @@ class FakeVllm:
             return {"prompt": self.engine.tokenizer.decode(body["tokens"])}
         if path != "/v1/completions":
             return 404
+        if body | NEUTRAL != body or (body.get("prompt_logprobs") is not None and body.get("seed") is not None):
+            return 400
         choices = self._scored(body) if body.get("prompt_logprobs") is not None else self._drawn(body)
         return {"object": "text_completion", "model": self.name, "choices": choices, "usage": {}}
 
@@ -96,17 +113,20 @@ class FakeVllm:
         ]
 
 
-def forward_to(url: str) -> Upstream:
+@contextmanager
+def forwarding_to(url: str) -> Iterator[Upstream]:
     """A real server as a function."""
-    client = httpx2.Client(timeout=120, trust_env=False)
+    with httpx2.Client(timeout=120, trust_env=False) as client:
 
-    def ask(method: str, path: str, body: Any) -> tuple[int, bytes]:
-        answer = (
-            client.request(method, url + path, json=body) if body is not None else client.request(method, url + path)
-        )
-        return answer.status_code, answer.content
+        def ask(method: str, path: str, body: Any) -> tuple[int, bytes]:
+            answer = (
+                client.request(method, url + path, json=body)
+                if body is not None
+                else client.request(method, url + path)
+            )
+            return answer.status_code, answer.content
 
-    return ask
+        yield ask
 
 
 def _on_first_choice(change: Callable[[Any], None]) -> Callable[[Any], None]:

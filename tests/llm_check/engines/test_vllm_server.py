@@ -89,6 +89,19 @@ def test_a_passing_fault_changes_nothing(
         assert [f for _, f in served.asked if f] == [fault] * 2
 
 
+def test_the_server_is_told_every_id_that_ends_a_step(fakes: dict[str, FakeVllm]) -> None:
+    """Text drawn past an end would be cut here, so only the time would show it."""
+    told: list[list[int]] = []
+
+    def plan(count: int, path: str, body: Any) -> None:
+        if count >= START and "seed" in body:
+            told.append(body["stop_token_ids"])
+
+    with serving(fakes["draft"], plan) as served:
+        drawn_and_scored(served.url)
+    assert told == [sorted({BLANK_ID, EOS_ID})] * len(PROMPTS)
+
+
 def test_choices_may_come_in_any_order(fakes: dict[str, FakeVllm], undisturbed: tuple[Steps, np.ndarray]) -> None:
     with serving(fakes["draft"], lambda count, path, body: "reordered") as served:
         same(drawn_and_scored(served.url), undisturbed)
