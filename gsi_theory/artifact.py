@@ -34,6 +34,7 @@ __all__ = [
     "is_current",
     "provenance",
     "read_artifact",
+    "require_writable",
     "write_artifact",
     "write_parquet_artifact",
 ]
@@ -137,10 +138,12 @@ def is_current(path: str | os.PathLike[str], name: str, record: Mapping[str, Any
 
 
 def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write `content` to `path` so that a reader sees the old file or the whole new one, never a part."""
+    """Write `content` to `path` so that a reader sees the old file or the whole new one, never a part.
+
+    Raises InputError where no file can be made.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
@@ -150,6 +153,21 @@ def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
         raise
     path.chmod(0o644)
     return path
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}): name a file in a folder you may write to") from error
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Make the folder of `path`, and raise InputError unless a file can be made there: before long work, not after."""
+    handle, temporary = _temporary(Path(path))
+    os.close(handle)
+    Path(temporary).unlink()
 
 
 def atomic_write_text(path: str | os.PathLike[str], text: str) -> Path:

@@ -53,14 +53,15 @@ def exact_values(world: World, place: Position, schemes: list[Scheme], tolerance
     return [{"reward": float(law.expectation(instance.reward)), "p_accept": float(law.p_accept)} for law in laws]
 
 
-def resolved(table: Table, error: str) -> NDArray[np.bool_]:
+def resolved(table: Table, witness: str) -> NDArray[np.bool_]:
     """Cells whose score may be near normal: values vary by several times what one rare run would move a mean by.
 
-    `error` is a column that is independent of both numbers compared, for cells picked because they came out far apart
-    are no fair sample: "other_half_se" for prediction against measurement, "measured_se" for half against half.
+    `witness` ("other_half" or "measured") says who judges both the error and the range: one that is independent of
+    the two numbers compared, for cells picked because they came out far apart are no fair sample. It is the other half
+    for prediction against measurement, and the measurement for half against half.
     """
-    one = np.array(table["one_run"])
-    return (one > 0) & (np.array(table[error]) >= 3.0 * one)
+    one = np.array(table[witness + "_one"])
+    return (one > 0) & (np.array(table[witness + "_se"]) >= 3.0 * one)
 
 
 def run(
@@ -137,10 +138,10 @@ def _summary(means: Table, table: Table) -> dict[str, Any]:
         "quantities": sorted(set(means["quantity"])),
     }  # fmt: skip
     cluster = np.unique(table["problem_id"], return_inverse=True)[1]
-    compared = (("calibration", "z", "other_half_se"), ("halves_calibration", "split_z", "measured_se"))
-    for name, column, error in compared:
+    compared = (("calibration", "z", "other_half"), ("halves_calibration", "split_z", "measured"))
+    for name, column, witness in compared:
         scores = np.array([np.nan if value is None else value for value in table[column]], dtype=np.float64)
-        known = resolved(table, error) & np.isfinite(scores)
+        known = resolved(table, witness) & np.isfinite(scores)
         if len(set(cluster[known].tolist())) >= 2:
             summary[name] = asdict(calibration(scores[known], cluster[known]))
     summary["z_variance"] = summary.get("calibration", {}).get("variance")

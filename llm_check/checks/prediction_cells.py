@@ -123,16 +123,19 @@ def _z(gap: float, spread: float) -> float:
 @dataclass(frozen=True)
 class Measured:
     """Of one quantity and scheme: the mean over runs, its error by the runs, and one run's worth (what a single rare
-    event moves the mean by)."""
+    event moves the mean by): by all values known, by those of the other half alone, by those of the runs alone."""
 
     mean: float
     error: float
     one: float
+    other_one: float
+    own_one: float
 
 
-def _measured(values: Floats, spread: float) -> Measured:
+def _measured(values: Floats, *spreads: float) -> Measured:
     runs = values.size
-    return Measured(float(values.mean()), float(values.std(ddof=1) / np.sqrt(runs)), spread / runs)
+    one, other, own = (spread / runs for spread in spreads)
+    return Measured(float(values.mean()), float(values.std(ddof=1) / np.sqrt(runs)), one, other, own)
 
 
 def _cell(name: str, predicted: tuple[float, float, float], measured: Measured, runs: int) -> dict[str, Any]:
@@ -144,6 +147,7 @@ def _cell(name: str, predicted: tuple[float, float, float], measured: Measured, 
     return {
         "quantity": name, "predicted": value, "predicted_se": error, "measured": measured.mean,
         "measured_se": measured.error, "z": z if np.isfinite(z) else None, "one_run": measured.one,
+        "other_half_one": measured.other_one, "measured_one": measured.own_one,
     }  # fmt: skip
 
 
@@ -161,7 +165,7 @@ def position_cells(
     (mine, deviation), (other, other_deviation) = (_predicted(half, names, schemes) for half in (first, second))
     for s, scheme in enumerate(schemes):
         for name, predicted, again, measured in _quantities(
-            s, names, mine, other, (deviation, other_deviation), seen, fresh, first
+            s, names, mine, other, (deviation, other_deviation), seen, fresh, (first, second)
         ):
             cell = _cell(name, predicted, measured, runs)
             split = _z(predicted[0] - again[0], float(np.hypot(predicted[1], again[1])))
@@ -185,20 +189,21 @@ def _quantities(
     deviations: tuple[Floats, Floats],
     seen: dict[str, Floats],
     fresh: StepMeasurement,
-    half: Half,
+    parts: tuple[Half, Half],
 ) -> Iterator[tuple[str, tuple[float, float, float], tuple[float, float, float], Measured]]:
     """(name, predicted, predicted by the other half, measured) of every quantity of scheme s."""
     for v, name in enumerate(names):
-        pooled = np.concatenate([half.draft_values[name], half.base_values[name], seen[name]])
+        first, second = (np.concatenate([half.draft_values[name], half.base_values[name]]) for half in parts)
+        known = (np.concatenate([first, seen[name]]), second, seen[name])
         predicted, again = (
             (float(at.value[s, v]), float(at.stderr[s, v]), float(deviation[s, v]))
             for at, deviation in zip((mine, other), deviations, strict=True)
         )
-        yield name, predicted, again, _measured(seen[name][fresh.selected[s]], float(np.ptp(pooled)))
+        yield name, predicted, again, _measured(seen[name][fresh.selected[s]], *(float(np.ptp(v)) for v in known))
     if fresh.schemes[s].threshold is not None:
         predicted, again = (
             (rate, float(at.p_accept_se[s]), float(np.sqrt(max(rate * (1.0 - rate), 0.0))))
             for at in (mine, other)
             for rate in (float(at.p_accept[s]),)
         )
-        yield "p_accept", predicted, again, _measured(fresh.accepted[s].astype(np.float64), 1.0)
+        yield "p_accept", predicted, again, _measured(fresh.accepted[s].astype(np.float64), 1.0, 1.0, 1.0)

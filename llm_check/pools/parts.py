@@ -22,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gsi_theory.artifact import require_writable
 from gsi_theory.errors import InputError
 from llm_check.pools.files import METADATA_KEY
 
@@ -174,7 +175,8 @@ def open_parts(out: Path, record: Mapping[str, Any]) -> Iterator[Parts | None]:
         shutil.rmtree(parts.folder, ignore_errors=True)  # a run was killed after it had put the file in place
         yield None
         return
-    parts.folder.mkdir(parents=True, exist_ok=True)
+    require_writable(out)
+    parts.folder.mkdir(exist_ok=True)
     with (parts.folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -47,6 +47,19 @@ def test_checks_write_the_same_artifact_twice(name: str, world: World, tmp_path:
         assert first.read_bytes() == second.read_bytes()
 
 
+def test_the_law_check_passes_for_the_sampler_of_the_law(world: World, tmp_path: Path) -> None:
+    """And reports what it compared: every sampler, against enough cells for a law of others to show."""
+    path = check("lm_law", world, 3, tmp_path, {"problems": "1", "draws": "4000", "tolerance": "1e-3"})
+    artifact = read_artifact(path)
+    summary, rows = artifact.summary, artifact.tables["prompts"]
+    assert summary["passed"] is True
+    assert sorted(rows["sampler"]) == ["draft", "gsi", "gsi_race", "gsi_race_score", "gsi_ungated", "soft_bon_base"]
+    assert min(rows["cells"]) >= 5
+    assert summary["outcomes_tested"] >= sum(rows["cells"])
+    assert summary["worst_p_holm"] == pytest.approx(min(1.0, 6 * min(rows["p_value"])))  # Bonferroni, for the smallest
+    assert abs(summary["ratio_mean"] - 1.0) <= 5 * summary["ratio_mean_se"]
+
+
 def test_unknown_check_and_setting_are_refused(world: World, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no check 'lm_none'"):
         check("lm_none", world, 0, tmp_path, {})
