@@ -4,31 +4,43 @@
 
 A quarter of the attempts are killed (SIGKILL) at a random moment of starting up; the others, once they have written a
 part, within about two attempts' share of the work, so that kills fall on loading, collecting and finishing. Exit status
-1 if the bytes differ or a killed run left a file that is not whole.
+1 if the bytes differ or a killed run left a file that is not whole. Every attempt is a process of its own, forked from
+one that has imported the libraries and done nothing else: fifty imports of torch would take longer than all the rest.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import multiprocessing
+import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 import typer
 
-__all__ = ["kill_repeatedly"]
+__all__ = ["Attempt", "kill_repeatedly"]
+
+_IMPORTED = ("llm_check.command_pool", "llm_check.world", "llm_check.engines.transformers_engine", "gsi_theory.cli")
+
+
+class Attempt(Protocol):
+    """A process that was started, as `subprocess.Popen`: its status, None or an integer while and after it runs."""
+
+    def poll(self) -> int | None: ...
+    def kill(self) -> None: ...
+    def wait(self) -> int: ...
 
 
 def _parts(out: Path) -> int:
     return len(list(out.with_name(out.name + ".parts").glob("*-*.parquet")))
 
 
-def _ends_before(process: subprocess.Popen[bytes], moment: Callable[[], bool]) -> bool:
+def _ends_before(process: Attempt, moment: Callable[[], bool]) -> bool:
     """Whether the process ends by itself before a moment comes; otherwise it is killed."""
     while process.poll() is None:
         if moment():
@@ -57,26 +69,26 @@ def _after_a_part(out: Path, seconds: float) -> Callable[[], bool]:
 
 
 def kill_repeatedly(
-    command: Callable[[Path], Sequence[str]],
+    start: Callable[[Path], Attempt],
     folder: Path,
     kills: int,
     rng: np.random.Generator,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, int]:
-    """Run command(out) whole once, then under `kills` random SIGKILLs, then to its end; returns how many kills fell on
+    """Run start(out) whole once, then under `kills` random SIGKILLs, then to its end; returns how many kills fell on
     each phase ("starting", "collecting", "finished": the file was in place already).
 
     Raises RuntimeError if a run fails, if an attempt leaves a file of other bytes, or if the last one does.
     """
     whole, out = folder / "whole.parquet", folder / "killed.parquet"
     began = time.monotonic()
-    process = subprocess.Popen(command(whole), stdout=subprocess.DEVNULL)
+    process = start(whole)
     parts = whole.with_name(whole.name + ".parts")
     while process.poll() is None and not parts.exists():
         time.sleep(0.002)
     starting = time.monotonic() - began
     if process.wait() != 0:
-        raise RuntimeError(f"the uninterrupted run failed with status {process.returncode}")
+        raise RuntimeError(f"the uninterrupted run failed with status {process.poll()}")
     expected = whole.read_bytes()
     working = time.monotonic() - began - starting
     say(f"an uninterrupted run: {starting:.1f} s to start, {working:.1f} s to collect")
@@ -89,10 +101,10 @@ def kill_repeatedly(
             if starts
             else _after_a_part(out, rng.uniform(0.0, 2.0 * working / kills))
         )
-        process = subprocess.Popen(command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = start(out)
         if _ends_before(process, moment):
-            if process.returncode != 0:
-                raise RuntimeError(f"a resumed run failed with status {process.returncode}")
+            if process.wait() != 0:
+                raise RuntimeError(f"a resumed run failed with status {process.poll()}")
             _compare(out, expected)
             out.unlink()  # begun anew, for the kills that are left
             continue
@@ -104,7 +116,7 @@ def kill_repeatedly(
         else:
             phases["collecting" if after > before else "starting"] += 1
         say(f"kill {sum(phases.values())}: {before} parts, then {after}")
-    if subprocess.run(command(out), stdout=subprocess.DEVNULL, check=False).returncode != 0:
+    if start(out).wait() != 0:
         raise RuntimeError("the last run failed")
     _compare(out, expected)
     left = sorted(path.name for path in folder.iterdir())
@@ -118,6 +130,34 @@ def _compare(out: Path, expected: bytes) -> None:
         raise RuntimeError(f"{out} differs from the uninterrupted run's file")
 
 
+def _pool(arguments: list[str]) -> None:
+    """`gsi pool` in this process, silently."""
+    from gsi_theory.cli import main
+
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(quiet, stream)
+    main(["pool", *arguments])
+
+
+class _Forked:
+    """An attempt at `gsi pool`."""
+
+    def __init__(self, context: ForkServerContext, arguments: list[str]) -> None:
+        self._process = context.Process(target=_pool, args=(arguments,))
+        self._process.start()
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self) -> int:
+        self._process.join()
+        return int(self._process.exitcode or 0)
+
+
 def main(
     kills: Annotated[int, typer.Option(min=1)] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the moments, and of the pool.")] = 0,
@@ -126,15 +166,20 @@ def main(
     path: Annotated[str, typer.Option(help="Trajectory of the pool.")] = "gsi",
 ) -> None:
     """Kill `gsi pool` on the embedded pair and compare."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_IMPORTED))
+    warm = context.Process(target=os.getpid)  # the imports are over before a moment is timed
+    warm.start()
+    warm.join()
 
-    def command(out: Path) -> list[str]:
+    def start(out: Path) -> _Forked:
         options = {"problems": problems, "steps": 4, "candidates": candidates, "path": path, "seed": seed}
         given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-        return [sys.executable, "-m", "gsi_theory.cli", "pool", str(out), *given]
+        return _Forked(context, [str(out), *given])
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            phases = kill_repeatedly(command, Path(folder), kills, np.random.default_rng(seed), typer.echo)
+            phases = kill_repeatedly(start, Path(folder), kills, np.random.default_rng(seed), typer.echo)
         except RuntimeError as error:
             typer.echo(f"FAILED: {error}", err=True)
             raise typer.Exit(1) from error

@@ -108,25 +108,38 @@ def test_a_journal_cut_anywhere_ends_with_the_same_bytes(whole: Path, tmp_path: 
         assert not journal_path(out).exists()
 
 
-def test_an_interrupted_command_goes_on(whole: Path, tmp_path: Path) -> None:
-    """A real interrupt of the real command; what it kept is not computed again."""
-    out = tmp_path / "out.json"
+def interrupted(out: Path, content: bytes) -> bool:
+    """Interrupt the real command once it has kept something; whether the interrupt came before its end."""
     started = subprocess.Popen(
         [sys.executable, "-m", "gsi_theory.cli", "decode", *COMMAND, "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, OMP_NUM_THREADS="1"),
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not (journal_path(out).exists() and journal_path(out).read_bytes().count(b"\n") > 4):
-        assert started.poll() is None and time.monotonic() < deadline
+    while started.poll() is None and not (
+        journal_path(out).exists() and journal_path(out).read_bytes().count(b"\n") > 4
+    ):
+        assert time.monotonic() < deadline
         time.sleep(0.005)
-    started.send_signal(signal.SIGINT)
+    if started.poll() is None:
+        started.send_signal(signal.SIGINT)
     _, errors = started.communicate(timeout=60)
-    if started.returncode == 0:
-        pytest.skip("the command was done before the interrupt reached it")
+    if out.exists():
+        assert out.read_bytes() == content
+        return False
     assert started.returncode == 130, errors
-    assert "interrupted: the same command goes on from here" in errors and not out.exists()
+    assert "interrupted: the same command goes on from here" in errors
+    return True
+
+
+def test_an_interrupted_command_goes_on(whole: Path, tmp_path: Path) -> None:
+    """A real interrupt of the real command; what it kept is not computed again."""
+    # A busy machine may let the command end before the interrupt reaches it: then once more.
+    content = whole.read_bytes()
+    outs = (tmp_path / f"{attempt}.json" for attempt in range(5))
+    out = next((out for out in outs if interrupted(out, content)), None)
+    assert out is not None, "five commands were done before an interrupt reached them"
     run(out)
-    assert out.read_bytes() == whole.read_bytes()
+    assert out.read_bytes() == content
 
 
 def test_a_journal_of_other_settings_is_never_mixed_in(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -85,10 +86,10 @@ def test_five_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL of real processes at random moments; `python -m llm_check.benches.pool_kills` does it with `gsi pool`."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
 
-    def command(out: Path) -> list[str]:
-        return [sys.executable, "-m", "tests.llm_check.toy_pool", str(out)]
+    def start(out: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-m", "tests.llm_check.toy_pool", str(out)])
 
-    phases = kill_repeatedly(command, tmp_path, 5, np.random.default_rng(4))
+    phases = kill_repeatedly(start, tmp_path, 5, np.random.default_rng(4))
     assert sum(phases.values()) == 5
 
 
