@@ -58,8 +58,9 @@ __all__ = [
 
 WORKERS = min(8, os.cpu_count() or 1)
 PROFILES = ("quick", "full")
-# A dry run measures so many cells of each kind, and stops after so many seconds.
-MEASURED, LONGEST_DRY_RUN = 2, 30.0
+# A dry run measures cells of each kind at these places of their list (of any first few the mean place is near the
+# middle, as costs grow along it), and after so many seconds no more than the first of each.
+MEASURED, LONGEST_DRY_RUN = (1 / 2, 1 / 4, 3 / 4, 1 / 8, 7 / 8, 3 / 8, 5 / 8), 30.0
 
 Allowed = Any  # a range of whole numbers, a tuple of names, or a function (value, place) -> checked value
 Collected = tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]
@@ -174,7 +175,7 @@ def run_experiment(
 
 
 def estimate(name: str, seed: int, settings: Mapping[str, Any]) -> Cost:
-    """Cost of a run, from cells done here one by one: the middle and the last of each kind (first entry of the job).
+    """Cost of a run, from cells done here one by one, some of each kind (first entry of the job).
 
     Times are of this process, so that other load on the machine does not count. The first cell of all is done once
     before, so that compilation and imports are not counted either.
@@ -188,13 +189,12 @@ def estimate(name: str, seed: int, settings: Mapping[str, Any]) -> Cost:
     experiment.work(jobs[0])
     measured: dict[str, list[float]] = {kind: [] for kind in kinds}
     began = time.monotonic()
-    for at in range(MEASURED):
+    for at, place in enumerate(MEASURED):
         for kind, own in kinds.items():
-            place = (at + 1) * len(own) // MEASURED - (1 if at else 0)
-            if measured[kind] and (place >= len(own) or time.monotonic() - began > LONGEST_DRY_RUN):
+            if at and (at >= len(own) or time.monotonic() - began > LONGEST_DRY_RUN):
                 continue
             start = time.process_time()
-            experiment.work(own[min(place, len(own) - 1)])
+            experiment.work(own[int(place * len(own))])
             measured[kind].append(time.process_time() - start)
     seconds = sum(len(kinds[kind]) * sum(found) / len(found) for kind, found in measured.items())
     return Cost({kind: len(own) for kind, own in kinds.items()}, measured, seconds)

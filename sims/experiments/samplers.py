@@ -116,7 +116,8 @@ def _channel(seed: int, world: str, way: str, n: int, draws: int, stream: Stream
 
 def _scheme(seed: int, world: str, way: str, n: int, draws: int, stream: Stream) -> tuple[int, float]:
     instance = instances_of(world, [seed])[0]
-    scheme = scheme_of_gate(instance, *way.split(", gate "), n, BETA)
+    rule, gate = way.split(", gate ")
+    scheme = scheme_of_gate(instance, rule, gate, n, BETA)
     law, (outcomes, accepted) = gsi_law(instance, scheme), sample_scheme(instance, scheme, draws, stream)
     gated = scheme.threshold is not None
     found = compare(np.exp(law.log_prob), law.p_accept if gated else None, host(outcomes), host(accepted))

@@ -12,7 +12,7 @@ from gsi_theory.knockout import knockout_fail
 from gsi_theory.methods import METHODS
 from gsi_theory.soft_value import sequence_tilt, value_tilt
 from gsi_theory.switching import switching_law
-from sims.beside import agreement, beside, excess_tv, over_problems
+from sims.beside import agreement, beside, excess_tv, over_problems, with_spread
 from sims.experiments import checked_settings, samplers
 from sims.experiments.exact_vs_mc import compare
 from sims.sampling.method_sampler import SAMPLERS, sample_method
@@ -98,3 +98,5 @@ def test_pairs_and_their_agreement() -> None:
     assert not agreement([(0.5, 0.6, 0.01)])["passed"]
     rows = [("a", 1.0, 3.0), ("a", 3.0, 4.0), ("b", None, 1.0)]
     assert over_problems(rows, 1, 2) == [("a", 2.0, 2.5), ("b", None, 1.0)]
+    # the means 1 and 3 have standard deviation √2, their mean √2/√2
+    assert with_spread(rows, 1, 2, 1) == [("a", 2.0, 2.5, pytest.approx(1.0)), ("b", None, 1.0, None)]
