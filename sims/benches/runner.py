@@ -169,4 +169,6 @@ def drivers(runs: Annotated[int, typer.Option(min=1)] = 5, seed: int = 0) -> Non
 
 
 if __name__ == "__main__":
+    # so that a stopped bench stops its scheduler and workers too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     app()

@@ -161,7 +161,10 @@ def run_experiment(
     seed = checked_whole(seed, range(2**63), "seed")
     chosen = checked_settings(name, experiment.settings, settings)
     record = {"seed": seed, "settings": chosen, "code": code_fingerprint(), "versions": provenance("", 0)["versions"]}
-    journal = Journal(out.with_suffix(".cells"), record)
+    try:
+        journal = Journal(out.with_suffix(".cells"), record)
+    except OSError as error:
+        raise InputError(f"{out.parent} cannot be written ({error.strerror}): give another folder") from error
     jobs = experiment.plan(seed, chosen)
     results = journal.run(jobs, experiment.work, local_pool(WORKERS) if pool is None else pool, progress)
     summary, tables = experiment.collect(seed, chosen, results)

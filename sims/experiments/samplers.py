@@ -15,6 +15,7 @@ from scipy import stats
 
 from gsi_theory.arrays import host
 from gsi_theory.channel import greedy_rejection_law
+from gsi_theory.errors import InputError
 from gsi_theory.gate import gsi_law
 from gsi_theory.instance import Scheme, tilted_policy
 from gsi_theory.knockout import knockout_fail, league_fail
@@ -40,10 +41,18 @@ __all__ = ["CLAIM", "COLUMNS", "FULL", "FULL_MINUTES", "QUESTION", "SETTINGS", "
 QUESTION = "Does every sampler play the exact law of its method?"
 CLAIM = "The laws of all methods (M2)-(M9), (M20)-(M27), and of stepwise methods on trees, are what the samplers do."
 BACKENDS = ("numpy", "torch", "cuda")
+
+
+def _one_backend(value: Any, place: str) -> str:
+    if value not in BACKENDS:
+        raise InputError(f"{place} = {value!r}: give one of {', '.join(BACKENDS)}")
+    return str(value)
+
+
 SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (10_000, range(1000, 1_000_000_001)),
     "worlds": ("medium,one_answer", checked_worlds),
-    "backend": ("numpy", BACKENDS),
+    "backend": ("numpy", _one_backend),
 }
 FULL: dict[str, Any] = {"draws": 1_000_000, "worlds": "strong,medium,weak,one_answer,lucky,outliers"}
 FULL_MINUTES = 6.7
@@ -70,7 +79,7 @@ Job = tuple[Any, ...]
 
 
 def stream_of(backend: str, seed: int, cell: int) -> Stream:
-    """The stream (seed, cell) of a backend: numpy, torch (CPU) or cuda."""
+    """The stream (seed, cell) of a backend: numpy, torch (CPU) or cuda. InputError where this machine lacks it."""
     if backend == "numpy":
         return NumpyStream(np.random.default_rng([seed, 40, cell]))
     state = int(np.random.SeedSequence([seed, 40, cell]).generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -165,7 +174,7 @@ _WAYS: dict[str, tuple[str, ...]] = {
 
 def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
     """One job a cell with its own stream (seed, cell)."""
-    draws, (backend, *_) = settings["draws"], settings["backend"]
+    draws, backend = settings["draws"], settings["backend"]
     cells: list[tuple[str, str, str, int]] = [
         (kind, world, way, n)
         for world in settings["worlds"]

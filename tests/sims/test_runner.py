@@ -186,7 +186,21 @@ def test_bad_requests_name_the_cure(tmp_path: Path) -> None:
         (["nonesuch"], "no experiment 'nonesuch'"),
         (["steps", "--profile", "huge"], "profile 'huge'"),
         (["steps", "--set", "trees=0"], "trees"),
+        (["steps", "--cluster", "localhost"], "--cluster 'localhost': give the address"),
+        (["samplers", "--set", "backend=numpy,torch"], "give one of numpy, torch, cuda"),
+        (["steps", "--out", str(Path(__file__) / "x")], "cannot be written"),
     ):
-        found = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
+        found = CliRunner().invoke(app, ["--out", str(tmp_path), *arguments])
         assert isinstance(found.exception, InputError) and words in str(found.exception)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("passed", "code"), [(True, 0), (False, 1)])
+def test_a_simulation_that_disagrees_with_its_law_is_an_exit_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: bool, code: int
+) -> None:
+    summary = {"passed": passed, "worst_abs_z": 3.0, "comparisons": 7, "bonferroni_bound": 4.0}
+    path = write_parquet_artifact(tmp_path / "steps.json", "steps", RECORD, summary, {"t": {"x": [1]}})
+    monkeypatch.setattr("sims.command_simulate.simulate", lambda *_, **__: path)
+    found = CliRunner().invoke(app, ["steps"])
+    assert found.exit_code == code and "largest |z| 3.00 of 7 comparisons, bound 4.00" in found.output
