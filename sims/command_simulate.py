@@ -92,7 +92,8 @@ def _dry_run(name: str, seed: int, settings: Mapping[str, Any], workers: int) ->
         lines.append(f"  {kind}: {count} cells, measured {seen} s each")
     each = cost.seconds / workers
     lines.append(
-        f"estimate: {_duration(cost.seconds)} of one core, {_duration(each)} with {workers} workers; nothing kept"
+        f"estimate: {_duration(cost.seconds)} (± {_duration(cost.stderr)}) of one core, {_duration(each)} with "
+        f"{workers} workers; nothing kept"
     )
     return "\n".join(lines)
 

@@ -52,7 +52,7 @@ def _cluster(workers: int) -> Iterator[str]:
     """A scheduler and so many worker processes of one thread; its address."""
     address = f"tcp://127.0.0.1:{_free_port()}"
     dask, quiet = [sys.executable, "-m", "dask"], {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    where = ["--host", "127.0.0.1", "--no-dashboard"]
+    where = ["--host", "127.0.0.1", "--dashboard-address", ":0"]
     started = [subprocess.Popen([*dask, "scheduler", "--port", address.rpartition(":")[2], *where], **quiet)]  # type: ignore[call-overload]
     try:
         options = ["--nworkers", str(workers), "--nthreads", "1", *where]

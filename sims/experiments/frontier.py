@@ -36,7 +36,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (5000, range(100, 10_000_001)),
 }
 FULL: dict[str, Any] = {"draws": 1_000_000, "worlds": "strong,medium,weak,one_answer,lucky,blind"}
-FULL_MINUTES = 5.2
+FULL_MINUTES = 14.0
 BETAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 NS = (4, 16, 64)
 LADDER = tuple(2**k for k in range(11))

@@ -39,7 +39,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (2000, range(100, 10_000_001)),
 }
 FULL: dict[str, Any] = {"trees": 40, "depth": 6, "draws": 10_000}
-FULL_MINUTES = 11.0
+FULL_MINUTES = 7.0
 BETA = 5.0
 NOISES = (0.0, 0.1, 0.3, 1.0)
 Way = tuple[str, int | None]

@@ -55,7 +55,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "backend": ("numpy", _one_backend),
 }
 FULL: dict[str, Any] = {"draws": 1_000_000, "worlds": "strong,medium,weak,one_answer,lucky,outliers"}
-FULL_MINUTES = 6.7
+FULL_MINUTES = 3.8
 BETA = 5.0
 NS = (1, 4, 16)
 TREES = {
@@ -63,8 +63,9 @@ TREES = {
     "weak draft": World(coverage=100.0, correlation=0.5, depth=2, size=6),
     "right or wrong": World(coverage=10.0, correlation=-0.5, good=1, depth=2, size=4),
 }
-# Step rewards are at most 1/depth: a threshold and a switch in their middle, and a β that tells them apart.
-TREE_CUT, TREE_BETA = 0.2, 10.0
+# Step rewards are at most 1/depth: a threshold in their middle, a switch above it, so that some drafts pass the one and
+# not the other, and a β that tells rewards apart.
+TREE_CUT, TREE_SWITCH, TREE_BETA = 0.2, 0.3, 10.0
 STEPWISE = ("gsi", "gsi_race", "gsi_ungated", "gsi_score_gate", "soft_bon_base", "rsd", "expgsi_early_exit")
 # (tournament, P(correct), P(the right one wins a comparison), comparisons a pair)
 TOURNAMENTS = {
@@ -138,8 +139,8 @@ def _tree(seed: int, world: str, way: str, n: int, draws: int, stream: Stream) -
     scheme, reward = Scheme(TREE_BETA, n, TREE_CUT), tree.total_reward
     if way.startswith("switching"):
         start = way.split(" ")[1]
-        prob = np.exp(switching_law(tree, scheme, TREE_CUT, start).log_prob)
-        outcomes = sample_switching(tree, scheme, TREE_CUT, draws, stream, start)[0]
+        prob = np.exp(switching_law(tree, scheme, TREE_SWITCH, start).log_prob)
+        outcomes = sample_switching(tree, scheme, TREE_SWITCH, draws, stream, start)[0]
     elif way == "transfer Q*":
         prob = np.exp(value_tilt(sequence_tilt(tree, 2.0), TREE_BETA).log_prob)
         outcomes = sample_transfer(tree, 2.0, TREE_BETA, reward, draws, stream)

@@ -39,7 +39,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (4000, range(100, 10_000_001)),
 }
 FULL: dict[str, Any] = {"trees": 50, "depth": 4, "size": 5, "draws": 100_000}
-FULL_MINUTES = 4.8
+FULL_MINUTES = 9.5
 COVERAGE = 10.0
 ALPHAS = (1.0, 5.0)
 BETAS = tuple(float(2.0 ** (k / 2)) for k in range(-2, 11))

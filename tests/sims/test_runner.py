@@ -115,9 +115,29 @@ def test_a_killed_driver_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
     assert one == two and len(one) == 3
 
 
+@pytest.mark.parametrize(("fingerprint", "first"), [(None, 4), ("other code", 1)])
+def test_results_of_other_code_are_not_taken_for_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fingerprint: str | None, first: int
+) -> None:
+    """Three cells are kept and the run stopped; the same code goes on with the fourth, other code begins again."""
+    out, settings = tmp_path / "bounds_vs_n.json", {"largest_log2_n": 2, "families": "two_point"}
+
+    def stop(done: int, _: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment("bounds_vs_n", 0, out, settings, in_this_process, stop)
+    if fingerprint is not None:
+        monkeypatch.setattr("sims.experiments.code_fingerprint", lambda: fingerprint)
+    seen: list[int] = []
+    run_experiment("bounds_vs_n", 0, out, settings, in_this_process, lambda done, _: seen.append(done))
+    assert seen[0] == first and seen[-1] == 9
+
+
 def test_a_real_scheduler_gives_the_same_bytes(tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     settings = {"largest_log2_n": 2, "families": "two_point,zipf"}
     with distributed.LocalCluster(**options) as cluster:
         assert cluster.scheduler_address.startswith("tcp://")

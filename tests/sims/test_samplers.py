@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gsi_theory import Scheme
 from gsi_theory.channel import greedy_rejection_law
@@ -96,6 +97,8 @@ def test_pairs_and_their_agreement() -> None:
     assert excess_tv(np.array([0.7, 0.3]), prob, np.array([0, 0, 0, 1]))[:2] == pytest.approx((0.2, 0.25))
     assert agreement([(0.5, 0.52, 0.01), (0.0, 0.0, None)])["worst_abs_z"] == pytest.approx(2.0)
     assert not agreement([(0.5, 0.6, 0.01)])["passed"]
+    # two-sided at 0.001 shared by two comparisons
+    assert agreement([(0.5, 0.5, 0.01)] * 2)["bonferroni_bound"] == pytest.approx(stats.norm.isf(0.00025))
     rows = [("a", 1.0, 3.0), ("a", 3.0, 4.0), ("b", None, 1.0)]
     assert over_problems(rows, 1, 2) == [("a", 2.0, 2.5), ("b", None, 1.0)]
     # the means 1 and 3 have standard deviation √2, their mean √2/√2
