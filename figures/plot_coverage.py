@@ -35,11 +35,11 @@ def draw(artifact: Artifact) -> Figure:
             axes.set_xticks([], minor=True)
             if name == "gain":
                 axes.axhline(0.0, color="#000000", linewidth=0.8)
-                axes.set_xlabel("coverage sup π_B/π_S")
+                axes.set_xlabel(r"coverage $\sup\,\pi_B/\pi_S$")
             if column == 0:
                 axes.set_ylabel(label)
             if row == 0:
-                said = "the draft prefers good answers" if correlation < 0 else "the draft misses good answers"
-                axes.set_title("reward unrelated to the draft" if correlation == 0 else said, fontsize=8.5)
+                said = "draft prefers good answers" if correlation < 0 else "draft misses good answers"
+                axes.set_title("reward unrelated to the draft" if correlation == 0 else said)
     key_below(figure, grid)
     return figure

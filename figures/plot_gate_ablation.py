@@ -47,7 +47,8 @@ def draw(artifact: Artifact) -> Figure:
         above.set(yscale="log", ylim=(1e-3, 1.0))
         below.axhline(0.0, color="#000000", linewidth=0.6)
     grid[0].set_ylabel("TV(law, π)")
-    grid[len(worlds)].set_ylabel("E r - E r under π")
+    grid[len(worlds)].set_ylabel("E r − E r under π")
+    grid[0].plot([], [], color=SHADES[-2], linestyle=":", linewidth=1.6, label="its limit (M7)")
     key_below(figure, grid, 3)
     return figure
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from figures.plot_data import distinct, rows
-from figures.small_multiples import curve, key_below, look_of, panels, powers
+from figures.small_multiples import band, curve, key_below, look_of, panels, powers
 from gsi_theory.artifact import Artifact
 
 __all__ = ["draw"]
 
 
 def draw(artifact: Artifact) -> Figure:
-    """A row for each world; lines are gold, the faint one the proxy of best-of-n."""
-    cells = rows(artifact, "gold", ("n", "beta", "gold", "simulated", "stderr", "proxy", "kl"), ("world", "method"))
+    """A row for each world; lines are gold, the faint one the proxy of best-of-n; bands are over problems."""
+    cells = rows(
+        artifact, "gold", ("n", "beta", "gold", "simulated", "stderr", "proxy", "kl", "spread"), ("world", "method")
+    )
     worlds = distinct(c["world"] for c in cells)
     figure, grid = panels(2 * len(worlds), 2.6 * len(worlds) + 0.6, 2, sharey=False)
     for place, world in enumerate(worlds):
@@ -33,6 +35,8 @@ def draw(artifact: Artifact) -> Figure:
                     label = style.label if x == "kl" or method != "soft_bon_base" else f"{style.label}, β = {beta:g}"
                     curve(axes, line, x, "gold", style, label=label, linewidth=1.3 if beta != 4 else 0.8,
                           along="beta" if method in ("tilted", "soft_bon_64") else "n")  # fmt: skip
+                    if x == "n":
+                        band(axes, line, x, "gold", "spread", style.color)
             best = [c for c in own if c["method"] == "best_of_n_base"]
             curve(
                 axes,

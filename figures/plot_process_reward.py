@@ -7,15 +7,16 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from figures.plot_data import distinct, rows
-from figures.small_multiples import curve, key_below, look_of, panels
+from figures.small_multiples import band, curve, key_below, look_of, panels
 from gsi_theory.artifact import Artifact
 
 __all__ = ["draw"]
 
 
 def draw(artifact: Artifact) -> Figure:
-    """A column for each level of noise in the process reward."""
-    numbers = ("noise", "n", "steps", "correct", "simulated", "stderr", "kl", "sequence_correct", "base_correct")
+    """A column for each level of noise in the process reward; bands are two standard errors over trees."""
+    numbers = ("noise", "n", "steps", "correct", "simulated", "stderr", "kl", "sequence_correct", "base_correct",
+               "spread")  # fmt: skip
     cells = rows(artifact, "depth", numbers, ("method",))
     noises = distinct(c["noise"] for c in cells)
     figure, grid = panels(2 * len(noises), 4.8, len(noises), sharey=False)
@@ -34,6 +35,8 @@ def draw(artifact: Artifact) -> Figure:
             curve(above, line, "steps", "kl", style, simulated=None, marker=style.marker, markersize=3,
                   keep=lambda c: c["kl"] > 1e-12, **drawn)  # fmt: skip
             curve(below, line, "steps", "correct", style, **drawn)
+            if n != 4 and method != "gsi":
+                band(below, line, "steps", "correct", "spread", style.color)
         first = [c for c in own if (c["method"], c["n"]) == ways[0]]
         curve(below, first, "steps", "sequence_correct", look_of("sequence tilt"), simulated=None)
         curve(below, first, "steps", "base_correct", look_of("base"), simulated=None)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from figures.plot_data import distinct, rows
-from figures.small_multiples import curve, key_below, look_of, panels, powers, worlds_title
+from figures.small_multiples import band, curve, key_below, look_of, panels, powers, worlds_title
 from gsi_theory.artifact import Artifact
 
 __all__ = ["draw"]
 
 
 def draw(artifact: Artifact) -> Figure:
-    """Exact lines, simulated marks; rewards in reward units."""
-    cells = rows(artifact, "reward", ("n", "reward", "simulated", "stderr"), ("world", "method"))
+    """Exact lines, simulated marks, bands of two standard errors over problems; rewards in reward units."""
+    cells = rows(artifact, "reward", ("n", "reward", "simulated", "stderr", "spread"), ("world", "method"))
     worlds = distinct(c["world"] for c in cells)
     figure, grid = panels(len(worlds), 2.55 * -(-len(worlds) // 2) + 0.7, min(2, len(worlds)), sharey=False)
     for axes, world in zip(grid, worlds, strict=True):
@@ -24,6 +24,7 @@ def draw(artifact: Artifact) -> Figure:
                 axes.axhline(line[0]["reward"], color="#000000", linestyle=(0, (1, 1)), label="tilted policy π")
             else:
                 curve(axes, line, "n", "reward", look_of(method))
+                band(axes, line, "n", "reward", "spread", look_of(method).color)
         powers(axes, (c["n"] for c in own if c["n"]))
         axes.set(xlabel="candidates n", ylabel="expected reward")
         axes.set_title(worlds_title(world))

@@ -36,13 +36,13 @@ def draw(artifact: Artifact) -> Figure:
                 line = [c for c in own if c["method"] == method and c["votes"] == votes]
                 style = Look(f"tournament, K = {votes}", color, "o", "-")
                 curve(axes, line, "calls", "fail", style, keep=lambda c: c["fail"] > 1e-6)
-                curve(axes, line, "calls", "bound", style, label=f"its bound (M25), K = {votes}", simulated=None,
+                curve(axes, line, "calls", "bound", style, label="bound (M25), in the color of its K", simulated=None,
                       linestyle=":", keep=lambda c: c["bound"] < 1.0)  # fmt: skip
             for name, style in SCORED.items():
                 scored = {c["calls"]: c for c in _scored(own, name)}
                 curve(axes, scored.values(), "calls", "fail", style, simulated=None)
             axes.set(xscale="log", yscale="log", ylim=(1e-3, 1.1), xlabel="calls")
-            axes.set_title(f"{method}: p = {judge[0]:g}, right {judge[1]:g}")
+            axes.set_title(f"{method}: p = {judge[0]:g}, q = {judge[1]:g}")
     grid[0].set_ylabel("P(winner incorrect)")
     grid[len(judges)].set_ylabel("P(winner incorrect)")
     key_below(figure, grid, 3)

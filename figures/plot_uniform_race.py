@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from figures.plot_data import distinct, rows
+from figures.plot_data import Row, distinct, rows
 from figures.small_multiples import curve, key_below, look_of, panels, powers
 from figures.style import Look
 from gsi_theory.artifact import Artifact
@@ -17,6 +17,14 @@ BOUNDS = (
     ("bound_chi2", Look("2(1 + χ²)/(e n) (M17)", "#333333", "", ":")),
     ("limit", Look("limit of every rule (M19)", "#009e73", "", "-")),
 )
+
+
+def _down(line: list[Row], name: str) -> list[Row]:
+    """The line below one, to the first place below FLOOR: a limit that is zero there is drawn as a fall to the axis."""
+    inside = [c for c in sorted(line, key=lambda c: c["n"]) if c[name] < 1.0]
+    kept = [c for c in inside if c[name] > FLOOR]
+    last = next((c for c in inside if c[name] <= FLOOR), None)
+    return kept if last is None else [*kept, last | {name: 0.5 * FLOOR}]
 
 
 def draw(artifact: Artifact) -> Figure:
@@ -37,7 +45,7 @@ def draw(artifact: Artifact) -> Figure:
                           markersize=3.2, elinewidth=0.8)  # fmt: skip
         race = [c for c in exact if (c["pool"], c["rule"]) == (pool, "race")]
         for name, style in BOUNDS:
-            curve(axes, race, "n", name, style, simulated=None, keep=lambda c, name=name: FLOOR < c[name] < 1.0)  # type: ignore[misc]
+            curve(axes, _down(race, name), "n", name, style, simulated=None)
         powers(axes, (c["n"] for c in race))
         axes.set(yscale="log", ylim=(FLOOR, 1.5), xlabel="candidates n")
         axes.set_title(pool)

@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from figures.plot_data import Row
 from figures.style import WIDTH, Look, log_ticks, look
 
-__all__ = ["EXTRA", "curve", "key_below", "look_of", "panels", "powers", "worlds_title"]
+__all__ = ["EXTRA", "band", "curve", "key_below", "look_of", "panels", "powers", "worlds_title"]
 
 EXTRA: dict[str, Look] = {
     "best_of_n_base": Look("best-of-n, base", "#cc79a7", "P", (0, (3, 1, 1, 1))),
     "best_of_poisson": Look("best-of-Poisson, base", "#7b3294", "p", (0, (1, 1))),
     "race_base": Look("race, base", "#d55e00", "^", "-"),
-    "soft_bon_64": Look("soft best-of-64, base", "#009e73", "D", (0, (5, 1.5))),
+    "soft_bon_64": Look("soft best-of-64, base, along β", "#d55e00", "^", "-"),
+    "gsi_90": Look("GSI, gate passes 0.9 of π", "#00345a", "h", "-"),
     "rsd": Look("RSD", "#999933", "d", (0, (3, 1, 1, 1, 1, 1))),
     "stepwise tilt": Look("stepwise tilt", "#000000", "s", "-"),
     "sequence tilt": Look("tilt of trajectories", "#000000", "*", (0, (1, 1))),
@@ -65,6 +66,13 @@ def curve(
             linestyle="", marker=style.marker or "o", markersize=3.2, markerfacecolor="white", color=options["color"],
             elinewidth=0.8, markeredgewidth=0.8,
         )  # fmt: skip
+
+
+def band(axes: Any, rows: Iterable[Row], x: str, y: str, spread: str, color: str) -> None:
+    """Two standard errors over problems around a line; nothing where there is one problem."""
+    own = sorted((r for r in rows if r[x] is not None and r[spread] is not None), key=lambda r: r[x])
+    low, high = ([r[y] + sign * 2.0 * r[spread] for r in own] for sign in (-1.0, 1.0))
+    axes.fill_between([r[x] for r in own], low, high, color=color, alpha=0.13, linewidth=0)
 
 
 def key_below(figure: Figure, axes: Sequence[Any], columns: int = 4) -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from gsi_theory.logscale import Array
 
-__all__ = ["LEVEL", "Pair", "agreement", "beside", "excess_tv", "over_problems"]
+__all__ = ["LEVEL", "Pair", "agreement", "beside", "excess_tv", "over_problems", "with_spread"]
 
 # Many experiments are judged in one report, so that each may fail by chance once in a thousand seeds.
 LEVEL = 0.001
@@ -66,3 +66,15 @@ def over_problems(rows: Iterable[Sequence[Any]], keys: int, stderr: int) -> list
                 merged.append(float(np.mean(values)))
         out.append((*key, *merged))
     return out
+
+
+def with_spread(rows: Sequence[Sequence[Any]], keys: int, stderr: int, place: int) -> list[tuple[Any, ...]]:
+    """`over_problems`, and last in each row the standard error over problems of the mean at `place` (None for one)."""
+    groups: dict[tuple[Any, ...], list[float]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[:keys]), []).append(row[place])
+    merged = over_problems(rows, keys, stderr)
+    return [
+        (*row, float(np.std(own, ddof=1) / np.sqrt(len(own))) if len(own) > 1 else None)
+        for row, own in zip(merged, groups.values(), strict=True)
+    ]

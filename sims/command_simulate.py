@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gsi_theory.artifact import is_current, provenance
+from gsi_theory.artifact import is_current, provenance, read_artifact
 from gsi_theory.errors import InputError
 from gsi_theory.options import read_pairs, set_options
 from gsi_theory.progress import progress_bar
@@ -68,6 +68,18 @@ def _describe(experiment: Experiment) -> str:
     return "\n".join(lines)
 
 
+def _agrees(summary: Mapping[str, Any]) -> bool:
+    """Say how simulation and exact law compare, where the experiment has both; whether they agree."""
+    if "passed" not in summary:
+        return True
+    said = "agree" if summary["passed"] else "DISAGREE"
+    typer.echo(
+        f"simulation and exact law {said}: largest |z| {summary['worst_abs_z']:.2f} of {summary['comparisons']} "
+        f"comparisons, bound {summary['bonferroni_bound']:.2f}"
+    )
+    return bool(summary["passed"])
+
+
 def _settings(experiment: Experiment, profile: str) -> dict[str, Any]:
     return checked_settings(experiment.name, experiment.settings, experiment.profile(profile))
 
@@ -80,7 +92,8 @@ def _dry_run(name: str, seed: int, settings: Mapping[str, Any], workers: int) ->
         lines.append(f"  {kind}: {count} cells, measured {seen} s each")
     each = cost.seconds / workers
     lines.append(
-        f"estimate: {_duration(cost.seconds)} of one core, {_duration(each)} with {workers} workers; nothing kept"
+        f"estimate: {_duration(cost.seconds)} (± {_duration(cost.stderr)}) of one core, {_duration(each)} with "
+        f"{workers} workers; nothing kept"
     )
     return "\n".join(lines)
 
@@ -91,7 +104,7 @@ def command(
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random stream.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the artifact.")] = Path("report/artifacts"),
     setting: Annotated[list[str] | None, typer.Option("--set", help="key=value; repeatable.")] = None,
-    profile: Annotated[str, typer.Option(help="quick or full; --set goes before it.")] = "quick",
+    profile: Annotated[str, typer.Option(help="quick or full; --set overrides its settings.")] = "quick",
     workers: Annotated[
         int, typer.Option(min=1, max=1024, help="Processes here; the result does not depend on it.")
     ] = WORKERS,
@@ -104,7 +117,8 @@ def command(
     """Run one experiment and write its artifact: NAME.json, and its tables as Parquet beside it.
 
     A killed run goes on where it stopped, with the same bytes, whatever the number of workers or machines. Under SLURM
-    dask-jobqueue starts a scheduler for --cluster (see sims/command_simulate.py).
+    dask-jobqueue starts a scheduler for --cluster (see the README). Exit status 1: a simulation disagrees with its
+    exact law. `gsi figures` draws what has been run.
     """
     if name is None:
         for experiment in EXPERIMENTS.values():
@@ -121,4 +135,7 @@ def command(
         typer.echo(_dry_run(name, seed, settings, workers))
         return
     pool = cluster_pool(cluster) if cluster is not None else local_pool(workers)
-    typer.echo(f"wrote {simulate(name, seed, out, settings, pool=pool)}")
+    path = simulate(name, seed, out, settings, pool=pool)
+    typer.echo(f"wrote {path}")
+    if not _agrees(read_artifact(path, name).summary):
+        raise typer.Exit(1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -22,6 +23,8 @@ __all__ = ["Pool", "cluster_pool", "in_this_process", "local_pool", "worker_pool
 
 # Opens an executor for at most so many jobs at once.
 Pool = Callable[[int], AbstractContextManager[Executor]]
+# What a dask client connects to.
+ADDRESS = re.compile(r"[a-z]+://[^/\s]+:\d+")
 # Seconds to wait for a scheduler that does not answer.
 PATIENCE = 15
 
@@ -100,5 +103,10 @@ def _dask(address: str, _: int) -> Iterator[Executor]:
 
 
 def cluster_pool(address: str) -> Pool:
-    """The workers of the dask scheduler at `address`, tcp://HOST:PORT, as many as it has at any moment."""
+    """The workers of the dask scheduler at `address`, tcp://HOST:PORT, as many as it has at any moment.
+
+    InputError for an address of another form at once; for one where nothing answers when the pool is opened.
+    """
+    if ADDRESS.fullmatch(address) is None:
+        raise InputError(f"--cluster {address!r}: give the address that `dask scheduler` prints, like tcp://HOST:8786")
     return partial(_dask, address)

@@ -29,7 +29,7 @@ from distributed import Client
 app = typer.Typer(add_completion=False)
 # Sweeps: minutes of one worker, and some seconds.
 LONG = ("gate_ablation", ("--set", "draws=600000"))
-SHORT = ("uniform_race", ("--set", "trials=400000"))
+SHORT = ("gate_ablation", ("--set", "draws=20000"))
 
 
 def _free_port() -> int:
@@ -52,7 +52,7 @@ def _cluster(workers: int) -> Iterator[str]:
     """A scheduler and so many worker processes of one thread; its address."""
     address = f"tcp://127.0.0.1:{_free_port()}"
     dask, quiet = [sys.executable, "-m", "dask"], {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    where = ["--host", "127.0.0.1", "--no-dashboard"]
+    where = ["--host", "127.0.0.1", "--dashboard-address", ":0"]
     started = [subprocess.Popen([*dask, "scheduler", "--port", address.rpartition(":")[2], *where], **quiet)]  # type: ignore[call-overload]
     try:
         options = ["--nworkers", str(workers), "--nthreads", "1", *where]
@@ -81,9 +81,30 @@ def _run(command: list[str]) -> float:
     return time.perf_counter() - began
 
 
-def _reference(folder: Path) -> tuple[dict[str, bytes], float]:
-    took = _run(_command(SHORT, folder / "reference", "--workers", "1"))
-    return _bytes(folder / "reference"), took
+def _cells(out: Path) -> int:
+    return len(list(out.glob("*.cells/[0-9a-f]*.json")))
+
+
+def _begin(out: Path, address: str) -> subprocess.Popen[bytes]:
+    """A driver of the short sweep that has kept its first result."""
+    driver = subprocess.Popen(_command(SHORT, out, "--cluster", address), stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE)  # fmt: skip
+    while driver.poll() is None and _cells(out) == 0:
+        time.sleep(0.01)
+    return driver
+
+
+def _undisturbed(folder: Path, address: str) -> tuple[dict[str, bytes], float]:
+    """The bytes of the short sweep in one process, and its seconds after the first result with two workers."""
+    _run(_command(SHORT, folder / "reference", "--workers", "1"))
+    expected = _bytes(folder / "reference")
+    driver = _begin(folder / "whole", address)
+    began = time.perf_counter()
+    driver.communicate()
+    span = time.perf_counter() - began
+    same = _bytes(folder / "whole") == expected
+    print(f"undisturbed {span:.1f} s after the first cell, identical to a run in one process: {same}", flush=True)
+    return expected, span
 
 
 @app.command()
@@ -107,29 +128,24 @@ def scaling(pairs: Annotated[int, typer.Option(min=1)] = 2) -> None:
 @app.command()
 def kills(runs: Annotated[int, typer.Option(min=1)] = 20, seed: int = 0) -> None:
     """SIGKILL to one of two workers at a random moment of each run."""
-    rng, good = np.random.default_rng(seed), 0
+    rng, good, busy = np.random.default_rng(seed), 0, 0
     with tempfile.TemporaryDirectory() as name, _cluster(2) as address:
-        expected, _ = _reference(Path(name))
-        whole = _run(_command(SHORT, Path(name) / "whole", "--cluster", address))
-        same = _bytes(Path(name) / "whole") == expected
-        print(f"undisturbed {whole:.1f} s, identical to a run in one process: {same}", flush=True)
+        expected, span = _undisturbed(Path(name), address)
         for number in range(runs):
             out = Path(name) / f"run-{number}"
-            driver = subprocess.Popen(_command(SHORT, out, "--cluster", address), stdout=subprocess.DEVNULL,
-                                      stderr=subprocess.PIPE)  # fmt: skip
-            moment = float(rng.uniform(0.2, 0.9)) * whole
-            time.sleep(moment)
-            with Client(address, timeout=30, set_as_default=False) as client:
-                workers = client.run(os.getpid)
-                victim = list(workers.values())[int(rng.integers(len(workers)))]
-            during = driver.poll() is None
-            os.kill(victim, signal.SIGKILL)
+            with Client(address, timeout=60, set_as_default=False) as client:
+                client.wait_for_workers(2, timeout=120)
+                workers = list(client.run(os.getpid).values())
+            driver = _begin(out, address)
+            time.sleep(float(rng.uniform(0.0, 0.8)) * span)
+            kept, running = _cells(out), driver.poll() is None
+            os.kill(workers[int(rng.integers(len(workers)))], signal.SIGKILL)
             error = driver.communicate()[1].decode()
             found = driver.returncode == 0 and _bytes(out) == expected
-            good += found
-            print(f"run {number}: worker {victim} killed after {moment:.1f} s (running: {during}), identical: {found}"
+            good, busy = good + found, busy + running
+            print(f"run {number}: killed at {kept} cells (driver running: {running}), identical: {found}"
                   + ("" if found else f"\n{error[-500:]}"), flush=True)  # fmt: skip
-    print(f"{good} of {runs} runs complete and identical")
+    print(f"{good} of {runs} runs complete and identical, {busy} of the kills while the driver ran")
 
 
 @app.command()
@@ -137,17 +153,15 @@ def drivers(runs: Annotated[int, typer.Option(min=1)] = 5, seed: int = 0) -> Non
     """SIGKILL to the driver at a random moment, then the same command again."""
     rng, good = np.random.default_rng(seed), 0
     with tempfile.TemporaryDirectory() as name, _cluster(2) as address:
-        expected, _ = _reference(Path(name))
-        whole = _run(_command(SHORT, Path(name) / "whole", "--cluster", address))
+        expected, span = _undisturbed(Path(name), address)
         for number in range(runs):
             out = Path(name) / f"run-{number}"
-            command = _command(SHORT, out, "--cluster", address)
-            driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(float(rng.uniform(0.4, 0.95)) * whole)
+            driver = _begin(out, address)
+            time.sleep(float(rng.uniform(0.0, 0.8)) * span)
             driver.kill()
-            driver.wait()
-            kept = len(list(out.glob("*.cells/[0-9a-f]*.json")))
-            again = _run(command)
+            driver.communicate()
+            kept = _cells(out)
+            again = _run(_command(SHORT, out, "--cluster", address))
             found = _bytes(out) == expected
             good += found
             print(f"run {number}: {kept} cells kept, then {again:.1f} s, identical: {found}", flush=True)
@@ -155,4 +169,6 @@ def drivers(runs: Annotated[int, typer.Option(min=1)] = 5, seed: int = 0) -> Non
 
 
 if __name__ == "__main__":
+    # so that a stopped bench stops its scheduler and workers too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     app()

@@ -10,7 +10,10 @@ depends on neither workers, nor order, nor interruptions. To add an experiment, 
 
 from __future__ import annotations
 
+import math
 import os
+import random
+import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,8 +61,9 @@ __all__ = [
 
 WORKERS = min(8, os.cpu_count() or 1)
 PROFILES = ("quick", "full")
-# A dry run measures so many cells of each kind, and stops after so many seconds.
-MEASURED, LONGEST_DRY_RUN = 2, 30.0
+# A dry run measures at most so many cells of each kind, taken at random because costs follow patterns along the list,
+# and after so many seconds of computing no more than two of each.
+MEASURED, LONGEST_DRY_RUN = 12, 20.0
 
 Allowed = Any  # a range of whole numbers, a tuple of names, or a function (value, place) -> checked value
 Collected = tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]
@@ -93,11 +97,12 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Cost:
-    """Cells by kind, seconds measured of some cells of each kind, and the estimate of all in core-seconds."""
+    """Cells by kind, seconds measured of some cells of each kind, the estimate of all in core-seconds, its error."""
 
     cells: Mapping[str, int]
     measured: Mapping[str, Sequence[float]]
     seconds: float
+    stderr: float
 
 
 def checked_whole(value: Any, allowed: range, place: str) -> int:
@@ -160,7 +165,10 @@ def run_experiment(
     seed = checked_whole(seed, range(2**63), "seed")
     chosen = checked_settings(name, experiment.settings, settings)
     record = {"seed": seed, "settings": chosen, "code": code_fingerprint(), "versions": provenance("", 0)["versions"]}
-    journal = Journal(out.with_suffix(".cells"), record)
+    try:
+        journal = Journal(out.with_suffix(".cells"), record)
+    except OSError as error:
+        raise InputError(f"{out.parent} cannot be written ({error.strerror}): give another folder") from error
     jobs = experiment.plan(seed, chosen)
     results = journal.run(jobs, experiment.work, local_pool(WORKERS) if pool is None else pool, progress)
     summary, tables = experiment.collect(seed, chosen, results)
@@ -174,7 +182,7 @@ def run_experiment(
 
 
 def estimate(name: str, seed: int, settings: Mapping[str, Any]) -> Cost:
-    """Cost of a run, from cells done here one by one: the middle and the last of each kind (first entry of the job).
+    """Cost of a run, from cells done here one by one, some of each kind (first entry of the job).
 
     Times are of this process, so that other load on the machine does not count. The first cell of all is done once
     before, so that compilation and imports are not counted either.
@@ -187,17 +195,23 @@ def estimate(name: str, seed: int, settings: Mapping[str, Any]) -> Cost:
         kinds.setdefault(job[0] if isinstance(job[0], str) else "cell", []).append(job)
     experiment.work(jobs[0])
     measured: dict[str, list[float]] = {kind: [] for kind in kinds}
-    began = time.monotonic()
+    began, pick = time.process_time(), random.Random(0)
+    chosen_of = {kind: pick.sample(own, min(MEASURED, len(own))) for kind, own in kinds.items()}
     for at in range(MEASURED):
-        for kind, own in kinds.items():
-            place = (at + 1) * len(own) // MEASURED - (1 if at else 0)
-            if measured[kind] and (place >= len(own) or time.monotonic() - began > LONGEST_DRY_RUN):
+        for kind, own in chosen_of.items():
+            if at >= len(own) or (at > 1 and time.process_time() - began > LONGEST_DRY_RUN):
                 continue
             start = time.process_time()
-            experiment.work(own[min(place, len(own) - 1)])
+            experiment.work(own[at])
             measured[kind].append(time.process_time() - start)
-    seconds = sum(len(kinds[kind]) * sum(found) / len(found) for kind, found in measured.items())
-    return Cost({kind: len(own) for kind, own in kinds.items()}, measured, seconds)
+    cells = {kind: len(own) for kind, own in kinds.items()}
+    seconds = sum(cells[kind] * statistics.mean(found) for kind, found in measured.items())
+    # of cells that were all measured nothing is estimated
+    errors = [
+        cells[kind] * statistics.stdev(found) / math.sqrt(len(found))
+        for kind, found in measured.items() if 1 < len(found) < cells[kind]
+    ]  # fmt: skip
+    return Cost(cells, measured, seconds, math.hypot(*errors))
 
 
 def _named(name: str) -> Experiment:

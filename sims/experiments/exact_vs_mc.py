@@ -30,7 +30,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "families": (",".join(FAMILIES), tuple(FAMILIES)),
 }
 FULL: dict[str, Any] = {"draws": 1_000_000}
-FULL_MINUTES = 4.0
+FULL_MINUTES = 2.5
 NS = (1, 2, 4, 16, 64)
 BETAS = (1.0, 20.0)
 COMBINATIONS = (

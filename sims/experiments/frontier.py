@@ -20,6 +20,8 @@ from gsi_theory.methods import METHODS
 from sims.beside import agreement, beside
 from sims.families import passing_threshold
 from sims.sampling.method_sampler import sample_method
+from sims.sampling.sampler import alias_table, winners
+from sims.sampling.streams import NumpyStream
 from sims.worlds import checked_worlds, instances_of
 
 __all__ = ["CLAIM", "COLUMNS", "FULL", "FULL_MINUTES", "QUESTION", "SETTINGS", "collect", "plan", "work"]
@@ -34,7 +36,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (5000, range(100, 10_000_001)),
 }
 FULL: dict[str, Any] = {"draws": 1_000_000, "worlds": "strong,medium,weak,one_answer,lucky,blind"}
-FULL_MINUTES = 5.2
+FULL_MINUTES = 14.0
 BETAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 NS = (4, 16, 64)
 LADDER = tuple(2**k for k in range(11))
@@ -78,10 +80,10 @@ def _tilt_of_mean(instance: Instance, mean: float) -> float | None:
     return divergence.kl(tilted_policy(instance, low), instance.log_base)
 
 
-def _law(instance: Instance, key: str, n: int, beta: float | None) -> tuple[Array, Scheme | None]:
-    if key == "race_base":
-        return selection_law(instance.log_base, float(beta or 0.0) * instance.reward, n, "race").log_prob, None
+def _law(instance: Instance, key: str, n: int, beta: float | None) -> tuple[Array, Scheme]:
     scheme = Scheme(1.0 if beta is None else beta, n)
+    if key == "race_base":
+        return selection_law(instance.log_base, scheme.beta * instance.reward, n, "race").log_prob, scheme
     if key == "gsi":
         scheme = Scheme(scheme.beta, n, passing_threshold(instance, scheme.beta))
     if key == "best_of_poisson":
@@ -91,21 +93,27 @@ def _law(instance: Instance, key: str, n: int, beta: float | None) -> tuple[Arra
     return METHODS[key].law(instance, scheme).log_prob, scheme
 
 
+def _played(instance: Instance, key: str, scheme: Scheme, draws: int, rng: np.random.Generator) -> np.ndarray:
+    if key != "race_base":
+        return np.asarray(sample_method(key, instance, scheme, draws, rng).outcome)
+    stream = NumpyStream(rng)
+    table, weight = alias_table(instance.log_base, stream), scheme.beta * instance.reward
+    return np.asarray(winners(table, weight, scheme.n, "race", draws, stream)[0])
+
+
 def work(job: Job) -> list[Any]:
     """One row of the table."""
     _, seed, cell, world, key, n, beta, draws = job
     instance = _instance(world, seed)
     if key == "tilted":
-        log_prob, scheme = tilted_policy(instance, beta), None
+        log_prob = tilted_policy(instance, beta)
+        pair: tuple[float, float | None, float | None] = (float(np.exp(log_prob) @ instance.reward), None, None)
     else:
         log_prob, scheme = _law(instance, key, n, beta)
-    prob = np.exp(log_prob)
-    reward, found, error = float(prob @ instance.reward), None, None
-    if scheme is not None:
-        played = sample_method(key, instance, scheme, draws, np.random.default_rng([seed, 52, cell]))
-        reward, found, error = beside(prob, instance.reward, played.outcome)
+        outcomes = _played(instance, key, scheme, draws, np.random.default_rng([seed, 52, cell]))
+        pair = beside(np.exp(log_prob), instance.reward, outcomes)
     kl = divergence.kl(log_prob, instance.log_base)
-    return [world, key, n, beta, kl, reward, found, error, _tilt_of_mean(instance, reward)]
+    return [world, key, n, beta, kl, *pair, _tilt_of_mean(instance, pair[0])]
 
 
 def collect(

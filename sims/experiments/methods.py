@@ -35,7 +35,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "families": ("zipf", tuple(FAMILIES)),
 }
 FULL: dict[str, Any] = {"draws": 1_000_000, "families": tuple(FAMILIES)}
-FULL_MINUTES = 2.3
+FULL_MINUTES = 6.0
 NS = (1, 4, 16, 64)
 BETA = 5.0
 EPSILONS = (0.1, 0.01)

@@ -19,7 +19,7 @@ from gsi_theory.logscale import Array
 from gsi_theory.soft_value import sequence_tilt, soft_value
 from gsi_theory.stepwise import TrajectoryLaw, trajectory_law
 from gsi_theory.tree import Tree
-from sims.beside import agreement, beside, over_problems
+from sims.beside import agreement, beside, with_spread
 from sims.experiments.steps import random_tree
 from sims.sampling.sampler import alias_table, draw
 from sims.sampling.streams import Stream
@@ -33,19 +33,19 @@ CLAIM = (
     "that is exact for soft values, and noise costs KL at every step."
 )
 SETTINGS: dict[str, tuple[Any, Any]] = {
-    "trees": (4, range(1, 10_001)),
+    "trees": (12, range(1, 10_001)),
     "depth": (5, range(1, 8)),
     "branching": (3, range(2, 7)),
     "draws": (2000, range(100, 10_000_001)),
 }
 FULL: dict[str, Any] = {"trees": 40, "depth": 6, "draws": 10_000}
-FULL_MINUTES = 11.0
+FULL_MINUTES = 7.0
 BETA = 5.0
 NOISES = (0.0, 0.1, 0.3, 1.0)
 Way = tuple[str, int | None]
 WAYS: tuple[Way, ...] = (("stepwise tilt", None), ("gsi_ungated", 4), ("gsi_ungated", 16), ("gsi", 16))
 COLUMNS = ("noise", "method", "n", "steps", "correct", "simulated", "stderr", "kl", "tv", "sequence_correct",
-           "base_correct")  # fmt: skip
+           "base_correct", "spread")  # fmt: skip
 
 Job = tuple[Any, ...]
 
@@ -92,10 +92,13 @@ def work(job: Job) -> list[list[Any]]:
 def collect(
     seed: int, settings: Mapping[str, Any], results: Sequence[list[list[Any]]]
 ) -> tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]:
-    """Means over trees; summary: agreement, and the largest KL of the stepwise tilt without noise (rounding)."""
+    """Means over trees, `spread` the standard error of `correct` over them.
+
+    Summary: agreement, and the largest KL of the stepwise tilt without noise (rounding).
+    """
     rows = [row for result in results for row in result]
     pairs = [(r[4], r[5], r[6]) for r in rows]
     zero = max(r[7] for r in rows if r[0] == 0.0 and r[2] is None)
     return agreement(pairs) | {"beta": BETA, "largest_kl_without_noise": zero}, {
-        "depth": (COLUMNS, over_problems(rows, 4, 6))
+        "depth": (COLUMNS, with_spread(rows, 4, 6, 4))
     }

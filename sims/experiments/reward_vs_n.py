@@ -14,7 +14,7 @@ from gsi_theory import divergence
 from gsi_theory.instance import Scheme, tilted_policy
 from gsi_theory.logscale import Array
 from gsi_theory.methods import METHODS
-from sims.beside import agreement, beside, over_problems
+from sims.beside import agreement, beside, with_spread
 from sims.families import passing_threshold
 from sims.sampling.method_sampler import sample_method
 from sims.worlds import checked_worlds, instances_of
@@ -37,7 +37,7 @@ FULL_MINUTES = 8.2
 METHOD_KEYS = ("draft", "base", "soft_bon_draft", "soft_bon_base", "best_of_n_base", "rsd", "gsi_ungated", "gsi",
                "gsi_score_gate")  # fmt: skip
 NS = (1, 2, 4, 8, 16, 32, 64)
-COLUMNS = ("world", "method", "n", "reward", "simulated", "stderr", "p_accept", "tv")
+COLUMNS = ("world", "method", "n", "reward", "simulated", "stderr", "p_accept", "tv", "spread")
 
 Job = tuple[Any, ...]
 
@@ -73,9 +73,9 @@ def work(job: Job) -> list[list[Any]]:
 def collect(
     seed: int, settings: Mapping[str, Any], results: Sequence[list[list[Any]]]
 ) -> tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]:
-    """Means over problems; summary: agreement of the simulated rewards with the exact ones."""
+    """Means over problems, `spread` their standard errors over them; summary: agreement of simulated with exact."""
     rows = [row for result in results for row in result]
     pairs = [(r[3], r[4], r[5]) for r in rows if r[4] is not None]
     return agreement(pairs) | {"beta": settings["beta"], "instances": settings["instances"]}, {
-        "reward": (COLUMNS, over_problems(rows, 3, 5))
+        "reward": (COLUMNS, with_spread(rows, 3, 5, 3))
     }

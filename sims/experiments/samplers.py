@@ -1,4 +1,4 @@
-"""Every sampler against its exact law: methods, several drafters, channel simulation, stepwise methods, tournaments.
+"""Every sampler against its exact law: schemes, methods, several drafters, channels, trees, tournaments.
 
 A cell plays one sampler `draws` times and compares counts of outcomes and of acceptances with the exact law, as
 sims.experiments.exact_vs_mc does; expected costs are compared through their means. `backend` says in what the samplers
@@ -15,6 +15,8 @@ from scipy import stats
 
 from gsi_theory.arrays import host
 from gsi_theory.channel import greedy_rejection_law
+from gsi_theory.errors import InputError
+from gsi_theory.gate import gsi_law
 from gsi_theory.instance import Scheme, tilted_policy
 from gsi_theory.knockout import knockout_fail, league_fail
 from gsi_theory.law import selection_law
@@ -24,10 +26,12 @@ from gsi_theory.soft_value import sequence_tilt, value_tilt
 from gsi_theory.stepwise import trajectory_law
 from gsi_theory.switching import switching_law
 from sims.beside import LEVEL
-from sims.experiments.exact_vs_mc import Comparison, compare
+from sims.experiments.exact_vs_mc import COMBINATIONS, Comparison, compare
+from sims.experiments.exact_vs_mc import scheme_of as scheme_of_gate
 from sims.experiments.methods import cost_z, scheme_of
 from sims.sampling.method_sampler import sample_method
 from sims.sampling.other_samplers import sample_astar, sample_drafters, sample_greedy, sample_knockout, sample_league
+from sims.sampling.sampler import sample_scheme
 from sims.sampling.streams import NumpyStream, Stream, TorchStream
 from sims.sampling.tree_sampler import method_player, sample_stepwise, sample_switching, sample_transfer
 from sims.worlds import World, checked_worlds, instances_of, world_tree
@@ -37,28 +41,46 @@ __all__ = ["CLAIM", "COLUMNS", "FULL", "FULL_MINUTES", "QUESTION", "SETTINGS", "
 QUESTION = "Does every sampler play the exact law of its method?"
 CLAIM = "The laws of all methods (M2)-(M9), (M20)-(M27), and of stepwise methods on trees, are what the samplers do."
 BACKENDS = ("numpy", "torch", "cuda")
+
+
+def _one_backend(value: Any, place: str) -> str:
+    if value not in BACKENDS:
+        raise InputError(f"{place} = {value!r}: give one of {', '.join(BACKENDS)}")
+    return str(value)
+
+
 SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (10_000, range(1000, 1_000_000_001)),
     "worlds": ("medium,one_answer", checked_worlds),
-    "backend": ("numpy", BACKENDS),
+    "backend": ("numpy", _one_backend),
 }
 FULL: dict[str, Any] = {"draws": 1_000_000, "worlds": "strong,medium,weak,one_answer,lucky,outliers"}
-FULL_MINUTES = 6.7
+FULL_MINUTES = 3.8
 BETA = 5.0
 NS = (1, 4, 16)
-TREE = World(coverage=5.0, depth=3, size=4)
-STEPWISE = ("gsi", "gsi_race", "gsi_ungated", "soft_bon_base", "rsd")
-TOURNAMENTS = tuple(
-    (kind, p, right, n, k) for kind in ("knockout", "league") for p, right in ((0.3, 0.7), (0.6, 0.9))
-    for n in (3, 8) for k in (1, 4)
-)  # fmt: skip
+TREES = {
+    "three steps": World(coverage=5.0, depth=3, size=4),
+    "weak draft": World(coverage=100.0, correlation=0.5, depth=2, size=6),
+    "right or wrong": World(coverage=10.0, correlation=-0.5, good=1, depth=2, size=4),
+}
+# Step rewards are at most 1/depth: a threshold in their middle, a switch above it, so that some drafts pass the one and
+# not the other, and a β that tells rewards apart.
+TREE_CUT, TREE_SWITCH, TREE_BETA = 0.2, 0.3, 10.0
+STEPWISE = ("gsi", "gsi_race", "gsi_ungated", "gsi_score_gate", "soft_bon_base", "rsd", "expgsi_early_exit")
+# (tournament, P(correct), P(the right one wins a comparison), comparisons a pair)
+TOURNAMENTS = {
+    f"{kind}, p {p:g}, right {right:g}, {k} comparisons": (kind, p, right, k)
+    for kind in ("knockout", "league") for p, right in ((0.3, 0.7), (0.6, 0.9)) for k in (1, 4)
+}  # fmt: skip
+ENTRANTS = (3, 8)
+COSTS = ("draft_samples", "base_samples", "base_scored", "draft_scored", "reward_calls")
 COLUMNS = ("kind", "world", "method", "n", "draws", "comparisons", "max_abs_z", "backend")
 
 Job = tuple[Any, ...]
 
 
 def stream_of(backend: str, seed: int, cell: int) -> Stream:
-    """The stream (seed, cell) of a backend: numpy, torch (CPU) or cuda."""
+    """The stream (seed, cell) of a backend: numpy, torch (CPU) or cuda. InputError where this machine lacks it."""
     if backend == "numpy":
         return NumpyStream(np.random.default_rng([seed, 40, cell]))
     state = int(np.random.SeedSequence([seed, 40, cell]).generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -74,7 +96,7 @@ def _method(seed: int, world: str, key: str, n: int, draws: int, stream: Stream)
     scheme = scheme_of(method, instance, n, BETA)
     law, played = method.law(instance, scheme), sample_method(key, instance, scheme, draws, stream)
     found = compare(np.exp(law.log_prob), law.p_accept, host(played.outcome), host(played.accepted))
-    costs = [cost_z(host(getattr(played, f)), getattr(law, f)) for f in ("base_scored", "base_samples", "reward_calls")]
+    costs = [cost_z(host(getattr(played, cost)), getattr(law, cost)) for cost in COSTS]
     known = [abs(z) for z in costs if z is not None]
     return found.count + len(known), max([found.worst, *known])
 
@@ -102,17 +124,28 @@ def _channel(seed: int, world: str, way: str, n: int, draws: int, stream: Stream
     return found.count, found.worst
 
 
-def _tree(seed: int, _: str, way: str, n: int, draws: int, stream: Stream) -> tuple[int, float]:
-    tree = world_tree(TREE, [seed])
-    scheme, reward = Scheme(BETA, n, 0.2), tree.total_reward
+def _scheme(seed: int, world: str, way: str, n: int, draws: int, stream: Stream) -> tuple[int, float]:
+    instance = instances_of(world, [seed])[0]
+    rule, gate = way.split(", gate ")
+    scheme = scheme_of_gate(instance, rule, gate, n, BETA)
+    law, (outcomes, accepted) = gsi_law(instance, scheme), sample_scheme(instance, scheme, draws, stream)
+    gated = scheme.threshold is not None
+    found = compare(np.exp(law.log_prob), law.p_accept if gated else None, host(outcomes), host(accepted))
+    return found.count, found.worst
+
+
+def _tree(seed: int, world: str, way: str, n: int, draws: int, stream: Stream) -> tuple[int, float]:
+    tree = world_tree(TREES[world], [seed])
+    scheme, reward = Scheme(TREE_BETA, n, TREE_CUT), tree.total_reward
     if way.startswith("switching"):
         start = way.split(" ")[1]
-        prob = np.exp(switching_law(tree, scheme, 0.2, start).log_prob)
-        outcomes = sample_switching(tree, scheme, 0.2, draws, stream, start)[0]
+        prob = np.exp(switching_law(tree, scheme, TREE_SWITCH, start).log_prob)
+        outcomes = sample_switching(tree, scheme, TREE_SWITCH, draws, stream, start)[0]
     elif way == "transfer Q*":
-        prob = np.exp(value_tilt(sequence_tilt(tree, 2.0), BETA).log_prob)
-        outcomes = sample_transfer(tree, 2.0, BETA, reward, draws, stream)
+        prob = np.exp(value_tilt(sequence_tilt(tree, 2.0), TREE_BETA).log_prob)
+        outcomes = sample_transfer(tree, 2.0, TREE_BETA, reward, draws, stream)
     else:
+        scheme = scheme if METHODS[way].threshold == "tilted_reward" else Scheme(TREE_BETA, n)
         prob = np.exp(trajectory_law(tree, lambda i: METHODS[way].law(i, scheme).log_prob).log_prob)
         outcomes = sample_stepwise(tree, method_player(way, scheme), draws, stream)
     found = _plain(prob, outcomes)
@@ -120,18 +153,20 @@ def _tree(seed: int, _: str, way: str, n: int, draws: int, stream: Stream) -> tu
 
 
 def _tournament(seed: int, _: str, way: str, n: int, draws: int, stream: Stream) -> tuple[int, float]:
-    kind, p, right, size, k = TOURNAMENTS[n]
+    kind, p, right, k = TOURNAMENTS[way]
     play, law = (sample_knockout, knockout_fail) if kind == "knockout" else (sample_league, league_fail)
-    fail = float(law(p, right, size, k))
-    lost = host(play(p, right, size, k, draws, stream)).astype(np.int64)
+    fail = float(law(p, right, n, k))
+    lost = host(play(p, right, n, k, draws, stream)).astype(np.int64)
     found = _plain(np.array([1.0 - fail, fail]), lost)
     return found.count, found.worst
 
 
 _PLAYED: dict[str, Callable[..., tuple[int, float]]] = {
-    "method": _method, "drafters": _drafters, "channel": _channel, "tree": _tree, "tournament": _tournament,
+    "scheme": _scheme, "method": _method, "drafters": _drafters, "channel": _channel, "tree": _tree,
+    "tournament": _tournament,
 }  # fmt: skip
 _WAYS: dict[str, tuple[str, ...]] = {
+    "scheme": tuple(f"{rule}, gate {gate}" for rule, gate in COMBINATIONS),
     "method": tuple(METHODS),
     "drafters": tuple(f"{a} {r}" for a in ("fixed", "random") for r in ("softmax", "race")),
     "channel": ("A*", "greedy rejection"),
@@ -140,7 +175,7 @@ _WAYS: dict[str, tuple[str, ...]] = {
 
 def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
     """One job a cell with its own stream (seed, cell)."""
-    draws, (backend, *_) = settings["draws"], settings["backend"]
+    draws, backend = settings["draws"], settings["backend"]
     cells: list[tuple[str, str, str, int]] = [
         (kind, world, way, n)
         for world in settings["worlds"]
@@ -149,8 +184,8 @@ def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
         for n in NS
     ]
     tree_ways = (*STEPWISE, "switching base", "switching draft", "transfer Q*")
-    cells += [("tree", "tree", way, n) for way in tree_ways for n in (1, 4)]
-    cells += [("tournament", "tournament", f"{t[0]} N={t[3]} K={t[4]}", i) for i, t in enumerate(TOURNAMENTS)]
+    cells += [("tree", tree, way, n) for tree in TREES for way in tree_ways for n in (1, 4)]
+    cells += [("tournament", "tournament", way, n) for way in TOURNAMENTS for n in ENTRANTS]
     return [(kind, seed, i, world, way, n, draws, backend) for i, (kind, world, way, n) in enumerate(cells)]
 
 

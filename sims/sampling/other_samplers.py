@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gsi_theory.logscale import Array
-from sims.sampling.sampler import alias_table, draw, noise
+from sims.sampling.sampler import AliasTable, alias_table, draw, noise
 from sims.sampling.streams import Stream, as_stream
 
 __all__ = ["sample_astar", "sample_drafters", "sample_greedy", "sample_knockout", "sample_league"]
@@ -31,20 +31,30 @@ def sample_drafters(
     log_weighted: log π up to a constant (K,). allocation "fixed", or "random": each draw picks its drafter first.
     """
     stream = as_stream(rng)
-    xp, n = stream.xp, sum(counts)
+    n = sum(counts)
     tables = [alias_table(row, stream) for row in log_drafters]
-    if allocation == "fixed":
-        drawn = xp.concat([draw(t, (rounds, c), stream) for t, c in zip(tables, counts, strict=True) if c], axis=1)
-    else:
-        with np.errstate(divide="ignore"):
-            which = draw(alias_table(np.log(np.array(counts) / n), stream), (rounds, n), stream)
-        drawn = xp.zeros_like(which)
-        for j, own in enumerate(tables):
-            drawn = xp.where(which == j, draw(own, (rounds, n), stream), drawn)
     mixed = np.exp(log_drafters).T @ (np.array(counts) / n)
     with np.errstate(divide="ignore"):
-        weight = log_weighted - np.where(mixed > 0, np.log(mixed), 0.0)
-    return _first(stream, stream.table(weight)[drawn] + noise(rule, drawn.shape, stream), drawn)
+        which = alias_table(np.log(np.array(counts) / n), stream)
+        weight = stream.table(log_weighted - np.where(mixed > 0, np.log(mixed), 0.0))
+    parts, rows = [], max(1, stream.chunk // n)
+    for start in range(0, rounds, rows):
+        count = min(rows, rounds - start)
+        if allocation == "fixed":
+            own = [draw(table, (count, c), stream) for table, c in zip(tables, counts, strict=True) if c]
+            drawn = stream.xp.concat(own, axis=1)
+        else:
+            drawn = _from_each(tables, draw(which, (count, n), stream), stream)
+        parts.append(_first(stream, weight[drawn] + noise(rule, drawn.shape, stream), drawn))
+    return stream.xp.concat(parts)
+
+
+def _from_each(tables: list[AliasTable], which: Any, stream: Stream) -> Any:
+    """A draw of drafter which[...] at every place."""
+    drawn = stream.xp.zeros_like(which)
+    for j, table in enumerate(tables):
+        drawn = stream.xp.where(which == j, draw(table, tuple(which.shape), stream), drawn)
+    return drawn
 
 
 def _beats(stream: Stream, a: Any, b: Any, right: float, comparisons: int) -> Any:

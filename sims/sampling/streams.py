@@ -6,10 +6,13 @@ namespace and device. NumPy and torch streams of one seed are different streams.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any, Protocol
 
 import array_api_compat.numpy as xnp
 import numpy as np
+
+from gsi_theory.errors import InputError
 
 __all__ = ["NumpyStream", "Stream", "TorchStream", "as_stream"]
 
@@ -59,12 +62,16 @@ class NumpyStream:
 
 
 class TorchStream:
-    """A stream over torch.Generator on `device`, seeded with `seed`."""
+    """A stream over torch.Generator on `device`, seeded with `seed`. InputError where either is missing."""
 
     def __init__(self, seed: int, device: str = "cpu") -> None:
+        if importlib.util.find_spec("torch") is None:
+            raise InputError("a torch stream needs torch: pip install 'gsi-theory[llm]', or sample with numpy")
         import array_api_compat.torch as xtorch
         import torch
 
+        if device != "cpu" and not torch.cuda.is_available():
+            raise InputError(f"no {device} device on this machine: sample with torch on the CPU, or with numpy")
         self.xp: Any = xtorch
         self.torch, self.device = torch, device
         self.generator = torch.Generator(device=device)

@@ -93,6 +93,25 @@ def test_same_seed_same_bytes(name, tmp_path) -> None:
     assert everything(run(name, tmp_path / "one")) == everything(run(name, tmp_path / "two"))
 
 
+@pytest.mark.parametrize("name", [n for n in EXPERIMENTS if n not in ("bounds_vs_n", "steps")])
+def test_every_cell_has_a_stream_of_its_own(name, monkeypatch) -> None:
+    """A simulation is seeded with (seed, number of the experiment, cell), and no two cells share a number."""
+    plain, seeds = np.random.default_rng, []
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: (seeds.append(tuple(seed)), plain(seed))[1])
+    experiment = EXPERIMENTS[name]
+    jobs = experiment.plan(5, checked_settings(name, experiment.settings, TINY[name]))
+    jobs = [job for job in jobs if name != "methods" or job[0] == "methods"]
+    jobs = [job for job in jobs if name != "uniform_race" or job[0] == "simulated"]
+    jobs = [job for job in jobs if "tilted" not in job]
+    at = 1 if name == "exact_vs_mc" else 2
+    assert len({job[at] for job in jobs}) == len(jobs)
+    for job in {jobs[0], jobs[-1]}:
+        seeds.clear()
+        experiment.work(job)
+        own = [s for s in seeds if len(s) == 3 and s[0] == 5 and s[1] >= 10 and s[2] == job[at]]
+        assert own, (name, job, seeds[:5])
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -174,3 +193,19 @@ def test_passing_threshold_passes_its_share_and_no_higher_one_does() -> None:
     facts = Facts.of(instance, Scheme(1.0, 1, passing_threshold(instance, 1.0, 0.3)))
     above = Facts.of(instance, Scheme(1.0, 1, np.nextafter(facts.threshold, np.inf)))
     assert facts.pi[facts.accepted].sum() >= 0.3 > above.pi[above.accepted].sum()
+
+
+def test_transfer_q_bounds_by_hand(tmp_path) -> None:
+    """The bound on the loss is what the aligned policy itself loses to ρ*; the tilt has no loss column."""
+    tables = read_artifact(run("transfer_q", tmp_path)).tables["plane"]
+    tilt, found = {}, []
+    for row in zip(*(tables[c] for c in ("method", "parameter", "beta", "reward", "loss", "loss_bound")), strict=True):
+        if row[0] == "sequence tilt":
+            tilt[row[2]] = row[3]
+            assert row[4] is None and row[5] is None
+        elif row[0] == "transfer Q*" and row[1] == 1.0:
+            found.append(row)
+    # α = β = 1: the aligned policy is the tilt at 1, ρ* the tilt at 2
+    (row,) = [r for r in found if r[2] == 1.0]
+    assert row[4] == pytest.approx(tilt[2.0] - row[3]) and row[5] == pytest.approx(tilt[2.0] - tilt[1.0])
+    assert all(r[4] <= r[5] + 1e-12 for r in found)

@@ -115,9 +115,29 @@ def test_a_killed_driver_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
     assert one == two and len(one) == 3
 
 
+@pytest.mark.parametrize(("fingerprint", "first"), [(None, 4), ("other code", 1)])
+def test_results_of_other_code_are_not_taken_for_these(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fingerprint: str | None, first: int
+) -> None:
+    """Three cells are kept and the run stopped; the same code goes on with the fourth, other code begins again."""
+    out, settings = tmp_path / "bounds_vs_n.json", {"largest_log2_n": 2, "families": "two_point"}
+
+    def stop(done: int, _: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment("bounds_vs_n", 0, out, settings, in_this_process, stop)
+    if fingerprint is not None:
+        monkeypatch.setattr("sims.experiments.code_fingerprint", lambda: fingerprint)
+    seen: list[int] = []
+    run_experiment("bounds_vs_n", 0, out, settings, in_this_process, lambda done, _: seen.append(done))
+    assert seen[0] == first and seen[-1] == 9
+
+
 def test_a_real_scheduler_gives_the_same_bytes(tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "dashboard_address": "127.0.0.1:0"}
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
     settings = {"largest_log2_n": 2, "families": "two_point,zipf"}
     with distributed.LocalCluster(**options) as cluster:
         assert cluster.scheduler_address.startswith("tcp://")
@@ -186,7 +206,21 @@ def test_bad_requests_name_the_cure(tmp_path: Path) -> None:
         (["nonesuch"], "no experiment 'nonesuch'"),
         (["steps", "--profile", "huge"], "profile 'huge'"),
         (["steps", "--set", "trees=0"], "trees"),
+        (["steps", "--cluster", "localhost"], "--cluster 'localhost': give the address"),
+        (["samplers", "--set", "backend=numpy,torch"], "give one of numpy, torch, cuda"),
+        (["steps", "--out", str(Path(__file__) / "x")], "cannot be written"),
     ):
-        found = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
+        found = CliRunner().invoke(app, ["--out", str(tmp_path), *arguments])
         assert isinstance(found.exception, InputError) and words in str(found.exception)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("passed", "code"), [(True, 0), (False, 1)])
+def test_a_simulation_that_disagrees_with_its_law_is_an_exit_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: bool, code: int
+) -> None:
+    summary = {"passed": passed, "worst_abs_z": 3.0, "comparisons": 7, "bonferroni_bound": 4.0}
+    path = write_parquet_artifact(tmp_path / "steps.json", "steps", RECORD, summary, {"t": {"x": [1]}})
+    monkeypatch.setattr("sims.command_simulate.simulate", lambda *_, **__: path)
+    found = CliRunner().invoke(app, ["steps"])
+    assert found.exit_code == code and "largest |z| 3.00 of 7 comparisons, bound 4.00" in found.output

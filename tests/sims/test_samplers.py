@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gsi_theory import Scheme
 from gsi_theory.channel import greedy_rejection_law
@@ -12,7 +13,7 @@ from gsi_theory.knockout import knockout_fail
 from gsi_theory.methods import METHODS
 from gsi_theory.soft_value import sequence_tilt, value_tilt
 from gsi_theory.switching import switching_law
-from sims.beside import agreement, beside, excess_tv, over_problems
+from sims.beside import agreement, beside, excess_tv, over_problems, with_spread
 from sims.experiments import checked_settings, samplers
 from sims.experiments.exact_vs_mc import compare
 from sims.sampling.method_sampler import SAMPLERS, sample_method
@@ -23,6 +24,7 @@ from sims.sampling.tree_sampler import sample_switching, sample_transfer
 from sims.worlds import World, world_instance, world_tree
 
 DRAWS = 20_000
+KINDS = ("scheme", "method", "drafters", "channel", "tree", "tournament")
 INSTANCE = world_instance(World(20.0, size=12), [0])
 
 
@@ -33,16 +35,16 @@ def cells(**settings: object) -> list[tuple[object, ...]]:
 
 def test_every_kind_of_sampler_plays_its_law() -> None:
     jobs = cells(draws=5000, worlds="size:12+coverage:20")
-    assert {job[0] for job in jobs} == {"method", "drafters", "channel", "tree", "tournament"}
+    assert {job[0] for job in jobs} == set(KINDS)
     summary, tables = samplers.collect(0, {"draws": 5000}, [samplers.work(job) for job in jobs])
     assert summary["passed"] and summary["comparisons"] > 1000 and len(tables["cells"][1]) == len(jobs)
 
 
-@pytest.mark.parametrize("kind", ["method", "drafters", "channel", "tree", "tournament"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_torch_plays_the_same_laws(kind: str) -> None:
     pytest.importorskip("torch")
     jobs = [j for j in cells(draws=4000, worlds="size:12+coverage:20", backend="torch") if j[0] == kind]
-    jobs = [j for j in jobs if j[5] in (4, 5)] if kind != "tournament" else jobs[::5]
+    jobs = [j for j in jobs if j[5] in (3, 4)]
     summary, _ = samplers.collect(0, {"draws": 4000}, [samplers.work(job) for job in jobs])
     assert summary["passed"] and len(jobs) >= 2
 
@@ -95,5 +97,9 @@ def test_pairs_and_their_agreement() -> None:
     assert excess_tv(np.array([0.7, 0.3]), prob, np.array([0, 0, 0, 1]))[:2] == pytest.approx((0.2, 0.25))
     assert agreement([(0.5, 0.52, 0.01), (0.0, 0.0, None)])["worst_abs_z"] == pytest.approx(2.0)
     assert not agreement([(0.5, 0.6, 0.01)])["passed"]
+    # two-sided at 0.001 shared by two comparisons
+    assert agreement([(0.5, 0.5, 0.01)] * 2)["bonferroni_bound"] == pytest.approx(stats.norm.isf(0.00025))
     rows = [("a", 1.0, 3.0), ("a", 3.0, 4.0), ("b", None, 1.0)]
     assert over_problems(rows, 1, 2) == [("a", 2.0, 2.5), ("b", None, 1.0)]
+    # the means 1 and 3 have standard deviation √2, their mean √2/√2
+    assert with_spread(rows, 1, 2, 1) == [("a", 2.0, 2.5, pytest.approx(1.0)), ("b", None, 1.0, None)]
