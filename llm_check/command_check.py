@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gsi_theory.artifact import is_current, provenance, read_artifact
+from gsi_theory.artifact import is_current, provenance, read_artifact, require_writable
 from gsi_theory.errors import InputError
 from gsi_theory.options import read_pairs, set_options
 from gsi_theory.progress import progress_bar
@@ -126,6 +126,7 @@ def command(
         return
     if name not in CHECKS:
         raise InputError(f"no check {name!r}: give one of {', '.join(CHECKS)}")
+    require_writable(out / f"{name}.json")
     quiet_engines()
     world = load_world(
         draft, base, reward, max_tokens, device, dtype, task=task, step=step, template=template, seed=seed
