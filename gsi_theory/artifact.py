@@ -9,6 +9,7 @@ nothing depends on the clock, so a rerun with the same seed, versions and comman
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import json
@@ -135,6 +136,22 @@ def is_current(path: str | os.PathLike[str], name: str, record: Mapping[str, Any
     except InputError:
         return False
     return found.provenance == dict(record)
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Raise InputError unless a file can be written at `path`: for before long work, which leaves nothing behind."""
+    path = Path(path)
+    folder = path.parent
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        cure = "give a place in a folder that can be written to"
+        raise InputError(f"cannot write {path} ({error.strerror}): {cure}") from error
 
 
 def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:

@@ -126,6 +126,7 @@ def command(
         return
     if name not in CHECKS:
         raise InputError(f"no check {name!r}: give one of {', '.join(CHECKS)}")
+    require_writable(out / f"{name}.json")
     quiet_engines()
     require_writable(out / f"{name}.json")
     world = load_world(

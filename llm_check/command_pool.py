@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gsi_theory.artifact import provenance
+from gsi_theory.artifact import provenance, require_writable
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
 from llm_check.grading.judging import Judges
@@ -91,12 +91,14 @@ def command(
 
     A run that is interrupted goes on when the same command is given again; OUT appears when it is whole.
     """
+    require_writable(out)
     if log is not None:
         _say(out, import_log(log, out, parse_maps(maps or []), reward_range))
         return
     if maps or reward_range:
         raise InputError("--map and --reward-range without --import: give the JSONL log to import")
     # Torch: an import of a log does without it.
+    from llm_check.decode import require_prompt_room
     from llm_check.world import load_world
 
     quiet_engines()
@@ -105,6 +107,7 @@ def command(
         task=task, step=step, template=template, limit=problems, seed=seed,
     )  # fmt: skip
     prompts = world.prompts()
+    require_prompt_room(world.models, prompts, world.rule)
     reference = _reference(world.task, world.draft.tokenizer, prompts)
     method = path or ("base" if reference is None else REFERENCE)
     if method == REFERENCE and reference is None:

@@ -29,7 +29,7 @@ from llm_check.steps import StepRule
 from llm_check.tasks import arithmetic
 
 __all__ = ["METHODS", "DecodeResult", "Method", "Models", "StepMeasurement", "context_of", "decode", "measure_step",
-           "run_step", "solve"]  # fmt: skip
+           "require_prompt_room", "run_step", "solve"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,13 @@ def context_of(models: Models, used: Sequence[str]) -> int | None:
     """Tokens that every policy of a method can hold, or None where none says."""
     known = [getattr(models.engine(name), "context", None) for name in used]
     return min((int(size) for size in known if size is not None), default=None)
+
+
+def require_prompt_room(models: Models, prompts: Sequence[Prompt], rule: StepRule) -> None:
+    """Raise InputError naming the first prompt after which draft or base cannot hold one step."""
+    context = context_of(models, ("draft", "base"))
+    if context is not None:
+        require_room(prompts, context, rule.max_tokens)
 
 
 def _encoded(problem: Any, tokenizer: Any) -> Prompt:

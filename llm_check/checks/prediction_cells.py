@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gsi_theory import Candidates, Scheme
-from llm_check.decode import StepMeasurement, measure_step
+from llm_check.decode import StepMeasurement, measure_step, require_prompt_room
 from llm_check.grading.judging import Judges
 from llm_check.pools.collect import candidates_table, sampled_paths
 from llm_check.pools.pool import Pool, pool_from_columns
@@ -73,8 +73,9 @@ def halves(pool: Pool, key: tuple[str, int]) -> tuple[Half, Half]:
 
 def sampled_positions(world: World, seed: int, count: int) -> list[Position]:
     """One position for each of the first `count` prompts, on a solution that the base samples: before its step 0, 1, 2
-    or 3 in turn, or its last step where it has fewer."""
+    or 3 in turn, or its last step where it has fewer. Raises InputError for a prompt too long for the models."""
     prompts = world.prompts()[:count]
+    require_prompt_room(world.models, prompts, world.rule)
     deepest = min(3, world.max_steps - 1)
     paths = sampled_paths(world.base, world.rule, prompts, deepest, seed)
     return [
