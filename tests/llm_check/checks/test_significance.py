@@ -25,7 +25,7 @@ def test_binomial_p_values_are_twice_the_smaller_tail() -> None:
         mass = [math.comb(draws, k) * q**k * (1 - q) ** (draws - k) for k in range(draws + 1)]
         for k in range(draws + 1):
             expected = min(1.0, 2 * min(sum(mass[: k + 1]), sum(mass[k:])))
-            assert binomial_p(np.array([k]), draws, np.array([q]))[0] == pytest.approx(expected, abs=1e-12)
+            assert binomial_p(np.array([float(k)]), draws, np.array([q]))[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_binomial_p_values_hold_their_level_at_small_counts() -> None:
