@@ -89,6 +89,14 @@ def test_wrong_laws_are_detected() -> None:
     assert compare(np.array([1 - fail, fail]), None, lost, np.ones(1)).worst > 6
 
 
+@pytest.mark.parametrize(("start", "written"), [("draft", 0), ("base", 3)])
+def test_switching_goes_on_with_who_wrote(start: str, written: int) -> None:
+    """Every draft passes the gate and no reward the switch: a draft goes on drafting, a base never hands over."""
+    tree = world_tree(World(5.0, depth=3, size=3), [2])
+    _, found = sample_switching(tree, Scheme(5.0, 2, -1e3), 9.0, 200, np.random.default_rng(3), start)
+    assert np.all(np.asarray(found) == written)
+
+
 def test_pairs_and_their_agreement() -> None:
     prob, values = np.array([0.5, 0.5]), np.array([0.0, 1.0])
     exact, found, error = beside(prob, values, np.array([0, 1] * 50 + [1, 1] * 50))
