@@ -150,8 +150,7 @@ def require_writable(path: str | os.PathLike[str]) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        cure = "give a place in a folder that can be written to"
-        raise InputError(f"cannot write {path} ({error.strerror}): {cure}") from error
+        raise InputError(f"cannot write {path} ({error.strerror}): name a file in a folder you may write to") from error
 
 
 def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
@@ -178,13 +177,6 @@ def _temporary(path: Path) -> tuple[int, str]:
         return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror}): name a file in a folder you may write to") from error
-
-
-def require_writable(path: str | os.PathLike[str]) -> None:
-    """Make the folder of `path`, and raise InputError unless a file can be made there: before long work, not after."""
-    handle, temporary = _temporary(Path(path))
-    os.close(handle)
-    Path(temporary).unlink()
 
 
 def atomic_write_text(path: str | os.PathLike[str], text: str) -> Path:

@@ -128,7 +128,6 @@ def command(
         raise InputError(f"no check {name!r}: give one of {', '.join(CHECKS)}")
     require_writable(out / f"{name}.json")
     quiet_engines()
-    require_writable(out / f"{name}.json")
     world = load_world(
         draft, base, reward, max_tokens, device, dtype, task=task, step=step, template=template, seed=seed
     )

@@ -72,7 +72,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(
     # Were it refused after the models are read, their absence would be named.
     said = refused([*given, "--draft", "{}/absent"], folder, capsys)
     assert "cannot write" in said
-    assert "give a place in a folder that can be written to" in said
+    assert "name a file in a folder you may write to" in said
 
 
 def test_a_pool_is_not_written_over_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
