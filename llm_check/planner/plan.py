@@ -26,7 +26,7 @@ from llm_check.planner.turning import Turn, turns
 from llm_check.pools.pool import Pool
 from llm_check.pools.position_arrays import blocks, position_arrays
 
-__all__ = ["COSTS", "Plan", "Setup", "choose_option", "make_plan", "option_costs", "tail_speaks"]
+__all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "make_plan", "option_costs", "tail_speaks"]
 
 Floats = NDArray[np.float64]
 COSTS = ("flops", "tokens", "seconds")
@@ -118,7 +118,7 @@ def _listed(values: Sequence[float]) -> str:
     return ", ".join(f"{v:.2g}" for v in values)
 
 
-def _limits(table: PlanTable, smallest: int, asked: Sequence[int]) -> list[str]:
+def limits(table: PlanTable, smallest: int, asked: Sequence[int]) -> list[str]:
     """What the pool cannot tell: one line for every β alike; the draws named are those of the first."""
     found = []
     if unseen := [tail for tail in table.tails.values() if tail.khat > KHAT_LIMIT]:
@@ -246,7 +246,7 @@ def make_plan(
         cost=cost, seconds=seconds, unit=setup.unit, kl_bound=kl_bound, kl_bound_se=kl_bound_se,
         kl=_mean_error(table.distance.kl)[0], tv=_mean_error(table.distance.tv)[0],
         front=pareto_front(place.gap, costs), baseline=baseline,
-        limits=tuple(_limits(table, smallest, ns)), improve=choice.improve,
+        limits=tuple(limits(table, smallest, ns)), improve=choice.improve,
         guarantee=_guarantee(table, choice.chosen, kl_bound, kl_bound_se), turns=tuple(turned),
         assumptions=tuple(_assumptions(table, setup, arrays.tokens() is None, left)),
     )  # fmt: skip
