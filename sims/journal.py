@@ -96,7 +96,8 @@ class Journal:
             before = len(found)
             try:
                 with pool(len(missing)) as executor:
-                    self._finish(executor, {i: jobs[i] for i in missing}, work, note)
+                    # Experiments list cells from small to large: a large one at the end would leave workers idle.
+                    self._finish(executor, {i: jobs[i] for i in reversed(missing)}, work, note)
             except BrokenExecutor as error:
                 deaths = deaths + 1 if len(found) == before else 0
                 if deaths == DEATHS:

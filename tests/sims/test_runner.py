@@ -64,12 +64,12 @@ def test_workers_that_always_die_end_the_run_with_the_cure(tmp_path: Path, worke
 
 
 def test_a_result_is_kept_before_the_next_job_begins(tmp_path: Path) -> None:
-    """In this process too: a run that stops at job 3 has kept the three before it, and goes on from there."""
+    """In this process too: a run that stops at job 1 has kept the three handed out before it, and goes on from there."""
     done: list[int] = []
 
     def work(job: tuple[int]) -> int:
-        if job[0] == 3 and 3 not in done:
-            done.append(3)
+        if job[0] == 1 and 1 not in done:
+            done.append(1)
             raise KeyboardInterrupt
         done.append(job[0])
         return job[0]
@@ -79,7 +79,7 @@ def test_a_result_is_kept_before_the_next_job_begins(tmp_path: Path) -> None:
         Journal(tmp_path / "j", {}).run(jobs, work, in_this_process)
     seen: list[tuple[int, int]] = []
     assert Journal(tmp_path / "j", {}).run(jobs, work, in_this_process, lambda *p: seen.append(p)) == list(range(5))
-    assert done == [0, 1, 2, 3, 3, 4] and seen == [(4, 5), (5, 5)]
+    assert done == [4, 3, 2, 1, 1, 0] and seen == [(4, 5), (5, 5)]
 
 
 def test_many_jobs_are_not_handed_out_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
