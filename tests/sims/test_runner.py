@@ -64,7 +64,7 @@ def test_workers_that_always_die_end_the_run_with_the_cure(tmp_path: Path, worke
 
 
 def test_a_result_is_kept_before_the_next_job_begins(tmp_path: Path) -> None:
-    """In this process too: a run that stops at job 1 has kept the three handed out before it, and goes on from there."""
+    """In this process too: a run that stops at job 1 has kept the three before it, 4 to 2, and goes on from there."""
     done: list[int] = []
 
     def work(job: tuple[int]) -> int:
