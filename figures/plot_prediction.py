@@ -14,7 +14,9 @@ from gsi_theory.artifact import Artifact
 
 __all__ = ["GATES", "draw"]
 
-_TITLES = {"reward": "expected reward", "p_accept": "probability of acceptance"}
+_TITLES = {"reward": "expected reward", "p_accept": "probability of acceptance", "length": "tokens of a step",
+           "accuracy": "share of right solutions"}  # fmt: skip
+COLUMNS = 3
 GATES = {"none": ("o", "no gate"), "tilted_reward": ("s", "gate on tilted reward"), "score": ("X", "gate on score")}
 
 
@@ -42,8 +44,12 @@ def draw(artifact: Artifact) -> Figure:
     cells = rows(artifact, "cells", numbers, ("rule", "gate", "quantity"))
     bound = scalars(artifact, ("bonferroni_bound",))["bonferroni_bound"]
     quantities = distinct(c["quantity"] for c in cells)
-    figure = Figure(figsize=(WIDTH, 2.9))
-    panels = figure.subplots(1, len(quantities) + 1, squeeze=False)[0]
+    lines = -(-(len(quantities) + 1) // COLUMNS)
+    figure = Figure(figsize=(WIDTH, 0.5 + 2.4 * lines))
+    panels = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
+    for empty in panels[len(quantities) + 1 :]:
+        empty.set_axis_off()
+    panels = panels[: len(quantities) + 1]
     full = [c for c in cells if c["predicted"] is not None and c["measured"] is not None]
     for axes, quantity in zip(panels, quantities, strict=False):
         _scatter(axes, full, quantity)

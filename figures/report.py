@@ -161,9 +161,9 @@ def _law(artifact: Artifact) -> Row:
 
 
 def _prediction(artifact: Artifact) -> Row:
-    numbers = ("step", "beta", "n", "predicted", "predicted_se", "measured", "measured_se", "z")
-    cells = rows(artifact, "cells", numbers, ("problem_id", "rule", "gate", "quantity"), ("exact",))
-    summary = scalars(artifact, ("worst_abs_z", "bonferroni_bound", "comparisons", "passed"), ("z_variance",))
+    numbers = ("beta", "n", "problems", "predicted", "predicted_se", "measured", "measured_se", "z")
+    cells = rows(artifact, "cells", numbers, ("rule", "gate", "quantity"), ("exact",))
+    summary = scalars(artifact, ("worst_abs_z", "bonferroni_bound", "comparisons", "passed", "calibration"))
     worst = sorted(cells, key=lambda c: -abs(c["z"] or 0.0))
     return summary | {"worst": worst[:MOST_ROWS], "count": len(cells)}
 

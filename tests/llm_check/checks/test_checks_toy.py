@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from figures.report import build_report
 from gsi_theory import Instance
-from gsi_theory.artifact import Artifact, read_artifact
+from gsi_theory.artifact import Artifact, read_artifact, write_artifact
 from gsi_theory.gate import gsi_laws
 from llm_check.checks import law, noise, prediction, significance
 from llm_check.checks.prediction_cells import halves, position_cells
@@ -217,3 +218,12 @@ def test_noise_compares_log_ratios_of_base_against_draft(monkeypatch: pytest.Mon
         np.testing.assert_allclose(ratios[0], exact[0][at], atol=1e-12)
         np.testing.assert_allclose(ratios[1], exact[1][at], atol=1e-12)
     assert difference.size == 30 * 64
+
+
+def test_the_report_shows_a_real_artifact(predicted: Artifact, tmp_path: Path) -> None:
+    """Checks and page meet only in the artifact: what the check writes is what the page reads."""
+    write_artifact(
+        tmp_path / "lm_prediction.json", "lm_prediction", predicted.provenance, predicted.summary, predicted.tables
+    )
+    text = build_report(tmp_path, tmp_path / "out").read_text(encoding="utf-8")
+    assert "means over problems" in text and 'id="fig-lm_prediction"' in text
