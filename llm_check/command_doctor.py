@@ -10,7 +10,10 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
+from gsi_theory.progress import progress_bar
+from llm_check.doctor.coverage import coverage_record
 from llm_check.doctor.doctor import Diagnosis, doctor
 from llm_check.pools.pool import Pool, read_pool
 
@@ -32,8 +35,8 @@ def plain(value: Any) -> Any:
     return value
 
 
-def diagnosis_record(found: Diagnosis, left_out: dict[str, int]) -> dict[str, Any]:
-    """The object of `gsi doctor --json`."""
+def diagnosis_record(found: Diagnosis, left_out: dict[str, int], coverage: dict[str, Any]) -> dict[str, Any]:
+    """The object of `gsi doctor --json`; coverage: of `coverage_record`."""
     e = found.evidence
     return plain({
         "valid": found.valid, "ratio_mean": found.ratio_mean, "ratio_mean_se": found.ratio_mean_se,
@@ -48,7 +51,7 @@ def diagnosis_record(found: Diagnosis, left_out: dict[str, int]) -> dict[str, An
             }
             for source, check in e.draws.items()
         },
-        "untested": list(found.untested), "left_out": left_out,
+        "untested": list(found.untested), "left_out": left_out, "coverage": coverage,
     })  # fmt: skip
 
 
@@ -63,6 +66,17 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_text(v) for v in value) + "]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _coverage(record: dict[str, Any]) -> Table:
+    """Coverage by step, two lines each: of π_B/π_S and of the tilt."""
+    table = Table("step", "of", "χ²", "≥", "D₂", "ESS", "sup", "k̂", "seen")
+    for s in record["steps"]:
+        for name, of, seen in (("ratio", "", ""), ("tilt", "tilted_", f"{s['tail_seen']}/{s['prompts']}")):
+            numbers = (f"{float(s[of + key]):.3g}" for key in ("chi2", "chi2_low", "renyi2", "ess"))
+            sup = "" if of else f"{s['largest_ratio']:.3g}"
+            table.add_row("" if of else str(s["step"]), name, *numbers, sup, f"{float(s[of + 'khat']):.2g}", seen)
+    return table
 
 
 def _print(path: Path, record: dict[str, Any]) -> None:
@@ -81,6 +95,14 @@ def _print(path: Path, record: dict[str, Any]) -> None:
                 f"  {source}: {check['draws']} draws at shared {check['level']} prefixes, temperature "
                 f"{check['temperature']:.3f} [{low:.3f}, {high:.3f}]", markup=False, highlight=False,
             )  # fmt: skip
+    if record["coverage"]["steps"]:
+        console.print(_coverage(record["coverage"]))
+        drafts = min(step["drafts"] for step in record["coverage"]["steps"])
+        console.print(
+            f"  ratio: π_B/π_S over drafts; tilt: e^{{βr}}π_B/π_S at β = {record['coverage']['beta']:g}; medians over "
+            f"prompts of {drafts} or more drafts, largest sup and k̂; ≥: lower bound of χ² at 95 % a prompt (no draws "
+            "bound it from above); D₂: Rényi, nats; seen: prompts whose tail was seen", markup=False, highlight=False,
+        )  # fmt: skip
     for finding in record["findings"]:
         color = "red" if finding["severity"] == "error" else "yellow"
         console.print(f"[{color}]{finding['severity']}: {finding['id']}[/{color}]")
@@ -97,17 +119,20 @@ def _print(path: Path, record: dict[str, Any]) -> None:
 @app.command()
 def command(
     pool: Annotated[Path, typer.Argument(help="Pool: .parquet, or .jsonl with one candidate a line.")],
+    beta: Annotated[float, typer.Option(help="β of the coverage table.")] = 5.0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at a bad row instead of leaving its prompt out.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object; infinity is the string inf.")] = False,
 ) -> None:
-    """Self-checks of a pool: mean ratios (M32), draws against their log-probabilities (M34), rows and rewards.
+    """Self-checks of a pool: mean ratios (M32), draws against their log-probabilities (M34), rows, rewards; coverage.
 
     Exit status 0 whether or not something is found: the answer is in "valid" and "findings"; 2 for a bad file.
     """
     data = read_pool(pool, strict=strict)
-    record = diagnosis_record(doctor(data), left_out_counts(data))
+    with progress_bar("coverage") as report:
+        coverage = coverage_record(data, beta, report)
+    record = diagnosis_record(doctor(data), left_out_counts(data), coverage)
     if as_json:
         typer.echo(json.dumps(record, allow_nan=False))
         return
