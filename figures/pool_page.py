@@ -114,7 +114,7 @@ def _grid(artifact: Artifact, known: Row) -> Row:
 
 
 def _tails(artifact: Artifact) -> list[Row]:
-    return rows(artifact, "tails", ("beta", "khat", "khat_base", "ess"), ("seen", "speaks"))
+    return rows(artifact, "tails", ("beta", "khat", "unseen", "ess"), ("seen", "speaks"))
 
 
 def _text(evidence: Any) -> str:

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from llm_check.planner.choose import cross_fit, pick_best, standing
-from llm_check.planner.table import PlanTable, Tail
+from llm_check.planner.table import PlanTable
+from llm_check.planner.tail import KHAT_LIMIT, draft_tail
 
-__all__ = ["KHAT_LIMIT", "Choice", "Goal", "best_of", "cheapest_of", "drafts_needed", "draws_needed", "unseen_effect"]
+__all__ = ["Choice", "Goal", "best_of", "cheapest_of", "unseen_effect"]
 
 Floats = NDArray[np.float64]
-KHAT_LIMIT = 0.7
-MILLION = 1_000_000
 # An outcome of probability a was missed by all of N draws with probability above 5 % only if a N < log 20.
 UNSEEN = float(-np.log(0.05))
 
@@ -46,30 +45,6 @@ class Goal:
             raise InputError(f"max_cost {self.max_cost!r}: give a positive cost")
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance {self.tolerance!r}: give a share between 0 and 1, such as 0.01")
-
-
-def _about(count: float) -> str:
-    """A count with two significant digits; beyond a million only that."""
-    if count > MILLION:
-        return f"more than {MILLION:,}"
-    size = 10 ** max(0, len(str(int(count))) - 2)
-    return f"about {int(np.ceil(count / size)) * size:,}"
-
-
-def draws_needed(khat: float, drawn: int, share: float) -> str:
-    """How many draws a prompt would show a tail of Pareto shape k̂, in words: 10^(1/(1 - k̂)) (Vehtari et al. 2024).
-
-    drawn: how many there are; share: of the heaviest of them.
-    """
-    if khat < 0.95:
-        return _about(max(10.0 ** (1.0 / (1.0 - max(khat, 0.0))), drawn + 1.0))
-    # no power law with a mean is steep enough: the heaviest draw's share falls no faster than 1/N
-    return f"more than {min(MILLION, int(np.ceil(drawn * max(2.0, share / 0.05)))):,}"
-
-
-def drafts_needed(tail: Tail) -> str:
-    """How many drafts a prompt would show the tail of their weights, in words."""
-    return draws_needed(tail.khat, tail.drafts, tail.share)
 
 
 def unseen_effect(table: PlanTable, rows: NDArray[np.int64], chosen: int) -> Floats:
@@ -126,10 +101,7 @@ def best_of(values: Floats, allowed: NDArray[np.bool_], table: PlanTable, goal: 
     why = f"{rival.text()} may be better by {shortfall:.4f}, more than {share}"
     if unseen > 0.5 * shortfall:
         tail = table.tails[max(rival.beta, table.options[chosen].beta)]
-        why += (
-            f"; cannot tell at β = {tail.beta:g}: k̂ = {tail.khat:.2g}; "
-            f"{drafts_needed(tail)} drafts a prompt would be needed to see the tail"
-        )
+        why += f"; cannot tell at β = {tail.beta:g}: {draft_tail([tail])}"
     reason = f"cannot tell the best of the options from this pool: {why}"
     improve = (
         f"about {min(factor, 1e6):.0f} times as many prompts (or --tolerance {shortfall / max(abs(value), 1e-9):.2g})",

@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from llm_check.doctor.doctor import Diagnosis, doctor
-from llm_check.planner.choice import KHAT_LIMIT, Choice, Goal, best_of, cheapest_of, drafts_needed, draws_needed
+from llm_check.planner.choice import Choice, Goal, best_of, cheapest_of
 from llm_check.planner.choose import standing
 from llm_check.planner.cost import Cost, Sizes, step_cost
 from llm_check.planner.grid import BETAS, NS, RULES, make_grid
 from llm_check.planner.latency import Calibration, Device, Trio, gsi_seconds, soft_bon_seconds
 from llm_check.planner.pareto import pareto_front
-from llm_check.planner.table import PlanTable, Tail, plan_table
+from llm_check.planner.table import PlanTable, plan_table
+from llm_check.planner.tail import tail_limits, tail_speaks
 from llm_check.planner.turning import Turn, turns
 from llm_check.pools.pool import Pool
 from llm_check.pools.position_arrays import blocks, position_arrays
 
-__all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "make_plan", "option_costs", "tail_speaks"]
+__all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "make_plan", "option_costs"]
 
 Floats = NDArray[np.float64]
 COSTS = ("flops", "tokens", "seconds")
-LEAST_ESS = 10.0  # a self-normalized mean over base candidates is biased by about 1/ess of itself
 Progress = Callable[[int, int], None]
 
 
@@ -84,11 +84,6 @@ class Plan:
     assumptions: tuple[str, ...]
 
 
-def tail_speaks(tail: Tail) -> bool:
-    """Whether the base candidates show enough of the tilted policy to tell a distance to it."""
-    return tail.khat_base <= KHAT_LIMIT and tail.ess >= LEAST_ESS
-
-
 def _columns(pool: Pool, wanted: str) -> list[str]:
     names = ["reward", *(n for n in ("gold_reward", "correct") if n in pool.table.column_names)]
     names = [n for n in names if pool.table[n].null_count == 0]
@@ -114,33 +109,9 @@ def option_costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
     return cost, np.where(base, soft, own)
 
 
-def _listed(values: Sequence[float]) -> str:
-    return ", ".join(f"{v:.2g}" for v in values)
-
-
 def limits(table: PlanTable, smallest: int, asked: Sequence[int]) -> list[str]:
-    """What the pool cannot tell: one line for every β alike; the draws named are those of the first."""
-    found = []
-    if unseen := [tail for tail in table.tails.values() if tail.khat > KHAT_LIMIT]:
-        found.append(
-            f"cannot tell what unseen drafts do at β = {_listed([t.beta for t in unseen])}: k̂ = "
-            f"{_listed([t.khat for t in unseen])} of the drafts' weights; {drafts_needed(unseen[0])} drafts a prompt "
-            "would be needed to see the tail"
-        )
-    heavy = [tail for tail in table.tails.values() if tail.khat_base > KHAT_LIMIT]
-    if heavy:
-        found.append(
-            f"cannot tell the distance to the tilted policy at β = {_listed([t.beta for t in heavy])}: k̂ = "
-            f"{_listed([t.khat_base for t in heavy])} of e^(βr) over all base candidates; "
-            f"{draws_needed(heavy[0].khat_base, heavy[0].base, 0.0)} a prompt would be needed"
-        )
-    for tail in table.tails.values():
-        if tail not in heavy and tail.ess < LEAST_ESS:
-            needed = max(int(np.ceil(tail.base * LEAST_ESS / tail.ess)), tail.base + 1)
-            found.append(
-                f"cannot tell the distance to the tilted policy at β = {tail.beta:g}: effective number {tail.ess:.1f} "
-                f"of {tail.base} base candidates; about {needed:,} a prompt would be needed"
-            )
+    """What the pool cannot tell, one line for every β of one cause."""
+    found = tail_limits(table.tails.values())
     beyond = [n for n in asked if n > smallest // 2]
     if beyond:
         found.append(f"n of {', '.join(map(str, beyond))} left out: the pool has {smallest} candidates a set, draw 2 n")
@@ -190,12 +161,17 @@ def _guarantee(plan_table: PlanTable, chosen: int | None, kl_bound: Floats, erro
     if chosen is None:
         return ""
     option = plan_table.options[chosen]
-    if not tail_speaks(plan_table.tails[option.beta]):
+    tail = plan_table.tails[option.beta]
+    if not tail_speaks(tail):
         return f"none: the base candidates do not show enough of the tilted policy at β = {option.beta:g}"
     gate = "" if option.threshold is None else ", with the gate's part (it does not vanish as n grows, M7)"
     if not np.isfinite(kl_bound[chosen]):
         return "none: the base draws steps that the draft cannot, so KL(π‖law) is infinite"
-    return f"KL(π‖law) ≤ {kl_bound[chosen]:.4g} ± {error[chosen]:.2g} nats a step on average: (M11) on this pool{gate}"
+    return (
+        f"KL(π‖law) ≤ {kl_bound[chosen]:.4g} ± {error[chosen]:.2g} nats a step on average: (M11) on this pool{gate}; "
+        f"steps of reward up to {tail.highest:.3g} that the base candidates missed hold at most {tail.unseen:.2%} of π "
+        f"(95 %)"
+    )
 
 
 def make_plan(

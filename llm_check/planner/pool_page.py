@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.artifact import provenance, write_artifact
-from llm_check.planner.choice import KHAT_LIMIT
 from llm_check.planner.choose import standing
 from llm_check.planner.grid import BETAS, NS, RULES, make_grid
-from llm_check.planner.plan import Plan, Setup, option_costs, tail_speaks
+from llm_check.planner.plan import Plan, Setup, option_costs
 from llm_check.planner.table import PlanTable, plan_table
+from llm_check.planner.tail import KHAT_LIMIT, tail_speaks
 from llm_check.pools.pool import Pool
 from llm_check.pools.position_arrays import Block, PositionArrays, blocks, position_arrays
 from llm_check.pools.tails import PositionCoverage, position_coverage
@@ -151,7 +151,7 @@ def write_pool_page(
             "evidence": [f["evidence"] for f in findings], "advice": [f["advice"] for f in findings],
         },
         "tails": {
-            "beta": [t.beta for t in tails], "khat": [t.khat for t in tails], "khat_base": [t.khat_base for t in tails],
+            "beta": [t.beta for t in tails], "khat": [t.khat for t in tails], "unseen": [t.unseen for t in tails],
             "ess": [t.ess for t in tails], "seen": [bool(t.khat <= KHAT_LIMIT) for t in tails],
             "speaks": [bool(tail_speaks(t)) for t in tails],
         },

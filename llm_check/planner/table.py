@@ -12,15 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from llm_check.planner.distance import Distances, distances
 from llm_check.planner.grid import Grid, Option
+from llm_check.planner.tail import Tail, tail_of
 from llm_check.planner.values import Sets, Values, evaluate, half_pool_shift, sets_of
 from llm_check.pools.position_arrays import Block, PositionArrays
-from llm_check.pools.tails import pareto_khat
 
-__all__ = ["PlanTable", "Tail", "choose_estimator", "plan_table"]
+__all__ = ["PlanTable", "choose_estimator", "plan_table"]
 
 Floats = NDArray[np.float64]
 MOST_UNITS = 2000
@@ -29,21 +28,6 @@ GROUPS = 10
 # positions · candidates · largest n · β's: below this the unbiased estimator takes about a minute at most
 UNBIASED_WORK = 6_000_000
 SAMPLED_POSITIONS = 60  # for distances, and for the bias of plug-in values
-
-
-@dataclass(frozen=True)
-class Tail:
-    """How the tail at one β was seen. khat of the drafts' weights and khat_base of the base's e^{βr}, all positions
-    together, each relative to its position's mean; ess: median effective number of base candidates; drafts, base: least
-    candidates of a set; share: median share of the heaviest draft."""
-
-    beta: float
-    khat: float
-    khat_base: float
-    ess: float
-    drafts: int
-    base: int
-    share: float
 
 
 @dataclass(frozen=True)
@@ -151,7 +135,7 @@ def plan_table(
         options, tuple(names), sums * scale, rejected, reject_tokens / positions,
         float(tokens[0] / positions), float(tokens[1] / positions),
         Distances(*(np.concatenate([getattr(d, f) for d in found], axis=1) for f in ("kl_bound", "kl", "tv", "ess"))),
-        sampled, {beta: _tail(arrays, parts, beta) for beta in grid.betas}, estimator, what, positions,
+        sampled, {beta: tail_of(arrays, parts, beta) for beta in grid.betas}, estimator, what, positions,
         sum(b.draft.size for b in parts), float(np.ptp(reward[rows])),
     )  # fmt: skip
 
@@ -177,25 +161,3 @@ def _pseudo_values(sets: Sets, grid: Grid, options: Sequence[Option], estimator:
         part = evaluate(sets.pick(keep, keep_base), grid, options, estimator)
         out[:, :, g] = (GROUPS * whole.value - (GROUPS - 1) * part.value).sum(axis=2) / GROUPS
     return out
-
-
-def _tail(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail:
-    ratio, reward = arrays.log_ratio, arrays.floats("reward")
-    own, base, ess, share = [], [], [], []
-    for block in parts:
-        weight = beta * reward[block.draft] + ratio[block.draft]
-        raised = beta * reward[block.base]
-        total = logsumexp(weight, axis=1, keepdims=True)
-        alive = np.isfinite(total[:, 0])
-        own.append((weight[alive] - total[alive] + np.log(weight.shape[1])).ravel())
-        share.append(np.exp(weight[alive].max(axis=1) - total[alive, 0]))
-        law = raised - logsumexp(raised, axis=1, keepdims=True)
-        base.append((law + np.log(raised.shape[1])).ravel())
-        ess.append(np.exp(-logsumexp(2.0 * law, axis=1)))
-    khats = []
-    for weights in (np.concatenate(own), np.concatenate(base)):
-        with np.errstate(all="ignore"):  # equal weights in the tail
-            khats.append(float(pareto_khat(weights[:: max(1, weights.size // 100_000)])))
-    sizes = [min(b.draft.shape[1] for b in parts), min(b.base.shape[1] for b in parts)]
-    middle = [float(np.median(np.concatenate(v))) for v in (ess, share)]
-    return Tail(beta, khats[0], khats[1], middle[0], sizes[0], sizes[1], middle[1])
