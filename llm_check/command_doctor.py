@@ -15,27 +15,29 @@ from rich.table import Table
 from gsi_theory.progress import progress_bar
 from llm_check.doctor.coverage import coverage_record
 from llm_check.doctor.doctor import Diagnosis, doctor
+from llm_check.pools.files import said
 from llm_check.pools.pool import Pool, read_pool
 
-__all__ = ["app", "diagnosis_record", "left_out_counts", "plain"]
+__all__ = ["app", "diagnosis_record", "left_out_lines", "left_out_record", "plain"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+FAULTS_SHOWN = 10
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: NumPy to Python, infinities to "inf" and "-inf"."""
+    """`value` as JSON can hold it: NumPy to Python, infinities to "inf" and "-inf", NaN (of bad rows) to "nan"."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and np.isinf(value):
-        return "inf" if value > 0 else "-inf"
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
     return value
 
 
-def diagnosis_record(found: Diagnosis, left_out: dict[str, int], coverage: dict[str, Any]) -> dict[str, Any]:
+def diagnosis_record(found: Diagnosis, left_out: dict[str, Any], coverage: dict[str, Any]) -> dict[str, Any]:
     """The object of `gsi doctor --json`; coverage: of `coverage_record`."""
     e = found.evidence
     return plain({
@@ -55,9 +57,25 @@ def diagnosis_record(found: Diagnosis, left_out: dict[str, int], coverage: dict[
     })  # fmt: skip
 
 
-def left_out_counts(pool: Pool) -> dict[str, int]:
+def left_out_record(pool: Pool) -> dict[str, Any]:
     """Rows and prompts that reading left out because of bad rows."""
-    return {"rows": len(pool.left_out), "prompts": pool.prompts_left_out}
+    return {
+        "rows": len(pool.left_out), "prompts": pool.prompts_left_out,
+        "faults": [vars(fault) | {"said": said(fault)} for fault in pool.left_out],
+    }  # fmt: skip
+
+
+def left_out_lines(left: dict[str, Any]) -> list[str]:
+    """What was left out, in words: the count and the first bad rows; no line when nothing was."""
+    if not left["rows"]:
+        return []
+    faults = [f"  row or line {fault['row']}{fault['said']}" for fault in left["faults"][:FAULTS_SHOWN]]
+    more = left["rows"] - len(faults)
+    return [
+        f"left out: {left['prompts']} prompts for {left['rows']} bad rows",
+        *faults,
+        *([f"  and {more:,} more: --json lists them all"] if more else []),
+    ]
 
 
 def _text(value: Any) -> str:
@@ -110,9 +128,8 @@ def _print(path: Path, record: dict[str, Any]) -> None:
         console.print(f"  cure: {finding['advice']}", markup=False, highlight=False)
     for line in record["untested"]:
         console.print(f"untested: {line}", markup=False, highlight=False)
-    left = record["left_out"]
-    if left["rows"]:
-        console.print(f"left out: {left['prompts']} prompts for {left['rows']} bad rows")
+    for line in left_out_lines(record["left_out"]):
+        console.print(line, markup=False, highlight=False)
     console.print("valid" if record["valid"] else "not valid: no plan or prediction can rest on this pool")
 
 
@@ -132,8 +149,8 @@ def command(
     data = read_pool(pool, strict=strict)
     with progress_bar("coverage") as report:
         coverage = coverage_record(data, beta, report)
-    record = diagnosis_record(doctor(data), left_out_counts(data), coverage)
+    record = diagnosis_record(doctor(data), left_out_record(data), coverage)
     if as_json:
-        typer.echo(json.dumps(record, allow_nan=False))
+        typer.echo(json.dumps(record, allow_nan=False, default=str))
         return
     _print(pool, record)

@@ -19,7 +19,7 @@ from rich.table import Column, Table
 from gsi_theory.artifact import is_current, provenance
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
-from llm_check.command_doctor import left_out_counts, plain
+from llm_check.command_doctor import left_out_lines, left_out_record, plain
 from llm_check.planner.choice import Goal
 from llm_check.planner.cost import Sizes
 from llm_check.planner.grid import BETAS, NS
@@ -52,12 +52,13 @@ def _option(plan: Plan, s: int) -> dict[str, Any]:
     return record | {f"mean_{name}": plan.table.values[k, s].mean() for k, name in enumerate(names)}
 
 
-def plan_record(plan: Plan, left_out: dict[str, int]) -> dict[str, Any]:
+def plan_record(plan: Plan, left_out: dict[str, Any]) -> dict[str, Any]:
     """The object of `gsi plan --json`; infinite numbers as the string inf."""
     chosen = None
-    if plan.recommendation is not None:
+    if plan.recommendation is not None and (worth := plan.worth) is not None:
         chosen = _option(plan, plan.recommendation) | {
-            "value": plan.value, "value_se": plan.value_se, "value_on_all": plan.values[plan.recommendation],
+            "value": worth.value, "value_se": worth.stderr, "value_low": worth.low, "value_high": worth.high,
+            "value_t_trusted": worth.trusted, "value_on_all": plan.values[plan.recommendation],
             "shortfall_95": plan.shortfall, "guarantee": plan.guarantee,
         }  # fmt: skip
     turns = [
@@ -142,7 +143,8 @@ def _print(path: Path, record: dict[str, Any]) -> None:
         gate = "no gate" if chosen["threshold"] is None else f"{chosen['gate']} ≥ {chosen['threshold']:g}"
         typer.echo(
             f"Recommended: {chosen['rule']}, n = {chosen['n']}, β = {chosen['beta']:g}, {gate}, n_base = "
-            f"{chosen['n_base']}: value {chosen['value']:.4f} ± {chosen['value_se']:.4f}, cost {chosen['cost']:.4g} "
+            f"{chosen['n_base']}: value {chosen['value']:.4f} ± {chosen['value_se']:.4f} (95 %: "
+            f"{chosen['value_low']:.4f} to {chosen['value_high']:.4f}), cost {chosen['cost']:.4g} "
             f"{record['cost_unit']}"
         )
         typer.echo(f"  why: {record['reason']}")
@@ -160,9 +162,8 @@ def _print(path: Path, record: dict[str, Any]) -> None:
         typer.echo(f"  doctor: {finding['severity']}: {finding['id']}: {finding['advice']}")
     for line in record["assumptions"]:
         typer.echo(f"  note: {line}")
-    left = record["left_out"]
-    if left["rows"]:
-        typer.echo(f"  left out: {left['prompts']} prompts for {left['rows']} bad rows")
+    for line in left_out_lines(record["left_out"]):
+        typer.echo(f"  {line}")
 
 
 def _told(context: typer.Context, pool: Path) -> str:
@@ -190,7 +191,7 @@ def embedded_page(folder: Path, seed: int, resume: bool) -> Path:
     pool, setup = read_pool(file), Setup()
     with progress_bar("plan") as report:
         plan = make_plan(pool, Goal(within=0.02), setup, progress=report)
-    record = plan_record(plan, left_out_counts(pool))
+    record = plan_record(plan, left_out_record(pool))
     with progress_bar("page") as report:
         return write_pool_page(path, pool, file.name, plan, record, setup, command=line, seed=seed, progress=report)
 
@@ -237,7 +238,7 @@ def command(
     data = read_pool(pool, strict=strict)
     with progress_bar("plan") as report:
         plan = make_plan(data, goal, setup, *grid, thresholds, report)
-    record = plan_record(plan, left_out_counts(data))
+    record = plan_record(plan, left_out_record(data))
     if page is not None:
         with progress_bar("page") as report:
             made = write_pool_page(
@@ -255,6 +256,6 @@ def command(
         drawn = importlib.import_module("figures.pool_page").build_pool_page(made, page / "index.html")
         typer.echo(f"wrote {drawn}", err=as_json)
     if as_json:
-        typer.echo(json.dumps(record, allow_nan=False))
+        typer.echo(json.dumps(record, allow_nan=False, default=str))
         return
     _print(pool, record)

@@ -172,15 +172,19 @@ def _one(pool: Pool, exact: tuple[Floats, Floats], budgets: Floats, goal_toleran
     found = []
     for budget in budgets:
         goal = Goal(max_cost=float(budget), tolerance=goal_tolerance)
-        choice, _ = choose_option(table, table.values[0], costs, np.full(costs.shape, np.inf), goal)
+        choice, _ = choose_option(table, table.values[0], costs, np.full(costs.shape, np.inf), goal, (0.0, 1.0))
         best = float(value[own & (true_costs <= budget)].max())
         means = table.values[0].mean(axis=1)
         naive = int(np.argmax(np.where(own & (costs <= budget), means, -np.inf)))
         record = {"answered": choice.chosen is not None, "naive_off": value[naive] < best * (1.0 - goal_tolerance),
-                  "naive_optimism": float(means[naive] - value[naive]), "right": False, "z": 0.0}  # fmt: skip
+                  "naive_optimism": float(means[naive] - value[naive]), "right": False, "z": 0.0,
+                  "covered": False}  # fmt: skip
         if choice.chosen is not None:
             record["right"] = bool(value[choice.chosen] >= best * (1.0 - goal_tolerance))
-            record["z"] = float((choice.value - value[choice.chosen]) / choice.value_se)
+            assert choice.worth is not None
+            found_value, true = choice.worth, float(value[choice.chosen])
+            record["z"] = float((found_value.value - true) / found_value.stderr)
+            record["covered"] = bool(found_value.low <= true <= found_value.high)
         found.append(record)
     return found
 
@@ -216,7 +220,7 @@ def run(
                     "naive_off": sum(bool(c["naive_off"]) for c in cells),
                     "naive_off_declined": sum(bool(c["naive_off"]) and not c["answered"] for c in cells),
                     "value_z_mean": float(z.mean()) if z.size else 0.0,
-                    "value_covered": int(np.sum(np.abs(z) < 1.96)),
+                    "value_covered": sum(c["covered"] for c in answered),
                     "naive_optimism": float(np.mean([c["naive_optimism"] for c in cells])),
                 })  # fmt: skip
     total = sum(r["answered"] for r in rows)

@@ -6,19 +6,21 @@ weights was not seen (k̂ > 0.7), what no draw has shown may decide a winner: it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
-from llm_check.planner.choose import cross_fit, pick_best, standing
+from gsi_theory.intervals import Interval
+from llm_check.planner.choose import Picker, cross_fit, pick_best, standing
 from llm_check.planner.table import PlanTable
 from llm_check.planner.tail import KHAT_LIMIT, draft_tail
 
-__all__ = ["Choice", "Goal", "best_of", "cheapest_of", "unseen_effect"]
+__all__ = ["Choice", "Goal", "best_of", "cheapest_of", "unseen_effect", "worth_of"]
 
 Floats = NDArray[np.float64]
+Bounds = tuple[float, float]  # of the value maximized
 # An outcome of probability a was missed by all of N draws with probability above 5 % only if a N < log 20.
 UNSEEN = float(-np.log(0.05))
 
@@ -47,13 +49,13 @@ class Goal:
             raise InputError(f"tolerance {self.tolerance!r}: give a share between 0 and 1, such as 0.01")
 
 
-def unseen_effect(table: PlanTable, rows: NDArray[np.int64], chosen: int) -> Floats:
+def unseen_effect(table: PlanTable, rows: NDArray[np.int64], chosen: int, bounds: Bounds) -> Floats:
     """What outcomes that no draw has shown may add to the shortfall of `chosen` against each of `rows`."""
     out = np.empty(rows.size)
     for k, s in enumerate(rows.tolist()):
         pair = (table.options[s], table.options[chosen])
         heavy = [o.n for o in pair if table.tails[o.beta].khat > KHAT_LIMIT and o.method == "gsi" and o.n > 1]
-        out[k] = min(1.0, UNSEEN * max(heavy) / table.drafts) * table.spread if heavy else 0.0
+        out[k] = min(1.0, UNSEEN * max(heavy) / table.drafts) * (bounds[1] - bounds[0]) if heavy else 0.0
     return out
 
 
@@ -61,18 +63,29 @@ def unseen_effect(table: PlanTable, rows: NDArray[np.int64], chosen: int) -> Flo
 class Choice:
     """chosen: number of the option, None for "cannot tell" (why in reason, what would help in improve).
 
-    value, value_se: cross-fitted; shortfall: the bound that was tested.
+    worth: its value, cross-fitted, with a 95 % interval; shortfall: the bound that was tested.
     """
 
     chosen: int | None
-    value: float
-    value_se: float
-    shortfall: float
     reason: str
     improve: tuple[str, ...] = ()
+    worth: Interval | None = None
+    shortfall: float = 0.0
 
 
-def best_of(values: Floats, allowed: NDArray[np.bool_], table: PlanTable, goal: Goal) -> Choice:
+def worth_of(values: Floats, table: PlanTable, bounds: Bounds, pick: Picker, chosen: int) -> Interval:
+    """Value of the choice, in `bounds`. With the prompts held fixed, what no draw has shown widens the interval."""
+    found = cross_fit(values, pick, None if table.fixed else bounds)
+    if not table.fixed:
+        return found
+    option, (low, high) = table.options[chosen], bounds
+    n = option.n if option.threshold is None else max(option.n, option.n_base)
+    shift = (high - low) * min(1.0, UNSEEN * n / min(table.drafts, table.base_draws))
+    ends = np.maximum(found.low - shift, low), np.minimum(found.high + shift, high)
+    return replace(found, low=ends[0], high=ends[1], trusted=np.array(False))
+
+
+def best_of(values: Floats, allowed: NDArray[np.bool_], table: PlanTable, goal: Goal, bounds: Bounds) -> Choice:
     """The best allowed option, if no other can be better by more than the tolerance."""
 
     def pick(training: Floats) -> int | None:
@@ -80,11 +93,11 @@ def best_of(values: Floats, allowed: NDArray[np.bool_], table: PlanTable, goal: 
 
     chosen = pick(values)
     if chosen is None:
-        return Choice(None, 0.0, 0.0, 0.0, "")
-    value, error = cross_fit(values, pick)
+        return Choice(None, "")
+    worth = worth_of(values, table, bounds, pick, chosen)
     rows = np.flatnonzero(allowed)
     place = standing(values[rows], values[chosen])
-    upper = place.upper + unseen_effect(table, rows, chosen)
+    upper = place.upper + unseen_effect(table, rows, chosen, bounds)
     worst = int(np.argmax(upper))
     shortfall = float(max(upper[worst], 0.0))
     allowance = goal.tolerance * abs(float(values[chosen].mean()))
@@ -93,25 +106,33 @@ def best_of(values: Floats, allowed: NDArray[np.bool_], table: PlanTable, goal: 
             f"no other option within the budget is better by more than {shortfall:.4f} (95 %, all options together), "
             f"{goal.tolerance:.0%} of the value is {allowance:.4f}"
         )
-        return Choice(chosen, value, error, shortfall, reason, ())
+        return Choice(chosen, reason, (), worth, shortfall)
     rival = table.options[int(rows[worst])]
     factor = (shortfall / max(allowance, 1e-300)) ** 2
-    unseen = float(unseen_effect(table, rows, chosen)[worst])
+    unseen = float(unseen_effect(table, rows, chosen, bounds)[worst])
     share = f"{goal.tolerance:.3g} of the value ({allowance:.4f})"
     why = f"{rival.text()} may be better by {shortfall:.4f}, more than {share}"
     if unseen > 0.5 * shortfall:
         tail = table.tails[max(rival.beta, table.options[chosen].beta)]
         why += f"; cannot tell at β = {tail.beta:g}: {draft_tail([tail])}"
     reason = f"cannot tell the best of the options from this pool: {why}"
+    tolerance = shortfall / max(abs(float(worth.value)), 1e-9)
     improve = (
-        f"about {min(factor, 1e6):.0f} times as many prompts (or --tolerance {shortfall / max(abs(value), 1e-9):.2g})",
+        f"about {min(factor, 1e6):.0f} times as many prompts (or --tolerance {tolerance:.2g})",
         "fewer options: give the β, n and thresholds you can use",
     )
-    return Choice(None, value, error, shortfall, reason, improve)
+    return Choice(None, reason, improve, worth, shortfall)
 
 
 def cheapest_of(
-    values: Floats, allowed: NDArray[np.bool_], reference: int, margin: float, costs: Floats, what: str
+    values: Floats,
+    allowed: NDArray[np.bool_],
+    reference: int,
+    margin: float,
+    costs: Floats,
+    what: str,
+    table: PlanTable,
+    bounds: Bounds,
 ) -> Choice:
     """The cheapest allowed option whose value is at least the reference's plus `margin`, proved at 95 %."""
 
@@ -122,11 +143,11 @@ def cheapest_of(
 
     rows = np.flatnonzero(allowed)
     if rows.size == 0:
-        return Choice(None, 0.0, 0.0, 0.0, "")
+        return Choice(None, "")
     chosen = pick(values)
     if chosen is not None:
-        value, error = cross_fit(values, pick)
-        return Choice(chosen, value, error, 0.0, f"the cheapest option that is {what}, at 95 % for all together", ())
+        reason = f"the cheapest option that is {what}, at 95 % for all together"
+        return Choice(chosen, reason, (), worth_of(values, table, bounds, pick, chosen))
     place = standing(values[rows], values[reference])
     top = int(np.argmax(place.lower))
     reason = (
@@ -135,4 +156,4 @@ def cheapest_of(
     )
     factor = (place.quantile * place.error[top] / max(place.gap[top] - margin, 1e-12)) ** 2
     improve = (f"about {factor:.0f} times as many prompts",) if place.gap[top] > margin else ("larger n, other β",)
-    return Choice(None, 0.0, 0.0, 0.0, reason, improve)
+    return Choice(None, reason, improve)

@@ -6,7 +6,8 @@ candidates. values (S, U) hold every option's estimate on every unit, so options
     shortfall   a bound, at 95 % for all options at once, of how much better than the chosen one another may be:
                 max over options of mean difference + q · its standard error, q from a multiplier bootstrap of the
                 maximum
-    value       cross-fitted: each fifth of the units is valued by the option chosen on the other four
+    value       cross-fitted: each fifth of the units is valued by the option chosen on the other four; its interval is
+                that of a mean over units (`gsi_theory.intervals`)
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gsi_theory.intervals import Interval, population_mean
 
 __all__ = ["LEVEL", "Standing", "cross_fit", "pick_best", "standing"]
 
@@ -71,12 +74,14 @@ def pick_best(means: Floats, allowed: NDArray[np.bool_]) -> int | None:
     return int(np.argmax(np.where(allowed, means, -np.inf))) if allowed.any() else None
 
 
-def cross_fit(values: Floats, pick: Picker) -> tuple[float, float]:
-    """(value, standard error) of choosing by `pick` on values (S, U'): units are dealt into FOLDS by their number.
+def cross_fit(values: Floats, pick: Picker, bounds: tuple[float, float] | None = None) -> Interval:
+    """Value, standard error and 95 % interval of choosing by `pick` on values (S, U'), units dealt into FOLDS.
 
     `pick` gets the values of the training units. A fold in which nothing is chosen is valued by the choice on all.
     Where the folds choose differently, what one holds out has helped another to choose, so their means are correlated:
     the error is widened by √2, the most that was needed (among 30 equal options; test_plan_parts.py).
+    bounds: of the value; they replace Student's t where it is not trusted. Estimates of single units may lie outside
+    (the accepted part is unbiased, not bounded): the bounds are then moved out to hold them.
     """
     units = values.shape[1]
     overall = pick(values)
@@ -89,6 +94,11 @@ def cross_fit(values: Floats, pick: Picker) -> tuple[float, float]:
         picked.add(chosen)
         held[test] = values[0 if chosen is None else chosen, test]
     if units < 2:
-        return float(held.mean()), float("inf")
+        value, wide = held.mean(), np.array(np.inf)
+        return Interval(value, wide, -wide, wide, np.array(False))
+    if bounds is not None:
+        bounds = min(bounds[0], float(held.min())), max(bounds[1], float(held.max()))
+    found = population_mean(held, LEVEL, bounds if bounds is None or bounds[0] < bounds[1] else None)
     widening = np.sqrt(2.0) if len(picked) > 1 else 1.0
-    return float(held.mean()), float(widening * held.std(ddof=1) / np.sqrt(units))
+    low, high = (found.value + widening * (end - found.value) for end in (found.low, found.high))
+    return Interval(found.value, widening * found.stderr, low, high, found.trusted)

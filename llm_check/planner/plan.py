@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
+from gsi_theory.intervals import Interval
 from llm_check.doctor.doctor import Diagnosis, doctor
 from llm_check.planner.choice import Choice, Goal, best_of, cheapest_of
 from llm_check.planner.choose import standing
@@ -24,7 +25,7 @@ from llm_check.planner.pareto import pareto_front
 from llm_check.planner.table import PlanTable, plan_table
 from llm_check.planner.tail import tail_limits, tail_speaks
 from llm_check.planner.turning import Turn, turns
-from llm_check.pools.pool import Pool
+from llm_check.pools.pool import Pool, reward_range
 from llm_check.pools.position_arrays import blocks, position_arrays
 
 __all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "make_plan", "option_costs"]
@@ -52,18 +53,17 @@ class Setup:
 class Plan:
     """table: values, rejection and distances of every option; recommendation: number of an option, or None, and reason.
 
-    value, value_se: of the recommended, cross-fitted; shortfall: how much better another may be (95 %). values, errors,
-    costs (S,): of every option, in `unit`; kl_bound, kl_bound_se, kl, tv (S,): NaN-free means over sampled positions.
-    front: numbers of the Pareto front; baseline: the option compared with, if any. limits: what the pool cannot tell;
-    improve: what would help; turns: over-optimization.
+    worth: value of the recommended with its interval, cross-fitted; shortfall: how much better another may be (95 %).
+    values, errors, costs (S,): of every option, costs in `unit`; kl_bound, kl_bound_se, kl, tv (S,): means over sampled
+    positions, no NaN. front: numbers of the Pareto front; baseline: the option compared with, if any. limits: what the
+    pool cannot tell; improve: what would help; turns: over-optimization.
     """
 
     table: PlanTable
     diagnosis: Diagnosis
     recommendation: int | None
     reason: str
-    value: float
-    value_se: float
+    worth: Interval | None
     shortfall: float
     values: Floats
     errors: Floats
@@ -90,6 +90,13 @@ def _columns(pool: Pool, wanted: str) -> list[str]:
     if wanted not in names:
         raise InputError(f"value {wanted!r}: of this pool {', '.join(names)} can be maximized (columns without nulls)")
     return names
+
+
+def _bounds(pool: Pool, name: str) -> tuple[float, float]:
+    """Bounds of a value: stated by the pool, 0 and 1 of correctness, else the least and largest that it shows."""
+    column = pool.table[name].to_numpy().astype(np.float64)
+    low, high = {"reward": reward_range(pool.metadata), "correct": (0.0, 1.0)}.get(name, (-np.inf, np.inf))
+    return (low if np.isfinite(low) else float(column.min())), (high if np.isfinite(high) else float(column.max()))
 
 
 def option_costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
@@ -128,32 +135,30 @@ def _reference(table: PlanTable, n: int, means: Floats) -> int:
 
 
 def choose_option(
-    table: PlanTable, values: Floats, costs: Floats, kl_bound: Floats, goal: Goal
+    table: PlanTable, values: Floats, costs: Floats, kl_bound: Floats, goal: Goal, bounds: tuple[float, float]
 ) -> tuple[Choice, int | None]:
-    """The goal's choice, and the option it was compared with."""
+    """The goal's choice, and the option it was compared with; bounds: of the value."""
     means = values.mean(axis=1)
     own = np.array([o.method == "gsi" for o in table.options])
     allowed = own & (costs <= goal.max_cost)
     if not allowed.any():
         cheapest = float(costs[own].min())
-        return Choice(
-            None, 0.0, 0.0, 0.0, f"nothing costs {goal.max_cost:.4g} or less: the cheapest is {cheapest:.4g}"
-        ), None
+        return Choice(None, f"nothing costs {goal.max_cost:.4g} or less: the cheapest is {cheapest:.4g}"), None
     if np.isfinite(goal.max_kl):
         speaking = np.array([tail_speaks(table.tails[o.beta]) for o in table.options])
         allowed &= speaking & (kl_bound <= goal.max_kl)
         if not allowed.any():
             reason = f"cannot tell that any option is within {goal.max_kl:g} nats of the tilted policy"
-            return Choice(None, 0.0, 0.0, 0.0, reason, ("smaller β, larger n, or a gate that rejects less",)), None
+            return Choice(None, reason, ("smaller β, larger n, or a gate that rejects less",)), None
     if goal.within is not None:
         reference = _reference(table, goal.baseline_n, means)
         what = f"within {goal.within:g} of {table.options[reference].text()}"
-        return cheapest_of(values, allowed, reference, -goal.within, costs, what), reference
+        return cheapest_of(values, allowed, reference, -goal.within, costs, what, table, bounds), reference
     if goal.min_gain is not None:
         reference = _reference(table, 1, means)
         what = f"better than one base draw by {goal.min_gain:g}"
-        return cheapest_of(values, allowed, reference, goal.min_gain, costs, what), reference
-    return best_of(values, allowed, table, goal), None
+        return cheapest_of(values, allowed, reference, goal.min_gain, costs, what, table, bounds), reference
+    return best_of(values, allowed, table, goal, bounds), None
 
 
 def _guarantee(plan_table: PlanTable, chosen: int | None, kl_bound: Floats, error: Floats) -> str:
@@ -205,20 +210,20 @@ def make_plan(
     values = table.values[names.index(goal.value)]
     place = standing(values, np.zeros(values.shape[1]))
     kl_bound, kl_bound_se = _mean_error(table.distance.kl_bound)
-    choice, baseline = Choice(None, 0.0, 0.0, 0.0, ""), None
+    choice, baseline = Choice(None, ""), None
     errors = [finding.id for finding in diagnosis.findings if finding.severity == "error"]
     if errors:
         reason = f"the pool is not valid: {', '.join(errors)} (gsi doctor): weights and thresholds mean nothing"
-        choice = Choice(None, 0.0, 0.0, 0.0, reason, tuple(f.advice for f in diagnosis.findings if f.id in errors))
+        choice = Choice(None, reason, tuple(f.advice for f in diagnosis.findings if f.id in errors))
     else:
-        choice, baseline = choose_option(table, values, costs, kl_bound, goal)
+        choice, baseline = choose_option(table, values, costs, kl_bound, goal, _bounds(pool, goal.value))
     smallest = min(min(b.draft.shape[1], b.base.shape[1]) for b in parts)
     gold = [k for k, name in enumerate(names) if name != "reward"]
     turned = [t for k in gold for t in turns(table.options, table.values[0], table.values[k])]
     left = len(arrays.names) - table.positions
     return Plan(
-        table=table, diagnosis=diagnosis, recommendation=choice.chosen, reason=choice.reason, value=choice.value,
-        value_se=choice.value_se, shortfall=choice.shortfall, values=place.gap, errors=place.error, costs=costs,
+        table=table, diagnosis=diagnosis, recommendation=choice.chosen, reason=choice.reason, worth=choice.worth,
+        shortfall=choice.shortfall, values=place.gap, errors=place.error, costs=costs,
         cost=cost, seconds=seconds, unit=setup.unit, kl_bound=kl_bound, kl_bound_se=kl_bound_se,
         kl=_mean_error(table.distance.kl)[0], tv=_mean_error(table.distance.tv)[0],
         front=pareto_front(place.gap, costs), baseline=baseline,

@@ -132,9 +132,11 @@ def write_pool_page(
     options = _columns(plan.table, setup) | {"on_front": np.isin(np.arange(len(plan.table.options)), plan.front)}
     findings = record["findings"]
     tails = plan.table.tails.values()
-    kept = ("recommendation", "reason", "cost_unit", "limits", "improve", "assumptions", "over_optimization", "valid",
-            "left_out")  # fmt: skip
+    kept = (
+        "recommendation", "reason", "cost_unit", "limits", "improve", "assumptions", "over_optimization", "valid",
+    )  # fmt: skip
     summary = {key: record[key] for key in kept} | {
+        "left_out": {key: record["left_out"][key] for key in ("rows", "prompts")},
         "pool": name, "rows": pool.table.num_rows, "positions": plan.table.positions,
         "prompts": len({prompt_id for prompt_id, _ in pool.groups.keys}), "drafts": plan.table.drafts,
         "explored": positions,

@@ -33,7 +33,8 @@ SAMPLED_POSITIONS = 60  # for distances, and for the bias of plug-in values
 @dataclass(frozen=True)
 class PlanTable:
     """values (V, S, U) on units; reject (S,) and reject_tokens (S,) = mean of P(reject) · base tokens; draft_tokens and
-    base_tokens, mean of a step; distances at `sampled` positions; units: what they are."""
+    base_tokens, mean of a step; distances at `sampled` positions; units: what they are, fixed: whether the prompts are
+    held fixed; drafts, base_draws: candidates."""
 
     options: tuple[Option, ...]
     names: tuple[str, ...]
@@ -47,9 +48,10 @@ class PlanTable:
     tails: dict[float, Tail]
     estimator: str
     units: str
+    fixed: bool
     positions: int
     drafts: int
-    spread: float
+    base_draws: int
 
 
 def choose_estimator(grid: Grid, parts: Sequence[Block]) -> str:
@@ -91,7 +93,6 @@ def plan_table(
     shift, shift_reject = np.zeros(sums.shape[:2]), np.zeros(len(options))
     lengths = arrays.tokens()
     tokens = np.zeros(2)
-    reward = arrays.floats("reward")
     stride = max(1, positions // SAMPLED_POSITIONS)
     found: list[Distances] = []
     done, sampled = 0, 0
@@ -130,13 +131,12 @@ def plan_table(
     # tokens of the fallback go with its probability
     with np.errstate(invalid="ignore", divide="ignore"):
         reject_tokens *= np.where(reject > 0, rejected * positions / reject, 1.0)
-    rows = np.concatenate([np.concatenate([b.draft.ravel(), b.base.ravel()]) for b in parts])
     return PlanTable(
         options, tuple(names), sums * scale, rejected, reject_tokens / positions,
         float(tokens[0] / positions), float(tokens[1] / positions),
         Distances(*(np.concatenate([getattr(d, f) for d in found], axis=1) for f in ("kl_bound", "kl", "tv", "ess"))),
-        sampled, {beta: tail_of(arrays, parts, beta) for beta in grid.betas}, estimator, what, positions,
-        sum(b.draft.size for b in parts), float(np.ptp(reward[rows])),
+        sampled, {beta: tail_of(arrays, parts, beta) for beta in grid.betas}, estimator, what, fixed, positions,
+        sum(b.draft.size for b in parts), sum(b.base.size for b in parts),
     )  # fmt: skip
 
 

@@ -129,7 +129,13 @@ def test_bad_rows_are_left_out_and_counted_or_stop(tmp_path: Path, capsys: pytes
     path = tmp_path / "pool.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     code, out, _ = _run(["doctor", str(path), "--json"], capsys)
-    assert code == 0 and json.loads(out)["left_out"] == {"rows": 1, "prompts": 1}
+    left = json.loads(out)["left_out"]
+    assert code == 0 and (left["rows"], left["prompts"]) == (1, 1)
+    assert [(f["row"], f["field"], f["value"], f["prompt_id"]) for f in left["faults"]] == [
+        (4, "reward", "inf", rows[3]["prompt_id"])
+    ]
+    code, out, _ = _run(["doctor", str(path)], capsys)
+    assert code == 0 and "left out: 1 prompts for 1 bad rows" in out and "row or line 4, reward = inf" in out
     code, out, err = _run(["doctor", str(path), "--strict"], capsys)
     assert code == 2 and out == "" and "line 4" in err and "reward" in err
     assert _run(["doctor", str(tmp_path / "none.parquet")], capsys)[0] == 2

@@ -37,8 +37,9 @@ def test_best_within_a_budget(pool: Pool) -> None:
     cheap = make_plan(pool, Goal(max_cost=float(np.median(free.costs)), tolerance=0.05), **GRID)
     assert cheap.recommendation is not None
     assert cheap.costs[cheap.recommendation] <= np.median(free.costs) < free.costs[free.recommendation]
-    assert cheap.value < free.value and free.value_se > 0
-    assert abs(free.value - free.values[free.recommendation]) < 3 * free.value_se
+    assert cheap.worth is not None and free.worth is not None
+    assert cheap.worth.value < free.worth.value and free.worth.low < free.worth.value < free.worth.high
+    assert free.worth.trusted and abs(free.worth.value - free.values[free.recommendation]) < 3 * free.worth.stderr
     assert free.guarantee.startswith("KL(π‖law) ≤")
     # the front holds every best-within-budget answer by estimate
     assert free.values[free.front].max() == free.values.max()
@@ -86,6 +87,19 @@ def test_few_prompts_are_held_fixed(world: FiniteWorld) -> None:
     plan = make_plan(world.pool(2, 60, 3), Goal(tolerance=0.2), **GRID)
     assert "held fixed" in plan.table.units and plan.table.values.shape[2] == 10
     assert plan.errors.max() < 0.2
+
+
+def test_prompts_held_fixed_leave_room_for_what_no_draw_has_shown(world: FiniteWorld) -> None:
+    # every candidate seen is correct: the spread is 0, what the interval says must not be
+    pool = world.pool(6, 60, 3)
+    every = pool_from_columns(pool.table.to_pydict() | {"correct": [True] * pool.table.num_rows})
+    plan = make_plan(every, Goal(value="correct", tolerance=0.5), **GRID)
+    assert plan.table.fixed and plan.recommendation is not None and plan.worth is not None
+    option = plan.table.options[plan.recommendation]
+    n = option.n if option.threshold is None else max(option.n, option.n_base)
+    assert plan.worth.value == pytest.approx(1.0) and plan.worth.high == pytest.approx(1.0)
+    # missed by all 6 · 60 draws with probability 5 % or more, and among n of them
+    assert plan.worth.low == pytest.approx(1.0 - n * np.log(20.0) / 360) and not plan.worth.trusted
 
 
 def test_gold_that_turns_down_is_reported() -> None:

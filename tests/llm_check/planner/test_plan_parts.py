@@ -147,10 +147,10 @@ def test_cross_fitting_does_not_believe_the_luckiest_of_equal_options() -> None:
     naive, fitted, covered = [], [], 0
     for _ in range(300):
         values = rng.normal(size=(30, 40))
-        value, error = cross_fit(values, lambda v: pick_best(v.mean(axis=1), np.ones(30, dtype=bool)))
+        found = cross_fit(values, lambda v: pick_best(v.mean(axis=1), np.ones(30, dtype=bool)))
         naive.append(values.mean(axis=1).max())
-        fitted.append(value)
-        covered += abs(value) < 1.96 * error
+        fitted.append(float(found.value))
+        covered += bool(found.low < 0.0 < found.high)
     assert np.mean(naive) > 0.25
     assert abs(np.mean(fitted)) < 4.0 * np.std(fitted) / np.sqrt(300)
     assert covered >= 270  # 95 % of 300 less four standard errors
