@@ -118,24 +118,30 @@ def _is_number(text: str) -> bool:
 
 
 def _row(record: dict[str, Any]) -> tuple[str, ...]:
-    gate = "none" if record["threshold"] is None else f"{record['gate']} ≥ {record['threshold']:.3g}"
-    name = record["rule"] if record["method"] == "gsi" else f"{record['rule']}, base"
-    bound = record["kl_bound"]
+    """A line of the front, narrow enough for 80 columns."""
+    gate = "none" if record["threshold"] is None else f"{record['gate'].split('_')[0]} {record['threshold']:.3g}"
+    bound, error = record["kl_bound"], record["value_se"]
     return (
-        name, gate, str(record["n"]), str(record["n_base"]), f"{record['beta']:g}",
-        f"{record['value']:.4f} ± {record['value_se']:.4f}", f"{record['cost']:.3g}", f"{record['p_accept']:.3f}",
-        bound if isinstance(bound, str) else f"{bound:.3g}",
+        record["rule"], gate if record["method"] == "gsi" else "base only", str(record["n"]), str(record["n_base"]),
+        f"{record['beta']:g}", f"{record['value']:.4f}", f"{error:.4f}" if error >= 5e-5 or error == 0 else "<.0001", f"{record['cost']:.3g}",
+        f"{record['p_accept']:.3f}", bound if isinstance(bound, str) else f"{bound:.3g}",
     )  # fmt: skip
 
 
 def _print(path: Path, record: dict[str, Any]) -> None:
     console = Console()
-    names = ("rule", "gate", "n", "n_base", "β", "value", f"cost ({record['cost_unit']})", "p_accept", "KL bound")
-    table = Table(*(Column(name, overflow="fold") for name in names), box=SIMPLE_HEAD)
+    names = ("rule", "gate", "n", "n_base", "β", "value", "±", record["cost_unit"], "accept", "KL ≤")
+    table = Table(
+        *(Column(name, overflow="fold") for name in names), box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     for s in record["front"]:
         table.add_row(*_row(record["options"][s]))
     console.print(table)
-    typer.echo(f"Pareto front of {len(record['options'])} options on {path}")
+    unit = record["cost_unit"]
+    typer.echo(
+        f"Pareto front of {len(record['options'])} options on {path}: value ± standard error, {unit} a step. Gate: u of"
+        " the tilted reward or of the score; base only: best-of-n on the base. KL ≤: bound of KL(π‖law), nats"
+    )
     chosen = record["recommendation"]
     if chosen is None:
         typer.echo(f"No recommendation: {record['reason']}")
