@@ -123,7 +123,8 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
     bound, error = record["kl_bound"], record["value_se"]
     return (
         record["rule"], gate if record["method"] == "gsi" else "base only", str(record["n"]), str(record["n_base"]),
-        f"{record['beta']:g}", f"{record['value']:.4f}", f"{error:.4f}" if error >= 5e-5 or error == 0 else "<.0001", f"{record['cost']:.3g}",
+        f"{record['beta']:g}", f"{record['value']:.4f}", f"{error:.4f}" if error >= 5e-5 else "<.0001",
+        f"{record['cost']:.3g}",
         f"{record['p_accept']:.3f}", bound if isinstance(bound, str) else f"{bound:.3g}",
     )  # fmt: skip
 

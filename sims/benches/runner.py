@@ -1,6 +1,7 @@
 """The runner on a real dask scheduler: speed of two workers against one, killed workers, killed drivers.
 
-    python -m sims.benches.runner scaling [--pairs 2]     two workers against one on a sweep of minutes, interleaved
+    python -m sims.benches.runner scaling [--pairs 2]     two workers against one on a sweep of minutes, interleaved,
+                                                          beside two runs at once that share nothing: the machine's own
     python -m sims.benches.runner kills [--runs 20]       a worker gets SIGKILL at a random moment of each run
     python -m sims.benches.runner drivers [--runs 5]      the driver gets SIGKILL at a random moment, then starts again
 
@@ -27,9 +28,8 @@ import typer
 from distributed import Client
 
 app = typer.Typer(add_completion=False)
-# Sweeps: minutes of one worker, and some seconds.
-LONG = ("gate_ablation", ("--set", "draws=600000"))
-SHORT = ("gate_ablation", ("--set", "draws=20000"))
+LONG = "gate_ablation"  # minutes of one worker, at 600 000 draws a cell
+SHORT = (LONG, ("--set", "draws=20000"))  # some seconds
 
 
 def _free_port() -> int:
@@ -81,6 +81,15 @@ def _run(command: list[str]) -> float:
     return time.perf_counter() - began
 
 
+def _at_once(commands: list[list[str]]) -> float:
+    """Seconds until all have ended, started together."""
+    began = time.perf_counter()
+    started = [subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for c in commands]
+    if any(process.wait() for process in started):
+        raise RuntimeError("a run failed")
+    return time.perf_counter() - began
+
+
 def _cells(out: Path) -> int:
     return len(list(out.glob("*.cells/[0-9a-f]*.json")))
 
@@ -108,21 +117,37 @@ def _undisturbed(folder: Path, address: str) -> tuple[dict[str, bytes], float]:
 
 
 @app.command()
-def scaling(pairs: Annotated[int, typer.Option(min=1)] = 2) -> None:
-    """Seconds of the long sweep with one worker and with two, in turn; their ratio, bar 1.8."""
+def scaling(
+    pairs: Annotated[int, typer.Option(min=1)] = 2,
+    draws: Annotated[int, typer.Option(min=1, help="Draws of each cell of the sweep.")] = 600_000,
+) -> None:
+    """Seconds of the long sweep with one worker and with two, in turn; their ratio, bar 1.8.
+
+    And what two processes gain here that share no scheduler, no driver and no work: twice the sweep in one process over
+    two such at once.
+    """
+    sweep = (LONG, ("--set", f"draws={draws}"))
     with tempfile.TemporaryDirectory() as name:
-        ratios, seen = [], set()
+        ratios, possible, seen = [], [], set()
         for pair in range(pairs):
+            alone, *both = (_command(sweep, Path(name) / f"{pair}-alone-{k}", "--workers", "1") for k in range(3))
+            possible.append(2.0 * _run(alone) / _at_once(both))
             took = []
             for workers in (1, 2):
                 with _cluster(workers) as address:
                     out = Path(name) / f"{pair}-{workers}"
-                    took.append(_run(_command(LONG, out, "--cluster", address)))
+                    took.append(_run(_command(sweep, out, "--cluster", address)))
                     seen.add(tuple(sorted(_bytes(out).items())))
             ratios.append(took[0] / took[1])
             load = os.getloadavg()[0]
-            print(f"one worker {took[0]:.1f} s, two {took[1]:.1f} s: {ratios[-1]:.2f} (load {load:.1f})", flush=True)
-        print(f"median ratio {np.median(ratios):.2f}, bar 1.8; all bytes the same: {len(seen) == 1}")
+            print(
+                f"one worker {took[0]:.1f} s, two {took[1]:.1f} s: {ratios[-1]:.2f}; two alone: "
+                f"{possible[-1]:.2f} (load {load:.1f})", flush=True,
+            )  # fmt: skip
+        print(
+            f"median ratio {np.median(ratios):.2f}, bar 1.8; two alone {np.median(possible):.2f}; "
+            f"all bytes the same: {len(seen) == 1}"
+        )
 
 
 @app.command()
