@@ -61,5 +61,6 @@ def read_options(spec: Spec, readers: Mapping[str, Callable[[str], Any]]) -> dic
         try:
             values[name] = readers[name](value)
         except ValueError as error:
-            raise InputError(f"setting {name} = {value!r} in {spec.text!r}: {error}") from error
+            cure = "; settings are separated by &" if "=" in value else ""
+            raise InputError(f"setting {name} = {value!r} in {spec.text!r}: {error}{cure}") from error
     return values

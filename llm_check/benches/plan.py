@@ -176,15 +176,14 @@ def _one(pool: Pool, exact: tuple[Floats, Floats], budgets: Floats, goal_toleran
         best = float(value[own & (true_costs <= budget)].max())
         means = table.values[0].mean(axis=1)
         naive = int(np.argmax(np.where(own & (costs <= budget), means, -np.inf)))
+        assert choice.worth is not None  # of the largest estimate, answered or not: no selection in its z
+        worth, true = choice.worth, float(value[naive])
         record = {"answered": choice.chosen is not None, "naive_off": value[naive] < best * (1.0 - goal_tolerance),
-                  "naive_optimism": float(means[naive] - value[naive]), "right": False, "z": 0.0,
-                  "covered": False}  # fmt: skip
+                  "naive_optimism": float(means[naive] - value[naive]), "right": False,
+                  "z": float((worth.value - true) / worth.stderr),
+                  "covered": bool(worth.low <= true <= worth.high)}  # fmt: skip
         if choice.chosen is not None:
             record["right"] = bool(value[choice.chosen] >= best * (1.0 - goal_tolerance))
-            assert choice.worth is not None
-            found_value, true = choice.worth, float(value[choice.chosen])
-            record["z"] = float((found_value.value - true) / found_value.stderr)
-            record["covered"] = bool(found_value.low <= true <= found_value.high)
         found.append(record)
     return found
 
@@ -213,20 +212,21 @@ def run(
             for b, budget in enumerate(("8 drafts", "32 drafts", "none")):
                 cells = [r[b] for r in results]
                 answered = [c for c in cells if c["answered"]]
-                z = np.array([c["z"] for c in answered])
+                z = np.array([c["z"] for c in cells])
                 rows.append({
                     "world": name, "prompts": prompts, "candidates": n, "budget": budget, "pools": pools,
                     "answered": len(answered), "right": sum(c["right"] for c in answered),
                     "naive_off": sum(bool(c["naive_off"]) for c in cells),
                     "naive_off_declined": sum(bool(c["naive_off"]) and not c["answered"] for c in cells),
-                    "value_z_mean": float(z.mean()) if z.size else 0.0,
-                    "value_covered": sum(c["covered"] for c in answered),
+                    "value_z_mean": float(z.mean()), "value_covered": sum(c["covered"] for c in cells),
+                    "value_covered_answered": sum(c["covered"] for c in answered),
                     "naive_optimism": float(np.mean([c["naive_optimism"] for c in cells])),
                 })  # fmt: skip
     total = sum(r["answered"] for r in rows)
     summary = {"answered": total, "right": sum(r["right"] for r in rows), "pools": sum(r["pools"] for r in rows),
                "right_share": sum(r["right"] for r in rows) / max(total, 1), "tolerance": tolerance,
-               "value_covered": sum(r["value_covered"] for r in rows)}  # fmt: skip
+               "value_covered": sum(r["value_covered"] for r in rows),
+               "value_covered_answered": sum(r["value_covered_answered"] for r in rows)}  # fmt: skip
     options_text = f"--pools {pools} --population {population} --seed {seed} --tolerance {tolerance:g}"
     command = f"python -m llm_check.benches.plan {options_text}"
     table = {key: [row[key] for row in rows] for key in rows[0]}

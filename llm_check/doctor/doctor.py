@@ -231,8 +231,8 @@ FINDINGS: tuple[FindingRule, ...] = (
     FindingRule(
         "log_prob_noise",
         "warning",
-        "equal rows have unequal log-probabilities, or they were stored in half precision: compute log- "
-        "softmax and sums in float32 or better",
+        "equal rows have unequal log-probabilities, or they were stored in half precision: compute the "
+        "log-softmax and the sums in float32 or better",
         _noise,
     ),
 )

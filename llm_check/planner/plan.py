@@ -172,11 +172,9 @@ def _guarantee(plan_table: PlanTable, chosen: int | None, kl_bound: Floats, erro
     gate = "" if option.threshold is None else ", with the gate's part (it does not vanish as n grows, M7)"
     if not np.isfinite(kl_bound[chosen]):
         return "none: the base draws steps that the draft cannot, so KL(π‖law) is infinite"
-    return (
-        f"KL(π‖law) ≤ {kl_bound[chosen]:.4g} ± {error[chosen]:.2g} nats a step on average: (M11) on this pool{gate}; "
-        f"steps of reward up to {tail.highest:.3g} that the base candidates missed hold at most {tail.unseen:.2%} of π "
-        f"(95 %)"
-    )
+    missed = f"{tail.base} base candidates miss at most {tail.unseen:.2%} of π up to reward {tail.highest:.3g} (95 %)"
+    bound = f"KL(π‖law) ≤ {kl_bound[chosen]:.4g} ± {error[chosen]:.2g} nats a step on average"
+    return f"{bound}: (M11) on this pool{gate}; {missed}"
 
 
 def make_plan(

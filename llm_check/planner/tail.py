@@ -3,12 +3,16 @@
 Drafts: the tail of their weights e^{βr}ρ, unbounded because ρ is; k̂ over all positions, and the drafts that would reach
 it, read off the base candidates (`drafts_for_base`: no tail is extrapolated).
 
-Base candidates: their weights e^{βr} are bounded by e^{β max r}, so no Pareto tail is fitted to them: its k̂ is
-large for any law whose rewards bunch below their limit, with no tail at all. What they may miss is outcomes of larger
-reward than any of N_p shown at prompt p. If these have probability a_p they are missed at every prompt with probability
-above 5 % only if Σ N_p a_p ≤ log 20, and they hold at most a_p e^{βR}/Z_p of the tilted policy, R the largest reward of
-the whole pool and Z_p the mean of e^{βr}. `unseen` is the largest mean over prompts of min(1, a_p e^{βR}/Z_p) that this
-allows. Assumed: rewards up to R, and Z_p as seen.
+Base candidates: their weights e^{βr} are bounded by e^{βR}, R the largest reward there is, so no Pareto tail is fitted
+to them: its k̂ is large for any law whose rewards bunch below their limit, with no tail at all. What N of them missed at
+a prompt is steps of larger reward than any shown. By Good and Turing, with Z the mean of e^{βr} and M the largest of N,
+
+    E[mass of π_β above the largest of N − 1] = E[e^{βM}/(N Z); M larger than all others]
+
+and the mean over prompts of X = e^{βM}/(N Z) is bounded from above at 95 % by betting on 1 − X/c, where X ≤ c =
+e^{βR}/(N Z) (`coverage.mean_low`). Prompts at which c is too large to be of use count as missed altogether, unless they
+show R. The bound is of what pools of this size miss on average. Taken from the pool, without an error: R, its largest
+reward, and Z, the mean over the other candidates.
 """
 
 from __future__ import annotations
@@ -18,8 +22,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.special import logsumexp
 
+from gsi_theory.coverage import mean_low
 from gsi_theory.reach import drafts_for_base
 from llm_check.pools.position_arrays import Block, PositionArrays
 from llm_check.pools.tails import pareto_khat
@@ -30,9 +36,11 @@ __all__ = [
     "Tail",
     "about",
     "draft_tail",
+    "missed",
     "tail_limits",
     "tail_of",
     "tail_speaks",
+    "times_more",
     "unseen_tilt",
 ]
 
@@ -43,6 +51,7 @@ UNSEEN_LIMIT = 0.05  # share of the tilted policy that the base candidates may h
 LOG_20 = float(np.log(20.0))
 MOST_READ = 500  # positions that the drafts needed are read off, evenly spread
 MILLION = 1e6
+FAR = 1e9
 
 
 @dataclass(frozen=True)
@@ -51,8 +60,8 @@ class Tail:
 
     khat: of the drafts' weights, all positions together, each relative to its position's mean; needed: drafts that
     reach the last 5 % of the tilted mass, at the median position and the hardest; ess: median effective number of base
-    candidates; unseen: share of the tilted policy that they may have missed (95 %); base_needed: base candidates a set
-    for which ess and unseen would do; highest: R; drafts, base: least candidates of a set.
+    candidates; unseen: bound (95 %) on the share of the tilted policy that so many miss; base_needed: base candidates a
+    set for which ess and unseen would do; highest: R; drafts, base: least candidates of a set.
     """
 
     beta: float
@@ -71,48 +80,77 @@ def tail_speaks(tail: Tail) -> bool:
     return tail.unseen <= UNSEEN_LIMIT and tail.ess >= LEAST_ESS
 
 
-def unseen_tilt(log_excess: Floats, draws: Floats, limit: float = UNSEEN_LIMIT) -> tuple[float, float]:
-    """(unseen share, factor on `draws` that would bring it to `limit`) from log e^{βR}/Z (P,) and base draws N (P,).
+def unseen_tilt(largest: Floats, limit: Floats, reached: NDArray[np.bool_]) -> float:
+    """95 % bound on the share of the tilted policy that so many base candidates miss, mean over pools and prompts (P,).
 
-    log_excess is -inf where a candidate has reward R. Mass 1 at prompt p takes N_p Z_p e^{-βR} of the log 20 there is;
-    the greatest total takes the cheapest prompts whole, and a part of the next.
+    largest: X of each prompt, 0 where two candidates have the largest reward; limit: its largest value, e^{βR}/(N Z);
+    reached: whether a candidate has reward R. The prompts that are given up are chosen by their limits alone.
     """
-    with np.errstate(over="ignore"):
-        price = np.sort(draws * np.exp(-log_excess))
-    spent = np.concatenate([[0.0], np.cumsum(price)])
-    whole = int(np.searchsorted(spent, LOG_20, side="right")) - 1
-    part = (LOG_20 - spent[whole]) / price[whole] if whole < price.size else 0.0
-    allowed = limit * price.size
-    filled = min(int(allowed), price.size - 1)
-    rest = allowed - filled
-    cost = float(spent[filled] + (rest * price[filled] if rest > 0 else 0.0))
-    return float((whole + part) / price.size), (LOG_20 / cost if cost > 0 else np.inf)
+    order = np.argsort(limit, kind="stable")
+    lost = np.cumsum((~reached)[order][::-1])[::-1]  # given up: all from here on
+    kept = np.arange(order.size)
+    # of kept prompts that show nothing the bound is about log 20 of their largest limit
+    price = np.r_[0.0, limit[order] * LOG_20] + np.r_[lost, 0]
+    count = int(np.argmin(price))
+    given_up = float(lost[count]) if count < order.size else 0.0
+    if count == 0:
+        return given_up / kept.size
+    rows = order[:count]
+    most = float(limit[rows[-1]])
+    with np.errstate(divide="ignore"):
+        seen = np.exp(mean_low(np.log1p(-np.minimum(largest[rows] / most, 1.0)))) if most > 0 else 1.0
+    return float(min(1.0, (given_up + count * min(1.0, most * (1.0 - seen))) / kept.size))
+
+
+def times_more(largest: Floats, limit: Floats, reached: NDArray[np.bool_], share: float = UNSEEN_LIMIT) -> float:
+    """Factor on the base candidates for which `unseen_tilt` is `share`, if X and its limit fall as 1/N; inf beyond
+    FAR."""
+    if unseen_tilt(largest, limit, reached) <= share:
+        return 1.0
+    if unseen_tilt(largest / FAR, limit / FAR, reached) > share:
+        return np.inf
+    return float(brentq(lambda f: unseen_tilt(largest / f, limit / f, reached) - share, 1.0, FAR, rtol=1e-3, xtol=1e-3))
 
 
 def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail:
     """The tail at one β over all positions of a pool."""
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     highest = float(max(reward[rows].max() for b in parts for rows in (b.draft, b.base)))
-    own, ess, excess, draws = [], [], [], []
+    own, ess, columns = [], [], []
     for block in parts:
         weight = beta * reward[block.draft] + ratio[block.draft]
-        raised = beta * reward[block.base]
         total = logsumexp(weight, axis=1, keepdims=True)
         alive = np.isfinite(total[:, 0])
         own.append((weight[alive] - total[alive] + np.log(weight.shape[1])).ravel())
-        log_z = logsumexp(raised, axis=1) - np.log(raised.shape[1])
-        ess.append(np.exp(2.0 * (log_z + np.log(raised.shape[1])) - logsumexp(2.0 * raised, axis=1)))
-        reached = reward[block.base].max(axis=1) >= highest
-        excess.append(np.where(reached, -np.inf, beta * highest - log_z))
-        draws.append(np.full(raised.shape[0], float(raised.shape[1])))
+        raised = beta * reward[block.base]
+        ess.append(np.exp(2.0 * logsumexp(raised, axis=1) - logsumexp(2.0 * raised, axis=1)))
+        columns.append(missed(raised, beta * highest))
+    largest, limit, reached = (np.concatenate(part) for part in zip(*columns, strict=True))
     weights = np.concatenate(own)
     with np.errstate(all="ignore"):  # equal weights in the tail
         khat = float(pareto_khat(weights[:: max(1, weights.size // 100_000)]))
     middle = float(np.median(np.concatenate(ess)))
-    unseen, factor = unseen_tilt(np.concatenate(excess), np.concatenate(draws))
+    prompts = np.concatenate([[arrays.names[p][0] for p in b.positions.tolist()] for b in parts])
+    unit = np.unique(prompts, return_inverse=True)[1].ravel()
+    size = np.bincount(unit)
+    each = np.bincount(unit, largest) / size, np.bincount(unit, limit) / size, np.bincount(unit, ~reached) == 0
+    unseen, factor = unseen_tilt(*each), times_more(*each)
     drafts, base = min(b.draft.shape[1] for b in parts), min(b.base.shape[1] for b in parts)
     more = base * max(1.0, LEAST_ESS / middle, factor)
     return Tail(beta, khat, _needed(ratio, reward, parts, beta), middle, unseen, more, highest, drafts, base)
+
+
+def missed(raised: Floats, highest: float) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """X, its limit and whether the largest reward is reached, at positions (P,) with βr of N candidates (P, N)."""
+    count = raised.shape[1]
+    ordered = np.sort(raised, axis=1)
+    top = ordered[:, -1]
+    if count == 1:
+        return np.ones(top.size), np.full(top.size, np.inf), top >= highest
+    others = logsumexp(ordered[:, :-1], axis=1) + np.log(count / (count - 1.0))  # log of N Z
+    alone = ordered[:, -2] < top
+    with np.errstate(over="ignore"):
+        return np.where(alone, np.exp(top - others), 0.0), np.exp(highest - others), top >= highest
 
 
 def _needed(ratio: Floats, reward: Floats, parts: Sequence[Block], beta: float) -> tuple[float, float]:
@@ -168,12 +206,12 @@ def tail_limits(tails: Iterable[Tail]) -> list[str]:
             f"{min(t.ess for t in few):.1f} of {few[0].base} base candidates; "
             f"{about(t.base_needed for t in few)} a prompt would be needed"
         )
-    missed = [t for t in every if t.unseen > UNSEEN_LIMIT and t not in few]
-    if missed:
+    hidden = [t for t in every if t.unseen > UNSEEN_LIMIT and t not in few]
+    if hidden:
         found.append(
-            f"cannot tell the distance to the tilted policy at β = {_betas(missed)}: steps of reward up to "
-            f"{missed[0].highest:.3g} that the base candidates missed may hold {_shares(missed)} of it; "
-            f"{about(t.base_needed for t in missed)} a prompt would be needed"
+            f"cannot tell the distance to the tilted policy at β = {_betas(hidden)}: what {hidden[0].base} base "
+            f"candidates miss up to reward {hidden[0].highest:.3g} may hold {_shares(hidden)} of it (95 %); "
+            f"{about(t.base_needed for t in hidden)} a prompt would do"
         )
     return found
 

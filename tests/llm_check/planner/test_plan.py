@@ -28,7 +28,7 @@ def world() -> FiniteWorld:
 
 @pytest.fixture(scope="module")
 def pool(world: FiniteWorld) -> Pool:
-    return world.pool(40, 48, 1)
+    return world.pool(40, 96, 1)
 
 
 def test_best_within_a_budget(pool: Pool) -> None:
