@@ -133,7 +133,11 @@ def _print(path: Path, record: dict[str, Any]) -> None:
     console = Console()
     names = ("rule", "gate", "n", "n_base", "β", "value", "±", record["cost_unit"], "accept", "KL ≤")
     table = Table(
-        *(Column(name, overflow="fold") for name in names), box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+        *(Column(name, overflow="fold") for name in names),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
     )
     for s in record["front"]:
         table.add_row(*_row(record["options"][s]))
