@@ -5,7 +5,8 @@ GSI (gated softmax, gated race, score-gated race, ungated) and soft best-of-n on
 world's engines; outcomes are tested against the exact law of the same scheme: Pearson's χ² for each sampler and
 position, and an exact binomial test for each outcome, both corrected by Holm over everything tested. Also recorded: how
 far log-probabilities are from a plain full forward, and the mean ratio of the draft's draws, which estimates
-E_{π_S}[π_B/π_S] = 1 (M32).
+E_{π_S}[π_B/π_S] = 1 (M32). Positions that are finished are kept beside the artifact until it is written: a run that was
+stopped goes on.
 
 The full bar: gsi check lm_law --set problems=24 --set draws=10000
 """
@@ -13,6 +14,7 @@ The full bar: gsi check lm_law --set problems=24 --set draws=10000
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from llm_check.exact import (
     enumerate_position,
     frequency_test,
 )
+from llm_check.journal import Journal, journal_path
 from llm_check.positions import Position
 from llm_check.streams import Purpose
 from llm_check.world import World, transformers_pair
@@ -81,10 +84,8 @@ def outcome_p_values(outcomes: np.ndarray, probability: np.ndarray) -> np.ndarra
     return binomial_p(np.r_[counts[:-1][large], rest], draws, np.minimum(wanted, 1.0))
 
 
-def _tests(
-    world: World, found: EnumeratedPosition, chosen: dict[str, Any], seed: int
-) -> tuple[list[dict[str, Any]], list[np.ndarray], np.ndarray]:
-    """A row for each sampler, the p-values of its outcomes, and the ratios π_B/π_S of the draft's draws (draws,)."""
+def _tests(world: World, found: EnumeratedPosition, chosen: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A row for each sampler, the p-values of its outcomes, and mean and variance of the ratios π_B/π_S drawn."""
     place, draws = found.position, chosen["draws"]
     streams = [place.stream(seed, Purpose.CHECK)]
     drafted = world.draft.sample(world.draft.prefill([place.prefix]), draws, streams, world.rule)
@@ -114,7 +115,8 @@ def _tests(
             "n": 1 if name == "draft" else chosen["n"], "beta": chosen["beta"],
         })  # fmt: skip
     scored = world.base.score(world.base.prefill([list(place.prefix)]), drafted.tokens).sum(axis=-1)
-    return rows, single, np.exp(scored[0] - drafted.logp[0])
+    ratio = np.exp(scored[0] - drafted.logp[0])
+    return {"rows": rows, "outcome_p": single, "ratio": (float(ratio.mean()), float(ratio.var()))}
 
 
 def run(
@@ -135,18 +137,29 @@ def run(
     exact = reference or world
     transformers_pair(exact)
     places = checked_positions(exact, seed, chosen["problems"])
-    table: dict[str, list[Any]] = {}
-    difference, ratios, single = 0.0, [], []
-    for done, place in enumerate(places, start=1):
-        found = enumerate_position(exact, place, chosen["tolerance"])
-        difference = max(difference, _difference(world, exact, place, found, seed))
-        tested, outcome_p, ratio = _tests(world, found, chosen, seed)
-        ratios.append(ratio)
-        single += outcome_p
-        for row in tested:
-            for key, value in row.items():
-                table.setdefault(key, []).append(value)
+    made = provenance(command, seed)
+    engines = {role: asdict(e.contract) for role, e in (("draft", world.draft), ("base", world.base))}
+    journal = Journal(journal_path(out), {"provenance": made, "engines": engines})
+    keys = [(place.prompt_id, str(place.step)) for place in places]
+    for done, (key, place) in enumerate(zip(keys, places, strict=True), start=1):
+        if key not in journal:
+            found = enumerate_position(exact, place, chosen["tolerance"])
+            tested = _tests(world, found, chosen, seed)
+            journal.add({key: tested | {"difference": _difference(world, exact, place, found, seed)}})
         progress(done, len(places))
+    summary, table = _judged([journal[key] for key in keys], chosen["draws"])
+    about = {"engine": world.draft.contract.engine, "engine_version": world.draft.contract.engine_version}
+    path = write_artifact(out, "lm_law", made, summary | about, {"prompts": table})
+    journal.delete()
+    return path
+
+
+def _judged(positions: list[dict[str, Any]], draws: int) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """(summary, table of a row for each sampler and position) of the tests at all positions."""
+    rows = [row for at in positions for row in at["rows"]]
+    table: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in rows[0]}
+    single = [np.array(p) for at in positions for p in at["outcome_p"]]
+    means, variances = np.array([at["ratio"] for at in positions]).T
     overall, each = holm(np.array(table["p_value"])), holm(np.concatenate(single))
     sizes = np.cumsum([len(p) for p in single])[:-1]
     table["p_holm"] = overall.tolist()
@@ -157,12 +170,13 @@ def run(
         # The line of the figure: the p-value below which the first comparison fails.
         "level": LEVEL / len(overall), "family_level": LEVEL,
         "passed": bool(overall.min() > LEVEL and each.min() > LEVEL),
-        "max_logp_difference": difference, "largest_missing_mass": max(table["missing_mass"]),
-        "ratio_mean": float(np.mean(ratios)),
-        "ratio_mean_se": float(np.sqrt(np.mean([np.var(r) for r in ratios]) / np.size(ratios))),
-        "engine": world.draft.contract.engine, "engine_version": world.draft.contract.engine_version,
+        "max_abs_z": max(table["max_abs_z"]),
+        "max_logp_difference": max(at["difference"] for at in positions),
+        "largest_missing_mass": max(table["missing_mass"]),
+        "ratio_mean": float(means.mean()),
+        "ratio_mean_se": float(np.sqrt(variances.mean() / (draws * len(positions)))),
     }  # fmt: skip
-    return write_artifact(out, "lm_law", provenance(command, seed), summary, {"prompts": table})
+    return summary, table
 
 
 def _difference(world: World, exact: World, place: Position, found: EnumeratedPosition, seed: int) -> float:

@@ -11,13 +11,14 @@ import pytest
 
 from gsi_theory import InputError, Scheme
 from gsi_theory.artifact import read_artifact
+from llm_check.checks import law
 from llm_check.checks.law import full_forward_difference, outcome_p_values
 from llm_check.checks.noise import flips
 from llm_check.checks.prediction_cells import position_cells, sampled_positions
 from llm_check.checks.table import CHECKS
 from llm_check.command_check import check
 from llm_check.engines.transformers_engine import TransformersEngine
-from llm_check.exact import checked_positions, enumerate_position, frequency_test
+from llm_check.exact import EnumeratedPosition, checked_positions, enumerate_position, frequency_test
 from llm_check.world import World, load_world, transformers_pair
 
 SMALL = {
@@ -60,6 +61,33 @@ def test_the_law_check_passes_for_the_sampler_of_the_law(world: World, tmp_path:
     assert summary["outcomes_tested"] >= sum(rows["cells"])
     assert summary["worst_p_holm"] == pytest.approx(min(1.0, 6 * min(rows["p_value"])))  # Bonferroni, for the smallest
     assert abs(summary["ratio_mean"] - 1.0) <= 5 * summary["ratio_mean_se"]
+
+
+def test_an_interrupted_law_check_goes_on_where_it_stopped(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = SMALL["lm_law"] | {"problems": "2", "draws": "500"}
+    whole = check("lm_law", world, 3, tmp_path / "whole", few)
+
+    class Stop(Exception):
+        pass
+
+    tested = []
+    original = law._tests
+
+    def counted(world: World, found: EnumeratedPosition, chosen: dict[str, Any], seed: int) -> dict[str, Any]:
+        tested.append(found.position.prompt_id)
+        if len(tested) == 2:
+            raise Stop
+        return original(world, found, chosen, seed)
+
+    monkeypatch.setattr(law, "_tests", counted)
+    with pytest.raises(Stop):
+        check("lm_law", world, 3, tmp_path / "cut", few)
+    assert [p.name for p in (tmp_path / "cut").iterdir()] == ["lm_law.json.journal.jsonl"]
+    again = check("lm_law", world, 3, tmp_path / "cut", few)
+    assert len(tested) == 3 and tested[1] == tested[2] != tested[0]
+    assert again.read_bytes() == whole.read_bytes() and list((tmp_path / "cut").iterdir()) == [again]
 
 
 def test_unknown_check_and_setting_are_refused(world: World, tmp_path: Path) -> None:
