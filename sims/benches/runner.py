@@ -29,6 +29,12 @@ from distributed import Client
 
 app = typer.Typer(add_completion=False)
 LONG = "gate_ablation"  # minutes of one worker, at 600 000 draws a cell
+# Scheduler and nannies share the cores of the workers here: they tick 50 times a second and profile them otherwise.
+IDLE = {
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+    "DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL": "5s",
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+}
 SHORT = (LONG, ("--set", "draws=20000"))  # some seconds
 
 
@@ -51,8 +57,9 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
 def _cluster(workers: int) -> Iterator[str]:
     """A scheduler and so many worker processes of one thread; its address."""
     address = f"tcp://127.0.0.1:{_free_port()}"
-    dask, quiet = [sys.executable, "-m", "dask"], {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    where = ["--host", "127.0.0.1", "--dashboard-address", ":0"]
+    dask = [sys.executable, "-m", "dask"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | IDLE}
+    where = ["--host", "127.0.0.1", "--no-dashboard"]
     started = [subprocess.Popen([*dask, "scheduler", "--port", address.rpartition(":")[2], *where], **quiet)]  # type: ignore[call-overload]
     try:
         options = ["--nworkers", str(workers), "--nthreads", "1", *where]
