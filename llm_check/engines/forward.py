@@ -99,7 +99,8 @@ class Forward:
 
 
 def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
-    """The forward of a loaded transformers model (with or without a head); `lean` false keeps to the module.
+    """The forward of a loaded transformers model (with or without a head); `lean` false keeps to the module, as do
+    forward hooks and a replaced `forward` anywhere in it, which nothing else would run.
 
     Raises InputError for sliding-window attention, and for keys and values that no one buffer can hold.
     """
@@ -109,7 +110,7 @@ def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
         raise InputError(f"{name} has layers {sorted(kinds)} with a sliding window: only full attention is supported")
     module.eval().requires_grad_(False)
     body = getattr(module, "base_model", module)
-    found = lean_decoder(body) if lean else "asked for"
+    found = "forward hooks" if _changed(module) else lean_decoder(body) if lean else "asked for"
     shape = _kv_shape(body, name)
     sizes = int(config.max_position_embeddings), int(config.vocab_size)
     place = torch.device(module.device), module.dtype
@@ -121,6 +122,12 @@ def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
     if (reason := disagreement(small, body)) is not None:
         return Forward(module, body, found, None, f"lean (compiled {reason})", shape, *sizes, *place)
     return Forward(module, body, found, small, "lean, compiled", shape, *sizes, *place)
+
+
+def _changed(module: Any) -> bool:
+    """Whether hooks, or a forward set on an instance, do more than the classes of the modules say."""
+    parts = list(module.modules())
+    return any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in parts)
 
 
 @torch.no_grad()

@@ -83,6 +83,28 @@ def test_an_unknown_architecture_takes_the_module(law: str) -> None:
     CONTRACT[law](Pair(engines[0], engines[1], models[0], models[1]))
 
 
+@pytest.mark.parametrize("how", ["hook", "forward"])
+def test_a_model_that_someone_changed_takes_the_module(how: str) -> None:
+    """Logits halved outside of the body, by a hook or a forward set on the instance: no lean forward would see it."""
+    model = model_of(KNOWN["llama"])
+    plain = model.forward
+
+    def halved(*given: Any, **more: Any) -> Any:
+        output = plain(*given, **more)
+        output.logits = output.logits / 2
+        return output
+
+    if how == "hook":
+        model.register_forward_hook(lambda module, given, output: setattr(output, "logits", output.logits / 2))
+    else:
+        model.forward = halved
+    engine = TransformersEngine.from_model(model, build_tokenizer(), "changed")
+    assert engine.contract.forward == "module (forward hooks)"
+    scored = engine.score(engine.prefill([[2, 5, 7]]), [[[3, 4]]])[0, 0]
+    logits = model(input_ids=torch.tensor([[2, 5, 7, 3, 4]])).logits[0, 2:4]
+    np.testing.assert_allclose(scored, torch.log_softmax(logits, -1)[[0, 1], [3, 4]], rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("mistake", ["rope", "norm", "bias"])
 def test_a_forward_that_differs_from_the_module_is_not_used(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that computes something else under a known name falls back, and says why."""
