@@ -251,19 +251,9 @@ def command(
         plan = make_plan(data, goal, setup, *grid, thresholds, report)
     record = plan_record(plan, left_out_record(data))
     if page is not None:
+        told, made = _told(run, pool), page / "pool_page.json"
         with progress_bar("page") as report:
-            made = write_pool_page(
-                page / "pool_page.json",
-                data,
-                pool.name,
-                plan,
-                record,
-                setup,
-                *grid,
-                thresholds,
-                _told(run, pool),
-                progress=report,
-            )
+            write_pool_page(made, data, pool.name, plan, record, setup, *grid, thresholds, told, progress=report)
         drawn = importlib.import_module("figures.pool_page").build_pool_page(made, page / "index.html")
         typer.echo(f"wrote {drawn}", err=as_json)
     if as_json:
