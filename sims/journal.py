@@ -20,7 +20,7 @@ from typing import Any
 from gsi_theory.artifact import atomic_write_text
 from gsi_theory.errors import InputError
 from gsi_theory.progress import Report
-from sims.workers import Pool
+from sims.workers import Pool, keep_memory
 
 __all__ = ["Journal", "code_fingerprint"]
 
@@ -45,6 +45,7 @@ def _checked(work: Callable[[Job], Any], fingerprint: str, job: Job) -> Any:
     """work(job), unless this process runs other code than the one that asked: then InputError names its machine."""
     if code_fingerprint() != fingerprint:
         raise InputError(f"the worker on {platform.node()} runs other code than this: install the same commit on both")
+    keep_memory()
     return work(job)
 
 

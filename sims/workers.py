@@ -6,6 +6,7 @@ the job alone, never on who did it.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -14,12 +15,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from gsi_theory.errors import InputError
 
-__all__ = ["Pool", "cluster_pool", "in_this_process", "local_pool", "worker_pool"]
+__all__ = ["Pool", "cluster_pool", "in_this_process", "keep_memory", "local_pool", "worker_pool"]
 
 # Opens an executor for at most so many jobs at once.
 Pool = Callable[[int], AbstractContextManager[Executor]]
@@ -27,6 +28,22 @@ Pool = Callable[[int], AbstractContextManager[Executor]]
 ADDRESS = re.compile(r"[a-z]+://[^/\s]+:\d+")
 # Seconds to wait for a scheduler that does not answer.
 PATIENCE = 15
+
+
+@cache
+def keep_memory() -> bool:
+    """Let this process keep freed memory if it was started to give it back at once; whether anything was set.
+
+    Dask's nanny starts its workers with MALLOC_TRIM_THRESHOLD_=65536. Then glibc returns every array of some hundred
+    kilobytes to the system and gets it back page by page: samplers take three times as long.
+    """
+    if "MALLOC_TRIM_THRESHOLD_" not in os.environ:
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone has it
+    if mallopt is None:
+        return False
+    trim, mmap = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h; 32 MiB is the most of the second
+    return bool(mallopt(trim, 1 << 30) and mallopt(mmap, 1 << 25))
 
 
 def _end_with_parent() -> None:

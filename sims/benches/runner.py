@@ -28,7 +28,7 @@ import typer
 from distributed import Client
 
 app = typer.Typer(add_completion=False)
-LONG = "gate_ablation"  # minutes of one worker, at 600 000 draws a cell
+LONG = "gate_ablation"  # minutes of one worker, at 900 000 draws a cell
 # Scheduler and nannies share the cores of the workers here: they tick 50 times a second and profile them otherwise.
 IDLE = {
     "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
@@ -91,9 +91,11 @@ def _run(command: list[str]) -> float:
 def _at_once(commands: list[list[str]]) -> float:
     """Seconds until all have ended, started together."""
     began = time.perf_counter()
-    started = [subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for c in commands]
-    if any(process.wait() for process in started):
-        raise RuntimeError("a run failed")
+    started = [subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for c in commands]
+    said = [process.communicate()[1].decode() for process in started]
+    for process, text in zip(started, said, strict=True):
+        if process.returncode:
+            raise RuntimeError(f"a run ended with {process.returncode}: {text[-1000:]}")
     return time.perf_counter() - began
 
 
@@ -126,7 +128,7 @@ def _undisturbed(folder: Path, address: str) -> tuple[dict[str, bytes], float]:
 @app.command()
 def scaling(
     pairs: Annotated[int, typer.Option(min=1)] = 2,
-    draws: Annotated[int, typer.Option(min=1, help="Draws of each cell of the sweep.")] = 600_000,
+    draws: Annotated[int, typer.Option(min=1, help="Draws of each cell of the sweep.")] = 900_000,
 ) -> None:
     """Seconds of the long sweep with one worker and with two, in turn; their ratio, bar 1.8.
 

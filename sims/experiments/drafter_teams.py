@@ -35,7 +35,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "beta": (3, range(1, 1001)),
 }
 FULL: dict[str, Any] = {"instances": 30, "draws": 20_000}
-FULL_MINUTES = 3.9
+FULL_MINUTES = 1.4
 TEAM = 3
 NS = (3, 6, 12, 24, 48, 96, 192)
 COLUMNS = ("team", "rule", "n", "tv", "simulated", "stderr", "kl", "kl_bound", "tv_limit")

@@ -34,7 +34,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "draws": (4000, range(100, 10_000_001)),
 }
 FULL: dict[str, Any] = {"instances": 20, "draws": 200_000}
-FULL_MINUTES = 3.7
+FULL_MINUTES = 5.5
 COVERAGES = (2.0, 5.0, 20.0, 100.0, 1000.0)
 TAILS = (-1.0, 0.0, 1.0)
 EPSILONS = (0.1, 0.01)

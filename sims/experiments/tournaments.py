@@ -32,7 +32,7 @@ CLAIM = (
 )
 SETTINGS: dict[str, tuple[Any, Any]] = {"draws": (5000, range(100, 10_000_001))}
 FULL: dict[str, Any] = {"draws": 50_000}
-FULL_MINUTES = 2.7
+FULL_MINUTES = 0.8
 JUDGES = ((0.3, 0.65), (0.3, 0.85), (0.6, 0.65))
 NS = (2, 4, 8, 16, 32, 64, 128)
 VOTES = (1, 4, 16)

@@ -48,7 +48,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "beta": (5, range(1, 1001)),
 }
 FULL: dict[str, Any] = {"trials": 1_000_000, "candidates": 256, "largest_n": 1024}
-FULL_MINUTES = 8.1
+FULL_MINUTES = 2.9
 COLUMNS = ("pool", "rule", "n", "tv", "bound_tail", "bound_chi2", "limit")
 SIMULATED = ("pool", "rule", "n", "tv", "simulated", "stderr", "trials")
 
