@@ -1,8 +1,8 @@
 """How far a pool speaks: for which n about the law of a rule, and whether about the tilted policy itself.
 
 *The law at n.* The estimate at n ≤ N is unbiased whatever the weights (M31); none exists beyond. What no draw has shown
-can still move it. If an outcome, or a set of them, of probability a_p at prompt p was never seen in N draws each then,
-with confidence 1 − δ, Σ a_p ≤ log(1/δ)/N; it is among n draws with probability at most n a_p, so it moves the mean over
+can still move it. If an outcome, or a fixed set of them, of probability a_p at prompt p was never seen in N draws each,
+with confidence 1 − δ Σ a_p ≤ log(1/δ)/N; it is among n draws with probability at most n a_p, so it moves the mean over
 P prompts by at most osc(f)·min(1, n log(1/δ)/(P N)) (`unseen_shift`), with no assumption on law or weights.
 
 *The tilted policy* (limits n → ∞, KL and TV to it, χ², M11) needs the weights' tail. Its Pareto shape k̂ must be at

@@ -47,20 +47,24 @@ def plain(value: Any) -> Any:
 class Journal:
     """Finished jobs by key (a tuple of texts); with path None they are kept in memory alone.
 
-    Raises InputError when the file belongs to another head (other settings, code or versions), or holds a line that is
-    no journal's.
+    Raises InputError when the file belongs to another head (other settings, code or versions), unless `replace` lets it
+    begin anew, or holds a line that is no journal's.
     """
 
-    def __init__(self, path: Path | None, head: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path | None, head: Mapping[str, Any], replace: bool = False) -> None:
         self.path = path
         self._found: dict[tuple[str, ...], Any] = {}
         self._head = json.dumps({"journal": 1, "head": plain(head)}, sort_keys=True)
         if path is None:
             return
-        if path.exists():
+        if path.exists() and not (replace and self._is_other(path)):
             self._read(path)
         else:
             atomic_write_text(path, self._head + "\n")
+
+    def _is_other(self, path: Path) -> bool:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            return stream.readline().rstrip("\n") != self._head
 
     def _read(self, path: Path) -> None:
         content = path.read_bytes()

@@ -4,8 +4,9 @@ Worlds are finite instances (K outcomes a prompt, policies and reward known), so
 prompt is exact (`gsi_law`), averaged over a population of prompts. A pool draws prompts from the population and
 candidates from the policies; `plan` sees only the pool. Counted per world and budget: pools answered, answered pools in
 which the true value of the recommended option is within the tolerance of the best option of that true cost, pools in
-which the largest estimate would have been off by more, and how often those were declined; the z-scores of the stated
-value; and how far the largest estimate itself is optimistic.
+which the largest estimate would have been off by more, and how often those were declined; z-scores and coverage of the
+cross-fitted value of the largest estimate, over all pools and over those answered; and how far that estimate itself is
+optimistic.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ world's engines; outcomes are tested against the exact law of the same scheme: P
 position, and an exact binomial test for each outcome, both corrected by Holm over everything tested. Also recorded: how
 far log-probabilities are from a plain full forward, and the mean ratio of the draft's draws, which estimates
 E_{π_S}[π_B/π_S] = 1 (M32). Positions that are finished are kept beside the artifact until it is written: a run that was
-stopped goes on.
+stopped goes on, one of other settings, models or code begins anew.
 
 The full bar: gsi check lm_law --set problems=24 --set draws=10000
 """
@@ -138,8 +138,8 @@ def run(
     transformers_pair(exact)
     places = checked_positions(exact, seed, chosen["problems"])
     made = provenance(command, seed)
-    engines = {role: asdict(e.contract) for role, e in (("draft", world.draft), ("base", world.base))}
-    journal = Journal(journal_path(out), {"provenance": made, "engines": engines})
+    engines = [asdict(e.contract) for pair in (world, exact) for e in (pair.draft, pair.base)]
+    journal = Journal(journal_path(out), {"provenance": made, "engines": engines}, replace=True)
     keys = [(place.prompt_id, str(place.step)) for place in places]
     for done, (key, place) in enumerate(zip(keys, places, strict=True), start=1):
         if key not in journal:

@@ -110,7 +110,7 @@ def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
         raise InputError(f"{name} has layers {sorted(kinds)} with a sliding window: only full attention is supported")
     module.eval().requires_grad_(False)
     body = getattr(module, "base_model", module)
-    found = "forward hooks" if _changed(module) else lean_decoder(body) if lean else "asked for"
+    found = "asked for" if not lean else _changed(module) or lean_decoder(body)
     shape = _kv_shape(body, name)
     sizes = int(config.max_position_embeddings), int(config.vocab_size)
     place = torch.device(module.device), module.dtype
@@ -124,10 +124,21 @@ def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
     return Forward(module, body, found, small, "lean, compiled", shape, *sizes, *place)
 
 
-def _changed(module: Any) -> bool:
-    """Whether hooks, or a forward set on an instance, do more than the classes of the modules say."""
-    parts = list(module.modules())
-    return any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in parts)
+@torch.no_grad()
+def _changed(module: Any) -> str:
+    """What the module does beyond its body and a linear head, empty for nothing: hooks, a forward set on an instance,
+    or logits that are not the head's (a scale, an adapter)."""
+    if any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in module.modules()):
+        return "hooks or a replaced forward"
+    body, head = getattr(module, "base_model", module), module.get_output_embeddings()
+    if head is None or body is module:
+        return ""
+    tokens = torch.arange(min(17, module.config.max_position_embeddings), device=module.device)[None]
+    tokens = tokens % module.config.vocab_size
+    theirs = module(input_ids=tokens, use_cache=False).logits.float()
+    hidden = body(input_ids=tokens, use_cache=False).last_hidden_state
+    gap = float((F.linear(hidden, head.weight, head.bias).float() - theirs).norm() / theirs.norm())
+    return "" if gap <= 4.0 * torch.finfo(module.dtype).eps else f"logits differ from the head's by {gap:.1e}"
 
 
 @torch.no_grad()

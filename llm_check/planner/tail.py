@@ -88,18 +88,17 @@ def unseen_tilt(largest: Floats, limit: Floats, reached: NDArray[np.bool_]) -> f
     """
     order = np.argsort(limit, kind="stable")
     lost = np.cumsum((~reached)[order][::-1])[::-1]  # given up: all from here on
-    kept = np.arange(order.size)
     # of kept prompts that show nothing the bound is about log 20 of their largest limit
     price = np.r_[0.0, limit[order] * LOG_20] + np.r_[lost, 0]
     count = int(np.argmin(price))
     given_up = float(lost[count]) if count < order.size else 0.0
     if count == 0:
-        return given_up / kept.size
+        return given_up / order.size
     rows = order[:count]
     most = float(limit[rows[-1]])
     with np.errstate(divide="ignore"):
         seen = np.exp(mean_low(np.log1p(-np.minimum(largest[rows] / most, 1.0)))) if most > 0 else 1.0
-    return float(min(1.0, (given_up + count * min(1.0, most * (1.0 - seen))) / kept.size))
+    return float(min(1.0, (given_up + count * min(1.0, most * (1.0 - seen))) / order.size))
 
 
 def times_more(largest: Floats, limit: Floats, reached: NDArray[np.bool_], share: float = UNSEEN_LIMIT) -> float:

@@ -87,6 +87,14 @@ def test_an_interrupted_law_check_goes_on_where_it_stopped(
     assert [p.name for p in (tmp_path / "cut").iterdir()] == ["lm_law.json.journal.jsonl"]
     again = check("lm_law", world, 3, tmp_path / "cut", few)
     assert len(tested) == 3 and tested[1] == tested[2] != tested[0]
+    # what is left of other settings is no reason to stop, and is not used
+    monkeypatch.setattr(law, "_tests", original)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "lm_law.json.journal.jsonl").write_text(
+        '{"head": {}, "journal": 1}\n{"torn', encoding="utf-8"
+    )
+    other = check("lm_law", world, 3, tmp_path / "other", few)
+    assert other.read_bytes() == whole.read_bytes() and list((tmp_path / "other").iterdir()) == [other]
     assert again.read_bytes() == whole.read_bytes() and list((tmp_path / "cut").iterdir()) == [again]
 
 

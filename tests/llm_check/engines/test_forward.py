@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,17 @@ def test_an_unknown_architecture_takes_the_module(law: str) -> None:
     CONTRACT[law](Pair(engines[0], engines[1], models[0], models[1]))
 
 
-@pytest.mark.parametrize("how", ["hook", "forward"])
+class HalfHead(torch.nn.Linear):
+    """A head that does more than multiply, as an adapter's does."""
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return super().forward(hidden) / 2
+
+
+@pytest.mark.parametrize("how", ["hook", "forward", "head"])
 def test_a_model_that_someone_changed_takes_the_module(how: str) -> None:
-    """Logits halved outside of the body, by a hook or a forward set on the instance: no lean forward would see it."""
+    """Logits halved outside of the body, by a hook, a forward set on the instance, or the head: no lean forward would
+    see it."""
     model = model_of(KNOWN["llama"])
     plain = model.forward
 
@@ -96,10 +105,13 @@ def test_a_model_that_someone_changed_takes_the_module(how: str) -> None:
 
     if how == "hook":
         model.register_forward_hook(lambda module, given, output: setattr(output, "logits", output.logits / 2))
-    else:
+    elif how == "forward":
         model.forward = halved
+    else:
+        model.lm_head.__class__ = HalfHead
     engine = TransformersEngine.from_model(model, build_tokenizer(), "changed")
-    assert engine.contract.forward == "module (forward hooks)"
+    reason = r"logits differ from the head's by \d.*" if how == "head" else "hooks or a replaced forward"
+    assert re.fullmatch(rf"module \({reason}\)", engine.contract.forward)
     scored = engine.score(engine.prefill([[2, 5, 7]]), [[[3, 4]]])[0, 0]
     logits = model(input_ids=torch.tensor([[2, 5, 7, 3, 4]])).logits[0, 2:4]
     np.testing.assert_allclose(scored, torch.log_softmax(logits, -1)[[0, 1], [3, 4]], rtol=0, atol=1e-5)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from gsi_theory import Candidates, InputError, Instance, Scheme, divergence, gsi_law, tilted_policy
 from llm_check.benches.plan import WORLDS, truth
+from llm_check.planner.choice import unseen_effect
 from llm_check.planner.choose import cross_fit, pick_best, standing
 from llm_check.planner.cost import Sizes, step_cost
 from llm_check.planner.distance import distances
@@ -23,6 +27,7 @@ from llm_check.planner.latency import (
     soft_bon_seconds,
 )
 from llm_check.planner.pareto import pareto_front
+from llm_check.planner.tail import Tail
 from llm_check.planner.turning import turns
 from llm_check.planner.values import Sets, evaluate, sets_of
 from llm_check.pools.position_arrays import blocks, position_arrays
@@ -154,6 +159,30 @@ def test_cross_fitting_does_not_believe_the_luckiest_of_equal_options() -> None:
     assert np.mean(naive) > 0.25
     assert abs(np.mean(fitted)) < 4.0 * np.std(fitted) / np.sqrt(300)
     assert covered >= 270  # 95 % of 300 less four standard errors
+
+
+def test_value_of_prompts_that_show_no_failure_leaves_room_for_one() -> None:
+    def first(values: np.ndarray) -> int:
+        return 0
+
+    found = cross_fit(np.ones((2, 30)), first, (0.0, 1.0))
+    # a failure in one of 10 prompts is missed by 30 of them with probability 4 %
+    assert found.stderr == 0.0 and found.low < 1.0 - 0.09 and found.high == pytest.approx(1.0) and not found.trusted
+    same = cross_fit(np.ones((2, 30)), first, (1.0, 1.0))
+    assert same.low == same.high == 1.0
+
+
+def test_what_heavy_tails_hide_counts_in_units_of_the_value() -> None:
+    tail = Tail(5.0, 1.1, (40.0, 900.0), 20.0, 0.01, 64.0, 1.0, 64, 64)
+    options = GRID.options()
+    own = [s for s, o in enumerate(options) if o.method == "gsi" and o.n > 1]
+    tails = {o.beta: replace(tail, beta=o.beta) for o in options}
+    table = SimpleNamespace(options=options, tails=tails, drafts=6400)
+    most = max(options[s].n for s in own[:2])
+    found = unseen_effect(table, np.array([own[0]]), own[1], (0.0, 3.0))  # type: ignore[arg-type]
+    assert found == pytest.approx([3.0 * np.log(20.0) * most / 6400])
+    table.tails = {beta: replace(t, khat=0.3) for beta, t in tails.items()}
+    assert unseen_effect(table, np.array([own[0]]), own[1], (0.0, 3.0)) == 0.0  # type: ignore[arg-type]
 
 
 def test_simultaneous_bounds_hold_for_all_options_atevaluate() -> None:

@@ -69,6 +69,14 @@ def test_bound_by_hand() -> None:
     assert missed(np.zeros((2, 1)), 0.0)[1].tolist() == [np.inf, np.inf]  # one candidate shows nothing
 
 
+def test_weight_of_the_largest_by_hand() -> None:
+    # weights 1, 1 and 4: the mean of the others is 1, so X = 4/3, and 8/3 if a weight of 8 is the most there is
+    largest, limit, reached = missed(np.log([[1.0, 4.0, 1.0], [8.0, 8.0, 1.0]]), float(np.log(8.0)))
+    np.testing.assert_allclose(largest, [4 / 3, 0.0])
+    np.testing.assert_allclose(limit, [8 / 3, 8 / (3 * 4.5)])
+    assert reached.tolist() == [False, True]
+
+
 def test_candidates_it_asks_for_meet_the_limit() -> None:
     given = _uniform(np.random.default_rng(4), 80, 32, 10.0)
     factor = times_more(*given)

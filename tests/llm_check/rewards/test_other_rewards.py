@@ -215,6 +215,7 @@ def test_a_function_of_prefix_and_step_is_a_reward() -> None:
         ("python:json", "write python:module:function"),
         ("python:json:dumps?low=1&high=0", r"range \[1, 0\]"),
         ("python:json:dumps?low=x", "setting low = 'x' .* give a number"),
+        ("python:json:dumps?low=0,high=1", "setting low = '0,high=1' .* separated by &"),
         ("python:json:dumps?mid=1", "setting 'mid' .* low, high"),
         ("verifiable:gsm8k", "write verifiable alone"),
         ("qwen:folder", "'qwen' is no kind of reward model; use one of qwen_prm"),
