@@ -121,7 +121,7 @@ def limits(table: PlanTable, smallest: int, asked: Sequence[int]) -> list[str]:
     found = tail_limits(table.tails.values())
     beyond = [n for n in asked if n > smallest // 2]
     if beyond:
-        found.append(f"n of {', '.join(map(str, beyond))} left out: the pool has {smallest} candidates a set, draw 2 n")
+        found.append(f"left out n of {', '.join(map(str, beyond))}: the pool has {smallest} candidates a set, draw 2 n")
     return found
 
 

@@ -72,7 +72,7 @@ def test_refusals_name_what_is_missing(pool: Pool, world: FiniteWorld) -> None:
     assert limits(table, 64, (64,)) == [
         "cannot tell what unseen drafts do at β = 10, 20: k̂ = 1.1 of the drafts' weights; about 40 drafts would show "
         "their tail at the median prompt, about 900 at the hardest (64 are there)",
-        "n of 64 left out: the pool has 64 candidates a set, draw 2 n",
+        "left out n of 64: the pool has 64 candidates a set, draw 2 n",
     ]
 
 
