@@ -44,7 +44,10 @@ def diagnosis_record(found: Diagnosis, left_out: dict[str, Any], coverage: dict[
         "valid": found.valid, "ratio_mean": found.ratio_mean, "ratio_mean_se": found.ratio_mean_se,
         "findings": [vars(finding) for finding in found.findings],
         "inverse_ratio_mean": e.ratio.inverse_mean, "inverse_ratio_mean_se": e.ratio.inverse_se,
-        "bridge_z": e.ratio.z, "positions": len(e.whole.names), "rows": int(e.whole.order.size),
+        "bridge_z": e.ratio.z, "balance": None if e.balance is None else {
+            "chi2": e.balance.chi2, "degrees_of_freedom": 4, "p_value": e.balance.level, "rows": e.balance.rows,
+        },
+        "positions": len(e.whole.names), "rows": int(e.whole.order.size),
         "sampling": {
             source: None if check is None else {
                 "level": check.level, "draws": check.events, "temperature": check.temperature,
@@ -106,6 +109,9 @@ def _print(path: Path, record: dict[str, Any]) -> None:
     if record["inverse_ratio_mean"] is not None:
         mean, error = record["inverse_ratio_mean"], record["inverse_ratio_mean_se"]
         console.print(f"  mean ratio π_S/π_B over base    {mean:.4f} ± {error:.4f}")
+    if record["balance"] is not None:
+        chi2, p = record["balance"]["chi2"], record["balance"]["p_value"]
+        console.print(f"  balance of the two sources      χ² {chi2:.3g} on 4 degrees of freedom, p {p:.2g}")
     for source, check in record["sampling"].items():
         if check is not None:
             low, high = check["interval_95"]

@@ -1,7 +1,8 @@
 """How often `doctor` finds planted faults and alarms on clean pools: `python -m llm_check.benches.doctor`.
 
 Each fault is planted in `--pools` pools of the embedded pair (its candidates drawn and scored for real) and in as many
-of the synthetic TokenWorld, at 50 positions of 64 drafts and 64 base candidates. A fault counts as found when the
+of the synthetic TokenWorld, at 50 positions of 64 drafts and 64 base candidates; each pool is read three times: with
+its tokens and their log-probabilities, with whole steps only, and without texts too. A fault counts as found when the
 finding of its id is made, and as named when no other error is. On clean pools any error, or log_prob_noise, is a false
 alarm; heavy_tail and truncated_steps are facts of the models and are counted apart.
 """
@@ -23,6 +24,7 @@ from llm_check.doctor.plants import (
     Sampling,
     TokenWorld,
     add_noise,
+    drop_texts,
     drop_tokens,
     duplicate_rows,
     round_numbers,
@@ -69,6 +71,10 @@ FAULTS: dict[str, tuple[str, Callable[[Make, int], Columns]]] = {
 }  # fmt: skip
 
 
+# what a log holds -> the columns it lacks taken away
+LOGS: dict[str, Callable[[Columns], Columns]] = {"tokens": dict, "steps": drop_tokens, "numbers": drop_texts}
+
+
 def _engine_maker(world: World, positions: int, n: int) -> Make:
     def make(seed: int, draft: Sampling, base: Sampling, shifted: str) -> Any:
         columns, places = engine_columns(world, seed, positions, n, draft, base, shifted)
@@ -110,7 +116,7 @@ def _judge(columns: Columns, wanted: str | None) -> dict[str, Any]:
 
 
 def run(pools: int, clean: int, seed: int, out: Path, positions: int = 50, n: int = 64) -> dict[str, Any]:
-    """Write artifact `bench_doctor`: one row for each world, fault and kind of log (with token lists or without)."""
+    """Write artifact `bench_doctor`: one row for each world, fault and kind of log (LOGS)."""
     quiet_engines()
     makers = {"embedded pair": _engine_maker(load_world(), positions, n), "synthetic": _token_maker(positions, n)}
     rows: list[dict[str, Any]] = []
@@ -120,11 +126,11 @@ def run(pools: int, clean: int, seed: int, out: Path, positions: int = 50, n: in
         for name, make in makers.items():
             cases = {"none": (None, _clean, clean)} | {k: (*v, pools) for k, v in FAULTS.items()}
             for fault, (wanted, plant, count) in cases.items():
-                judged: dict[str, list[dict[str, Any]]] = {"tokens": [], "steps": []}
+                judged: dict[str, list[dict[str, Any]]] = {log: [] for log in LOGS}
                 for k in range(count):
                     columns = plant(make, seed + k)
-                    judged["tokens"].append(_judge(columns, wanted))
-                    judged["steps"].append(_judge(drop_tokens(columns), wanted))
+                    for log, strip in LOGS.items():
+                        judged[log].append(_judge(strip(columns), wanted))
                     report(done := done + 1, total)
                 for log, found in judged.items():
                     others = sorted({i for f in found for i in f["ids"]} - {wanted})
@@ -135,9 +141,8 @@ def run(pools: int, clean: int, seed: int, out: Path, positions: int = 50, n: in
                         "other_ids": ", ".join(f"{i} {sum(i in f['ids'] for f in found)}" for i in others),
                     })  # fmt: skip
     table = {key: [row[key] for row in rows] for key in rows[0]}
-    tokens = [row for row in rows if row["log"] == "tokens"]
     summary = {
-        "least_found_share": min(r["found"] / r["pools"] for r in tokens if r["id"]),
+        "least_found_share": min(r["found"] / r["pools"] for r in rows if r["id"]),
         "most_alarm_share": max(r["alarms"] / r["pools"] for r in rows if not r["id"]),
     }
     command = f"python -m llm_check.benches.doctor --pools {pools} --clean {clean} --seed {seed}"

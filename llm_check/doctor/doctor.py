@@ -52,17 +52,35 @@ class FindingRule:
     evidence: Callable[[Evidence], dict[str, Any] | None]
 
 
-def _numbers(check: TokenCheck) -> dict[str, Any]:
-    return {"level": check.level, "draws": check.events}
+def _numbers(check: TokenCheck | None) -> dict[str, Any]:
+    return {} if check is None else {"level": check.level, "draws": check.events}
+
+
+def _by_balance(e: Evidence, source: str, cause: str) -> dict[str, Any]:
+    """Numbers of the balance of the sources where it accuses this one; whole steps only."""
+    check, (sources, named, margin) = e.draws[source], e.blamed
+    if e.balance is None or (check is not None and check.level == "token") or source not in sources:
+        return {}
+    ahead = min(margin, 1e9) if named == cause else -margin
+    found: dict[str, Any] = {"balance_chi2": e.balance.chi2, "nats_over_the_other_cause": ahead}
+    both = "both" if len(sources) == 2 else source
+    if cause == "temperature" and both in e.balance.temperatures:
+        found["temperature_about"] = e.balance.temperatures[both]
+    if len(e.causes(source)) > 1:
+        found["undecided"] = "temperature_mismatch or truncated_sampling: token log-probabilities would tell"
+    return found
 
 
 def _temperature(e: Evidence) -> dict[str, Any] | None:
     found = {}
     for source in SOURCES:
-        check = e.draws[source]
-        if check is not None and check.interval is not None and "temperature" in e.causes(source) and not e.duplicated:
-            found[source] = _numbers(check) | {
-                "temperature": check.temperature, "interval_95": list(check.interval),
+        if "temperature" not in e.causes(source) or e.duplicated:
+            continue
+        check, balanced = e.draws[source], _by_balance(e, source, "temperature")
+        found[source] = _numbers(check) | balanced
+        if check is not None and not balanced:
+            found[source] |= {
+                "temperature": check.temperature, "interval_95": list(check.interval or ()),
                 "log_e_value": check.log_e_temperature,
             }  # fmt: skip
     return found or None
@@ -71,12 +89,15 @@ def _temperature(e: Evidence) -> dict[str, Any] | None:
 def _truncated(e: Evidence) -> dict[str, Any] | None:
     found = {}
     for source in SOURCES:
-        check = e.draws[source]
-        if check is not None and "truncated" in e.causes(source) and not e.duplicated:
+        if "truncated" not in e.causes(source) or e.duplicated:
+            continue
+        check, balanced = e.draws[source], _by_balance(e, source, "truncated")
+        found[source] = _numbers(check) | balanced
+        if check is not None and not balanced:
             tempered = "temperature" in e.causes(source)
-            found[source] = _numbers(check) | {
-                "new_tokens_expected": check.new_expected_tempered if tempered else check.new_expected,
-                "new_tokens_drawn": check.new_seen, "kept_mass": check.kept_mass,
+            found[source] |= {
+                "new_expected": check.new_expected_tempered if tempered else check.new_expected,
+                "new_drawn": check.new_seen, "kept_mass": check.kept_mass,
                 "log_e_value": check.log_e_fewer_tempered if tempered else check.log_e_fewer,
                 "temperature_interval_95": list(check.interval or ()),
             }  # fmt: skip
@@ -108,6 +129,8 @@ def _context(e: Evidence) -> dict[str, Any] | None:
         found["ratio"] = {"mean": e.ratio.mean, "mean_se": e.ratio.mean_se, "bridge_z": e.ratio.z}
         if e.ratio.shifts.size:
             found["ratio"]["median_log_ratio_of_normalizers"] = float(np.median(e.ratio.shifts))
+    if e.unbalanced and not e.noisy and not _explained(e):
+        found["balance"] = {"chi2": e.balance.chi2 if e.balance else 0.0, "degrees_of_freedom": 4}
     return found or None
 
 
@@ -246,9 +269,10 @@ def doctor(pool: Pool) -> Diagnosis:
         evidence = rule.evidence(e)
         if evidence is not None:
             findings.append(Finding(rule.id, rule.severity, evidence, rule.advice))
+    weaker = "could not be checked" if e.balance is None else "was checked by its balance with the other source only"
     untested = [
-        f"{source}: nothing was drawn twice at a shared prefix, so its sampling could not be checked (log token_ids "
-        f"and token_logp_{source})"
+        f"{source}: nothing was drawn twice at a shared prefix, so its sampling {weaker} (log token_ids and "
+        f"token_logp_{source})"
         for source in SOURCES
         if e.draws[source] is None
     ]

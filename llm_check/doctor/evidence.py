@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from llm_check.doctor.balance import UNBALANCED, Balance, check_balance
 from llm_check.doctor.prefix_counts import step_draws, token_draws
 from llm_check.doctor.ratio import RatioCheck, check_ratio
 from llm_check.doctor.rows import (
@@ -22,6 +23,7 @@ from llm_check.doctor.rows import (
     check_rewards,
     cross_check,
     logged_grid,
+    spread_by_reward,
 )
 from llm_check.doctor.tokens import TokenCheck, check_draws
 from llm_check.pools.pool import SOURCES, Pool
@@ -40,6 +42,7 @@ NOISE = 1e-3
 SMALLEST_TEMPERATURE_GAP = 0.02
 TEMPERATURES = (0.2, 5.0)
 CLEAR_GAIN = 4.0  # nats of likelihood: 2.8 standard errors
+CLEAR_MARGIN = 5.0  # nats between two causes, of a balance that knows the length of steps but not their tokens
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Evidence:
     arrays: PositionArrays
     whole: PositionArrays
     ratio: RatioCheck
+    balance: Balance | None
     draws: dict[str, TokenCheck | None]
     lengths: list[Coverage]
     cross: list[CrossCheck]
@@ -75,7 +79,42 @@ class Evidence:
         return {model: value for model, value in self.spread.items() if value > NOISE}
 
     def causes(self, source: str) -> frozenset[str]:
-        """What the draws of a source point to: "temperature", "truncated", "shift" or "context"; empty for nothing."""
+        """What the draws of a source point to: "temperature", "truncated", "shift" or "context"; empty for nothing.
+
+        From the tokens at shared prefixes where they are logged. With whole steps only, the balance of the sources
+        speaks too: over the repeats where it is clear, and where it is not, repeats decide if most draws are repeats,
+        else both causes stand.
+        """
+        check = self.draws[source]
+        counted = self._counted(source)
+        if (check is not None and check.level == "token") or counted & {"shift", "context"}:
+            return counted
+        sources, cause, margin = self.blamed
+        if source not in sources:
+            return counted
+        if margin >= CLEAR_MARGIN:
+            return frozenset({cause})
+        mostly = check is not None and check.events > check.new_seen
+        return counted if counted and mostly else frozenset({"temperature", "truncated"})
+
+    @cached_property
+    def blamed(self) -> tuple[tuple[str, ...], str, float]:
+        """Sources, cause and margin of the balance (M32); no source where it holds or another fault may break it.
+
+        Where repeats accuse a source, only the cause is left to say.
+        """
+        if self.balance is None or self.uncovered or self.crossed or self._far_shifted:
+            return (), "", 0.0
+        cold = {
+            source: check.temperature_gain
+            for source, check in self.draws.items()
+            if check is not None and check.temperature is not None and check.temperature < 1.0
+        }
+        found = self.balance.verdict([source for source in SOURCES if self._counted(source)], cold)
+        return found if found is not None else ((), "", 0.0)
+
+    def _counted(self, source: str) -> frozenset[str]:
+        """What the counts of repeated draws point to (M34)."""
         check = self.draws[source]
         if check is None or check.temperature is None:
             return frozenset()
@@ -93,11 +132,17 @@ class Evidence:
         if (check.log_e_fewer_tempered if tempered else check.log_e_fewer) > LOG_E:
             if check.level == "token" or not self._far_shifted:
                 found.add("truncated")
-            elif check.kept_mass < 0.2 and self.ratio.shift_misfit < 3.0:
+            elif check.kept_mass < 0.2 and (self.ratio.shift_misfit < 3.0 or self._in_proportion(check)):
                 found.add("shift")
         if check.log_e_more > LOG_E and not tempered and source not in self.noisy:
             found.add("context")
         return frozenset(found)
+
+    @staticmethod
+    def _in_proportion(check: TokenCheck) -> bool:
+        """Whether repeats come as often as the reported probabilities foresee once a constant is left out."""
+        low, high = check.interval or TEMPERATURES
+        return high - low < 0.5 and low < 1.05 and high > 0.95 and check.misfit_left < LOG_E
 
     @cached_property
     def _far_shifted(self) -> bool:
@@ -143,6 +188,11 @@ class Evidence:
                 found.append((check, check.positions >= 5 and check.within < 0.1 * abs(check.shift)))
         return found
 
+    @property
+    def unbalanced(self) -> bool:
+        """Whether the rows' sources are not balanced as the log-ratios foresee (M32), whatever the cause."""
+        return self.balance is not None and self.balance.level < UNBALANCED
+
     @cached_property
     def bridge_broken(self) -> bool:
         """Whether the bounded identity of M32 fails, at LEVEL."""
@@ -183,12 +233,13 @@ def examine(pool: Pool) -> Evidence:
         draws = tokens if tokens is not None and not broken else step_draws(arrays, source, source)
         found[source] = check_draws(draws)
         # equal values tell nothing when they themselves were what made two rows the same step
-        own = tokens.spread if tokens is not None else 0.0
-        spread[source] = max(own, by_model[source].spread if what in ("token_ids", "text") else 0.0)
+        known_by = by_model[source].spread if what in ("token_ids", "text") else spread_by_reward(arrays, source)
+        spread[source] = max(known_by, tokens.spread if tokens is not None else 0.0)
     return Evidence(
         arrays=arrays,
         whole=whole,
         ratio=check_ratio(arrays),
+        balance=check_balance(arrays),
         draws=found,
         lengths=lengths,
         cross=crossed if what in ("token_ids", "text") else [],

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax
 
-__all__ = ["Sampling", "TokenWorld", "add_noise", "drop_tokens", "duplicate_rows", "restrict", "round_numbers",
-           "score_whole"]  # fmt: skip
+__all__ = ["Sampling", "TokenWorld", "add_noise", "drop_texts", "drop_tokens", "duplicate_rows", "restrict",
+           "round_numbers", "score_whole"]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -56,7 +56,8 @@ class TokenWorld:
 
     def columns(self, seed: int, n: int, draft: Sampling, base: Sampling, shifted: str = "", steps: int = 2) -> Columns:
         """A pool of n + n candidates a position. shifted: "" or whose log_probs are scored at the next position:
-        "drafts" (the base's, of the draft's rows) or "all" (the base's, of all rows)."""
+        "drafts" (the base's, of the draft's rows) or "all" (the base's, of all rows); "near": the base's, of all rows,
+        after a prompt that changes its logits by 0.3."""
         rng = np.random.default_rng([seed, 77])
         tables = {name: self._tables(rng, self.spread) for name in ("common", "base")}
         gap = self.gap / self.spread
@@ -72,6 +73,10 @@ class TokenWorld:
             logps = {name: self._score(models[name], place, tokens) for name in models}
             if shifted == "all" or (shifted == "drafts" and source == "draft"):
                 logps["base"] = self._score(models["base"], (place + 1) % self.positions, tokens)
+            if shifted == "near":
+                apart = self._tables(np.random.default_rng([seed, 99]), 0.3)
+                near = tuple(a + b for a, b in zip(models["base"], apart, strict=True))
+                logps["base"] = self._score(near, place, tokens)
             for key, values in self._rows(place, source, n, steps, tokens, logps, taste).items():
                 found.setdefault(key, []).extend(values)
         return found
@@ -132,6 +137,7 @@ class TokenWorld:
             "reward": expit(taste_sum).tolist(),
             "n_tokens": lengths.tolist(),
             "finish_reason": np.where(closed, "stop", "length").tolist(),
+            "text": ["".join(chr(97 + token) for token in row) for row in ids],
             "token_ids": ids,
             "token_logp_draft": lists["draft"],
             "token_logp_base": lists["base"],
@@ -141,6 +147,11 @@ class TokenWorld:
 def drop_tokens(columns: Columns) -> Columns:
     """The same pool as an engine writes it that logs whole steps only."""
     return {k: v for k, v in columns.items() if not k.startswith("token_")}
+
+
+def drop_texts(columns: Columns) -> Columns:
+    """The same pool with nothing that tells which steps are equal: whole steps as numbers only."""
+    return {k: v for k, v in drop_tokens(columns).items() if k != "text"}
 
 
 def score_whole(columns: Columns, prefix: Callable[[str, int, str], list[float]], models: tuple[str, ...]) -> Columns:

@@ -16,6 +16,7 @@ from llm_check.doctor.plants import (
     Sampling,
     TokenWorld,
     add_noise,
+    drop_texts,
     drop_tokens,
     duplicate_rows,
     round_numbers,
@@ -61,6 +62,10 @@ FAULTS: dict[str, tuple[str, Callable[[int], Columns]]] = {
     "float16": ("log_prob_noise", lambda s: round_numbers(_make(s), "float16")),
     "bfloat16": ("log_prob_noise", lambda s: round_numbers(_make(s), "bfloat16")),
     "noise": ("log_prob_noise", lambda s: add_noise(_make(s), s, 0.05)),
+    "float16, steps": ("log_prob_noise", lambda s: drop_tokens(round_numbers(_make(s), "float16"))),
+    "bfloat16, steps": ("log_prob_noise", lambda s: drop_tokens(round_numbers(_make(s), "bfloat16"))),
+    "noise, steps": ("log_prob_noise", lambda s: drop_tokens(add_noise(_make(s), s, 0.05))),
+    "noise, numbers": ("log_prob_noise", lambda s: drop_texts(add_noise(_make(s), s, 0.05))),
     "reward -1 for failures": (
         "reward_range", lambda s: _changed(_make(s), "reward", lambda r: np.where(np.arange(r.size) % 97 == 0, -1, r))),
     "mean for sum": (
@@ -75,11 +80,23 @@ def test_planted_faults_are_found_and_nothing_else(fault: str) -> None:
     assert _errors(plant(0)) == [wanted]
 
 
-@pytest.mark.parametrize("tokens", [True, False])
-def test_clean_pools_give_no_alarm(tokens: bool) -> None:
+@pytest.mark.parametrize("strip", [dict, drop_tokens, drop_texts])
+def test_clean_pools_give_no_alarm(strip: Callable[[Columns], Columns]) -> None:
     for seed in range(10, 16):
-        columns = _make(seed)
-        assert _errors(columns if tokens else drop_tokens(columns)) == []
+        assert _errors(strip(_make(seed))) == []
+
+
+def test_numbers_of_float32_and_coarse_rewards_are_no_noise() -> None:
+    columns = drop_texts(_make(3))
+    for name in ("logp_draft", "logp_base"):
+        columns = _changed(columns, name, lambda v: v.astype(np.float32).astype(np.float64))
+    assert _errors(columns) == []
+    # right or wrong: equal rewards do not make steps equal
+    assert _errors(_changed(columns, "reward", lambda r: (r > 0.5).astype(np.float64))) == []
+    # long steps: float32 has a coarse grid of its own there
+    for name in ("logp_draft", "logp_base"):
+        columns = _changed(columns, name, lambda v: (v - 300.0).astype(np.float32).astype(np.float64))
+    assert "log_prob_noise" not in _errors(columns)
 
 
 def test_cut_steps_and_heavy_tails_are_warnings() -> None:
@@ -116,7 +133,8 @@ def test_command_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
     code, out, _ = _run(["doctor", str(tmp_path / "pool.parquet"), "--json"], capsys)
     answer = json.loads(out)
     assert code == 0 and answer["valid"] is False
-    assert set(answer) >= {"valid", "ratio_mean", "ratio_mean_se", "findings", "left_out"}
+    assert set(answer) >= {"valid", "ratio_mean", "ratio_mean_se", "findings", "left_out", "balance"}
+    assert answer["balance"]["p_value"] < 1e-6 and answer["balance"]["degrees_of_freedom"] == 4
     assert [set(f) for f in answer["findings"]] == [{"id", "severity", "evidence", "advice"}]
     code, out, _ = _run(["doctor", str(tmp_path / "pool.parquet")], capsys)
     assert code == 0 and "temperature_mismatch" in out and "cure:" in out
