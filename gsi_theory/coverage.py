@@ -33,7 +33,7 @@ from gsi_theory.logscale import Array, log_sum
 
 __all__ = ["Coverage", "chi2_from_base", "mean_low", "weight_coverage"]
 
-BETS = np.linspace(0.02, 0.98, 25)
+BETS, BOLDEST = np.linspace(0.02, 0.98, 25), 0.995
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,13 @@ def chi2_from_base(log_ratio: ArrayLike, level: float = 0.95) -> tuple[float, fl
         return _finite(mean), _finite(max(float(np.exp(mean_low(ratio, level))) - 1.0, 0.0))
 
 
-def mean_low(log_values: ArrayLike, level: float = 0.95) -> float:
+def mean_low(log_values: ArrayLike, level: float = 0.95, bold: float = 0.0) -> float:
     """Log of a lower confidence bound for the mean of X ≥ 0 from iid draws, log_values (N,); no other assumption.
 
     If E X ≤ m then Π (1 + λ(X_i/m − 1)) has mean ≤ 1 for λ in [0, 1); so has its average over λ. By Markov's inequality
     it reaches 1/(1−level) with probability at most 1 − level: every m at which it does is refused. The bound is the
-    largest such m (the product falls as m grows); -inf where there is none.
+    largest such m (the product falls as m grows); -inf where there is none. bold: the share of the average on
+    λ = 0.995, which pays where X hardly varies; the rest is spread evenly.
     """
     values = _checked(log_values, zero=True)
     top = float(values.max())
@@ -117,14 +118,18 @@ def mean_low(log_values: ArrayLike, level: float = 0.95) -> float:
         return -np.inf
     goal = -np.log1p(-level)
     low, high = top - 50.0 - np.log(values.size), top  # at m = max X no factor exceeds one
-    if _evidence(values, low) < goal:
+    if _evidence(values, low, bold) < goal:
         return -np.inf
-    return float(brentq(lambda m: _evidence(values, m) - goal, low, high, xtol=1e-9)) - 1e-9
+    return float(brentq(lambda m: _evidence(values, m, bold) - goal, low, high, xtol=1e-9)) - 1e-9
 
 
-def _evidence(values: Array, log_mean: float) -> float:
+def _evidence(values: Array, log_mean: float, bold: float) -> float:
     ratio = np.exp(np.minimum(values - log_mean, 700.0))
-    factors = np.log1p(BETS[:, None] * (ratio - 1.0)).sum(axis=1)
+    bets = np.append(BETS, BOLDEST) if bold > 0 else BETS
+    factors = np.log1p(bets[:, None] * (ratio - 1.0)).sum(axis=1)
+    if bold > 0:
+        factors += np.log(np.append(np.full(BETS.size, (1.0 - bold) / BETS.size), bold))
+        return float(log_sum(factors))
     return float(log_sum(factors) - np.log(BETS.size))
 
 

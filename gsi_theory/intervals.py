@@ -3,10 +3,12 @@
 Two different truths: the mean over the population that the prompts were drawn from (`population_mean`), and the mean
 over these very prompts (`fixed_mean`), known better because only candidates are random. Prompts are independent.
 
-Student's t fails where rare prompts decide (pass rates near one: most pools show no failing prompt, and an interval of
-almost no width). With the bounds of f given, t is trusted by the rule of five, P · (distance of the mean from the
-nearer bound)/(range) ≥ 5, else replaced by `bounded_mean`, which holds for every population. Without bounds such
-prompts leave no trace; all that can be checked is that several make up the spread (`spread_over` ≥ 3).
+Rewards and pass rates over prompts are skewed, and Student's t then misses on one side: the interval is Hall's, t with
+the skewness taken out. Where rare prompts decide (pass rates near one: most pools show no failing prompt, and any
+interval from the spread has almost no width) nothing but the bounds of f helps. Hall's is trusted where five prompts or
+more make up the spread (`spread_over` ≥ 5) and, with bounds given, P · (distance of the mean from the nearer
+bound)/(range) ≥ 3, so that prompts of the whole range would have shown; else `bounded_mean` replaces it, which holds
+for every population. Without bounds such prompts leave no trace.
 """
 
 from __future__ import annotations
@@ -24,14 +26,16 @@ from gsi_theory.logscale import Array
 
 __all__ = ["Interval", "bounded_mean", "fixed_mean", "population_mean", "spread_over"]
 
-FEWEST, RULE_OF_FIVE = 3.0, 5.0
+FEWEST, FEWEST_FREEDOM = 5.0, 3.0  # prompts that make up the spread; degrees of freedom within them
+BOLD = 0.5  # of the stake on the bet that pays where hardly a prompt differs from the bound
+RULE_OF_THREE, RULE_OF_FIVE = 3.0, 5.0  # whole failures between the mean and a bound
 
 
 @dataclass(frozen=True)
 class Interval:
     """value, stderr and the interval [low, high], arrays of the shape of one prompt's estimate.
 
-    trusted: whether Student's t is, and so covers close to the level; a `bounded_mean` (False) covers at least with it.
+    trusted: whether it covers close to the level; a `bounded_mean` (False) covers at least with it.
     """
 
     value: Array
@@ -42,30 +46,49 @@ class Interval:
 
 
 def population_mean(values: ArrayLike, level: float = 0.95, bounds: tuple[float, float] | None = None) -> Interval:
-    """Mean over the population of prompts, from values (P, ...), one unbiased estimate a prompt; Student's t, P − 1.
+    """Mean over the population of prompts, from values (P, ...), one unbiased estimate a prompt; Hall's interval.
 
-    The spread between prompts contains the error within them, so no standard error of a prompt is needed. With `bounds`
-    (min, max of f), `bounded_mean` where t is not trusted.
+    With g the skewness of the values, T = (mean − μ)/stderr is made symmetric by T + a T² + a² T³/3 + g/(6√P),
+    a = g/(3√P), and that is compared with Student's t of P − 1 degrees (Hall, J. R. Stat. Soc. B 54, 1992). The spread
+    between prompts contains the error within them, so no standard error of a prompt is needed. With `bounds` (min, max
+    of f), `bounded_mean` where it is not trusted.
     Raises InputError for fewer than two prompts, values that are not finite or out of bounds.
     """
     array = _checked(values, "values", level)
     count = array.shape[0]
     if count < 2:
         raise InputError(f"{count} prompt: an interval over prompts needs 2 or more")
+    mean = array.mean(axis=0)
     stderr = array.std(axis=0, ddof=1) / np.sqrt(count)
-    found = _interval(array.mean(axis=0), stderr, np.full(stderr.shape, count - 1.0), level, spread_over(array))
+    quantile = stdtrit(count - 1.0, 0.5 + 0.5 * level)
+    low, high = (mean - _unskewed(array, side * quantile) * stderr for side in (1.0, -1.0))
+    found = Interval(mean, stderr, low, high, np.asarray(spread_over(array) >= FEWEST))
     if bounds is None:
         return found
-    found = replace(found, trusted=np.logical_and(found.trusted, _inside(found.value, count, bounds)))
+    found = replace(found, trusted=np.logical_and(found.trusted, _inside(mean, count, bounds, RULE_OF_THREE)))
     safe = bounded_mean(array, *bounds, level=level)
     low, high = np.where(found.trusted, found.low, safe.low), np.where(found.trusted, found.high, safe.high)
     return Interval(found.value, stderr, low, high, found.trusted)
 
 
+def _unskewed(values: Array, quantile: float) -> Array:
+    """The T at which Hall's transformation of T is `quantile`: with a = g/(3√P), (cbrt(1 + 3a(q − a/2)) − 1)/a."""
+    count = values.shape[0]
+    apart = values - values.mean(axis=0)
+    scale = np.abs(apart).max(axis=0)
+    # values that are equal but for rounding have no skewness
+    apart = np.where(scale > 1e-12 * np.abs(values).max(axis=0), apart / np.where(scale > 0, scale, 1.0), 0.0)
+    square = (apart**2).mean(axis=0)
+    a = (apart**3).mean(axis=0) / np.where(square > 0, square, 1.0) ** 1.5 / (3.0 * np.sqrt(count))
+    safe = np.where(np.abs(a) > 1e-6, a, 1.0)
+    bent = (np.cbrt(1.0 + 3.0 * safe * (quantile - 0.5 * safe)) - 1.0) / safe
+    return np.asarray(np.where(np.abs(a) > 1e-6, bent, quantile))
+
+
 def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95) -> Interval:
     """Interval for the mean of values (P, ...) in [low, high] that covers with `level` at least for every population.
 
-    Two one-sided bounds by betting (`coverage.mean_low`), on the distance from either end. Wider than Student's t.
+    Two one-sided bounds by betting (`coverage.mean_low`), on the distance from either end. Wider than Hall's.
     """
     array = _checked(values, "values", level)
     if not low < high:
@@ -75,17 +98,17 @@ def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95
     part = np.clip((array - low) / (high - low), 0.0, 1.0)
     half = 0.5 + 0.5 * level
     with np.errstate(divide="ignore"):
-        under = np.apply_along_axis(lambda x: np.exp(mean_low(np.log(x), half)), 0, part)
-        over = 1.0 - np.apply_along_axis(lambda x: np.exp(mean_low(np.log(x), half)), 0, 1.0 - part)
+        under = np.apply_along_axis(lambda x: np.exp(mean_low(np.log(x), half, BOLD)), 0, part)
+        over = 1.0 - np.apply_along_axis(lambda x: np.exp(mean_low(np.log(x), half, BOLD)), 0, 1.0 - part)
     stderr = array.std(axis=0, ddof=min(1, array.shape[0] - 1)) / np.sqrt(array.shape[0])
     scale = high - low
     trusted = np.zeros(np.shape(stderr), dtype=np.bool_)
     return Interval(array.mean(axis=0), stderr, low + scale * under, low + scale * over, trusted)
 
 
-def _inside(mean: Array, count: int, bounds: tuple[float, float]) -> Array:
+def _inside(mean: Array, count: int, bounds: tuple[float, float], rule: float) -> Array:
     low, high = bounds
-    return np.asarray(count * np.minimum(mean - low, high - mean) >= RULE_OF_FIVE * (high - low))
+    return np.asarray(count * np.minimum(mean - low, high - mean) >= rule * (high - low))
 
 
 def fixed_mean(
@@ -106,11 +129,14 @@ def fixed_mean(
     noise = count / max(count - 1, 1) * np.sum((square - square.mean(axis=0)) ** 2, axis=0)
     most = float(max(count * (count - 1), 1))
     freedom = np.where(total > 0, np.clip(2 * total**2 / np.where(noise > 0, noise, 1e-300), 1.0, most), 0.0)
-    found = _interval(array.mean(axis=0), np.sqrt(total) / count, np.maximum(freedom, 1.0), level, freedom)
+    degrees, upper = np.maximum(freedom, 1.0), 0.5 + 0.5 * level
+    error, mean = np.sqrt(total) / count, array.mean(axis=0)
+    reach = np.where(degrees > 1e7, ndtri(upper), stdtrit(np.minimum(degrees, 1e7), upper)) * error
+    found = Interval(mean, error, mean - reach, mean + reach, np.asarray(freedom >= FEWEST_FREEDOM))
     return (
         found
         if bounds is None
-        else replace(found, trusted=np.logical_and(found.trusted, _inside(found.value, count, bounds)))
+        else replace(found, trusted=np.logical_and(found.trusted, _inside(found.value, count, bounds, RULE_OF_FIVE)))
     )
 
 
@@ -132,9 +158,3 @@ def _checked(values: ArrayLike, name: str, level: float) -> Array:
         raise InputError(f"{name} of shape {array.shape}: give one entry for each prompt")
     refuse(~np.isfinite(array), array, name, "give finite numbers; leave out prompts without an estimate")
     return array
-
-
-def _interval(value: Array, stderr: Array, freedom: Array, level: float, support: Array) -> Interval:
-    upper = 0.5 + 0.5 * level
-    reach = np.where(freedom > 1e7, ndtri(upper), stdtrit(np.minimum(freedom, 1e7), upper)) * stderr
-    return Interval(value, stderr, value - reach, value + reach, np.asarray(support >= FEWEST))

@@ -5,9 +5,10 @@
 A world is a population of prompts, each with two policies on K outcomes and a reward; its truth is the exact law
 (M2–M9). A pool draws `prompts` of its prompts and `drafts` candidates of each source at each. Per method and n the
 table shows the share of pools whose interval contains the truth: the mean over the population (`population_mean`) and
-over the pool's own prompts (`fixed_mean`), and of pools where Student's t is trusted for the former (elsewhere the
-interval is `bounded_mean`, meant to cover more). Worlds differ in the tail of ρ = π_B/π_S and in β; k̂ flags a heavy
-tail.
+over the pool's own prompts (`fixed_mean`), and of pools where the spread is trusted for the former (elsewhere the
+interval is `bounded_mean`, which covers more). Worlds differ in the tail of ρ = π_B/π_S and in β; k̂ flags a heavy
+tail. Cells are counted in three groups: k̂ above 0.7; rare prompts decide (the spread is trusted in fewer than half of
+the pools); the rest, which must cover 93 to 97 %.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from gsi_theory.logscale import Array, normalize
 from gsi_theory.progress import Report, progress_bar
 from llm_check.pools.tails import pareto_khat
 
-__all__ = ["METHODS", "NS", "WORLDS", "World", "estimates", "measured", "prompts_of", "truth"]
+__all__ = ["METHODS", "NS", "WORLDS", "World", "estimates", "measured", "prompts_of", "summarized", "truth"]
 
 NS = (1, 2, 4, 8, 16, 32)
 POPULATION = 300
@@ -136,6 +137,18 @@ def measured(
     return columns, float(np.median(khats))
 
 
+def summarized(total: dict[str, list[Any]], khats: dict[str, float]) -> dict[str, list[float]]:
+    """By group of cells (the module's text): [cells, of them 93 to 97 %, least and largest coverage of the mean]."""
+    heavy = np.array([khats[world] > 0.7 for world in total["world"]])
+    rare, covered = np.array(total["trusted"]) < 0.5, np.array(total["population"])
+    found = {}
+    for name, group in {"khat > 0.7": heavy, "rare prompts decide": ~heavy & rare, "the rest": ~heavy & ~rare}.items():
+        cells = covered[group]
+        inside = int(np.sum((cells >= 0.93) & (cells <= 0.97)))
+        found[name] = [float(cells.size), float(inside), *(float(f(cells)) if cells.size else 0.0 for f in (min, max))]
+    return found
+
+
 def main(
     pools: Annotated[int, typer.Option(min=2, help="Pools of each world.")] = 500,
     prompts: Annotated[int, typer.Option(min=2, help="Prompts of a pool.")] = 20,
@@ -152,15 +165,19 @@ def main(
         for name, column in table.items():
             total.setdefault(name, []).extend(column)
         print(f"\n{world.name}: β = {world.beta:g}, median k̂ {khats[world.name]:.2f}")
-        print(f"  n = {NS}: population / own prompts, t trusted (all in %), z of the bias")
+        print(f"  n = {NS}: population / own prompts, spread trusted (all in %), z of the bias")
         for at in range(0, len(table["n"]), len(NS)):
             cells = zip(*(table[column][at : at + len(NS)] for column in SHARES), strict=True)
             line = "  ".join(f"{100 * a:5.1f}/{100 * b:5.1f} {100 * t:3.0f} {z:+4.1f}" for a, b, t, z in cells)
             print(f"  {table['method'][at]:<18} {line}", flush=True)
+    summary = summarized(total, khats)
+    print("\n" + "\n".join(f"{name}: {value}" for name, value in summary.items()))
     if out is not None:
         given = f"--pools {pools} --prompts {prompts} --drafts {drafts} --seed {seed}"
         command = f"python -m llm_check.benches.coverage_intervals {given}"
-        write_artifact(out, "coverage_intervals", provenance(command, seed), {"khat": khats}, {"coverage": total})
+        write_artifact(
+            out, "coverage_intervals", provenance(command, seed), {"khat": khats} | summary, {"coverage": total}
+        )
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def cross_fit(values: Floats, pick: Picker, bounds: tuple[float, float] | None =
     `pick` gets the values of the training units. A fold in which nothing is chosen is valued by the choice on all.
     Where the folds choose differently, what one holds out has helped another to choose, so their means are correlated:
     the error is widened by √2, the most that was needed (among 30 equal options; test_plan_parts.py).
-    bounds: of the value; they replace Student's t where it is not trusted. Estimates of single units may lie outside
+    bounds: of the value; they replace the spread where it is not trusted. Estimates of single units may lie outside
     (the accepted part is unbiased, not bounded): the bounds are then moved out to hold them.
     """
     units = values.shape[1]

@@ -6,18 +6,42 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from gsi_theory.errors import InputError
 from gsi_theory.intervals import bounded_mean, fixed_mean, population_mean, spread_over
 
 
-def test_population_mean_is_student() -> None:
-    values = np.array([[0.1, 1.0], [0.4, 1.5], [0.2, 0.0], [0.7, -1.0]])
+def _hall(values: np.ndarray, side: float) -> float:
+    """The μ at which Hall's transformed T is the quantile of Student's t, by bisection on the definition."""
+    count, stderr, skew = values.size, stats.sem(values), float(stats.skew(values))
+    quantile = stats.t.ppf(0.975, count - 1)
+
+    def transformed(mu: float) -> float:
+        t = (values.mean() - mu) / stderr
+        more = skew * t**2 / (3 * math.sqrt(count)) + skew**2 * t**3 / (27 * count) + skew / (6 * math.sqrt(count))
+        return float(t + more)
+
+    return float(optimize.brentq(lambda mu: transformed(mu) - side * quantile, -1e3, 1e3, xtol=1e-13))
+
+
+def test_population_mean_is_halls_interval() -> None:
+    rng = np.random.default_rng(5)
+    values = np.concatenate([rng.standard_exponential((9, 3)), rng.normal(size=(9, 3))], axis=1)
     found = population_mean(values)
-    expected = stats.t.interval(0.95, 3, values.mean(axis=0), stats.sem(values, axis=0))
-    np.testing.assert_allclose([found.low, found.high], expected)
-    assert found.trusted.all() == (spread_over(values) >= 3).all()
+    for k in range(values.shape[1]):
+        assert found.low[k] == pytest.approx(_hall(values[:, k], 1.0), abs=1e-10)
+        assert found.high[k] == pytest.approx(_hall(values[:, k], -1.0), abs=1e-10)
+    assert found.trusted.tolist() == (spread_over(values) >= 5).tolist()
+
+
+def test_population_mean_of_symmetric_values_is_student() -> None:
+    for values in (np.array([-1.0, 0.5, 0.0, -0.5, 1.0]), np.array([0.2, 0.8])):
+        found = population_mean(values)
+        expected = stats.t.interval(0.95, values.size - 1, values.mean(), stats.sem(values))
+        np.testing.assert_allclose([found.low, found.high], expected, atol=1e-12)
+    same = population_mean(np.full(7, 0.1) + 0.2)
+    assert same.low == pytest.approx(same.high, abs=1e-12)
 
 
 def test_fixed_mean_of_equal_errors() -> None:
@@ -41,18 +65,19 @@ def test_no_failure_seen_is_not_certainty() -> None:
     bound for counts, 0.025^(1/20), and a value inside stays trusted."""
     assert not population_mean(np.ones(20)).trusted
     found = population_mean(np.ones(20), bounds=(0.0, 1.0))
-    assert not found.trusted and found.high == 1.0 and 0.6 < found.low <= 0.025 ** (1 / 20)
+    assert not found.trusted and found.high == 1.0 and 0.79 < found.low <= 0.025 ** (1 / 20)
 
 
-def test_rule_of_five() -> None:
-    """20 prompts at mean 0.8 of [0, 1] are four failures: bounded; at mean 0.7 they are six: Student's t."""
+def test_rule_of_three() -> None:
+    """20 prompts at mean 0.9 of [0, 1] are two failures: bounded; at mean 0.8 they are four: Hall's interval."""
     rng = np.random.default_rng(2)
-    spread = 0.1 * rng.uniform(-1.0, 1.0, 20)
-    values = np.stack([0.8 + spread - spread.mean(), 0.7 + spread - spread.mean()], axis=1)
-    found, student = population_mean(values, bounds=(0.0, 1.0)), population_mean(values)
+    spread = 0.05 * rng.uniform(-1.0, 1.0, 20)
+    values = np.stack([0.9 + spread - spread.mean(), 0.8 + spread - spread.mean()], axis=1)
+    found, alone = population_mean(values, bounds=(0.0, 1.0)), population_mean(values)
     assert found.trusted.tolist() == [False, True]
-    assert found.low[1] == student.low[1] and found.low[0] < student.low[0] and found.high[0] > student.high[0]
-    assert fixed_mean(values, np.full((20, 2), 0.1), bounds=(0.0, 1.0)).trusted.tolist() == [False, True]
+    assert found.low[1] == alone.low[1] and found.low[0] < alone.low[0] and found.high[0] > alone.high[0]
+    assert fixed_mean(values, np.full((20, 2), 0.1), bounds=(0.0, 1.0)).trusted.tolist() == [False, False]
+    assert fixed_mean(values - 0.1, np.full((20, 2), 0.1), bounds=(0.0, 1.0)).trusted.tolist() == [False, True]
 
 
 @pytest.mark.parametrize("chance", [0.5, 0.9, 0.98, 0.995])
@@ -66,9 +91,13 @@ def test_bounded_mean_covers(chance: float) -> None:
 
 def test_population_mean_covers() -> None:
     rng = np.random.default_rng(1)
-    found = population_mean(rng.beta(2.0, 3.0, size=(15, 4000)))
-    covered = np.mean((found.low <= 0.4) & (found.high >= 0.4))
-    assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 4000)
+    for draws, mean in ((rng.normal(size=(15, 4000)), 0.0), (rng.standard_exponential((30, 4000)), 1.0)):
+        found = population_mean(draws)
+        covered = np.mean((found.low <= mean) & (found.high >= mean))
+        assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 4000)
+        # Student's t misses skewed values: 92.7 % of 30 exponentials
+    student = stats.t.interval(0.95, 29, draws.mean(axis=0), stats.sem(draws, axis=0))
+    assert np.mean((student[0] <= mean) & (student[1] >= mean)) < 0.937
 
 
 def test_bad_input() -> None:
