@@ -59,6 +59,19 @@ def test_chi2_is_unbiased_and_its_bound_holds() -> None:
     assert np.median(np.array(from_base)[:, 1]) > 0.3 * CHI2  # the bound says something
 
 
+@pytest.mark.parametrize("bold", [0.0, 0.5])
+def test_mean_low_solves_its_definition(bold: float) -> None:
+    """The average of the products over λ, its weights summing to one, is 1/(1 − level) at the bound."""
+    values = [0.9, 1.0, 0.4, 0.95, 1.0]
+    bound = math.exp(mean_low(np.log(values), 0.8, bold))
+    products = [
+        (math.prod(1 + x * (v / bound - 1) for v in values), (1 - bold) / 25) for x in np.linspace(0.02, 0.98, 25)
+    ]
+    products.append((math.prod(1 + 0.995 * (v / bound - 1) for v in values), bold))
+    assert sum(weight for _, weight in products) == pytest.approx(1.0)
+    assert sum(product * weight for product, weight in products) == pytest.approx(5.0, rel=1e-6)
+
+
 def test_mean_low_holds_for_a_heavy_tail() -> None:
     """X = 1/u^0.9 has mean 10 and infinite variance: the bound still exceeds it in at most 5 % of samples."""
     rng = np.random.default_rng(4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from scipy.special import expit, log_softmax
 from scipy.stats import chi2
 
-from llm_check.doctor.balance import UNBALANCED, Balance, check_balance
-from llm_check.doctor.doctor import doctor
+from llm_check.doctor.balance import UNBALANCED, Balance, _rows, check_balance
+from llm_check.doctor.doctor import FINDINGS, doctor
+from llm_check.doctor.evidence import Evidence, examine
 from llm_check.doctor.plants import Columns, Sampling, TokenWorld, drop_texts, drop_tokens
 from llm_check.pools.pool import pool_from_columns
 from llm_check.pools.position_arrays import position_arrays
@@ -54,6 +56,15 @@ def test_the_identity_holds_for_any_function_and_any_numbers_of_draws() -> None:
         for function in (np.ones(9), np.log(draft), rng.normal(size=9)):
             both = n * draft @ ((1.0 - mu) * function) - n_base * base @ (mu * function)
             assert both == pytest.approx(0.0, abs=1e-12)
+
+
+def test_odds_are_those_of_the_counts_and_the_log_ratio() -> None:
+    columns = _whole(np.random.default_rng(0), 3, 6, 2)
+    rows = _rows(position_arrays(pool_from_columns(columns)))
+    assert rows is not None
+    base, draft = np.array(columns["logp_base"]), np.array(columns["logp_draft"])
+    assert np.sort(rows.odds) == pytest.approx(np.sort(np.log(3.0) - (base - draft)), abs=1e-13)
+    assert rows.draft.sum() == 18 and np.bincount(rows.sets).tolist() == [6, 2] * 3
 
 
 @pytest.mark.parametrize(("n", "n_base"), [(24, 24), (40, 8)])
@@ -131,3 +142,82 @@ def test_what_cannot_be_told_apart_is_said_twice() -> None:
             assert gaps[0] == -gaps[1] and abs(gaps[0]) < 5.0
             assert all("undecided" in errors[name].evidence["draft"] for name in errors)
     assert found > 0
+
+
+def _fitted(gains: dict[tuple[str, str], float], constant: float = 1.0, left: float = 3.0) -> Balance:
+    return Balance(100.0, constant, 1e-20, 1000, gains, {"draft": 0.7, "base": 0.7, "both": 0.7}, left)
+
+
+HEAT, CUTS = "temperature", "truncated"
+
+
+def test_what_each_cause_must_gain() -> None:
+    assert _fitted({("draft", HEAT): 10.0, ("draft", CUTS): 10.5}).verdict() == (("draft",), HEAT, 0.5)
+    assert _fitted({("draft", HEAT): 10.0, ("draft", CUTS): 14.0}).verdict() == (("draft",), CUTS, 3.0)
+    assert _fitted({("draft", HEAT): 10.0, ("draft", CUTS): 14.0}).verdict((), {"draft": 4.0}) == (
+        ("draft",),
+        HEAT,
+        1.0,
+    )
+    assert _fitted({("draft", HEAT): 10.0}).verdict() == (("draft",), HEAT, np.inf)
+    one_or_two = {("draft", HEAT): 10.0, ("both", HEAT): 14.0}
+    assert (_fitted(one_or_two).verdict() or ("",))[0] == ("draft",)
+    assert (_fitted(one_or_two | {("both", HEAT): 16.0}).verdict() or ("",))[0] == ("draft", "base")
+
+
+def test_suspects_leave_only_the_cause_to_choose() -> None:
+    gains = {("draft", HEAT): 3.0, ("draft", CUTS): 9.0, ("base", HEAT): 40.0}
+    assert _fitted(gains).verdict(["draft"]) == (("draft",), CUTS, 5.0)
+    assert _fitted(gains).verdict(["draft", "base"]) is None
+
+
+def test_no_verdict_where_another_prompt_is_likelier() -> None:
+    """One wrong source hardly moves h = 1; a fit that leaves the sources out of balance explains nothing."""
+    gains = {("base", HEAT): 40.0, ("both", HEAT): 20.0}
+    assert (_fitted(gains, constant=39.0).verdict() or ("",))[0] == ("base",)
+    assert (_fitted(gains, constant=41.0).verdict() or ("",))[0] == ("draft", "base")
+    assert (_fitted(gains, constant=41.0).verdict(["base"]) or ("",))[0] == ("base",)
+    assert _fitted(gains, left=31.0).verdict() is None and _fitted({}).verdict() is None
+
+
+def _evidence(**changes: Any) -> Evidence:
+    """Evidence of a clean log of whole steps, its balance and the draft's check changed."""
+    clean = examine(pool_from_columns(drop_tokens(TokenWorld(12).columns(0, 32, PLAIN, PLAIN))))
+    check = clean.draws["draft"]
+    assert check is not None and check.level == "step" and not clean.causes("draft")
+    draws = clean.draws | {"draft": replace(check, **changes.pop("check", {}))}
+    return replace(clean, draws=draws, **changes)
+
+
+FEWER = {"log_e_fewer": 50.0, "log_e_fewer_tempered": 50.0, "temperature_gain": 0.0}
+
+
+def test_a_clear_balance_decides_and_an_unclear_one_leaves_repeats_to_decide() -> None:
+    unclear = _fitted({("draft", HEAT): 10.0, ("draft", CUTS): 10.5})
+    clear = _fitted({("draft", HEAT): 20.0, ("draft", CUTS): 10.5})
+    few, many = FEWER | {"events": 10, "new_seen": 300}, FEWER | {"events": 300, "new_seen": 10}
+    assert _evidence(check=few).causes("draft") == {CUTS}
+    assert _evidence(check=few, balance=unclear).causes("draft") == {HEAT, CUTS}
+    assert _evidence(check=many, balance=unclear).causes("draft") == {CUTS}
+    assert _evidence(check=many, balance=clear).causes("draft") == {HEAT}
+    assert _evidence(balance=clear).causes("draft") == {HEAT}
+    assert _evidence(balance=unclear).causes("draft") == {HEAT, CUTS}
+
+
+def test_log_ratios_off_by_nats_are_no_temperature() -> None:
+    clear = _fitted({("draft", HEAT): 20.0, ("draft", CUTS): 10.5})
+    ratio = replace(_evidence().ratio, shifts=np.full(12, 3.0), shift_misfit=3.4)
+    assert not _evidence(balance=clear, ratio=ratio).causes("draft")
+    # numbers that cover a prefix too: repeats come in proportion, at a hundredth of the reported mass
+    whole = FEWER | {"kept_mass": 0.01, "interval": (0.9, 1.1), "temperature": 1.0, "misfit_left": 0.0}
+    assert _evidence(check=whole, ratio=ratio).causes("draft") == {"shift"}
+    assert not _evidence(check=whole | {"interval": (0.3, 0.6)}, ratio=ratio).causes("draft")
+
+
+def test_what_nothing_explains_is_another_context() -> None:
+    (rule,) = (rule for rule in FINDINGS if rule.id == "context_mismatch")
+    assert rule.evidence(_evidence()) is None
+    found = rule.evidence(_evidence(balance=_fitted({})))
+    assert found is not None and found["balance"]["chi2"] == 100.0
+    noisy = {"draft": 0.05, "base": 0.0}
+    assert rule.evidence(_evidence(balance=_fitted({}), spread=noisy)) is None

@@ -11,6 +11,7 @@ from scipy.special import expit, log_softmax
 from llm_check.doctor.plants import Sampling, TokenWorld, drop_tokens, restrict
 from llm_check.doctor.prefix_counts import Draws, _collect, step_draws, token_draws
 from llm_check.doctor.ratio import _bennett, check_ratio
+from llm_check.doctor.rows import spread_by_reward
 from llm_check.doctor.tokens import FEWER, TEMPERATURES, _Events, _new_chance, _new_gain, check_draws
 from llm_check.pools.pool import pool_from_columns
 from llm_check.pools.position_arrays import blocks, position_arrays, same_text_codes, some_positions
@@ -134,3 +135,25 @@ def test_steps_serve_where_no_tokens_are_logged() -> None:
     assert token_draws(arrays, "draft", "draft") is None
     draws = step_draws(arrays, "draft", "draft")
     assert draws.level == "step" and draws.spread == pytest.approx(0.0, abs=1e-12)
+
+
+def test_noise_by_equal_rewards_needs_rewards_that_tell_steps_apart() -> None:
+    rng = np.random.default_rng(0)
+    steps = rng.integers(20, size=(40, 30))
+    columns = {
+        "prompt_id": np.repeat([f"p{k}" for k in range(40)], 30).tolist(), "step": [0] * 1200,
+        "source": ["draft"] * 1200, "candidate": np.tile(np.arange(30), 40).tolist(),
+        "logp_draft": (-3.0 - 0.1 * steps).ravel(), "logp_base": (-3.0 - 0.1 * steps).ravel(),
+        "reward": np.sqrt(1.0 + steps).ravel(),
+    }  # fmt: skip
+
+    def spread(**changes: np.ndarray) -> float:
+        table = {name: np.asarray(value).tolist() for name, value in (columns | changes).items()}
+        return spread_by_reward(position_arrays(pool_from_columns(table)), "draft")
+
+    assert spread() == 0.0
+    noisy = columns["logp_draft"] + 0.02 * rng.normal(size=1200)
+    assert spread(logp_draft=noisy) == pytest.approx(0.02, rel=0.15)
+    # right or wrong: most pairs are of different steps, a third of them within half a nat
+    wide = (-3.0 - 0.3 * steps).ravel()
+    assert spread(logp_draft=wide, logp_base=wide, reward=(steps < 10).ravel().astype(float)) == 0.0
