@@ -1,4 +1,4 @@
-"""Time and memory of `gsi plan` on a pool of a million rows: `python -m llm_check.benches.big [--rows 1000000]`.
+"""Time and memory of `gsi plan` on a pool of a million rows: `python -m llm_check.benches.big [--rows N] [--page]`.
 
 The pool is synthetic (finite instances of benches.plan with continuous noise on rewards, no token lists), written as
 Parquet, and planned by the command itself in a process of its own; wall time, processor time and the largest resident
@@ -50,20 +50,22 @@ def big_pool(path: Path, rows: int, candidates: int, seed: int) -> None:
     write_pool(path, table, {})
 
 
-def run(rows: int, candidates: int, seed: int) -> dict[str, Any]:
-    """Plan the pool with the default grid; seconds, processor seconds, GiB and the answer's reason."""
+def run(rows: int, candidates: int, seed: int, page: bool = False) -> dict[str, Any]:
+    """Plan the pool with the default grid, and draw its page; seconds, processor seconds, GiB, the answer's reason."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "big.parquet"
         big_pool(path, rows, candidates, seed)
         load = os.getloadavg()[0]
         start = time.perf_counter()
         command = [sys.executable, "-m", "gsi_theory.cli", "plan", str(path), "--json"]
+        command += ["--page", str(Path(folder) / "page")] if page else []
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         wall = time.perf_counter() - start
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     answer = json.loads(done.stdout)
     return {
-        "rows": rows, "wall_seconds": wall, "processor_seconds": used.ru_utime + used.ru_stime,
+        "rows": rows, "candidates": candidates, "page": page,
+        "wall_seconds": wall, "processor_seconds": used.ru_utime + used.ru_stime,
         "gib": used.ru_maxrss / 2**20, "load_before": load, "load_after": os.getloadavg()[0],
         "options": len(answer["options"]), "reason": answer["reason"], "assumptions": answer["assumptions"],
     }  # fmt: skip
@@ -75,8 +77,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--candidates", type=int, default=500, help="of each source at each position")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--page", action="store_true", help="draw the page too")
     given = parser.parse_args()
-    print(json.dumps(run(given.rows, given.candidates, given.seed), indent=1))
+    print(json.dumps(run(given.rows, given.candidates, given.seed, given.page), indent=1))
 
 
 if __name__ == "__main__":
