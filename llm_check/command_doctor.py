@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gsi_theory.progress import progress_bar
+from llm_check.doctor.balance import FREEDOM
 from llm_check.doctor.coverage import coverage_record
 from llm_check.doctor.doctor import Diagnosis, doctor
 from llm_check.pools.files import said
@@ -45,7 +46,7 @@ def diagnosis_record(found: Diagnosis, left_out: dict[str, Any], coverage: dict[
         "findings": [vars(finding) for finding in found.findings],
         "inverse_ratio_mean": e.ratio.inverse_mean, "inverse_ratio_mean_se": e.ratio.inverse_se,
         "bridge_z": e.ratio.z, "balance": None if e.balance is None else {
-            "chi2": e.balance.chi2, "degrees_of_freedom": 4, "p_value": e.balance.level, "rows": e.balance.rows,
+            "chi2": e.balance.chi2, "degrees_of_freedom": FREEDOM, "p_value": e.balance.level, "rows": e.balance.rows,
         },
         "positions": len(e.whole.names), "rows": int(e.whole.order.size),
         "sampling": {
@@ -111,7 +112,7 @@ def _print(path: Path, record: dict[str, Any]) -> None:
         console.print(f"  mean ratio π_S/π_B over base    {mean:.4f} ± {error:.4f}")
     if record["balance"] is not None:
         chi2, p = record["balance"]["chi2"], record["balance"]["p_value"]
-        console.print(f"  balance of the two sources      χ² {chi2:.3g} on 4 degrees of freedom, p {p:.2g}")
+        console.print(f"  balance of the two sources      χ² {chi2:.3g} on {FREEDOM} degrees of freedom, p {p:.2g}")
     for source, check in record["sampling"].items():
         if check is not None:
             low, high = check["interval_95"]

@@ -5,8 +5,9 @@ Pool the n_S drafts and n_B base candidates of a position. If both are drawn fro
     P(draft | row) = σ(log(n_S/n_B) − ℓ) = μ      ℓ = log π_B − log π_S
 
 exactly, so Σ (y − μ) h has mean zero for every function h of the row (y = 1: a draft); h = 1 is the bridge of ratio.py.
-Here h is 1, log π_S, log π_B and the length: what a temperature or a truncation of one source moves. It needs no
-repeats and no token log-probabilities, and is bounded in ℓ, so its test holds for heavy tails too.
+Here h is 1, log π_S, log π_B, the length, and how far log π_S and log π_B lie in their lowest twentieth: what a
+temperature or a truncation of one source moves. It needs no repeats and no token log-probabilities, and is bounded in
+ℓ, so its test holds for heavy tails too.
 
 What a fault does to the odds log P(draft)/P(base) names it, r being a log-probability less what position and length
 say of it:
@@ -28,19 +29,22 @@ from scipy.special import chdtrc, expit
 
 from llm_check.pools.position_arrays import PositionArrays
 
-__all__ = ["UNBALANCED", "Balance", "check_balance"]
+__all__ = ["FREEDOM", "UNBALANCED", "Balance", "check_balance"]
 
 Floats = NDArray[np.float64]
-QUANTILES = (0.15, 0.3, 0.45, 0.6)
+LOWEST = 0.05
+QUANTILES = (LOWEST, 0.15, 0.3, 0.45, 0.6)
 EDGES = (0.01, 0.99)  # h is clipped there: no single row decides
 RIDGE = 1e-3
+FREEDOM = 6
+EXPLAINED = 0.2  # least gain of a fit nobody is suspected of, in chi2: half of it where the fit is the fault
 UNBALANCED = 1e-6  # p-value below which causes are looked for
 SOURCES: dict[str, tuple[str, ...]] = {"draft": ("draft",), "base": ("base",), "both": ("draft", "base")}
 
 
 @dataclass(frozen=True)
 class Balance:
-    """level: p-value of the test, chi-square of `chi2` with four degrees of freedom, of which h = 1 alone makes
+    """level: p-value of the test, chi-square of `chi2` with FREEDOM degrees of freedom, of which h = 1 alone makes
     `constant`; rows: rows it saw.
 
     gains: by (sources, cause), cause "temperature" or "truncated" and sources "draft", "base" or "both", the gain in
@@ -61,10 +65,11 @@ class Balance:
     ) -> tuple[tuple[str, ...], str, float] | None:
         """(sources, cause, margin over the other cause at these sources, nats); None where no fit restores balance.
 
-        suspects: the sources to choose a cause for. Without any they are chosen too: "both" must gain 5 nats more than
-        one, and one alone must leave h = 1 nearly in balance, as its law still sums to one; numbers of another prompt
-        move h = 1 most, and are not for these fits to explain. A truncation must gain one nat more for each source,
-        for its quantile, and as many more as `tempered` says that other evidence speaks for a temperature there.
+        suspects: the sources to choose a cause for. Without any they are chosen too: the gain must be a fifth of chi2,
+        "both" must gain 5 nats more than one, and one alone must leave h = 1 nearly in balance, as its law still sums
+        to one; numbers of another prompt move h = 1 most, and are not for these fits to explain. A truncation must gain
+        one nat more for each source, for its quantile, and as many more as `tempered` says that other evidence speaks
+        for a temperature there.
         """
         if not self.gains or self.left > max(30.0, 0.1 * self.chi2):
             return None
@@ -72,7 +77,8 @@ class Balance:
         for (sources, cause), gain in self.gains.items():
             names = SOURCES[sources]
             alone = len(names) == 1 and self.constant < 0.4 * self.chi2
-            if set(names) == set(suspects) if suspects else (alone or len(names) == 2):
+            free = (alone or len(names) == 2) and gain > EXPLAINED * self.chi2
+            if set(names) == set(suspects) if suspects else free:
                 against = sum(1.0 + (tempered or {}).get(name, 0.0) for name in names)
                 worth[sources, cause] = gain - 5.0 * (len(names) - 1) - (against if cause == "truncated" else 0.0)
         if not worth:
@@ -120,16 +126,29 @@ def _dense(codes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _test(rows: _Rows, odds: Floats) -> tuple[float, float]:
     """(Hotelling's sum of squares of Σ (y − μ)h in its standard errors, that of h = 1 alone); sets are independent."""
-    columns = [np.ones(odds.size), *rows.logp.values(), rows.length]
+    apart = [_apart(value, rows) for value in (*rows.logp.values(), rows.length)]
+    low = [np.minimum(value - np.quantile(value, LOWEST), 0.0) for value in apart[:2]]
+    columns = [np.ones(odds.size), *apart, *low]
     h = np.column_stack([np.clip(c, *np.quantile(c, EDGES)) for c in columns])
     terms = (rows.draft - expit(odds))[:, None] * (h / np.maximum(np.abs(h).max(axis=0), 1e-300))
     size = np.bincount(rows.sets)
     mean = np.column_stack([np.bincount(rows.sets, column) for column in terms.T]) / size[:, None]
-    apart = (terms - mean[rows.sets]) * np.sqrt(size / np.maximum(size - 1, 1))[rows.sets][:, None]
+    around = (terms - mean[rows.sets]) * np.sqrt(size / np.maximum(size - 1, 1))[rows.sets][:, None]
     total = terms.sum(axis=0)
     # a floor for rounding: where nothing varies nothing is out of balance
-    spread = apart.T @ apart + 1e-9 * odds.size * np.eye(4)
+    spread = around.T @ around + 1e-9 * odds.size * np.eye(FREEDOM)
     return float(total @ np.linalg.pinv(spread) @ total), float(total[0] ** 2 / spread[0, 0])
+
+
+def _apart(values: Floats, rows: _Rows) -> Floats:
+    """Values less the middle of their position: of its two sources' means, the row itself left out of its own.
+
+    Leaving it out keeps Σ (y − μ) h at mean zero: the middle of the position is then independent of the row.
+    """
+    size, total = np.bincount(rows.sets), np.bincount(rows.sets, values)
+    own = (total[rows.sets] - values) / (size[rows.sets] - 1)
+    other = rows.sets ^ 1  # the sets of a position are numbered 2p and 2p + 1
+    return values - 0.5 * (own + total[other] / size[other])
 
 
 def _left_over(values: Floats, rows: _Rows) -> Floats:
@@ -173,7 +192,7 @@ def check_balance(arrays: PositionArrays) -> Balance | None:
     if rows is None:
         return None
     chi2, constant = _test(rows, rows.odds)
-    level = float(chdtrc(4.0, chi2))
+    level = float(chdtrc(float(FREEDOM), chi2))
     gains: dict[tuple[str, str], float] = {}
     temperatures: dict[str, float] = {}
     left, top = chi2, -np.inf

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from llm_check.doctor.balance import FREEDOM
 from llm_check.doctor.evidence import Evidence, examine
 from llm_check.doctor.tokens import TokenCheck
 from llm_check.pools.pool import SOURCES, Pool
@@ -130,7 +131,7 @@ def _context(e: Evidence) -> dict[str, Any] | None:
         if e.ratio.shifts.size:
             found["ratio"]["median_log_ratio_of_normalizers"] = float(np.median(e.ratio.shifts))
     if e.unbalanced and not e.noisy and not _explained(e):
-        found["balance"] = {"chi2": e.balance.chi2 if e.balance else 0.0, "degrees_of_freedom": 4}
+        found["balance"] = {"chi2": e.balance.chi2 if e.balance else 0.0, "degrees_of_freedom": FREEDOM}
     return found or None
 
 

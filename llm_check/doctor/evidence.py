@@ -42,6 +42,7 @@ NOISE = 1e-3
 SMALLEST_TEMPERATURE_GAP = 0.02
 TEMPERATURES = (0.2, 5.0)
 CLEAR_GAIN = 4.0  # nats of likelihood: 2.8 standard errors
+OUTSIDE = 1000.0  # times as many repeats as foreseen: no temperature and no truncation in use does that
 CLEAR_MARGIN = 5.0  # nats between two causes, of a balance that knows the length of steps but not their tokens
 
 
@@ -70,7 +71,8 @@ class Evidence:
         """Whether rows were written twice."""
         tempered = any("temperature" in self.causes(source) for source in SOURCES)
         # Wrong log-probabilities too make repeats look impossible; but they unbalance the ratios, which copies do not.
-        scored_well = not self.uncovered and not self.crossed and abs(self.ratio.z) < 6.0
+        shifted = any("shift" in self.causes(source) for source in SOURCES)
+        scored_well = not self.uncovered and not self.crossed and abs(self.ratio.z) < 6.0 and not shifted
         return self.repeats.lag > 0 or (self.repeats.impossible > 0 and scored_well and not tempered)
 
     @cached_property
@@ -130,19 +132,25 @@ class Evidence:
         if tempered:
             found.add("temperature")
         if (check.log_e_fewer_tempered if tempered else check.log_e_fewer) > LOG_E:
-            if check.level == "token" or not self._far_shifted:
+            if check.level == "token":
                 found.add("truncated")
-            elif check.kept_mass < 0.2 and (self.ratio.shift_misfit < 3.0 or self._in_proportion(check)):
+            elif self._outside(check):
                 found.add("shift")
+            elif not self._far_shifted:
+                found.add("truncated")
         if check.log_e_more > LOG_E and not tempered and source not in self.noisy:
             found.add("context")
         return frozenset(found)
 
-    @staticmethod
-    def _in_proportion(check: TokenCheck) -> bool:
-        """Whether repeats come as often as the reported probabilities foresee once a constant is left out."""
+    def _outside(self, check: TokenCheck) -> bool:
+        """Whether a log of whole steps covers more than the step: what is drawn again and again has next to no reported
+        mass, and a constant for each position explains it, by the ratios or by the proportions among repeats."""
         low, high = check.interval or TEMPERATURES
-        return high - low < 0.5 and low < 1.05 and high > 0.95 and check.misfit_left < LOG_E
+        in_proportion = high - low < 0.5 and low < 1.05 and high > 0.95 and check.misfit_left < LOG_E
+        if self._far_shifted:
+            scarce = check.kept_mass < 0.2 or check.excess > OUTSIDE
+            return scarce and (self.ratio.shift_misfit < 3.0 or in_proportion)
+        return check.excess > OUTSIDE and in_proportion
 
     @cached_property
     def _far_shifted(self) -> bool:

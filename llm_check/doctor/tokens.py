@@ -63,6 +63,11 @@ class TokenCheck:
     log_e_fewer_tempered: float
     kept_mass: float
 
+    @property
+    def excess(self) -> float:
+        """Repeats drawn over repeats that the report foresees."""
+        return self.events / max(self.events + self.new_seen - self.new_expected, 1e-9)
+
 
 def _before(values: Floats, node: NDArray[np.int64]) -> Floats:
     """Sum of `values` over earlier events of the same node."""

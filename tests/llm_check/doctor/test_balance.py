@@ -10,10 +10,10 @@ import pytest
 from scipy.special import expit, log_softmax
 from scipy.stats import chi2
 
-from llm_check.doctor.balance import UNBALANCED, Balance, _rows, check_balance
+from llm_check.doctor.balance import FREEDOM, UNBALANCED, Balance, _rows, check_balance
 from llm_check.doctor.doctor import FINDINGS, doctor
 from llm_check.doctor.evidence import Evidence, examine
-from llm_check.doctor.plants import Columns, Sampling, TokenWorld, drop_texts, drop_tokens
+from llm_check.doctor.plants import Columns, Sampling, TokenWorld, drop_texts, drop_tokens, restrict
 from llm_check.pools.pool import pool_from_columns
 from llm_check.pools.position_arrays import position_arrays
 
@@ -27,20 +27,27 @@ def _balance(columns: Columns) -> Balance:
 
 
 def _whole(
-    rng: np.random.Generator, positions: int, n: int, n_base: int, cold: float = 1.0, outcomes: int = 40
+    rng: np.random.Generator,
+    positions: int,
+    n: int,
+    n_base: int,
+    draft_sampling: Sampling = PLAIN,
+    base_sampling: Sampling = PLAIN,
+    outcomes: int = 40,
 ) -> Columns:
-    """Pools of steps that are one token each: at temperature `cold` the draft's law is a power of the reported one."""
+    """Pools of steps that are one token each: at temperature T a source's law is a power of the reported one."""
     rows: dict[str, list[Any]] = {}
     for place in range(positions):
         draft = log_softmax(rng.normal(size=outcomes) * 1.5)
         base = log_softmax(draft + rng.normal(size=outcomes) * 0.7)
-        drawn = {"draft": np.exp(log_softmax(draft / cold)), "base": np.exp(base)}
+        reward = rng.random(outcomes)
+        drawn = {"draft": np.exp(restrict(draft, draft_sampling)), "base": np.exp(restrict(base, base_sampling))}
         for source, count in (("draft", n), ("base", n_base)):
-            picked = rng.choice(outcomes, size=count, p=drawn[source])
+            picked = rng.choice(outcomes, size=count, p=drawn[source] / drawn[source].sum())
             new = {
                 "prompt_id": [f"p{place}"] * count, "step": [0] * count, "source": [source] * count,
                 "candidate": list(range(count)), "logp_draft": draft[picked].tolist(),
-                "logp_base": base[picked].tolist(), "reward": rng.random(count).tolist(),
+                "logp_base": base[picked].tolist(), "reward": reward[picked].tolist(),
             }  # fmt: skip
             for name, values in new.items():
                 rows.setdefault(name, []).extend(values)
@@ -71,20 +78,30 @@ def test_odds_are_those_of_the_counts_and_the_log_ratio() -> None:
 def test_chi2_of_right_pools_follows_its_law(n: int, n_base: int) -> None:
     rng = np.random.default_rng(1)
     found = np.array([_balance(_whole(rng, 30, n, n_base)).chi2 for _ in range(150)])
-    # three functions vary here (steps have one length): mean 3, standard error of 150 such numbers 0.2
-    assert abs(found.mean() - 3.0) < 5.0 * np.sqrt(2 * 3.0 / found.size)
-    assert np.mean(found > chi2.isf(0.05, 3)) < 0.05 + 4.0 * np.sqrt(0.05 * 0.95 / found.size)
+    # all functions but the length vary here: mean 5, standard error of 150 such numbers 0.26
+    assert abs(found.mean() - (FREEDOM - 1)) < 5.0 * np.sqrt(2 * (FREEDOM - 1) / found.size)
+    assert np.mean(found > chi2.isf(0.05, FREEDOM - 1)) < 0.05 + 4.0 * np.sqrt(0.05 * 0.95 / found.size)
 
 
 def test_a_power_of_the_reported_law_is_recovered() -> None:
     rng = np.random.default_rng(2)
     for cold in (0.7, 1.4):
-        found = _balance(_whole(rng, 150, 40, 40, cold))
+        found = _balance(_whole(rng, 150, 40, 40, Sampling(cold)))
         verdict = found.verdict()
         assert found.level < UNBALANCED and verdict is not None
         assert verdict[:2] == (("draft",), "temperature") and found.left < 30.0
         # here the law is a power of the reported one but for a constant of the position: T̂ is near T
         assert found.temperatures["draft"] == pytest.approx(cold, abs=0.1)
+
+
+@pytest.mark.parametrize("outcomes", [100, 2000])
+def test_a_truncation_of_the_whole_step_shows_in_the_lowest_twentieth(outcomes: int) -> None:
+    """Top-p over steps of one token leaves likely ones as they are; what is missing are rows that the base drew."""
+    for sources, draft, base in ((("draft",), CUT, PLAIN), (("draft", "base"), CUT, CUT)):
+        columns = _whole(np.random.default_rng(7), 60, 64, 64, draft, base, outcomes)
+        errors = {f.id: f for f in doctor(pool_from_columns(columns)).findings if f.severity == "error"}
+        assert list(errors) == ["truncated_sampling"]
+        assert tuple(errors["truncated_sampling"].evidence) == sources
 
 
 def test_no_balance_without_two_candidates_of_each_source() -> None:
@@ -152,28 +169,31 @@ HEAT, CUTS = "temperature", "truncated"
 
 
 def test_what_each_cause_must_gain() -> None:
-    assert _fitted({("draft", HEAT): 10.0, ("draft", CUTS): 10.5}).verdict() == (("draft",), HEAT, 0.5)
-    assert _fitted({("draft", HEAT): 10.0, ("draft", CUTS): 14.0}).verdict() == (("draft",), CUTS, 3.0)
-    assert _fitted({("draft", HEAT): 10.0, ("draft", CUTS): 14.0}).verdict((), {"draft": 4.0}) == (
+    assert _fitted({("draft", HEAT): 30.0, ("draft", CUTS): 30.5}).verdict() == (("draft",), HEAT, 0.5)
+    assert _fitted({("draft", HEAT): 30.0, ("draft", CUTS): 34.0}).verdict() == (("draft",), CUTS, 3.0)
+    assert _fitted({("draft", HEAT): 30.0, ("draft", CUTS): 34.0}).verdict((), {"draft": 4.0}) == (
         ("draft",),
         HEAT,
         1.0,
     )
-    assert _fitted({("draft", HEAT): 10.0}).verdict() == (("draft",), HEAT, np.inf)
-    one_or_two = {("draft", HEAT): 10.0, ("both", HEAT): 14.0}
+    assert _fitted({("draft", HEAT): 30.0}).verdict() == (("draft",), HEAT, np.inf)
+    one_or_two = {("draft", HEAT): 30.0, ("both", HEAT): 34.0}
     assert (_fitted(one_or_two).verdict() or ("",))[0] == ("draft",)
-    assert (_fitted(one_or_two | {("both", HEAT): 16.0}).verdict() or ("",))[0] == ("draft", "base")
+    assert (_fitted(one_or_two | {("both", HEAT): 36.0}).verdict() or ("",))[0] == ("draft", "base")
 
 
 def test_suspects_leave_only_the_cause_to_choose() -> None:
     gains = {("draft", HEAT): 3.0, ("draft", CUTS): 9.0, ("base", HEAT): 40.0}
     assert _fitted(gains).verdict(["draft"]) == (("draft",), CUTS, 5.0)
     assert _fitted(gains).verdict(["draft", "base"]) is None
+    # a fit explains nothing unless it gains a fifth of chi2, here 20 nats
+    assert _fitted({("both", HEAT): 19.0}).verdict() is None
+    assert _fitted({("both", HEAT): 19.0}).verdict(["draft", "base"]) == (("draft", "base"), HEAT, np.inf)
 
 
 def test_no_verdict_where_another_prompt_is_likelier() -> None:
     """One wrong source hardly moves h = 1; a fit that leaves the sources out of balance explains nothing."""
-    gains = {("base", HEAT): 40.0, ("both", HEAT): 20.0}
+    gains = {("base", HEAT): 40.0, ("both", HEAT): 21.0}
     assert (_fitted(gains, constant=39.0).verdict() or ("",))[0] == ("base",)
     assert (_fitted(gains, constant=41.0).verdict() or ("",))[0] == ("draft", "base")
     assert (_fitted(gains, constant=41.0).verdict(["base"]) or ("",))[0] == ("base",)
@@ -193,8 +213,8 @@ FEWER = {"log_e_fewer": 50.0, "log_e_fewer_tempered": 50.0, "temperature_gain": 
 
 
 def test_a_clear_balance_decides_and_an_unclear_one_leaves_repeats_to_decide() -> None:
-    unclear = _fitted({("draft", HEAT): 10.0, ("draft", CUTS): 10.5})
-    clear = _fitted({("draft", HEAT): 20.0, ("draft", CUTS): 10.5})
+    unclear = _fitted({("draft", HEAT): 30.0, ("draft", CUTS): 30.5})
+    clear = _fitted({("draft", HEAT): 40.0, ("draft", CUTS): 30.5})
     few, many = FEWER | {"events": 10, "new_seen": 300}, FEWER | {"events": 300, "new_seen": 10}
     assert _evidence(check=few).causes("draft") == {CUTS}
     assert _evidence(check=few, balance=unclear).causes("draft") == {HEAT, CUTS}
@@ -205,13 +225,28 @@ def test_a_clear_balance_decides_and_an_unclear_one_leaves_repeats_to_decide() -
 
 
 def test_log_ratios_off_by_nats_are_no_temperature() -> None:
-    clear = _fitted({("draft", HEAT): 20.0, ("draft", CUTS): 10.5})
+    clear = _fitted({("draft", HEAT): 40.0, ("draft", CUTS): 30.5})
     ratio = replace(_evidence().ratio, shifts=np.full(12, 3.0), shift_misfit=3.4)
     assert not _evidence(balance=clear, ratio=ratio).causes("draft")
     # numbers that cover a prefix too: repeats come in proportion, at a hundredth of the reported mass
     whole = FEWER | {"kept_mass": 0.01, "interval": (0.9, 1.1), "temperature": 1.0, "misfit_left": 0.0}
     assert _evidence(check=whole, ratio=ratio).causes("draft") == {"shift"}
     assert not _evidence(check=whole | {"interval": (0.3, 0.6)}, ratio=ratio).causes("draft")
+    # constants that cancel in the ratio, at steps too rare for the reported mass to be known: far too many repeats
+    rare = whole | {"kept_mass": 1.0, "events": 300, "new_seen": 3000, "new_expected": 3299.9}
+    assert _evidence(check=rare).causes("draft") == {"shift"}
+    assert _evidence(check=rare | {"new_expected": 3290.0}).causes("draft") == {CUTS}
+
+
+def test_repeats_of_what_covers_a_prefix_are_not_rows_written_twice() -> None:
+    columns = _whole(np.random.default_rng(8), 60, 64, 64)
+    for name, per in (("logp_draft", 1.0), ("logp_base", 0.7)):
+        shift = [5.0 + per * (int(prompt[1:]) * 7919 % 13) for prompt in columns["prompt_id"]]
+        columns[name] = (np.array(columns[name]) - shift).tolist()
+    drafts = [i for i, source in enumerate(columns["source"]) if source == "draft"]
+    for table in (columns, {name: [values[i] for i in drafts] for name, values in columns.items()}):
+        errors = [f.id for f in doctor(pool_from_columns(table)).findings if f.severity == "error"]
+        assert errors == ["whole_response"]
 
 
 def test_what_nothing_explains_is_another_context() -> None:

@@ -134,7 +134,7 @@ def test_command_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
     answer = json.loads(out)
     assert code == 0 and answer["valid"] is False
     assert set(answer) >= {"valid", "ratio_mean", "ratio_mean_se", "findings", "left_out", "balance"}
-    assert answer["balance"]["p_value"] < 1e-6 and answer["balance"]["degrees_of_freedom"] == 4
+    assert answer["balance"]["p_value"] < 1e-6 and answer["balance"]["degrees_of_freedom"] == 6
     assert [set(f) for f in answer["findings"]] == [{"id", "severity", "evidence", "advice"}]
     code, out, _ = _run(["doctor", str(tmp_path / "pool.parquet")], capsys)
     assert code == 0 and "temperature_mismatch" in out and "cure:" in out
