@@ -58,7 +58,7 @@ def plan_record(plan: Plan, left_out: dict[str, Any]) -> dict[str, Any]:
     if plan.recommendation is not None and (worth := plan.worth) is not None:
         chosen = _option(plan, plan.recommendation) | {
             "value": worth.value, "value_se": worth.stderr, "value_low": worth.low, "value_high": worth.high,
-            "value_t_trusted": worth.trusted, "value_on_all": plan.values[plan.recommendation],
+            "value_spread_trusted": worth.trusted, "value_on_all": plan.values[plan.recommendation],
             "shortfall_95": plan.shortfall, "guarantee": plan.guarantee,
         }  # fmt: skip
     turns = [
@@ -154,7 +154,8 @@ def _print(path: Path, record: dict[str, Any]) -> None:
         gate = "no gate" if chosen["threshold"] is None else f"{chosen['gate']} ≥ {chosen['threshold']:g}"
         typer.echo(
             f"Recommended: {chosen['rule']}, n = {chosen['n']}, β = {chosen['beta']:g}, {gate}, n_base = "
-            f"{chosen['n_base']}: value {chosen['value']:.4f} ± {chosen['value_se']:.4f} (95 %: "
+            f"{chosen['n_base']}: value {chosen['value']:.4f} ± {chosen['value_se']:.4f} (95 %"
+            f"{'' if chosen['value_spread_trusted'] else ' or more, as few prompts or rare failures decide'}: "
             f"{chosen['value_low']:.4f} to {chosen['value_high']:.4f}), cost {chosen['cost']:.4g} "
             f"{record['cost_unit']}"
         )

@@ -1,6 +1,7 @@
 """Do 95 % intervals from pools contain the truth? Synthetic pools from discrete policies whose exact law is known.
 
-    python -m llm_check.benches.coverage_intervals [--pools 500] [--prompts 20] [--drafts 64] [--seed 0] [--out FILE]
+    python -m llm_check.benches.coverage_intervals [--pools 500] [--prompts 20] [--drafts 64] [--seed 0]
+        [--worlds NAMES] [--out FILE]
 
 A world is a population of prompts, each with two policies on K outcomes and a reward; its truth is the exact law
 (M2–M9). A pool draws `prompts` of its prompts and `drafts` candidates of each source at each. Per method and n the
@@ -59,6 +60,8 @@ WORLDS = (
     World("right or wrong", 40, 0.5, 0.0, 5.0, 0.5, binary=True),
     World("heavy tail", 3000, 0.0, 1.1, 10.0, 0.8),
 )
+
+ALL = ",".join(world.name for world in WORLDS)
 
 
 def prompts_of(world: World, count: int, rng: np.random.Generator) -> list[Instance]:
@@ -154,12 +157,17 @@ def main(
     prompts: Annotated[int, typer.Option(min=2, help="Prompts of a pool.")] = 20,
     drafts: Annotated[int, typer.Option(min=32, help="Candidates of each source at a prompt.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random stream.")] = 0,
+    worlds: Annotated[str, typer.Option(help="Names of worlds, comma-separated.")] = ALL,
     out: Annotated[Path | None, typer.Option(help="Artifact to write.")] = None,
 ) -> None:
     """Share of pools whose 95 % interval contains the exact truth, by world, method and n."""
     total: dict[str, list[Any]] = {}
     khats = {}
-    for world in WORLDS:
+    known = {world.name: world for world in WORLDS}
+    chosen = [name.strip() for name in worlds.split(",")]
+    if unknown := [name for name in chosen if name not in known]:
+        raise typer.BadParameter(f"{unknown[0]!r}: give some of {', '.join(known)}", param_hint="--worlds")
+    for world in (known[name] for name in chosen):
         with progress_bar(world.name) as report:
             table, khats[world.name] = measured(world, pools, prompts, drafts, seed, report)
         for name, column in table.items():
@@ -173,7 +181,7 @@ def main(
     summary = summarized(total, khats)
     print("\n" + "\n".join(f"{name}: {value}" for name, value in summary.items()))
     if out is not None:
-        given = f"--pools {pools} --prompts {prompts} --drafts {drafts} --seed {seed}"
+        given = f'--pools {pools} --prompts {prompts} --drafts {drafts} --seed {seed} --worlds "{worlds}"'
         command = f"python -m llm_check.benches.coverage_intervals {given}"
         write_artifact(
             out, "coverage_intervals", provenance(command, seed), {"khat": khats} | summary, {"coverage": total}

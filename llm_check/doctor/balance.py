@@ -37,7 +37,7 @@ QUANTILES = (LOWEST, 0.15, 0.3, 0.45, 0.6)
 EDGES = (0.01, 0.99)  # h is clipped there: no single row decides
 RIDGE = 1e-3
 FREEDOM = 6
-EXPLAINED = 0.2  # least gain of a fit nobody is suspected of, in chi2: half of it where the fit is the fault
+EXPLAINED, CONSTANT = 0.25, 0.4  # of chi2: least gain, and largest share of h = 1, where no source is suspected
 UNBALANCED = 1e-6  # p-value below which causes are looked for
 SOURCES: dict[str, tuple[str, ...]] = {"draft": ("draft",), "base": ("base",), "both": ("draft", "base")}
 
@@ -65,20 +65,19 @@ class Balance:
     ) -> tuple[tuple[str, ...], str, float] | None:
         """(sources, cause, margin over the other cause at these sources, nats); None where no fit restores balance.
 
-        suspects: the sources to choose a cause for. Without any they are chosen too: the gain must be a fifth of chi2,
-        "both" must gain 5 nats more than one, and one alone must leave h = 1 nearly in balance, as its law still sums
-        to one; numbers of another prompt move h = 1 most, and are not for these fits to explain. A truncation must gain
-        one nat more for each source, for its quantile, and as many more as `tempered` says that other evidence speaks
-        for a temperature there.
+        suspects: the sources to choose a cause for. Without any they are chosen too: "both" must gain 5 nats more than
+        one, the gain must be a quarter of chi2 (half of it where the fit is the fault), and h = 1 must be nearly in
+        balance, as a wrong source's law still sums to one: numbers of another prompt move h = 1 most, and are not for
+        these fits to explain. A truncation must gain one nat more for each source, for its quantile, and as many more
+        as `tempered` says that other evidence speaks for a temperature there.
         """
         if not self.gains or self.left > max(30.0, 0.1 * self.chi2):
             return None
         worth = {}
         for (sources, cause), gain in self.gains.items():
             names = SOURCES[sources]
-            alone = len(names) == 1 and self.constant < 0.4 * self.chi2
-            free = (alone or len(names) == 2) and gain > EXPLAINED * self.chi2
-            if set(names) == set(suspects) if suspects else free:
+            alone = self.constant < CONSTANT * self.chi2 and gain > EXPLAINED * self.chi2
+            if set(names) == set(suspects) if suspects else alone:
                 against = sum(1.0 + (tempered or {}).get(name, 0.0) for name in names)
                 worth[sources, cause] = gain - 5.0 * (len(names) - 1) - (against if cause == "truncated" else 0.0)
         if not worth:
