@@ -5,10 +5,10 @@ over these very prompts (`fixed_mean`), known better because only candidates are
 
 Rewards and pass rates over prompts are skewed, and Student's t then misses on one side: the interval is Hall's, t with
 the skewness taken out. Where rare prompts decide (pass rates near one: most pools show no failing prompt, and any
-interval from the spread has almost no width) nothing but the bounds of f helps. Hall's is trusted where five prompts or
-more make up the spread (`spread_over` ≥ 5) and, with bounds given, P · (distance of the mean from the nearer
-bound)/(range) ≥ 3, so that prompts of the whole range would have shown; else `bounded_mean` replaces it, which holds
-for every population. Without bounds such prompts leave no trace.
+interval from the spread has almost no width) nothing but the bounds of f helps. Hall's is trusted where four prompts or
+more make up the spread (`spread_over` ≥ 4) and, with bounds given, P · (distance of the mean from the nearer
+bound)/(range) ≥ 2, as much as two prompts that fail altogether; else `bounded_mean` replaces it, which holds for every
+population. Without bounds such prompts leave no trace.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from gsi_theory.logscale import Array
 
 __all__ = ["Interval", "bounded_mean", "fixed_mean", "population_mean", "spread_over"]
 
-FEWEST, FEWEST_FREEDOM = 5.0, 3.0  # prompts that make up the spread; degrees of freedom within them
+FEWEST, FEWEST_FREEDOM = 4.0, 3.0  # prompts that make up the spread; degrees of freedom within them
 BOLD = 0.5  # of the stake on the bet that pays where hardly a prompt differs from the bound
-RULE_OF_THREE, RULE_OF_FIVE = 3.0, 5.0  # whole failures between the mean and a bound
+WHOLE, WHOLE_FIXED = 2.0, 5.0  # prompts' worth of failure between the mean and a bound
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,10 @@ def population_mean(values: ArrayLike, level: float = 0.95, bounds: tuple[float,
     """Mean over the population of prompts, from values (P, ...), one unbiased estimate a prompt; Hall's interval.
 
     With g the skewness of the values, T = (mean − μ)/stderr is made symmetric by T + a T² + a² T³/3 + g/(6√P),
-    a = g/(3√P), and that is compared with Student's t of P − 1 degrees (Hall, J. R. Stat. Soc. B 54, 1992). The spread
-    between prompts contains the error within them, so no standard error of a prompt is needed. With `bounds` (min, max
-    of f), `bounded_mean` where it is not trusted.
+    a = g/(3√P), and that is compared with Student's t of P − 1 degrees (Hall, J. R. Stat. Soc. B 54, 1992). g is shrunk
+    by max(0, 1 − 2 v/g²), v = 6 (P − 2)/((P + 1)(P + 3)) its variance for normal values: noise of g only widens. The
+    spread between prompts contains the error within them, so no standard error of a prompt is needed. With `bounds`
+    (min, max of f), `bounded_mean` where it is not trusted.
     Raises InputError for fewer than two prompts, values that are not finite or out of bounds.
     """
     array = _checked(values, "values", level)
@@ -65,21 +66,23 @@ def population_mean(values: ArrayLike, level: float = 0.95, bounds: tuple[float,
     found = Interval(mean, stderr, low, high, np.asarray(spread_over(array) >= FEWEST))
     if bounds is None:
         return found
-    found = replace(found, trusted=np.logical_and(found.trusted, _inside(mean, count, bounds, RULE_OF_THREE)))
+    found = replace(found, trusted=np.logical_and(found.trusted, _inside(mean, count, bounds, WHOLE)))
     safe = bounded_mean(array, *bounds, level=level)
     low, high = np.where(found.trusted, found.low, safe.low), np.where(found.trusted, found.high, safe.high)
     return Interval(found.value, stderr, low, high, found.trusted)
 
 
 def _unskewed(values: Array, quantile: float) -> Array:
-    """The T at which Hall's transformation of T is `quantile`: with a = g/(3√P), (cbrt(1 + 3a(q − a/2)) − 1)/a."""
+    """The T at which Hall's transformation of T is `quantile`: (cbrt(1 + 3a(q − a/2)) − 1)/a, q where a is 0."""
     count = values.shape[0]
     apart = values - values.mean(axis=0)
     scale = np.abs(apart).max(axis=0)
     # values that are equal but for rounding have no skewness
     apart = np.where(scale > 1e-12 * np.abs(values).max(axis=0), apart / np.where(scale > 0, scale, 1.0), 0.0)
     square = (apart**2).mean(axis=0)
-    a = (apart**3).mean(axis=0) / np.where(square > 0, square, 1.0) ** 1.5 / (3.0 * np.sqrt(count))
+    skew = (apart**3).mean(axis=0) / np.where(square > 0, square, 1.0) ** 1.5
+    noise = 6.0 * (count - 2.0) / ((count + 1.0) * (count + 3.0))
+    a = skew * np.maximum(1.0 - 2.0 * noise / np.maximum(skew**2, 1e-300), 0.0) / (3.0 * np.sqrt(count))
     safe = np.where(np.abs(a) > 1e-6, a, 1.0)
     bent = (np.cbrt(1.0 + 3.0 * safe * (quantile - 0.5 * safe)) - 1.0) / safe
     return np.asarray(np.where(np.abs(a) > 1e-6, bent, quantile))
@@ -136,7 +139,7 @@ def fixed_mean(
     return (
         found
         if bounds is None
-        else replace(found, trusted=np.logical_and(found.trusted, _inside(found.value, count, bounds, RULE_OF_FIVE)))
+        else replace(found, trusted=np.logical_and(found.trusted, _inside(found.value, count, bounds, WHOLE_FIXED)))
     )
 
 

@@ -7,9 +7,9 @@ reported probabilities give two conditional laws exactly, whatever the tokens ne
     which one    P(v_i = v | v_i ∈ S) = p_v/p(S), v ∈ S      with p^(1/T) for p it is the likelihood of the temperature
 
 so likelihood ratios against them have mean one if the log is right, at any sample size: they are e-values, and
-P(e ≥ 1/α) ≤ α. Alternatives: new tokens θ times as likely (in odds); temperature T; and a Dirichlet process that
-learns the counts, κ of its draws being worth the report, which sees every other misfit. Each e-value is the mean over
-a grid of its parameter, given as its log.
+P(e ≥ 1/α) ≤ α. Alternatives: new tokens θ times as likely (in odds), or a share of the mass kept and the rest never
+drawn; temperature T; and a Dirichlet process that learns the counts, κ of its draws being worth the report, which sees
+every other misfit. Each e-value is the mean over a grid of its parameter, given as its log.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ Floats = NDArray[np.float64]
 
 TEMPERATURES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5, 2.0, 4.0)
 FEWER = (0.01, 0.1, 0.3, 0.5, 0.7, 0.85, 0.95)
+KEPT = (0.99, 0.98, 0.95, 0.9, 0.8)
 MORE = (1.05, 1.2, 1.5, 2.0, 4.0, 16.0)
 KAPPAS = (1.0, 10.0, 100.0, 1000.0)
 EXPONENTS = (0.02, 50.0)  # of p, 1/T: outside it no temperature is meant
@@ -150,6 +151,19 @@ def _new_gain(first: NDArray[np.bool_], chance: Floats, theta: float) -> float:
     return float(first.sum() * np.log(theta) - np.sum(np.log1p((theta - 1.0) * chance)))
 
 
+def _kept_gain(first: NDArray[np.bool_], chance: Floats, kept: float) -> float:
+    """Log likelihood ratio of a law whose unlikeliest draws, 1 - kept of the mass, are cut off: P(new) = 1 - p(S)/kept.
+
+    Where that is negative nothing new can come, and what comes refutes it. As `chance` is a lower bound and the
+    alternative is below it, the mean of the ratio is at most one.
+    """
+    sure = 1.0 - 1e-12
+    cut = np.clip((chance - (1.0 - kept)) / kept, 1e-12, sure)
+    ratio = np.where(first, cut / np.maximum(chance, 1e-12), (1.0 - cut) / (1.0 - np.minimum(chance, sure)))
+    # chance below the floor of `cut`: neither tells
+    return float(np.sum(np.log(np.where(chance > 1e-12, ratio, 1.0))))
+
+
 def _fit(gain: Callable[[float], float]) -> tuple[float, tuple[float, float], float]:
     """(T̂, 95 % interval, gain at T̂) of a concave log-likelihood gain in the exponent 1/T."""
     low, high = np.log(EXPONENTS)
@@ -188,7 +202,9 @@ def check_draws(draws: Draws | None) -> TokenCheck | None:
         temperature=temperature,
         interval=interval,
         log_e_temperature=_mixture([gain(1.0 / t) for t in TEMPERATURES]),
-        log_e_fewer=_mixture([_new_gain(first, chance, theta) for theta in FEWER]),
+        log_e_fewer=_mixture(
+            [_new_gain(first, chance, theta) for theta in FEWER] + [_kept_gain(first, chance, kept) for kept in KEPT]
+        ),
         log_e_more=_mixture([_new_gain(first, chance, theta) for theta in MORE]),
         log_e_misfit=_mixture([events.dirichlet(1.0, kappa) for kappa in KAPPAS]),
         misfit_left=_mixture([events.dirichlet(1.0 / temperature, kappa) for kappa in KAPPAS]),

@@ -15,6 +15,7 @@ from gsi_theory.intervals import bounded_mean, fixed_mean, population_mean, spre
 def _hall(values: np.ndarray, side: float) -> float:
     """The μ at which Hall's transformed T is the quantile of Student's t, by bisection on the definition."""
     count, stderr, skew = values.size, stats.sem(values), float(stats.skew(values))
+    skew *= max(0.0, 1.0 - 2.0 * 6.0 * (count - 2) / ((count + 1) * (count + 3)) / skew**2)
     quantile = stats.t.ppf(0.975, count - 1)
 
     def transformed(mu: float) -> float:
@@ -27,12 +28,13 @@ def _hall(values: np.ndarray, side: float) -> float:
 
 def test_population_mean_is_halls_interval() -> None:
     rng = np.random.default_rng(5)
-    values = np.concatenate([rng.standard_exponential((9, 3)), rng.normal(size=(9, 3))], axis=1)
+    values = np.concatenate([rng.standard_exponential((19, 4)), rng.normal(size=(19, 3))], axis=1)
+    assert np.ptp(stats.skew(values)) > 1.5
     found = population_mean(values)
     for k in range(values.shape[1]):
         assert found.low[k] == pytest.approx(_hall(values[:, k], 1.0), abs=1e-10)
         assert found.high[k] == pytest.approx(_hall(values[:, k], -1.0), abs=1e-10)
-    assert found.trusted.tolist() == (spread_over(values) >= 5).tolist()
+    assert found.trusted.tolist() == (spread_over(values) >= 4).tolist()
 
 
 def test_population_mean_of_symmetric_values_is_student() -> None:
@@ -68,16 +70,22 @@ def test_no_failure_seen_is_not_certainty() -> None:
     assert not found.trusted and found.high == 1.0 and 0.79 < found.low <= 0.025 ** (1 / 20)
 
 
-def test_rule_of_three() -> None:
-    """20 prompts at mean 0.9 of [0, 1] are two failures: bounded; at mean 0.8 they are four: Hall's interval."""
+def test_two_failures_between_the_mean_and_its_bound() -> None:
+    """20 prompts at mean 0.93 of [0, 1] are 1.4 failures: bounded; at mean 0.87 they are 2.6: Hall's interval."""
     rng = np.random.default_rng(2)
     spread = 0.05 * rng.uniform(-1.0, 1.0, 20)
-    values = np.stack([0.9 + spread - spread.mean(), 0.8 + spread - spread.mean()], axis=1)
+    values = np.stack([0.93 + spread - spread.mean(), 0.87 + spread - spread.mean()], axis=1)
     found, alone = population_mean(values, bounds=(0.0, 1.0)), population_mean(values)
-    assert found.trusted.tolist() == [False, True]
+    assert found.trusted.tolist() == [False, True] and alone.trusted.all()
     assert found.low[1] == alone.low[1] and found.low[0] < alone.low[0] and found.high[0] > alone.high[0]
-    assert fixed_mean(values, np.full((20, 2), 0.1), bounds=(0.0, 1.0)).trusted.tolist() == [False, False]
-    assert fixed_mean(values - 0.1, np.full((20, 2), 0.1), bounds=(0.0, 1.0)).trusted.tolist() == [False, True]
+    fixed = [fixed_mean(values - shift, np.full((20, 2), 0.1), bounds=(0.0, 1.0)).trusted for shift in (0.0, 0.15)]
+    assert np.stack(fixed).tolist() == [[False, False], [False, True]]
+
+
+def test_three_prompts_that_fail_are_too_few() -> None:
+    few, more = np.array([0.0] * 3 + [1.0] * 37), np.array([0.0] * 5 + [1.0] * 35)
+    assert not population_mean(few, bounds=(0.0, 1.0)).trusted
+    assert population_mean(more, bounds=(0.0, 1.0)).trusted
 
 
 @pytest.mark.parametrize("chance", [0.5, 0.9, 0.98, 0.995])

@@ -12,7 +12,7 @@ from llm_check.doctor.plants import Sampling, TokenWorld, drop_tokens, restrict
 from llm_check.doctor.prefix_counts import Draws, _collect, step_draws, token_draws
 from llm_check.doctor.ratio import _bennett, check_ratio
 from llm_check.doctor.rows import spread_by_reward
-from llm_check.doctor.tokens import FEWER, TEMPERATURES, _Events, _new_chance, _new_gain, check_draws
+from llm_check.doctor.tokens import FEWER, TEMPERATURES, _Events, _kept_gain, _new_chance, _new_gain, check_draws
 from llm_check.pools.pool import pool_from_columns
 from llm_check.pools.position_arrays import blocks, position_arrays, same_text_codes, some_positions
 
@@ -52,18 +52,34 @@ def test_likelihoods_equal_a_slow_count(exponent: float) -> None:
 
 def test_evidence_against_a_right_log_has_mean_one() -> None:
     rng, logits = np.random.default_rng(8), np.random.default_rng(9).normal(size=(2, 6)) * 1.5
-    values: dict[str, list[float]] = {"temperature": [], "fewer": [], "misfit": []}
+    values: dict[str, list[float]] = {"temperature": [], "fewer": [], "kept": [], "misfit": []}
     for _ in range(1500):
         draws = _draws(rng, logits, 8)
         events = _Events.of(draws)
         base = events.which(1.0).sum()
         values["temperature"].append(np.exp(events.which(1 / 0.8).sum() - base))
         values["fewer"].append(np.exp(_new_gain(draws.first, _new_chance(events, 1.0), 0.7)))
+        values["kept"].append(np.exp(_kept_gain(draws.first, _new_chance(events, 1.0), 0.95)))
         values["misfit"].append(np.exp(events.dirichlet(1.0, 100.0)))
     for name, found in values.items():
         mean, error = np.mean(found), np.std(found) / np.sqrt(len(found))
         assert abs(mean - 1.0) < 4.0 * error, name
     assert max(FEWER) < 1.0 < max(TEMPERATURES)
+
+
+def test_what_is_cut_off_shows_in_counts_alone() -> None:
+    """Draws of a nucleus of 95 %, at nodes of 30 tokens, without a base candidate: three in four pools of 50 tell."""
+    logits, found = np.random.default_rng(1).normal(size=(50, 30)) * 1.5, 0
+    logp = log_softmax(logits, axis=1)
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        law = np.exp(restrict(logp, Sampling(1.0, 0.95)))
+        tokens = np.array([rng.choice(30, size=64, p=row / row.sum()) for row in law]).ravel()
+        node = np.repeat(np.arange(50), 64)
+        check = check_draws(_collect(node, tokens, logp[node, tokens], "step"))
+        assert check is not None
+        found += check.log_e_fewer > np.log(1000.0)
+    assert found >= 6
 
 
 def test_temperature_is_recovered_with_its_interval() -> None:
