@@ -142,7 +142,8 @@ def _test(rows: _Rows, odds: Floats) -> tuple[float, float]:
 def _apart(values: Floats, rows: _Rows) -> Floats:
     """Values less the middle of their position: of its two sources' means, the row itself left out of its own.
 
-    Leaving it out keeps Σ (y − μ) h at mean zero: the middle of the position is then independent of the row.
+    Leaving it out keeps Σ (y − μ) h at mean zero, exactly for h linear in it and to O(1/N²) a row for the other two:
+    the middle of the position is then independent of the row.
     """
     size, total = np.bincount(rows.sets), np.bincount(rows.sets, values)
     own = (total[rows.sets] - values) / (size[rows.sets] - 1)
