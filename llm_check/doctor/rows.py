@@ -113,9 +113,9 @@ def cross_check(arrays: PositionArrays, code: Ints) -> list[CrossCheck]:
 def spread_by_reward(arrays: PositionArrays, model: str) -> float:
     """Noise of a model's log-probabilities where neither ids nor texts tell which steps are equal, nats.
 
-    Rows of a position with the same reward and length, to the last bit, are taken for one step where nine in ten of
+    Rows of a position with the same reward and length, to the last bit, are taken for one step where seven in ten of
     their pairs are within half a nat under both models: a reward that tells few steps apart fails that. Half of the
-    pairs differ by more than 0.95 standard deviations. 0 where fewer than 20 pairs can be compared.
+    pairs differ by more than 0.95 standard deviations. 0 where fewer than ten pairs can be compared.
     """
     keys = [arrays.position, arrays.floats("reward").view(np.int64)]
     tokens = arrays.tokens()
@@ -129,7 +129,7 @@ def spread_by_reward(arrays: PositionArrays, model: str) -> float:
     gaps = {name: np.abs(np.diff(arrays.floats(f"logp_{name}")[order]))[pairs] for name in MODELS}
     finite = np.isfinite(gaps["draft"]) & np.isfinite(gaps["base"])
     near = (gaps["draft"] < 0.5) & (gaps["base"] < 0.5) & finite
-    if near.sum() < 20 or near.sum() < 0.9 * finite.sum():
+    if near.sum() < 10 or near.sum() < 0.7 * finite.sum():
         return 0.0
     return float(np.median(gaps[model][near]) / 0.954)
 
