@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, expit
+from scipy.special import expit, fdtrc
 
 from llm_check.pools.position_arrays import PositionArrays
 
@@ -36,7 +36,7 @@ LOWEST = 0.05
 QUANTILES = (LOWEST, 0.15, 0.3, 0.45, 0.6)
 EDGES = (0.01, 0.99)  # h is clipped there: no single row decides
 RIDGE = 1e-3
-FREEDOM = 6
+FREEDOM, FEWEST = 6, 30.0
 EXPLAINED, CONSTANT = 0.25, 0.4  # of chi2: least gain, and largest share of h = 1, where no source is suspected
 UNBALANCED = 1e-6  # p-value below which causes are looked for
 SOURCES: dict[str, tuple[str, ...]] = {"draft": ("draft",), "base": ("base",), "both": ("draft", "base")}
@@ -44,8 +44,8 @@ SOURCES: dict[str, tuple[str, ...]] = {"draft": ("draft",), "base": ("base",), "
 
 @dataclass(frozen=True)
 class Balance:
-    """level: p-value of the test, chi-square of `chi2` with FREEDOM degrees of freedom, of which h = 1 alone makes
-    `constant`; rows: rows it saw.
+    """level: p-value of the test, by the F distribution of Hotelling's `chi2` (which h = 1 alone makes `constant` of)
+    with FREEDOM functions and as many rows as bear on it, 1 where fewer than FEWEST do; rows: rows it saw.
 
     gains: by (sources, cause), cause "temperature" or "truncated" and sources "draft", "base" or "both", the gain in
     log-likelihood, nats; temperatures: by sources, 1/(1 + slope), nearer to 1 than the sampling temperature, as the
@@ -68,7 +68,8 @@ class Balance:
         suspects: the sources to choose a cause for. Without any they are chosen too: "both" must gain 5 nats more than
         one, the gain must be a quarter of chi2 (half of it where the fit is the fault), and h = 1 must be nearly in
         balance, as a wrong source's law still sums to one: numbers of another prompt move h = 1 most, and are not for
-        these fits to explain. A truncation must gain one nat more for each source, for its quantile, and as many more
+        these fits to explain, nor do they show a hot source by themselves: log-ratios that tell too little look hot. A
+        truncation must gain one nat more for each source, for its quantile, and as many more
         as `tempered` says that other evidence speaks for a temperature there.
         """
         if not self.gains or self.left > max(30.0, 0.1 * self.chi2):
@@ -83,6 +84,8 @@ class Balance:
         if not worth:
             return None
         sources, cause = max(worth, key=lambda key: worth[key])
+        if not suspects and cause == "temperature" and self.temperatures[sources] > 1.0:
+            return None
         others = [value for key, value in worth.items() if key[0] == sources and key[1] != cause]
         return SOURCES[sources], cause, worth[sources, cause] - max(others, default=-np.inf)
 
@@ -123,8 +126,12 @@ def _dense(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique(codes, return_inverse=True)[1].ravel().astype(np.int64)
 
 
-def _test(rows: _Rows, odds: Floats) -> tuple[float, float]:
-    """(Hotelling's sum of squares of Σ (y − μ)h in its standard errors, that of h = 1 alone); sets are independent."""
+def _test(rows: _Rows, odds: Floats) -> tuple[float, float, float]:
+    """(Hotelling's sum of squares of Σ (y − μ)h in its standard errors, that of h = 1 alone, p-value).
+
+    Sets are independent. Rows of one model out of the other's reach have y − μ near 0 and bear on nothing: the
+    effective number (Σ t²)²/Σ t⁴ of the terms t of h = 1, less the means taken of the sets, goes into the F law.
+    """
     apart = [_apart(value, rows) for value in (*rows.logp.values(), rows.length)]
     low = [np.minimum(value - np.quantile(value, LOWEST), 0.0) for value in apart[:2]]
     columns = [np.ones(odds.size), *apart, *low]
@@ -136,7 +143,13 @@ def _test(rows: _Rows, odds: Floats) -> tuple[float, float]:
     total = terms.sum(axis=0)
     # a floor for rounding: where nothing varies nothing is out of balance
     spread = around.T @ around + 1e-9 * odds.size * np.eye(FREEDOM)
-    return float(total @ np.linalg.pinv(spread) @ total), float(total[0] ** 2 / spread[0, 0])
+    chi2, constant = float(total @ np.linalg.pinv(spread) @ total), float(total[0] ** 2 / spread[0, 0])
+    square = around[:, 0] ** 2
+    bearing = float(square.sum()) ** 2 / max(float((square**2).sum()), 1e-300) * (1.0 - size.size / odds.size)
+    if bearing < FEWEST:
+        return chi2, constant, 1.0
+    scaled = chi2 * (bearing - FREEDOM) / (FREEDOM * (bearing - 1.0))
+    return chi2, constant, float(fdtrc(float(FREEDOM), bearing - FREEDOM, scaled))
 
 
 def _apart(values: Floats, rows: _Rows) -> Floats:
@@ -191,8 +204,7 @@ def check_balance(arrays: PositionArrays) -> Balance | None:
     rows = _rows(arrays)
     if rows is None:
         return None
-    chi2, constant = _test(rows, rows.odds)
-    level = float(chdtrc(float(FREEDOM), chi2))
+    chi2, constant, level = _test(rows, rows.odds)
     gains: dict[tuple[str, str], float] = {}
     temperatures: dict[str, float] = {}
     left, top = chi2, -np.inf

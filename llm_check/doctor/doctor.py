@@ -62,8 +62,9 @@ def _by_balance(e: Evidence, source: str, cause: str) -> dict[str, Any]:
     check, (sources, named, margin) = e.draws[source], e.blamed
     if e.balance is None or (check is not None and check.level == "token") or source not in sources:
         return {}
-    ahead = min(margin, 1e9) if named == cause else -margin
-    found: dict[str, Any] = {"balance_chi2": e.balance.chi2, "nats_over_the_other_cause": ahead}
+    found: dict[str, Any] = {"balance_chi2": e.balance.chi2}
+    if np.isfinite(margin):
+        found["nats_over_the_other_cause"] = margin if named == cause else -margin
     both = "both" if len(sources) == 2 else source
     if cause == "temperature" and both in e.balance.temperatures:
         found["temperature_about"] = e.balance.temperatures[both]
@@ -124,7 +125,7 @@ def _context(e: Evidence) -> dict[str, Any] | None:
             found[f"{cross.model}_log_prob_by_source"] = {
                 "steps_compared": cross.compared, "median_difference": cross.shift, "scatter": cross.within,
             }  # fmt: skip
-    above = e.ratio.mean_se > 0 and (e.ratio.mean - 1.0) / e.ratio.mean_se > 5.0
+    above = e.ratio.mean - 1.0 > max(5.0 * e.ratio.mean_se, 1e-6)  # rounding is no other law
     alone = e.ratio.positions == 0 and e.ratio.mean + 5.0 * e.ratio.mean_se < 0.5
     if (e.bridge_broken or above or alone) and not _explained(e):
         found["ratio"] = {"mean": e.ratio.mean, "mean_se": e.ratio.mean_se, "bridge_z": e.ratio.z}
@@ -168,7 +169,7 @@ def _duplicates(e: Evidence) -> dict[str, Any] | None:
 def _rewards(e: Evidence) -> dict[str, Any] | None:
     r, rows = e.rewards, e.whole.order.size
     few = 0 < r.outside <= 0.1 * rows
-    if not (few or r.far or r.constant):
+    if not (few or r.far or r.constant or r.sentinel):
         return None
     return {
         "low": r.low, "high": r.high, "rows_outside_0_1": r.outside, "rows_far_out": r.far, "constant": r.constant,

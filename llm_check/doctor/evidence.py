@@ -49,14 +49,15 @@ CLEAR_MARGIN = 5.0  # nats between two causes, of a balance that knows the lengt
 @dataclass(frozen=True)
 class Evidence:
     """Self-checks of a pool: ratios, draws of each source against their log-probabilities, rows, and the tail of
-    the draft's ratios e^ℓ: k̂ and the share that the largest 1 % carry (None with fewer than 100 drafts). arrays: the
-    positions looked at; whole: all."""
+    the draft's ratios e^ℓ: k̂ and the share that the largest 1 % carry (None with fewer than 100 drafts). later: whole
+    steps after the first of a prompt, in which a whole response shows. arrays: the positions looked at; whole: all."""
 
     arrays: PositionArrays
     whole: PositionArrays
     ratio: RatioCheck
     balance: Balance | None
     draws: dict[str, TokenCheck | None]
+    later: dict[str, TokenCheck | None]
     lengths: list[Coverage]
     cross: list[CrossCheck]
     spread: dict[str, float]
@@ -83,17 +84,18 @@ class Evidence:
     def causes(self, source: str) -> frozenset[str]:
         """What the draws of a source point to: "temperature", "truncated", "shift" or "context"; empty for nothing.
 
-        From the tokens at shared prefixes where they are logged. With whole steps only, the balance of the sources
-        speaks too: over the repeats where it is clear, and where it is not, repeats decide if most draws are repeats,
-        else both causes stand.
+        From the tokens at shared prefixes where they are logged: they see a temperature well, a truncation less well
+        than the balance of the sources does. With whole steps only, the balance speaks too: over the repeats where it
+        is clear, and where it is not, repeats decide if most draws are repeats, else both causes stand.
         """
         check = self.draws[source]
         counted = self._counted(source)
-        if (check is not None and check.level == "token") or counted & {"shift", "context"}:
-            return counted
+        tokens = check is not None and check.level == "token"
         sources, cause, margin = self.blamed
-        if source not in sources:
-            return counted
+        if counted & {"shift", "context"} or source not in sources or (tokens and counted):
+            return frozenset("context" if found == "more" else found for found in counted)
+        if tokens:
+            return frozenset({"truncated"})
         if margin >= CLEAR_MARGIN:
             return frozenset({cause})
         mostly = check is not None and check.events > check.new_seen
@@ -116,9 +118,9 @@ class Evidence:
         return found if found is not None else ((), "", 0.0)
 
     def _counted(self, source: str) -> frozenset[str]:
-        """What the counts of repeated draws point to (M34)."""
+        """What the counts of repeated draws point to (M34); "more": more new draws than reported, without a T̂."""
         check = self.draws[source]
-        if check is None or check.temperature is None:
+        if check is None or check.temperature is None or source in {cover.model for cover in self.uncovered}:
             return frozenset()
         found = set()
         tempered = check.log_e_temperature > LOG_E and abs(check.temperature - 1.0) > SMALLEST_TEMPERATURE_GAP
@@ -134,17 +136,19 @@ class Evidence:
         if (check.log_e_fewer_tempered if tempered else check.log_e_fewer) > LOG_E:
             if check.level == "token":
                 found.add("truncated")
-            elif self._outside(check):
+            elif self._outside(check) or self._outside(self.later[source]):
                 found.add("shift")
             elif not self._far_shifted:
                 found.add("truncated")
         if check.log_e_more > LOG_E and not tempered and source not in self.noisy:
-            found.add("context")
+            found.add("more")
         return frozenset(found)
 
-    def _outside(self, check: TokenCheck) -> bool:
+    def _outside(self, check: TokenCheck | None) -> bool:
         """Whether a log of whole steps covers more than the step: what is drawn again and again has next to no reported
         mass, and a constant for each position explains it, by the ratios or by the proportions among repeats."""
+        if check is None:
+            return False
         low, high = check.interval or TEMPERATURES
         in_proportion = high - low < 0.5 and low < 1.05 and high > 0.95 and check.misfit_left < LOG_E
         if self._far_shifted:
@@ -231,7 +235,10 @@ def examine(pool: Pool) -> Evidence:
     arrays = some_positions(whole, MOST_ROWS)
     code, what = same_text_codes(arrays)
     lengths = check_lengths(arrays)
-    found, spread = {}, {}
+    found: dict[str, TokenCheck | None] = {}
+    later: dict[str, TokenCheck | None] = {}
+    spread: dict[str, float] = {}
+    after = np.array([step > 0 for _, step in arrays.names])
     crossed = cross_check(arrays, code)
     by_model = {check.model: check for check in crossed}
     for source in SOURCES:
@@ -239,7 +246,9 @@ def examine(pool: Pool) -> Evidence:
         known = {c.model: c for c in lengths}
         broken = source in known and known[source].other_length > 0.01
         draws = tokens if tokens is not None and not broken else step_draws(arrays, source, source)
-        found[source] = check_draws(draws)
+        found[source], later[source] = check_draws(draws), None
+        if draws.level == "step" and after.any() and not after.all():
+            later[source] = check_draws(draws.at(after[draws.node]))
         # equal values tell nothing when they themselves were what made two rows the same step
         known_by = by_model[source].spread if what in ("token_ids", "text") else spread_by_reward(arrays, source)
         spread[source] = max(known_by, tokens.spread if tokens is not None else 0.0)
@@ -249,6 +258,7 @@ def examine(pool: Pool) -> Evidence:
         ratio=check_ratio(arrays),
         balance=check_balance(arrays),
         draws=found,
+        later=later,
         lengths=lengths,
         cross=crossed if what in ("token_ids", "text") else [],
         spread=spread,

@@ -47,6 +47,14 @@ class Draws:
         """Whether the event drew what its node had not drawn before."""
         return self.seen_before == 0
 
+    def at(self, chosen: NDArray[np.bool_]) -> Draws | None:
+        """The chosen events (E,), whole nodes of them; None without any."""
+        if not chosen.any():
+            return None
+        kind = np.unique(self.kind[chosen], return_inverse=True)[1].ravel().astype(np.int64)
+        parts = self.node[chosen], kind, self.logp[chosen], self.seen_before[chosen], self.earlier[chosen]
+        return Draws(*parts, self.spread, int(kind.size - np.unique(kind).size), self.level)
+
 
 def _rank(groups: Ints) -> Ints:
     """Number of earlier equal entries, for each entry."""

@@ -114,8 +114,9 @@ def spread_by_reward(arrays: PositionArrays, model: str) -> float:
     """Noise of a model's log-probabilities where neither ids nor texts tell which steps are equal, nats.
 
     Rows of a position with the same reward and length, to the last bit, are taken for one step where seven in ten of
-    their pairs are within half a nat under both models: a reward that tells few steps apart fails that. Half of the
-    pairs differ by more than 0.95 standard deviations. 0 where fewer than ten pairs can be compared.
+    their pairs are within half a nat under both models, and half of them a fifth as far apart as any two rows of the
+    position are: a reward that tells few steps apart fails that. Half of the pairs differ by more than 0.95 standard
+    deviations. 0 where fewer than ten pairs can be compared.
     """
     keys = [arrays.position, arrays.floats("reward").view(np.int64)]
     tokens = arrays.tokens()
@@ -131,7 +132,11 @@ def spread_by_reward(arrays: PositionArrays, model: str) -> float:
     near = (gaps["draft"] < 0.5) & (gaps["base"] < 0.5) & finite
     if near.sum() < 10 or near.sum() < 0.7 * finite.sum():
         return 0.0
-    return float(np.median(gaps[model][near]) / 0.954)
+    beside = np.flatnonzero(arrays.position[1:] == arrays.position[:-1])
+    with np.errstate(invalid="ignore"):
+        any_two = np.abs(np.diff(arrays.floats(f"logp_{model}")))[beside]
+    middle = float(np.median(gaps[model][near]))
+    return middle / 0.954 if middle < 0.2 * float(np.nanmedian(any_two)) else 0.0
 
 
 def logged_grid(arrays: PositionArrays, model: str) -> str | None:
@@ -246,7 +251,8 @@ def _pairs(ordered: Ints) -> Floats:
 @dataclass(frozen=True)
 class Rewards:
     """low, high: smallest and largest reward; outside: rows outside [0, 1]; first: table row of the first such; value;
-    constant: whether all rewards are equal; far: rows more than 10 spreads (1 % to 99 %) beyond them."""
+    constant: whether all rewards are equal; far: rows more than 10 spreads (1 % to 99 %) beyond them; sentinel: whether
+    those outside are all one value beside ten or more values within."""
 
     low: float
     high: float
@@ -255,6 +261,7 @@ class Rewards:
     value: float
     constant: bool
     far: int
+    sentinel: bool
 
 
 def check_rewards(arrays: PositionArrays) -> Rewards:
@@ -262,14 +269,17 @@ def check_rewards(arrays: PositionArrays) -> Rewards:
     reward = arrays.floats("reward")
     outside = np.flatnonzero((reward < 0) | (reward > 1))
     left, right = np.quantile(reward, [0.01, 0.99])
-    spread = max(right - left, 1e-12)
-    far = (reward < left - 10 * spread) | (reward > right + 10 * spread)
+    # of nearly equal rewards the few others are no fault, nor is anything within [0, 1]
+    reach = 10 * (right - left) if right > left else np.inf
+    far = ((reward < left - reach) | (reward > right + reach)) & ((reward < 0) | (reward > 1))
     named = np.flatnonzero(far) if far.any() and outside.size > 0.1 * reward.size else outside
     first = int(named[np.argmin(arrays.order[named])]) if named.size else -1
     value = float(reward[first]) if first >= 0 else 0.0
     low, high = float(reward.min()), float(reward.max())
     row = int(arrays.order[first]) if first >= 0 else -1
-    return Rewards(low, high, int(outside.size), row, value, low == high, int(far.sum()))
+    inside = reward[(reward >= 0) & (reward <= 1)]
+    sentinel = bool(np.unique(reward[outside]).size == 1 and np.unique(inside).size >= 10)
+    return Rewards(low, high, int(outside.size), row, value, low == high, int(far.sum()), sentinel)
 
 
 @dataclass(frozen=True)
@@ -290,6 +300,7 @@ def check_cuts(arrays: PositionArrays) -> Cuts:
         return Cuts(float(pc.mean(pc.fill_null(cut, False)).as_py()), "finish_reason", longest)
     if tokens is None:
         return Cuts(0.0, "", 0)
-    top, below = float(np.mean(tokens == longest)), float(np.mean(tokens == longest - 1))
-    piled = longest > 8 and top > 5.0 * below + 0.01 and np.unique(tokens).size > 2  # not steps of fixed length
-    return Cuts(top if piled else 0.0, "n_tokens", longest)
+    top, below = (int(np.sum(tokens == length)) for length in (longest, longest - 1))
+    # not one long step among few, nor steps of fixed length
+    piled = longest > 8 and top > 5.0 * below + max(10.0, 0.01 * tokens.size) and np.unique(tokens).size > 2
+    return Cuts(top / tokens.size if piled else 0.0, "n_tokens", longest)

@@ -118,10 +118,15 @@ def best_of(values: Floats, allowed: NDArray[np.bool_], table: PlanTable, goal: 
     reason = f"cannot tell the best of the options from this pool: {why}"
     tolerance = shortfall / max(abs(float(worth.value)), 1e-9)
     improve = (
-        f"about {min(factor, 1e6):.0f} times as many prompts (or --tolerance {tolerance:.2g})",
+        f"about {_times(factor)} times as many prompts (or --tolerance {tolerance:.2g})",
         "fewer options: give the β, n and thresholds you can use",
     )
     return Choice(None, reason, improve, worth, shortfall)
+
+
+def _times(factor: float) -> str:
+    """A factor in words, rounded up: one that is nearly enough is not one."""
+    return f"{np.ceil(10.0 * factor) / 10.0:.1f}" if factor < 10.0 else f"{min(factor, 1e6):.0f}"
 
 
 def cheapest_of(
@@ -155,5 +160,5 @@ def cheapest_of(
         f"its estimate {place.gap[top]:+.4f}"
     )
     factor = (place.quantile * place.error[top] / max(place.gap[top] - margin, 1e-12)) ** 2
-    improve = (f"about {factor:.0f} times as many prompts",) if place.gap[top] > margin else ("larger n, other β",)
+    improve = (f"about {_times(factor)} times as many prompts",) if place.gap[top] > margin else ("larger n, other β",)
     return Choice(None, reason, improve)
