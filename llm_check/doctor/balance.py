@@ -45,7 +45,7 @@ SOURCES: dict[str, tuple[str, ...]] = {"draft": ("draft",), "base": ("base",), "
 @dataclass(frozen=True)
 class Balance:
     """level: p-value of the test, by the F distribution of Hotelling's `chi2` (which h = 1 alone makes `constant` of)
-    with FREEDOM functions and as many rows as bear on it, 1 where fewer than FEWEST do; rows: rows it saw.
+    with FREEDOM functions and as many rows as bear on it; rows: rows it saw.
 
     gains: by (sources, cause), cause "temperature" or "truncated" and sources "draft", "base" or "both", the gain in
     log-likelihood, nats; temperatures: by sources, 1/(1 + slope), nearer to 1 than the sampling temperature, as the
@@ -127,10 +127,10 @@ def _dense(codes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _test(rows: _Rows, odds: Floats) -> tuple[float, float, float]:
-    """(Hotelling's sum of squares of Σ (y − μ)h in its standard errors, that of h = 1 alone, p-value).
+    """(Hotelling's sum of squares of Σ (y − μ)h in its standard errors, that of h = 1 alone, rows that bear on it).
 
-    Sets are independent. Rows of one model out of the other's reach have y − μ near 0 and bear on nothing: the
-    effective number (Σ t²)²/Σ t⁴ of the terms t of h = 1, less the means taken of the sets, goes into the F law.
+    Sets are independent. Rows of one model out of the other's reach have t = y − μ near 0 and bear on nothing: what
+    counts is their effective number (Σ t²)²/Σ t⁴, less the share that the means of the sets take.
     """
     apart = [_apart(value, rows) for value in (*rows.logp.values(), rows.length)]
     low = [np.minimum(value - np.quantile(value, LOWEST), 0.0) for value in apart[:2]]
@@ -144,12 +144,9 @@ def _test(rows: _Rows, odds: Floats) -> tuple[float, float, float]:
     # a floor for rounding: where nothing varies nothing is out of balance
     spread = around.T @ around + 1e-9 * odds.size * np.eye(FREEDOM)
     chi2, constant = float(total @ np.linalg.pinv(spread) @ total), float(total[0] ** 2 / spread[0, 0])
-    square = around[:, 0] ** 2
+    square = (rows.draft - expit(odds)) ** 2
     bearing = float(square.sum()) ** 2 / max(float((square**2).sum()), 1e-300) * (1.0 - size.size / odds.size)
-    if bearing < FEWEST:
-        return chi2, constant, 1.0
-    scaled = chi2 * (bearing - FREEDOM) / (FREEDOM * (bearing - 1.0))
-    return chi2, constant, float(fdtrc(float(FREEDOM), bearing - FREEDOM, scaled))
+    return chi2, constant, bearing
 
 
 def _apart(values: Floats, rows: _Rows) -> Floats:
@@ -197,14 +194,19 @@ def _fit(rows: _Rows, features: Sequence[Floats]) -> tuple[float, Floats, Floats
 
 
 def check_balance(arrays: PositionArrays) -> Balance | None:
-    """The test, and where its p-value is below UNBALANCED the fits; None without a position with two of each source.
+    """The test, and where its p-value is below UNBALANCED the fits.
 
-    Rows with an infinite log-probability are left out: they are of one source for certain.
+    None without a position with two of each source, and where fewer than FEWEST rows bear on the test. Rows with an
+    infinite log-probability are left out: they are of one source for certain.
     """
     rows = _rows(arrays)
     if rows is None:
         return None
-    chi2, constant, level = _test(rows, rows.odds)
+    chi2, constant, bearing = _test(rows, rows.odds)
+    if bearing < FEWEST:
+        return None
+    scaled = chi2 * (bearing - FREEDOM) / (FREEDOM * (bearing - 1.0))
+    level = float(fdtrc(float(FREEDOM), bearing - FREEDOM, scaled))
     gains: dict[tuple[str, str], float] = {}
     temperatures: dict[str, float] = {}
     left, top = chi2, -np.inf

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from llm_check.doctor.balance import FREEDOM
-from llm_check.doctor.evidence import Evidence, examine
+from llm_check.doctor.evidence import FEW_ROWS, Evidence, examine
 from llm_check.doctor.tokens import TokenCheck
 from llm_check.pools.pool import SOURCES, Pool
 
@@ -58,9 +58,9 @@ def _numbers(check: TokenCheck | None) -> dict[str, Any]:
 
 
 def _by_balance(e: Evidence, source: str, cause: str) -> dict[str, Any]:
-    """Numbers of the balance of the sources where it accuses this one; whole steps only."""
-    check, (sources, named, margin) = e.draws[source], e.blamed
-    if e.balance is None or (check is not None and check.level == "token") or source not in sources:
+    """Numbers of the balance of the sources where it accuses this one and its counts do not decide."""
+    sources, named, margin = e.blamed
+    if e.balance is None or not e.by_balance(source):
         return {}
     found: dict[str, Any] = {"balance_chi2": e.balance.chi2}
     if np.isfinite(margin):
@@ -127,7 +127,7 @@ def _context(e: Evidence) -> dict[str, Any] | None:
             }  # fmt: skip
     above = e.ratio.mean - 1.0 > max(5.0 * e.ratio.mean_se, 1e-6)  # rounding is no other law
     alone = e.ratio.positions == 0 and e.ratio.mean + 5.0 * e.ratio.mean_se < 0.5
-    if (e.bridge_broken or above or alone) and not _explained(e):
+    if (e.bridge_broken or (not e.few and (above or alone))) and not _explained(e):
         found["ratio"] = {"mean": e.ratio.mean, "mean_se": e.ratio.mean_se, "bridge_z": e.ratio.z}
         if e.ratio.shifts.size:
             found["ratio"]["median_log_ratio_of_normalizers"] = float(np.median(e.ratio.shifts))
@@ -278,6 +278,8 @@ def doctor(pool: Pool) -> Diagnosis:
         for source in SOURCES
         if e.draws[source] is None
     ]
+    if e.few:
+        untested.append(f"{e.arrays.order.size} rows: too few to judge mean ratios, {FEW_ROWS} or more tell")
     if e.ratio.positions == 0:
         untested.append("no position has candidates of both sources: only the plain mean ratio could be checked")
     if e.arrays.order.size < e.whole.order.size:

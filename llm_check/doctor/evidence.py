@@ -30,7 +30,7 @@ from llm_check.pools.pool import SOURCES, Pool
 from llm_check.pools.position_arrays import PositionArrays, position_arrays, same_text_codes, some_positions
 from llm_check.pools.tails import pareto_khat
 
-__all__ = ["LEVEL", "LOG_E", "Evidence", "examine"]
+__all__ = ["FEW_ROWS", "LEVEL", "LOG_E", "Evidence", "examine"]
 
 # A clean pool fails one of about ten tests with probability at most ten times this (e-values: at most 1/e each).
 LEVEL = 1e-3
@@ -42,6 +42,7 @@ NOISE = 1e-3
 SMALLEST_TEMPERATURE_GAP = 0.02
 TEMPERATURES = (0.2, 5.0)
 CLEAR_GAIN = 4.0  # nats of likelihood: 2.8 standard errors
+FEW_ROWS = 40
 OUTSIDE = 1000.0  # times as many repeats as foreseen: no temperature and no truncation in use does that
 CLEAR_MARGIN = 5.0  # nats between two causes, of a balance that knows the length of steps but not their tokens
 
@@ -88,18 +89,25 @@ class Evidence:
         than the balance of the sources does. With whole steps only, the balance speaks too: over the repeats where it
         is clear, and where it is not, repeats decide if most draws are repeats, else both causes stand.
         """
-        check = self.draws[source]
         counted = self._counted(source)
-        tokens = check is not None and check.level == "token"
-        sources, cause, margin = self.blamed
-        if counted & {"shift", "context"} or source not in sources or (tokens and counted):
+        if not self.by_balance(source):
             return frozenset("context" if found == "more" else found for found in counted)
-        if tokens:
+        check, (_, cause, margin) = self.draws[source], self.blamed
+        if check is not None and check.level == "token":
             return frozenset({"truncated"})
+        if "more" in counted:  # than reported: no truncation
+            return frozenset({"temperature" if cause == "temperature" else "context"})
         if margin >= CLEAR_MARGIN:
             return frozenset({cause})
         mostly = check is not None and check.events > check.new_seen
         return counted if counted and mostly else frozenset({"temperature", "truncated"})
+
+    def by_balance(self, source: str) -> bool:
+        """Whether the balance accuses a source and has a say beside its counts: where these are of whole steps, or see
+        nothing; never where they see what no temperature and no truncation does."""
+        check, counted = self.draws[source], self._counted(source)
+        tokens = check is not None and check.level == "token"
+        return source in self.blamed[0] and not counted & {"shift", "context"} and not (tokens and counted)
 
     @cached_property
     def blamed(self) -> tuple[tuple[str, ...], str, float]:
@@ -208,7 +216,12 @@ class Evidence:
     @cached_property
     def bridge_broken(self) -> bool:
         """Whether the bounded identity of M32 fails, at LEVEL."""
-        return abs(self.ratio.z) > 4.5
+        return abs(self.ratio.z) > 4.5 and not self.few
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few rows for the normal law of a mean ratio."""
+        return self.arrays.order.size < FEW_ROWS
 
     @cached_property
     def shifted(self) -> bool:

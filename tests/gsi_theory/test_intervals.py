@@ -97,6 +97,17 @@ def test_bounded_mean_covers(chance: float) -> None:
     assert missed <= 120 * 0.05 + 4 * math.sqrt(120 * 0.05 * 0.95)
 
 
+def test_valid_intervals_of_rare_counts_cover_more() -> None:
+    """THEORY: of 100 prompts that fail once in a hundred, what any interval valid for all 0/1 values covers at least.
+
+    The counts at which an interval contains p are a run, of probability 0.95 or more: the least such run.
+    """
+    chance = stats.binom.pmf(np.arange(101), 100, 0.01)
+    total = np.concatenate([[0.0], np.cumsum(chance)])
+    runs = (total[None, :] - total[:, None])[np.triu_indices(102, 1)]
+    assert runs[runs >= 0.95].min() >= 0.979
+
+
 def test_population_mean_covers() -> None:
     rng = np.random.default_rng(1)
     for draws, mean in ((rng.normal(size=(15, 4000)), 0.0), (rng.standard_exponential((30, 4000)), 1.0)):

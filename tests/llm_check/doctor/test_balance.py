@@ -34,12 +34,13 @@ def _whole(
     draft_sampling: Sampling = PLAIN,
     base_sampling: Sampling = PLAIN,
     outcomes: int = 40,
+    gap: float = 0.7,
 ) -> Columns:
     """Pools of steps that are one token each: at temperature T a source's law is a power of the reported one."""
     rows: dict[str, list[Any]] = {}
     for place in range(positions):
         draft = log_softmax(rng.normal(size=outcomes) * 1.5)
-        base = log_softmax(draft + rng.normal(size=outcomes) * 0.7)
+        base = log_softmax(draft + rng.normal(size=outcomes) * gap)
         reward = rng.random(outcomes)
         drawn = {"draft": np.exp(restrict(draft, draft_sampling)), "base": np.exp(restrict(base, base_sampling))}
         for source, count in (("draft", n), ("base", n_base)):
@@ -104,6 +105,22 @@ def test_a_truncation_of_the_whole_step_shows_in_the_lowest_twentieth(outcomes: 
         errors = {f.id: f for f in doctor(pool_from_columns(columns)).findings if f.severity == "error"}
         assert list(errors) == ["truncated_sampling"]
         assert tuple(errors["truncated_sampling"].evidence) == sources
+
+
+def test_tiny_pools_and_pairs_far_apart_raise_no_alarm() -> None:
+    """Few rows bear on the test: an F law, and none below thirty of them; clean pools of all sizes stay clean."""
+    for positions, n, gap in ((1, 2, 0.7), (1, 8, 2.0), (3, 4, 2.0), (5, 4, 4.0), (10, 4, 4.0), (20, 2, 4.0)):
+        for seed in range(15):
+            columns = _whole(np.random.default_rng([seed, positions]), positions, n, n, gap=gap)
+            found = doctor(pool_from_columns(columns))
+            assert found.valid, (positions, n, gap, seed)
+            assert any("rows" in line for line in found.untested) == (2 * n * positions < 40)
+
+
+def test_equal_models_are_balanced_and_their_truncation_is_seen() -> None:
+    assert _balance(_whole(np.random.default_rng(1), 40, 40, 40, gap=0.0)).level > 1e-3
+    found = _balance(_whole(np.random.default_rng(1), 40, 64, 64, CUT, gap=0.0, outcomes=200))
+    assert (found.verdict() or ((), "", 0.0))[:2] == (("draft",), "truncated")
 
 
 def test_no_balance_without_two_candidates_of_each_source() -> None:
@@ -211,6 +228,27 @@ def _evidence(**changes: Any) -> Evidence:
     return replace(clean, draws=draws, **changes)
 
 
+def test_tokens_decide_a_temperature_and_leave_a_truncation_to_the_balance() -> None:
+    heat = _fitted({("draft", HEAT): 40.0, ("draft", CUTS): 30.5})
+    assert _evidence(check={"level": "token"}, balance=heat).causes("draft") == {CUTS}
+    tempered = {"level": "token", "log_e_temperature": 20.0, "temperature": 0.7, "interval": (0.65, 0.75)}
+    cuts = _fitted({("draft", CUTS): 40.0, ("draft", HEAT): 30.0})
+    assert _evidence(check=tempered, balance=cuts).causes("draft") == {HEAT}
+    (rule,) = (rule for rule in FINDINGS if rule.id == "truncated_sampling")
+    found = rule.evidence(_evidence(check={"level": "token"}, balance=cuts))
+    assert found is not None and found["draft"]["nats_over_the_other_cause"] == 9.0
+
+
+def test_more_new_draws_than_reported_need_a_hot_source() -> None:
+    more = {"log_e_more": 20.0, "events": 300, "new_seen": 10}
+    hot = replace(_fitted({("draft", HEAT): 40.0}), temperatures={"draft": 1.3})
+    assert _evidence(check=more).causes("draft") == {"context"}
+    assert _evidence(check=more, balance=hot).causes("draft") == {HEAT}
+    assert _evidence(check=more, balance=_fitted({("draft", CUTS): 40.0})).causes("draft") == {"context"}
+    # without counts that suspect it, what tells too little looks hot
+    assert not _evidence(balance=hot).causes("draft")
+
+
 FEWER = {"log_e_fewer": 50.0, "log_e_fewer_tempered": 50.0, "temperature_gain": 0.0}
 
 
@@ -249,6 +287,17 @@ def test_repeats_of_what_covers_a_prefix_are_not_rows_written_twice() -> None:
     for table in (columns, {name: [values[i] for i in drafts] for name, values in columns.items()}):
         errors = [f.id for f in doctor(pool_from_columns(table)).findings if f.severity == "error"]
         assert errors == ["whole_response"]
+
+
+def test_a_whole_response_shows_in_later_steps() -> None:
+    """Both models' numbers cover the earlier steps too, 8 nats each: right at step 0, far too many repeats later."""
+    columns = _whole(np.random.default_rng(8), 60, 64, 64)
+    step = [int(prompt[1:]) % 3 for prompt in columns["prompt_id"]]
+    columns["step"] = step
+    for name, per in (("logp_draft", 8.0), ("logp_base", 7.7)):
+        columns[name] = (np.array(columns[name]) - per * np.array(step)).tolist()
+    errors = [f.id for f in doctor(pool_from_columns(columns)).findings if f.severity == "error"]
+    assert errors == ["whole_response"]
 
 
 def test_what_nothing_explains_is_another_context() -> None:

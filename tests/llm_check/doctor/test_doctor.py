@@ -99,6 +99,36 @@ def test_numbers_of_float32_and_coarse_rewards_are_no_noise() -> None:
     assert "log_prob_noise" not in _errors(columns)
 
 
+@pytest.mark.parametrize("share", [0.004, 0.996])
+def test_rare_successes_are_no_fault_of_the_rewards(share: float) -> None:
+    rng = np.random.default_rng(0)
+    assert _errors(_changed(_make(4), "reward", lambda r: (rng.random(r.size) < share).astype(np.float64))) == []
+
+
+def test_one_value_that_stands_for_failures_is_a_fault_however_frequent() -> None:
+    rng = np.random.default_rng(0)
+    failed = _changed(_make(4), "reward", lambda r: np.where(rng.random(r.size) < 0.3, -1.0, r))
+    assert _errors(failed) == ["reward_range"]
+    # right and wrong as 1 and -1, and scores without bounds, are no sentinels
+    assert _errors(_changed(_make(4), "reward", lambda r: np.where(r > 0.5, 1.0, -1.0))) == []
+    assert _errors(_changed(_make(4), "reward", lambda r: 4.0 * r - 2.0)) == []
+
+
+def test_models_that_are_equal_but_for_rounding_are_no_other_law() -> None:
+    columns = _make(4)
+    columns["token_logp_base"], columns["logp_base"] = columns["token_logp_draft"], columns["logp_draft"]
+    nearly = _changed(columns, "logp_base", lambda v: v + 1e-15 * np.abs(v))
+    assert "context_mismatch" not in _errors(drop_texts(nearly))
+
+
+def test_one_long_step_among_few_is_no_cap() -> None:
+    columns = drop_tokens(TokenWorld(3).columns(2, 8, PLAIN, PLAIN))
+    del columns["finish_reason"]
+    lengths = np.array(columns["n_tokens"])
+    columns["n_tokens"] = np.where(np.arange(lengths.size) == 5, lengths.max() + 9, lengths).tolist()
+    assert "truncated_steps" not in {f.id for f in doctor(pool_from_columns(columns)).findings}
+
+
 def test_cut_steps_and_heavy_tails_are_warnings() -> None:
     columns = TokenWorld(30, longest=4, gap=2.5).columns(0, 64, PLAIN, PLAIN)
     found = doctor(pool_from_columns(columns))

@@ -173,3 +173,19 @@ def test_noise_by_equal_rewards_needs_rewards_that_tell_steps_apart() -> None:
     # right or wrong: most pairs are of different steps, a third of them within half a nat
     wide = (-3.0 - 0.3 * steps).ravel()
     assert spread(logp_draft=wide, logp_base=wide, reward=(steps < 10).ravel().astype(float)) == 0.0
+
+    # nearly flat laws: all rows are close, whatever their reward
+    flat = (-3.0 - 0.005 * steps).ravel()
+    assert spread(logp_draft=flat, logp_base=flat, reward=(steps < 10).ravel().astype(float)) == 0.0
+
+
+def test_repeated_steps_of_several_tokens_do_not_show_their_temperature() -> None:
+    """What THEORY says of M34 for whole steps: T̂ of draws at 0.7 is 1.0 to 1.3."""
+    found = []
+    for seed in range(500, 504):
+        columns = TokenWorld(50, gap=0.7 if seed % 2 else 0.3).columns(seed, 64, Sampling(0.7), PLAIN)
+        arrays = position_arrays(pool_from_columns(drop_tokens(columns)))
+        check = check_draws(step_draws(arrays, "draft", "draft"))
+        assert check is not None and check.temperature is not None
+        found.append(check.temperature)
+    assert min(found) > 0.9 and max(found) < 1.4
