@@ -114,9 +114,9 @@ def spread_by_reward(arrays: PositionArrays, model: str) -> float:
     """Noise of a model's log-probabilities where neither ids nor texts tell which steps are equal, nats.
 
     Rows of a position with the same reward and length, to the last bit, are taken for one step where seven in ten of
-    their pairs are within half a nat under both models, and half of them a fifth as far apart as any two rows of the
-    position are: a reward that tells few steps apart fails that. Half of the pairs differ by more than 0.95 standard
-    deviations. 0 where fewer than ten pairs can be compared.
+    their pairs are within half a nat under both models, and half of them a fifth as far apart as rows of the position
+    with other rewards are: a reward that tells few steps apart fails that. Half of the pairs differ by more than 0.95
+    standard deviations. 0 where fewer than ten pairs can be compared.
     """
     keys = [arrays.position, arrays.floats("reward").view(np.int64)]
     tokens = arrays.tokens()
@@ -132,11 +132,11 @@ def spread_by_reward(arrays: PositionArrays, model: str) -> float:
     near = (gaps["draft"] < 0.5) & (gaps["base"] < 0.5) & finite
     if near.sum() < 10 or near.sum() < 0.7 * finite.sum():
         return 0.0
-    beside = np.flatnonzero(arrays.position[1:] == arrays.position[:-1])
+    beside = np.flatnonzero((arrays.position[1:] == arrays.position[:-1]) & (code[1:] != code[:-1]))
     with np.errstate(invalid="ignore"):
-        any_two = np.abs(np.diff(arrays.floats(f"logp_{model}")))[beside]
+        others = np.abs(np.diff(arrays.floats(f"logp_{model}")))[beside]
     middle = float(np.median(gaps[model][near]))
-    return middle / 0.954 if middle < 0.2 * float(np.nanmedian(any_two)) else 0.0
+    return middle / 0.954 if others.size and middle < 0.2 * float(np.nanmedian(others)) else 0.0
 
 
 def logged_grid(arrays: PositionArrays, model: str) -> str | None:

@@ -174,6 +174,10 @@ def test_noise_by_equal_rewards_needs_rewards_that_tell_steps_apart() -> None:
     wide = (-3.0 - 0.3 * steps).ravel()
     assert spread(logp_draft=wide, logp_base=wide, reward=(steps < 10).ravel().astype(float)) == 0.0
 
+    # peaked laws: most rows are one step, and what other steps differ by is not to be drowned by them
+    most = np.where(rng.random(steps.shape) < 0.9, 0, steps)
+    peaked = (-0.1 - 0.5 * most).ravel() + 0.02 * rng.normal(size=1200)
+    assert spread(logp_draft=peaked, logp_base=peaked, reward=np.sqrt(1.0 + most).ravel()) > 0.01
     # nearly flat laws: all rows are close, whatever their reward
     flat = (-3.0 - 0.005 * steps).ravel()
     assert spread(logp_draft=flat, logp_base=flat, reward=(steps < 10).ravel().astype(float)) == 0.0
