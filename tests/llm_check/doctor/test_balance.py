@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit, log_softmax
 from scipy.stats import chi2
 
-from llm_check.doctor.balance import FREEDOM, UNBALANCED, Balance, _rows, check_balance
+from llm_check.doctor.balance import FREEDOM, UNBALANCED, Balance, _possible, _rows, _test, check_balance
 from llm_check.doctor.doctor import FINDINGS, doctor
 from llm_check.doctor.evidence import Evidence, examine
 from llm_check.doctor.plants import Columns, Sampling, TokenWorld, drop_texts, drop_tokens, restrict
@@ -117,6 +117,16 @@ def test_tiny_pools_and_pairs_far_apart_raise_no_alarm() -> None:
             assert any("rows" in line for line in found.untested) == (2 * n * positions < 40)
 
 
+def test_rows_that_bear_on_the_test() -> None:
+    """Equal models: all rows bear alike, less one a set; far apart hardly any do, and no test is made of thirty."""
+    alike = _rows(position_arrays(pool_from_columns(_whole(np.random.default_rng(1), 5, 8, 8, gap=0.0))))
+    assert alike is not None and _test(alike, alike.odds)[2] == pytest.approx(80.0 - 10.0)
+    far = position_arrays(pool_from_columns(_whole(np.random.default_rng(1), 5, 8, 8, gap=6.0)))
+    rows = _rows(far)
+    assert rows is not None and _test(rows, rows.odds)[2] < 30.0 and check_balance(far) is None
+    assert check_balance(position_arrays(pool_from_columns(_whole(np.random.default_rng(1), 1, 16, 16)))) is None
+
+
 def test_equal_models_are_balanced_and_their_truncation_is_seen() -> None:
     assert _balance(_whole(np.random.default_rng(1), 40, 40, 40, gap=0.0)).level > 1e-3
     found = _balance(_whole(np.random.default_rng(1), 40, 64, 64, CUT, gap=0.0, outcomes=200))
@@ -199,6 +209,13 @@ def test_what_each_cause_must_gain() -> None:
     one_or_two = {("draft", HEAT): 30.0, ("both", HEAT): 34.0}
     assert (_fitted(one_or_two).verdict() or ("",))[0] == ("draft",)
     assert (_fitted(one_or_two | {("both", HEAT): 36.0}).verdict() or ("",))[0] == ("draft", "base")
+
+
+def test_what_slopes_a_cause_can_have() -> None:
+    assert _possible(HEAT, "draft", np.array([-0.2])) and not _possible(HEAT, "draft", np.array([-0.81]))
+    # two hot sources look like numbers of another prompt
+    assert _possible(HEAT, "both", np.array([0.2])) and not _possible(HEAT, "both", np.array([-0.2]))
+    assert _possible(CUTS, "base", np.array([-0.2])) and not _possible(CUTS, "both", np.array([0.2, 0.2]))
 
 
 def test_suspects_leave_only_the_cause_to_choose() -> None:

@@ -114,6 +114,17 @@ def test_one_value_that_stands_for_failures_is_a_fault_however_frequent() -> Non
     assert _errors(_changed(_make(4), "reward", lambda r: 4.0 * r - 2.0)) == []
 
 
+def test_nearly_equal_scores_without_bounds_are_no_fault() -> None:
+    rng = np.random.default_rng(0)
+    assert _errors(_changed(_make(4), "reward", lambda r: np.where(rng.random(r.size) < 0.004, 3.0, 2.0))) == []
+
+
+def test_a_whole_response_is_not_called_a_truncation_too() -> None:
+    """Numbers known to cover other tokens than the step's say nothing of its sampling."""
+    found = score_whole(_make(1), lambda p, step, model: [-3.0] * (3 * step), ("draft", "base"))
+    assert _errors(found) == ["whole_response"]
+
+
 def test_models_that_are_equal_but_for_rounding_are_no_other_law() -> None:
     columns = _make(4)
     columns["token_logp_base"], columns["logp_base"] = columns["token_logp_draft"], columns["logp_draft"]

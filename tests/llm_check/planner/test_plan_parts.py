@@ -10,7 +10,7 @@ import pytest
 
 from gsi_theory import Candidates, InputError, Instance, Scheme, divergence, gsi_law, tilted_policy
 from llm_check.benches.plan import WORLDS, truth
-from llm_check.planner.choice import unseen_effect
+from llm_check.planner.choice import _times, unseen_effect
 from llm_check.planner.choose import cross_fit, pick_best, standing
 from llm_check.planner.cost import Sizes, step_cost
 from llm_check.planner.distance import distances
@@ -218,3 +218,7 @@ def test_turns_are_where_gold_falls_and_reward_rises() -> None:
     assert (turn.along, turn.best.n) == ("n", 2) and turn.after.n in (4, 8) and turn.fall > 3 * turn.fall_se
     assert turns(options, reward, reward) == []
     assert turns(options, -reward, gold) == []
+
+
+def test_a_factor_that_is_nearly_enough_is_not_one() -> None:
+    assert [_times(f) for f in (1.01, 1.1, 2.34, 9.99, 12.6, 1e9)] == ["1.1", "1.1", "2.4", "10.0", "13", "1000000"]
