@@ -114,27 +114,25 @@ def spread_by_reward(arrays: PositionArrays, model: str) -> float:
     """Noise of a model's log-probabilities where neither ids nor texts tell which steps are equal, nats.
 
     Rows of a position with the same reward and length, to the last bit, are taken for one step where seven in ten of
-    their pairs are within half a nat under both models, and half of them a fifth as far apart as rows of the position
+    their pairs are within half a nat under both models, and half of them a fifth as far apart as rows of that length
     with other rewards are: a reward that tells few steps apart fails that. Half of the pairs differ by more than 0.95
-    standard deviations. 0 where fewer than ten pairs can be compared.
+    standard deviations. 0 where fewer than ten pairs can be compared, or three in ten are equal, as without noise.
     """
-    keys = [arrays.position, arrays.floats("reward").view(np.int64)]
     tokens = arrays.tokens()
-    if tokens is not None:
-        keys.append(tokens.view(np.int64))
-    code = keys[0]
-    for key in keys[1:]:
-        code = pair_codes(code, key)
+    length = arrays.position if tokens is None else pair_codes(arrays.position, tokens.view(np.int64))
+    code = pair_codes(length, arrays.floats("reward").view(np.int64))
     order = np.argsort(code, kind="stable")
     pairs = np.flatnonzero(code[order][1:] == code[order][:-1])
     gaps = {name: np.abs(np.diff(arrays.floats(f"logp_{name}")[order]))[pairs] for name in MODELS}
     finite = np.isfinite(gaps["draft"]) & np.isfinite(gaps["base"])
     near = (gaps["draft"] < 0.5) & (gaps["base"] < 0.5) & finite
-    if near.sum() < 10 or near.sum() < 0.7 * finite.sum():
+    agree = np.mean(gaps[model][near] == 0.0) if near.any() else 1.0
+    if near.sum() < 10 or near.sum() < 0.7 * finite.sum() or agree > 0.3:
         return 0.0
-    beside = np.flatnonzero((arrays.position[1:] == arrays.position[:-1]) & (code[1:] != code[:-1]))
+    order = np.argsort(length, kind="stable")
+    beside = np.flatnonzero((np.diff(length[order]) == 0) & (np.diff(code[order]) != 0))
     with np.errstate(invalid="ignore"):
-        others = np.abs(np.diff(arrays.floats(f"logp_{model}")))[beside]
+        others = np.abs(np.diff(arrays.floats(f"logp_{model}")[order]))[beside]
     middle = float(np.median(gaps[model][near]))
     return middle / 0.954 if others.size and middle < 0.2 * float(np.nanmedian(others)) else 0.0
 

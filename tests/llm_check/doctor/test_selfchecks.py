@@ -181,6 +181,13 @@ def test_noise_by_equal_rewards_needs_rewards_that_tell_steps_apart() -> None:
     # nearly flat laws: all rows are close, whatever their reward
     flat = (-3.0 - 0.005 * steps).ravel()
     assert spread(logp_draft=flat, logp_base=flat, reward=(steps < 10).ravel().astype(float)) == 0.0
+    # equal steps agree to the last bit where there is no noise, whatever shares their reward
+    pairs_of = (-3.0 - 0.5 * (steps // 2) - 0.01 * (steps % 2)).ravel()
+    assert spread(logp_draft=pairs_of, logp_base=pairs_of, reward=(steps // 2).ravel().astype(float)) == 0.0
+    # flat laws of tokens: lengths are nats apart, steps of one length are not
+    lengths = rng.integers(1, 6, size=1200)
+    logs = flat - 3.0 * lengths
+    assert spread(logp_draft=logs, logp_base=logs, reward=(steps < 10).ravel().astype(float), n_tokens=lengths) == 0.0
 
 
 def test_repeated_steps_of_several_tokens_do_not_show_their_temperature() -> None:
