@@ -8,8 +8,9 @@ A world is a population of prompts, each with two policies on K outcomes and a r
 table shows the share of pools whose interval contains the truth: the mean over the population (`population_mean`) and
 over the pool's own prompts (`fixed_mean`), and of pools where the spread is trusted for the former (elsewhere the
 interval is `bounded_mean`, which covers more). Worlds differ in the tail of ρ = π_B/π_S and in β; k̂ flags a heavy
-tail. Cells are counted in three groups: k̂ above 0.7; rare prompts decide (the spread is trusted in fewer than half of
-the pools); the rest, which must cover 93 to 97 %.
+tail. Cells are counted in four groups: k̂ above 0.7; rare prompts decide (the spread is trusted in fewer than half of
+the pools); a share of the prompts that no candidate solves, of which many a pool shows none (nothing in it can warn:
+what interval for few prompts covers is up to the population); the rest, which must cover 93 to 97 %.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ METHODS = ("softmax", "race", "max", "gated softmax", "score-gated race")
 
 @dataclass(frozen=True)
 class World:
-    """outcomes K; log ρ normal with deviation `spread`, or with `tail` > 0 ρ Pareto of that shape; β; threshold u."""
+    """outcomes K; log ρ normal with deviation `spread`, or with `tail` > 0 ρ Pareto of that shape; β; threshold u.
+
+    binary: rewards 0 or 1; unsolvable: share of the prompts at which every reward is 0.
+    """
 
     name: str
     outcomes: int
@@ -52,6 +56,7 @@ class World:
     beta: float
     threshold: float
     binary: bool = False
+    unsolvable: float = 0.0
 
 
 WORLDS = (
@@ -59,6 +64,7 @@ WORLDS = (
     World("distant pair", 200, 1.0, 0.0, 5.0, 0.7),
     World("right or wrong", 40, 0.5, 0.0, 5.0, 0.5, binary=True),
     World("heavy tail", 3000, 0.0, 1.1, 10.0, 0.8),
+    World("some unsolvable", 40, 0.5, 0.0, 5.0, 0.5, binary=True, unsolvable=0.02),
 )
 
 ALL = ",".join(world.name for world in WORLDS)
@@ -67,7 +73,7 @@ ALL = ",".join(world.name for world in WORLDS)
 def prompts_of(world: World, count: int, rng: np.random.Generator) -> list[Instance]:
     """The population: drafts Dirichlet(1), base = draft × ρ normalized, rewards of a mean that differs by prompt."""
     found = []
-    for _ in range(count):
+    for index in range(count):
         log_draft = normalize(np.log(rng.standard_exponential(world.outcomes)))
         size = rng.normal(size=world.outcomes) * world.spread
         ratio = world.tail * rng.standard_exponential(world.outcomes) if world.tail else size
@@ -76,6 +82,7 @@ def prompts_of(world: World, count: int, rng: np.random.Generator) -> list[Insta
             reward = (rng.random(world.outcomes) < level).astype(np.float64)
         else:
             reward = rng.beta(4.0 * level, 4.0 * (1.0 - level), world.outcomes)
+        reward *= index >= round(world.unsolvable * count)
         found.append(Instance(log_draft, normalize(log_draft + ratio), reward))
     return found
 
@@ -143,9 +150,17 @@ def measured(
 def summarized(total: dict[str, list[Any]], khats: dict[str, float]) -> dict[str, list[float]]:
     """By group of cells (the module's text): [cells, of them 93 to 97 %, least and largest coverage of the mean]."""
     heavy = np.array([khats[world] > 0.7 for world in total["world"]])
+    known = {world.name: world.unsolvable > 0 for world in WORLDS}
+    hidden = np.array([known[world] for world in total["world"]])
     rare, covered = np.array(total["trusted"]) < 0.5, np.array(total["population"])
+    groups = {
+        "khat > 0.7": heavy,
+        "rare prompts decide": ~heavy & rare & ~hidden,
+        "some unsolvable": ~heavy & hidden,
+        "the rest": ~heavy & ~rare & ~hidden,
+    }
     found = {}
-    for name, group in {"khat > 0.7": heavy, "rare prompts decide": ~heavy & rare, "the rest": ~heavy & ~rare}.items():
+    for name, group in groups.items():
         cells = covered[group]
         inside = int(np.sum((cells >= 0.93) & (cells <= 0.97)))
         found[name] = [float(cells.size), float(inside), *(float(f(cells)) if cells.size else 0.0 for f in (min, max))]
