@@ -11,8 +11,8 @@ bound)/(range) ≥ 2, as much as two prompts that fail altogether; else `bounded
 population. Without bounds such prompts leave no trace.
 
 Nor does anything show prompts, as rare as one in P, that differ from all the others: 37 % of pools have none of them,
-and Hall's interval then covers less than it says (88 to 93 % with 2 % of prompts that nothing solves, in the bench of
-llm_check). A smaller limit than two lets more of that through.
+and where the others hardly differ Hall's interval then covers less than it says. A limit lower than two prompts lets
+more of that through.
 """
 
 from __future__ import annotations

@@ -13,11 +13,14 @@ and the mean over prompts of X = e^{βM}/(N Z) is bounded from above at 95 % by 
 e^{βR}/(N Z) (`coverage.mean_low`). Prompts at which c is too large to be of use count as missed altogether, unless they
 show R. The bound is of what pools of this size miss on average. Taken from the pool, without an error: R, its largest
 reward, and Z, the mean over the other candidates.
+
+How many candidates would do has two answers. Many, if X and c fall as 1/N from here: enough for every law, but far too
+many where more candidates would show R. Few, if the bound goes on to fall as it did from parts of the pool (`as_fallen`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +38,7 @@ __all__ = [
     "LEAST_ESS",
     "Tail",
     "about",
+    "as_fallen",
     "draft_tail",
     "missed",
     "tail_limits",
@@ -45,6 +49,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+_Missed = tuple[Floats, Floats, NDArray[np.bool_]]
 KHAT_LIMIT = 0.7
 LEAST_ESS = 10.0  # a self-normalized mean over base candidates is biased by about 1/ess of itself
 UNSEEN_LIMIT = 0.05  # share of the tilted policy that the base candidates may have missed
@@ -52,6 +57,7 @@ LOG_20 = float(np.log(20.0))
 MOST_READ = 500  # positions that the drafts needed are read off, evenly spread
 MILLION = 1e6
 FAR = 1e9
+PARTS = (2, 4)  # every second and every fourth candidate: how the bound has fallen
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ class Tail:
     khat: of the drafts' weights, all positions together, each relative to its position's mean; needed: drafts that
     reach the last 5 % of the tilted mass, at the median position and the hardest; ess: median effective number of base
     candidates; unseen: bound (95 %) on the share of the tilted policy that so many miss; base_needed: base candidates a
-    set for which ess and unseen would do; highest: R; drafts, base: least candidates of a set.
+    set for which ess and unseen would do, as the bound has fallen and as 1/N; highest: R; drafts, base: least
+    candidates of a set.
     """
 
     beta: float
@@ -69,7 +76,7 @@ class Tail:
     needed: tuple[float, float]
     ess: float
     unseen: float
-    base_needed: float
+    base_needed: tuple[float, float]
     highest: float
     drafts: int
     base: int
@@ -111,11 +118,24 @@ def times_more(largest: Floats, limit: Floats, reached: NDArray[np.bool_], share
     return float(brentq(lambda f: unseen_tilt(largest / f, limit / f, reached) - share, 1.0, FAR, rtol=1e-3, xtol=1e-3))
 
 
+def as_fallen(bounds: Mapping[int, float], share: float = UNSEEN_LIMIT) -> float:
+    """Factor on the base candidates for which the bound is `share`, falling as it did from parts of the pool.
+
+    bounds: of all candidates under 1 and of every k-th under k; of the powers of N through them the fastest, at most 1.
+    """
+    if bounds[1] <= share:
+        return 1.0
+    power = max((np.log(bounds[k] / bounds[1]) / np.log(k) for k in bounds if k > 1), default=0.0)
+    if power <= np.log(bounds[1] / share) / np.log(FAR):
+        return np.inf
+    return float((bounds[1] / share) ** (1.0 / min(power, 1.0)))
+
+
 def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail:
     """The tail at one β over all positions of a pool."""
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     highest = float(max(reward[rows].max() for b in parts for rows in (b.draft, b.base)))
-    own, ess, columns = [], [], []
+    own, ess, base = [], [], []
     for block in parts:
         weight = beta * reward[block.draft] + ratio[block.draft]
         total = logsumexp(weight, axis=1, keepdims=True)
@@ -123,23 +143,36 @@ def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail
         own.append((weight[alive] - total[alive] + np.log(weight.shape[1])).ravel())
         raised = beta * reward[block.base]
         ess.append(np.exp(2.0 * logsumexp(raised, axis=1) - logsumexp(2.0 * raised, axis=1)))
-        columns.append(missed(raised, beta * highest))
-    largest, limit, reached = (np.concatenate(part) for part in zip(*columns, strict=True))
+        base.append(raised)
     weights = np.concatenate(own)
     with np.errstate(all="ignore"):  # equal weights in the tail
         khat = float(pareto_khat(weights[:: max(1, weights.size // 100_000)]))
     middle = float(np.median(np.concatenate(ess)))
     prompts = np.concatenate([[arrays.names[p][0] for p in b.positions.tolist()] for b in parts])
     unit = np.unique(prompts, return_inverse=True)[1].ravel()
+    every = _by_prompt(base, unit, beta * highest)
+    unseen, least = unseen_tilt(*every), min(part.shape[1] for part in base)
+    bounds = {1: unseen} | {
+        k: float(np.mean([unseen_tilt(*_by_prompt([b[:, i::k] for b in base], unit, beta * highest)) for i in range(k)]))
+        for k in PARTS
+        if least >= 2 * k and unseen > UNSEEN_LIMIT
+    }
+    most = times_more(*every)
+    needed = [least * max(1.0, LEAST_ESS / middle, factor) for factor in (min(as_fallen(bounds), most), most)]
+    drafts = min(b.draft.shape[1] for b in parts)
+    return Tail(
+        beta, khat, _needed(ratio, reward, parts, beta), middle, unseen, (needed[0], needed[1]), highest, drafts, least
+    )  # fmt: skip
+
+
+def _by_prompt(base: Sequence[Floats], unit: NDArray[np.intp], highest: float) -> _Missed:
+    """`missed` of base candidates, blocks of positions of the prompts `unit`, as means over a prompt's positions."""
+    largest, limit, reached = (np.concatenate(part) for part in zip(*(missed(b, highest) for b in base), strict=True))
     size = np.bincount(unit)
-    each = np.bincount(unit, largest) / size, np.bincount(unit, limit) / size, np.bincount(unit, ~reached) == 0
-    unseen, factor = unseen_tilt(*each), times_more(*each)
-    drafts, base = min(b.draft.shape[1] for b in parts), min(b.base.shape[1] for b in parts)
-    more = base * max(1.0, LEAST_ESS / middle, factor)
-    return Tail(beta, khat, _needed(ratio, reward, parts, beta), middle, unseen, more, highest, drafts, base)
+    return np.bincount(unit, largest) / size, np.bincount(unit, limit) / size, np.bincount(unit, ~reached) == 0
 
 
-def missed(raised: Floats, highest: float) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+def missed(raised: Floats, highest: float) -> _Missed:
     """X, its limit and whether the largest reward is reached, at positions (P,) with βr of N candidates (P, N)."""
     count = raised.shape[1]
     ordered = np.sort(raised, axis=1)
@@ -203,14 +236,14 @@ def tail_limits(tails: Iterable[Tail]) -> list[str]:
         found.append(
             f"cannot tell the distance to the tilted policy at β = {_betas(few)}: effective number "
             f"{min(t.ess for t in few):.1f} of {few[0].base} base candidates; "
-            f"{about(t.base_needed for t in few)} a prompt would be needed"
+            f"{about(n for t in few for n in t.base_needed)} a prompt would be needed"
         )
     hidden = [t for t in every if t.unseen > UNSEEN_LIMIT and t not in few]
     if hidden:
         found.append(
             f"cannot tell the distance to the tilted policy at β = {_betas(hidden)}: what {hidden[0].base} base "
             f"candidates miss up to reward {hidden[0].highest:.3g} may hold {_shares(hidden)} of it (95 %); "
-            f"{about(t.base_needed for t in hidden)} a prompt would do"
+            f"{about(n for t in hidden for n in t.base_needed)} a prompt would do"
         )
     return found
 

@@ -8,11 +8,21 @@ import numpy as np
 import pytest
 
 from llm_check.benches.plan import WORLDS
-from llm_check.planner.tail import Tail, about, missed, tail_limits, tail_of, tail_speaks, times_more, unseen_tilt
+from llm_check.planner.tail import (
+    Tail,
+    about,
+    as_fallen,
+    missed,
+    tail_limits,
+    tail_of,
+    tail_speaks,
+    times_more,
+    unseen_tilt,
+)
 from llm_check.pools.pool import Pool, pool_from_columns
 from llm_check.pools.position_arrays import blocks, position_arrays
 
-PLAIN = Tail(2.0, 0.3, (40.0, 900.0), 50.0, 0.01, 64.0, 1.0, 64, 64)
+PLAIN = Tail(2.0, 0.3, (40.0, 900.0), 50.0, 0.01, (64.0, 64.0), 1.0, 64, 64)
 
 
 def _pool(reward: np.ndarray, n: int) -> Pool:
@@ -85,6 +95,26 @@ def test_candidates_it_asks_for_meet_the_limit() -> None:
     assert times_more(np.zeros(80), np.full(80, 1e-3), np.ones(80, dtype=bool)) == 1.0
 
 
+def test_factor_by_how_the_bound_has_fallen() -> None:
+    # N^-1/2 from a quarter on: from 0.1 to 0.05 takes 4 times as many; never faster than 1/N; not at all: no number
+    assert as_fallen({1: 0.1, 2: 0.1 * 2**0.5, 4: 0.1 * 4**0.5}) == pytest.approx(4.0)
+    assert as_fallen({1: 0.1, 2: 0.1 * 2**0.5, 4: 0.1 * 4**0.6}) == pytest.approx(2.0 ** (1 / 0.6))
+    assert as_fallen({1: 0.1, 2: 0.9}) == pytest.approx(2.0)
+    assert as_fallen({1: 0.1, 2: 0.1}) == as_fallen({1: 0.1}) == as_fallen({1: 0.1, 2: 0.05}) == np.inf
+    assert as_fallen({1: 0.05}) == 1.0
+
+
+def test_more_candidates_show_the_largest_reward() -> None:
+    """Rewards 0.9 and 0.2, the rest of the tilt nothing: of 16 candidates a few prompts show no 0.9, and 1/N of their
+    e^{14}/N asks for millions; 32 are enough, which the fall from 8 to 16 says."""
+    world = WORLDS["near ties"](np.random.default_rng(3), 200)
+    few, more = (position_arrays(world.pool(100, n, 1)) for n in (16, 32))
+    tail = tail_of(few, blocks(few), 20.0)
+    assert not tail_speaks(tail) and tail.base_needed[0] < 100.0 and tail.base_needed[1] > 1e6
+    assert tail_speaks(tail_of(more, blocks(more), 20.0))
+    assert "about 23 to more than a million a prompt" in tail_limits([replace(tail, base_needed=(23.0, 2e6))])[-1]
+
+
 def test_weights_that_bunch_below_their_limit_have_no_tail() -> None:
     # rewards in (0.98, 1): a Pareto fit to e^{βr} means nothing there, and nothing of weight can be unseen
     reward = 1.0 - 0.02 * np.random.default_rng(0).random((40, 64)) ** 3
@@ -117,7 +147,7 @@ def test_one_line_for_all_beta_of_one_cause() -> None:
     lines = tail_limits([PLAIN, *heavy])
     assert len(lines) == 1 and "β = 5, 20: k̂ = 0.8 to 1.6" in lines[0] and "about 900 at the hardest" in lines[0]
     assert tail_limits([PLAIN]) == []
-    few = tail_limits([replace(PLAIN, ess=2.0, base_needed=320.0), replace(PLAIN, beta=9.0, unseen=0.4)])
+    few = tail_limits([replace(PLAIN, ess=2.0, base_needed=(320.0, 320.0)), replace(PLAIN, beta=9.0, unseen=0.4)])
     assert len(few) == 2 and "effective number 2.0 of 64" in few[0] and "40% of it" in few[1]
 
 
