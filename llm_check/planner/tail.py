@@ -15,7 +15,7 @@ show R. The bound is of what pools of this size miss on average. Taken from the 
 reward, and Z, the mean over the other candidates.
 
 How many candidates would do has two answers. Many, if X and c fall as 1/N from here: enough for every law, but far too
-many where more candidates would show R. Few, if the bound goes on to fall as it did from parts of the pool (`as_fallen`).
+many where more candidates would show R. Few, if the bound falls on as it did from parts of the pool (`as_fallen`).
 """
 
 from __future__ import annotations
@@ -153,7 +153,9 @@ def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail
     every = _by_prompt(base, unit, beta * highest)
     unseen, least = unseen_tilt(*every), min(part.shape[1] for part in base)
     bounds = {1: unseen} | {
-        k: float(np.mean([unseen_tilt(*_by_prompt([b[:, i::k] for b in base], unit, beta * highest)) for i in range(k)]))
+        k: float(
+            np.mean([unseen_tilt(*_by_prompt([b[:, i::k] for b in base], unit, beta * highest)) for i in range(k)])
+        )
         for k in PARTS
         if least >= 2 * k and unseen > UNSEEN_LIMIT
     }
