@@ -158,6 +158,9 @@ def drafts_for_base(base_log_ratio: ArrayLike, base_log_weight: ArrayLike, toler
     order = np.argsort(-(ratio + weight))
     mass: Array = np.cumsum(np.exp(normalize(weight))[order])
     last = int(np.searchsorted(mass, tolerance * (1.0 - 1e-9)))  # equality is meant to count, rounding aside
+    total = ratio + weight
+    level = float(total[order[min(last, ratio.size - 1)]])
+    beyond = total >= level - 1e-9 * max(1.0, abs(level)) if np.isfinite(level) else total == level  # with its ties
     with np.errstate(over="ignore"):
-        reached = np.exp(-ratio[order][: last + 1]).sum() / ratio.size
+        reached = np.exp(-ratio[beyond]).sum() / ratio.size
     return int(np.ceil(min(SEEN / max(reached, 1e-15), 1e15)))

@@ -152,9 +152,13 @@ def _print(path: Path, record: dict[str, Any]) -> None:
         typer.echo(f"No recommendation: {record['reason']}")
     else:
         gate = "no gate" if chosen["threshold"] is None else f"{chosen['gate']} ≥ {chosen['threshold']:g}"
+        what = (
+            f"no drafts, best-of-n on the base: {chosen['rule']}, n = {chosen['n']}, β = {chosen['beta']:g}"
+            if chosen["method"] == "base"
+            else f"{chosen['rule']}, n = {chosen['n']}, β = {chosen['beta']:g}, {gate}, n_base = {chosen['n_base']}"
+        )
         typer.echo(
-            f"Recommended: {chosen['rule']}, n = {chosen['n']}, β = {chosen['beta']:g}, {gate}, n_base = "
-            f"{chosen['n_base']}: value {chosen['value']:.4f} ± {chosen['value_se']:.4f} (95 %"
+            f"Recommended: {what}: value {chosen['value']:.4f} ± {chosen['value_se']:.4f} (95 %"
             f"{'' if chosen['value_spread_trusted'] else ' or more, as few prompts or rare failures decide'}: "
             f"{chosen['value_low']:.4f} to {chosen['value_high']:.4f}), cost {chosen['cost']:.4g} "
             f"{record['cost_unit']}"

@@ -169,14 +169,13 @@ def _one(pool: Pool, exact: tuple[Floats, Floats], budgets: Floats, goal_toleran
     costs = option_costs(table, setup)[0].flops
     value, reject = exact
     true_costs = _true_costs(table.options, reject, setup)
-    own = np.array([o.method == "gsi" for o in table.options])
     found = []
     for budget in budgets:
         goal = Goal(max_cost=float(budget), tolerance=goal_tolerance)
         choice, _ = choose_option(table, table.values[0], costs, np.full(costs.shape, np.inf), goal, (0.0, 1.0))
-        best = float(value[own & (true_costs <= budget)].max())
+        best = float(value[true_costs <= budget].max())
         means = table.values[0].mean(axis=1)
-        naive = int(np.argmax(np.where(own & (costs <= budget), means, -np.inf)))
+        naive = int(np.argmax(np.where(costs <= budget, means, -np.inf)))
         assert choice.worth is not None  # of the largest estimate, answered or not: no selection in its z
         worth, true = choice.worth, float(value[naive])
         record = {"answered": choice.chosen is not None, "naive_off": value[naive] < best * (1.0 - goal_tolerance),

@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 Bounds = tuple[float, float]  # of the value maximized
 # An outcome of probability a was missed by all of N draws with probability above 5 % only if a N < log 20.
 UNSEEN = float(-np.log(0.05))
+FAR = 100.0  # times as many candidates: no number to plan with
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,15 @@ class Goal:
     def __post_init__(self) -> None:
         if self.min_gain is not None and self.within is not None:
             raise InputError("both min_gain and within: state one goal")
-        if not self.max_cost > 0:
-            raise InputError(f"max_cost {self.max_cost!r}: give a positive cost")
+        if self.min_gain is not None and not np.isfinite(self.min_gain):
+            raise InputError(f"min_gain {self.min_gain!r}: give a finite number")
+        if self.within is not None and not 0 <= self.within < np.inf:
+            raise InputError(f"within {self.within!r}: give a finite number ≥ 0")
+        if self.baseline_n < 1:
+            raise InputError(f"baseline_n {self.baseline_n!r}: give 1 or more")
+        for name, number in (("max_cost", self.max_cost), ("max_kl", self.max_kl)):
+            if not number > 0:
+                raise InputError(f"{name} {number!r}: give a positive number")
         if not 0 < self.tolerance < 1:
             raise InputError(f"tolerance {self.tolerance!r}: give a share between 0 and 1, such as 0.01")
 
@@ -97,31 +105,49 @@ def best_of(values: Floats, allowed: NDArray[np.bool_], table: PlanTable, goal: 
     worth = worth_of(values, table, bounds, pick, chosen)
     rows = np.flatnonzero(allowed)
     place = standing(values[rows], values[chosen])
-    upper = place.upper + unseen_effect(table, rows, chosen, bounds)
+    unseen = unseen_effect(table, rows, chosen, bounds)
+    upper = np.minimum(place.upper + unseen, bounds[1] - bounds[0])
     worst = int(np.argmax(upper))
-    shortfall = float(max(upper[worst], 0.0))
-    allowance = goal.tolerance * abs(float(values[chosen].mean()))
+    shortfall, mean = float(max(upper[worst], 0.0)), abs(float(values[chosen].mean()))
+    allowance = goal.tolerance * mean
     if shortfall <= allowance:
         reason = (
             f"no other option within the budget is better by more than {shortfall:.4f} (95 %, all options together), "
-            f"{goal.tolerance:.0%} of the value is {allowance:.4f}"
+            f"{100 * goal.tolerance:.3g}% of the value is {allowance:.4f}"
         )
         return Choice(chosen, reason, (), worth, shortfall)
     rival = table.options[int(rows[worst])]
-    factor = (shortfall / max(allowance, 1e-300)) ** 2
-    unseen = float(unseen_effect(table, rows, chosen, bounds)[worst])
-    share = f"{goal.tolerance:.3g} of the value ({allowance:.4f})"
+    share = f"{100 * goal.tolerance:.3g}% of the value ({allowance:.4f})"
     why = f"{rival.text()} may be better by {shortfall:.4f}, more than {share}"
-    if unseen > 0.5 * shortfall:
+    if unseen[worst] > 0.5 * shortfall:
         tail = table.tails[max(rival.beta, table.options[chosen].beta)]
         why += f"; cannot tell at β = {tail.beta:g}: {draft_tail([tail])}"
     reason = f"cannot tell the best of the options from this pool: {why}"
-    tolerance = shortfall / max(abs(float(worth.value)), 1e-9)
+    help_ = _more((shortfall / max(allowance, 1e-300)) ** 2, table)
+    enough = _tolerance(shortfall, mean)
     improve = (
-        f"about {_times(factor)} times as many prompts (or --tolerance {tolerance:.2g})",
+        help_ if enough is None else f"{help_} (or --tolerance {enough:g})",
         "fewer options: give the β, n and thresholds you can use",
     )
     return Choice(None, reason, improve, worth, shortfall)
+
+
+def _tolerance(shortfall: float, mean: float) -> float | None:
+    """The least tolerance of two digits at which a shortfall is allowed; None where none below 1 is."""
+    if not shortfall < mean:
+        return None
+    digit = 10.0 ** (np.floor(np.log10(shortfall / mean)) - 1.0)
+    found = float(np.ceil(shortfall / mean / digit - 1e-9) * digit)
+    return found + digit * (found * mean < shortfall) if found < 1.0 else None
+
+
+def _more(factor: float, table: PlanTable) -> str:
+    """What so many times the independent units are. Prompts that are held fixed are not drawn again: candidates are."""
+    if not table.fixed:
+        return f"about {_times(factor)} times as many prompts"
+    if factor > FAR:
+        return "many more candidates, or 10 prompts or more"
+    return f"about {_times(factor)} times as many candidates, or 10 prompts or more"
 
 
 def _times(factor: float) -> str:
@@ -160,5 +186,9 @@ def cheapest_of(
         f"its estimate {place.gap[top]:+.4f}"
     )
     factor = (place.quantile * place.error[top] / max(place.gap[top] - margin, 1e-12)) ** 2
-    improve = (f"about {_times(factor)} times as many prompts",) if place.gap[top] > margin else ("larger n, other β",)
-    return Choice(None, reason, improve)
+    if place.gap[top] > margin:
+        return Choice(None, reason, (_more(factor, table),))
+    rest = np.flatnonzero(~allowed)
+    if rest.size and float(values[rest].mean(axis=1).max() - values[reference].mean()) > margin:
+        return Choice(None, reason, ("a larger budget (--max-cost, --max-kl): options beyond it reach it",))
+    return Choice(None, reason, ("larger n, other β",))

@@ -26,12 +26,14 @@ from llm_check.planner.table import PlanTable, plan_table
 from llm_check.planner.tail import tail_limits, tail_speaks
 from llm_check.planner.turning import Turn, turns
 from llm_check.pools.pool import Pool, reward_range
-from llm_check.pools.position_arrays import blocks, position_arrays
+from llm_check.pools.position_arrays import Block, PositionArrays, blocks, position_arrays
 
 __all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "make_plan", "option_costs"]
 
 Floats = NDArray[np.float64]
 COSTS = ("flops", "tokens", "seconds")
+FEW = 0.2  # share of positions with small sets that are worth leaving out
+KL_ERRORS = 1.645  # standard errors that a bound of KL(π‖law) stays below --max-kl, 95 % one-sided
 Progress = Callable[[int, int], None]
 
 
@@ -116,20 +118,34 @@ def option_costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
     return cost, np.where(base, soft, own)
 
 
-def limits(table: PlanTable, smallest: int, asked: Sequence[int]) -> list[str]:
-    """What the pool cannot tell, one line for every β of one cause."""
+def limits(arrays: PositionArrays, parts: Sequence[Block], table: PlanTable, asked: Sequence[int]) -> list[str]:
+    """What the pool cannot tell, one line for every β of one cause; and which few positions hold n down."""
     found = tail_limits(table.tails.values())
+    sizes = np.concatenate([np.full(b.positions.size, min(b.draft.shape[1], b.base.shape[1])) for b in parts])
+    places, smallest = np.concatenate([b.positions for b in parts]), int(sizes.min())
     beyond = [n for n in asked if n > smallest // 2]
-    if beyond:
-        found.append(f"left out n of {', '.join(map(str, beyond))}: the pool has {smallest} candidates a set, draw 2 n")
+    if not beyond:
+        return found
+    found.append(f"left out n of {', '.join(map(str, beyond))}: the smallest set has {smallest} candidates, draw 2 n")
+    few = np.flatnonzero(sizes < np.median(sizes) / 2.0)
+    if 0 < few.size <= FEW * sizes.size:
+        named = ", ".join(f"{p!r} step {step}" for p, step in (arrays.names[i] for i in places[few[:3]].tolist()))
+        more = f" and {few.size - 3} more" if few.size > 3 else ""
+        rest = int(sizes[sizes >= np.median(sizes) / 2.0].min())
+        found.append(
+            f"few candidates at {named}{more} hold n down: without {'it' if few.size == 1 else 'them'} n up to "
+            f"{rest // 2} can be compared"
+        )
     return found
 
 
 def _reference(table: PlanTable, n: int, means: Floats) -> int:
     """Soft best-of-n on the base with the β of the largest value; n the largest of the grid up to the one asked."""
-    members = [s for s, o in enumerate(table.options) if o.method == "base" and o.rule == "softmax" and o.n <= n]
+    soft = [s for s, o in enumerate(table.options) if o.method == "base" and o.rule == "softmax"]
+    members = [s for s in soft if table.options[s].n <= n]
     if not members:
-        raise InputError(f"no soft best-of-n on the base with n ≤ {n} among the options: let --rule hold softmax")
+        lacks = f"--n a number of {n} or less" if soft else "--rule softmax"
+        raise InputError(f"no soft best-of-n on the base with n ≤ {n} among the options: let the grid hold {lacks}")
     largest = max(table.options[s].n for s in members)
     return max((s for s in members if table.options[s].n == largest), key=lambda s: float(means[s]))
 
@@ -137,12 +153,14 @@ def _reference(table: PlanTable, n: int, means: Floats) -> int:
 def choose_option(
     table: PlanTable, values: Floats, costs: Floats, kl_bound: Floats, goal: Goal, bounds: tuple[float, float]
 ) -> tuple[Choice, int | None]:
-    """The goal's choice, and the option it was compared with; bounds: of the value."""
+    """The goal's choice, and the option it was compared with; best-of-n on the base, without drafts, is a choice too.
+
+    kl_bound: with its error added; bounds: of the value.
+    """
     means = values.mean(axis=1)
-    own = np.array([o.method == "gsi" for o in table.options])
-    allowed = own & (costs <= goal.max_cost)
+    allowed = costs <= goal.max_cost
     if not allowed.any():
-        cheapest = float(costs[own].min())
+        cheapest = float(costs.min())
         return Choice(None, f"nothing costs {goal.max_cost:.4g} or less: the cheapest is {cheapest:.4g}"), None
     if np.isfinite(goal.max_kl):
         speaking = np.array([tail_speaks(table.tails[o.beta]) for o in table.options])
@@ -171,9 +189,10 @@ def _guarantee(plan_table: PlanTable, chosen: int | None, kl_bound: Floats, erro
         return f"none: the base candidates do not show enough of the tilted policy at β = {option.beta:g}"
     gate = "" if option.threshold is None else ", with the gate's part (it does not vanish as n grows, M7)"
     if not np.isfinite(kl_bound[chosen]):
-        return "none: the base draws steps that the draft cannot, so KL(π‖law) is infinite"
+        return "none: the base draws steps that the draft cannot, and no fallback was seen: KL(π‖law) may be infinite"
     missed = f"{tail.base} base candidates miss at most {tail.unseen:.2%} of π up to reward {tail.highest:.3g} (95 %)"
-    bound = f"KL(π‖law) ≤ {kl_bound[chosen]:.4g} ± {error[chosen]:.2g} nats a step on average"
+    spread = f"± {error[chosen]:.2g} nats" if np.isfinite(error[chosen]) else "nats (one position: no error)"
+    bound = f"KL(π‖law) ≤ {kl_bound[chosen]:.4g} {spread} a step on average"
     return f"{bound}: (M11) on this pool{gate}; {missed}"
 
 
@@ -214,8 +233,8 @@ def make_plan(
         reason = f"the pool is not valid: {', '.join(errors)} (gsi doctor): weights and thresholds mean nothing"
         choice = Choice(None, reason, tuple(f.advice for f in diagnosis.findings if f.id in errors))
     else:
-        choice, baseline = choose_option(table, values, costs, kl_bound, goal, _bounds(pool, goal.value))
-    smallest = min(min(b.draft.shape[1], b.base.shape[1]) for b in parts)
+        kl_high = kl_bound + KL_ERRORS * kl_bound_se
+        choice, baseline = choose_option(table, values, costs, kl_high, goal, _bounds(pool, goal.value))
     gold = [k for k, name in enumerate(names) if name != "reward"]
     turned = [t for k in gold for t in turns(table.options, table.values[0], table.values[k])]
     left = len(arrays.names) - table.positions
@@ -225,31 +244,36 @@ def make_plan(
         cost=cost, seconds=seconds, unit=setup.unit, kl_bound=kl_bound, kl_bound_se=kl_bound_se,
         kl=_mean_error(table.distance.kl)[0], tv=_mean_error(table.distance.tv)[0],
         front=pareto_front(place.gap, costs), baseline=baseline,
-        limits=tuple(limits(table, smallest, ns)), improve=choice.improve,
+        limits=tuple(limits(arrays, parts, table, ns)), improve=choice.improve,
         guarantee=_guarantee(table, choice.chosen, kl_bound, kl_bound_se), turns=tuple(turned),
         assumptions=tuple(_assumptions(table, setup, arrays.tokens() is None, left)),
     )  # fmt: skip
 
 
 def _mean_error(values: Floats) -> tuple[Floats, Floats]:
-    """(mean, standard error) over positions (S, P); infinite where one position is."""
+    """(mean, standard error) over positions (S, P) of a distance, 0 or more: a negative mean is noise. Infinite where
+    one position is."""
     infinite = np.isinf(values).any(axis=1)
     safe = np.where(np.isfinite(values), values, 0.0)
     count = values.shape[1]
     error = safe.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else np.full(values.shape[0], np.inf)
-    return np.where(infinite, np.inf, safe.mean(axis=1)), np.where(infinite, np.inf, error)
+    return np.where(infinite, np.inf, np.maximum(safe.mean(axis=1), 0.0)), np.where(infinite, np.inf, error)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 def _assumptions(table: PlanTable, setup: Setup, no_tokens: bool, left: int) -> list[str]:
-    found = [f"values are means over {table.positions} positions; independent units: {table.units}"]
+    found = [f"values are means over {_count(table.positions, 'position')}; independent units: {table.units}"]
     if table.estimator == "plug-in":
         found.append("values by the plug-in law (M30) less its bias by half pools: the pool is too large for (M31)")
     if table.sampled < table.positions:
-        found.append(f"distances to the tilted policy from {table.sampled} positions, evenly spread")
+        found.append(f"distances to the tilted policy from {_count(table.sampled, 'position')}, evenly spread")
     if no_tokens:
         found.append(f"the pool logs no tokens: every step taken as {setup.step_tokens:g} tokens")
     if left:
-        found.append(f"{left} positions without candidates of both sources are not used")
+        found.append(f"without candidates of both sources and not used: {_count(left, 'position')}")
     sizes = "/".join(f"{v / 1e9:.3g}B" for v in vars(setup.sizes).values())
     found.append(f"parameters of draft/base/reward model: {sizes}")
     if setup.device is not None:

@@ -20,7 +20,7 @@ from llm_check.planner.choose import standing
 from llm_check.planner.grid import BETAS, NS, RULES, make_grid
 from llm_check.planner.plan import Plan, Setup, option_costs
 from llm_check.planner.table import PlanTable, plan_table
-from llm_check.planner.tail import KHAT_LIMIT, tail_speaks
+from llm_check.planner.tail import tail_shown, tail_speaks
 from llm_check.pools.pool import Pool
 from llm_check.pools.position_arrays import Block, PositionArrays, blocks, position_arrays
 from llm_check.pools.tails import PositionCoverage, position_coverage
@@ -57,7 +57,7 @@ def _columns(table: PlanTable, setup: Setup) -> dict[str, Any]:
     for name, values in zip(table.names, table.values, strict=True):
         found = standing(values, np.zeros(values.shape[1]))
         columns |= {name: found.gap, f"{name}_se": found.error}
-    bound = table.distance.kl_bound.mean(axis=1)
+    bound = np.maximum(table.distance.kl_bound.mean(axis=1), 0.0)
     return columns | {"p_accept": 1.0 - table.reject, "cost": costs, "kl_bound": bound}
 
 
@@ -154,7 +154,7 @@ def write_pool_page(
         },
         "tails": {
             "beta": [t.beta for t in tails], "khat": [t.khat for t in tails], "unseen": [t.unseen for t in tails],
-            "ess": [t.ess for t in tails], "seen": [bool(t.khat <= KHAT_LIMIT) for t in tails],
+            "ess": [t.ess for t in tails], "seen": [tail_shown(t) for t in tails],
             "speaks": [bool(tail_speaks(t)) for t in tails],
         },
     }  # fmt: skip

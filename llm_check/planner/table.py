@@ -68,7 +68,8 @@ def _units(arrays: PositionArrays, parts: Sequence[Block]) -> tuple[NDArray[np.i
     unit = np.full(len(arrays.names), -1, dtype=np.int64)
     if count < FEW_UNITS:
         unit[used] = 0
-        return unit, GROUPS, f"candidates in {GROUPS} groups, the {count} prompts held fixed"
+        held = "the one prompt" if count == 1 else f"the {count} prompts"
+        return unit, GROUPS, f"candidates in {GROUPS} groups, {held} held fixed"
     unit[used] = prompts % MOST_UNITS
     merged = min(count, MOST_UNITS)
     return unit, merged, f"{count} prompts" + (f" in {merged} batches" if merged < count else "")
@@ -121,7 +122,7 @@ def plan_table(
                 moved = half_pool_shift(sets.at(picked), grid, options, chosen)
                 shift += moved.value.sum(axis=2)
                 shift_reject += moved.reject.sum(axis=1)
-            found.append(distances(few, arrays.log_ratio[part.base], grid, options, result.reject[:, picked]))
+            found.append(distances(few, arrays.log_ratio[part.base], grid, options))
         done += block.positions.size
         if progress is not None:
             progress(done, positions)

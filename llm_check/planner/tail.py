@@ -43,6 +43,7 @@ __all__ = [
     "missed",
     "tail_limits",
     "tail_of",
+    "tail_shown",
     "tail_speaks",
     "times_more",
     "unseen_tilt",
@@ -57,6 +58,9 @@ LOG_20 = float(np.log(20.0))
 MOST_READ = 500  # positions that the drafts needed are read off, evenly spread
 MILLION = 1e6
 FAR = 1e9
+TAIL = 0.05  # of the tilted mass, the part that drafts are asked to reach
+NEVER = 1e15  # drafts, as drafts_for_base says it of what the draft cannot draw
+ATOMS = 0.05  # share of positions whose largest weight is alone: with fewer the weights are atoms
 PARTS = (2, 4)  # every second and every fourth candidate: how the bound has fallen
 
 
@@ -64,8 +68,9 @@ PARTS = (2, 4)  # every second and every fourth candidate: how the bound has fal
 class Tail:
     """How the tail at one β was seen.
 
-    khat: of the drafts' weights, all positions together, each relative to its position's mean; needed: drafts that
-    reach the last 5 % of the tilted mass, at the median position and the hardest; ess: median effective number of base
+    khat: of the drafts' weights, all positions together, each relative to its position's mean, -inf where the largest
+    weight of nearly every position repeats: atoms have no tail; needed: drafts that reach the last 5 % of the tilted
+    mass, at the median position and the hardest; ess: median effective number of base
     candidates; unseen: bound (95 %) on the share of the tilted policy that so many miss; base_needed: base candidates a
     set for which ess and unseen would do, as the bound has fallen and as 1/N; highest: R; drafts, base: least
     candidates of a set.
@@ -85,6 +90,14 @@ class Tail:
 def tail_speaks(tail: Tail) -> bool:
     """Whether the base candidates show enough of the tilted policy to tell a distance to it."""
     return tail.unseen <= UNSEEN_LIMIT and tail.ess >= LEAST_ESS
+
+
+def tail_shown(tail: Tail) -> bool:
+    """Whether the drafts reach the tail of their weights.
+
+    k̂ is too small where a set has few drafts (no weight exceeds N of its mean): the drafts needed count too.
+    """
+    return tail.khat <= KHAT_LIMIT and tail.needed[0] <= tail.drafts
 
 
 def unseen_tilt(largest: Floats, limit: Floats, reached: NDArray[np.bool_]) -> float:
@@ -135,23 +148,30 @@ def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail
     """The tail at one β over all positions of a pool."""
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     highest = float(max(reward[rows].max() for b in parts for rows in (b.draft, b.base)))
-    own, ess, base = [], [], []
+    own, ess, base, alone = [], [], [], []
     for block in parts:
         weight = beta * reward[block.draft] + ratio[block.draft]
         total = logsumexp(weight, axis=1, keepdims=True)
         alive = np.isfinite(total[:, 0])
         own.append((weight[alive] - total[alive] + np.log(weight.shape[1])).ravel())
+        alone.append(_alone(weight[alive]))
         raised = beta * reward[block.base]
         ess.append(np.exp(2.0 * logsumexp(raised, axis=1) - logsumexp(2.0 * raised, axis=1)))
         base.append(raised)
     weights = np.concatenate(own)
-    with np.errstate(all="ignore"):  # equal weights in the tail
-        khat = float(pareto_khat(weights[:: max(1, weights.size // 100_000)]))
+    khat = -np.inf
+    if np.concatenate(alone).mean() > ATOMS:
+        with np.errstate(all="ignore"):  # equal weights in the tail
+            khat = float(pareto_khat(weights[:: max(1, weights.size // 100_000)]))
     middle = float(np.median(np.concatenate(ess)))
     prompts = np.concatenate([[arrays.names[p][0] for p in b.positions.tolist()] for b in parts])
     unit = np.unique(prompts, return_inverse=True)[1].ravel()
     every = _by_prompt(base, unit, beta * highest)
     unseen, least = unseen_tilt(*every), min(part.shape[1] for part in base)
+    drafts, size = (
+        int(np.median(np.concatenate([np.full(rows.shape[0], rows.shape[1]) for rows in kind])))
+        for kind in ([b.draft for b in parts], base)
+    )
     bounds = {1: unseen} | {
         k: float(
             np.mean([unseen_tilt(*_by_prompt([b[:, i::k] for b in base], unit, beta * highest)) for i in range(k)])
@@ -160,11 +180,18 @@ def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail
         if least >= 2 * k and unseen > UNSEEN_LIMIT
     }
     most = times_more(*every)
-    needed = [least * max(1.0, LEAST_ESS / middle, factor) for factor in (min(as_fallen(bounds), most), most)]
-    drafts = min(b.draft.shape[1] for b in parts)
+    needed = [size * max(1.0, LEAST_ESS / middle, factor) for factor in (min(as_fallen(bounds), most), most)]
     return Tail(
-        beta, khat, _needed(ratio, reward, parts, beta), middle, unseen, (needed[0], needed[1]), highest, drafts, least
+        beta, khat, _needed(ratio, reward, parts, beta), middle, unseen, (needed[0], needed[1]), highest, drafts, size
     )  # fmt: skip
+
+
+def _alone(weight: Floats) -> NDArray[np.bool_]:
+    """Whether the largest weight of a position (P, N) is the only one of its size."""
+    if weight.shape[1] == 1:
+        return np.ones(weight.shape[0], dtype=np.bool_)
+    top = np.partition(weight, -2, axis=1)[:, -2:]
+    return np.asarray(top[:, 1] - top[:, 0] > 1e-9 * np.maximum(1.0, np.abs(top[:, 1])))
 
 
 def _by_prompt(base: Sequence[Floats], unit: NDArray[np.intp], highest: float) -> _Missed:
@@ -191,7 +218,7 @@ def _needed(ratio: Floats, reward: Floats, parts: Sequence[Block], beta: float) 
     """(median, largest) over positions of the drafts that reach the last 5 % of the tilted mass."""
     stride = max(1, sum(b.base.shape[0] for b in parts) // MOST_READ)
     found = [
-        drafts_for_base(ratio[rows], beta * reward[rows])
+        drafts_for_base(ratio[rows], beta * reward[rows], TAIL)
         for b in parts
         for rows in b.base[::stride]
         if (ratio[rows] > -np.inf).all()
@@ -215,22 +242,29 @@ def _rounded(number: float) -> str:
 
 def draft_tail(tails: Sequence[Tail]) -> str:
     """k̂ of the drafts' weights and the drafts a prompt that would show their tail, in words."""
-    khats = [t.khat for t in tails]
-    khat = f"{min(khats):.2g}" if len(set(khats)) == 1 else f"{min(khats):.2g} to {max(khats):.2g}"
+    khats = [f"{min(t.khat for t in tails):.2g}", f"{max(t.khat for t in tails):.2g}"]
+    if khats == ["-inf", "-inf"]:
+        told = "the largest of the drafts' weights repeat"
+    else:
+        told = f"k̂ = {' to '.join(dict.fromkeys(khats)).replace('-inf', 'none')} of the drafts' weights"
+    # the last 5 % of the tilt are held by fewer than three effective base candidates: they show too little of it
+    least = "at least " if any(t.ess < 3.0 / TAIL for t in tails) else ""
+    middle, hardest = (about(t.needed[k] for t in tails) for k in (0, 1))
+    there = f"({min(t.drafts for t in tails)} are there)"
+    if min(t.needed[0] for t in tails) >= NEVER:
+        return f"{told}; the base draws steps there that no number of drafts shows"
+    if middle == hardest:
+        return f"{told}; {least}{middle} drafts would show their tail {there}"
     return (
-        f"k̂ = {khat} of the drafts' weights; {about(t.needed[0] for t in tails)} drafts would show their tail at the "
-        f"median prompt, {about(t.needed[1] for t in tails)} at the hardest ({min(t.drafts for t in tails)} are there)"
+        f"{told}; {least}{middle} drafts would show their tail at the median position, {hardest} at the hardest {there}"
     )
 
 
 def tail_limits(tails: Iterable[Tail]) -> list[str]:
-    """What cannot be told, one line for all β of the same cause.
-
-    k̂ is too small where a set has few drafts (no weight exceeds N of its mean): the drafts needed count too.
-    """
+    """What cannot be told, one line for all β of the same cause."""
     every = list(tails)
     found = []
-    heavy = [t for t in every if t.khat > KHAT_LIMIT or t.needed[0] > t.drafts]
+    heavy = [t for t in every if not tail_shown(t)]
     if heavy:
         found.append(f"cannot tell what unseen drafts do at β = {_betas(heavy)}: {draft_tail(heavy)}")
     few = [t for t in every if t.ess < LEAST_ESS]

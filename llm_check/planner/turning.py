@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 from llm_check.planner.grid import Option
 
 __all__ = ["Turn", "turns"]
 
-# About 2·(10 β + 10 n) paths are looked at: three standard errors keep chance turns below 5 % in all.
+# About 2·(10 β + 10 n) paths are looked at: three standard errors keep chance turns below 5 % in all. With few units it
+# is the quantile of Student's t of the same level.
 CLEAR = 3.0
+SMALL = 1e-9  # of the largest gold value: a smaller fall is rounding
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ def _paths(options: Sequence[Option]) -> Iterator[tuple[str, list[int]]]:
 def turns(options: Sequence[Option], reward: NDArray[np.float64], gold: NDArray[np.float64]) -> list[Turn]:
     """Paths on which gold (S, U) falls by CLEAR standard errors from its best while reward (S, U) does not fall."""
     found, units = [], gold.shape[1]
+    if units < 2:
+        return []
+    clear, least = float(stdtrit(units - 1.0, ndtr(CLEAR))), SMALL * float(np.abs(gold).max())
     for along, path in _paths(options):
         means = gold[path].mean(axis=1)
         top = int(np.argmax(means))
@@ -51,7 +57,7 @@ def turns(options: Sequence[Option], reward: NDArray[np.float64], gold: NDArray[
             difference = gold[path[top]] - gold[later]
             fall, error = float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(units))
             rise = float((reward[later] - reward[path[top]]).mean())
-            if fall > CLEAR * error and fall > 0 and rise >= 0:
+            if fall > max(clear * error, least) and rise >= 0:
                 found.append(Turn(along, options[path[top]], options[later], fall, error, rise))
                 break
     return found

@@ -140,6 +140,16 @@ def test_tail_seen_and_drafts_needed() -> None:
     assert one.reason is Reason.ONE_CANDIDATE and not one.speaks
 
 
+def test_drafts_needed_count_ties() -> None:
+    """Right half of the time, equal policies: the last 5 % of the tilt are right answers, and so is every second draft;
+    the level holds all of them, not the 5 % of the base draws that come first in a sorted list."""
+    for size in (32, 1000):
+        right = (np.arange(size) % 2).astype(float)
+        assert drafts_for_base(np.zeros(size), 5.0 * right) == 6
+    assert drafts_for_base(np.zeros(50), np.full(50, 0.3)) == 3
+    assert drafts_for_base(np.r_[np.zeros(9), np.inf], np.zeros(10)) == 10**15
+
+
 def test_bad_input() -> None:
     with pytest.raises(InputError, match="every weight is zero"):
         weight_coverage([-np.inf])

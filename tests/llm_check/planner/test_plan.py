@@ -14,9 +14,11 @@ from gsi_theory.cli import main
 from llm_check.benches.plan import WORLDS, FiniteWorld
 from llm_check.doctor.plants import Sampling, TokenWorld, drop_tokens
 from llm_check.planner.choice import Goal
+from llm_check.planner.cost import Sizes
 from llm_check.planner.plan import Setup, limits, make_plan
 from llm_check.planner.tail import Tail
 from llm_check.pools.pool import Pool, pool_from_columns, write_pool
+from llm_check.pools.position_arrays import blocks, position_arrays
 
 GRID: dict = {"betas": (1.0, 4.0), "ns": (1, 2, 4), "thresholds": (0.6,)}  # type: ignore[type-arg]
 
@@ -67,13 +69,60 @@ def test_refusals_name_what_is_missing(pool: Pool, world: FiniteWorld) -> None:
     assert kl.recommendation is None and "nats of the tilted policy" in kl.reason
     wide = make_plan(WORLDS["heavy tail"](np.random.default_rng(1), 30).pool(30, 24, 1), betas=(30.0,), ns=(1, 2, 4))
     assert any(line.startswith("cannot tell the distance") and "β = 30: effective" in line for line in wide.limits)
-    tail = Tail(20.0, 1.1, (40.0, 900.0), 20.0, 0.01, 64.0, 1.0, 64, 64)
+    tail = Tail(20.0, 1.1, (40.0, 900.0), 90.0, 0.01, (64.0, 64.0), 1.0, 64, 64)
     table = replace(wide.table, tails={beta: replace(tail, beta=beta) for beta in (10.0, 20.0)})
-    assert limits(table, 64, (64,)) == [
+    arrays = position_arrays(world.pool(3, 64, 0))
+    assert limits(arrays, blocks(arrays), table, (64,)) == [
         "cannot tell what unseen drafts do at β = 10, 20: k̂ = 1.1 of the drafts' weights; about 40 drafts would show "
-        "their tail at the median prompt, about 900 at the hardest (64 are there)",
-        "left out n of 64: the pool has 64 candidates a set, draw 2 n",
+        "their tail at the median position, about 900 at the hardest (64 are there)",
+        "left out n of 64: the smallest set has 64 candidates, draw 2 n",
     ]
+
+
+def test_a_prompt_of_few_candidates_is_named(world: FiniteWorld) -> None:
+    columns = world.pool(20, 32, 1).table.to_pydict()
+    kept = [p != "p7" or c < 4 for p, c in zip(columns["prompt_id"], columns["candidate"], strict=True)]
+    short = {name: [x for x, k in zip(column, kept, strict=True) if k] for name, column in columns.items()}
+    plan = make_plan(pool_from_columns(short), Goal(tolerance=0.9), betas=(2.0,), ns=(1, 2, 8, 32))
+    assert {o.n for o in plan.table.options} == {1, 2}
+    assert plan.limits[-2:] == (
+        "left out n of 8, 32: the smallest set has 4 candidates, draw 2 n",
+        "few candidates at 'p7' step 0 hold n down: without it n up to 16 can be compared",
+    )
+    assert plan.table.tails[2.0].base == plan.table.tails[2.0].drafts == 32
+
+
+def test_the_base_alone_is_a_choice(world: FiniteWorld) -> None:
+    """A draft as large as the base, and worse: drafting and scoring cost more than drawing from the base."""
+    weak = replace(world, log_draft=np.log(np.full(world.log_draft.shape, 1.0 / world.log_draft.shape[1])))
+    same = Setup(Sizes(7e9, 7e9, 1e9))
+    plan = make_plan(weak.pool(40, 64, 1), Goal(within=0.05, baseline_n=4), same, **GRID)
+    assert plan.recommendation is not None
+    assert plan.table.options[plan.recommendation].method == "base"
+    assert plan.costs[plan.recommendation] <= plan.costs[plan.baseline]
+    with pytest.raises(InputError, match="n ≤ 4 among the options: let the grid hold --n a number of 4 or less"):
+        make_plan(weak.pool(40, 64, 1), Goal(within=0.05, baseline_n=4), same, betas=(2.0,), ns=(8,))
+    with pytest.raises(InputError, match="let the grid hold --rule softmax"):
+        make_plan(weak.pool(40, 64, 1), Goal(min_gain=0.05), same, betas=(2.0,), ns=(1, 2), rules=("race",))
+
+
+def test_what_would_help_does(pool: Pool, world: FiniteWorld) -> None:
+    """The tolerance that a refusal names is enough; where the budget refuses, the budget is named."""
+    close = GRID | {"betas": (4.0, 4.2), "thresholds": (0.2, 0.22)}
+    refused = make_plan(pool, Goal(tolerance=1e-5), **close)
+    assert refused.recommendation is None
+    named = float(refused.improve[0].split("--tolerance ")[1].rstrip(")"))
+    assert make_plan(pool, Goal(tolerance=named), **close).recommendation == refused.values.argmax()
+    assert make_plan(pool, Goal(tolerance=0.9 * named), **close).recommendation is None
+    gain = make_plan(pool, Goal(min_gain=0.1), **GRID)
+    assert gain.recommendation is not None
+    poor = make_plan(pool, Goal(min_gain=0.1, max_cost=0.99 * gain.costs[gain.recommendation]), **GRID)
+    assert poor.recommendation is None and (poor.improve[0].startswith("a larger budget") or "times" in poor.improve[0])
+    least = make_plan(pool, Goal(min_gain=0.1, max_cost=float(np.min(gain.costs))), **GRID)
+    assert least.improve == ("a larger budget (--max-cost, --max-kl): options beyond it reach it",)
+    fixed = make_plan(world.pool(2, 60, 3), Goal(tolerance=1e-3), **GRID)
+    assert fixed.recommendation is None and "candidates, or 10 prompts or more" in fixed.improve[0]
+    assert fixed.shortfall <= 1.0 and "prompts held fixed" in fixed.table.units
 
 
 def test_invalid_pools_are_not_planned() -> None:
@@ -119,6 +168,10 @@ def test_gold_that_turns_down_is_reported() -> None:
 def test_bad_questions_are_refused(pool: Pool) -> None:
     with pytest.raises(InputError, match="both min_gain and within"):
         Goal(min_gain=0.1, within=0.1)
+    for name, wrong in (("min_gain", np.nan), ("within", np.nan), ("within", -0.1), ("max_kl", np.nan),
+                        ("max_kl", -1.0), ("max_cost", np.nan), ("baseline_n", 0), ("tolerance", 1.0)):  # fmt: skip
+        with pytest.raises(InputError, match=f"{name} {wrong!r}: give"):
+            Goal(**{name: wrong})
     with pytest.raises(InputError, match="gold_reward"):
         make_plan(pool, Goal(value="gold_reward"), **GRID)
     with pytest.raises(InputError, match="name a device"):

@@ -87,8 +87,7 @@ def test_distances_on_a_pool_that_is_the_instance() -> None:
         ratio[own][None], reward[own][None], reward[other][None], reward[own][None, None], reward[other][None, None]
     )
     options = GRID.options()
-    reject = evaluate(sets, GRID, options, "plug-in").reject
-    found = distances(sets, ratio[other][None], GRID, options, reject)
+    found = distances(sets, ratio[other][None], GRID, options)
     for s, option in enumerate(options):
         log_pi = tilted_policy(instance, option.beta)
         if option.method == "base":
@@ -106,12 +105,29 @@ def test_a_base_candidate_that_the_draft_cannot_draw_makes_the_distance_infinite
     sets = _sets(np.random.default_rng(1), 6, 5)
     ratio = np.array([[0.1, np.inf, 0.0, -0.3, 0.2]])
     options = GRID.options()
-    found = distances(sets, ratio, GRID, options, evaluate(sets, GRID, options, "plug-in").reject)
+    found = distances(sets, ratio, GRID, options)
     for s, option in enumerate(options):
         if option.method == "gsi" and option.threshold is None:
             assert np.isinf(found.kl[s, 0]) and np.isinf(found.kl_bound[s, 0])
         else:
             assert not np.isnan(found.kl[s, 0])
+
+
+def test_a_fallback_that_no_draft_took_is_not_impossible() -> None:
+    """All six drafts pass the gate, one of four base candidates would not: q is its draft mass by the balance
+    heuristic, 1/(N + N_B ρ), normalized, and KL(π‖law) is finite."""
+    reward, base_reward = np.full((1, 6), 0.9), np.array([[0.9, 0.9, 0.9, 0.2]])
+    sets = Sets(np.zeros((1, 6)), reward, base_reward, reward[None], base_reward[None])
+    ratio = np.log([[1.0, 1.0, 1.0, 2.0]])
+    grid = Grid(("softmax",), (1.0,), (1,), (), {1.0: (0.9,)}, {1.0: ()})
+    gate = next(s for s, o in enumerate(grid.options()) if o.gate == "tilted_reward")
+    assert evaluate(sets, grid, grid.options(), "plug-in").reject[gate, 0] < 1e-15
+    q = (1 / 14) / (9 / 10 + 1 / 14)  # ln 2 + 0.2 < 0.9
+    raised = np.exp(base_reward[0])
+    law = raised.mean() * (np.r_[np.full(3, np.exp(-0.9)), 0.0] + q / raised)  # over π
+    found = distances(sets, ratio, grid, grid.options())
+    assert found.kl[gate, 0] == pytest.approx(-(raised / raised.sum()) @ np.log(law))
+    assert found.kl[gate, 0] <= found.kl_bound[gate, 0] < np.inf
 
 
 def test_cost_by_hand() -> None:
@@ -247,6 +263,19 @@ def test_turns_are_where_gold_falls_and_reward_rises() -> None:
     assert (turn.along, turn.best.n) == ("n", 2) and turn.after.n in (4, 8) and turn.fall > 3 * turn.fall_se
     assert turns(options, reward, reward) == []
     assert turns(options, -reward, gold) == []
+
+
+def test_turns_are_not_rounding_nor_luck_of_few_units() -> None:
+    options = [Option("softmax", "none", 1, 1, b, None) for b in (5.0, 10.0)]
+    same = np.full((2, 30), 0.7) + np.array([[0.0], [-1e-15]])
+    assert turns(options, np.ones((2, 30)), same) == []
+    # 3.5 standard errors of 4 units: Student's t of 3 degrees of freedom asks for 9.2
+    gold = np.stack([np.zeros(4), -1.0 + np.array([0.4, -0.4, 0.1, -0.1]) * 3.5 / 2.04])
+    error = gold[1].std(ddof=1) / 2
+    assert 3.0 < 1.0 / error < 9.0
+    assert turns(options, np.ones((2, 4)), gold) == []
+    assert len(turns(options, np.ones((2, 40)), np.tile(gold, 10))) == 1
+    assert turns(options, np.ones((2, 1)), gold[:, :1]) == []
 
 
 def test_a_factor_that_is_nearly_enough_is_not_one() -> None:

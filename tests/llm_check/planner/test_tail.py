@@ -12,9 +12,11 @@ from llm_check.planner.tail import (
     Tail,
     about,
     as_fallen,
+    draft_tail,
     missed,
     tail_limits,
     tail_of,
+    tail_shown,
     tail_speaks,
     times_more,
     unseen_tilt,
@@ -149,6 +151,28 @@ def test_one_line_for_all_beta_of_one_cause() -> None:
     assert tail_limits([PLAIN]) == []
     few = tail_limits([replace(PLAIN, ess=2.0, base_needed=(320.0, 320.0)), replace(PLAIN, beta=9.0, unseen=0.4)])
     assert len(few) == 2 and "effective number 2.0 of 64" in few[0] and "40% of it" in few[1]
+
+
+def test_atoms_have_no_tail() -> None:
+    """Rewards 0 or 1 of equal policies: the largest weights repeat, and no k̂ is fitted to them."""
+    reward = (np.random.default_rng(0).random((30, 32)) < 0.5).astype(float)
+    arrays = position_arrays(_pool(reward, 32))
+    tail = tail_of(arrays, blocks(arrays), 5.0)
+    assert tail.khat == -np.inf and tail_shown(tail) and tail.needed[1] <= 12.0
+    assert not [line for line in tail_limits([tail]) if "unseen drafts" in line]
+    spread = position_arrays(_pool(reward + 0.01 * np.random.default_rng(1).random(reward.shape), 32))
+    assert np.isfinite(tail_of(spread, blocks(spread), 5.0).khat)
+
+
+def test_words_for_the_tail() -> None:
+    seen = replace(PLAIN, khat=0.801, ess=80.0)
+    assert draft_tail([seen, replace(seen, khat=0.802)]).startswith("k̂ = 0.8 of the drafts' weights; about 40 drafts")
+    assert "at least about 40 drafts" in draft_tail([replace(seen, ess=20.0)])
+    one = draft_tail([replace(seen, needed=(300.0, 300.0))])
+    assert one.endswith("about 300 drafts would show their tail (64 are there)")
+    assert "no number of drafts shows" in draft_tail([replace(seen, needed=(1e15, 1e15))])
+    assert draft_tail([replace(seen, khat=-np.inf)]).startswith("the largest of the drafts' weights repeat; about")
+    assert "k̂ = none to 0.8 of" in draft_tail([seen, replace(seen, khat=-np.inf)])
 
 
 def test_drafts_needed_are_read_off_the_base() -> None:
