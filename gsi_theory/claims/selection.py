@@ -49,7 +49,7 @@ TABLE = (
     Claim("M11-pinsker", "M11", r"TV(P_n,\pi) \le \sqrt{\tfrac12\log(1+\chi^2(\pi\|\mu)/n)}", HERE, (COVERED,), "<=",
           HOLDS, tv_pinsker, first_hand=True),
     Claim("M12a", "M12", r"n\ge(\chi^2(\pi_B\|\pi_S)+1)\frac{e^{2\beta\|r\|_\infty}-1}{e^\varepsilon-1}" + _THEN,
-          GSI + ", reading (a), as printed (secondary transcription)", (COVERED,), "<=", REFUTED,
+          GSI + ", reading (a), as others transcribe it", (COVERED,), "<=", REFUTED,
           lambda f: theorem_one(f, "a")),
     Claim("M12b", "M12", _ASKED + ", r\\ge 0" + _THEN, GSI + ", reading (b)", (COVERED, UNSIGNED), "<=", HOLDS,
           lambda f: theorem_one(f, "b")),

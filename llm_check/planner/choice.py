@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 Bounds = tuple[float, float]  # of the value maximized
 # An outcome of probability a was missed by all of N draws with probability above 5 % only if a N < log 20.
 UNSEEN = float(-np.log(0.05))
+LOOSEST = 0.5  # largest tolerance that is advised
 FAR = 100.0  # times as many candidates: no number to plan with
 
 
@@ -133,12 +134,12 @@ def best_of(values: Floats, allowed: NDArray[np.bool_], table: PlanTable, goal: 
 
 
 def _tolerance(shortfall: float, mean: float) -> float | None:
-    """The least tolerance of two digits at which a shortfall is allowed; None where none below 1 is."""
+    """The least tolerance of two digits at which a shortfall is allowed; None where it would be no goal any more."""
     if not shortfall < mean:
         return None
     digit = 10.0 ** (np.floor(np.log10(shortfall / mean)) - 1.0)
     found = float(np.ceil(shortfall / mean / digit - 1e-9) * digit)
-    return found + digit * (found * mean < shortfall) if found < 1.0 else None
+    return found + digit * (found * mean < shortfall) if found <= LOOSEST else None
 
 
 def _more(factor: float, table: PlanTable) -> str:
@@ -166,28 +167,32 @@ def cheapest_of(
     bounds: Bounds,
 ) -> Choice:
     """The cheapest allowed option whose value is at least the reference's plus `margin`, proved at 95 %."""
-
-    def pick(training: Floats) -> int | None:
-        place = standing(training[rows], training[reference])
-        good = rows[place.lower >= margin]
-        return int(good[np.argmin(costs[good])]) if good.size else None
-
     rows = np.flatnonzero(allowed)
     if rows.size == 0:
         return Choice(None, "")
+    unseen = unseen_effect(table, rows, reference, bounds)
+
+    def pick(training: Floats) -> int | None:
+        good = rows[standing(training[rows], training[reference]).lower - unseen >= margin]
+        return int(good[np.argmin(costs[good])]) if good.size else None
+
     chosen = pick(values)
     if chosen is not None:
         reason = f"the cheapest option that is {what}, at 95 % for all together"
         return Choice(chosen, reason, (), worth_of(values, table, bounds, pick, chosen))
     place = standing(values[rows], values[reference])
-    top = int(np.argmax(place.lower))
+    lower = place.lower - unseen
+    top = int(np.argmax(lower))
     reason = (
-        f"cannot tell that any option is {what}: asked is {margin:+.4f}, the best bound is {place.lower[top]:+.4f}, "
+        f"cannot tell that any option is {what}: asked is {margin:+.4f}, the best bound is {lower[top]:+.4f}, "
         f"its estimate {place.gap[top]:+.4f}"
     )
-    factor = (place.quantile * place.error[top] / max(place.gap[top] - margin, 1e-12)) ** 2
+    if place.lower[top] >= margin:
+        tail = table.tails[table.options[int(rows[top])].beta]
+        reason += f", less {unseen[top]:.4f} for unseen drafts at β = {tail.beta:g}: {draft_tail([tail])}"
+    spread = place.quantile * place.error[top] + unseen[top]
     if place.gap[top] > margin:
-        return Choice(None, reason, (_more(factor, table),))
+        return Choice(None, reason, (_more((spread / max(place.gap[top] - margin, 1e-12)) ** 2, table),))
     rest = np.flatnonzero(~allowed)
     if rest.size and float(values[rest].mean(axis=1).max() - values[reference].mean()) > margin:
         return Choice(None, reason, ("a larger budget (--max-cost, --max-kl): options beyond it reach it",))

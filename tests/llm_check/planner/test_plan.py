@@ -14,8 +14,9 @@ from gsi_theory.cli import main
 from llm_check.benches.plan import WORLDS, FiniteWorld
 from llm_check.doctor.plants import Sampling, TokenWorld, drop_tokens
 from llm_check.planner.choice import Goal
+from llm_check.planner.choose import standing
 from llm_check.planner.cost import Sizes
-from llm_check.planner.plan import Setup, limits, make_plan
+from llm_check.planner.plan import Setup, choose_option, limits, make_plan
 from llm_check.planner.tail import Tail
 from llm_check.pools.pool import Pool, pool_from_columns, write_pool
 from llm_check.pools.position_arrays import blocks, position_arrays
@@ -123,6 +124,26 @@ def test_what_would_help_does(pool: Pool, world: FiniteWorld) -> None:
     fixed = make_plan(world.pool(2, 60, 3), Goal(tolerance=1e-3), **GRID)
     assert fixed.recommendation is None and "candidates, or 10 prompts or more" in fixed.improve[0]
     assert fixed.shortfall <= 1.0 and "prompts held fixed" in fixed.table.units
+
+
+def test_unseen_drafts_count_in_every_goal(pool: Pool) -> None:
+    """Where k̂ says that drafts do not show their tail, what unseen ones may do counts against a gain too: of 3,840
+    drafts, n of 4 may hold 4 log(20)/3840 = 0.0031 of the range; the same values with a light tail are enough."""
+    plan = make_plan(pool, Goal(min_gain=0.1), **GRID)
+    assert plan.recommendation is not None and plan.baseline is not None
+    values, costs, none = plan.table.values[0], plan.costs, np.full(plan.costs.size, np.inf)
+    drafts = np.array([o.method == "gsi" and o.n > 1 for o in plan.table.options])
+    costs = np.where(drafts, costs, np.inf)
+    goal = Goal(min_gain=0.1, max_cost=1e300)
+    lower = standing(values[drafts], values[plan.baseline]).lower.max()
+    edge = Goal(min_gain=float(lower) - 0.001, max_cost=1e300)
+    for khat, enough in ((0.3, True), (0.9, False)):
+        tails = {beta: replace(t, khat=khat) for beta, t in plan.table.tails.items()}
+        table = replace(plan.table, tails=tails)
+        assert choose_option(table, values, costs, none, goal, (0.0, 1.0))[0].chosen is not None
+        found = choose_option(table, values, costs, none, edge, (0.0, 1.0))[0]
+        assert (found.chosen is not None) == enough
+    assert "for unseen drafts at β = 4: k̂ = 0.9" in found.reason and "times as many prompts" in found.improve[0]
 
 
 def test_invalid_pools_are_not_planned() -> None:
