@@ -71,8 +71,8 @@ GALLERY: tuple[GalleryEntry, ...] = (
         "gate) and orange (score gate) keep falling. Below, the limit is on the side of more reward here.",
         "The ablation of GSI (arXiv 2506.04118) is confirmed at small n, where the gate helps in TV and in reward: at "
         "n = 16 with the weak draft TV is 0.39 without it and 0.09 with a gate that passes half of π. At large n it is "
-        "a bias of exactly a(1 − a): the gated law does not tend to π (M7). GSI's Theorem 1 is on the law without fallback and "
-        "does not say so. A gate on the score has no such bias (M9).",
+        "a bias of exactly a(1 − a): the gated law does not tend to π (M7). GSI's Theorem 1, on the law without "
+        "fallback, does not say so. A gate on the score has no such bias (M9).",
         "Panels of total variation and reward gap against n for GSI without gate, with five gates and with the score "
         "gate, in three worlds; gated curves end on dotted limits.",
     ),

@@ -8,9 +8,8 @@ A world is a population of prompts, each with two policies on K outcomes and a r
 table shows the share of pools whose interval contains the truth: the mean over the population (`population_mean`) and
 over the pool's own prompts (`fixed_mean`), and of pools where the spread is trusted for the former (elsewhere the
 interval is `bounded_mean`, which covers more). Worlds differ in the tail of ρ = π_B/π_S and in β; k̂ flags a heavy
-tail. Cells are counted in four groups: k̂ above 0.7; rare prompts decide (the spread is trusted in fewer than half of
-the pools); a share of the prompts that no candidate solves, of which many a pool shows none (nothing in it can warn:
-what interval for few prompts covers is up to the population); the rest, which must cover 93 to 97 %.
+tail. Cells are counted in three groups: k̂ above 0.7; rare prompts decide (the spread is trusted in fewer than half of
+the pools); the rest, which must cover 93 to 97 %.
 """
 
 from __future__ import annotations
@@ -150,15 +149,8 @@ def measured(
 def summarized(total: dict[str, list[Any]], khats: dict[str, float]) -> dict[str, list[float]]:
     """By group of cells (the module's text): [cells, of them 93 to 97 %, least and largest coverage of the mean]."""
     heavy = np.array([khats[world] > 0.7 for world in total["world"]])
-    known = {world.name: world.unsolvable > 0 for world in WORLDS}
-    hidden = np.array([known[world] for world in total["world"]])
     rare, covered = np.array(total["trusted"]) < 0.5, np.array(total["population"])
-    groups = {
-        "khat > 0.7": heavy,
-        "rare prompts decide": ~heavy & rare & ~hidden,
-        "some unsolvable": ~heavy & hidden,
-        "the rest": ~heavy & ~rare & ~hidden,
-    }
+    groups = {"khat > 0.7": heavy, "rare prompts decide": ~heavy & rare, "the rest": ~heavy & ~rare}
     found = {}
     for name, group in groups.items():
         cells = covered[group]

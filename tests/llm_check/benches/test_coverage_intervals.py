@@ -7,24 +7,21 @@ import numpy as np
 from llm_check.benches.coverage_intervals import METHODS, NS, WORLDS, estimates, prompts_of, summarized, truth
 
 
-def test_cells_are_counted_in_four_groups() -> None:
+def test_cells_are_counted_in_three_groups() -> None:
     rows = [
         ("heavy tail", 1.0, 0.94),
         ("close pair", 1.0, 0.94),
         ("close pair", 0.5, 0.98),
         ("close pair", 0.49, 0.999),
-        ("some unsolvable", 0.0, 0.9),
-        ("some unsolvable", 1.0, 0.95),
     ]
     names = ("world", "trusted", "population")
     found = summarized(
         dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)),
-        {"heavy tail": 0.8, "close pair": 0.1, "some unsolvable": 0.0},
+        {"heavy tail": 0.8, "close pair": 0.1},
     )
     assert found == {
         "khat > 0.7": [1.0, 1.0, 0.94, 0.94],
         "rare prompts decide": [1.0, 0.0, 0.999, 0.999],
-        "some unsolvable": [2.0, 1.0, 0.9, 0.95],
         "the rest": [2.0, 1.0, 0.94, 0.98],
     }
 
