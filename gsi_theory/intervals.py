@@ -6,13 +6,12 @@ over these very prompts (`fixed_mean`), known better because only candidates are
 Rewards and pass rates over prompts are skewed, and Student's t then misses on one side: the interval is Hall's, t with
 the skewness taken out. Where rare prompts decide (pass rates near one: most pools show no failing prompt, and any
 interval from the spread has almost no width) nothing but the bounds of f helps. Hall's is trusted where four prompts or
-more make up the spread (`spread_over` ≥ 4) and, with bounds given, P · (distance of the mean from the nearer
-bound)/(range) ≥ 2, as much as two prompts that fail altogether; else `bounded_mean` replaces it, which holds for every
-population. Without bounds such prompts leave no trace.
+more make up the spread (`spread_over` ≥ 4) and, with bounds given, the failures P · (distance of the mean from the
+nearer bound)/(range) are as many as two prompts that fail altogether, or one if eight prompts make up the spread; else
+`bounded_mean` replaces it, which holds for every population. Without bounds such prompts leave no trace.
 
 Nor does anything show prompts, as rare as one in P, that differ from all the others: 37 % of pools have none of them,
-and where the others hardly differ Hall's interval then covers less than it says. A limit lower than two prompts lets
-more of that through.
+and where the others hardly differ Hall's interval then covers less than it says. Lower limits let more of that through.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from gsi_theory.logscale import Array
 __all__ = ["Interval", "bounded_mean", "fixed_mean", "population_mean", "spread_over"]
 
 FEWEST, FEWEST_FREEDOM = 4.0, 3.0  # prompts that make up the spread; degrees of freedom within them
+MANY = 8.0  # prompts that make up the spread, at which half of WHOLE is enough
 BOLD = 0.5  # of the stake on the bet that pays where hardly a prompt differs from the bound
 WHOLE, WHOLE_FIXED = 2.0, 5.0  # prompts' worth of failure between the mean and a bound
 
@@ -70,7 +70,8 @@ def population_mean(values: ArrayLike, level: float = 0.95, bounds: tuple[float,
     found = Interval(mean, stderr, low, high, np.asarray(spread_over(array) >= FEWEST))
     if bounds is None:
         return found
-    found = replace(found, trusted=np.logical_and(found.trusted, _inside(mean, count, bounds, WHOLE)))
+    rule = np.where(spread_over(array) >= MANY, 0.5 * WHOLE, WHOLE)
+    found = replace(found, trusted=np.logical_and(found.trusted, _inside(mean, count, bounds, rule)))
     safe = bounded_mean(array, *bounds, level=level)
     low, high = np.where(found.trusted, found.low, safe.low), np.where(found.trusted, found.high, safe.high)
     return Interval(found.value, stderr, low, high, found.trusted)
@@ -113,7 +114,7 @@ def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95
     return Interval(array.mean(axis=0), stderr, low + scale * under, low + scale * over, trusted)
 
 
-def _inside(mean: Array, count: int, bounds: tuple[float, float], rule: float) -> Array:
+def _inside(mean: Array, count: int, bounds: tuple[float, float], rule: float | Array) -> Array:
     low, high = bounds
     return np.asarray(count * np.minimum(mean - low, high - mean) >= rule * (high - low))
 

@@ -60,7 +60,6 @@ MILLION = 1e6
 FAR = 1e9
 TAIL = 0.05  # of the tilted mass, the part that drafts are asked to reach
 NEVER = 1e15  # drafts, as drafts_for_base says it of what the draft cannot draw
-ATOMS = 0.05  # share of positions whose largest weight is alone: with fewer the weights are atoms
 PARTS = (2, 4)  # every second and every fourth candidate: how the bound has fallen
 
 
@@ -69,7 +68,7 @@ class Tail:
     """How the tail at one β was seen.
 
     khat: of the drafts' weights, all positions together, each relative to its position's mean, -inf where the largest
-    weight of nearly every position repeats: atoms have no tail; needed: drafts that reach the last 5 % of the tilted
+    weight of every position repeats: atoms have no tail; needed: drafts that reach the last 5 % of the tilted
     mass, at the median position and the hardest; ess: median effective number of base
     candidates; unseen: bound (95 %) on the share of the tilted policy that so many miss; base_needed: base candidates a
     set for which ess and unseen would do, as the bound has fallen and as 1/N; highest: R; drafts, base: least
@@ -160,7 +159,7 @@ def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail
         base.append(raised)
     weights = np.concatenate(own)
     khat = -np.inf
-    if np.concatenate(alone).mean() > ATOMS:
+    if np.concatenate(alone).any():
         with np.errstate(all="ignore"):  # equal weights in the tail
             khat = float(pareto_khat(weights[:: max(1, weights.size // 100_000)]))
     middle = float(np.median(np.concatenate(ess)))

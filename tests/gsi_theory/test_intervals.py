@@ -71,14 +71,18 @@ def test_no_failure_seen_is_not_certainty() -> None:
 
 
 def test_two_failures_between_the_mean_and_its_bound() -> None:
-    """20 prompts at mean 0.93 of [0, 1] are 1.4 failures: bounded; at mean 0.87 they are 2.6: Hall's interval."""
-    rng = np.random.default_rng(2)
-    spread = 0.05 * rng.uniform(-1.0, 1.0, 20)
-    values = np.stack([0.93 + spread - spread.mean(), 0.87 + spread - spread.mean()], axis=1)
+    """20 prompts of [0, 1], six of which make up the spread: at mean 0.93 they are 1.4 failures: bounded; at mean 0.87
+    they are 2.6: Hall's. Where all 20 make it up one failure is enough: Hall's at mean 0.93, bounded at 0.96."""
+    few, every = np.r_[np.zeros(14), [0.05, -0.05] * 3], np.array([0.03, -0.03] * 10)
+    values = np.stack([0.93 + few, 0.87 + few, 0.93 + every, 0.96 + every], axis=1)
+    assert spread_over(values) == pytest.approx([6.0, 6.0, 20.0, 20.0])
     found, alone = population_mean(values, bounds=(0.0, 1.0)), population_mean(values)
-    assert found.trusted.tolist() == [False, True] and alone.trusted.all()
-    assert found.low[1] == alone.low[1] and found.low[0] < alone.low[0] and found.high[0] > alone.high[0]
-    fixed = [fixed_mean(values - shift, np.full((20, 2), 0.1), bounds=(0.0, 1.0)).trusted for shift in (0.0, 0.15)]
+    assert found.trusted.tolist() == [False, True, True, False] and alone.trusted.all()
+    assert np.array_equal(found.low == alone.low, found.trusted)
+    assert (found.low[[0, 3]] < alone.low[[0, 3]]).all() and (found.high[[0, 3]] > alone.high[[0, 3]]).all()
+    fixed = [
+        fixed_mean(values[:, :2] - shift, np.full((20, 2), 0.1), bounds=(0.0, 1.0)).trusted for shift in (0.0, 0.15)
+    ]
     assert np.stack(fixed).tolist() == [[False, False], [False, True]]
 
 
