@@ -169,12 +169,16 @@ def _duplicates(e: Evidence) -> dict[str, Any] | None:
 def _rewards(e: Evidence) -> dict[str, Any] | None:
     r, rows = e.rewards, e.whole.order.size
     few = 0 < r.outside <= 0.1 * rows
-    if not (few or r.far or r.constant or r.sentinel):
+    if not (few or r.far or r.sentinel):
         return None
     return {
-        "low": r.low, "high": r.high, "rows_outside_0_1": r.outside, "rows_far_out": r.far, "constant": r.constant,
-        "row": r.first, "value": r.value,
+        "low": r.low, "high": r.high, "rows_outside_0_1": r.outside, "rows_far_out": r.far, "row": r.first,
+        "value": r.value,
     }  # fmt: skip
+
+
+def _equal(e: Evidence) -> dict[str, Any] | None:
+    return {"rows": e.whole.order.size, "value": e.rewards.low} if e.rewards.low == e.rewards.high else None
 
 
 def _cut(e: Evidence) -> dict[str, Any] | None:
@@ -239,6 +243,13 @@ FINDINGS: tuple[FindingRule, ...] = (
         "error",
         "rewards out of range: map failures of the reward model into its range, or leave the rows out",
         _rewards,
+    ),
+    FindingRule(
+        "equal_rewards",
+        "warning",
+        "all rewards are equal: nothing to choose between; take harder or easier prompts, more candidates, or "
+        "another reward",
+        _equal,
     ),
     FindingRule(
         "truncated_steps",

@@ -249,15 +249,14 @@ def _pairs(ordered: Ints) -> Floats:
 @dataclass(frozen=True)
 class Rewards:
     """low, high: smallest and largest reward; outside: rows outside [0, 1]; first: table row of the first such; value;
-    constant: whether all rewards are equal; far: rows more than 10 spreads (1 % to 99 %) beyond them; sentinel: whether
-    those outside are all one value beside ten or more values within."""
+    far: rows more than 10 spreads (1 % to 99 %) beyond them; sentinel: whether those outside are all one value beside
+    ten or more values within."""
 
     low: float
     high: float
     outside: int
     first: int
     value: float
-    constant: bool
     far: int
     sentinel: bool
 
@@ -277,7 +276,7 @@ def check_rewards(arrays: PositionArrays) -> Rewards:
     row = int(arrays.order[first]) if first >= 0 else -1
     inside = reward[(reward >= 0) & (reward <= 1)]
     sentinel = bool(np.unique(reward[outside]).size == 1 and np.unique(inside).size >= 10)
-    return Rewards(low, high, int(outside.size), row, value, low == high, int(far.sum()), sentinel)
+    return Rewards(low, high, int(outside.size), row, value, int(far.sum()), sentinel)
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,14 @@ def test_rare_successes_are_no_fault_of_the_rewards(share: float) -> None:
     assert _errors(_changed(_make(4), "reward", lambda r: (rng.random(r.size) < share).astype(np.float64))) == []
 
 
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_equal_rewards_are_a_warning_of_their_own(value: float) -> None:
+    """No success yet, or successes only: an honest pool, of which nothing can be chosen."""
+    found = doctor(pool_from_columns(_changed(_make(4), "reward", lambda r: np.full(r.size, value))))
+    assert [(f.id, f.severity, f.evidence["value"]) for f in found.findings] == [("equal_rewards", "warning", value)]
+    assert found.valid and "harder or easier prompts" in found.findings[0].advice
+
+
 def test_one_value_that_stands_for_failures_is_a_fault_however_frequent() -> None:
     rng = np.random.default_rng(0)
     failed = _changed(_make(4), "reward", lambda r: np.where(rng.random(r.size) < 0.3, -1.0, r))
