@@ -148,6 +148,27 @@ def test_one_long_step_among_few_is_no_cap() -> None:
     assert "truncated_steps" not in {f.id for f in doctor(pool_from_columns(columns)).findings}
 
 
+@pytest.mark.parametrize("strip", [dict, drop_tokens, drop_texts])
+@pytest.mark.parametrize("different", [False, True])
+def test_different_steps_of_one_length_are_a_cap_and_one_step_repeated_is_none(
+    different: bool, strip: Callable[[Columns], Columns]
+) -> None:
+    """Every tenth draw is a step of 61 tokens, longer than all others: one of 20, or always the same."""
+    columns = _make(2)
+    del columns["finish_reason"]
+    for row in range(0, len(columns["n_tokens"]), 10):
+        token = 1 + (row // 10) % 20 if different else 1
+        columns["n_tokens"][row], columns["token_ids"][row] = 61, [token] * 60 + [0]
+        columns["text"][row] = chr(97 + token) * 60 + "a"
+        for name in ("logp_draft", "logp_base"):
+            columns[name][row] = -3.0 - 0.1 * token
+        columns["reward"][row] = 0.01 * token
+    found = {f.id: f for f in doctor(pool_from_columns(strip(columns))).findings}
+    assert ("truncated_steps" in found) == different
+    if different:
+        assert found["truncated_steps"].evidence["share"] == pytest.approx(0.1, abs=0.001)
+
+
 def test_cut_steps_and_heavy_tails_are_warnings() -> None:
     columns = TokenWorld(30, longest=4, gap=2.5).columns(0, 64, PLAIN, PLAIN)
     found = doctor(pool_from_columns(columns))
