@@ -27,6 +27,7 @@ from llm_check.planner.latency import DEVICES, SHAPES, Calibration, Trio, calibr
 from llm_check.planner.plan import COSTS, Plan, Setup, make_plan
 from llm_check.planner.pool_page import NAME, write_pool_page
 from llm_check.pools.pool import read_pool
+from llm_check.words import counted
 
 __all__ = ["app", "embedded_page", "plan_record"]
 
@@ -142,10 +143,10 @@ def _print(path: Path, record: dict[str, Any]) -> None:
     for s in record["front"]:
         table.add_row(*_row(record["options"][s]))
     console.print(table)
-    unit = record["cost_unit"]
+    unit, options = record["cost_unit"], counted(len(record["options"]), "option")
     typer.echo(
-        f"Pareto front of {len(record['options'])} options on {path}: value ± standard error, {unit} a step. Gate: u of"
-        " the tilted reward or of the score; base only: best-of-n on the base. KL ≤: bound of KL(π‖law), nats"
+        f"Pareto front of {options} on {path}: value ± standard error, {unit} a step. Gate: u of the tilted reward or"
+        " of the score; base only: best-of-n on the base. KL ≤: bound of KL(π‖law), nats"
     )
     chosen = record["recommendation"]
     if chosen is None:

@@ -17,6 +17,7 @@ from llm_check.doctor.balance import FREEDOM
 from llm_check.doctor.evidence import FEW_ROWS, Evidence, examine
 from llm_check.doctor.tokens import TokenCheck
 from llm_check.pools.pool import SOURCES, Pool
+from llm_check.words import counted
 
 __all__ = ["FINDINGS", "Diagnosis", "Finding", "FindingRule", "doctor"]
 
@@ -290,10 +291,12 @@ def doctor(pool: Pool) -> Diagnosis:
         if e.draws[source] is None
     ]
     if e.few:
-        untested.append(f"{e.arrays.order.size} rows: too few to judge mean ratios, {FEW_ROWS} or more tell")
+        untested.append(f"{counted(e.arrays.order.size, 'row')}: too few to judge mean ratios, {FEW_ROWS} or more tell")
     if e.ratio.positions == 0:
         untested.append("no position has candidates of both sources: only the plain mean ratio could be checked")
     if e.arrays.order.size < e.whole.order.size:
-        untested.append(f"draws and ratios of {len(e.arrays.names)} of {len(e.whole.names)} positions were checked")
+        untested.append(
+            f"draws and ratios of {len(e.arrays.names):,} of {counted(len(e.whole.names), 'position')} were checked"
+        )
     valid = all(finding.severity != "error" for finding in findings)
     return Diagnosis(valid, e.ratio.mean, e.ratio.mean_se, tuple(findings), tuple(untested), e)
