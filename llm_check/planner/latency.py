@@ -7,8 +7,9 @@ A pass over b sequences of t new tokens each after a context of c tokens, for a 
     seconds     max(bytes/bandwidth, operations/peak) + overhead
 
 Decoding a step of L tokens is L passes of t = 1; scoring it one pass of t = L. A step of GSI: the draft decodes n
-sequences, base and reward model score n; on rejection the base decodes n_B and the reward model scores them. Sequences
-of one batch end at different times: the batch lasts as long as its longest, `longest_over_mean` times the mean.
+sequences, base and reward model score n; on rejection the base decodes n_B and the reward model scores them. One draft
+without a gate is neither scored nor judged (M33). Sequences of one batch end at different times: the batch lasts as
+long as its longest, `longest_over_mean` times the mean.
 
 Left out: attention arithmetic, sampling, tokenization, text passing between processes, transfers between devices,
 imperfect use of bandwidth. A roofline is a lower bound; `Calibration` scales it to two timings of the user's own.
@@ -114,15 +115,19 @@ def gsi_seconds(
     context: float = 500.0,
     longest_over_mean: float = 1.0,
     calibration: Calibration = Calibration(),
+    alone: ArrayLike = False,
 ) -> Floats:
-    """Expected seconds of one GSI step; arguments broadcast (candidates, P(reject), mean tokens of a step)."""
+    """Expected seconds of one GSI step; arguments broadcast (candidates, P(reject), mean tokens of a step).
+
+    alone: neither scored nor judged, as in `step_cost` (one draft without a gate).
+    """
     n, n_base, p_reject = (np.asarray(v, dtype=np.float64) for v in (n, n_base, p_reject))
     draft_tokens, base_tokens = (np.asarray(v, dtype=np.float64) for v in (draft_tokens, base_tokens))
     drafting = _decode(trio.draft, device, n, draft_tokens * longest_over_mean, context)
     scoring = _pass(trio.base, device, n, draft_tokens, context) + _pass(trio.reward, device, n, draft_tokens, context)
     return (
         calibration.draft * drafting
-        + calibration.base * scoring
+        + np.where(np.asarray(alone), 0.0, calibration.base * scoring)
         + p_reject * soft_bon_seconds(trio, device, n_base, base_tokens, context, longest_over_mean, calibration)
     )
 
