@@ -91,17 +91,17 @@ class Calibration:
     base: float = 1.0
 
 
-def _pass(shape: Shape, device: Device, sequences: ArrayLike, tokens: ArrayLike, context: float) -> Floats:
+def _pass(shape: Shape, device: Device, sequences: ArrayLike, tokens: ArrayLike, context: ArrayLike) -> Floats:
     """Seconds of one forward pass."""
-    rows, new = np.asarray(sequences, dtype=np.float64), np.asarray(tokens, dtype=np.float64)
-    size = 2.0 * shape.parameters + rows * (context + new) * shape.cache_bytes
+    rows, new, before = (np.asarray(v, dtype=np.float64) for v in (sequences, tokens, context))
+    size = 2.0 * shape.parameters + rows * (before + new) * shape.cache_bytes
     return np.maximum(size / device.bandwidth, 2.0 * shape.parameters * rows * new / device.peak) + device.overhead
 
 
 def _decode(shape: Shape, device: Device, sequences: ArrayLike, length: ArrayLike, context: float) -> Floats:
     """Seconds to decode `length` tokens for each sequence; the cache is taken at its middle length."""
     passes = np.asarray(length, dtype=np.float64)
-    return passes * _pass(shape, device, sequences, 1.0, context + float(np.mean(passes)) / 2.0)
+    return passes * _pass(shape, device, sequences, 1.0, context + passes / 2.0)
 
 
 def gsi_seconds(

@@ -25,6 +25,13 @@ def test_one_draft_without_a_gate_takes_the_time_of_drafting_alone() -> None:
     assert both[0] == pytest.approx(passes) and both[1] > both[0]
 
 
+def test_seconds_of_one_option_do_not_depend_on_the_others() -> None:
+    lengths = np.array([10.0, 4000.0])
+    together = gsi_seconds(TRIO, H100, 16, 16, 0.5, lengths, lengths)
+    apart = [float(gsi_seconds(TRIO, H100, 16, 16, 0.5, length, length)) for length in lengths]
+    assert together == pytest.approx(apart, rel=1e-12)
+
+
 def test_a_plan_counts_seconds_of_the_models_that_see_tokens() -> None:
     options = [
         Option("softmax", "none", 1, 1, 5.0, None), Option("softmax", "none", 2, 2, 5.0, None),
