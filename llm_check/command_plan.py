@@ -87,6 +87,10 @@ def _numbers(text: str, kind: type, name: str) -> tuple[Any, ...]:
 
 def _setup(unit: str, device: str | None, models: str, timings: str | None, context: float, tokens: float) -> Setup:
     """What a step costs, from the options of the command line."""
+    if not 0 < tokens < float("inf"):
+        raise InputError(f"--step-tokens {tokens:g}: give the tokens of a step, a positive number")
+    if not 0 <= context < float("inf"):
+        raise InputError(f"--context {context:g}: give the tokens before the step, 0 or more")
     if unit not in COSTS:
         raise InputError(f"--cost {unit!r}: give one of {', '.join(COSTS)}")
     names = models.split(",")
@@ -95,6 +99,8 @@ def _setup(unit: str, device: str | None, models: str, timings: str | None, cont
             f"--models {models!r}: give draft,base,reward as names ({', '.join(SHAPES)}) or parameters (1.5e9)"
         )
     sizes = Sizes(*(SHAPES[n].parameters if n in SHAPES else float(n) for n in names))
+    if device is None and timings is not None:
+        raise InputError(f"--timings {timings!r} without --device: name the device they were measured on")
     if device is None:
         return Setup(sizes, unit, step_tokens=tokens)
     if device not in DEVICES:
@@ -106,7 +112,7 @@ def _setup(unit: str, device: str | None, models: str, timings: str | None, cont
         given = _numbers(timings, float, "timings")
         if len(given) != 3:
             raise InputError(f"--timings {timings!r}: give n, and seconds a token of draft and base for a batch of n")
-        calibration = calibrate(trio, DEVICES[device], given[1], given[2], int(given[0]), context)
+        calibration = calibrate(trio, DEVICES[device], given[1], given[2], given[0], context)
     return Setup(sizes, unit, DEVICES[device], trio, calibration, context, tokens)
 
 

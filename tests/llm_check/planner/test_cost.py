@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gsi_theory.errors import InputError
+from llm_check.planner.cost import Sizes, step_cost
 from llm_check.planner.grid import Option
-from llm_check.planner.latency import DEVICES, SHAPES, Calibration, Trio, gsi_seconds
+from llm_check.planner.latency import DEVICES, SHAPES, Calibration, Trio, calibrate, gsi_seconds, soft_bon_seconds
 from llm_check.planner.plan import Setup, option_costs
 
 TRIO = Trio(SHAPES["qwen2.5-math-1.5b"], SHAPES["qwen2.5-math-7b"], SHAPES["qwen2.5-math-prm-7b"])
@@ -49,3 +51,39 @@ def test_a_plan_counts_seconds_of_the_models_that_see_tokens() -> None:
     assert seen.tolist() == [False, True, True, True]
     # twice as slow a base and reward model: a difference exactly where they see tokens
     assert (later > seconds).tolist() == seen.tolist()
+
+
+@pytest.mark.parametrize("tokens", [-5.0, float("nan"), float("inf"), 1e306])
+def test_no_cost_is_negative_or_infinite(tokens: float) -> None:
+    sizes = Sizes(1e9, 7e9, 7e9)
+    for lengths in ((tokens, 10.0), (10.0, tokens)):
+        with pytest.raises(InputError, match="give"):
+            step_cost(4, 4, 0.5, *lengths, sizes)
+    assert step_cost(4, 4, 0.5, 0.0, 0.0, sizes).flops == 0.0
+
+
+@pytest.mark.parametrize("context", [-1.0, float("nan"), float("inf"), 1e308])
+def test_no_time_is_negative_or_infinite(context: float) -> None:
+    with pytest.raises(InputError, match="give"):
+        gsi_seconds(TRIO, H100, 4, 4, 0.5, 10.0, 10.0, context)
+    with pytest.raises(InputError, match="give"):
+        soft_bon_seconds(TRIO, H100, 4, 10.0, context)
+    with pytest.raises(InputError, match="give"):
+        calibrate(TRIO, H100, 1.0, 1.0, 4, context)
+
+
+@pytest.mark.parametrize(
+    ("draft", "base", "n", "said"),
+    [
+        (float("inf"), 1.0, 4, "draft timing inf"),
+        (1.0, float("nan"), 4, "base timing nan"),
+        (-1.0, 1.0, 4, "draft timing -1.0"),
+        (1.0, 1e308, 4, "base passes scaled by inf"),
+        (1.0, 1.0, 0, "n = 0: give a whole number"),
+        (1.0, 1.0, 4.5, "n = 4.5: give a whole number"),
+        (1.0, 1.0, float("nan"), "n = nan: give a whole number"),
+    ],
+)
+def test_timings_that_cannot_be_measured_are_refused(draft: float, base: float, n: float, said: str) -> None:
+    with np.errstate(over="ignore"), pytest.raises(InputError, match=said):
+        calibrate(TRIO, H100, draft, base, n, 500.0)
