@@ -18,6 +18,7 @@ from llm_check.doctor.coverage import coverage_record
 from llm_check.doctor.doctor import Diagnosis, doctor
 from llm_check.pools.files import said
 from llm_check.pools.pool import Pool, read_pool
+from llm_check.words import counted
 
 __all__ = ["app", "diagnosis_record", "left_out_lines", "left_out_record", "plain"]
 
@@ -76,7 +77,7 @@ def left_out_lines(left: dict[str, Any]) -> list[str]:
     faults = [f"  row or line {fault['row']}{fault['said']}" for fault in left["faults"][:FAULTS_SHOWN]]
     more = left["rows"] - len(faults)
     return [
-        f"left out: {left['prompts']} prompts for {left['rows']} bad rows",
+        f"left out: {counted(left['prompts'], 'prompt')} for {counted(left['rows'], 'bad row')}",
         *faults,
         *([f"  and {more:,} more: --json lists them all"] if more else []),
     ]
@@ -103,7 +104,8 @@ def _coverage(record: dict[str, Any]) -> Table:
 
 def _print(path: Path, record: dict[str, Any]) -> None:
     console = Console()
-    console.print(f"[bold]{escape(str(path))}[/bold]: {record['rows']} rows at {record['positions']} positions")
+    size = f"{counted(record['rows'], 'row')} at {counted(record['positions'], 'position')}"
+    console.print(f"[bold]{escape(str(path))}[/bold]: {size}")
     console.print(
         f"  mean ratio π_B/π_S over drafts  {record['ratio_mean']:.4f} ± {record['ratio_mean_se']:.4f} (1 if right)"
     )
@@ -117,7 +119,7 @@ def _print(path: Path, record: dict[str, Any]) -> None:
         if check is not None:
             low, high = check["interval_95"]
             console.print(
-                f"  {source}: {check['draws']} draws at shared {check['level']} prefixes, temperature "
+                f"  {source}: {counted(check['draws'], 'draw')} at shared {check['level']} prefixes, temperature "
                 f"{check['temperature']:.3f} [{low:.3f}, {high:.3f}]", markup=False, highlight=False,
             )  # fmt: skip
     if record["coverage"]["steps"]:

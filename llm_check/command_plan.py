@@ -27,6 +27,7 @@ from llm_check.planner.latency import DEVICES, SHAPES, Calibration, Trio, calibr
 from llm_check.planner.plan import COSTS, Plan, Setup, make_plan
 from llm_check.planner.pool_page import NAME, write_pool_page
 from llm_check.pools.pool import read_pool
+from llm_check.words import counted
 
 __all__ = ["app", "embedded_page", "plan_record"]
 
@@ -86,6 +87,10 @@ def _numbers(text: str, kind: type, name: str) -> tuple[Any, ...]:
 
 def _setup(unit: str, device: str | None, models: str, timings: str | None, context: float, tokens: float) -> Setup:
     """What a step costs, from the options of the command line."""
+    if not 0 < tokens < float("inf"):
+        raise InputError(f"--step-tokens {tokens:g}: give the tokens of a step, a positive number")
+    if not 0 <= context < float("inf"):
+        raise InputError(f"--context {context:g}: give the tokens before the step, 0 or more")
     if unit not in COSTS:
         raise InputError(f"--cost {unit!r}: give one of {', '.join(COSTS)}")
     names = models.split(",")
@@ -94,6 +99,8 @@ def _setup(unit: str, device: str | None, models: str, timings: str | None, cont
             f"--models {models!r}: give draft,base,reward as names ({', '.join(SHAPES)}) or parameters (1.5e9)"
         )
     sizes = Sizes(*(SHAPES[n].parameters if n in SHAPES else float(n) for n in names))
+    if device is None and timings is not None:
+        raise InputError(f"--timings {timings!r} without --device: name the device they were measured on")
     if device is None:
         return Setup(sizes, unit, step_tokens=tokens)
     if device not in DEVICES:
@@ -105,7 +112,7 @@ def _setup(unit: str, device: str | None, models: str, timings: str | None, cont
         given = _numbers(timings, float, "timings")
         if len(given) != 3:
             raise InputError(f"--timings {timings!r}: give n, and seconds a token of draft and base for a batch of n")
-        calibration = calibrate(trio, DEVICES[device], given[1], given[2], int(given[0]), context)
+        calibration = calibrate(trio, DEVICES[device], given[1], given[2], given[0], context)
     return Setup(sizes, unit, DEVICES[device], trio, calibration, context, tokens)
 
 
@@ -142,10 +149,10 @@ def _print(path: Path, record: dict[str, Any]) -> None:
     for s in record["front"]:
         table.add_row(*_row(record["options"][s]))
     console.print(table)
-    unit = record["cost_unit"]
+    unit, options = record["cost_unit"], counted(len(record["options"]), "option")
     typer.echo(
-        f"Pareto front of {len(record['options'])} options on {path}: value ± standard error, {unit} a step. Gate: u of"
-        " the tilted reward or of the score; base only: best-of-n on the base. KL ≤: bound of KL(π‖law), nats"
+        f"Pareto front of {options} on {path}: value ± standard error, {unit} a step. Gate: u of the tilted reward or"
+        " of the score; base only: best-of-n on the base. KL ≤: bound of KL(π‖law), nats"
     )
     chosen = record["recommendation"]
     if chosen is None:

@@ -35,6 +35,7 @@ from llm_check.positions import Prompt, encode_text
 from llm_check.prompting import template_record
 from llm_check.rewards.contract import reward_record
 from llm_check.tiny import checkpoint_path
+from llm_check.words import counted
 
 __all__ = ["app"]
 
@@ -125,7 +126,7 @@ def command(
 
 
 def _say(out: Path, pool: Pool) -> None:
-    typer.echo(f"wrote {out}: {pool.table.num_rows} candidates at {len(pool.keys())} positions")
+    typer.echo(f"wrote {out}: {counted(pool.table.num_rows, 'candidate')} at {counted(len(pool.keys()), 'position')}")
 
 
 def _reference(task: Any, tokenizer: Any, prompts: list[Prompt]) -> dict[str, list[tuple[int, ...]]] | None:

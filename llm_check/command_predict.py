@@ -15,6 +15,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
 from llm_check.pools.pool import read_pool
 from llm_check.predict import Prediction, predict_pool, scheme_grid
+from llm_check.words import counted
 
 __all__ = ["app"]
 
@@ -70,4 +71,6 @@ def command(
             f"{row['reward_se']:.4f}", f"{row['p_accept']:.4f}", f"{row['p_accept_se']:.4f}",
         )  # fmt: skip
     Console().print(table)
-    typer.echo(f"means over {len(data.keys())} positions of {pool}; s.e. from the candidates, positions held fixed")
+    typer.echo(
+        f"means over {counted(len(data.keys()), 'position')} of {pool}; s.e. from the candidates, positions held fixed"
+    )

@@ -17,6 +17,7 @@ from llm_check.doctor.balance import FREEDOM
 from llm_check.doctor.evidence import FEW_ROWS, Evidence, examine
 from llm_check.doctor.tokens import TokenCheck
 from llm_check.pools.pool import SOURCES, Pool
+from llm_check.words import counted
 
 __all__ = ["FINDINGS", "Diagnosis", "Finding", "FindingRule", "doctor"]
 
@@ -169,12 +170,16 @@ def _duplicates(e: Evidence) -> dict[str, Any] | None:
 def _rewards(e: Evidence) -> dict[str, Any] | None:
     r, rows = e.rewards, e.whole.order.size
     few = 0 < r.outside <= 0.1 * rows
-    if not (few or r.far or r.constant or r.sentinel):
+    if not (few or r.far or r.sentinel):
         return None
     return {
-        "low": r.low, "high": r.high, "rows_outside_0_1": r.outside, "rows_far_out": r.far, "constant": r.constant,
-        "row": r.first, "value": r.value,
+        "low": r.low, "high": r.high, "rows_outside_0_1": r.outside, "rows_far_out": r.far, "row": r.first,
+        "value": r.value,
     }  # fmt: skip
+
+
+def _equal(e: Evidence) -> dict[str, Any] | None:
+    return {"rows": e.whole.order.size, "value": e.rewards.low} if e.rewards.low == e.rewards.high else None
 
 
 def _cut(e: Evidence) -> dict[str, Any] | None:
@@ -241,6 +246,13 @@ FINDINGS: tuple[FindingRule, ...] = (
         _rewards,
     ),
     FindingRule(
+        "equal_rewards",
+        "warning",
+        "all rewards are equal: nothing to choose between; take harder or easier prompts, more candidates, or "
+        "another reward",
+        _equal,
+    ),
+    FindingRule(
         "truncated_steps",
         "warning",
         "steps were cut at the cap on length: raise it; the reward model does not know cut steps",
@@ -279,10 +291,12 @@ def doctor(pool: Pool) -> Diagnosis:
         if e.draws[source] is None
     ]
     if e.few:
-        untested.append(f"{e.arrays.order.size} rows: too few to judge mean ratios, {FEW_ROWS} or more tell")
+        untested.append(f"{counted(e.arrays.order.size, 'row')}: too few to judge mean ratios, {FEW_ROWS} or more tell")
     if e.ratio.positions == 0:
         untested.append("no position has candidates of both sources: only the plain mean ratio could be checked")
     if e.arrays.order.size < e.whole.order.size:
-        untested.append(f"draws and ratios of {len(e.arrays.names)} of {len(e.whole.names)} positions were checked")
+        untested.append(
+            f"draws and ratios of {len(e.arrays.names):,} of {counted(len(e.whole.names), 'position')} were checked"
+        )
     valid = all(finding.severity != "error" for finding in findings)
     return Diagnosis(valid, e.ratio.mean, e.ratio.mean_se, tuple(findings), tuple(untested), e)

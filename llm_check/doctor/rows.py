@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from llm_check.doctor.prefix_counts import token_lists
-from llm_check.pools.position_arrays import PositionArrays, pair_codes
+from llm_check.pools.position_arrays import PositionArrays, pair_codes, same_text_codes
 
 __all__ = [
     "Coverage", "CrossCheck", "Cuts", "Repeats", "Rewards", "check_cuts", "check_lengths", "check_repeats",
@@ -249,15 +249,14 @@ def _pairs(ordered: Ints) -> Floats:
 @dataclass(frozen=True)
 class Rewards:
     """low, high: smallest and largest reward; outside: rows outside [0, 1]; first: table row of the first such; value;
-    constant: whether all rewards are equal; far: rows more than 10 spreads (1 % to 99 %) beyond them; sentinel: whether
-    those outside are all one value beside ten or more values within."""
+    far: rows more than 10 spreads (1 % to 99 %) beyond them; sentinel: whether those outside are all one value beside
+    ten or more values within."""
 
     low: float
     high: float
     outside: int
     first: int
     value: float
-    constant: bool
     far: int
     sentinel: bool
 
@@ -277,7 +276,7 @@ def check_rewards(arrays: PositionArrays) -> Rewards:
     row = int(arrays.order[first]) if first >= 0 else -1
     inside = reward[(reward >= 0) & (reward <= 1)]
     sentinel = bool(np.unique(reward[outside]).size == 1 and np.unique(inside).size >= 10)
-    return Rewards(low, high, int(outside.size), row, value, low == high, int(far.sum()), sentinel)
+    return Rewards(low, high, int(outside.size), row, value, int(far.sum()), sentinel)
 
 
 @dataclass(frozen=True)
@@ -290,7 +289,10 @@ class Cuts:
 
 
 def check_cuts(arrays: PositionArrays) -> Cuts:
-    """Steps cut at the cap: by finish_reason, else by a pile of steps of exactly the largest length."""
+    """Steps cut at the cap: by finish_reason, else by a pile of different steps of exactly the largest length.
+
+    A cap cuts different steps at one length; one step drawn again and again, the longest by chance, is no evidence.
+    """
     tokens = arrays.tokens()
     longest = int(np.nanmax(tokens)) if tokens is not None else 0
     if arrays.has("finish_reason"):
@@ -298,7 +300,16 @@ def check_cuts(arrays: PositionArrays) -> Cuts:
         return Cuts(float(pc.mean(pc.fill_null(cut, False)).as_py()), "finish_reason", longest)
     if tokens is None:
         return Cuts(0.0, "", 0)
-    top, below = (int(np.sum(tokens == length)) for length in (longest, longest - 1))
+    top, below = (_different(arrays, np.flatnonzero(tokens == length)) for length in (longest, longest - 1))
     # not one long step among few, nor steps of fixed length
-    piled = longest > 8 and top > 5.0 * below + max(10.0, 0.01 * tokens.size) and np.unique(tokens).size > 2
-    return Cuts(top / tokens.size if piled else 0.0, "n_tokens", longest)
+    piled = longest > 8 and top > 5.0 * below + 10.0 and np.unique(tokens).size > 2
+    return Cuts(float(np.mean(tokens == longest)) if piled else 0.0, "n_tokens", longest)
+
+
+def _different(arrays: PositionArrays, rows: Ints) -> int:
+    """Different steps among `rows`, wherever they were drawn."""
+    if rows.size == 0:
+        return 0
+    together = np.zeros(rows.size, dtype=np.int64)
+    taken = PositionArrays(arrays.pool, arrays.order[rows], together, arrays.is_base[rows], arrays.names[:1])
+    return np.unique(same_text_codes(taken)[0]).size

@@ -71,16 +71,24 @@ def step_cost(
 ) -> Cost:
     """Expected cost (M33); arguments broadcast: candidates, P(reject), mean tokens of a step from draft and base.
 
-    alone: neither scored nor judged (one draft without a gate).
+    alone: neither scored nor judged (one draft without a gate). Raises InputError for tokens that are negative or not
+    finite, and where the operations exceed the range of numbers.
     """
     n, n_base, p_reject, draft_tokens, base_tokens = (
         np.asarray(v, dtype=np.float64) for v in (n, n_base, p_reject, draft_tokens, base_tokens)
     )
+    for name, tokens in (("draft", draft_tokens), ("base", base_tokens)):
+        if not np.all((tokens >= 0) & (tokens < np.inf)):
+            raise InputError(f"{name} steps of {float(tokens.min())!r} tokens: give a finite number, 0 or more")
     used = np.where(np.asarray(alone), 0.0, 1.0)
     drafted, decoded = n * draft_tokens, p_reject * n_base * base_tokens
     drafted, decoded, used = np.broadcast_arrays(drafted, decoded, used)
     scored, judged = drafted * used, drafted * used + decoded
-    return Cost(
-        drafted, decoded, scored, judged,
-        2.0 * sizes.draft * drafted, 2.0 * sizes.base * (scored + decoded), 2.0 * sizes.reward * judged,
-    )  # fmt: skip
+    with np.errstate(over="ignore", invalid="ignore"):
+        cost = Cost(
+            drafted, decoded, scored, judged,
+            2.0 * sizes.draft * drafted, 2.0 * sizes.base * (scored + decoded), 2.0 * sizes.reward * judged,
+        )  # fmt: skip
+        if not np.isfinite(cost.flops).all():
+            raise InputError("operations of a step exceed the range of numbers: give fewer tokens or parameters")
+    return cost

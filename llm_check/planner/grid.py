@@ -17,6 +17,8 @@ __all__ = ["BETAS", "NS", "Grid", "Option", "make_grid"]
 BETAS = (1.0, 2.0, 5.0, 10.0, 20.0)
 NS = (1, 2, 4, 8, 16, 32, 64)
 RULES = ("softmax", "race")
+# Beyond them the law is the draft's own, or the best draw's, as far as numbers can tell.
+BETA_RANGE = (1e-9, 1e9)
 # Shares of the tilted policy below the threshold: about the rejection rates of the gate once n is large.
 TILTED_SHARES = (0.05, 0.2, 0.5)
 # Thresholds of the score gate, as M in units of the mean weight: n draws miss it with probability (1 - 1/M)^n at least.
@@ -112,10 +114,18 @@ def make_grid(
     """The grid for a pool: n up to half of the smallest set of either source; thresholds as given, or from the pool, at
     `shares` of the tilted policy and at `scores` in units of the mean weight.
 
-    Raises InputError for β ≤ 0, an n below 1, an unknown rule, or a pool too small for any n.
+    Raises InputError for β outside BETA_RANGE, an n below 1, an unknown rule, a threshold that is no finite number (or
+    too large for one times β), or a pool too small for any n.
     """
-    if min(betas) <= 0 or not np.isfinite(betas).all():
-        raise InputError(f"β values {list(betas)}: a plan needs finite values above 0")
+    low, high = BETA_RANGE
+    if not all(low <= beta <= high for beta in betas):
+        raise InputError(f"β values {list(betas)}: a plan needs values above 0, from {low:g} to {high:g}")
+    most = np.finfo(np.float64).max / max(betas)
+    if thresholds is not None and not all(-most <= u <= most for u in thresholds):
+        raise InputError(
+            f"threshold values {list(thresholds)}: give finite numbers in reward units (options without a gate are "
+            "compared in any case)"
+        )
     unknown = [rule for rule in rules if rule not in RULES]
     if unknown:
         raise InputError(f"rule {unknown[0]!r}: a plan compares {', '.join(RULES)}")

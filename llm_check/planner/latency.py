@@ -7,8 +7,9 @@ A pass over b sequences of t new tokens each after a context of c tokens, for a 
     seconds     max(bytes/bandwidth, operations/peak) + overhead
 
 Decoding a step of L tokens is L passes of t = 1; scoring it one pass of t = L. A step of GSI: the draft decodes n
-sequences, base and reward model score n; on rejection the base decodes n_B and the reward model scores them. Sequences
-of one batch end at different times: the batch lasts as long as its longest, `longest_over_mean` times the mean.
+sequences, base and reward model score n; on rejection the base decodes n_B and the reward model scores them. One draft
+without a gate is neither scored nor judged (M33). Sequences of one batch end at different times: the batch lasts as
+long as its longest, `longest_over_mean` times the mean.
 
 Left out: attention arithmetic, sampling, tokenization, text passing between processes, transfers between devices,
 imperfect use of bandwidth. A roofline is a lower bound; `Calibration` scales it to two timings of the user's own.
@@ -84,25 +85,35 @@ class Trio:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How much slower than the roofline: factors on passes of the draft and on those of the base and reward model."""
+    """How much slower than the roofline: factors on passes of the draft and on those of the base and reward model.
+
+    Raises InputError unless they are positive and finite.
+    """
 
     draft: float = 1.0
     base: float = 1.0
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 < value < np.inf:
+                raise InputError(f"{name} passes scaled by {value!r}: give a positive number")
 
-def _pass(shape: Shape, device: Device, sequences: ArrayLike, tokens: ArrayLike, context: float) -> Floats:
+
+@np.errstate(over="ignore")
+def _pass(shape: Shape, device: Device, sequences: ArrayLike, tokens: ArrayLike, context: ArrayLike) -> Floats:
     """Seconds of one forward pass."""
-    rows, new = np.asarray(sequences, dtype=np.float64), np.asarray(tokens, dtype=np.float64)
-    size = 2.0 * shape.parameters + rows * (context + new) * shape.cache_bytes
+    rows, new, before = (np.asarray(v, dtype=np.float64) for v in (sequences, tokens, context))
+    size = 2.0 * shape.parameters + rows * (before + new) * shape.cache_bytes
     return np.maximum(size / device.bandwidth, 2.0 * shape.parameters * rows * new / device.peak) + device.overhead
 
 
 def _decode(shape: Shape, device: Device, sequences: ArrayLike, length: ArrayLike, context: float) -> Floats:
     """Seconds to decode `length` tokens for each sequence; the cache is taken at its middle length."""
     passes = np.asarray(length, dtype=np.float64)
-    return passes * _pass(shape, device, sequences, 1.0, context + float(np.mean(passes)) / 2.0)
+    return passes * _pass(shape, device, sequences, 1.0, context + passes / 2.0)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def gsi_seconds(
     trio: Trio,
     device: Device,
@@ -114,19 +125,26 @@ def gsi_seconds(
     context: float = 500.0,
     longest_over_mean: float = 1.0,
     calibration: Calibration = Calibration(),
+    alone: ArrayLike = False,
 ) -> Floats:
-    """Expected seconds of one GSI step; arguments broadcast (candidates, P(reject), mean tokens of a step)."""
+    """Expected seconds of one GSI step; arguments broadcast (candidates, P(reject), mean tokens of a step).
+
+    alone: neither scored nor judged, as in `step_cost` (one draft without a gate). Raises InputError for a context that
+    is negative or not finite, and where seconds exceed the range of numbers.
+    """
+    _check_context(context)
     n, n_base, p_reject = (np.asarray(v, dtype=np.float64) for v in (n, n_base, p_reject))
     draft_tokens, base_tokens = (np.asarray(v, dtype=np.float64) for v in (draft_tokens, base_tokens))
     drafting = _decode(trio.draft, device, n, draft_tokens * longest_over_mean, context)
     scoring = _pass(trio.base, device, n, draft_tokens, context) + _pass(trio.reward, device, n, draft_tokens, context)
-    return (
+    return _finite(
         calibration.draft * drafting
-        + calibration.base * scoring
+        + np.where(np.asarray(alone), 0.0, calibration.base * scoring)
         + p_reject * soft_bon_seconds(trio, device, n_base, base_tokens, context, longest_over_mean, calibration)
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def soft_bon_seconds(
     trio: Trio,
     device: Device,
@@ -136,21 +154,41 @@ def soft_bon_seconds(
     longest_over_mean: float = 1.0,
     calibration: Calibration = Calibration(),
 ) -> Floats:
-    """Seconds of one step of soft best-of-n on the base: decoding n, judging n."""
+    """Seconds of one step of soft best-of-n on the base: decoding n, judging n. Errors as `gsi_seconds`."""
+    _check_context(context)
     length = np.asarray(tokens, dtype=np.float64)
     decoding = _decode(trio.base, device, n, length * longest_over_mean, context)
-    return calibration.base * (decoding + _pass(trio.reward, device, n, length, context))
+    return _finite(calibration.base * (decoding + _pass(trio.reward, device, n, length, context)))
 
 
-def calibrate(trio: Trio, device: Device, draft_token: float, base_token: float, n: int, context: float) -> Calibration:
+def _check_context(context: float) -> None:
+    if not 0 <= context < np.inf:
+        raise InputError(f"context of {context!r} tokens: give a finite number, 0 or more")
+
+
+def _finite(seconds: Floats) -> Floats:
+    if not np.isfinite(seconds).all():
+        raise InputError("seconds of a step exceed the range of numbers: give fewer tokens or shorter timings")
+    return seconds
+
+
+def calibrate(
+    trio: Trio, device: Device, draft_token: float, base_token: float, n: float, context: float
+) -> Calibration:
     """From two measured timings: seconds a token when the draft, and the base, decode n sequences.
 
-    Raises InputError for a timing that is not positive or beats the roofline (another device, or not seconds).
+    Raises InputError for an n that is no whole number from 1, a context that is negative or not finite, and a timing
+    that is not finite or beats the roofline (another device, or not seconds).
     """
+    if not 1 <= n < np.inf or n != np.floor(n):
+        raise InputError(f"timings of a batch of n = {n!r}: give a whole number from 1")
+    _check_context(context)
     factors = []
     for name, seconds, shape in (("draft", draft_token, trio.draft), ("base", base_token, trio.base)):
         bound = float(_pass(shape, replace(device, overhead=0.0), n, 1.0, context))
-        if not seconds >= bound:
+        if not np.isfinite(seconds):
+            raise InputError(f"{name} timing {seconds!r} s a token: give measured seconds, a finite number")
+        if seconds < bound:
             raise InputError(
                 f"{name} timing {seconds!r} s a token is below the roofline {bound:.3g} s of this device: give seconds "
                 "a token for a batch of n, measured on this device"

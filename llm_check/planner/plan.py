@@ -113,7 +113,7 @@ def option_costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
     if setup.device is None or setup.trio is None:
         return cost, None
     more = setup.context, 1.0, setup.calibration
-    own = gsi_seconds(setup.trio, setup.device, n, n_base, table.reject, table.draft_tokens, falls, *more)
+    own = gsi_seconds(setup.trio, setup.device, n, n_base, table.reject, table.draft_tokens, falls, *more, alone)
     soft = soft_bon_seconds(setup.trio, setup.device, n_base, table.base_tokens, *more)
     return cost, np.where(base, soft, own)
 

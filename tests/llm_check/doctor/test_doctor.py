@@ -105,6 +105,14 @@ def test_rare_successes_are_no_fault_of_the_rewards(share: float) -> None:
     assert _errors(_changed(_make(4), "reward", lambda r: (rng.random(r.size) < share).astype(np.float64))) == []
 
 
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_equal_rewards_are_a_warning_of_their_own(value: float) -> None:
+    """No success yet, or successes only: an honest pool, of which nothing can be chosen."""
+    found = doctor(pool_from_columns(_changed(_make(4), "reward", lambda r: np.full(r.size, value))))
+    assert [(f.id, f.severity, f.evidence["value"]) for f in found.findings] == [("equal_rewards", "warning", value)]
+    assert found.valid and "harder or easier prompts" in found.findings[0].advice
+
+
 def test_one_value_that_stands_for_failures_is_a_fault_however_frequent() -> None:
     rng = np.random.default_rng(0)
     failed = _changed(_make(4), "reward", lambda r: np.where(rng.random(r.size) < 0.3, -1.0, r))
@@ -138,6 +146,27 @@ def test_one_long_step_among_few_is_no_cap() -> None:
     lengths = np.array(columns["n_tokens"])
     columns["n_tokens"] = np.where(np.arange(lengths.size) == 5, lengths.max() + 9, lengths).tolist()
     assert "truncated_steps" not in {f.id for f in doctor(pool_from_columns(columns)).findings}
+
+
+@pytest.mark.parametrize("strip", [dict, drop_tokens, drop_texts])
+@pytest.mark.parametrize("different", [False, True])
+def test_different_steps_of_one_length_are_a_cap_and_one_step_repeated_is_none(
+    different: bool, strip: Callable[[Columns], Columns]
+) -> None:
+    """Every tenth draw is a step of 61 tokens, longer than all others: one of 20, or always the same."""
+    columns = _make(2)
+    del columns["finish_reason"]
+    for row in range(0, len(columns["n_tokens"]), 10):
+        token = 1 + (row // 10) % 20 if different else 1
+        columns["n_tokens"][row], columns["token_ids"][row] = 61, [token] * 60 + [0]
+        columns["text"][row] = chr(97 + token) * 60 + "a"
+        for name in ("logp_draft", "logp_base"):
+            columns[name][row] = -3.0 - 0.1 * token
+        columns["reward"][row] = 0.01 * token
+    found = {f.id: f for f in doctor(pool_from_columns(strip(columns))).findings}
+    assert ("truncated_steps" in found) == different
+    if different:
+        assert found["truncated_steps"].evidence["share"] == pytest.approx(0.1, abs=0.001)
 
 
 def test_cut_steps_and_heavy_tails_are_warnings() -> None:
@@ -194,7 +223,7 @@ def test_bad_rows_are_left_out_and_counted_or_stop(tmp_path: Path, capsys: pytes
         (4, "reward", "inf", rows[3]["prompt_id"])
     ]
     code, out, _ = _run(["doctor", str(path)], capsys)
-    assert code == 0 and "left out: 1 prompts for 1 bad rows" in out and "row or line 4, reward = inf" in out
+    assert code == 0 and "left out: 1 prompt for 1 bad row\n" in out and "row or line 4, reward = inf" in out
     code, out, err = _run(["doctor", str(path), "--strict"], capsys)
     assert code == 2 and out == "" and "line 4" in err and "reward" in err
     assert _run(["doctor", str(tmp_path / "none.parquet")], capsys)[0] == 2

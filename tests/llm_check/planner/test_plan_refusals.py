@@ -1,0 +1,59 @@
+"""Numbers that `gsi plan` refuses: one line that names value, place and cure, status 2, and no traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gsi_theory.cli import main
+from llm_check.doctor.plants import Sampling, TokenWorld, drop_tokens
+from llm_check.pools.pool import write_pool
+
+DEVICE = ["--device", "h100", "--cost", "seconds"]
+CASES = [
+    (["--step-tokens", "-5"], "--step-tokens -5: give"),
+    (["--step-tokens", "0"], "--step-tokens 0: give"),
+    (["--step-tokens", "nan"], "--step-tokens nan: give"),
+    (["--step-tokens", "inf"], "--step-tokens inf: give"),
+    (["--context", "-100000", *DEVICE], "--context -100000: give"),
+    (["--context", "nan", *DEVICE], "--context nan: give"),
+    (["--context", "1e308", *DEVICE], "exceed the range of numbers: give"),
+    (["--models", "1e308,1,1"], "exceed the range of numbers: give"),
+    (["--threshold", "nan"], "threshold values [nan]: give finite numbers"),
+    (["--threshold", "0.5,inf"], "threshold values [0.5, inf]: give finite numbers"),
+    (["--threshold=-inf"], "threshold values [-inf]: give finite numbers"),
+    (["--threshold", "1e308"], "threshold values [1e+308]: give finite numbers"),
+    (["--timings", "4,inf,1", *DEVICE], "draft timing inf s a token: give"),
+    (["--timings", "nan,1,1", *DEVICE], "n = nan: give a whole number from 1"),
+    (["--timings", "4.5,1,1", *DEVICE], "n = 4.5: give a whole number from 1"),
+    (["--timings", "4,1,1"], "without --device: name the device"),
+    (["--beta", "1e308"], "β values [1e+308]: a plan needs values above 0, from 1e-09 to 1e+09"),
+    (["--beta", "5,1e-320"], "a plan needs values above 0, from 1e-09 to 1e+09"),
+    (["--beta", "nan"], "β values [nan]: a plan needs values"),
+    (["--tolerance", "nan"], "tolerance nan: give a share"),
+]
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("refusals") / "pool.parquet"
+    write_pool(path, drop_tokens(TokenWorld(4).columns(0, 8, Sampling(), Sampling())), {})
+    return path
+
+
+@pytest.mark.parametrize(("given", "said"), CASES, ids=[" ".join(given) for given, _ in CASES])
+def test_refused(given: list[str], said: str, pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(pool), *given])
+    found = capsys.readouterr()
+    assert ended.value.code == 2 and found.out == "" and "Traceback" not in found.err
+    assert said in found.err.splitlines()[-1]
+
+
+def test_the_largest_and_smallest_numbers_that_are_taken_give_a_plan(
+    pool: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(pool), "--beta", "1e-9,1e9", "--threshold", "-1e298,1e298", "--n", "1,4"])
+    assert not ended.value.code and "Pareto front" in capsys.readouterr().out
