@@ -62,7 +62,7 @@ def subset_mean(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: s
     """Unbiased estimate of E f(winner) among n draws (M31), for every n of `ns`, by the rule.
 
     values (N,) or (V, N); log_weight (N,) in nats, any scale (-inf: weight zero); ns: whole numbers 1..N, any order.
-    value is exact to about 1e-13 of max f − min f and lies in [min f, max f]. Cost O(N · max n) a node: about 100 nodes
+    value is exact to about 1e-13 of max f − min f, for the weights relative to the largest, and lies in [min f, max f]. Cost O(N · max n) a node: about 100 nodes
     and 4 more for each nat of spread (softmax), one for each candidate that is ever the heaviest (race).
     Raises InputError on NaN, weights of +inf, n out of range, shapes that differ, an unknown rule.
     """
@@ -117,6 +117,9 @@ def checked_pool(
         raise InputError(f"ns of shape {counts.shape}: give one list of whole numbers")
     wrong = (counts != np.floor(counts)) | (counts < 1) | (counts > weight.size)
     refuse(wrong, counts, "ns", f"no unbiased estimate exists beyond the pool; give whole numbers 1..{weight.size}")
+    top = weight.max()
+    if np.isfinite(top):  # sums of weights keep their digits; the gate is at M in the same units
+        weight, log_cut = weight - top, log_cut - top
     return SubsetPool(table, weight, counts.astype(np.int64), rule, log_cut)
 
 

@@ -22,8 +22,9 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import Candidates, Instance, Scheme, log_weight, tilted_reward
 from gsi_theory.law import EPS, Law, score_gated_race, selection_law
 from gsi_theory.logscale import log_sum
+from gsi_theory.weights import form_weights, rounded
 
-__all__ = ["GsiLaw", "fallback_law", "gated_law", "gsi_law", "gsi_laws", "rounded"]
+__all__ = ["GsiLaw", "fallback_law", "gated_law", "gsi_law", "gsi_laws"]
 
 
 @dataclass(frozen=True)
@@ -60,24 +61,10 @@ class GsiLaw:
         return plain_number(taken + rest)
 
 
-def _weight_rounding(weight: Any, log_mass: Any) -> Any:
-    """Rounding in β r + ℓ moves every log-weight by ≤ 2 units of its size, so every log-probability by twice that."""
-    weight, log_mass = detached(weight), detached(log_mass)
-    xp = array_api_compat.array_namespace(weight, log_mass)
-    used = xp.isfinite(weight) & xp.isfinite(log_mass)
-    return plain_number(4.0 * EPS * xp.max(xp.where(used, xp.abs(weight), 0.0), axis=-1))
-
-
-def rounded(law: Law, log_mass: Any, weight: Any) -> Law:
-    """A selection law whose error bounds include the rounding of its log-weights (..., K) = β r + ℓ themselves."""
-    extra = _weight_rounding(weight, log_mass)
-    return Law(law.log_prob, law.error + extra, law.log_error + extra)
-
-
 def fallback_law(base: Candidates, scheme: Scheme) -> Law:
     """Law B of the winner among n_base base draws weighted β r (soft best-of-n on the base for rule softmax)."""
-    weight = scheme.beta * base.reward
-    return rounded(selection_law(base.log_mass, weight, scheme.base_draws, scheme.rule), base.log_mass, weight)
+    made = form_weights(base.log_mass, base.reward, None, scheme.beta, scheme.rule)
+    return rounded(selection_law(base.log_mass, made.log_weight, scheme.base_draws, scheme.rule), made)
 
 
 def gsi_law(source: Instance | tuple[Candidates, Candidates], scheme: Scheme) -> GsiLaw:
@@ -108,9 +95,8 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
     for scheme in schemes:
         key, fallback_key = (scheme.beta, scheme.n, scheme.rule), (scheme.beta, scheme.base_draws, scheme.rule)
         if key not in drafts:
-            weight = log_weight(draft, scheme.beta)
-            law = selection_law(draft.log_mass, weight, scheme.n, scheme.rule)
-            drafts[key] = rounded(law, draft.log_mass, weight)
+            made = form_weights(draft.log_mass, draft.reward, draft.log_ratio, scheme.beta, scheme.rule)
+            drafts[key] = rounded(selection_law(draft.log_mass, made.log_weight, scheme.n, scheme.rule), made)
         if fallback_key not in fallbacks:
             fallbacks[fallback_key] = fallback_law(base, scheme)
         laws.append(_gated(draft, scheme, drafts[key], fallbacks[fallback_key], paired))
@@ -150,7 +136,7 @@ def gated_law(
         p_accept=plain_number(xp.clip(p_accept, None, 1.0)),
         accepted_log_mass=accepted,
         fallback_log_prob=fallback.log_prob,
-        error=plain_number(2.0 * ungated.error + reject * fallback.error + EPS),
+        error=plain_number(xp.clip(2.0 * ungated.error + reject * fallback.error + EPS, None, 1.0)),
         log_error=2.0 * ungated.log_error + fallback.log_error,
         log_p_reject=plain_number(log_reject),
     )

@@ -26,6 +26,7 @@ from gsi_theory.law import score_gated_race, selection_law
 from gsi_theory.logscale import Array, log_sum
 from gsi_theory.rsd import Omega, best_step, rsd_law, sigmoid, step
 from gsi_theory.speculative import speculative_law
+from gsi_theory.weights import form_weights, rounded
 
 __all__ = [
     "METHODS",
@@ -94,10 +95,16 @@ def _rounding(log_prob: Array) -> float:
     return EPS * float(np.exp(visible) @ units)
 
 
-def _weight_rounding(weight: Array, log_mass: Array) -> float:
-    """Rounding in a log-weight is ≤ 2 units of its size and moves every log-probability by twice that."""
-    used = weight[np.isfinite(weight) & np.isfinite(log_mass)]
-    return 4.0 * EPS * float(np.max(np.abs(used), initial=0.0))
+def _weight_rounding(size: Array, log_mass: Array) -> float:
+    """Rounding moves a log-weight by EPS·size (weights.py) and every log-probability by twice that."""
+    used = size[np.isfinite(size) & np.isfinite(log_mass)]
+    return 2.0 * EPS * float(np.max(used, initial=0.0))
+
+
+def _draft_rounding(draft: Candidates, beta: float) -> float:
+    return _weight_rounding(
+        form_weights(draft.log_mass, draft.reward, draft.log_ratio, beta, "softmax").size, draft.log_mass
+    )
 
 
 def default_clip(scheme: Scheme) -> float:
@@ -142,13 +149,15 @@ def selected(
     """
     candidates = instance.draft_candidates() if proposal == "draft" else instance.base_candidates()
     rule = scheme.rule if rule is None else rule
+    mass, reward = candidates.log_mass, candidates.reward
     if weight == "tilted":
-        values = _held_weight(candidates, scheme.beta)
+        made = form_weights(mass, reward, candidates.log_ratio, scheme.beta, rule)
     else:
-        values = candidates.reward if rule == "max" else scheme.beta * candidates.reward
-    law = selection_law(candidates.log_mass, values, scheme.n if draws is None else draws, rule)
-    # A product β r is rounded once; the rewards themselves are exact.
-    error = law.error + (0.0 if rule == "max" else _weight_rounding(values, candidates.log_mass))
+        # rule max is by the reward itself, also at β = 0
+        made = form_weights(mass, reward, None, 1.0 if rule == "max" else scheme.beta, rule)
+    values = np.where(np.isfinite(mass), made.log_weight, -np.inf)
+    law = rounded(selection_law(mass, values, scheme.n if draws is None else draws, rule), made)
+    error = law.error
     count = float(scheme.n) if draws is None else draws.mean
     if proposal == "draft":
         scored = count if weight == "tilted" else 0.0
@@ -182,7 +191,10 @@ def several_drafters(
     weight = balance_log_weight(instance.log_base + scheme.beta * instance.reward, log_drafters, counts)
     choose = fixed_allocation_law if allocation == "fixed" else random_allocation_law
     law, total = choose(log_drafters, weight, counts, rule), float(sum(counts))
-    error = law.error + _weight_rounding(weight, law.log_prob)
+    raised, tilted = scheme.beta * instance.reward, instance.log_base + scheme.beta * instance.reward
+    with np.errstate(invalid="ignore"):
+        size = np.abs(instance.log_base) + np.abs(raised) + np.abs(tilted - weight)
+    error = law.error + _weight_rounding(size, law.log_prob)
     return MethodLaw(law.log_prob, error, None, total, 0.0, total, 0.0, total)
 
 
@@ -246,7 +258,7 @@ def expgsi(
     weight, n = _held_weight(clipped, scheme.beta), scheme.n
     cut = default_log_score(scheme, clipped) if gated else -np.inf
     law = selection_law(draft.log_mass, weight, n, "race")
-    error = law.error + _weight_rounding(weight, draft.log_mass)
+    error = law.error + _draft_rounding(draft, scheme.beta)
     log_prob, p_accept, base_samples = law.log_prob, None, 0.0
     if gated:
         accepted, log_reject = score_gated_race(draft.log_mass, weight, n, cut)
@@ -269,7 +281,7 @@ def first_passage_gsi(instance: Instance, scheme: Scheme) -> MethodLaw:
     weight = _held_weight(draft, scheme.beta)
     passed = first_passage(draft.log_mass, weight, scheme.n, default_log_score(scheme, draft))
     # P(reject) = (1 - a)^n moves by at most n·a·(1 - a)^{n-1} ≤ 1 times the relative error of a.
-    error = 2.0 * _weight_rounding(weight, draft.log_mass) + _rounding(passed.accepted_log_mass)
+    error = 2.0 * _draft_rounding(draft, scheme.beta) + _rounding(passed.accepted_log_mass)
     log_prob, error, p_accept, base_samples = _gated_by_score(
         instance, scheme, passed.accepted_log_mass, passed.log_p_reject, error
     )

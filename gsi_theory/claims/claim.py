@@ -135,6 +135,7 @@ class Claim:
         error, trivial = (
             _spread(facts, applies, detached(v), filler) for v, filler in ((sides.error, 0.0), (sides.trivial, np.inf))
         )
+        error = xp.where(xp.isnan(error), np.inf, error)  # ∞ − ∞ or ∞/∞ of a χ² beyond float64
         scale = _spread(facts, applies, detached(sides.scale), 1.0)
         if self.relation == "=":
             slack = -abs(lhs - rhs)

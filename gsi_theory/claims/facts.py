@@ -25,11 +25,12 @@ from gsi_theory.arrays import detached, host, table
 from gsi_theory.claims.facts_input import checked_rows
 from gsi_theory.draws import Counts
 from gsi_theory.errors import InputError
-from gsi_theory.gate import GsiLaw, gated_law, rounded
+from gsi_theory.gate import GsiLaw, gated_law
 from gsi_theory.instance import GATES, Instance, Scheme
-from gsi_theory.law import EPS, RULES, Law, score_gated_race
+from gsi_theory.law import EPS, RULES, SMALLEST, Law, score_gated_race
 from gsi_theory.law_batches import selection_laws
 from gsi_theory.logscale import log_sum, normalize
+from gsi_theory.weights import Weights, form_weights, rounded
 
 __all__ = ["Facts"]
 
@@ -281,25 +282,31 @@ class Facts:
         rule = rule or self.rule
         if n is None:
             return self.shared(("law", rule), lambda rows: rows.draft_law(rule, rows.n))
-        law = selection_laws(self.log_draft, self._log_weight, n, rule)
+        made = self._weights(rule)
+        law = selection_laws(self.log_draft, made.log_weight, n, rule)
+        if made.doubt is not None:
+            return rounded(law, made)
         return Law(law.log_prob, law.error + self.weight_error, law.log_error + 2.0 * self.weight_error)
 
-    @cached_property
-    def _log_weight(self) -> Any:
-        return self.beta[..., None] * self.reward + self.log_ratio
+    def _weights(self, rule: str) -> Weights:
+        beta = self.beta[..., None]
+        return self.once(
+            ("weights", rule), lambda: form_weights(self.log_draft, self.reward, self.log_ratio, beta, rule)
+        )
 
     def base_law(self, n: Any = None) -> Law:
         """Law B of the base winner among n_base, or n, draws (softmax: soft best-of-n on the base)."""
         if n is None:
             return self.shared("base law", lambda rows: rows.base_law(rows.n_base))
-        weight = self.beta[..., None] * self.reward
-        return rounded(selection_laws(self.log_base, weight, n, self.rule), self.log_base, weight)
+        made = form_weights(self.log_base, self.reward, None, self.beta[..., None], self.rule)
+        return rounded(selection_laws(self.log_base, made.log_weight, n, self.rule), made)
 
     def gated_law(self, n: Any) -> GsiLaw:
         """Law G of the scheme with n = n_base = `n`, a number or (...), unchecked (M6; M9 with gate score)."""
         n = self.xp.zeros_like(self.n) + n
-        weight = self._log_weight
-        ungated = rounded(selection_laws(self.log_draft, weight, n, self.rule), self.log_draft, weight)
+        made = self._weights(self.rule)
+        weight = made.log_weight
+        ungated = rounded(selection_laws(self.log_draft, weight, n, self.rule), made)
         if self.gate == "score":
             finite = self.xp.isfinite(self.threshold)
             cut = self.xp.where(self.has_threshold, self.threshold, -np.inf)
@@ -315,7 +322,7 @@ class Facts:
     def kl_to(self, law: Law | GsiLaw) -> tuple[Any, Any]:
         """(KL(π‖law) (...), its error).
 
-        First order in the log-probabilities' error, which enters as q - p and as log(q/p).
+        First order in the log-probabilities' error, which enters as q - p and as log(q/p); +inf where `blind`.
         """
         value = divergence.kl(self.log_pi, law.log_prob)
         xp, log_pi, log_q = self.xp, detached(self.log_pi), detached(law.log_prob)
@@ -323,7 +330,15 @@ class Facts:
         apart = xp.where(both, log_q, 0.0) - xp.where(both, log_pi, 0.0)
         spread = xp.sum(detached(self.pi) * xp.abs(apart), axis=-1)
         moved = 2.0 * divergence.tv(log_pi, log_q) + spread
-        return value, law.log_error * (moved + law.log_error) + 16.0 * EPS * detached(value)
+        error = law.log_error * (moved + law.log_error) + 16.0 * EPS * detached(value)
+        return value, error + self.blind(law.log_prob)
+
+    def blind(self, log_q: Any) -> Any:
+        """+inf where a law has log-probabilities log_q (..., K), at outcomes of π, of which its log_error says nothing,
+        0 elsewhere (...): below log(1e-300), or underflown to none where the draft has mass."""
+        log_q = detached(log_q)
+        lost = self.held & (log_q < SMALLEST) & ((log_q > -np.inf) | self.covered)
+        return self.xp.where(self.xp.any(lost, axis=-1), np.inf, 0.0)
 
     def kl(self, rule: str) -> tuple[Any, Any]:
         """`kl_to` the draft law of a rule at the batch's own n."""

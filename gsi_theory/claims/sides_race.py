@@ -76,7 +76,8 @@ def race_tail(f: Facts) -> Sides:
     chosen = xp.take_along_axis(trial, xp.reshape(best, (*f.shape, 1)), axis=-1)
     rhs = _tail(xp, mass, w, chosen, f.n[..., None])[..., 0]
     error = law.error + f.weight_error * (2.0 + xp.clip(detached(f.n), None, 1e3)) + 64.0 * EPS
-    return Sides(value, rhs, error, 1.0)
+    # a clipped weight has lost its part of E_M
+    return Sides(value, rhs, xp.where(detached(f.log_coverage) > LARGEST_LOG, np.inf, error), 1.0)
 
 
 def _tail(xp: Any, mass: Any, w: Any, trial: Any, n: Any) -> Any:
@@ -158,7 +159,7 @@ def mixture(f: Facts) -> Sides:
     rhs = xp.where(near, rhs, xp.where(some, f.log_coverage - xp.log(f.n), 0.0))
     error = law.log_error + 4.0 * f.weight_error + moved / detached(seen) + 16.0 * EPS
     far = 8.0 * f.weight_error + 8.0 * EPS * (1.0 + xp.abs(detached(f.log_coverage)))
-    error = xp.where(detached(missed) < 0.5, error, law.log_error + far)
+    error = xp.where(detached(missed) < 0.5, error, law.log_error + far) + f.blind(law.log_prob)
     return Sides(xp.max(xp.where(f.held, apart, -np.inf), axis=-1), rhs, error, scale=1.0)
 
 
@@ -190,7 +191,8 @@ def _divergence(f: Facts, law: Law, kind: str) -> tuple[Any, Any]:
     size = xp.where(detached(value) < np.inf, xp.abs(detached(value)), 0.0)
     # Where both laws agree to rounding a χ² is the square of that rounding.
     smallest = 16.0 * EPS if kind.startswith("renyi") else 8.0 * off * off
-    return value, steep * off + smallest + 16.0 * EPS * size
+    error = steep * off + smallest + 16.0 * EPS * size
+    return value, error if kind in ("kl_reverse", "chi2") else error + f.blind(log_q)
 
 
 def _weighted(xp: Any, log_p: Any, t: Any, where: Any) -> Any:

@@ -35,7 +35,8 @@ def pointwise(f: Facts) -> Sides:
     apart = xp.where(f.held, f.log_pi, 0.0) - xp.where(f.held, law.log_prob, 0.0)
     gap = xp.max(xp.where(f.held, apart - _log_growth(f), -np.inf), axis=-1)
     size = xp.max(xp.where(f.held, xp.abs(detached(f.log_w)), 0.0), axis=-1)
-    return Sides(gap, 0.0, law.log_error + 4.0 * f.weight_error + 8.0 * EPS * (1.0 + size))
+    error = law.log_error + 4.0 * f.weight_error + 8.0 * EPS * (1.0 + size)
+    return Sides(gap, 0.0, error + f.blind(law.log_prob))
 
 
 def kl_mean(f: Facts) -> Sides:
@@ -61,7 +62,9 @@ def _log_asked(f: Facts, reading: str) -> Any:
     size = xp.max(reward, axis=-1) - xp.min(reward, axis=-1) if reading == "osc" else xp.max(xp.abs(reward), axis=-1)
     exponent, log_cover = 2.0 * f.beta * size, xp.log1p(f.chi2_pair)
     if reading == "a":
-        return log_cover + _log_expm1(xp, exponent)
+        # a factor of zero asks nothing, also of a coverage beyond float64
+        asks = exponent > 0
+        return xp.where(asks, log_cover + _log_expm1(xp, xp.where(asks, exponent, 1.0)), -np.inf)
     return _log_expm1(xp, log_cover + exponent)
 
 

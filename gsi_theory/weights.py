@@ -1,0 +1,104 @@
+"""Log-weights β r + ℓ as they are formed in float64: how far rounding moves them, and which of them tie.
+
+Rounding moves β r + ℓ, with ℓ = log π_B − log π_S, by at most EPS·size, size = |β r| + |ℓ| + |log π_B| + |log π_S|, also
+where β r and ℓ cancel. A log-probability of softmax or race moves by at most twice the largest move. For the rule max
+only the order counts, and there a tie that rounding breaks moves the law by O(1): weights nearer than their rounding
+are made one level. Where they are equal in all digits, those that the sum lost included, that is the law; elsewhere the
+float64 numbers cannot tell a tie from an order, and the error of the law holds the mass of the level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from gsi_theory.arrays import detached, host, plain_number, table
+from gsi_theory.law import EPS, Law
+
+__all__ = ["Weights", "form_weights", "rounded"]
+
+_SPLIT = 2.0**27 + 1.0  # Veltkamp's, for products without error
+
+
+@dataclass(frozen=True)
+class Weights:
+    """log_weight (..., K) to select by; size (..., K) that its rounding is in proportion to; doubt (..., K): members of
+    a level of rule max whose order float64 cannot tell, None for other rules."""
+
+    log_weight: Any
+    size: Any
+    doubt: Any
+
+
+def form_weights(log_mass: Any, reward: Any, log_ratio: Any, beta: Any, rule: str) -> Weights:
+    """β r + ℓ (..., K) of candidates log_mass, reward (..., K); log_ratio (..., K), or None for weights β r of base draws.
+
+    beta: a number, or an array that broadcasts. Candidates of mass zero, or with ℓ = -inf, are left as they are.
+    """
+    raised = beta * reward
+    size = abs(detached(raised))
+    if log_ratio is None:
+        # rewards are exact: rule max compares them, all being equal at β = 0
+        chosen = reward * (beta > 0) if rule == "max" else raised
+        return Weights(chosen, size, None)
+    weight, ratio, mass = raised + log_ratio, detached(log_ratio), detached(log_mass)
+    xp = array_api_compat.array_namespace(weight)
+    used = xp.isfinite(weight) & xp.isfinite(ratio) & xp.isfinite(mass)
+    ratio, mass = xp.where(used, ratio, 0.0), xp.where(used, mass, 0.0)
+    size = xp.where(used, size + abs(ratio) + abs(mass) + abs(mass + ratio), 0.0)
+    if rule != "max":
+        return Weights(weight, size, None)
+    shape = np.broadcast_shapes(tuple(weight.shape), tuple(size.shape))
+    plain = [np.broadcast_to(np.asarray(host(part), dtype=np.float64), shape) for part in (weight, size, raised)]
+    lost = _lost(np.asarray(host(reward)), np.asarray(host(beta)), plain[2], np.asarray(host(ratio)))
+    level, doubt = _levels(plain[0], plain[1], np.broadcast_to(lost, shape), np.broadcast_to(host(used), shape))
+    return Weights(table(level, weight), size, table(doubt, weight))
+
+
+def rounded(law: Law, weights: Weights) -> Law:
+    """A selection law by `weights` whose errors include that of forming them."""
+    size = weights.size
+    xp = array_api_compat.array_namespace(size)
+    if weights.doubt is None:
+        extra = plain_number(2.0 * EPS * xp.max(size, axis=-1))
+        return Law(law.log_prob, law.error + extra, law.log_error + extra)
+    doubt = weights.doubt
+    held = xp.sum(xp.where(doubt, xp.exp(detached(law.log_prob)), 0.0), axis=-1)
+    moved = xp.where(xp.any(doubt, axis=-1), np.inf, 0.0)
+    return Law(law.log_prob, law.error + plain_number(held), law.log_error + plain_number(moved))
+
+
+def _lost(reward: np.ndarray, beta: np.ndarray, raised: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """What float64 lost of β r + ℓ: the errors of the product (Dekker) and of the sum (Knuth)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        halves = [_SPLIT * x - (_SPLIT * x - x) for x in (beta, reward)]
+        (b, r), (b_low, r_low) = halves, (beta - halves[0], reward - halves[1])
+        product = b_low * r_low - (((raised - b * r) - b_low * r) - b * r_low)
+        total = raised + ratio
+        part = total - raised
+        return np.asarray(product + ((raised - (total - part)) + (ratio - part)))
+
+
+def _levels(
+    weight: np.ndarray, size: np.ndarray, lost: np.ndarray, used: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(weights (..., K) with one value a level, members of levels whose order is in doubt)."""
+    order = np.argsort(np.where(used, -weight, np.inf), axis=-1, kind="stable")
+    w, s, low, inside = (np.take_along_axis(part, order, axis=-1) for part in (weight, size, lost, used))
+    both = inside[..., :-1] & inside[..., 1:]
+    gap = np.where(both, w[..., :-1], 0.0) - np.where(both, w[..., 1:], 0.0)
+    near = both & (gap <= EPS * (s[..., :-1] + s[..., 1:]))
+    unclear = near & ~((gap == 0.0) & (low[..., :-1] == low[..., 1:]))
+    first = np.concatenate([np.ones_like(inside[..., :1]), ~near], axis=-1)
+    place = np.broadcast_to(np.arange(w.shape[-1]), w.shape)
+    start = np.maximum.accumulate(np.where(first, place, 0), axis=-1)
+    last = np.concatenate([first[..., 1:], np.ones_like(inside[..., :1])], axis=-1)
+    end = np.flip(np.minimum.accumulate(np.flip(np.where(last, place, w.shape[-1]), axis=-1), axis=-1), axis=-1)
+    passed = np.concatenate([np.zeros_like(place[..., :1]), np.cumsum(unclear, axis=-1)], axis=-1)
+    doubt = np.take_along_axis(passed, end, axis=-1) > np.take_along_axis(passed, start, axis=-1)
+    back = np.argsort(order, axis=-1, kind="stable")
+    level = np.take_along_axis(w, start, axis=-1)
+    return np.take_along_axis(level, back, axis=-1), np.take_along_axis(doubt, back, axis=-1)
