@@ -49,7 +49,7 @@ def greedy_rejection_law(log_target: ArrayLike, log_proposal: ArrayLike, n: int)
     held = np.isfinite(proposal)
     bad = np.flatnonzero(~held & np.isfinite(target))
     if bad.size:
-        raise InputError(f"outcome {bad[0]} has target mass and no proposal mass: no number of draws returns it")
+        raise InputError(f"outcome {bad[0]} has mass to be reached and no proposal mass: no number of draws returns it")
     mu = np.exp(proposal)
     w = np.exp(np.where(held, target - np.where(held, proposal, 0.0), -np.inf))
     accepted, coarse = (_accepted(mu, w, n, nodes) for nodes in (FINE, COARSE))

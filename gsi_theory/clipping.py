@@ -29,6 +29,7 @@ def clip_log_ratio(log_ratio: ArrayLike, clip: float, sides: str = "one") -> Arr
     """min(ℓ, clip) ("one"), or ℓ clipped to [-clip, clip] ("two"); (K,) nats, clip ≥ 0, inf leaves ℓ as it is.
 
     Two-sided clipping lets outcomes without base mass win: their ratio becomes e^{-clip}.
+    Raises InputError for a clip below 0 or NaN, or unknown sides.
     """
     if not clip >= 0.0:
         raise InputError(f"clip = {clip!r}: give nats ≥ 0 (inf: no clipping)")

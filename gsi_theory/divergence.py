@@ -90,7 +90,10 @@ def chi2(log_p: Any, log_q: Any) -> Any:
 
 
 def renyi(log_p: Any, log_q: Any, order: float) -> Any:
-    """Rényi divergence D_α(p‖q) in nats, α = order ≥ 0; α = 1 is kl, α = inf is the log of the largest quotient."""
+    """Rényi divergence D_α(p‖q) in nats, α = order ≥ 0; α = 1 is kl, α = inf is the log of the largest quotient.
+
+    log_p, log_q (..., K). Raises InputError for an order that is negative or NaN.
+    """
     if not order >= 0:
         raise InputError(f"order {order} of a Rényi divergence: give a number ≥ 0 (inf allowed)")
     if order == 1:
@@ -107,7 +110,10 @@ def renyi(log_p: Any, log_q: Any, order: float) -> Any:
 
 
 def hockey_stick(log_p: Any, log_q: Any, gamma: float) -> Any:
-    """E_γ(p‖q) = Σ (p - γ q)_+ for γ ≥ 0; γ = 1 is total variation."""
+    """E_γ(p‖q) = Σ (p - γ q)_+ for γ ≥ 0; γ = 1 is total variation.
+
+    log_p, log_q (..., K). Raises InputError for a γ that is negative or NaN.
+    """
     xp, p, q = log_pair(log_p, log_q)
     if not 0 <= gamma < np.inf:
         raise InputError(f"gamma {gamma} of a hockey-stick divergence: give a finite number ≥ 0")

@@ -41,7 +41,7 @@ def _smallest(distance: Callable[[int], float], epsilon: float, n_max: int) -> f
 def needed_n(law_of_n: Callable[[int], Array], log_pi: ArrayLike, epsilon: float, n_max: int = LARGEST_N) -> float:
     """Smallest n with TV(law_of_n(n), π) ≤ epsilon; inf when n_max draws do not suffice. law_of_n: n -> log-probs (K,).
 
-    TV is assumed not to increase in n: a theorem for the race rule with w > 0 (M17), the rule for softmax, false for
+    TV is assumed not to increase in n: a theorem for the race rule (M17), the rule for softmax, false for
     rule max and for clipped weights. Where it fails the answer is still a crossing, TV(n) ≤ epsilon < TV(n - 1), but
     an earlier one may exist, and inf means only that no power of two up to n_max, nor n_max, suffices.
     """

@@ -62,8 +62,9 @@ def subset_mean(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: s
     """Unbiased estimate of E f(winner) among n draws (M31), for every n of `ns`, by the rule.
 
     values (N,) or (V, N); log_weight (N,) in nats, any scale (-inf: weight zero); ns: whole numbers 1..N, any order.
-    value is exact to about 1e-13 of max f − min f, for the weights relative to the largest, and lies in [min f, max f]. Cost O(N · max n) a node: about 100 nodes
-    and 4 more for each nat of spread (softmax), one for each candidate that is ever the heaviest (race).
+    value is exact to about 1e-13 of max f − min f, for weights relative to the largest, and lies in [min f, max f].
+    Cost O(N · max n) a node: about 100 nodes and 4 more for each nat of spread (softmax), one for each candidate that
+    is ever the heaviest (race).
     Raises InputError on NaN, weights of +inf, n out of range, shapes that differ, an unknown rule.
     """
     pool = checked_pool(values, log_weight, ns, rule)

@@ -77,7 +77,10 @@ def gsi_law(source: Instance | tuple[Candidates, Candidates], scheme: Scheme) ->
 
 
 def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence[Scheme]) -> list[GsiLaw]:
-    """`gsi_law` for many schemes; those that differ only in gate and threshold share their selection laws."""
+    """`gsi_law` for many schemes; those that differ only in gate and threshold share their selection laws.
+
+    Raises InputError as `gsi_law`.
+    """
     paired = not isinstance(source, Instance)
     if isinstance(source, Instance):
         draft, base = source.draft_candidates(), source.base_candidates()

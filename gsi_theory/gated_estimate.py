@@ -82,7 +82,7 @@ def score_gated_mean(
 ) -> GatedEstimate:
     """The gate on the race's winning score (M9): returned when max w/U ≥ e^{log_cut}, log_cut = β u, or (U,) of them.
 
-    Otherwise as `gated_mean`.
+    Otherwise, errors included, as `gated_mean`.
     """
     cuts = numbers(log_cut, "log_cut")
     if cuts.ndim > 1 or np.isnan(cuts).any():

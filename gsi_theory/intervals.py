@@ -97,6 +97,7 @@ def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95
     """Interval for the mean of values (P, ...) in [low, high] that covers with `level` at least for every population.
 
     Two one-sided bounds by betting (`coverage.mean_low`), on the distance from either end. Wider than Hall's.
+    Raises InputError for values not finite or out of bounds, bounds in the wrong order, a level outside (0, 1).
     """
     array = _checked(values, "values", level)
     if not low < high:
@@ -127,6 +128,7 @@ def fixed_mean(
     Its degrees of freedom follow from how the squared errors v differ between prompts (Satterthwaite):
     2 (Σ v)²/(P/(P−1) Σ (v − mean v)²), between 1 and P (P − 1); for one prompt, 1. Where the true v differ between
     prompts that is too few, to the safe side. Not trusted below three degrees or, with bounds, by the rule of five.
+    Raises InputError for shapes that differ, numbers that are not finite, negative errors, a level outside (0, 1).
     """
     array, errors = _checked(values, "values", level), _checked(stderr, "stderr", level)
     if array.shape != errors.shape:

@@ -185,7 +185,10 @@ def several_drafters(
     rule: str = "softmax",
     allocation: str = "fixed",
 ) -> MethodLaw:
-    """n_j draws from each drafter, balance weights π/p_mix (M20); allocation "fixed", or "random" (iid from p_mix)."""
+    """n_j draws from each drafter, balance weights π/p_mix (M20); allocation "fixed", or "random" (iid from p_mix).
+
+    log_drafters (J, K) in nats, counts (J,). Raises InputError for an unknown allocation or counts that do not fit.
+    """
     if allocation not in ("fixed", "random"):
         raise InputError(f"allocation {allocation!r}: give one of fixed, random")
     weight = balance_log_weight(instance.log_base + scheme.beta * instance.reward, log_drafters, counts)

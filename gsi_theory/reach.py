@@ -69,7 +69,10 @@ def khat_limit(size: int) -> float:
 
 
 def unseen_shift(n: int, size: int, prompts: int = 1, confidence: float = 0.95) -> float:
-    """Bound on what unseen outcomes can add to a mean over prompts, in units of max f − min f; see above."""
+    """Bound on what unseen outcomes can add to a mean over prompts, in units of max f − min f; see above.
+
+    Raises InputError for n, size or prompts below 1, or a confidence outside (0, 1).
+    """
     if min(n, size, prompts) < 1 or not 0 < confidence < 1:
         raise InputError(
             f"n = {n}, size = {size}, prompts = {prompts}, confidence = {confidence}: give 1 or more, (0, 1)"
@@ -149,6 +152,7 @@ def drafts_for_base(base_log_ratio: ArrayLike, base_log_weight: ArrayLike, toler
     The tilt weighs base draws by e^{βr}, and π_S(w ≥ w_q) = E_{π_B}[1/ρ; w ≥ w_q] is the mean of a variable that is
     small where drafts are rare, so no tail is extrapolated. With that many, 95 % of pools reach into the last
     `tolerance` of the tilted mass. base_log_ratio = ℓ, base_log_weight = βr (N_B,). At most 10¹⁵.
+    Raises InputError on lengths that differ, ℓ = NaN or -inf, weights that are not finite.
     """
     ratio, weight = numbers(base_log_ratio, "base_log_ratio"), numbers(base_log_weight, "base_log_weight")
     if ratio.shape != weight.shape or ratio.ndim != 1 or ratio.size == 0:

@@ -1,6 +1,6 @@
 """Log-weights β r + ℓ as they are formed in float64: how far rounding moves them, and which of them tie.
 
-Rounding moves β r + ℓ, with ℓ = log π_B − log π_S, by at most EPS·size, size = |β r| + |ℓ| + |log π_B| + |log π_S|, also
+Rounding moves β r + ℓ, ℓ = log π_B − log π_S, by at most EPS·size, size = |β r| + |ℓ| + |log π_B| + |log π_S|, also
 where β r and ℓ cancel. A log-probability of softmax or race moves by at most twice the largest move. For the rule max
 only the order counts, and there a tie that rounding breaks moves the law by O(1): weights nearer than their rounding
 are made one level. Where they are equal in all digits, those that the sum lost included, that is the law; elsewhere the
@@ -34,7 +34,7 @@ class Weights:
 
 
 def form_weights(log_mass: Any, reward: Any, log_ratio: Any, beta: Any, rule: str) -> Weights:
-    """β r + ℓ (..., K) of candidates log_mass, reward (..., K); log_ratio (..., K), or None for weights β r of base draws.
+    """β r + ℓ (..., K) of candidates log_mass, reward, log_ratio (..., K); without log_ratio (None) β r, of base draws.
 
     beta: a number, or an array that broadcasts. Candidates of mass zero, or with ℓ = -inf, are left as they are.
     """
@@ -82,9 +82,7 @@ def _lost(reward: np.ndarray, beta: np.ndarray, raised: np.ndarray, ratio: np.nd
         return np.asarray(product + ((raised - (total - part)) + (ratio - part)))
 
 
-def _levels(
-    weight: np.ndarray, size: np.ndarray, lost: np.ndarray, used: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _levels(weight: np.ndarray, size: np.ndarray, lost: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(weights (..., K) with one value a level, members of levels whose order is in doubt)."""
     order = np.argsort(np.where(used, -weight, np.inf), axis=-1, kind="stable")
     w, s, low, inside = (np.take_along_axis(part, order, axis=-1) for part in (weight, size, lost, used))

@@ -30,11 +30,11 @@ def beside(prob: Array, values: Array, outcomes: np.ndarray) -> Pair:
     return exact, float(values[outcomes].mean()), float(np.sqrt(variance / draws)) if common else None
 
 
-def excess_tv(prob: Array, target: Array, outcomes: np.ndarray) -> Pair:
-    """TV(law, target) as law(A) - target(A), A = {law > target}: exact, and by the share of simulated outcomes in A."""
-    above = (prob > target).astype(np.float64)
+def excess_tv(prob: Array, tilted: Array, outcomes: np.ndarray) -> Pair:
+    """TV(law, π) as law(A) - π(A), A = {law > π}: exact, and by the share of simulated outcomes in A."""
+    above = (prob > tilted).astype(np.float64)
     exact, found, error = beside(prob, above, outcomes)
-    inside = float(target @ above)
+    inside = float(tilted @ above)
     return exact - inside, found - inside, error
 
 

@@ -120,7 +120,7 @@ def _step(f: BallFacts) -> Fraction:
     if cut is None:
         return sum((b * r for b, r in zip(inst.base, inst.reward, strict=True)), Fraction(0))
     if cut in (float("inf"), float("-inf")):
-        return (max(inst.reward) + 1) if cut > 0 else min(inst.reward)
+        return (max(inst.reward) + 1) if cut > 0 else min(inst.reward) - 1
     return Fraction(cut)
 
 

@@ -106,7 +106,10 @@ def _until(attempt: Callable[[], list[arb]], goal: int, n: int, what: str) -> li
 def selection_balls(
     mass: Sequence[Fraction], weight: Sequence[LogWeight], n: int, rule: str, goal: int = 96
 ) -> list[arb]:
-    """The law (K,) of the winner among n draws (M2): softmax (M3), race (M4) or max (M5); see the module."""
+    """The law (K,) of the winner among n draws (M2): softmax (M3), race (M4) or max (M5); see the module.
+
+    Raises InputError for an unknown rule.
+    """
     if rule not in _RATIOS:
         raise InputError(f"rule {rule!r}: give one of {', '.join(_RATIOS)}")
     levels = _levels(mass, weight)

@@ -3,7 +3,9 @@
 A claim compares two numbers, `lhs relation rhs`, with a bound on their numerical error, under named assumptions.
 
 Outcomes: HOLDS, REFUTED, UNDECIDED (the slack is within the numerical error), VACUOUS (not refuted, but the bound is no
-better than the trivial one), NOT_APPLICABLE (an assumption fails).
+better than the trivial one), NOT_APPLICABLE (an assumption fails). An identity, relation "=", cannot have slack: it
+HOLDS where the sides agree within an error of at most 1 % of the value or of its scale, is REFUTED where they differ by
+more than the error, and UNDECIDED where the error is larger. A difference below that is not seen.
 """
 
 from __future__ import annotations

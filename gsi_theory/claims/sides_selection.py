@@ -83,10 +83,15 @@ def tv_pinsker(f: Facts) -> Sides:
 def reward_pinsker(f: Facts) -> Sides:
     """(M12) for the reward: E_π r - E_Q r ≤ osc(r) √(½ log(1 + χ²/n)), ungated; trivial: E_π r - min r."""
     law, osc = f.draft_law("softmax"), detached(f.osc)
-    bound = pinsker(f, f.chi2, f.n)
-    error = osc * (2.0 * law.error + 4.0 * f.weight_error + (f.outcomes + 16.0) * EPS + _pinsker_error(f, bound))
-    most = detached(f.xp.vecdot(f.pi, f.centered, axis=-1))
-    return Sides(-mean_change(f, law.log_prob), f.osc * bound, error, most)
+    xp, bound = f.xp, pinsker(f, f.chi2, f.n)
+    some = xp.isfinite(detached(bound))
+    bound = xp.where(some, bound, 1.0)
+    moved = _pinsker_error(f, bound)
+    known = some & xp.isfinite(moved)
+    error = osc * (2.0 * law.error + 4.0 * f.weight_error + (f.outcomes + 16.0) * EPS + xp.where(known, moved, 0.0))
+    most = detached(xp.vecdot(f.pi, f.centered, axis=-1))
+    rhs = xp.where(some, f.osc * bound, np.inf)
+    return Sides(-mean_change(f, law.log_prob), rhs, xp.where(known, error, np.inf), most)
 
 
 def reward_share(f: Facts) -> Sides:
@@ -163,7 +168,9 @@ def poisson_drafts(f: Facts, form: str) -> Sides:
 
     value, error = f.kl_to(f.shared("poisson law", make))
     rhs = xp.log1p((1.0 + f.chi2) / f.n)
-    rounding = chi2_error(f, f.log_draft) / detached(1.0 + f.chi2) + 16.0 * EPS
+    whole = detached(1.0 + f.chi2)
+    some = xp.isfinite(whole)
+    rounding = xp.where(some, chi2_error(f, f.log_draft), np.inf) / xp.where(some, whole, 1.0) + 16.0 * EPS
     if form == "sharp":
         rhs = rhs + xp.log(-xp.expm1(-f.n))
     return Sides(value, rhs, error + rounding, detached(divergence.kl(f.log_pi, f.log_draft)))

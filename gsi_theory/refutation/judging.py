@@ -12,7 +12,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.logscale import Array
 
-__all__ = ["batches", "judgements"]
+__all__ = ["batches", "judgments"]
 
 # Rows of one batch: enough for array operations to pay, few enough for the cache and for memory.
 LARGEST_BATCH = 4_096
@@ -45,7 +45,7 @@ def batches(cases: Cases) -> Iterator[tuple[list[int], Facts]]:
             )
 
 
-def judgements(claims: Mapping[str, Claim], cases: Cases) -> dict[str, dict[str, Array]]:
+def judgments(claims: Mapping[str, Claim], cases: Cases) -> dict[str, dict[str, Array]]:
     """By claim, every field of its `Judgement` as an array (number of cases,), in the order of the cases."""
     found = {key: {f.name: np.zeros(len(cases)) for f in fields(Judgement)} for key in claims}
     for members, facts in batches(cases):

@@ -23,7 +23,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.logscale import Array
 from gsi_theory.refutation import climb
-from gsi_theory.refutation.judging import judgements
+from gsi_theory.refutation.judging import judgments
 from gsi_theory.refutation.search_space import NEVER, Space, excess, random_points, spaces_of
 from gsi_theory.refutation.shrink import CLEAR, ExactCase, shrink
 
@@ -196,7 +196,7 @@ def _kept(claim: Claim, facts: Facts, value: Array, best: Example | None) -> Exa
 
 def verdict_on(claim: Claim, instance: Instance, scheme: Scheme) -> Verdict:
     """The claim's verdict, by way of a batch of one row, as the search judged it."""
-    found = judgements({claim.id: claim}, [(instance, scheme)])[claim.id]
+    found = judgments({claim.id: claim}, [(instance, scheme)])[claim.id]
     outcome = OUTCOMES[int(found["outcome"][0])]
     if outcome is Outcome.NOT_APPLICABLE:
         return Verdict(outcome, None, None, None, None, "an assumption fails")

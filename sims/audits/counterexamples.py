@@ -16,7 +16,7 @@ import numpy as np
 from gsi_theory.claims import OUTCOMES, Claim, Outcome, Verdict
 from gsi_theory.exact import ExactInstance, ExactScheme
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.refutation.judging import judgements
+from gsi_theory.refutation.judging import judgments
 
 __all__ = ["Case", "search", "shorten"]
 
@@ -91,7 +91,7 @@ def _two_outcome_cases(rewards: Sequence[str], n: int, decimals: int) -> list[Ca
 
 def _worst(claim: Claim, cases: Sequence[Case]) -> tuple[Case | None, list[Case]]:
     """The case refuted by the largest gap (of equal ones the first), and those where the claim does not apply."""
-    judged = judgements({claim.id: claim}, [case.parts() for case in cases])[claim.id]
+    judged = judgments({claim.id: claim}, [case.parts() for case in cases])[claim.id]
     gaps = np.where(judged["outcome"] == OUTCOMES.index(Outcome.REFUTED), -judged["slack"], 0.0)
     idle = [case for case, applies in zip(cases, judged["applies"], strict=True) if not applies]
     return (cases[int(np.argmax(gaps))] if np.any(gaps > 0) else None), idle

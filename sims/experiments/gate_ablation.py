@@ -67,10 +67,10 @@ def work(job: Job) -> list[Any]:
     law = gsi_law(instance, scheme)
     prob = np.exp(law.log_prob)
     outcomes, _ = sample_scheme(instance, scheme, draws, np.random.default_rng([seed, 51, cell]))
-    reward, target = beside(prob, instance.reward, outcomes), float(pi @ instance.reward)
+    reward, best = beside(prob, instance.reward, outcomes), float(pi @ instance.reward)
     tv = excess_tv(prob, pi, outcomes)
     assert abs(tv[0] - divergence.tv(law.log_prob, np.log(pi))) < 1e-9
-    return [world, gate, n, share, a, *tv, reward[0] - target, reward[1] - target, reward[2], law.p_accept, limit_tv,
+    return [world, gate, n, share, a, *tv, reward[0] - best, reward[1] - best, reward[2], law.p_accept, limit_tv,
             limit_gap]  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def work(job: Job) -> list[list[Any]]:
     value = soft_value(tree, BETA, correct)
     shape: list[Array] = [rng.normal(size=v.size) for v in value.increment]
     sequence = sequence_tilt(tree, BETA, correct)
-    target = float(np.exp(sequence.log_prob) @ correct)
+    tilted = float(np.exp(sequence.log_prob) @ correct)
     base = float(np.exp(trajectory_law(tree, lambda i: i.log_base).log_prob) @ correct)
     rows: list[list[Any]] = []
     for noise in NOISES:
@@ -85,7 +85,7 @@ def work(job: Job) -> list[list[Any]]:
             law, player = _way(noisy, method, n)
             pair = beside(np.exp(law.log_prob), correct, sample_stepwise(noisy, player, draws, rng))
             kl, tv = divergence.kl(sequence.log_prob, law.log_prob), divergence.tv(sequence.log_prob, law.log_prob)
-            rows.append([noise, method, n, depth, *pair, kl, tv, target, base])
+            rows.append([noise, method, n, depth, *pair, kl, tv, tilted, base])
     return rows
 
 

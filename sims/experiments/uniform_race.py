@@ -1,8 +1,8 @@
-"""The experiment of Uniform Race, exactly: TV to the target against n when candidates are drawn from a pool.
+"""The experiment of Uniform Race, exactly: TV to the tilted law against n when candidates are drawn from a pool.
 
-A pool of N candidates with weights w: n are drawn with replacement, one is chosen by softmax or by race, the target is
-∝ w. Pools: log-normal weights of several widths, or those of a pool file. The paper's figure takes 10⁶ trials a point;
-here the points are exact for every n, with a simulation of both rules beside it and the bounds of (M17).
+A pool of N candidates with weights w: n are drawn with replacement, one is chosen by softmax or by race, the tilted
+law is ∝ w. Pools: log-normal weights of several widths, or those of a pool file. The paper's figure takes 10⁶ trials
+a point; here the points are exact for every n, with a simulation of both rules beside it and the bounds of (M17).
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def test_outcomes_without_mass() -> None:
 
 
 def test_bad_input() -> None:
-    with np.errstate(divide="ignore"), pytest.raises(InputError, match="outcome 1 has target mass"):
+    with np.errstate(divide="ignore"), pytest.raises(InputError, match="outcome 1 has mass to be reached"):
         greedy_rejection_law(np.log([0.5, 0.5]), np.log([1.0, 0.0]), 3)
     with pytest.raises(InputError, match="n = 0"):
         greedy_rejection_law(np.log(PI), np.log(MU), 0)

@@ -11,6 +11,7 @@ import pytest
 from gsi_theory import selection_law
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import leave_one_out, subset_mean
+from gsi_theory.gated_estimate import score_gated_mean
 from gsi_theory.subsets import race as subset_race
 from gsi_theory.subsets import softmax as subset_softmax
 from gsi_theory.subsets import sums as subset_sums
@@ -187,3 +188,17 @@ def test_pool_of_one() -> None:
 def test_bad_input(values: object, weight: object, ns: object, rule: str, named: str) -> None:
     with pytest.raises(InputError, match=named):
         subset_mean(values, weight, ns, rule)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rule", ["softmax", "race"])
+def test_scale_of_the_weights_costs_no_digits(rule: str) -> None:
+    near = subset_mean([0.0, 1.0, 0.0], [0.0, -1.0, -2.0], [1, 2, 3], rule)
+    for shift in (1e4, 1e6, 1e8):
+        far = subset_mean([0.0, 1.0, 0.0], [shift, shift - 1.0, shift - 2.0], [1, 2, 3], rule)
+        np.testing.assert_array_equal(far.value, near.value)
+    weight = np.array([0.3, -0.2, 0.1, 0.0])
+    gated = [
+        score_gated_mean([1.0, 0.0, 1.0, 0.5], weight + s, 1.0 + s, [0.2, 0.9], weight[:2], [2]).value.value
+        for s in (0.0, 2.0**20)
+    ]
+    np.testing.assert_allclose(*gated, atol=1e-9)  # the given weights are rounded at 2^20

@@ -1,4 +1,4 @@
-"""Reward-guided speculative decoding against Fractions, and the best step against a linear programme."""
+"""Reward-guided speculative decoding against Fractions, and the best step against a linear program."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_families_of_omega() -> None:
     assert np.array_equal(sigmoid(0.0, 1e6)(np.array([-1.0, 1.0])), [0.0, 1.0])
 
 
-def linear_programme(instance: Instance, budget: float, bound: str) -> float:
+def linear_program(instance: Instance, budget: float, bound: str) -> float:
     """max Σ π_S ω (r - E_{π_B} r) over 0 ≤ ω ≤ 1 and the budget."""
     draft, base = np.exp(instance.log_draft), np.exp(instance.log_base)
     sign = 1.0 if bound == "at_most" else -1.0
@@ -63,19 +63,19 @@ def linear_programme(instance: Instance, budget: float, bound: str) -> float:
 
 
 @pytest.mark.parametrize("bound", BUDGETS)
-def test_best_step_equals_the_linear_programme(bound: str) -> None:
+def test_best_step_equals_the_linear_program(bound: str) -> None:
     """200 random instances (ties among rewards, zero masses), budgets from 0 to 1."""
     randomized = binding = 0
     for index in range(200):
         rng = np.random.default_rng([42, index])
         instance, _ = random_case(rng)
-        # the linear programme is infeasible by rounding at a budget of exactly one
+        # the linear program is infeasible by rounding at a budget of exactly one
         budget = float(rng.choice([0.0, 0.999, *rng.random(3)]))
         rule = best_step(instance, budget, bound)
         spent = float(np.exp(instance.log_draft) @ rule.omega)
         assert spent <= budget + 1e-15 if bound == "at_most" else spent >= budget - 1e-15
         # HiGHS is good to 1e-7 of feasibility; its optimum is a vertex, right to rounding of the objective.
-        assert rsd_reward(instance, rule.omega) == pytest.approx(linear_programme(instance, budget, bound), abs=1e-8)
+        assert rsd_reward(instance, rule.omega) == pytest.approx(linear_program(instance, budget, bound), abs=1e-8)
         assert np.all(rule.omega[instance.reward > rule.threshold] == 1.0)
         assert np.all(rule.omega[instance.reward == rule.threshold] == rule.share)
         assert np.all(rule.omega[instance.reward < rule.threshold] == 0.0)

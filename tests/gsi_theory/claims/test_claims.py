@@ -18,7 +18,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.claims.sides_softmax import asked_drafts, kl_chi2
 from gsi_theory.exact import ExactInstance, ExactScheme
-from gsi_theory.refutation.judging import judgements
+from gsi_theory.refutation.judging import judgments
 from gsi_theory.testing import check_claim, instances, schemes
 
 TRUE_CLAIMS = [c for c in CLAIMS.values() if c.expected is Outcome.HOLDS]
@@ -137,7 +137,7 @@ def test_both_sides_equal_their_proved_enclosures() -> None:
             for x, s in rows
         ]
         claims = {k: c for k, c in CLAIMS.items() if c.relation == "<=" and k in SIDES}
-        found = judgements(claims, floats)
+        found = judgments(claims, floats)
         for key in claims:
             for i, (instance, scheme) in enumerate(rows):
                 truth, got = certify_claim(key, instance, scheme), {k: v[i] for k, v in found[key].items()}

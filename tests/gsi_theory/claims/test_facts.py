@@ -1,4 +1,4 @@
-"""Facts, laws and judgements in batches: the same as one by one, as exact fractions, and in torch with gradients."""
+"""Facts, laws and judgments in batches: the same as one by one, as exact fractions, and in torch with gradients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.draws import Counts
 from gsi_theory.law_batches import selection_laws
 from gsi_theory.logscale import normalize
-from gsi_theory.refutation.judging import batches, judgements
+from gsi_theory.refutation.judging import batches, judgments
 from sims.families import random_case
 from tests.gsi_theory.test_hostile import hostile
 
@@ -38,7 +38,7 @@ def cases(kind: str) -> list[tuple[Instance, Scheme]]:
 def test_batch_judges_like_one_by_one(kind: str) -> None:
     """Padded rows of 1 to 8 outcomes, every rule and gate: numbers within the errors, outcomes but for ties."""
     rows = cases(kind)
-    found = judgements(CLAIMS, rows)
+    found = judgments(CLAIMS, rows)
     for key, claim in CLAIMS.items():
         got = found[key]
         assert not any(np.isnan(values).any() for values in got.values()), key
@@ -272,3 +272,38 @@ def test_planted_claims_are_refuted_in_a_batch() -> None:
     assert not np.any(found.outcome == OUTCOMES.index(Outcome.REFUTED))
     for n in (2 * facts.n, facts.n + 1):
         assert np.any(found.lhs > np.log1p(facts.chi2 / n) + found.error)
+
+
+def test_what_float64_cannot_hold_is_undecided_not_refuted() -> None:
+    """Draft masses of 1e-300 to e^-10⁴, and rewards around the gate's limit: no proved claim is refuted, no NaN.
+
+    Here π has mass 1/2 where w is beyond e^690 or the law below 1e-300, of which float64 numbers say nothing.
+    """
+    half = np.log([0.5, 0.5])
+    cases = [
+        (Instance.from_probabilities([1.0, mass], [0.5, 0.5], [0, 0]), Scheme(1.0, 10))
+        for mass in (1e-300, 1e-305, 1e-320)
+    ]
+    cases += [(Instance(np.array([0.0, low]), half, np.zeros(2)), Scheme(1.0, 10)) for low in (-1400.0, -1e4)]
+    cases += [(Instance(np.array([0.0, -1400.0, -700.0]), np.log([0.3, 0.3, 0.4]), np.zeros(3)), Scheme(1.0, 10))]
+    for rule in ("softmax", "race", "max"):
+        gate = Instance.from_probabilities([0.5, 0.5], [0.25, 0.75], [1000.2, 1000.7])
+        cases.append((gate, Scheme(1.0, 4, 2000.0, rule)))
+        far = Instance.from_probabilities([0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.9, 0.9, 0.5])
+        cases.append((far, Scheme(1e6, 4, 2.0, rule)))
+    cases += [hostile(np.random.default_rng([9, k])) for k in range(30)]
+    for instance, scheme in cases:
+        for claim in CLAIMS.values():
+            found = claim.evaluate(instance, scheme)
+            sides = [v for v in (found.lhs, found.rhs, found.slack, found.error) if v is not None]
+            assert not np.isnan(sides).any(), (claim.id, instance, scheme)
+            assert claim.expected is not Outcome.HOLDS or found.outcome is not Outcome.REFUTED, (
+                claim.id,
+                instance,
+                scheme,
+                found,
+            )
+    # (M12a) with a factor of zero asks nothing of n and is false, however far the draft
+    assert CLAIMS["M12a"].evaluate(*cases[2]).rhs == 0.0
+    assert CLAIMS["M10"].evaluate(*cases[3]).outcome is Outcome.UNDECIDED
+    assert CLAIMS["M17-tail"].evaluate(*cases[1]).outcome is Outcome.UNDECIDED
