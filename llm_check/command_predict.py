@@ -13,6 +13,7 @@ from rich.table import Table
 
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
+from llm_check.command_doctor import left_out_lines, left_out_record
 from llm_check.pools.pool import read_pool
 from llm_check.predict import Prediction, predict_pool, scheme_grid
 from llm_check.words import counted
@@ -53,16 +54,20 @@ def command(
     beta: Annotated[str, typer.Option(help="β values, separated by commas.")] = "1,5,20",
     n: Annotated[str, typer.Option(help="n values, separated by commas.")] = "1,2,4,8,16",
     rule: Annotated[str, typer.Option(help="Rules, separated by commas: softmax, race, max.")] = "softmax,race",
-    threshold: Annotated[float | None, typer.Option(help="u in reward units; without it no gated schemes.")] = 0.5,
-    as_json: Annotated[bool, typer.Option("--json", help='{"predictions": [...]}, means over positions.')] = False,
+    threshold: Annotated[float | None, typer.Option(help="u in reward units; without it no gated schemes.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at a bad row, do not leave its prompt out.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help='{"predictions": [...], "left_out"}, means over positions.')
+    ] = False,
 ) -> None:
     """Mean over positions of the predicted reward and acceptance, with standard errors (M31)."""
-    data = read_pool(pool)
+    data = read_pool(pool, strict=strict)
     grid = scheme_grid(_numbers(beta, float, "beta"), _numbers(n, int, "n"), _numbers(rule, str, "rule"), threshold)
     with progress_bar("predict") as report:
         rows = _mean(predict_pool(data, grid, report))
+    used, left = rows[0]["positions"], left_out_record(data)
     if as_json:
-        typer.echo(json.dumps({"predictions": rows}))
+        typer.echo(json.dumps({"predictions": rows, "left_out": left | {"positions": len(data.keys()) - used}}))
         return
     table = Table("rule", "gate", "β", "n", "reward", "± s.e.", "p_accept", "± s.e.")
     for row in rows:
@@ -72,5 +77,10 @@ def command(
         )  # fmt: skip
     Console().print(table)
     typer.echo(
-        f"means over {counted(len(data.keys()), 'position')} of {pool}; s.e. from the candidates, positions held fixed"
+        f"means over {counted(used, 'position')} of {pool}; s.e. from the candidates, positions held fixed; of "
+        "p_accept too small near 0 and 1, where few drafts decide"
     )
+    if used < len(data.keys()):
+        typer.echo(f"left out: {counted(len(data.keys()) - used, 'position')} without candidates of a source needed")
+    for line in left_out_lines(left):
+        typer.echo(line)

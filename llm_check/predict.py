@@ -130,11 +130,23 @@ def _family_means(
 def predict_pool(
     pool: Pool, schemes: Sequence[Scheme], progress: Callable[[int, int], None] | None = None
 ) -> list[Prediction]:
-    """Predictions of every scheme at every position of a pool, in the pool's order. Errors as `predict_position`."""
-    keys = pool.keys()
+    """Predictions of every scheme at every position of a pool that has drafts and, if any scheme has a gate, base
+    candidates for its fallback; in the pool's order.
+
+    Raises InputError where no position has them, and as `predict_position`.
+    """
+    gated = any(scheme.threshold is not None for scheme in schemes)
+    keys = [key for key in pool.positions("draft") if not gated or pool.has(*key, "base")]
+    if not keys:
+        raise InputError(
+            "no position has draft and base candidates, which a gate's fallback needs: predict without a threshold"
+            if gated
+            else "the pool has no draft candidates: predictions are of selection among drafts"
+        )
     found: list[Prediction] = []
     for done, (prompt_id, step) in enumerate(keys, start=1):
-        draft, base = pool.draft_candidates(prompt_id, step), pool.base_candidates(prompt_id, step)
+        draft = pool.draft_candidates(prompt_id, step)
+        base = pool.base_candidates(prompt_id, step) if gated else draft
         at = predict_position(draft, base, schemes)
         rows = zip(schemes, at.value[:, 0], at.stderr[:, 0], at.p_accept, at.p_accept_se, strict=True)
         found += [Prediction(prompt_id, step, scheme, *map(float, numbers)) for scheme, *numbers in rows]

@@ -106,7 +106,7 @@ def test_pool_then_predict_then_a_truncated_file(tmp_path) -> None:
     pool = tmp_path / "pool.parquet"
     done = gsi("pool", str(pool), "--problems", "2", "--candidates", "80", "--seed", "1")
     assert done.returncode == 0, done.stderr
-    done = gsi("predict", str(pool), "--beta", "5", "--n", "1,4", "--json")
+    done = gsi("predict", str(pool), "--beta", "5", "--n", "1,4", "--threshold", "0.5", "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["predictions"]
     assert {(r["rule"], r["gate"], r["n"]) for r in rows} >= {("softmax", "none", 1), ("race", "score", 4)}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from gsi_theory import Candidates, InputError, Instance, Scheme, gsi_law
+from gsi_theory.cli import main
 from gsi_theory.gated_estimate import gated_mean, score_gated_mean
 from llm_check.pools.pool import pool_from_columns
 from llm_check.predict import predict_pool, predict_position, scheme_grid
@@ -98,6 +102,39 @@ def test_a_pool_is_predicted_position_by_position() -> None:
     assert told == [(1, 2), (2, 2)]
     alone = predict_position(*sets["a"], SCHEMES)
     np.testing.assert_allclose([p.reward for p in found[len(SCHEMES) :]], alone.value[:, 0], rtol=1e-12)
+
+
+def test_predict_goes_on_without_what_it_does_not_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Drafts only: no gate, no base rows needed; with a gate the positions that have both; bad rows are left out."""
+    rows = [
+        {"prompt_id": prompt, "step": 0, "source": source, "candidate": k, "logp_draft": -1.0, "logp_base": -1.5,
+         "reward": k / 8}
+        for prompt, sources in (("a", ("draft",)), ("b", ("draft", "base")), ("c", ("draft", "base")))
+        for source in sources
+        for k in range(8)
+    ]  # fmt: skip
+    rows[-1]["reward"] = None
+    file = tmp_path / "pool.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+
+    def run(*more: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(["predict", str(file), "--n", "2", "--beta", "2", *more])
+        told = capsys.readouterr()
+        return int(stop.value.code or 0), told.out + told.err
+
+    status, text = run("--json")
+    found = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    assert status == 0 and {r["gate"] for r in found["predictions"]} == {"none"}
+    assert found["predictions"][0]["positions"] == 2 and found["left_out"]["positions"] == 0
+    assert found["left_out"]["prompts"] == 1 and found["left_out"]["rows"] == 1
+    status, text = run("--threshold", "0.5")
+    assert status == 0 and "means over 1 position of" in text and "left out: 1 position without" in text
+    assert run("--strict")[0] == 2
+    only = [json.dumps(row) for row in rows if row["prompt_id"] == "a"]
+    file.write_text("\n".join(only))
+    status, text = run("--threshold", "0.5")
+    assert status == 2 and "predict without a threshold" in text
 
 
 def test_beyond_the_pool_nothing_is_said() -> None:
