@@ -16,8 +16,8 @@ from llm_check.doctor.plants import Sampling, TokenWorld, drop_tokens
 from llm_check.planner.choice import Goal
 from llm_check.planner.choose import standing
 from llm_check.planner.cost import Sizes
-from llm_check.planner.plan import Setup, choose_option, limits, make_plan
-from llm_check.planner.tail import Tail
+from llm_check.planner.plan import Setup, _mean_error, choose_option, limits, make_plan
+from llm_check.planner.tail import Tail, tail_speaks
 from llm_check.pools.pool import Pool, pool_from_columns, write_pool
 from llm_check.pools.position_arrays import blocks, position_arrays
 
@@ -144,6 +144,30 @@ def test_unseen_drafts_count_in_every_goal(pool: Pool) -> None:
         found = choose_option(table, values, costs, none, edge, (0.0, 1.0))[0]
         assert (found.chosen is not None) == enough
     assert "for unseen drafts at β = 4: k̂ = 0.9" in found.reason and "times as many prompts" in found.improve[0]
+
+
+def test_distances_are_not_negative_and_stay_below_the_limit_with_their_error(pool: Pool) -> None:
+    mean, error = _mean_error(np.array([[-0.1, -0.3], [0.1, np.inf], [0.1, 0.3]]))
+    assert mean.tolist() == [0.0, np.inf, pytest.approx(0.2)] and error[2] == pytest.approx(0.1)
+    plan = make_plan(pool, **GRID)
+    speaks = np.array([tail_speaks(plan.table.tails[o.beta]) for o in plan.table.options])
+    high = np.where(speaks, plan.kl_bound + 1.645 * plan.kl_bound_se, np.inf)
+    nearest = int(high.argmin())
+    assert 0.0 < plan.kl_bound[nearest] < high[nearest]
+    inside = make_plan(pool, Goal(max_kl=1.001 * float(high[nearest]), tolerance=0.5), **GRID)
+    assert inside.recommendation == nearest
+    between = make_plan(pool, Goal(max_kl=0.999 * float(high[nearest]), tolerance=0.5), **GRID)
+    assert between.recommendation is None and "nats of the tilted policy" in between.reason
+
+
+def test_a_shortfall_is_at_most_the_range(pool: Pool) -> None:
+    """Four drafts of heavy tail in all: unseen ones may do anything, which is 1 and no more."""
+    plan = make_plan(pool, **GRID)
+    tails = {beta: replace(t, khat=0.9) for beta, t in plan.table.tails.items()}
+    few = replace(plan.table, tails=tails, drafts=4)
+    none = np.full(plan.costs.size, np.inf)
+    found = choose_option(few, plan.table.values[0], plan.costs, none, Goal(), (0.0, 1.0))[0]
+    assert found.chosen is None and found.shortfall == 1.0
 
 
 def test_invalid_pools_are_not_planned() -> None:
