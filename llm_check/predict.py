@@ -4,6 +4,9 @@ The estimate averages a rule over all n-subsets of the pool's candidates, so it 
 size, whatever the weights; a gated scheme's fallback comes from the base candidates, an independent pool. Standard
 errors are those of the jackknife. Nothing is said beyond the pool: n > N raises.
 
+Where hardly any draft lies on one side of the gate the jackknife of the acceptance is far too small: it scales with
+the estimate itself, and is zero where no draft lies there. `acceptance_floor` bounds it from below.
+
 Shapes: S schemes, V values, N draft and N_B base candidates. No torch here: a pool file from any engine will do.
 """
 
@@ -19,16 +22,26 @@ from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import Estimate, checked_pool, curves, deviations, leave_one_out, subset_mean
 from gsi_theory.instance import log_weight, tilted_reward
-from llm_check.pools.pool import Pool
+from llm_check.pools.pool import SOURCES, Pool
 
-__all__ = ["PositionPrediction", "Prediction", "predict_pool", "predict_position", "scheme_grid"]
+__all__ = [
+    "PositionPrediction",
+    "Prediction",
+    "acceptance_floor",
+    "predict_pool",
+    "predict_position",
+    "scheme_grid",
+]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Predicted mean reward and acceptance of one scheme at one position, each with its standard error."""
+    """Predicted mean reward and acceptance of one scheme at one position, each with its standard error.
+
+    p_accept_se: the jackknife's, p_accept_jackknife, or the floor of `acceptance_floor` where that is larger.
+    """
 
     prompt_id: str
     step: int
@@ -37,12 +50,13 @@ class Prediction:
     reward_se: float
     p_accept: float
     p_accept_se: float
+    p_accept_jackknife: float
 
 
 @dataclass(frozen=True)
 class PositionPrediction:
     """Of S schemes at one position: `value` (S, V) means of V values of the selected step, `stderr` (S, V), and
-    `p_accept`, `p_accept_se` (S,)."""
+    `p_accept`, `p_accept_se` (S,), the errors the jackknife's."""
 
     value: Floats
     stderr: Floats
@@ -127,28 +141,58 @@ def _family_means(
     return Estimate(accepted + rest * fallback.value, error), passed
 
 
-def predict_pool(
-    pool: Pool, schemes: Sequence[Scheme], progress: Callable[[int, int], None] | None = None
-) -> list[Prediction]:
-    """Predictions of every scheme at every position of a pool that has drafts and, if any scheme has a gate, base
-    candidates for its fallback; in the pool's order.
+def acceptance_floor(draft: Candidates, schemes: Sequence[Scheme]) -> Floats:
+    """Errors (S,) of the acceptance by the drafts and one more, on the side of the gate where that makes them larger.
 
-    Raises InputError where no position has them, and as `predict_position`.
+    The one more is what a pool of N cannot exclude: a share of about 1/N of the drafts. Where P(refused) = (E z)^n, by
+    z = (1 - w/M)_+ at the score gate and z = 1{r̃ < u} under the max rule, it is z = 0 or 1, and the error is that of
+    first order, n q^(n-1) s/√N. Else it lies at the gate with the weight e^{βu}, passing (lighter than all that pass)
+    or refused (heavier than all refused), and the error is the jackknife's. 0 without a gate, and at an infinite
+    threshold, where no draft changes anything. Chances of 1e-3 and less may be missed by more than it says.
+    """
+    floor = np.zeros(len(schemes))
+    families: dict[tuple[str, float, float, str], list[int]] = {}
+    for s, scheme in enumerate(schemes):
+        if scheme.threshold is not None and np.isfinite(scheme.beta * scheme.threshold):
+            families.setdefault((scheme.rule, scheme.beta, scheme.threshold, scheme.gate), []).append(s)
+    for (rule, beta, threshold, gate), members in families.items():
+        ns, weight = np.array([schemes[s].n for s in members]), log_weight(draft, beta)
+        refused = np.asarray(tilted_reward(draft, beta) < threshold, dtype=np.float64)
+        if gate == "score":
+            refused = -np.expm1(np.minimum(weight - beta * threshold, 0.0))
+        for one in (0.0, 1.0):
+            z = np.append(refused, one)
+            if gate == "score" or rule == "max":
+                error = ns * z.mean() ** (ns - 1.0) * z.std(ddof=1) / np.sqrt(z.size)
+            else:
+                parts = leave_one_out(z, np.append(weight, beta * threshold), ns, rule).deviation[0]
+                error = np.sqrt(np.sum(parts**2, axis=-1))
+            floor[members] = np.maximum(floor[members], error)
+    return floor
+
+
+def predict_pool(
+    pool: Pool, schemes: Sequence[Scheme], progress: Callable[[int, int], None] | None = None, strict: bool = True
+) -> list[Prediction]:
+    """Predictions of every scheme at every position of a pool, in the pool's order.
+
+    A position needs drafts and, where a scheme has a gate, base candidates: one without them is refused or, with
+    strict=False, left out for all schemes alike. Raises InputError as `predict_position`, and when no position is left.
     """
     gated = any(scheme.threshold is not None for scheme in schemes)
-    keys = [key for key in pool.positions("draft") if not gated or pool.has(*key, "base")]
+    needed = SOURCES if gated else SOURCES[:1]
+    keys = pool.keys()
+    if not strict:
+        keys = [key for key in keys if all(pool.has(*key, source) for source in needed)]
     if not keys:
-        raise InputError(
-            "no position has draft and base candidates, which a gate's fallback needs: predict without a threshold"
-            if gated
-            else "the pool has no draft candidates: predictions are of selection among drafts"
-        )
+        raise InputError(f"no position has {' and '.join(needed)} candidates: a prediction needs them, draw some")
     found: list[Prediction] = []
     for done, (prompt_id, step) in enumerate(keys, start=1):
         draft = pool.draft_candidates(prompt_id, step)
-        base = pool.base_candidates(prompt_id, step) if gated else draft
+        base = pool.base_candidates(prompt_id, step) if gated else draft  # without a gate nothing falls back
         at = predict_position(draft, base, schemes)
-        rows = zip(schemes, at.value[:, 0], at.stderr[:, 0], at.p_accept, at.p_accept_se, strict=True)
+        error = np.maximum(at.p_accept_se, acceptance_floor(draft, schemes))
+        rows = zip(schemes, at.value[:, 0], at.stderr[:, 0], at.p_accept, error, at.p_accept_se, strict=True)
         found += [Prediction(prompt_id, step, scheme, *map(float, numbers)) for scheme, *numbers in rows]
         if progress is not None:
             progress(done, len(keys))

@@ -11,7 +11,7 @@ import functools
 import heapq
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flint import arb
 
@@ -212,6 +212,13 @@ def dominance(f: BallFacts, kind: str) -> tuple[arb, arb]:
     return value(sides[0]), value(sides[1])
 
 
+def decreasing(f: BallFacts, kind: str) -> tuple[arb, arb]:
+    """(M17): the race's divergence to π at n + 1 is at most that at n."""
+    later = replace(f, scheme=replace(f.scheme, n=f.scheme.n + 1), _laws={})
+    value = {"tv": Excess.tv, "kl_forward": Excess.kl_to, "chi2": Excess.chi2_from}[kind]
+    return value(later.draft_excess("race")), value(f.draft_excess("race"))
+
+
 def rule_limit(f: BallFacts) -> tuple[arb, arb]:
     """(M19): no rule is closer to π than best_tv; the scheme's own rule is the witness."""
     return f.best_tv, f.draft_excess().tv()
@@ -244,6 +251,9 @@ SIDES: dict[str, Sides] = {
     "M17-dominance-tv": lambda f: dominance(f, "tv"),
     "M17-dominance-kl-forward": lambda f: dominance(f, "kl_forward"),
     "M17-dominance-kl-reverse": lambda f: dominance(f, "kl_reverse"),
+    "M17-decreasing-tv": lambda f: decreasing(f, "tv"),
+    "M17-decreasing-kl-forward": lambda f: decreasing(f, "kl_forward"),
+    "M17-decreasing-chi2": lambda f: decreasing(f, "chi2"),
     "M19": rule_limit,
     **certified_selection.SIDES,
     **certified_gate.SIDES,

@@ -134,7 +134,7 @@ class Pool:
             raise InputError(f"source {source!r}: use one of {', '.join(SOURCES)}")
         group = self.groups.index.get((prompt_id, step, source))
         if group is None:
-            raise InputError(f"the pool has no {source} candidates at {prompt_id!r}, step {step}")
+            raise InputError(f"the pool has no {source} candidates at {prompt_id!r}, step {step}: draw some there")
         return self.groups.order[self.groups.starts[group] : self.groups.starts[group + 1]]
 
     def draft_candidates(self, prompt_id: str, step: int) -> Candidates:

@@ -11,8 +11,9 @@ import pytest
 from gsi_theory import Candidates, InputError, Instance, Scheme, gsi_law
 from gsi_theory.cli import main
 from gsi_theory.gated_estimate import gated_mean, score_gated_mean
-from llm_check.pools.pool import pool_from_columns
-from llm_check.predict import predict_pool, predict_position, scheme_grid
+from llm_check.command_predict import mean_rows
+from llm_check.pools.pool import pool_from_columns, write_pool
+from llm_check.predict import Prediction, acceptance_floor, predict_pool, predict_position, scheme_grid
 
 INSTANCE = Instance.from_probabilities(
     [0.4, 0.3, 0.15, 0.1, 0.05], [0.15, 0.25, 0.3, 0.2, 0.1], [0.2, 0.9, 0.5, 0.7, 0.1]
@@ -21,13 +22,15 @@ SCHEMES = scheme_grid((5.0,), (1, 8, 40), ("softmax", "race"), 0.6)
 LENGTH = np.array([3.0, 1.0, 4.0, 1.0, 5.0])
 
 
-def drawn(rng: np.random.Generator, size: int) -> tuple[Candidates, Candidates, tuple[np.ndarray, np.ndarray]]:
+def drawn(
+    rng: np.random.Generator, size: int, instance: Instance = INSTANCE
+) -> tuple[Candidates, Candidates, tuple[np.ndarray, np.ndarray]]:
     """A pool of `size` draft and base draws from the instance, raw log-ratios; values: reward and length."""
     sets, values = [], []
-    for log_policy in (INSTANCE.log_draft, INSTANCE.log_base):
-        y = rng.choice(INSTANCE.size, size, p=np.exp(log_policy))
-        sets.append(Candidates(np.full(size, -np.log(size)), INSTANCE.reward[y], INSTANCE.log_ratio[y]))
-        values.append(np.stack([INSTANCE.reward[y], LENGTH[y]]))
+    for log_policy in (instance.log_draft, instance.log_base):
+        y = rng.choice(instance.size, size, p=np.exp(log_policy))
+        sets.append(Candidates(np.full(size, -np.log(size)), instance.reward[y], instance.log_ratio[y]))
+        values.append(np.stack([instance.reward[y], LENGTH[y]]))
     return sets[0], sets[1], (values[0], values[1])
 
 
@@ -59,6 +62,47 @@ def test_predictions_are_unbiased_and_calibrated_on_pools_of_known_truth() -> No
     z = (gap / np.where(error > 0, error, 1.0))[:, usual]
     assert 0.8 <= np.mean(z**2) <= 1.25
     assert (np.abs(z) > 1.96).mean() <= 0.08
+
+
+# A step of 3 % is by far the worst, one of 2 % by far the best: gates at 0.3 and at 0.9 hardly ever refuse or pass.
+RARE = Instance.from_probabilities(
+    [0.5, 0.3, 0.15, 0.03, 0.02], [0.45, 0.3, 0.17, 0.02, 0.06], [0.6, 0.5, 0.7, 0.1, 0.9]
+)
+EDGES = [
+    Scheme(5.0, n, u, rule, gate=gate)
+    for n in (1, 4, 8)
+    for u in (0.3, 0.55, 0.9)
+    for rule, gate in (("softmax", "tilted_reward"), ("max", "tilted_reward"), ("race", "score"))
+]
+
+
+def test_errors_of_an_acceptance_near_zero_or_one_are_honest() -> None:
+    """200 pools of 40: where hardly any draft is refused, or passes, the jackknife is off by a multiple of itself, or
+    zero; with one draft more on either side z is about 1, and elsewhere nothing changes."""
+    truth = np.array([gsi_law(RARE, s).p_accept for s in EDGES])
+    gap, plain, floor = np.zeros((3, 200, len(EDGES)))
+    for pool in range(200):
+        draft, base, _ = drawn(np.random.default_rng([57, pool]), 40, RARE)
+        at = predict_position(draft, base, EDGES)
+        gap[pool], plain[pool], floor[pool] = at.p_accept - truth, at.p_accept_se, acceptance_floor(draft, EDGES)
+    error = np.maximum(plain, floor)
+    rare = np.minimum(truth, 1.0 - truth)
+    edge = (rare > 1e-3) & (rare < 0.08)
+    assert edge.sum() == 10 and (truth[edge] < 0.5).any() and (truth[edge] > 0.5).any()
+    square = np.mean(gap**2, axis=0)
+    for stated, low, high in ((plain, 5.0, np.inf), (error, 0.2, 2.5)):
+        z = np.sqrt(np.mean((gap / np.maximum(stated, 1e-12)) ** 2, axis=0))[edge]
+        assert np.all((low < z) & (z < high))
+    assert np.median(np.sqrt(np.mean(error**2, axis=0) / square)[edge]) < 1.6
+    middle = (rare > 0.19) & np.array([s.gate == "tilted_reward" for s in EDGES])
+    assert middle.sum() == 4
+    assert np.all(np.mean(error[:, middle], axis=0) < 1.05 * np.mean(plain[:, middle], axis=0))
+
+
+def test_floors_of_certain_schemes_are_zero() -> None:
+    draft, _, _ = drawn(np.random.default_rng(58), 20)
+    schemes = [Scheme(5.0, 4, None), Scheme(5.0, 4, float("inf")), Scheme(5.0, 4, -float("inf"), "race", gate="score")]
+    assert acceptance_floor(draft, schemes).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_several_values_in_one_pass_are_each_value_alone() -> None:
@@ -104,37 +148,89 @@ def test_a_pool_is_predicted_position_by_position() -> None:
     np.testing.assert_allclose([p.reward for p in found[len(SCHEMES) :]], alone.value[:, 0], rtol=1e-12)
 
 
-def test_predict_goes_on_without_what_it_does_not_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Drafts only: no gate, no base rows needed; with a gate the positions that have both; bad rows are left out."""
-    rows = [
-        {"prompt_id": prompt, "step": 0, "source": source, "candidate": k, "logp_draft": -1.0, "logp_base": -1.5,
-         "reward": k / 8}
-        for prompt, sources in (("a", ("draft",)), ("b", ("draft", "base")), ("c", ("draft", "base")))
-        for source in sources
-        for k in range(8)
-    ]  # fmt: skip
-    rows[-1]["reward"] = None
-    file = tmp_path / "pool.jsonl"
-    file.write_text("\n".join(map(json.dumps, rows)))
+def _columns(**counts: tuple[int, int]) -> dict[str, list[object]]:
+    """Columns of a pool with so many (draft, base) candidates at step 0 of each prompt."""
+    columns: dict[str, list[object]] = {}
+    rng = np.random.default_rng(59)
+    for prompt, numbers in counts.items():
+        for source, c, size in zip(("draft", "base"), drawn(rng, 50)[:2], numbers, strict=True):
+            rows = {
+                "prompt_id": [prompt] * size, "step": [0] * size, "source": [source] * size,
+                "candidate": list(range(size)), "logp_draft": [-2.0] * size,
+                "logp_base": (c.log_ratio[:size] - 2.0).tolist(), "reward": c.reward[:size].tolist(),
+            }  # fmt: skip
+            for name, values in rows.items():
+                columns.setdefault(name, []).extend(values)
+    return columns
 
-    def run(*more: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["predict", str(file), "--n", "2", "--beta", "2", *more])
-        told = capsys.readouterr()
-        return int(stop.value.code or 0), told.out + told.err
 
-    status, text = run("--json")
-    found = json.loads(text[text.index("{") : text.rindex("}") + 1])
-    assert status == 0 and {r["gate"] for r in found["predictions"]} == {"none"}
-    assert found["predictions"][0]["positions"] == 2 and found["left_out"]["positions"] == 0
-    assert found["left_out"]["prompts"] == 1 and found["left_out"]["rows"] == 1
-    status, text = run("--threshold", "0.5")
-    assert status == 0 and "means over 1 position of" in text and "left out: 1 position without" in text
-    assert run("--strict")[0] == 2
-    only = [json.dumps(row) for row in rows if row["prompt_id"] == "a"]
-    file.write_text("\n".join(only))
-    status, text = run("--threshold", "0.5")
-    assert status == 2 and "predict without a threshold" in text
+def test_positions_that_lack_a_source_are_left_out_of_gated_predictions_or_refused() -> None:
+    pool = pool_from_columns(_columns(a=(20, 20), b=(20, 0), c=(0, 20)))
+    gated, free = Scheme(5.0, 4, 0.6), Scheme(5.0, 4, None)
+    assert [p.prompt_id for p in predict_pool(pool, [free, gated], strict=False)] == ["a", "a"]
+    assert [p.prompt_id for p in predict_pool(pool, [free], strict=False)] == ["a", "b"]
+    with pytest.raises(InputError, match="no base candidates at 'b', step 0: draw some there"):
+        predict_pool(pool, [gated])
+    with pytest.raises(InputError, match="no draft candidates at 'c', step 0"):
+        predict_pool(pool, [free])
+    drafts = pool_from_columns(_columns(b=(20, 0)))
+    assert len(predict_pool(drafts, [free])) == 1
+    with pytest.raises(InputError, match="no position has draft and base candidates"):
+        predict_pool(drafts, [gated], strict=False)
+
+
+def test_the_mean_over_positions_adds_one_draft_more_at_one_position() -> None:
+    def at(prompt: str, error: float, jackknife: float) -> Prediction:
+        return Prediction(prompt, 0, Scheme(5.0, 4, 0.6), 0.5, 0.1, 0.9, error, jackknife)
+
+    (row,) = mean_rows([at("a", 0.5, 0.3), at("b", 0.1, 0.0), at("c", 0.2, 0.2)])
+    assert row["p_accept_se"] == pytest.approx(np.sqrt(0.3**2 + 0.2**2 + (0.5**2 - 0.3**2)) / 3)
+    assert row["reward_se"] == pytest.approx(0.1 / np.sqrt(3))
+    (row,) = mean_rows([at("a", np.inf, np.inf), at("b", 0.1, 0.0)])
+    assert row["p_accept_se"] == np.inf
+
+
+def _run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    out = capsys.readouterr()
+    return int(stop.value.code or 0), out.out, out.err
+
+
+def test_the_command_predicts_without_a_gate_unless_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "drafts.parquet")
+    write_pool(path, _columns(a=(20, 0)), {})
+    code, out, _ = _run(["predict", path, "--json"], capsys)
+    answer = json.loads(out)
+    assert code == 0 and {row["gate"] for row in answer["predictions"]} == {"none"}
+    code, out, _ = _run(["predict", path], capsys)
+    assert code == 0 and "means over 1 position of" in out and "left out" not in out
+    code, out, err = _run(["predict", path, "--threshold", "0.5"], capsys)
+    assert code == 2 and out == "" and "no position has draft and base candidates" in err and "Pool.keys" not in err
+
+
+def test_the_command_leaves_out_what_it_cannot_use_and_counts_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = _columns(a=(20, 20), b=(20, 0), c=(20, 20))
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    rows[3]["reward"] = float("nan")
+    path = tmp_path / "pool.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    code, out, _ = _run(["predict", str(path), "--threshold", "0.6", "--json"], capsys)
+    answer = json.loads(out)
+    assert code == 0 and {row["positions"] for row in answer["predictions"]} == {1}
+    assert answer["positions_left_out"] == 1
+    assert (answer["left_out"]["prompts"], answer["left_out"]["faults"][0]["row"]) == (1, 4)
+    code, out, _ = _run(["predict", str(path), "--threshold", "0.6"], capsys)
+    assert code == 0 and "means over 1 position of" in out
+    assert "left out: 1 position without candidates of both sources" in out
+    assert "left out: 1 prompt for 1 bad row\n" in out and "row or line 4, reward = nan" in out
+    code, out, err = _run(["predict", str(path), "--strict"], capsys)
+    assert code == 2 and out == "" and "line 4" in err
+    write_pool(tmp_path / "some.parquet", _columns(a=(20, 20), b=(20, 0)), {})
+    code, out, err = _run(["predict", str(tmp_path / "some.parquet"), "--threshold", "0.6", "--strict"], capsys)
+    assert code == 2 and out == "" and "no base candidates at 'b', step 0" in err
 
 
 def test_beyond_the_pool_nothing_is_said() -> None:

@@ -329,3 +329,38 @@ def test_every_inequality_of_the_first_claims_has_sides() -> None:
         assert claim in SIDES
     for claim in ("M17-tail", "M17-dominance-tv", "M17-dominance-kl-forward", "M17-dominance-kl-reverse", "M19"):
         assert claim in SIDES
+
+
+@pytest.mark.parametrize("rewards", [["1", "1"], ["0", "1"]])
+def test_a_step_below_all_rewards_is_below_their_mean(rewards: list[str]) -> None:
+    """u = -∞ accepts everything; with constant rewards min r is E r, and the premise of M21-gain was called true."""
+    exact = ExactInstance(["0.5", "0.5"], ["0.25", "0.75"], rewards)
+    found = certify_claim("M21-gain", exact, ExactScheme("1", 2, float("-inf")))
+    assert found.outcome is Outcome.NOT_APPLICABLE
+    floats = Instance.from_probabilities([0.5, 0.5], [0.25, 0.75], [float(r) for r in rewards])
+    assert CLAIMS["M21-gain"].evaluate(floats, Scheme(1.0, 2, -np.inf)).outcome is Outcome.NOT_APPLICABLE
+
+
+def test_decreasing_race_by_hand() -> None:
+    """(M17) μ = (½, ½), π = (¼, ¾): TV = ¾ 3^-n; all three divergences fall."""
+    exact = ExactInstance(["0.5", "0.5"], ["0.25", "0.75"], ["0", "0"])
+    for n in (1, 2, 7, 1000):
+        found = {
+            k: certify_claim(f"M17-decreasing-{k}", exact, ExactScheme("1", n)) for k in ("tv", "kl-forward", "chi2")
+        }
+        assert all(v.outcome is Outcome.HOLDS for v in found.values())
+        with mpmath.workdps(60):
+            for side, m in (("lhs", n + 1), ("rhs", n)):
+                gap = mpmath.mpf(3) ** -m
+                light = mpmath.mpf("0.25") + mpmath.mpf("0.75") * gap
+                truth = {
+                    "tv": mpmath.mpf("0.75") * gap,
+                    "kl-forward": -(
+                        mpmath.mpf("0.25") * mpmath.log(4 * light) + mpmath.mpf("0.75") * mpmath.log1p(-gap)
+                    ),
+                    "chi2": (mpmath.mpf("0.75") * gap) ** 2 * (4 + mpmath.mpf(4) / 3),
+                }
+                if n < 100:
+                    for key, value in truth.items():
+                        enclosure = getattr(found[key], side)
+                        assert float(enclosure.mid) == pytest.approx(float(value), rel=1e-14)
