@@ -41,9 +41,10 @@ def form_weights(log_mass: Any, reward: Any, log_ratio: Any, beta: Any, rule: st
     raised = beta * reward
     size = abs(detached(raised))
     if log_ratio is None:
+        if rule != "max":
+            return Weights(raised, size, None)
         # rewards are exact: rule max compares them, all being equal at β = 0
-        chosen = reward * (beta > 0) if rule == "max" else raised
-        return Weights(chosen, size, None)
+        return Weights(table(_ranks(np.asarray(host(reward), dtype=np.float64)), reward) * (beta > 0), size, None)
     weight, ratio, mass = raised + log_ratio, detached(log_ratio), detached(log_mass)
     xp = array_api_compat.array_namespace(weight)
     used = xp.isfinite(weight) & xp.isfinite(ratio) & xp.isfinite(mass)
@@ -69,6 +70,14 @@ def rounded(law: Law, weights: Weights) -> Law:
     held = xp.sum(xp.where(doubt, xp.exp(detached(law.log_prob)), 0.0), axis=-1)
     moved = xp.where(xp.any(doubt, axis=-1), np.inf, 0.0)
     return Law(law.log_prob, law.error + plain_number(held), law.log_error + plain_number(moved))
+
+
+def _ranks(reward: np.ndarray) -> np.ndarray:
+    """Dense ranks (..., K) from 0: the order of any rewards, and their ties, in small numbers."""
+    order = np.argsort(reward, axis=-1, kind="stable")
+    ranked = np.take_along_axis(reward, order, axis=-1)
+    new = np.concatenate([np.zeros_like(ranked[..., :1]), ranked[..., 1:] != ranked[..., :-1]], axis=-1)
+    return np.take_along_axis(np.cumsum(new, axis=-1), np.argsort(order, axis=-1, kind="stable"), axis=-1)
 
 
 def _lost(reward: np.ndarray, beta: np.ndarray, raised: np.ndarray, ratio: np.ndarray) -> np.ndarray:

@@ -48,6 +48,9 @@ def test_ties_of_equal_inputs_are_exact() -> None:
         assert gsi_law(pair, Scheme(beta, 5, rule="max")).error < 1e-13
     assert form_weights(mass, np.array([0.1, 0.1, 0.2]), None, 7.0, "max").doubt is None
     assert form_weights(mass, np.array([0.1, 0.3, 0.2]), None, 0.0, "max").log_weight.tolist() == [0.0, 0.0, 0.0]
+    # ranks, so that rewards beyond any log-weight are compared too
+    huge = form_weights(mass, np.array([[1e16, -3e15, 1e16], [0.3, 0.1, 0.2]]), None, 1e-12, "max")
+    assert huge.log_weight.tolist() == [[1.0, 0.0, 1.0], [2.0, 0.0, 1.0]]
 
 
 def test_rounding_that_makes_two_weights_equal_is_in_doubt() -> None:
