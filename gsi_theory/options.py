@@ -1,4 +1,4 @@
-"""`--set key=value` options, read from the command line and written into the recorded command."""
+"""What the commands share: `--set key=value` options, and the panels by which `--help` groups the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from gsi_theory.errors import InputError
 
-__all__ = ["read_pairs", "set_options"]
+__all__ = ["OUTPUT", "RUN", "read_pairs", "set_options"]
+
+# Panels of --help; what a command computes stays in the first, "Options".
+OUTPUT = "Output"
+RUN = "Seed, speed, stopping"
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Prose for a terminal: wrapped at its width (80 columns where none is known, as in a pipe), numbers never torn."""
+"""Words and numbers for a terminal: prose wrapped at its width (80 columns in a pipe), numbers never torn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import shutil
 import textwrap
 
-__all__ = ["columns", "kept_together", "wrapped"]
+__all__ = ["columns", "kept_together", "number", "wrapped"]
 
 _NO_BREAK = "\u00a0"
 _NARROWEST = 40
@@ -23,6 +23,16 @@ _GLUED = re.compile(
 def columns() -> int:
     """The terminal's width: $COLUMNS, else what the terminal says, else 80; never below 40."""
     return max(_NARROWEST, shutil.get_terminal_size((80, 24)).columns)
+
+
+def number(value: float | str | None, form: str = ".3g") -> str:
+    """`value` in the format `form`: ∞ and -∞ ("inf" and "-inf" too), "–" for None and NaN, 0 without a sign."""
+    if value is None or (found := float(value)) != found:
+        return "–"
+    if abs(found) == float("inf"):
+        return "∞" if found > 0 else "-∞"
+    text = format(found, form)
+    return text.removeprefix("-") if float(text.rstrip("%")) == 0.0 else text
 
 
 def kept_together(text: str) -> str:
