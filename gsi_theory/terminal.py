@@ -43,12 +43,16 @@ def kept_together(text: str) -> str:
 def wrapped(text: str, first: str = "", rest: str | None = None, width: int | None = None) -> str:
     """`text` in lines of at most `width` columns (default: the terminal's), with plain blanks.
 
-    The first line begins with `first`, the others with `rest` (default: blanks as wide as `first`). Only what has no
-    place to break, such as a path, is longer.
+    The first line begins with `first`, the others with `rest` (default: blanks as wide as `first`). What is kept
+    together and wider than a line breaks at its blanks; only what has none, such as a path, is longer.
     """
     rest = " " * len(first) if rest is None else rest
+    width = width or columns()
+    room = width - max(len(first), len(rest))
+    chunks = kept_together(text).split(" ")
+    kept = " ".join(c if len(c) <= room else c.replace(_NO_BREAK, " ") for c in chunks)
     lines = textwrap.wrap(
-        kept_together(text), (width or columns()), initial_indent=first, subsequent_indent=rest,
+        kept, width, initial_indent=first, subsequent_indent=rest,
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
     return "\n".join(lines or [first.rstrip()]).replace(_NO_BREAK, " ")

@@ -133,10 +133,10 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
         ))  # fmt: skip
     for source, check in record["sampling"].items():
         if check is not None:
-            low, high = check["interval_95"]
+            temperature, low, high = (number(v, ".3f") for v in (check["temperature"], *check["interval_95"]))
             lines.append((
                 f"temperature of {source}",
-                f"{number(check['temperature'], '.3f')} (95 %: {number(low, '.3f')} to {number(high, '.3f')}; 1 if right), "
+                f"{temperature} (95 %: {low} to {high}; 1 if right), "
                 f"of {counted(check['draws'], 'draw')} at shared {check['level']} prefixes",
             ))  # fmt: skip
     return lines
