@@ -14,8 +14,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def command(
-    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
-    artifacts: Annotated[Path | None, typer.Option(help="Folder of the artifacts (default: OUT/artifacts).")] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path("report"),
+    artifacts: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the artifacts (default: OUT/artifacts).")
+    ] = None,
 ) -> None:
     """Draw every figure (SVG and PDF) and the page OUT/index.html; nothing is computed."""
     from figures.report import build_report  # slow to import

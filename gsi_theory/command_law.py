@@ -110,7 +110,9 @@ def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
     console = Console()
     accepts = f"accept where the {scheme.gate.replace('_', ' ')} ≥ {number(scheme.threshold, 'g')}"
     gate = "no gate" if scheme.threshold is None else accepts
-    console.print(f"[bold]{path}[/bold]: K = {inst.size}, β = {scheme.beta:g}, n = {scheme.n}, {scheme.rule}, {gate}")
+    console.print(
+        f"[bold]{path}[/bold]: {inst.size} outcomes, β = {scheme.beta:g}, n = {scheme.n}, {scheme.rule}, {gate}"
+    )
     table = Table("y", "draft", "base", "reward", "tilted π", "law", title=None)
     shown = range(inst.size) if inst.size <= 30 else np.argsort(-np.exp(summary.log_pi))[:30].tolist()
     for y in shown:
@@ -119,11 +121,12 @@ def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
     console.print(table)
     if inst.size > 30:
         console.print(f"(the 30 likeliest under π of {inst.size}; --json gives all)")
+    typer.echo(wrapped("tilted π: base·e^(β·reward), normalized, the aim; law: what the method returns", "  "))
     if inst.uncovered:
         missed = ", ".join(map(str, inst.uncovered[:20])) + (", …" if len(inst.uncovered) > 20 else "")
         mass = float(np.exp(inst.log_base[list(inst.uncovered)]).sum())
-        text = f"the draft never proposes y = {missed}, where the base has mass {mass:.6g}; no number of drafts reaches them"
-        typer.echo(wrapped(text, "uncovered: ", "  "))
+        text = f"the draft never proposes y = {missed}, where the base has mass {mass:.6g}; no number of drafts reaches"
+        typer.echo(wrapped(f"{text} them", "uncovered: ", "  "))
     for key, label in (
         ("p_accept", "probability of acceptance"),
         ("expected_reward", "expected reward under the law"),
@@ -194,14 +197,15 @@ def _bounds(check: _Check) -> Any:
 
 def _print_checks(checks: list[_Check]) -> None:
     typer.echo(
-        wrapped(
+        "\n"
+        + wrapped(
             "Certified in ball arithmetic from the decimals as written; how far the float64 is off, how far it may be:"
         )
     )
     for check in checks:
         verdict = f"off {check.off:.1e} ≤ {check.allowed:.1e}" if check.passed else "OUTSIDE its error"
         if check.name != "law":
-            typer.echo(f"  {check.name:<20} {check.certified[0].text():<32} {verdict}")
+            typer.echo(f"  {check.name:<20} {check.certified[0].text().replace('Infinity', '∞'):<32} {verdict}")
             continue
         typer.echo(f"  {'law (total variation)':<53} {verdict}")
         for y, enclosure in enumerate(check.certified if len(check.certified) <= 30 else ()):
