@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gsi_theory.artifact import atomic_write_text
+from gsi_theory.artifact import atomic_write_text, require_writable
 from gsi_theory.claims import CLAIMS
 from gsi_theory.claims.plain_text import plain_text
 from gsi_theory.options import OUTPUT, RUN
@@ -80,10 +80,14 @@ def command(
     if mutants:
         chosen = [CLAIMS[claim].id] if claim is not None else list(CLAIMS)
         path = out or Path("report/artifacts/mutants.json")
+        require_writable(path)
         with progress_bar("mutants") as report:
             rows = write_mutants(path, chosen, seed, report)
         typer.echo(json.dumps(rows) if as_json else f"{mutant_text(rows)}\nwrote {path}")
         return
+    for file in (latex, out):
+        if file is not None:
+            require_writable(file)
     finding = refute(CLAIMS[str(claim)], seed, seconds)
     typer.echo(json.dumps(card_json(finding), allow_nan=False) if as_json else card_text(finding))
     if latex is not None:
