@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from gsi_theory.errors import InputError
-from llm_check.pools.position_arrays import Block, PositionArrays
+
+if TYPE_CHECKING:
+    from llm_check.pools.position_arrays import Block, PositionArrays
 
 __all__ = ["BETAS", "NS", "Grid", "Option", "make_grid"]
 
