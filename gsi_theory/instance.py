@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.law import RULES, as_count
 from gsi_theory.logscale import Array, log_sum, normalize
 
@@ -164,9 +164,9 @@ class Scheme:
         object.__setattr__(self, "n", as_count(self.n, "n"))
         object.__setattr__(self, "n_base", self.n if self.n_base is None else as_count(self.n_base, "n_base"))
         if self.rule not in RULES:
-            raise InputError(f"rule {self.rule!r}: give one of {', '.join(RULES)}")
+            raise InputError(f"rule {self.rule!r}{nearest(self.rule, RULES)}: give one of {', '.join(RULES)}")
         if self.gate not in GATES:
-            raise InputError(f"gate {self.gate!r}: give one of {', '.join(GATES)}")
+            raise InputError(f"gate {self.gate!r}{nearest(self.gate, GATES)}: give one of {', '.join(GATES)}")
         if self.threshold is not None:
             try:
                 object.__setattr__(self, "threshold", float(self.threshold))
