@@ -30,11 +30,11 @@ COMMANDS = {
     "doctor": ("llm_check.command_doctor", "Self-checks of a pool: what is wrong with its numbers, and the cure."),
     "plan": (
         "llm_check.command_plan",
-        "Rule, n, β and threshold for a goal, their cost; or what the pool lacks.",
+        "Rule, n, β and u for a goal, at what cost; or what the pool lacks.",
     ),
     "predict": ("llm_check.command_predict", "Predict reward and acceptance from a pool, for every rule, n, β."),
     "decode": ("llm_check.command_decode", "Solve problems on two language models with a chosen method."),
-    "check": ("llm_check.command_check", "Predictions and exact laws against fresh runs on two language models."),
+    "check": ("llm_check.command_check", "Predictions and exact laws held against runs of two language models."),
     "figures": ("figures.command_figures", "Draw figures and the page from artifacts already computed."),
 }
 
