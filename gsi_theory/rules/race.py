@@ -35,7 +35,7 @@ from gsi_theory.arrays import (
     times,
 )
 from gsi_theory.draws import Counts
-from gsi_theory.logscale import decayed_log_cumsum, log1mexp
+from gsi_theory.logscale import decayed_log_cumsum
 
 if COMPILED:
     from gsi_theory.compiled import race_collect, race_fall, race_powers, race_walk
@@ -50,7 +50,7 @@ BELOW = 1e290  # stands for -log 0 where an infinity would meet a zero
 
 
 def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any:
-    """log P(y)/μ(y) (B, M, K), before conditioning on a draw; log_weight finite (any number where mass is zero)."""
+    """log P(y)/μ(y) (B, M, K); log_weight finite (any number where mass is zero)."""
     xp = array_api_compat.array_namespace(mass, log_weight)
     if _large(mass, log_weight, counts, zero_mass):
         out = np.empty((*counts.fixed.shape, mass.shape[1]))
@@ -116,7 +116,7 @@ def _used(xp: Any, mass: Any, log_weight: Any) -> Any:
 
 
 def _integral(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> tuple[Any, Any]:
-    """(log of w_k ∫_0^{1/w_k} G'(A) (B, M, K), (log A_k, 1 - A_k) (B, K)); weights descending."""
+    """(log of w_k ∫_0^{1/w_k} G'(A)/P(N ≥ 1) (B, M, K), (log A_k, 1 - A_k) (B, K)); weights descending."""
     gap = _gap(xp, log_weight)
     lightest = lowest(mass) or lowest(xp.where(mass > 0, mass, 1.0))
     linear = highest(log_weight[:, 0] - log_weight[:, -1]) - float(np.log(lightest)) <= LINEAR
@@ -130,17 +130,18 @@ def _integral(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: An
         previous, quotient = xp.where(live, previous, -BELOW), xp.where(live, quotient, 0.0)
     if not lowest(quotient) > -xp.inf:
         quotient = xp.where(quotient > -xp.inf, quotient, -BELOW)
-    level = counts.log_pgf(previous[:, None, :], before)
-    step = counts.log_pgf_step(quotient[:, None, :], drop)
     if linear:
-        terms = times(exp_of(level), expm1_of(step))
+        level = counts.log_pgf(previous[:, None, :], before)
+        terms = times(exp_of(level), expm1_of(counts.log_pgf_step(quotient[:, None, :], drop)))
         held = fall.held if lowest(fall.held) > 0 else xp.where(fall.held > 0, fall.held, xp.inf)
         total = running_sum(divided(terms, -held[:, None, :]))
+        if counts.random:
+            total = divided(total, counts.some[..., None])
         integral = log_of(times(total, fall.scale[:, None, :]))
     else:
         # fall.held is here S_k / w_k, on its own scale.
         held = xp.where(fall.held > 0, fall.held, xp.inf)
-        terms = level + log1mexp(step) - xp.log(held)[:, None, :]
+        terms = counts.log_fall(previous[:, None, :], before, quotient[:, None, :], drop) - xp.log(held)[:, None, :]
         integral = decayed_log_cumsum(terms, xp.broadcast_to(gap[:, None, :], terms.shape))
     return integral, (log_a, fall.deficit)
 
@@ -214,7 +215,7 @@ def score_gate(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, log_s
     """(M9): accept when the winning score w/T is at least exp(log_score) (B,), finite.
 
     Returns (log of accepted mass over μ (B, M, K), log P(reject) (B, M)): the accepted mass of y is
-    μ w ∫_0^{min(1/w, 1/M)} G'(A) dv and P(reject) = G(A(1/M)), both before conditioning on a draw.
+    μ w ∫_0^{min(1/w, 1/M)} G'(A) dv and P(reject) = G(A(1/M)) - G(0), both over P(N ≥ 1).
     """
     xp = array_api_compat.array_namespace(mass, log_weight)
     # The gate is one more breakpoint: a candidate of mass zero whose weight is M. Past it the integral stands still.
@@ -224,7 +225,7 @@ def score_gate(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, log_s
     ranked, (log_a, deficit) = _integral(xp, _rank(xp, mass, order), _rank(xp, log_weight, order), counts, zero_mass)
     back = xp.argsort(order, axis=-1, stable=False)
     integral = _restore(xp, ranked, order, back)
-    log_reject = counts.log_pgf(*(_rank_back(xp, v, back)[:, None, :] for v in (log_a, deficit)))[..., 0]
+    log_reject = counts.log_unbeaten(*(_rank_back(xp, v, back)[:, None, :] for v in (log_a, deficit)))[..., 0]
     at_gate = integral[..., -1:] + (log_weight[:, :-1] - log_score[:, None])[:, None, :]
     accepted = xp.where((log_weight[:, :-1] >= log_score[:, None])[:, None, :], integral[..., :-1], at_gate)
     return accepted, log_reject
