@@ -49,15 +49,17 @@ class GsiLaw:
     def expectation(self, draft_values: Any, base_values: Any | None = None) -> Any:
         """E f under the law; f on the draft candidates, and on the base candidates (default: the same values)."""
         base_values = draft_values if base_values is None else base_values
-        accepted, fallback = self.accepted_log_mass, self.fallback_log_prob
-        xp, (accepted, draft, base) = as_arrays(accepted=accepted, draft_values=draft_values, base_values=base_values)
+        xp, (accepted, fallback, log_reject, draft, base) = as_arrays(
+            accepted=self.accepted_log_mass, fallback=self.fallback_log_prob, log_p_reject=self.log_p_reject,
+            draft_values=draft_values, base_values=base_values,
+        )  # fmt: skip
         if draft.shape[-1:] != accepted.shape[-1:] or base.shape[-1:] != fallback.shape[-1:]:
             raise InputError(
                 f"values of shapes {tuple(draft.shape)} and {tuple(base.shape)}: give {tuple(accepted.shape)} for the "
                 f"draft candidates and {tuple(fallback.shape)} for the base candidates"
             )
         taken = xp.vecdot(xp.exp(accepted), draft, axis=-1)
-        rest = xp.exp(xp.asarray(self.log_p_reject)) * xp.vecdot(xp.exp(fallback), base, axis=-1)
+        rest = xp.exp(log_reject) * xp.vecdot(xp.exp(fallback), base, axis=-1)
         return plain_number(taken + rest)
 
 
@@ -124,8 +126,7 @@ def gated_law(
     """
     xp = array_api_compat.array_namespace(ungated.log_prob)
     if scored is not None:
-        accepted, log_reject = scored
-        log_reject = xp.asarray(log_reject)
+        _, (accepted, log_reject) = as_arrays(accepted=scored[0], log_reject=scored[1])
     else:
         accepted = xp.where(kept, ungated.log_prob, -np.inf)
         log_reject = _log_total(xp, xp.where(kept, -np.inf, ungated.log_prob))
