@@ -72,14 +72,15 @@ def weight_coverage(log_weight: ArrayLike, known_mean: bool = False, level: floa
             chi2 = size / ess - 1.0
             # log(1+χ²) = log Σw² − 2 log Σw + log N: candidate j enters by N(share of w² − 2 share of w + 1/N).
             slope = np.exp(2.0 * weight - square) - 2.0 * share
-            log_stderr = float(np.sqrt(size / max(size - 1, 1) * np.sum((slope - slope.mean()) ** 2)))
+            spread = float(np.sum((slope - slope.mean()) ** 2))
+            log_stderr = np.sqrt(size / (size - 1) * spread) if size > 1 else np.inf  # one draw shows no spread
             stderr = (1.0 + chi2) * log_stderr
             low = max((1.0 + chi2) * float(np.exp(-ndtri(level) * log_stderr)) - 1.0, 0.0)
     return Coverage(
         size=size,
         ess=ess,
         chi2=_finite(chi2),
-        chi2_stderr=_finite(stderr),
+        chi2_stderr=_finite(stderr) if size > 1 else np.inf,
         chi2_low=_finite(low),
         guaranteed=known_mean,
         renyi2=square - np.log(size) if known_mean else float(np.log(size / ess)),

@@ -34,6 +34,8 @@ def test_hand_values() -> None:
     assert found.unseen == pytest.approx(1.0 - 0.05 ** (1 / 3))
     known = weight_coverage(np.log([0.5, 1.5]), known_mean=True)
     assert known.chi2 == pytest.approx(0.25) and known.guaranteed and not found.guaranteed
+    for alone in (weight_coverage([0.3]), weight_coverage([0.3], known_mean=True)):
+        assert alone.chi2_stderr == math.inf and alone.chi2_low == 0.0  # one draw shows no spread
     equal = weight_coverage(np.full(50, -800.0))
     assert equal.ess == 50.0 and equal.chi2 == pytest.approx(0.0, abs=1e-12)
 

@@ -101,6 +101,12 @@ def test_bounded_mean_covers(chance: float) -> None:
     assert missed <= 120 * 0.05 + 4 * math.sqrt(120 * 0.05 * 0.95)
 
 
+def test_one_prompt_shows_no_spread() -> None:
+    found = bounded_mean([[0.5, 1.0]], 0.0, 1.0)
+    assert (found.stderr == math.inf).all() and not found.trusted.any()
+    assert ((found.low >= 0.0) & (found.high <= 1.0) & (found.low < found.high)).all()
+
+
 def test_valid_intervals_of_rare_counts_cover_more() -> None:
     """THEORY: of 100 prompts that fail once in a hundred, what any interval valid for all 0/1 values covers at least.
 

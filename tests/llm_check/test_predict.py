@@ -105,6 +105,18 @@ def test_floors_of_certain_schemes_are_zero() -> None:
     assert acceptance_floor(draft, schemes).tolist() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize(("drafts", "base"), [(1, 1), (1, 3), (3, 1), (3, 3)])
+def test_pool_of_one_has_no_error(drafts: int, base: int) -> None:
+    """One candidate shows no spread: the error of a gated mean is +inf, never NaN, whatever passes the gate."""
+    draft = Candidates(np.full(drafts, -np.log(drafts)), [0.5, 0.0, 0.3][:drafts], [0.1, 0.4, -0.6][:drafts])
+    other = Candidates(np.full(base, -np.log(base)), [0.2, 0.3, 0.0][:base], [0.0, 0.1, 0.2][:base])
+    schemes = [s for u in (-np.inf, -9.0, 0.5, 9.0, np.inf) for s in scheme_grid((1.0,), (1,), ("race", "softmax"), u)]
+    at = predict_position(draft, other, schemes)
+    assert np.isfinite(at.value).all() and not np.isnan(at.stderr).any() and not np.isnan(at.p_accept_se).any()
+    gated = np.array([s.threshold is not None for s in schemes])
+    assert (np.isinf(at.stderr[:, 0]) == ((drafts == 1) | gated & (base == 1))).all()
+
+
 def test_several_values_in_one_pass_are_each_value_alone() -> None:
     draft, base, values = drawn(np.random.default_rng(52), 80)
     schemes = [*SCHEMES, Scheme(5.0, 3, 0.6, "softmax", 7), Scheme(5.0, 3, float("inf"), "race", gate="score")]
