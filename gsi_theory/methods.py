@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from gsi_theory.clipping import clip_log_ratio, early_exit_calls, first_passage
 from gsi_theory.drafters import balance_log_weight, fixed_allocation_law, random_allocation_law
 from gsi_theory.draws import Draws
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, Named
 from gsi_theory.gate import fallback_law, gsi_law
 from gsi_theory.instance import Candidates, Instance, Scheme, log_weight
 from gsi_theory.law import score_gated_race, selection_law
@@ -348,4 +348,4 @@ _TABLE = (
     Method("speculative", "speculative sampling", "M22", "Leviathan et al. 2023, arXiv 2211.17192", _NONE, speculative),
 )  # fmt: skip
 
-METHODS: dict[str, Method] = {method.id: method for method in _TABLE}
+METHODS: dict[str, Method] = Named("method", {method.id: method for method in _TABLE})
