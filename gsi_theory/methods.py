@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gsi_theory.arrays import plain_number
 from gsi_theory.clipping import clip_log_ratio, early_exit_calls, first_passage
 from gsi_theory.drafters import balance_log_weight, fixed_allocation_law, random_allocation_law
-from gsi_theory.draws import Draws
+from gsi_theory.draws import MOST, Draws
 from gsi_theory.errors import InputError, Named
 from gsi_theory.gate import fallback_law, gsi_law
 from gsi_theory.instance import Candidates, Instance, Scheme, log_weight
@@ -197,8 +198,13 @@ def several_drafters(
 
 
 def pooled(instance: Instance, scheme: Scheme, rule: str = "softmax", allocation: str = "fixed") -> MethodLaw:
-    """Pooled hybrid without fallback: n draft and n_B base candidates in one selection, weights π/p_mix (M20)."""
+    """Pooled hybrid without fallback: n draft and n_B base candidates in one selection, weights π/p_mix (M20).
+
+    Raises InputError for more than 2^53 of them together.
+    """
     counts = (scheme.n, scheme.base_draws)
+    if sum(counts) > MOST:
+        raise InputError(f"n + n_base = {scheme.n} + {scheme.base_draws}: a pool holds at most 2^53 draws; give fewer")
     law = several_drafters(
         instance, scheme, np.stack([instance.log_draft, instance.log_base]), counts, rule, allocation
     )
@@ -254,7 +260,7 @@ def _gated_by_score(
     reject = float(np.exp(log_reject))
     log_prob = np.logaddexp(accepted, log_reject + fallback.log_prob)
     total = 2.0 * error + reject * fallback.error + _rounding(log_prob)
-    return log_prob, total, float(-np.expm1(log_reject)), reject * scheme.base_draws
+    return log_prob, total, float(plain_number(-np.expm1(log_reject))), reject * scheme.base_draws
 
 
 def expgsi(

@@ -20,7 +20,7 @@ import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays import detached, highest
+from gsi_theory.arrays import detached, highest, plain_number
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance
 from gsi_theory.logscale import Array, log_sum
@@ -55,7 +55,7 @@ class RsdLaw:
     @property
     def p_accept(self) -> float:
         """E_{π_S} ω."""
-        return float(-np.expm1(self.log_p_reject))
+        return float(plain_number(-np.expm1(self.log_p_reject)))
 
 
 @dataclass(frozen=True)

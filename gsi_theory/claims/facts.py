@@ -279,7 +279,8 @@ class Facts:
     @cached_property
     def log_score(self) -> Any:
         """log M of the score gate (M9) (...), M = e^{βu}/Z in units of the normalized weight; 1/Z without finite u."""
-        return self.beta * self.xp.where(self.xp.isfinite(self.threshold), self.threshold, 0.0) - self.log_z
+        with np.errstate(over="ignore"):
+            return self.beta * self.xp.where(self.xp.isfinite(self.threshold), self.threshold, 0.0) - self.log_z
 
     def draft_law(self, rule: str | None = None, n: Any = None) -> Law:
         """Ungated law Q of the draft winner (default: the batch's rule and n), weight rounding included.
@@ -317,7 +318,8 @@ class Facts:
         if self.gate == "score":
             finite = self.xp.isfinite(self.threshold)
             cut = self.xp.where(self.has_threshold, self.threshold, -np.inf)
-            cut = self.xp.where(finite, self.beta * self.xp.where(finite, self.threshold, 0.0), cut)
+            with np.errstate(over="ignore"):
+                cut = self.xp.where(finite, self.beta * self.xp.where(finite, self.threshold, 0.0), cut)
             scored = score_gated_race(self.log_draft, weight, Counts(n, self.xp.zeros_like(n)), cut)
             return gated_law(ungated, self.base_law(n), scored=scored)
         return gated_law(ungated, self.base_law(n), kept=self.accepted, doubt=self.gate_doubt)
