@@ -93,8 +93,8 @@ def highest(array: Any) -> float:
 
 
 def plain_number(value: Any) -> Any:
-    """A float for a single NumPy number; anything else as it is (a torch scalar keeps its gradient)."""
-    return float(value) if isinstance(value, np.generic) or (is_numpy(value) and value.ndim == 0) else value
+    """A float for a single NumPy number, never -0.0; anything else as it is (a torch scalar keeps its gradient)."""
+    return float(value) + 0.0 if isinstance(value, np.generic) or (is_numpy(value) and value.ndim == 0) else value
 
 
 def table(values: np.ndarray, like: Any) -> Any:

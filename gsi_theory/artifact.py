@@ -102,7 +102,7 @@ def _plain(value: Any, place: str) -> Any:
             raise InputError(f"NaN at {place}: an artifact holds no NaN; leave the row out or store null")
         if math.isinf(value):
             return "inf" if value > 0 else "-inf"
-        return value
+        return value + 0.0  # never -0.0
     if isinstance(value, Mapping):
         return {str(k): _plain(v, f"{place}.{k}") for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):

@@ -2,7 +2,7 @@
 
 G = Q(·, accepted) + Q(rejected)·B, where Q is the law of the winner among n drafts weighted β r̃ and B that of the
 winner among n_base base draws weighted β r. The gate compares float64 numbers: a candidate whose tilted reward equals
-the threshold is accepted.
+the threshold is accepted; where rounding alone decides (weights.py), the error says so.
 
 `gsi_law` takes one instance or pair of candidate sets; `gated_law` is the same on arrays (NumPy or
 torch) with leading batch axes, and gradients flow through it.
@@ -22,7 +22,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import Candidates, Instance, Scheme, log_weight, tilted_reward
 from gsi_theory.law import EPS, Law, score_gated_race, selection_law
 from gsi_theory.logscale import log_sum
-from gsi_theory.weights import form_weights, rounded
+from gsi_theory.weights import Weights, form_weights, gate_doubt, rounded
 
 __all__ = ["GsiLaw", "fallback_law", "gated_law", "gsi_law", "gsi_laws"]
 
@@ -94,37 +94,50 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
             f"log_ratio[{impossible[0]}] = inf on a draft candidate of positive mass: what the draft can draw it "
             "cannot give probability zero; check logp_draft"
         )
-    drafts: dict[tuple[float, int, str], Law] = {}
+    drafts: dict[tuple[float, int, str], tuple[Law, Weights]] = {}
     fallbacks: dict[tuple[float, int, str], Law] = {}
     laws = []
     for scheme in schemes:
         key, fallback_key = (scheme.beta, scheme.n, scheme.rule), (scheme.beta, scheme.base_draws, scheme.rule)
         if key not in drafts:
             made = form_weights(draft.log_mass, draft.reward, draft.log_ratio, scheme.beta, scheme.rule)
-            drafts[key] = rounded(selection_law(draft.log_mass, made.log_weight, scheme.n, scheme.rule), made)
+            law = selection_law(draft.log_mass, made.log_weight, scheme.n, scheme.rule)
+            drafts[key] = rounded(law, made), made
         if fallback_key not in fallbacks:
             fallbacks[fallback_key] = fallback_law(base, scheme)
-        laws.append(_gated(draft, scheme, drafts[key], fallbacks[fallback_key], paired))
+        laws.append(_gated(draft, scheme, *drafts[key], fallbacks[fallback_key], paired))
     return laws
 
 
-def _gated(draft: Candidates, scheme: Scheme, ungated: Law, fallback: Law, paired: bool) -> GsiLaw:
+def _gated(draft: Candidates, scheme: Scheme, ungated: Law, made: Weights, fallback: Law, paired: bool) -> GsiLaw:
     if scheme.gate == "score" and scheme.threshold is not None:
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
         scored = score_gated_race(draft.log_mass, log_weight(draft, scheme.beta), scheme.n, float(cut))
         return gated_law(ungated, fallback, scored=scored, paired=paired)
-    cut = -np.inf if scheme.threshold is None else scheme.threshold
-    return gated_law(ungated, fallback, kept=tilted_reward(draft, scheme.beta) >= cut, paired=paired)
+    cut, tilted = -np.inf if scheme.threshold is None else scheme.threshold, tilted_reward(draft, scheme.beta)
+    doubt = gate_doubt(tilted, draft.reward, draft.log_ratio, made.size, scheme.beta, cut)
+    return gated_law(ungated, fallback, kept=tilted >= cut, doubt=doubt, paired=paired)
 
 
 def gated_law(
-    ungated: Law, fallback: Law, *, kept: Any = None, scored: tuple[Any, Any] | None = None, paired: bool = False
+    ungated: Law,
+    fallback: Law,
+    *,
+    kept: Any = None,
+    doubt: Any = None,
+    scored: tuple[Any, Any] | None = None,
+    paired: bool = False,
 ) -> GsiLaw:
     """G from the draft law Q and the base law B (..., K): (M6) with `kept` (..., K) = {r̃ ≥ u}, or (M9) with `scored`.
 
-    `scored` is what `score_gated_race` returns. paired: Q and B live on different candidates and are concatenated.
+    doubt (..., K): where rounding decides `kept` (`gate_doubt`). `scored` is what `score_gated_race` returns. paired: Q
+    and B live on different candidates and are concatenated.
     """
     xp = array_api_compat.array_namespace(ungated.log_prob)
+    error, log_error = 2.0 * ungated.error, 2.0 * ungated.log_error
+    if doubt is not None and bool(xp.any(doubt)):
+        turned = xp.sum(xp.where(doubt, xp.exp(detached(ungated.log_prob)), 0.0), axis=-1)
+        error, log_error = error + turned, log_error + plain_number(xp.where(turned > 0, np.inf, 0.0))
     if scored is not None:
         _, (accepted, log_reject) = as_arrays(accepted=scored[0], log_reject=scored[1])
     else:
@@ -140,8 +153,8 @@ def gated_law(
         p_accept=plain_number(xp.clip(p_accept, None, 1.0)),
         accepted_log_mass=accepted,
         fallback_log_prob=fallback.log_prob,
-        error=plain_number(xp.clip(2.0 * ungated.error + reject * fallback.error + EPS, None, 1.0)),
-        log_error=2.0 * ungated.log_error + fallback.log_error,
+        error=plain_number(xp.clip(error + reject * fallback.error + EPS, None, 1.0)),
+        log_error=log_error + fallback.log_error,
         log_p_reject=plain_number(log_reject),
     )
 

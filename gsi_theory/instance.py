@@ -29,7 +29,7 @@ def _vector(values: ArrayLike, name: str) -> Array:
         raise InputError(f"{name} is not a list of numbers ({error}): give K numbers") from error
     if array.ndim != 1 or array.size == 0:
         raise InputError(f"{name} has shape {array.shape}: give a flat list of K ≥ 1 numbers")
-    return array
+    return array + 0.0  # -0.0 is 0.0, as it is printed
 
 
 def _frozen(array: Array) -> Array:
@@ -169,7 +169,7 @@ class Scheme:
             raise InputError(f"gate {self.gate!r}: give one of {', '.join(GATES)}")
         if self.threshold is not None:
             try:
-                object.__setattr__(self, "threshold", float(self.threshold))
+                object.__setattr__(self, "threshold", float(self.threshold) + 0.0)
             except (TypeError, ValueError) as error:
                 raise InputError(f"threshold {self.threshold!r}: give a number in reward units, or None") from error
             if np.isnan(self.threshold):
@@ -191,7 +191,7 @@ def as_beta(value: object) -> float:
         beta = float("nan")
     if not 0 <= beta < np.inf:
         raise InputError(f"beta = {value!r}: give a finite number ≥ 0")
-    return beta
+    return beta + 0.0
 
 
 def log_weight(candidates: Candidates, beta: float) -> Array:

@@ -13,10 +13,11 @@ from gsi_theory.claims import methods as claims_methods
 from gsi_theory.claims import race as claims_race
 from gsi_theory.claims import selection as claims_selection
 from gsi_theory.claims.claim import OUTCOMES, Assumption, Claim, Judgement, Outcome, Verdict
+from gsi_theory.errors import Named
 
 __all__ = ["CLAIMS", "OUTCOMES", "Assumption", "Claim", "Judgement", "Outcome", "Verdict"]
 
 _TABLE = (*claims_gate.TABLE, *claims_selection.TABLE, *claims_race.TABLE, *claims_methods.TABLE)
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in _TABLE}
+CLAIMS: dict[str, Claim] = Named("claim", {claim.id: claim for claim in _TABLE})
 assert len(CLAIMS) == len(_TABLE), "two claims share an id"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory.reach import khat_limit
 from llm_check.doctor.balance import FREEDOM
 from llm_check.doctor.evidence import FEW_ROWS, Evidence, examine
 from llm_check.doctor.tokens import TokenCheck
@@ -190,9 +191,11 @@ def _cut(e: Evidence) -> dict[str, Any] | None:
 
 def _tail(e: Evidence) -> dict[str, Any] | None:
     # Among few distinct steps k̂ is large without a tail: the weight must also sit with few draws.
-    if e.tail is None or e.tail[0] <= 0.7 or e.tail[1] < 0.2:
+    if e.tail is None:
         return None
-    return {"khat": e.tail[0], "limit": 0.7, "share_of_largest_1_percent": e.tail[1]}
+    khat, top, fitted = e.tail
+    limit = khat_limit(fitted)
+    return {"khat": khat, "limit": limit, "share_of_largest_1_percent": top} if khat > limit and top >= 0.2 else None
 
 
 def _noise(e: Evidence) -> dict[str, Any] | None:

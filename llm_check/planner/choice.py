@@ -1,7 +1,8 @@
 """What a goal asks of the options, and the answer when it is proved: the best in a budget, or the cheapest that does.
 
 Every comparison is in pairs over units and simultaneous over all options (`choose`). Where the tail of the drafts'
-weights was not seen (k̂ > 0.7), what no draw has shown may decide a winner: its largest possible effect is added.
+weights was not seen (k̂ beyond `khat_limit`), what no draw has shown may decide a winner: its largest possible effect
+is added.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.intervals import Interval
 from llm_check.planner.choose import Picker, cross_fit, pick_best, standing
 from llm_check.planner.table import PlanTable
-from llm_check.planner.tail import KHAT_LIMIT, draft_tail
+from llm_check.planner.tail import draft_tail
 
 __all__ = ["Choice", "Goal", "best_of", "cheapest_of", "unseen_effect", "worth_of"]
 
@@ -63,7 +64,7 @@ def unseen_effect(table: PlanTable, rows: NDArray[np.int64], chosen: int, bounds
     out = np.empty(rows.size)
     for k, s in enumerate(rows.tolist()):
         pair = (table.options[s], table.options[chosen])
-        heavy = [o.n for o in pair if table.tails[o.beta].khat > KHAT_LIMIT and o.method == "gsi" and o.n > 1]
+        heavy = [o.n for o in pair if table.tails[o.beta].heavy and o.method == "gsi" and o.n > 1]
         out[k] = min(1.0, UNSEEN * max(heavy) / table.drafts) * (bounds[1] - bounds[0]) if heavy else 0.0
     return out
 

@@ -29,12 +29,11 @@ from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 from gsi_theory.coverage import mean_low
-from gsi_theory.reach import drafts_for_base
+from gsi_theory.reach import drafts_for_base, khat_limit
 from llm_check.pools.position_arrays import Block, PositionArrays
 from llm_check.pools.tails import pareto_khat
 
 __all__ = [
-    "KHAT_LIMIT",
     "LEAST_ESS",
     "Tail",
     "about",
@@ -51,7 +50,6 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 _Missed = tuple[Floats, Floats, NDArray[np.bool_]]
-KHAT_LIMIT = 0.7
 LEAST_ESS = 10.0  # a self-normalized mean over base candidates is biased by about 1/ess of itself
 UNSEEN_LIMIT = 0.05  # share of the tilted policy that the base candidates may have missed
 LOG_20 = float(np.log(20.0))
@@ -84,6 +82,12 @@ class Tail:
     highest: float
     drafts: int
     base: int
+    fitted: int = 100_000  # weights that k̂ was fitted to
+
+    @property
+    def heavy(self) -> bool:
+        """Whether k̂ is beyond what means over so many weights bear."""
+        return self.khat > khat_limit(self.fitted)
 
 
 def tail_speaks(tail: Tail) -> bool:
@@ -96,7 +100,7 @@ def tail_shown(tail: Tail) -> bool:
 
     k̂ is too small where a set has few drafts (no weight exceeds N of its mean): the drafts needed count too.
     """
-    return tail.khat <= KHAT_LIMIT and tail.needed[0] <= tail.drafts
+    return not tail.heavy and tail.needed[0] <= tail.drafts
 
 
 def unseen_tilt(largest: Floats, limit: Floats, reached: NDArray[np.bool_]) -> float:
@@ -158,10 +162,11 @@ def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail
         ess.append(np.exp(2.0 * logsumexp(raised, axis=1) - logsumexp(2.0 * raised, axis=1)))
         base.append(raised)
     weights = np.concatenate(own)
+    weights = weights[:: max(1, weights.size // 100_000)]
     khat = -np.inf
     if np.concatenate(alone).any():
         with np.errstate(all="ignore"):  # equal weights in the tail
-            khat = float(pareto_khat(weights[:: max(1, weights.size // 100_000)]))
+            khat = float(pareto_khat(weights))
     middle = float(np.median(np.concatenate(ess)))
     prompts = np.concatenate([[arrays.names[p][0] for p in b.positions.tolist()] for b in parts])
     unit = np.unique(prompts, return_inverse=True)[1].ravel()
@@ -181,7 +186,8 @@ def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail
     most = times_more(*every)
     needed = [size * max(1.0, LEAST_ESS / middle, factor) for factor in (min(as_fallen(bounds), most), most)]
     return Tail(
-        beta, khat, _needed(ratio, reward, parts, beta), middle, unseen, (needed[0], needed[1]), highest, drafts, size
+        beta, khat, _needed(ratio, reward, parts, beta), middle, unseen, (needed[0], needed[1]), highest, drafts, size,
+        weights.size,
     )  # fmt: skip
 
 

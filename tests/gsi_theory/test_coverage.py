@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -82,19 +83,31 @@ def test_mean_low_holds_for_a_heavy_tail() -> None:
     assert mean_low([-np.inf, -np.inf]) == -np.inf
 
 
-def test_largest_share_is_the_unseen_mass() -> None:
-    """Good–Turing: E[w_max]/N is the mass of the weighted law beyond the largest of N − 1 draws (here exactly)."""
-    size, weight = 8, np.exp(RATIO)
-    order = np.argsort(weight)
-    cumulative = np.cumsum(DRAFT[order])
-    below = np.concatenate([[0.0], cumulative[:-1]])
-    largest = np.sum((cumulative**size - below**size) * weight[order])
-    # Ties count once for each of the N draws that may be the (first) largest: mass at or beyond the record, shared.
-    beyond = np.sum(DRAFT[order] * weight[order] * (cumulative**size - below**size) / (size * DRAFT[order]))
-    assert largest / size == pytest.approx(beyond)
-    rng = np.random.default_rng(5)
-    found = [weight_coverage(RATIO[rng.choice(4, size, p=DRAFT)]).log_largest for _ in range(4000)]
-    assert np.mean(np.exp(found)) == pytest.approx(largest, abs=4 * np.std(np.exp(found)) / math.sqrt(4000))
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_the_mass_beyond_the_pool_is_unbiased_with_atoms_too(size: int) -> None:
+    """Every pool of `size` draws from four atoms, two of one weight: E[beyond] is the weighted law's mass on weights
+    above the largest of size − 1 draws, exactly; w_max/N is larger in the mean."""
+    mass, weight = np.array([0.5, 0.2, 0.2, 0.1]), np.array([0.2, 1.5, 1.5, 3.0])
+    weight = weight / (mass @ weight)
+    found = largest = truth = 0.0
+    for pool in itertools.product(range(4), repeat=size):
+        chance = float(np.prod(mass[list(pool)]))
+        seen = weight_coverage(np.log(weight[list(pool)]), known_mean=True)
+        found += chance * seen.beyond
+        largest += chance * float(np.max(weight[list(pool)])) / size
+    for pool in itertools.product(range(4), repeat=size - 1):
+        top = max((weight[y] for y in pool), default=0.0)
+        truth += float(np.prod(mass[list(pool)])) * float((mass * weight)[weight > top].sum())
+    assert found == pytest.approx(truth, rel=1e-12)
+    assert largest > truth * 1.05 if size > 1 else largest == pytest.approx(truth)
+
+
+def test_the_mass_beyond_the_pool_without_a_known_mean_is_a_share() -> None:
+    assert weight_coverage([0.0, 1.0, 2.0]).beyond == weight_coverage([0.0, 1.0, 2.0]).largest_share
+    assert weight_coverage([0.0, 2.0, 2.0]).beyond == 0.0
+    far = weight_coverage([800.0, -np.inf], known_mean=True)
+    assert far.beyond == far.chi2 == far.chi2_stderr == np.finfo(np.float64).max
+    assert weight_coverage([1.0, 1.0], known_mean=True).chi2_stderr == 0.0
 
 
 def test_unseen_shift_is_a_bound() -> None:
