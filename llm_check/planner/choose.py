@@ -5,7 +5,7 @@ candidates. values (S, U) hold every option's estimate on every unit, so options
 
     shortfall   a bound, at 95 % for all options at once, of how much better than the chosen one another may be:
                 max over options of mean difference + q · its standard error, q from a multiplier bootstrap of the
-                maximum
+                maximum, carried over from the normal law to Student's t
     value       of the chosen option, less what its choice believed too much: the mean, over thirds of the units, of how
                 much better the option chosen on the others looks there than on the third; its interval is that of a
                 mean over units (`gsi_theory.intervals`)
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, stdtrit
 
 from gsi_theory.intervals import Interval, population_mean
 
@@ -62,9 +63,9 @@ def standing(values: Floats, reference: Floats) -> Standing:
     weights = np.random.default_rng(_SEED).normal(size=(_BOOTSTRAPS, units))
     # multipliers of a sample mean, in units of its standard error
     deviations = weights @ (centered[moving] / (np.sqrt(units * max(units - 1, 1)) * error[moving, None])).T
-    # the maximum of few units is wider than normal: Student's widening of a single mean at the same level
-    widening = (1.0 + 2.0 / units) ** 0.5
-    return Standing(gap, error, float(np.quantile(deviations.max(axis=1), LEVEL)) * widening)
+    # each error is estimated from the same few units: Student's quantile at the level of one option's normal one
+    normal = float(np.quantile(deviations.max(axis=1), LEVEL))
+    return Standing(gap, error, float(stdtrit(units - 1.0, ndtr(normal))))
 
 
 Picker = Callable[[Floats], int | None]

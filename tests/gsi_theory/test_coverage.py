@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gsi_theory.coverage import chi2_from_base, mean_low, weight_coverage
 from gsi_theory.errors import InputError
@@ -110,6 +114,50 @@ def test_the_mass_beyond_the_pool_without_a_known_mean_is_a_share() -> None:
     assert weight_coverage([1.0, 1.0], known_mean=True).chi2_stderr == 0.0
 
 
+def _spread_of(functional: Callable[[np.ndarray], float], size: int) -> float:
+    """Standard error of a functional of the masses of N equal draws: sample variance of its influences, over N.
+
+    Influences by central differences: mass is moved from all draws to one.
+    """
+    masses, step, found = np.full(size, 1.0 / size), 1e-5, []
+    for j in range(size):
+        moved = np.where(np.arange(size) == j, 1.0, 0.0) - masses
+        found.append((functional(masses + step * moved) - functional(masses - step * moved)) / (2.0 * step))
+    return math.sqrt(statistics.variance(found) / size)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_error_of_chi2_is_the_delta_method_and_its_bound_is_one_sided(level: float) -> None:
+    weight = np.array([0.3, 1.0, 2.5, 0.7, 4.0])
+    found = weight_coverage(np.log(weight) + 3.0, level=level)
+    log_error = _spread_of(lambda m: math.log(m @ weight**2) - 2.0 * math.log(m @ weight), 5)
+    assert found.chi2_stderr == pytest.approx((1.0 + found.chi2) * log_error, rel=1e-6)
+    low = (1.0 + found.chi2) * math.exp(-stats.norm.ppf(level) * log_error) - 1.0
+    assert found.chi2_low == pytest.approx(max(low, 0.0), rel=1e-6)
+    assert found.unseen == pytest.approx(1.0 - (1.0 - level) ** (1.0 / 5.0))
+    known = weight_coverage(np.log(weight / weight.mean()), known_mean=True, level=level)
+    squares = (weight / weight.mean()) ** 2
+    assert known.chi2_stderr == pytest.approx(statistics.stdev(squares) / math.sqrt(5.0))
+    one = weight_coverage([0.3], known_mean=True)
+    assert one.chi2_stderr == np.finfo(np.float64).max
+
+
+def test_lower_bound_of_chi2_is_exceeded_by_five_percent() -> None:
+    """Weights uniform on (1/2, 3/2), 1 + χ² = 13/12: of pools of 300, one in twenty says more."""
+    rng, pools = np.random.default_rng(9), 3000
+    weights = np.log(rng.uniform(0.5, 1.5, (pools, 300)))
+    exceeded = np.mean([weight_coverage(w).chi2_low > 1.0 / 12.0 for w in weights])
+    assert abs(exceeded - 0.05) < 5.0 * math.sqrt(0.05 * 0.95 / pools)
+
+
+def test_levels_are_passed_on() -> None:
+    ratio = RATIO[np.random.default_rng(10).choice(4, 60, p=BASE)]
+    bounds = [chi2_from_base(ratio, level)[1] for level in (0.5, 0.8, 0.95, 0.99)]
+    assert bounds == sorted(bounds, reverse=True) and bounds[0] > bounds[1] > bounds[3]
+    drafts = [weight_coverage(ratio, known_mean=True, level=level).chi2_low for level in (0.5, 0.8, 0.95)]
+    assert drafts[0] > drafts[1] > drafts[2] > 0.0
+
+
 def test_unseen_shift_is_a_bound() -> None:
     """An outcome of probability a is unseen in P·N draws with probability (1−a)^{PN}; whenever that is 5 % or more, its
     share among n draws is within the bound."""
@@ -133,6 +181,51 @@ def test_speaks() -> None:
     n = furthest_n(64, 5)
     assert speaks(n, 64, 5).speaks and not speaks(n + 1, 64, 5).speaks
     assert furthest_n(64, 1000) == 64
+
+
+def test_advice_is_for_the_tolerance_and_confidence_asked_for() -> None:
+    """The drafts needed are the least that speak, the n named the largest, at every tolerance and confidence."""
+    for tolerance, confidence in ((0.1, 0.95), (0.1, 0.5), (0.02, 0.95), (0.3, 0.999)):
+        given: dict[str, Any] = {"prompts": 2, "tolerance": tolerance, "confidence": confidence}
+        n = next(n for n in range(1, 401) if not speaks(n, 400, **given).speaks)
+        refused = speaks(n, 400, **given)
+        needed = refused.drafts_needed
+        assert needed is not None and refused.reason is Reason.UNSEEN
+        assert speaks(n, needed, **given).speaks and not speaks(n, needed - 1, **given).speaks
+        assert furthest_n(400, **given) == n - 1 and refused.advice.endswith(f"ask for n ≤ {n - 1}")
+        shift = -math.log(1.0 - confidence) * n / (2 * 400)
+        assert f"by {shift:.2g} of its range" in refused.evidence
+
+
+def _drafts_by_sorting(ratio: list[float], raised: list[float], tolerance: float) -> int:
+    """3/π_S(w ≥ w_q), w_q where the tilted mass of larger weights reaches the tolerance, from sorted lists."""
+    total, mass, level = sum(math.exp(x) for x in raised), 0.0, 0.0
+    for weight, tilt in sorted(
+        ((r + x, math.exp(x) / total) for r, x in zip(ratio, raised, strict=True)), reverse=True
+    ):
+        mass, level = mass + tilt, weight
+        if mass >= tolerance:
+            break
+    beyond = sum(math.exp(-r) for r, x in zip(ratio, raised, strict=True) if r + x >= level) / len(ratio)
+    return math.ceil(3.0 / beyond)
+
+
+def test_drafts_needed_are_for_the_tolerance_asked_for() -> None:
+    rng = np.random.default_rng(8)
+    ratio, raised = rng.normal(size=200) * 1.5, rng.random(200) * 3.0
+    weight, found = rng.normal(size=500), []
+    for tolerance in (0.4, 0.1, 0.05, 0.02):
+        needed = tail_seen(weight, 1.1, tolerance, ratio, raised).drafts_needed
+        assert needed == _drafts_by_sorting(ratio.tolist(), raised.tolist(), tolerance)
+        found.append(needed)
+    assert found == sorted(set(found))
+    # without base draws: N (share/tolerance)^{1/(1−k̂)}, and at least 10^{1/(1−k̂)}; beyond k̂ = 1 N · share/tolerance
+    heavy = np.r_[np.zeros(99), math.log(11.0)]  # a tenth of all
+    assert tail_seen(heavy, 0.5, 0.02).drafts_needed == pytest.approx(100 * 5**2, abs=1)
+    assert tail_seen(heavy, 0.8, 0.09).drafts_needed == pytest.approx(10**5, abs=1)
+    assert tail_seen(heavy, 1.2, 0.02).drafts_needed == pytest.approx(100 * 5, abs=1)
+    # the largest weight alone may stand in the way
+    assert tail_seen(heavy, 0.2, 0.11).speaks and not tail_seen(heavy, 0.2, 0.09).speaks
 
 
 def test_tail_seen_and_drafts_needed() -> None:

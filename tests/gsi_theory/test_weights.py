@@ -38,6 +38,27 @@ def test_a_tie_that_rounding_breaks_is_a_tie_and_in_the_error() -> None:
     assert law.error >= 0.06
 
 
+def test_a_tie_of_ratios_near_one_is_lost_by_the_logs_of_the_masses() -> None:
+    """Two ratios of 21/20: their logs are small, the logs they are differences of are not, and those are rounded."""
+    broken = 0
+    for a, b in ((1, 2), (3, 7), (5, 40), (8, 30), (11, 23), (20, 30), (13, 50)):
+        rest = 100 - a - b
+        draft = [Fraction(a, 100), Fraction(b, 100), Fraction(rest, 100)]
+        base = [Fraction(21, 20) * draft[0], Fraction(21, 20) * draft[1]]
+        base.append(1 - base[0] - base[1])
+        instance = Instance.from_probabilities([float(p) for p in draft], [float(p) for p in base], [0, 0, 0])
+        broken += bool(instance.log_ratio[0] != instance.log_ratio[1])
+        made = form_weights(instance.log_draft, instance.reward, instance.log_ratio, 0.0, "max")
+        assert made.log_weight[0] == made.log_weight[1] > made.log_weight[2], (a, b)
+        exact = [float(p) for p in _best_of(draft, [1, 1, 0], 3)]
+        found = gsi_law(instance, Scheme(0.0, 3, rule="max"))
+        np.testing.assert_allclose(np.exp(found.log_prob), exact, atol=1e-14)
+        for level in ([2, 1, 0], [1, 2, 0]) if made.doubt[0] else ():
+            ordered = [float(p) for p in _best_of(draft, level, 3)]
+            assert found.error >= 0.5 * sum(abs(x - y) for x, y in zip(exact, ordered, strict=True)), (a, b)
+    assert broken >= 4
+
+
 def test_ties_of_equal_inputs_are_exact() -> None:
     """Equal rewards of equal ratios, and β r + ℓ = 1 without rounding, leave no doubt; rule max by reward has none."""
     mass = np.log([0.2, 0.3, 0.5])

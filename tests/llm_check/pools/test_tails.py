@@ -50,3 +50,26 @@ def test_pool_by_position() -> None:
     assert first.base_chi2 is not None and first.base_chi2[0] == pytest.approx(0.0)
     assert second.base_chi2 is None and second.ratio.chi2 == pytest.approx(0.0, abs=1e-12)
     assert first.tilted.ess == pytest.approx(drafts * 1.25**2 / (0.5 * (4.0 + 0.25)))
+
+
+def test_only_the_product_of_beta_and_reward_counts() -> None:
+    """Rewards four times as large at a quarter of β are the same tilt; the drafts needed are read off the base's: where
+    equal policies tilt by e^{βr}, 3/π(w ≥ its 95 % quantile under the tilt)."""
+    rng = np.random.default_rng(5)
+    drafts, base = rng.random(40), rng.random(60)
+    found = []
+    for beta, scale in ((8.0, 1.0), (2.0, 4.0)):
+        rows = [("draft", i, r) for i, r in enumerate(drafts)] + [("base", i, r) for i, r in enumerate(base)]
+        columns = {
+            "prompt_id": ["a"] * 100, "step": [0] * 100, "source": [s for s, _, _ in rows],
+            "candidate": [i for _, i, _ in rows], "logp_draft": [-2.0] * 100, "logp_base": [-2.0] * 100,
+            "reward": [scale * r for _, _, r in rows],
+        }  # fmt: skip
+        found.extend(pool_coverage(pool_from_columns(columns), beta))
+    one, other = found
+    assert not one.tail.speaks and one.tail.drafts_needed == other.tail.drafts_needed
+    assert one.tilted_khat == pytest.approx(other.tilted_khat, rel=1e-6)
+    assert (one.tilted.ess, one.tilted.chi2) == pytest.approx((other.tilted.ess, other.tilted.chi2))
+    tilt = np.exp(8.0 * np.sort(base)[::-1])
+    beyond = int(np.searchsorted(np.cumsum(tilt) / tilt.sum(), 0.05)) + 1
+    assert one.tail.drafts_needed == math.ceil(3.0 / (beyond / 60))
