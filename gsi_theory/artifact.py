@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from gsi_theory.errors import InputError
+from gsi_theory.json_input import read_json
 from gsi_theory.output import atomic_write_bytes, atomic_write_files, atomic_write_text, require_writable
 
 __all__ = [
@@ -210,12 +211,7 @@ def read_artifact(path: str | os.PathLike[str], name: str | None = None) -> Arti
     Raises InputError naming the file when it is missing, is not JSON, or is not an artifact of this format.
     """
     path = Path(path)
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"no artifact at {path}: run the command that writes it (gsi report runs all)") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON ({error}): delete it and rerun the command that wrote it") from error
+    body = read_json(path, "an artifact, which the command that writes it makes anew (gsi report runs all)")
     fields = ("name", "provenance", "summary", "tables")
     known = isinstance(body, dict) and body.get("format") in (FORMAT, FORMAT_PARQUET)
     if not known or any(field not in body for field in fields):
