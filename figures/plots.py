@@ -30,6 +30,7 @@ from figures import (
 )
 from figures.style import house_style
 from gsi_theory.artifact import Artifact, atomic_write_bytes, atomic_write_text
+from gsi_theory.output import writing
 
 __all__ = ["FIGURES", "FigureEntry", "inline_svg", "render_svg", "save_figures", "write_figure"]
 
@@ -188,7 +189,8 @@ def write_figure(figure: Figure, folder: Path, name: str) -> str:
 
 def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, str], list[Path]]:
     """Draw every figure whose artifact is there into `folder` as SVG and PDF; the SVG texts and the paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     texts, paths = {}, []
     with house_style():
         for entry in FIGURES:

@@ -9,7 +9,6 @@ nothing depends on the clock, so a rerun with the same seed, versions and comman
 
 from __future__ import annotations
 
-import errno
 import functools
 import hashlib
 import json
@@ -17,7 +16,6 @@ import math
 import os
 import platform
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -27,6 +25,8 @@ from typing import Any
 import numpy as np
 
 from gsi_theory.errors import InputError
+from gsi_theory.json_input import read_json
+from gsi_theory.output import atomic_write_bytes, atomic_write_files, atomic_write_text, require_writable
 
 __all__ = [
     "Artifact",
@@ -138,52 +138,6 @@ def is_current(path: str | os.PathLike[str], name: str, record: Mapping[str, Any
     return found.provenance == dict(record)
 
 
-def require_writable(path: str | os.PathLike[str]) -> None:
-    """Raise InputError unless a file can be written at `path`: for before long work, which leaves nothing behind."""
-    path = Path(path)
-    folder = path.parent
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        while not folder.exists():
-            folder = folder.parent
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror}): name a file in a folder you may write to") from error
-
-
-def atomic_write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write `content` to `path` so that a reader sees the old file or the whole new one, never a part.
-
-    Raises InputError where no file can be made.
-    """
-    path = Path(path)
-    handle, temporary = _temporary(path)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    path.chmod(0o644)
-    return path
-
-
-def _temporary(path: Path) -> tuple[int, str]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror}): name a file in a folder you may write to") from error
-
-
-def atomic_write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """`atomic_write_bytes` of the text in UTF-8."""
-    return atomic_write_bytes(path, text.encode("utf-8"))
-
-
 def write_artifact(
     path: str | os.PathLike[str],
     name: str,
@@ -227,9 +181,9 @@ def write_parquet_artifact(
         named[table] = {"file": file, "rows": rows, "sha256": hashlib.sha256(content[file]).hexdigest()}
     body = {"format": FORMAT_PARQUET, "name": name, "provenance": dict(record), "summary": summary, "tables": named}
     text = json.dumps(_plain(body, name), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    for file, table_content in content.items():
-        atomic_write_bytes(path.parent / file, table_content)
-    return atomic_write_text(path, text)
+    folder = path.resolve().parent
+    atomic_write_files({folder / file: table for file, table in content.items()} | {path: text.encode()})
+    return path
 
 
 def _check_lengths(name: str, tables: Mapping[str, Mapping[str, Sequence[Any] | np.ndarray]]) -> None:
@@ -243,8 +197,9 @@ def _read_tables(path: Path, named: Any) -> dict[str, dict[str, list[Any]]]:
     """The tables of an artifact of format 2, from the files beside it."""
     from gsi_theory.artifact_tables import read_table
 
+    folder = path.resolve().parent
     try:
-        entries = [(table, path.parent / Path(entry["file"]).name, entry["sha256"]) for table, entry in named.items()]
+        entries = [(table, folder / Path(entry["file"]).name, entry["sha256"]) for table, entry in named.items()]
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path} names its tables wrongly ({error!r}): rerun the command that wrote it") from error
     return {table: read_table(file, digest) for table, file, digest in entries}
@@ -256,12 +211,7 @@ def read_artifact(path: str | os.PathLike[str], name: str | None = None) -> Arti
     Raises InputError naming the file when it is missing, is not JSON, or is not an artifact of this format.
     """
     path = Path(path)
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"no artifact at {path}: run the command that writes it (gsi report runs all)") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON ({error}): delete it and rerun the command that wrote it") from error
+    body = read_json(path, "an artifact, which the command that writes it makes anew (gsi report runs all)")
     fields = ("name", "provenance", "summary", "tables")
     known = isinstance(body, dict) and body.get("format") in (FORMAT, FORMAT_PARQUET)
     if not known or any(field not in body for field in fields):

@@ -7,9 +7,13 @@ was refuted (or a check failed), 2 bad input.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.metadata
+import io
+import os
 import sys
+from typing import Any, NoReturn
 
 from gsi_theory.errors import InputError
 
@@ -35,6 +39,10 @@ COMMANDS = {
 }
 
 
+# Errors of writing that are no fault of the program: a full disk, a quota, a limit on the size of files.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def _usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
@@ -52,6 +60,19 @@ def _usage() -> str:
     )
 
 
+def _refuse(name: str, message: str) -> NoReturn:
+    """Bad input or usage: one line on standard error, status 2."""
+    print(f"gsi {name}: {' '.join(message.split(chr(10)))}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _usage_errors() -> Any:
+    """The class of typer's errors of usage; typer is slow to import, and by then a command has imported it."""
+    import typer
+
+    return typer.BadParameter.__mro__[2]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; always ends in SystemExit with the command's status."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -65,12 +86,29 @@ def main(arguments: list[str] | None = None) -> None:
     if name not in COMMANDS:
         print(f"gsi: no command {name!r}: give one of {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
+    for stream in (sys.stdout, sys.stderr):
+        # names of files may hold bytes, and terminals lack letters, that no encoding takes: an escape, not a traceback
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         module = importlib.import_module(COMMANDS[name][0])
-        module.app(args=rest, prog_name=f"gsi {name}")
+        status = module.app(args=rest, prog_name=f"gsi {name}", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
     except InputError as error:
-        print(f"gsi {name}: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(name, str(error))
+    except _usage_errors() as error:
+        _refuse(name, f"{error.format_message().rstrip('.')}: gsi {name} --help lists what it takes")
+    except BrokenPipeError:
+        # the reader of a pipe has seen enough; what is left in the buffer must not be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        place = error.filename or "the output"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _refuse(name, f"cannot write {place} ({error.strerror}): free space, or raise the limit")
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("torch", "transformers", "tokenizers", "safetensors"):
             raise

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gsi_theory.artifact import atomic_write_text
+from gsi_theory.artifact import atomic_write_text, require_writable
 from gsi_theory.claims import CLAIMS
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
@@ -47,10 +47,14 @@ def command(
     if mutants:
         chosen = [_known(claim)] if claim is not None else list(CLAIMS)
         path = out or Path("report/artifacts/mutants.json")
+        require_writable(path)
         with progress_bar("mutants") as report:
             rows = write_mutants(path, chosen, seed, report)
         typer.echo(json.dumps(rows) if as_json else f"{mutant_text(rows)}\nwrote {path}")
         return
+    for file in (latex, out):
+        if file is not None:
+            require_writable(file)
     finding = refute(CLAIMS[_known(claim)], seed, seconds)
     typer.echo(json.dumps(card_json(finding), allow_nan=False) if as_json else card_text(finding))
     if latex is not None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from gsi_theory.arrays import as_arrays, detached, plain_number
 from gsi_theory.errors import InputError
-from gsi_theory.instance import Candidates, Instance, Scheme, log_weight, tilted_reward
+from gsi_theory.instance import Candidates, Instance, Scheme, beta_times, log_weight, tilted_reward
 from gsi_theory.law import EPS, Law, score_gated_race, selection_law
 from gsi_theory.logscale import log_sum
 from gsi_theory.weights import Weights, form_weights, gate_doubt, rounded
@@ -100,6 +100,8 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
     for scheme in schemes:
         key, fallback_key = (scheme.beta, scheme.n, scheme.rule), (scheme.beta, scheme.base_draws, scheme.rule)
         if key not in drafts:
+            for candidates in (draft, base):
+                beta_times(candidates.reward, scheme.beta)
             made = form_weights(draft.log_mass, draft.reward, draft.log_ratio, scheme.beta, scheme.rule)
             law = selection_law(draft.log_mass, made.log_weight, scheme.n, scheme.rule)
             drafts[key] = rounded(law, made), made

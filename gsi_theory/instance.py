@@ -15,11 +15,12 @@ from gsi_theory.errors import InputError
 from gsi_theory.law import RULES, as_count
 from gsi_theory.logscale import Array, log_sum, normalize
 
-__all__ = ["GATES", "Candidates", "Instance", "Scheme", "log_weight", "tilted_policy", "tilted_reward"]
+__all__ = ["GATES", "Candidates", "Instance", "Scheme", "beta_times", "log_weight", "tilted_policy", "tilted_reward"]
 
 GATES = ("tilted_reward", "score")
 SUM_TOLERANCE = 1e-9
 ROUNDING = 1e-14
+LARGEST_NATS = 1e300
 
 
 def _vector(values: ArrayLike, name: str) -> Array:
@@ -194,14 +195,26 @@ def as_beta(value: object) -> float:
     return beta + 0.0
 
 
+def beta_times(reward: Array, beta: float) -> Array:
+    """β r (K,) in nats. InputError beyond ±LARGEST_NATS: float64 could not hold their sums and differences."""
+    beta = as_beta(beta)
+    worst = int(np.argmax(np.abs(reward)))
+    if beta * abs(float(reward[worst])) > LARGEST_NATS:
+        raise InputError(
+            f"beta = {beta:g} times reward[{worst}] = {float(reward[worst]):g}: give a smaller beta, or rewards in "
+            f"units that keep their product within ±{LARGEST_NATS:g}"
+        )
+    return beta * reward
+
+
 def log_weight(candidates: Candidates, beta: float) -> Array:
     """β r + ℓ (K,) in nats: the log-weight of draft candidates."""
-    return as_beta(beta) * candidates.reward + candidates.log_ratio
+    return beta_times(candidates.reward, beta) + candidates.log_ratio
 
 
 def tilted_policy(instance: Instance, beta: float) -> Array:
     """log π_{β,B} (K,): the base tilted by e^{βr} (M1)."""
-    return normalize(instance.log_base + as_beta(beta) * instance.reward)
+    return normalize(instance.log_base + beta_times(instance.reward, beta))
 
 
 def tilted_reward(instance: Instance | Candidates, beta: float) -> Array:

@@ -14,8 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gsi_theory.artifact import atomic_write_text, provenance
-from gsi_theory.errors import InputError
+from gsi_theory.artifact import atomic_write_text, provenance, require_writable
 from gsi_theory.progress import progress_bar
 from llm_check.journal import Journal, journal_path, plain
 from llm_check.methods.candidates import Models
@@ -88,8 +87,8 @@ def command(
     """Solve problems step by step; report accuracy, paired differences between methods, acceptance and costs."""
     quiet_engines()
     plan = Plan(tuple(method or ["gsi"]), beta, n, threshold, n_base, seed, batch)
-    if out is not None and out.is_dir():
-        raise InputError(f"--out {out} is a folder: give a file")
+    if out is not None:
+        require_writable(out)
     world = load_world(
         draft, base, reward, max_tokens, device, dtype,
         task=task, step=step, template=template, limit=problems, seed=seed, drafters=drafter or (),

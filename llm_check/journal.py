@@ -16,14 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.artifact import atomic_write_text
 from gsi_theory.errors import InputError
+from gsi_theory.output import atomic_write_text, is_replaceable, writing
 
 __all__ = ["Journal", "journal_path", "plain"]
 
 
-def journal_path(out: Path) -> Path:
-    """Where the journal of the output file `out` lies."""
+def journal_path(out: Path) -> Path | None:
+    """Where the journal of the output file `out` lies; None where `out` is a device, a FIFO or standard output."""
+    if not is_replaceable(out):
+        return None
     return out.with_name(f"{out.name}.journal.jsonl")
 
 
@@ -99,7 +101,7 @@ class Journal:
             lines.append(line + "\n")
         if self.path is None:
             return
-        with self.path.open("ab") as stream:
+        with writing(self.path), self.path.open("ab") as stream:
             stream.write("".join(lines).encode())
             stream.flush()
             os.fsync(stream.fileno())

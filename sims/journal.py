@@ -17,8 +17,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from gsi_theory.artifact import atomic_write_text
 from gsi_theory.errors import InputError
+from gsi_theory.output import atomic_write_text, writing
 from gsi_theory.progress import Report
 from sims.workers import Pool, keep_memory
 
@@ -62,8 +62,9 @@ class Journal:
 
     def close(self) -> None:
         """Delete the folder."""
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        with writing(self.folder):
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
 
     def _path(self, job: Job) -> Path:
         return self.folder / f"{hashlib.sha256(repr(job).encode()).hexdigest()[:24]}.json"

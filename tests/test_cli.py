@@ -45,13 +45,13 @@ def test_law_tells_what_is_uncovered(tmp_path) -> None:
 
 BAD_FILES = {
     "not json": ('{"draft": [0.5,', "line 1, column"),
-    "wrong type": ("[1, 2]", "holds a list"),
+    "wrong type": ("[1, 2]", "holds [1, 2]"),
     "missing field": ('{"draft": [1], "base": [1]}', "missing fields ['reward']"),
     "lengths": ('{"draft": [0.5, 0.5], "base": [1], "reward": [0, 1]}', "lengths differ"),
-    "nan": ('{"draft": [0.5, 0.5], "base": [0.5, 0.5], "reward": [0, NaN]}', "reward[1] = nan"),
+    "nan": ('{"draft": [0.5, 0.5], "base": [0.5, 0.5], "reward": [0, NaN]}', "reward[1] = NaN"),
     "negative": ('{"draft": [1.5, -0.5], "base": [0.5, 0.5], "reward": [0, 1]}', "draft[1] = -0.5"),
     "sum": ('{"draft": [0.5, 0.4], "base": [0.5, 0.5], "reward": [0, 1]}', "draft sums to 0.9"),
-    "text": ('{"draft": ["a"], "base": [1], "reward": [0]}', "draft is not a list of numbers"),
+    "text": ('{"draft": ["a"], "base": [1], "reward": [0]}', 'draft[0] = "a": give a number, without quotes'),
 }
 
 

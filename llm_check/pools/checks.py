@@ -15,9 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gsi_theory.errors import InputError
+from gsi_theory.json_input import shown
 from llm_check.pools.schema import REQUIRED, SOURCES
 
-__all__ = ["Offence", "Range", "floats", "group_order", "offences"]
+__all__ = ["Offence", "Range", "checked_range", "floats", "group_order", "offences"]
 
 Range = tuple[float, float]
 # log-softmax never exceeds 0 by more than rounding: a larger value is no log-probability.
@@ -31,6 +33,19 @@ class Offence:
     rows: NDArray[np.int64]
     field: str
     reason: Callable[[int], str]
+
+
+def checked_range(low: Any, high: Any, place: str) -> Range:
+    """A stated range of the reward; a bound of None is infinite. InputError names `place` unless low < high."""
+    ends = []
+    for value, absent in ((low, -np.inf), (high, np.inf)):
+        number = absent if value is None else value
+        if isinstance(number, bool) or not isinstance(number, int | float) or np.isnan(number):
+            raise InputError(f"{place} {shown(low)} {shown(high)}: give the lowest and the highest reward, two numbers")
+        ends.append(float(number))
+    if not ends[0] < ends[1]:
+        raise InputError(f"{place} {shown(low)} {shown(high)}: give the lowest reward, then the highest")
+    return ends[0], ends[1]
 
 
 def floats(table: pa.Table, name: str) -> NDArray[np.float64]:
@@ -88,10 +103,13 @@ def _scores(table: pa.Table, limits: Range) -> Iterator[Offence]:
 
 
 def _temperatures(table: pa.Table) -> Iterator[Offence]:
-    """Rows at another temperature than most: a law has one."""
+    """Rows at a temperature that no law has, or at another than most: a pool has one."""
     name = "sampling_temperature"
     if name not in table.column_names:
         return
+    given = floats(table, name)
+    impossible = ~_nulls(table, name) & ~((given > 0) & (given < np.inf))
+    yield from _found(impossible, name, "give the temperature the candidates were sampled at, above 0")
     counted = table[name].value_counts()
     values, counts = counted.field("values"), counted.field("counts").to_numpy()
     if len(values) == 1:

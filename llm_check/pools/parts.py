@@ -11,10 +11,9 @@ from __future__ import annotations
 import fcntl
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gsi_theory.artifact import require_writable
 from gsi_theory.errors import InputError
+from gsi_theory.output import atomic_write_bytes, is_replaceable, require_writable, stage, writing
 from llm_check.pools.files import METADATA_KEY
 
 __all__ = ["Part", "Parts", "first_difference", "open_parts"]
@@ -42,25 +41,6 @@ class Part:
 
     table: pa.Table
     onward: Onward
-
-
-def _durable_write(path: Path, content: bytes) -> None:
-    """Write so that after a crash, also of the machine, `path` is absent or whole."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def first_difference(given: Any, kept: Any, place: str = "") -> tuple[str, Any, Any] | None:
@@ -111,7 +91,7 @@ class Parts:
         buffer = io.BytesIO()
         head = {_PART_KEY: json.dumps(part.onward).encode()}
         pq.write_table(part.table.replace_schema_metadata(head), buffer, compression="zstd")
-        _durable_write(self._path(block, step), buffer.getvalue())
+        atomic_write_bytes(self._path(block, step), buffer.getvalue(), durable=True)
 
     def _row_groups(self, names: Sequence[tuple[int, int]]) -> Iterator[pa.Table]:
         held: list[pa.Table] = []
@@ -126,22 +106,14 @@ class Parts:
 
     def finish(self, names: Sequence[tuple[int, int]]) -> None:
         """Join the parts `names` (block, step), in that order, to the pool, and remove them."""
-        temporary = self.folder / "whole.tmp"
         record = json.dumps(self.record, sort_keys=True)
-        writer = None
-        try:
+        with stage(self.out, durable=True, folder=self.folder) as temporary, ExitStack() as open_file:
+            writer = None
             for group in self._row_groups(names):
                 if writer is None:
                     schema = group.schema.with_metadata({METADATA_KEY: record.encode()})
-                    writer = pq.ParquetWriter(temporary, schema, compression="zstd")
+                    writer = open_file.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
                 writer.write_table(group, row_group_size=group.num_rows)
-        finally:
-            if writer is not None:
-                writer.close()
-        with temporary.open("r+b") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, self.out)
-        _sync_folder(self.out.parent)
         shutil.rmtree(self.folder)
 
 
@@ -170,14 +142,19 @@ def open_parts(out: Path, record: Mapping[str, Any]) -> Iterator[Parts | None]:
     """
     if out.suffix != ".parquet":
         raise InputError(f"{out} ends in {out.suffix!r}: a pool is written as .parquet")
-    parts = Parts(out, json.loads(json.dumps(dict(record))))
+    if not is_replaceable(out):
+        raise InputError(f"{out} is no regular file: a pool is written in parts, name a file of its own")
+    # The parts lie beside the file that links lead to, so that the whole can take its place by one rename.
+    parts = Parts(out.resolve(), json.loads(json.dumps(dict(record))))
     if _finished(out, parts.record):
         shutil.rmtree(parts.folder, ignore_errors=True)  # a run was killed after it had put the file in place
         yield None
         return
     require_writable(out)
-    parts.folder.mkdir(exist_ok=True)
-    with (parts.folder / "lock").open("w") as lock:
+    with writing(parts.folder):
+        parts.folder.mkdir(parents=True, exist_ok=True)
+        lock_file = (parts.folder / "lock").open("w")
+    with lock_file as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -187,5 +164,5 @@ def open_parts(out: Path, record: Mapping[str, Any]) -> Iterator[Parts | None]:
             kept = json.loads(head.read_text(encoding="utf-8"))
             _require_same(parts.record, kept, parts.folder, "run with the same settings, or delete that folder")
         else:
-            _durable_write(head, json.dumps(parts.record, sort_keys=True, indent=1).encode())
+            atomic_write_bytes(head, json.dumps(parts.record, sort_keys=True, indent=1).encode(), durable=True)
         yield parts

@@ -19,8 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
-import shutil
 import sys
 import tempfile
 import time
@@ -34,6 +32,7 @@ import torch
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from gsi_theory.errors import InputError
+from gsi_theory.output import atomic_write_files
 from llm_check.tasks.arithmetic import Problem, is_correct, make_problems
 from llm_check.tiny.tokenizer import BLANK_ID, BOX_ID, EOS_ID, PAD_ID, VOCABULARY, build_tokenizer
 from llm_check.tiny.train_prm import PRM_STEPS, fit_prm, prm_auc, sample_solutions, solution_text
@@ -167,21 +166,16 @@ def policy_accuracy(model: Qwen3ForCausalLM, seed: int, count: int = EVALUATION_
 def save_checkpoint(folder: Path, model: PreTrainedModel, record: dict[str, Any]) -> None:
     """Write model, tokenizer and training.json (`record` and the versions) into a folder.
 
-    The files are written beside the folder first, so an interrupted run leaves the old checkpoint whole.
+    Every file is staged before the first takes its place, so an interrupted run leaves the old checkpoint whole.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     versions = {package: metadata.version(package) for package in ("numpy", "tokenizers", "torch", "transformers")}
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with tempfile.TemporaryDirectory() as place:
+        temporary = Path(place)
         model.save_pretrained(temporary)
         build_tokenizer().save_pretrained(temporary)
         record = {**record, "parameters": sum(p.numel() for p in model.parameters()), "versions": versions}
         (temporary / "training.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        for file in sorted(temporary.iterdir()):
-            file.chmod(0o644)
-            os.replace(file, folder / file.name)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        atomic_write_files({folder / file.name: file.read_bytes() for file in sorted(temporary.iterdir())})
 
 
 def _policy_job(name: str, seed: int, out: str) -> None:

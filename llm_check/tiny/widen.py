@@ -16,17 +16,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from gsi_theory.artifact import atomic_write_text
 from gsi_theory.errors import InputError
+from gsi_theory.output import atomic_write_files
 from llm_check.tiny import checkpoint_path
 
 __all__ = ["main", "widen_checkpoint"]
@@ -80,13 +79,15 @@ def widen_checkpoint(source: Path, out: Path, head: int = HEAD) -> Path:
     if rope.get("rope_type", "default") != "default":
         raise InputError(f"{source} has rotary scaling {rope['rope_type']!r}: only the default can be widened")
     weights = {name: _widened(name, w, narrow, head) for name, w in load_file(source / "model.safetensors").items()}
-    out.mkdir(parents=True, exist_ok=True)
-    for file in source.iterdir():
-        if file.name not in ("config.json", "model.safetensors"):
-            shutil.copyfile(file, out / file.name)
+    files = {
+        out / file.name: file.read_bytes()
+        for file in source.iterdir()
+        if file.name not in ("config.json", "model.safetensors")
+    }
     config |= {"head_dim": head, "rope_parameters": {**rope, "rope_theta": rope["rope_theta"] ** (head / narrow)}}
-    save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
-    atomic_write_text(out / "config.json", json.dumps(config, indent=2, sort_keys=True) + "\n")
+    files[out / "model.safetensors"] = save(weights, metadata={"format": "pt"})
+    files[out / "config.json"] = (json.dumps(config, indent=2, sort_keys=True) + "\n").encode()
+    atomic_write_files(files)
     return out
 
 

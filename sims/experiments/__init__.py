@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gsi_theory.artifact import provenance, write_parquet_artifact
+from gsi_theory.artifact import provenance, require_writable, write_parquet_artifact
 from gsi_theory.errors import InputError
 from gsi_theory.progress import Report
 from sims.experiments import (
@@ -165,10 +165,8 @@ def run_experiment(
     seed = checked_whole(seed, range(2**63), "seed")
     chosen = checked_settings(name, experiment.settings, settings)
     record = {"seed": seed, "settings": chosen, "code": code_fingerprint(), "versions": provenance("", 0)["versions"]}
-    try:
-        journal = Journal(out.with_suffix(".cells"), record)
-    except OSError as error:
-        raise InputError(f"{out.parent} cannot be written ({error.strerror}): give another folder") from error
+    require_writable(out)
+    journal = Journal(out.with_suffix(".cells"), record)
     jobs = experiment.plan(seed, chosen)
     results = journal.run(jobs, experiment.work, local_pool(WORKERS) if pool is None else pool, progress)
     summary, tables = experiment.collect(seed, chosen, results)

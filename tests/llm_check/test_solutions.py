@@ -183,7 +183,7 @@ def test_bad_plans_are_refused_before_anything_runs(tmp_path: Path) -> None:
         (["--draft", "/nowhere"], "/nowhere"),
         (["--dtype", "float7", "--problems", "1"], "float7"),
         (["--method", "drafters", "--problems", "1"], "give further drafters"),
-        (["--out", str(tmp_path)], "is a folder"),
+        (["--out", str(tmp_path)], "Is a directory"),
     ):
         with pytest.raises(InputError, match=words.replace("[", r"\[")):
             app(arguments, standalone_mode=False)

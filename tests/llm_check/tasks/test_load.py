@@ -124,7 +124,7 @@ def test_files_that_are_no_jsonl_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no problems"):
         load_task(f"gsm8k:{write(path, '')}")
     path.write_bytes(b'{"question": "\xff"}\n')
-    with pytest.raises(InputError, match="line 1 is not JSON"):
+    with pytest.raises(InputError, match="line 1: not UTF-8 text"):
         load_task(f"gsm8k:{path}")
     with pytest.raises(InputError, match=r"no file .*absent.jsonl for task gsm8k"):
         load_task(f"gsm8k:{tmp_path / 'absent.jsonl'}")
