@@ -61,9 +61,10 @@ def guarantee(table: PlanTable, chosen: int | None, kl_bound: Floats, error: Flo
 def notes(table: PlanTable, setup: Setup, no_tokens: bool, left: int, options: int) -> list[str]:
     """What the numbers rest on, the sizes of the models first. no_tokens: whether the pool logs none; left: positions
     left out; options: of the grid."""
-    sizes = "/".join(f"{v / 1e9:.3g}B" for v in vars(setup.sizes).values())
+    draft, base, reward = (f"{v / 1e9:.3g}B" for v in vars(setup.sizes).values())
     found = [
-        f"cost for draft/base/reward models of {sizes} parameters",
+        f"costs are {setup.unit} a step for a draft of {draft}, a base of {base} and a reward model of {reward} "
+        "parameters (--models states yours)",
         f"values are means over {counted(table.positions, 'position')}; independent units: {table.units}",
     ]
     if options > len(table.options):

@@ -134,6 +134,7 @@ def write_pool_page(
     tails = plan.table.tails.values()
     kept = (
         "recommendation", "reason", "cost_unit", "limits", "improve", "assumptions", "over_optimization", "valid",
+        "reward_range",
     )  # fmt: skip
     summary = {key: record[key] for key in kept} | {
         "left_out": {key: record["left_out"][key] for key in ("rows", "prompts")},
