@@ -142,7 +142,7 @@ def build_pool_page(artifact: Path, out: Path) -> Path:
     fields = ("pool", "rows", "prompts", "positions", "explored", "value_names", "cost_unit", "recommendation",
               "reason", "limits", "improve", "assumptions", "over_optimization", "valid", "left_out", "ratio_mean",
               "ratio_mean_se", "untested")  # fmt: skip
-    known = scalars(found, fields)
+    known = scalars(found, fields, ("reward_range",))
     data = json.dumps(_grid(found, known), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     script = resources.files("figures").joinpath("templates/explorer.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -39,7 +39,8 @@ __all__ = [
     "times",
 ]
 
-# Two kernels and a scan have a compiled version for NumPy arrays; GSI_COMPILED=0 takes the array version instead.
+# Two kernels and a scan have a compiled version for NumPy arrays; GSI_COMPILED=0 takes the array version instead. The
+# modules that hold them are imported where they are called: numba takes longer to import than all else together.
 COMPILED = importlib.util.find_spec("numba") is not None and os.environ.get("GSI_COMPILED", "1") != "0"
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "subset_mean",
 ]
 
+FAR, GAP = 1e6, 2000.0  # nats
 ENTRIES = 1 << 25  # of the largest array of deviations kept at once
 
 
@@ -119,10 +120,27 @@ def checked_pool(
         raise InputError(f"ns of shape {counts.shape}: give one list of whole numbers")
     wrong = (counts != np.floor(counts)) | (counts < 1) | (counts > weight.size)
     refuse(wrong, counts, "ns", f"no unbiased estimate exists beyond the pool; give whole numbers 1..{weight.size}")
+    weight, log_cut = _drawn_near(weight, log_cut)
     top = weight.max()
     if np.isfinite(top):  # sums of weights keep their digits; the gate is at M in the same units
         weight, log_cut = weight - top, log_cut - top
     return SubsetPool(table, weight, counts.astype(np.int64), rule, log_cut)
+
+
+def _drawn_near(weight: Array, log_cut: float) -> tuple[Array, float]:
+    """The same weights and cut with gaps of at most GAP nats where they spread over FAR or more.
+
+    Only order counts across such a gap: e^{-GAP} is nothing beside 1. Far from zero the nodes of the quadrature, and
+    differences of weights, would lose their digits.
+    """
+    points = np.append(weight, log_cut)
+    alive = np.flatnonzero(np.isfinite(points))
+    if alive.size < 2 or 0.5 * points[alive].max() - 0.5 * points[alive].min() < 0.5 * FAR:
+        return weight, log_cut
+    order = alive[np.argsort(points[alive], kind="stable")]
+    gaps = np.minimum(0.5 * points[order[1:]] - 0.5 * points[order[:-1]], 0.5 * GAP)  # halves: no overflow
+    points[order] = np.concatenate([[0.0], np.cumsum(2.0 * gaps)])
+    return points[:-1], float(points[-1])
 
 
 def numbers(value: ArrayLike, name: str) -> Array:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import betainc
-from scipy.stats import binom
 
 from gsi_theory.errors import InputError
 from gsi_theory.logscale import Array
@@ -83,6 +82,8 @@ def league_fail(p: float, right: float, candidates: int, comparisons: int) -> fl
 
     Given c of them the shares of wins are independent binomials. O(N K); absolute accuracy about 1e-12.
     """
+    from scipy.stats import binom  # slow to import
+
     arrays = _checked(p, right, candidates, comparisons)
     p, right = float(arrays[0]), float(arrays[1])
     n, k = int(arrays[2]), int(arrays[3])

@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 from gsi_theory.arrays import COMPILED, is_numpy
 
-if COMPILED:
-    from gsi_theory.compiled import decayed_scan
-
 __all__ = ["Array", "decayed_log_cumsum", "excess", "log1mexp", "log_sum", "normalize"]
 
 Array = NDArray[np.float64]
@@ -42,6 +39,8 @@ def decayed_log_cumsum(log_terms: Any, decay: Any) -> Any:
     size of the terms however long the decay, so exponents of 1e6 nats cost no digits.
     """
     if COMPILED and is_numpy(log_terms):
+        from gsi_theory.compiled import decayed_scan
+
         flat = np.ascontiguousarray(log_terms).reshape(-1, log_terms.shape[-1])
         fall = np.ascontiguousarray(np.broadcast_to(decay, log_terms.shape)).reshape(flat.shape)
         return decayed_scan(flat, fall).reshape(log_terms.shape)

@@ -1,13 +1,38 @@
-"""`--set key=value` options, read from the command line and written into the recorded command."""
+"""Options that hold lists (`--n 1,2,4`) or settings (`--set key=value`), and how these are recorded."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from gsi_theory.errors import InputError
 
-__all__ = ["read_pairs", "set_options"]
+__all__ = ["distinct", "listed", "read_pairs", "set_options"]
+
+Member = TypeVar("Member")
+_SHOWN = 60  # characters of a list that an error repeats
+
+
+def distinct(members: Iterable[Member]) -> tuple[Member, ...]:
+    """Every member once, in the order of first appearance: what is given twice is computed and counted once."""
+    return tuple(dict.fromkeys(members))
+
+
+def listed(text: str, kind: Callable[[str], Member], name: str) -> tuple[Member, ...]:
+    """The members of a comma-separated list, each once; kind: int, float or str.
+
+    Raises InputError, naming the option --name, for a member that is not of its kind or empty.
+    """
+    try:
+        members = [kind(part.strip()) for part in text.split(",")]
+    except ValueError:
+        members = []
+    if not members or "" in members:
+        what = {int: "whole numbers", float: "numbers"}.get(kind, "names")  # type: ignore[call-overload]
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        raise InputError(f"--{name} {shown!r}: give {what} separated by commas") from None
+    return distinct(members)
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, str]:

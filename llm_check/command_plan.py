@@ -18,7 +18,9 @@ from rich.table import Column, Table
 
 from gsi_theory.artifact import is_current, provenance
 from gsi_theory.errors import InputError
+from gsi_theory.options import listed
 from gsi_theory.progress import progress_bar
+from gsi_theory.terminal import wrapped
 from llm_check.command_doctor import left_out_lines, left_out_record, plain
 from llm_check.planner.choice import Goal
 from llm_check.planner.cost import Sizes
@@ -27,7 +29,7 @@ from llm_check.planner.latency import DEVICES, SHAPES, Calibration, Trio, calibr
 from llm_check.planner.plan import COSTS, Plan, Setup, make_plan
 from llm_check.planner.pool_page import NAME, write_pool_page
 from llm_check.pools.pool import read_pool
-from llm_check.words import counted
+from llm_check.words import counted, number
 
 __all__ = ["app", "embedded_page", "plan_record"]
 
@@ -71,18 +73,12 @@ def plan_record(plan: Plan, left_out: dict[str, Any]) -> dict[str, Any]:
     return plain({
         "recommendation": chosen, "reason": plan.reason, "cost_unit": plan.unit, "limits": list(plan.limits),
         "improve": list(plan.improve), "assumptions": list(plan.assumptions), "over_optimization": turns,
-        "front": [int(s) for s in plan.front], "baseline": None if plan.baseline is None else int(plan.baseline),
-        "valid": plan.diagnosis.valid,
+        "front": [int(s) for s in plan.front],
+        "chosen": plan.recommendation, "baseline": None if plan.baseline is None else int(plan.baseline),
+        "reward_range": vars(plan.rewards), "seed": plan.seed, "valid": plan.diagnosis.valid,
         "findings": [vars(finding) for finding in plan.diagnosis.findings], "left_out": left_out,
         "options": [_option(plan, s) for s in range(len(plan.table.options))],
     })  # fmt: skip
-
-
-def _numbers(text: str, kind: type, name: str) -> tuple[Any, ...]:
-    try:
-        return tuple(kind(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"--{name} {text!r}: give numbers separated by commas") from error
 
 
 def _setup(unit: str, device: str | None, models: str, timings: str | None, context: float, tokens: float) -> Setup:
@@ -109,11 +105,19 @@ def _setup(unit: str, device: str | None, models: str, timings: str | None, cont
         raise InputError(f"--device with --models {models!r}: seconds need known shapes, give {', '.join(SHAPES)}")
     trio, calibration = Trio(*(SHAPES[n] for n in names)), Calibration()
     if timings is not None:
-        given = _numbers(timings, float, "timings")
-        if len(given) != 3:
-            raise InputError(f"--timings {timings!r}: give n, and seconds a token of draft and base for a batch of n")
+        given = _timings(timings)
         calibration = calibrate(trio, DEVICES[device], given[1], given[2], given[0], context)
     return Setup(sizes, unit, DEVICES[device], trio, calibration, context, tokens)
+
+
+def _timings(text: str) -> list[float]:
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if len(found) != 3:
+        raise InputError(f"--timings {text!r}: give n, and seconds a token of draft and base for a batch of n")
+    return found
 
 
 def _is_number(text: str) -> bool:
@@ -124,69 +128,97 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _row(record: dict[str, Any]) -> tuple[str, ...]:
+def _row(record: dict[str, Any], mark: str) -> tuple[str, ...]:
     """A line of the front, narrow enough for 80 columns."""
     gate = "none" if record["threshold"] is None else f"{record['gate'].split('_')[0]} {record['threshold']:.3g}"
     bound, error = record["kl_bound"], record["value_se"]
     return (
-        record["rule"], gate if record["method"] == "gsi" else "base only", str(record["n"]), str(record["n_base"]),
-        f"{record['beta']:g}", f"{record['value']:.4f}", f"{error:.4f}" if error >= 5e-5 else "<.0001",
-        f"{record['cost']:.3g}",
-        f"{record['p_accept']:.3f}", bound if isinstance(bound, str) else f"{bound:.3g}",
+        mark, record["rule"], gate if record["method"] == "gsi" else "base only", str(record["n"]),
+        "–" if record["threshold"] is None else str(record["n_base"]), f"{record['beta']:g}", number(record["value"]),
+        "<.0001" if 0 < error < 5e-5 <= abs(record["value"]) else number(error), f"{record['cost']:.3g}",
+        f"{record['p_accept']:.3f}" if record["threshold"] is not None else "–",
+        bound if isinstance(bound, str) else f"{bound:.3g}",
     )  # fmt: skip
 
 
-def _print(path: Path, record: dict[str, Any]) -> None:
-    console = Console()
+def _front(record: dict[str, Any]) -> tuple[Table, int]:
+    """The table of the front, and how many lines are left out of it because they read as another in value and cost."""
     names = ("rule", "gate", "n", "n_base", "β", "value", "±", record["cost_unit"], "accept", "KL ≤")
     table = Table(
+        "",
         *(Column(name, overflow="fold") for name in names),
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
         show_edge=False,
     )
+    shown: dict[tuple[str, str], tuple[str, ...]] = {}
     for s in record["front"]:
-        table.add_row(*_row(record["options"][s]))
-    console.print(table)
-    unit, options = record["cost_unit"], counted(len(record["options"]), "option")
-    typer.echo(
-        f"Pareto front of {options} on {path}: value ± standard error, {unit} a step. Gate: u of the tilted reward or"
-        " of the score; base only: best-of-n on the base. KL ≤: bound of KL(π‖law), nats"
-    )
+        chosen = s == record["chosen"]
+        row = _row(record["options"][s], "→" if chosen else "")
+        if chosen or (row[6], row[8]) not in shown:
+            shown[row[6], row[8]] = row
+    for row in shown.values():
+        table.add_row(*row)
+    return table, len(record["front"]) - len(shown)
+
+
+def _say(text: str, first: str = "") -> None:
+    typer.echo(wrapped(text, first))
+
+
+def _recommended(record: dict[str, Any]) -> None:
+    """The recommendation, why, and what is guaranteed; or that there is none."""
     chosen = record["recommendation"]
     if chosen is None:
-        typer.echo(f"No recommendation: {record['reason']}")
-    else:
-        gate = "no gate" if chosen["threshold"] is None else f"{chosen['gate']} ≥ {chosen['threshold']:g}"
-        what = (
-            f"no drafts, best-of-n on the base: {chosen['rule']}, n = {chosen['n']}, β = {chosen['beta']:g}"
-            if chosen["method"] == "base"
-            else f"{chosen['rule']}, n = {chosen['n']}, β = {chosen['beta']:g}, {gate}, n_base = {chosen['n_base']}"
-        )
-        typer.echo(
-            f"Recommended: {what}: value {chosen['value']:.4f} ± {chosen['value_se']:.4f} (95 %"
-            f"{'' if chosen['value_spread_trusted'] else ' or more, as few prompts or rare failures decide'}: "
-            f"{chosen['value_low']:.4f} to {chosen['value_high']:.4f}), cost {chosen['cost']:.4g} "
-            f"{record['cost_unit']}"
-        )
-        typer.echo(f"  why: {record['reason']}")
-        typer.echo(f"  guarantee: {chosen['guarantee']}")
+        _say(f"No recommendation: {record['reason']}")
+        return
+    gate = "no gate" if chosen["threshold"] is None else f"{chosen['gate']} ≥ {chosen['threshold']:g}"
+    what = (
+        f"no drafts, best-of-n on the base: {chosen['rule']}, n = {chosen['n']}, β = {chosen['beta']:g}"
+        if chosen["method"] == "base"
+        else f"{chosen['rule']}, n = {chosen['n']}, β = {chosen['beta']:g}, {gate}"
+        + ("" if chosen["threshold"] is None else f", n_base = {chosen['n_base']}")
+    )
+    _say(
+        f"Recommended: {what}: value {number(chosen['value'])} ± {number(chosen['value_se'])} (95 %"
+        f"{'' if chosen['value_spread_trusted'] else ' or more, as few prompts or rare failures decide'}: "
+        f"{number(chosen['value_low'])} to {number(chosen['value_high'])}), cost {chosen['cost']:.4g} "
+        f"{record['cost_unit']}"
+    )
+    _say(record["reason"], "  why: ")
+    _say(chosen["guarantee"], "  guarantee: ")
+
+
+def _print(path: Path, record: dict[str, Any]) -> None:
+    notes = record["assumptions"]
+    _say(notes[0][:1].upper() + notes[0][1:])
+    table, alike = _front(record)
+    Console().print(table)
+    chosen = "" if record["chosen"] is None else ", and what is recommended (→)"
+    more = f" {counted(alike, 'line')} that read as another in value and cost are left out." if alike else ""
+    _say(
+        f"Pareto front of {counted(len(record['options']), 'option')} on {path}{chosen}: value ± standard "
+        f"error, {record['cost_unit']} a step.{more} Gate: u of the tilted reward or of the score; base only: "
+        "best-of-n on the base. KL ≤: bound of KL(π‖law), nats"
+    )
+    _recommended(record)
     for label, lines in (("limit", record["limits"]), ("would help", record["improve"])):
         for line in lines:
-            typer.echo(f"  {label}: {line}")
+            _say(line, f"  {label}: ")
     for turn in record["over_optimization"]:
-        typer.echo(
-            f"  over-optimized: {turn['method']}, {turn['rule']}: gold is best at n = {turn['best_n']}, β = "
+        _say(
+            f"{turn['method']}, {turn['rule']}: gold is best at n = {turn['best_n']}, β = "
             f"{turn['best_beta']:g} and lower by {turn['gold_fall']:.4f} ± {turn['gold_fall_se']:.4f} at n = "
-            f"{turn['after_n']}, β = {turn['after_beta']:g}, where the reward is higher by {turn['reward_rise']:.4f}"
+            f"{turn['after_n']}, β = {turn['after_beta']:g}, where the reward is higher by {turn['reward_rise']:.4f}",
+            "  over-optimized: ",
         )
     for finding in record["findings"]:
-        typer.echo(f"  doctor: {finding['severity']}: {finding['id']}: {finding['advice']}")
-    for line in record["assumptions"]:
-        typer.echo(f"  note: {line}")
+        _say(f"{finding['severity']}: {finding['id']}: {finding['advice']}", "  doctor: ")
+    for line in notes[1:]:
+        _say(line, "  note: ")
     for line in left_out_lines(record["left_out"]):
-        typer.echo(f"  {line}")
+        _say(line.strip(), "  " + " " * (len(line) - len(line.lstrip())))
 
 
 def _told(context: typer.Context, pool: Path) -> str:
@@ -223,7 +255,7 @@ def embedded_page(folder: Path, seed: int, resume: bool) -> Path:
 def command(
     run: typer.Context,
     pool: Annotated[Path, typer.Argument(help="Pool: .parquet, or .jsonl with one candidate a line.")],
-    max_cost: Annotated[float, typer.Option(help="Goal: the best value at this cost a step or less.")] = float("inf"),
+    max_cost: Annotated[float, typer.Option(help="Only options of this cost a step or less.")] = float("inf"),
     min_gain: Annotated[
         float | None, typer.Option(help="Goal: the cheapest that is better than one base draw by this much.")
     ] = None,
@@ -233,7 +265,7 @@ def command(
     baseline_n: Annotated[int, typer.Option(min=1, help="n of that soft best-of-n.")] = 16,
     max_kl: Annotated[float, typer.Option(help="Only options with KL(π‖law) bounded by this, nats.")] = float("inf"),
     value: Annotated[str, typer.Option(help="What to maximize: reward, gold_reward or correct.")] = "reward",
-    tolerance: Annotated[float, typer.Option(help="Share of the value that a better option may have.")] = 0.01,
+    tolerance: Annotated[float, typer.Option(help="Share of the value by which another may be better.")] = 0.01,
     beta: Annotated[str, typer.Option(help="β values.")] = ",".join(f"{b:g}" for b in BETAS),
     n: Annotated[str, typer.Option(help="n values.")] = ",".join(map(str, NS)),
     rule: Annotated[str, typer.Option(help="Rules: softmax, race.")] = "softmax,race",
@@ -246,21 +278,32 @@ def command(
     ] = None,
     context: Annotated[float, typer.Option(help="Tokens before the step, for the device.")] = 500.0,
     step_tokens: Annotated[float, typer.Option(help="Tokens of a step where the pool logs none.")] = 100.0,
+    reward_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            "--reward-range",
+            metavar="LOW HIGH",
+            help="Least and largest reward there is: the guarantee is up to HIGH, without it up to the largest drawn.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap that compares options.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at a bad row, do not leave its prompt out.")] = False,
     page: Annotated[Path | None, typer.Option(help="Write a page to explore, index.html, to this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Compare rules, gates, n, n_base, β and u on a pool, and recommend one for a goal if the pool can tell.
 
-    Without --min-gain or --within: the best value within --max-cost. Exit status 0 also when nothing is recommended.
+    Recommended is the cheapest option than which no other is better by more than --tolerance, at 95 % for all options
+    together; with --min-gain or --within the cheapest that is proved to reach it. Of equal cost the one of more value,
+    then of less KL. Where nothing can be said of any option: why, and what would help. Exit status 0 also then.
     """
     setup = _setup(cost, device, models, timings, context, step_tokens)
     goal = Goal(max_cost, min_gain, within, baseline_n, max_kl, value, tolerance)
-    thresholds = None if threshold is None else _numbers(threshold, float, "threshold")
-    grid = _numbers(beta, float, "beta"), _numbers(n, int, "n"), tuple(rule.split(","))
+    thresholds = None if threshold is None else listed(threshold, float, "threshold")
+    grid = listed(beta, float, "beta"), listed(n, int, "n"), listed(rule, str, "rule")
     data = read_pool(pool, strict=strict)
     with progress_bar("plan") as report:
-        plan = make_plan(data, goal, setup, *grid, thresholds, report)
+        plan = make_plan(data, goal, setup, *grid, thresholds, report, reward_range, seed)
     record = plan_record(plan, left_out_record(data))
     if page is not None:
         told, made = _told(run, pool), page / "pool_page.json"

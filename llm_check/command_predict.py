@@ -8,26 +8,21 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gsi_theory.errors import InputError
+from gsi_theory.options import distinct, listed
 from gsi_theory.progress import progress_bar
+from gsi_theory.terminal import wrapped
 from llm_check.command_doctor import left_out_lines, left_out_record, plain
-from llm_check.pools.pool import read_pool
-from llm_check.predict import Prediction, predict_pool, scheme_grid
-from llm_check.words import counted
+from llm_check.pools.pool import Pool, read_pool
+from llm_check.predict import Prediction, predict_pool, scheme_grid, smallest_set
+from llm_check.words import counted, number
 
 __all__ = ["app", "mean_rows"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-def _numbers(text: str, kind: type, name: str) -> tuple[Any, ...]:
-    try:
-        return tuple(kind(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"--{name} {text!r}: give numbers separated by commas") from error
 
 
 def mean_rows(found: list[Prediction]) -> list[dict[str, Any]]:
@@ -54,15 +49,43 @@ def mean_rows(found: list[Prediction]) -> list[dict[str, Any]]:
     return rows
 
 
+def _clipped(ns: tuple[int, ...], pool: Pool, gated: bool) -> tuple[tuple[int, ...], dict[str, Any] | None]:
+    """n up to what the smallest set holds, and what was clipped: beyond it no unbiased estimate exists (M31)."""
+    most, place = smallest_set(pool, gated)
+    beyond = [n for n in ns if n > most]
+    kept = distinct(min(n, most) for n in ns)
+    return kept, {"n": beyond, "to": most, "place": place} if beyond else None
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    """The table; the line of the largest reward, and of equal ones the first, is marked."""
+    names = ("rule", "gate", "β", "n", "reward", "± s.e.", "accepted", "± s.e.")
+    table = Table("", *names, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    best = max(range(len(rows)), key=lambda s: float(rows[s]["reward"]))
+    for s, row in enumerate(rows):
+        gated = row["gate"] != "none"
+        chance = (number(row["p_accept"]), number(row["p_accept_se"])) if gated else ("–", "–")
+        table.add_row(
+            "→" if s == best else "", row["rule"], row["gate"], f"{row['beta']:g}", str(row["n"]),
+            number(row["reward"]), number(row["reward_se"]), *chance,
+        )  # fmt: skip
+    Console().print(table)
+
+
 @app.command()
 def command(
     pool: Annotated[Path, typer.Argument(help="Pool: .parquet, or .jsonl with one candidate a line.")],
     beta: Annotated[str, typer.Option(help="β values, separated by commas.")] = "1,5,20",
-    n: Annotated[str, typer.Option(help="n values, separated by commas.")] = "1,2,4,8,16",
+    n: Annotated[
+        str, typer.Option(help="n values, separated by commas; those beyond the pool are clipped to it.")
+    ] = "1,2,4,8,16",
     rule: Annotated[str, typer.Option(help="Rules, separated by commas: softmax, race, max.")] = "softmax,race",
     threshold: Annotated[float | None, typer.Option(help="u in reward units; without it no gated schemes.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at a bad row or a position without candidates, leave none out.")
+        bool,
+        typer.Option(
+            "--strict", help="Stop at a bad row, a position without candidates or an n beyond the pool; mend nothing."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help='{"predictions": [...]}, means over positions.')] = False,
 ) -> None:
@@ -70,26 +93,31 @@ def command(
 
     Gated schemes need base candidates: with --threshold, positions without them are left out for all schemes.
     """
-    data = read_pool(pool, strict=strict)
-    grid = scheme_grid(_numbers(beta, float, "beta"), _numbers(n, int, "n"), _numbers(rule, str, "rule"), threshold)
+    betas, ns, rules = listed(beta, float, "beta"), listed(n, int, "n"), listed(rule, str, "rule")
+    data, gated, clipped = read_pool(pool, strict=strict), threshold is not None, None
+    if not strict:
+        ns, clipped = _clipped(ns, data, gated)
+    grid = scheme_grid(betas, ns, rules, threshold)
     with progress_bar("predict") as report:
         rows = mean_rows(predict_pool(data, grid, report, strict))
     used, left = rows[0]["positions"], left_out_record(data)
     missing = len(data.keys()) - used
     if as_json:
-        record = {"predictions": rows, "positions_left_out": missing, "left_out": left}
+        record = {"predictions": rows, "n_clipped": clipped, "positions_left_out": missing, "left_out": left}
         typer.echo(json.dumps(plain(record), allow_nan=False, default=str))
         return
-    table = Table("rule", "gate", "β", "n", "reward", "± s.e.", "p_accept", "± s.e.")
-    for row in rows:
-        table.add_row(
-            row["rule"], row["gate"], f"{row['beta']:g}", str(row["n"]), f"{row['reward']:.4f}",
-            f"{row['reward_se']:.4f}", f"{row['p_accept']:.4f}", f"{row['p_accept_se']:.4f}",
-        )  # fmt: skip
-    Console().print(table)
-    typer.echo(f"means over {counted(used, 'position')} of {pool}; s.e. from the candidates, positions held fixed")
+    _print(rows)
+    said = [
+        f"means over {counted(used, 'position')} of {pool}; s.e.: standard error, from the candidates, positions held "
+        "fixed; →: the largest reward"
+    ]
+    if clipped is not None:
+        asked = ", ".join(map(str, clipped["n"]))
+        said.append(f"n of {asked}: clipped to {clipped['to']}, the number of {clipped['place']}")
+    if any(np.isinf(row["reward_se"]) for row in rows):
+        said.append("unknown: one candidate shows no error")
     if missing:
-        lacking = "drafts" if threshold is None else "candidates of both sources"
-        typer.echo(f"left out: {counted(missing, 'position')} without {lacking}")
-    for line in left_out_lines(left):
-        typer.echo(line)
+        lacking = "candidates of both sources" if gated else "drafts"
+        said.append(f"left out: {counted(missing, 'position')} without {lacking}")
+    for line in (*said, *left_out_lines(left)):
+        typer.echo(wrapped(line.lstrip(), " " * (len(line) - len(line.lstrip()))))

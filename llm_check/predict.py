@@ -23,6 +23,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.estimate import Estimate, checked_pool, curves, deviations, leave_one_out, subset_mean
 from gsi_theory.gated_estimate import gated_error
 from gsi_theory.instance import log_weight, tilted_reward
+from gsi_theory.options import distinct
 from llm_check.pools.pool import SOURCES, Pool
 
 __all__ = [
@@ -32,9 +33,11 @@ __all__ = [
     "predict_pool",
     "predict_position",
     "scheme_grid",
+    "smallest_set",
 ]
 
 Floats = NDArray[np.float64]
+LARGEST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,12 @@ class PositionPrediction:
 def scheme_grid(
     betas: Sequence[float], ns: Sequence[int], rules: Sequence[str], threshold: float | None
 ) -> list[Scheme]:
-    """Every rule × β × n: without a gate and, with `threshold`, with the tilted-reward gate; race also score-gated."""
+    """Every rule × β × n, each once: without a gate and, with `threshold`, with the tilted-reward gate; race also
+    score-gated."""
     grid = []
-    for rule in rules:
-        for beta in betas:
-            for n in ns:
+    for rule in distinct(rules):
+        for beta in distinct(betas):
+            for n in distinct(ns):
                 grid.append(Scheme(beta, n, None, rule))
                 if threshold is not None:
                     grid.append(Scheme(beta, n, threshold, rule))
@@ -93,10 +97,12 @@ def predict_position(
     """Every scheme at one position; `values` (V, N) of the draft's and (V, N_B) of the base's candidates (None: the
     rewards, V = 1).
 
-    Raises InputError for no schemes, and where n exceeds the draft's candidates, or n_base the base's.
+    Raises InputError for no schemes, where n exceeds the draft's candidates, or n_base the base's, and where β r + ℓ
+    exceeds the range of numbers.
     """
     if not schemes:
         raise InputError("predict_position got no schemes: give at least one")
+    _refuse_overflow(draft, base, max(scheme.beta for scheme in schemes))
     own, theirs = values or (draft.reward[None], base.reward[None])
     families: dict[tuple[object, ...], list[int]] = {}
     for s, scheme in enumerate(schemes):
@@ -112,13 +118,25 @@ def predict_position(
     return PositionPrediction(value, stderr, accept, accept_se)
 
 
+def _refuse_overflow(draft: Candidates, base: Candidates, beta: float) -> None:
+    for candidates in (draft, base):
+        reward = float(np.abs(candidates.reward).max())
+        ratio = float(np.abs(candidates.log_ratio[np.isfinite(candidates.log_ratio)]).max(initial=0.0))
+        if not 0.5 * beta * reward + 0.5 * ratio < LARGEST / 2.0:
+            raise InputError(
+                f"β r + ℓ exceeds the range of numbers at β = {beta:g}, |reward| {reward:g}, |log-ratio| {ratio:g}: "
+                "give a smaller β, or leave the candidate out"
+            )
+
+
 def _family_means(
     draft: Candidates, base: Candidates, scheme: Scheme, ns: list[int], own: Floats, theirs: Floats
 ) -> tuple[Estimate, Estimate | None]:
     """Means (V, M) of the values for schemes that differ from `scheme` in n alone, and acceptance (1, M) at a gate.
 
     With A = E[f; accepted], p the acceptance and F the fallback's mean, a gated mean is A + (1 - p) F, unbiased because
-    the two sets are independent; its error is that of `gated_estimate`, here for several values in one pass.
+    the two sets are independent; its error is that of `gated_estimate`, here for several values in one pass, inf where
+    there is one draft.
     """
     weight = log_weight(draft, scheme.beta)
     if scheme.threshold is None:
@@ -170,6 +188,24 @@ def acceptance_floor(draft: Candidates, schemes: Sequence[Scheme]) -> Floats:
     return floor
 
 
+def _positions(pool: Pool, gated: bool, strict: bool) -> list[tuple[str, int]]:
+    """Where a prediction is for: at drafts and, with a gate, base candidates; with `strict` everywhere."""
+    needed, keys = SOURCES if gated else SOURCES[:1], pool.keys()
+    if not strict:
+        keys = [key for key in keys if all(pool.has(*key, source) for source in needed)]
+    if not keys:
+        raise InputError(f"no position has {' and '.join(needed)} candidates: a prediction needs them, draw some")
+    return keys
+
+
+def smallest_set(pool: Pool, gated: bool) -> tuple[int, str]:
+    """(candidates, place) of the smallest set that a prediction draws from: the largest n it can be for."""
+    sizes, index = np.diff(pool.groups.starts), pool.groups.index
+    sources = SOURCES if gated else SOURCES[:1]
+    size, key, source = min((int(sizes[index[(*k, s)]]), k, s) for k in _positions(pool, gated, False) for s in sources)
+    return size, f"{source} candidates at {key[0]!r}, step {key[1]}"
+
+
 def predict_pool(
     pool: Pool, schemes: Sequence[Scheme], progress: Callable[[int, int], None] | None = None, strict: bool = True
 ) -> list[Prediction]:
@@ -179,12 +215,7 @@ def predict_pool(
     strict=False, left out for all schemes alike. Raises InputError as `predict_position`, and when no position is left.
     """
     gated = any(scheme.threshold is not None for scheme in schemes)
-    needed = SOURCES if gated else SOURCES[:1]
-    keys = pool.keys()
-    if not strict:
-        keys = [key for key in keys if all(pool.has(*key, source) for source in needed)]
-    if not keys:
-        raise InputError(f"no position has {' and '.join(needed)} candidates: a prediction needs them, draw some")
+    keys = _positions(pool, gated, strict)
     found: list[Prediction] = []
     for done, (prompt_id, step) in enumerate(keys, start=1):
         draft = pool.draft_candidates(prompt_id, step)

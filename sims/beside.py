@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from gsi_theory.logscale import Array
 
-__all__ = ["LEVEL", "Pair", "agreement", "beside", "excess_tv", "over_problems", "with_spread"]
+__all__ = ["LEVEL", "Pair", "agreement", "beside", "bonferroni_bound", "excess_tv", "over_problems", "with_spread"]
 
 # Many experiments are judged in one report, so that each may fail by chance once in a thousand seeds.
 LEVEL = 0.001
@@ -38,10 +37,17 @@ def excess_tv(prob: Array, tilted: Array, outcomes: np.ndarray) -> Pair:
     return exact - inside, found - inside, error
 
 
+def bonferroni_bound(level: float, comparisons: int) -> float:
+    """The largest |z| of so many independent standard normals stays below it but for a chance of at most `level`."""
+    from scipy import stats  # slow to import
+
+    return float(stats.norm.isf(level / (2.0 * comparisons)))
+
+
 def agreement(pairs: Iterable[Pair]) -> dict[str, Any]:
     """Largest |z| of the pairs that have a standard error, against the Bonferroni bound at LEVEL, for a summary."""
     z = [abs(found - exact) / error for exact, found, error in pairs if error]
-    bound = float(stats.norm.isf(LEVEL / (2.0 * len(z)))) if z else 0.0
+    bound = bonferroni_bound(LEVEL, len(z)) if z else 0.0
     worst = max(z, default=0.0)
     return {"worst_abs_z": worst, "bonferroni_bound": bound, "comparisons": len(z), "level": LEVEL,
             "passed": worst <= bound}  # fmt: skip

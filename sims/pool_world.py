@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance
@@ -29,6 +27,9 @@ def pool_instances(address: str, count: int) -> list[Instance]:
 
     Raises InputError naming the file, and the column or step at fault, or when the file is not the one of the digest.
     """
+    import pyarrow as pa  # slow to import
+    import pyarrow.parquet as pq
+
     name, _, digest = address.partition("#")
     path = Path(name)
     if not path.is_file():

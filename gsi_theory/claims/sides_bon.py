@@ -5,6 +5,7 @@ Best-of-n ranks by the weights of the draft candidates, β r̃; F and F_- are th
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,6 @@ from gsi_theory.claims.sides_selection import drift_kl
 from gsi_theory.law import EPS
 
 __all__ = ["bon_kl", "bon_win_rate", "poisson_gap", "poisson_gap_value"]
-
-NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(400)
 
 
 def _formula(f: Facts) -> Any:
@@ -44,6 +43,12 @@ def bon_win_rate(f: Facts, ties: float) -> Sides:
     return Sides(rate, f.n / (f.n + 1.0), 2.0 * law.error + (2.0 * f.outcomes + 16.0) * EPS, 1.0)
 
 
+@functools.cache
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre nodes on [-1, 1] and their weights."""
+    return np.polynomial.legendre.leggauss(400)
+
+
 def poisson_gap_value(m: np.ndarray) -> np.ndarray:
     """KL between best-of-(1 + Poisson(m)) on a reward uniform on [0, 1] and the exponential tilt of the same mean.
 
@@ -54,8 +59,9 @@ def poisson_gap_value(m: np.ndarray) -> np.ndarray:
     flat = m.reshape(-1, 1)
     # Beyond s = 45/m the density is below e^{-45} of its largest value.
     reach = np.minimum(1.0, 45.0 / np.maximum(flat, 1e-300))
-    s = 0.5 * reach * (NODES + 1.0)
-    p = 0.5 * reach * NODE_WEIGHTS * (1.0 + flat * (1.0 - s)) * np.exp(-flat * s)
+    nodes, weights = _nodes()
+    s = 0.5 * reach * (nodes + 1.0)
+    p = 0.5 * reach * weights * (1.0 + flat * (1.0 - s)) * np.exp(-flat * s)
     lost = np.sum(p * s, axis=1)
     tilt = _tilt_of(lost)
     log_p = np.log1p(flat * (1.0 - s)) - flat * s

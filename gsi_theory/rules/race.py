@@ -37,9 +37,6 @@ from gsi_theory.arrays import (
 from gsi_theory.draws import Counts
 from gsi_theory.logscale import decayed_log_cumsum
 
-if COMPILED:
-    from gsi_theory.compiled import race_collect, race_fall, race_powers, race_walk
-
 __all__ = ["fall_linear", "log_fall", "log_ratio", "score_gate"]
 
 # Sums are kept on the linear scale while the least of them, mass times weight of the lightest, is above e^{-LINEAR}.
@@ -74,6 +71,8 @@ def _large(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> bool:
 
 def _large_row(mass: Any, log_weight: Any, n: Any, out: Any) -> None:
     """`log_ratio` of one row (K,) for fixed n (M,), into out (M, K). Arrays serve twice: new ones cost page faults."""
+    from gsi_theory.compiled import race_collect, race_powers, race_walk
+
     order = np.argsort(-log_weight)
     ranked, first, second = log_weight[order], mass[order], np.empty_like(mass)
     share = np.diff(ranked, prepend=ranked[0])
@@ -172,6 +171,8 @@ def fall_linear(xp: Any, mass: Any, log_weight: Any, zero_mass: Any) -> _Fall:
     """A along the breakpoints, on the linear scale; mass, log_weight (B, K) with weights descending."""
     scale, share = exp_of(log_weight - log_weight[:, :1]), expm1_of(-_gap(xp, log_weight))
     if COMPILED and is_numpy(mass):
+        from gsi_theory.compiled import race_fall
+
         return _Fall(scale, *race_fall(mass, scale, share, zero_mass))
     held = xp.flip(running_sum(xp.flip(mass * scale, axis=-1)), axis=-1)
     return _sum_fall(xp, scale, held, held / scale, share, mass, zero_mass)

@@ -19,9 +19,6 @@ from gsi_theory.draws import Counts
 from gsi_theory.logscale import Array
 from gsi_theory.quadrature import STEP, grid, slopes, sum_of_nodes
 
-if COMPILED:
-    from gsi_theory.compiled import cell_moments, cell_values
-
 __all__ = ["FINE", "NODES", "WIDTH", "by_cells", "cell_flows", "cell_sums", "heaviest_cell", "node_masses"]
 
 Indices = NDArray[np.int64]
@@ -80,6 +77,8 @@ def node_masses(xp: Any, mass: Any, log_weight: Any, first: Indices, cells: int)
     transfer = table(_interpolation()[1], mass)
     count = cells * FINE
     if COMPILED and is_numpy(mass):
+        from gsi_theory.compiled import cell_moments
+
         moments = cell_moments(mass, log_weight, WIDTH, first, count)
         moments[..., 0] += moments[..., DEGREE]
         moments = moments[..., :DEGREE]
@@ -154,6 +153,8 @@ def _cell_laws(xp: Any, counts: Counts, slope: Any, cells: int, ahead: int, node
 
 def _evaluate(xp: Any, log_weight: Any, first: Indices, coefficient: Any, level: Any) -> Any:
     if COMPILED and is_numpy(log_weight):
+        from gsi_theory.compiled import cell_values
+
         values = cell_values(log_weight, WIDTH, first, np.ascontiguousarray(coefficient))
         return added(np.log(values, out=values), level)
     place, s = _place(xp, log_weight, first)

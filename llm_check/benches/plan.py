@@ -3,10 +3,10 @@
 Worlds are finite instances (K outcomes a prompt, policies and reward known), so the value of every option at every
 prompt is exact (`gsi_law`), averaged over a population of prompts. A pool draws prompts from the population and
 candidates from the policies; `plan` sees only the pool. Counted per world and budget: pools answered, answered pools in
-which the true value of the recommended option is within the tolerance of the best option of that true cost, pools in
-which the largest estimate would have been off by more, and how often those were declined; z-scores and coverage of the
-cross-fitted value of the largest estimate, over all pools and over those answered; and how far that estimate itself is
-optimistic.
+which the true value of the recommended option is within the tolerance of the best option of that true cost, and the
+mean of its true cost over that of the largest estimate; pools in which the largest estimate would have been off by
+more, and how often those were declined; z-scores and coverage of the cross-fitted value, of the recommended option or,
+of pools not answered, of the largest estimate; and how far that estimate itself is optimistic.
 """
 
 from __future__ import annotations
@@ -176,14 +176,15 @@ def _one(pool: Pool, exact: tuple[Floats, Floats], budgets: Floats, goal_toleran
         best = float(value[true_costs <= budget].max())
         means = table.values[0].mean(axis=1)
         naive = int(np.argmax(np.where(costs <= budget, means, -np.inf)))
-        assert choice.worth is not None  # of the largest estimate, answered or not: no selection in its z
-        worth, true = choice.worth, float(value[naive])
+        assert choice.worth is not None  # of the recommended, or else of the largest estimate
+        worth, true = choice.worth, float(value[naive if choice.chosen is None else choice.chosen])
         record = {"answered": choice.chosen is not None, "naive_off": value[naive] < best * (1.0 - goal_tolerance),
-                  "naive_optimism": float(means[naive] - value[naive]), "right": False,
+                  "naive_optimism": float(means[naive] - value[naive]), "right": False, "cost": np.nan,
                   "z": float((worth.value - true) / worth.stderr),
                   "covered": bool(worth.low <= true <= worth.high)}  # fmt: skip
         if choice.chosen is not None:
             record["right"] = bool(value[choice.chosen] >= best * (1.0 - goal_tolerance))
+            record["cost"] = float(true_costs[choice.chosen] / true_costs[naive])
         found.append(record)
     return found
 
@@ -216,6 +217,7 @@ def run(
                 rows.append({
                     "world": name, "prompts": prompts, "candidates": n, "budget": budget, "pools": pools,
                     "answered": len(answered), "right": sum(c["right"] for c in answered),
+                    "cost_share": float(np.mean([c["cost"] for c in answered])) if answered else 1.0,
                     "naive_off": sum(bool(c["naive_off"]) for c in cells),
                     "naive_off_declined": sum(bool(c["naive_off"]) and not c["answered"] for c in cells),
                     "value_z_mean": float(z.mean()), "value_covered": sum(c["covered"] for c in cells),

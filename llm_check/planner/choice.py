@@ -1,6 +1,10 @@
-"""What a goal asks of the options, and the answer when it is proved: the best in a budget, or the cheapest that does.
+"""What a goal asks of the options, and the answer when it is proved.
 
-Every comparison is in pairs over units and simultaneous over all options (`choose`). Where the tail of the drafts'
+Without a goal the answer is the cheapest option within the budget than which no other is better by more than the
+tolerance; with one, the cheapest that is proved to reach it. Of equal cost that of more value is taken, of equal value
+that of less KL. What is not proved of any option is not answered: "cannot tell".
+
+Every comparison is in pairs over units, at 95 % for all options at once (`choose`). Where the tail of the drafts'
 weights was not seen (k̂ beyond `khat_limit`), what no draw has shown may decide a winner: its largest possible effect
 is added.
 """
@@ -14,11 +18,12 @@ from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from gsi_theory.intervals import Interval
-from llm_check.planner.choose import Picker, cross_fit, pick_best, standing
+from llm_check.planner.choose import Picker, behind_best, cross_fit, pick_best, standing
+from llm_check.planner.pareto import by_cost
 from llm_check.planner.table import PlanTable
 from llm_check.planner.tail import draft_tail
 
-__all__ = ["Choice", "Goal", "best_of", "cheapest_of", "unseen_effect", "worth_of"]
+__all__ = ["Choice", "Goal", "Question", "best_of", "cheapest_of", "unseen_effect", "worth_of"]
 
 Floats = NDArray[np.float64]
 Bounds = tuple[float, float]  # of the value maximized
@@ -31,9 +36,9 @@ FAR = 100.0  # times as many candidates: no number to plan with
 @dataclass(frozen=True)
 class Goal:
     """What is asked. At most one of min_gain (over one base draw), within (of soft best-of-n on the base, n =
-    baseline_n): the cheapest option that reaches it; otherwise the best of those that cost at most max_cost and are at
-    most max_kl from the tilted policy. value: the column to maximize; tolerance: share of the value the best may lie
-    above the recommended."""
+    baseline_n): the cheapest option that reaches it; otherwise the cheapest that is as good, but for the tolerance, as
+    the best. Only options that cost at most max_cost and are at most max_kl from the tilted policy count. value: the
+    column to maximize; tolerance: share of the value by which the best may lie above the recommended."""
 
     max_cost: float = np.inf
     min_gain: float | None = None
@@ -59,14 +64,36 @@ class Goal:
             raise InputError(f"tolerance {self.tolerance!r}: give a share between 0 and 1, such as 0.01")
 
 
+@dataclass(frozen=True)
+class Question:
+    """allowed (S,): options that count; costs and kl_bound (S,): what they are preferred by; bounds: of the value;
+    seed: of the bootstrap."""
+
+    table: PlanTable
+    allowed: NDArray[np.bool_]
+    costs: Floats
+    kl_bound: Floats
+    bounds: Bounds
+    seed: int = 0
+
+    def cheapest(self, good: NDArray[np.int64], means: Floats) -> int | None:
+        """Of the options `good` the one to take, by the means (S,) of all; None where there is none."""
+        if not good.size:
+            return None
+        return int(good[by_cost(means[good], self.costs[good], self.kl_bound[good])[0]])
+
+
 def unseen_effect(table: PlanTable, rows: NDArray[np.int64], chosen: int, bounds: Bounds) -> Floats:
     """What outcomes that no draw has shown may add to the shortfall of `chosen` against each of `rows`."""
-    out = np.empty(rows.size)
-    for k, s in enumerate(rows.tolist()):
-        pair = (table.options[s], table.options[chosen])
-        heavy = [o.n for o in pair if table.tails[o.beta].heavy and o.method == "gsi" and o.n > 1]
-        out[k] = min(1.0, UNSEEN * max(heavy) / table.drafts) * (bounds[1] - bounds[0]) if heavy else 0.0
-    return out
+    heavy = np.array([_heavy(table, s) for s in (*rows.tolist(), chosen)], dtype=np.float64)
+    n = np.maximum(heavy[:-1], heavy[-1])
+    return np.asarray(np.minimum(1.0, UNSEEN * n / table.drafts) * (bounds[1] - bounds[0]))
+
+
+def _heavy(table: PlanTable, s: int) -> int:
+    """n of an option that selects among drafts whose tail was not seen, else 0."""
+    o = table.options[s]
+    return o.n if table.tails[o.beta].heavy and o.method == "gsi" and o.n > 1 else 0
 
 
 @dataclass(frozen=True)
@@ -95,43 +122,72 @@ def worth_of(values: Floats, table: PlanTable, bounds: Bounds, pick: Picker, cho
     return replace(found, low=ends[0], high=ends[1], trusted=np.array(False))
 
 
-def best_of(values: Floats, allowed: NDArray[np.bool_], table: PlanTable, goal: Goal, bounds: Bounds) -> Choice:
-    """The best allowed option, if no other can be better by more than the tolerance."""
+@dataclass(frozen=True)
+class _Near:
+    """Options near the best by estimate (C,), with bounds of how much better another may be, the other, and what of the
+    value is allowed."""
+
+    options: NDArray[np.int64]
+    shortfall: Floats
+    rival: NDArray[np.int64]
+    allowance: Floats
+
+    @property
+    def good(self) -> NDArray[np.int64]:
+        """Those than which no other is better by more than is allowed."""
+        return self.options[self.shortfall <= self.allowance]
+
+
+def _near(values: Floats, asked: Question, tolerance: float) -> _Near:
+    rows = np.flatnonzero(asked.allowed)
+    means = values[rows].mean(axis=1)
+    near = np.flatnonzero(means.max() - means <= tolerance * np.abs(means))
+    if not near.size:
+        near = np.array([np.argmax(means)])
+    unseen = np.stack([unseen_effect(asked.table, rows, int(rows[c]), asked.bounds) for c in near])
+    found = behind_best(values[rows], near, unseen, asked.seed)
+    shortfall = np.minimum(found.shortfall, asked.bounds[1] - asked.bounds[0])
+    return _Near(rows[near], shortfall, rows[found.rival], tolerance * np.abs(means[near]))
+
+
+def best_of(values: Floats, goal: Goal, asked: Question) -> Choice:
+    """The cheapest allowed option than which no other is better by more than the tolerance."""
+    if not asked.allowed.any():
+        return Choice(None, "")
+
+    def largest(training: Floats) -> int | None:
+        return pick_best(training.mean(axis=1), asked.allowed)
 
     def pick(training: Floats) -> int | None:
-        return pick_best(training.mean(axis=1), allowed)
+        return asked.cheapest(_near(training, asked, goal.tolerance).good, training.mean(axis=1))
 
-    chosen = pick(values)
-    if chosen is None:
-        return Choice(None, "")
-    worth = worth_of(values, table, bounds, pick, chosen)
-    rows = np.flatnonzero(allowed)
-    place = standing(values[rows], values[chosen])
-    unseen = unseen_effect(table, rows, chosen, bounds)
-    upper = np.minimum(place.upper + unseen, bounds[1] - bounds[0])
-    worst = int(np.argmax(upper))
-    shortfall, mean = float(max(upper[worst], 0.0)), abs(float(values[chosen].mean()))
-    allowance = goal.tolerance * mean
-    if shortfall <= allowance:
+    near, table, share = _near(values, asked, goal.tolerance), asked.table, f"{100 * goal.tolerance:.3g}% of the value"
+    chosen = asked.cheapest(near.good, values.mean(axis=1))
+    if chosen is not None:
+        at = int(np.flatnonzero(near.options == chosen)[0])
         reason = (
-            f"no other option within the budget is better by more than {shortfall:.4f} (95 %, all options together), "
-            f"{100 * goal.tolerance:.3g}% of the value is {allowance:.4f}"
+            f"the cheapest option within the budget than which no other is better by more than {share} "
+            f"({near.allowance[at]:.4f}): by {near.shortfall[at]:.4f} at most (95 %, all options together)"
         )
-        return Choice(chosen, reason, (), worth, shortfall)
-    rival = table.options[int(rows[worst])]
-    share = f"{100 * goal.tolerance:.3g}% of the value ({allowance:.4f})"
-    why = f"{rival.text()} may be better by {shortfall:.4f}, more than {share}"
-    if unseen[worst] > 0.5 * shortfall:
-        tail = table.tails[max(rival.beta, table.options[chosen].beta)]
+        worth = worth_of(values, table, asked.bounds, pick, chosen)
+        return Choice(chosen, reason, (), worth, float(near.shortfall[at]))
+    sizes = np.maximum(np.abs(values[near.options].mean(axis=1)), 1e-300)
+    at = int(np.argmin(near.shortfall / sizes))
+    shortfall, allowance = float(near.shortfall[at]), float(near.allowance[at])
+    first, rival = (table.options[int(s)] for s in (near.options[at], near.rival[at]))
+    why = f"{rival.text()} may be better than {first.text()} by {shortfall:.4f}, more than {share} ({allowance:.4f})"
+    if unseen_effect(table, near.rival[[at]], int(near.options[at]), asked.bounds)[0] > 0.5 * shortfall:
+        tail = table.tails[max(rival.beta, first.beta)]
         why += f"; cannot tell at β = {tail.beta:g}: {draft_tail([tail])}"
-    reason = f"cannot tell the best of the options from this pool: {why}"
-    help_ = _more((shortfall / max(allowance, 1e-300)) ** 2, table)
-    enough = _tolerance(shortfall, mean)
-    improve = (
-        help_ if enough is None else f"{help_} (or --tolerance {enough:g})",
-        "fewer options: give the β, n and thresholds you can use",
+    help_, enough = _more(shortfall, allowance, table), _tolerance(shortfall, float(sizes[at]))
+    other = "a goal in units of the value, --within or --min-gain" if enough is None else f"--tolerance {enough:g}"
+    return Choice(
+        None,
+        f"cannot tell the best of the options from this pool: {why}",
+        (f"{help_} (or {other})", "fewer options: give the β, n and thresholds you can use"),
+        worth_of(values, table, asked.bounds, largest, int(largest(values) or 0)),
+        shortfall,
     )
-    return Choice(None, reason, improve, worth, shortfall)
 
 
 def _tolerance(shortfall: float, mean: float) -> float | None:
@@ -143,45 +199,36 @@ def _tolerance(shortfall: float, mean: float) -> float | None:
     return found + digit * (found * mean < shortfall) if found <= LOOSEST else None
 
 
-def _more(factor: float, table: PlanTable) -> str:
-    """What so many times the independent units are. Prompts that are held fixed are not drawn again: candidates are."""
-    if not table.fixed:
-        return f"about {_times(factor)} times as many prompts"
-    if factor > FAR:
-        return "many more candidates, or 10 prompts or more"
-    return f"about {_times(factor)} times as many candidates, or 10 prompts or more"
+def _more(shown: float, allowed: float, table: PlanTable) -> str:
+    """How many times the independent units bring an error from `shown` to `allowed`. Prompts that are held fixed are
+    not drawn again: candidates are."""
+    # a ratio of FAR or more is not squared: it may be infinite
+    factor = (shown / allowed) ** 2 if shown < FAR * allowed else np.inf
+    many = f"about {_times(factor)} times as many" if factor <= FAR else "many more"
+    return f"{many} candidates, or 10 prompts or more" if table.fixed else f"{many} prompts"
 
 
 def _times(factor: float) -> str:
     """A factor in words, rounded up: one that is nearly enough is not one."""
-    return f"{np.ceil(10.0 * factor) / 10.0:.1f}" if factor < 10.0 else f"{min(factor, 1e6):.0f}"
+    return f"{np.ceil(10.0 * factor) / 10.0:.1f}" if factor < 10.0 else f"{np.ceil(factor):.0f}"
 
 
-def cheapest_of(
-    values: Floats,
-    allowed: NDArray[np.bool_],
-    reference: int,
-    margin: float,
-    costs: Floats,
-    what: str,
-    table: PlanTable,
-    bounds: Bounds,
-) -> Choice:
+def cheapest_of(values: Floats, reference: int, margin: float, what: str, asked: Question) -> Choice:
     """The cheapest allowed option whose value is at least the reference's plus `margin`, proved at 95 %."""
-    rows = np.flatnonzero(allowed)
+    rows, table = np.flatnonzero(asked.allowed), asked.table
     if rows.size == 0:
         return Choice(None, "")
-    unseen = unseen_effect(table, rows, reference, bounds)
+    unseen = unseen_effect(table, rows, reference, asked.bounds)
 
     def pick(training: Floats) -> int | None:
-        good = rows[standing(training[rows], training[reference]).lower - unseen >= margin]
-        return int(good[np.argmin(costs[good])]) if good.size else None
+        place = standing(training[rows], training[reference], asked.seed)
+        return asked.cheapest(rows[place.lower - unseen >= margin], training.mean(axis=1))
 
     chosen = pick(values)
     if chosen is not None:
         reason = f"the cheapest option that is {what}, at 95 % for all together"
-        return Choice(chosen, reason, (), worth_of(values, table, bounds, pick, chosen))
-    place = standing(values[rows], values[reference])
+        return Choice(chosen, reason, (), worth_of(values, table, asked.bounds, pick, chosen))
+    place = standing(values[rows], values[reference], asked.seed)
     lower = place.lower - unseen
     top = int(np.argmax(lower))
     reason = (
@@ -193,8 +240,8 @@ def cheapest_of(
         reason += f", less {unseen[top]:.4f} for unseen drafts at β = {tail.beta:g}: {draft_tail([tail])}"
     spread = place.quantile * place.error[top] + unseen[top]
     if place.gap[top] > margin:
-        return Choice(None, reason, (_more((spread / max(place.gap[top] - margin, 1e-12)) ** 2, table),))
-    rest = np.flatnonzero(~allowed)
+        return Choice(None, reason, (_more(spread, float(place.gap[top]) - margin, table),))
+    rest = np.flatnonzero(~asked.allowed)
     if rest.size and float(values[rest].mean(axis=1).max() - values[reference].mean()) > margin:
         return Choice(None, reason, ("a larger budget (--max-cost, --max-kl): options beyond it reach it",))
     return Choice(None, reason, ("larger n, other β",))

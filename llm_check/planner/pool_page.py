@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.artifact import provenance, write_artifact
-from llm_check.planner.choose import standing
+from llm_check.planner.choose import mean_error
 from llm_check.planner.grid import BETAS, NS, RULES, make_grid
 from llm_check.planner.plan import Plan, Setup, option_costs
 from llm_check.planner.table import PlanTable, plan_table
@@ -55,8 +55,8 @@ def _columns(table: PlanTable, setup: Setup) -> dict[str, Any]:
     fields = ("method", "rule", "gate", "n", "n_base", "beta", "threshold")
     columns: dict[str, Any] = {name: [getattr(option, name) for option in table.options] for name in fields}
     for name, values in zip(table.names, table.values, strict=True):
-        found = standing(values, np.zeros(values.shape[1]))
-        columns |= {name: found.gap, f"{name}_se": found.error}
+        mean, error = mean_error(values)
+        columns |= {name: mean, f"{name}_se": error}
     bound = np.maximum(table.distance.kl_bound.mean(axis=1), 0.0)
     return columns | {"p_accept": 1.0 - table.reject, "cost": costs, "kl_bound": bound}
 
@@ -134,6 +134,7 @@ def write_pool_page(
     tails = plan.table.tails.values()
     kept = (
         "recommendation", "reason", "cost_unit", "limits", "improve", "assumptions", "over_optimization", "valid",
+        "reward_range",
     )  # fmt: skip
     summary = {key: record[key] for key in kept} | {
         "left_out": {key: record["left_out"][key] for key in ("rows", "prompts")},

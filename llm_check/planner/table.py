@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from llm_check.planner.distance import Distances, distances
 from llm_check.planner.grid import Grid, Option
-from llm_check.planner.tail import Tail, tail_of
+from llm_check.planner.tail import RewardRange, Tail, tail_of
 from llm_check.planner.values import Sets, Values, evaluate, half_pool_shift, sets_of
 from llm_check.pools.position_arrays import Block, PositionArrays
 
@@ -82,9 +82,12 @@ def plan_table(
     names: Sequence[str],
     step_tokens: float | None,
     progress: Callable[[int, int], None] | None = None,
+    some: Sequence[Option] | None = None,
+    rewards: RewardRange | None = None,
 ) -> PlanTable:
-    """Evaluate a grid on a pool; names: value columns, the reward first; step_tokens: tokens where none are logged."""
-    options = tuple(grid.options())
+    """Evaluate a grid on a pool; names: value columns, the reward first; step_tokens: tokens where none are logged;
+    some: of its options, all by default; rewards: the range of the reward, what the pool shows by default."""
+    options = tuple(grid.options() if some is None else some)
     estimator = choose_estimator(grid, parts)
     unit, count, what = _units(arrays, parts)
     fixed = "fixed" in what
@@ -136,8 +139,8 @@ def plan_table(
         options, tuple(names), sums * scale, rejected, reject_tokens / positions,
         float(tokens[0] / positions), float(tokens[1] / positions),
         Distances(*(np.concatenate([getattr(d, f) for d in found], axis=1) for f in ("kl_bound", "kl", "tv", "ess"))),
-        sampled, {beta: tail_of(arrays, parts, beta) for beta in grid.betas}, estimator, what, fixed, positions,
-        sum(b.draft.size for b in parts), sum(b.base.size for b in parts),
+        sampled, {beta: tail_of(arrays, parts, beta, rewards) for beta in grid.betas}, estimator, what, fixed,
+        positions, sum(b.draft.size for b in parts), sum(b.base.size for b in parts),
     )  # fmt: skip
 
 

@@ -11,8 +11,9 @@ a prompt is steps of larger reward than any shown. By Good and Turing, with Z th
 
 and the mean over prompts of X = e^{βM}/(N Z) is bounded from above at 95 % by betting on 1 − X/c, where X ≤ c =
 e^{βR}/(N Z) (`coverage.mean_low`). Prompts at which c is too large to be of use count as missed altogether, unless they
-show R. The bound is of what pools of this size miss on average. Taken from the pool, without an error: R, its largest
-reward, and Z, the mean over the other candidates.
+show R. The bound is of what pools of this size miss on average. It holds where R is stated (`RewardRange`); else the
+pool's own largest reward stands for R, and of larger ones, which no draw has shown, nothing is said: no guarantee.
+Taken from the pool, without an error: Z, the mean over the other candidates.
 
 How many candidates would do has two answers. Many, if X and c fall as 1/N from here: enough for every law, but far too
 many where more candidates would show R. Few, if the bound falls on as it did from parts of the pool (`as_fallen`).
@@ -35,6 +36,7 @@ from llm_check.pools.tails import pareto_khat
 
 __all__ = [
     "LEAST_ESS",
+    "RewardRange",
     "Tail",
     "about",
     "as_fallen",
@@ -46,6 +48,7 @@ __all__ = [
     "tail_speaks",
     "times_more",
     "unseen_tilt",
+    "upto",
 ]
 
 Floats = NDArray[np.float64]
@@ -62,6 +65,15 @@ PARTS = (2, 4)  # every second and every fourth candidate: how the bound has fal
 
 
 @dataclass(frozen=True)
+class RewardRange:
+    """The range of the reward; stated: whether it is known, or only what the pool shows."""
+
+    low: float
+    high: float
+    stated: bool
+
+
+@dataclass(frozen=True)
 class Tail:
     """How the tail at one β was seen.
 
@@ -69,8 +81,8 @@ class Tail:
     weight of every position repeats: atoms have no tail; needed: drafts that reach the last 5 % of the tilted
     mass, at the median position and the hardest; ess: median effective number of base
     candidates; unseen: bound (95 %) on the share of the tilted policy that so many miss; base_needed: base candidates a
-    set for which ess and unseen would do, as the bound has fallen and as 1/N; highest: R; drafts, base: least
-    candidates of a set.
+    set for which ess and unseen would do, as the bound has fallen and as 1/N; highest: R; drafts, base: median
+    candidates of a set; stated: whether R is known or the pool's own largest reward.
     """
 
     beta: float
@@ -83,6 +95,7 @@ class Tail:
     drafts: int
     base: int
     fitted: int = 100_000  # weights that k̂ was fitted to
+    stated: bool = False
 
     @property
     def heavy(self) -> bool:
@@ -147,10 +160,13 @@ def as_fallen(bounds: Mapping[int, float], share: float = UNSEEN_LIMIT) -> float
     return float((bounds[1] / share) ** (1.0 / min(power, 1.0)))
 
 
-def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail:
-    """The tail at one β over all positions of a pool."""
+def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float, rewards: RewardRange | None = None) -> Tail:
+    """The tail at one β over all positions of a pool; rewards: their range, what the pool shows by default."""
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     highest = float(max(reward[rows].max() for b in parts for rows in (b.draft, b.base)))
+    stated = rewards is not None and rewards.stated
+    if rewards is not None and stated:
+        highest = rewards.high
     own, ess, base, alone = [], [], [], []
     for block in parts:
         weight = beta * reward[block.draft] + ratio[block.draft]
@@ -187,7 +203,7 @@ def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> Tail
     needed = [size * max(1.0, LEAST_ESS / middle, factor) for factor in (min(as_fallen(bounds), most), most)]
     return Tail(
         beta, khat, _needed(ratio, reward, parts, beta), middle, unseen, (needed[0], needed[1]), highest, drafts, size,
-        weights.size,
+        weights.size, stated,
     )  # fmt: skip
 
 
@@ -245,6 +261,16 @@ def _rounded(number: float) -> str:
     return f"{int(np.ceil(number / scale - 1e-9)) * scale:,}"
 
 
+def upto(tail: Tail) -> str:
+    """What the share that base candidates miss rests on, in words."""
+    if tail.stated:
+        return f" up to reward {tail.highest:.3g}, the largest there is as stated"
+    return (
+        f" if there is no reward above {tail.highest:.3g}, the largest of this pool: of larger ones nothing is said "
+        "(--reward-range states the largest there is)"
+    )
+
+
 def draft_tail(tails: Sequence[Tail]) -> str:
     """k̂ of the drafts' weights and the drafts a prompt that would show their tail, in words."""
     khats = [f"{min(t.khat for t in tails):.2g}", f"{max(t.khat for t in tails):.2g}"]
@@ -281,9 +307,10 @@ def tail_limits(tails: Iterable[Tail]) -> list[str]:
         )
     hidden = [t for t in every if t.unseen > UNSEEN_LIMIT and t not in few]
     if hidden:
+        most = f"{hidden[0].highest:.3g}, {'as stated' if hidden[0].stated else 'the largest seen'}"
         found.append(
             f"cannot tell the distance to the tilted policy at β = {_betas(hidden)}: what {hidden[0].base} base "
-            f"candidates miss up to reward {hidden[0].highest:.3g} may hold {_shares(hidden)} of it (95 %); "
+            f"candidates miss up to reward {most}, may hold {_shares(hidden)} of it (95 %); "
             f"{about(n for t in hidden for n in t.base_needed)} a prompt would do"
         )
     return found

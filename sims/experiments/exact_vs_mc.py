@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from gsi_theory.gate import gsi_law
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.logscale import Array
+from sims.beside import bonferroni_bound
 from sims.families import FAMILIES, passing_threshold, score_threshold
 from sims.sampling.sampler import sample_scheme
 
@@ -73,6 +73,8 @@ class Comparison:
 
 def _deviate(count: Array, draws: int, p: Array) -> Array:
     """Normal deviate of the two-sided binomial tail of `count` in `draws` at probability p; inf where impossible."""
+    from scipy import stats  # slow to import
+
     tail = np.minimum(stats.binom.cdf(count, draws, p), stats.binom.sf(count - 1, draws, p))
     gap, variance = count - draws * p, draws * p * (1.0 - p)
     plain = np.where(variance > 0, np.abs(gap) / np.sqrt(np.where(variance > 0, variance, 1.0)), np.inf)
@@ -138,7 +140,7 @@ def collect(
     """Summary and the table `cells`: the largest |z| against the Bonferroni bound at level 1 % over all comparisons."""
     comparisons = sum(count for _, count, _ in results)
     worst = max(z for _, _, z in results)
-    bound = float(stats.norm.isf(LEVEL / (2.0 * comparisons)))
+    bound = bonferroni_bound(LEVEL, comparisons)
     summary = {
         "worst_abs_z": worst,
         "bonferroni_bound": bound,

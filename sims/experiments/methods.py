@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from gsi_theory import divergence
 from gsi_theory.efficiency import best_n, efficiency, needed_n
@@ -22,6 +21,7 @@ from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.limits import best_tv
 from gsi_theory.logscale import Array
 from gsi_theory.methods import METHODS, Method, MethodLaw
+from sims.beside import bonferroni_bound
 from sims.experiments.exact_vs_mc import LEVEL, compare
 from sims.families import FAMILIES, passing_threshold
 from sims.sampling.method_sampler import sample_method
@@ -155,7 +155,7 @@ def collect(
 ) -> tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Rows]]]:
     """The three tables; summary: largest |z| against the Bonferroni bound at level 1 % over all comparisons."""
     comparisons, worst = sum(r[2] for r in results), max(r[3] for r in results)
-    bound = float(stats.norm.isf(LEVEL / (2.0 * comparisons)))
+    bound = bonferroni_bound(LEVEL, comparisons)
     summary = {
         "seed": seed,
         "beta": BETA,

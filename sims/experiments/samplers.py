@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from gsi_theory.arrays import host
 from gsi_theory.channel import greedy_rejection_law
@@ -25,7 +24,7 @@ from gsi_theory.methods import METHODS, several_drafters
 from gsi_theory.soft_value import sequence_tilt, value_tilt
 from gsi_theory.stepwise import trajectory_law
 from gsi_theory.switching import switching_law
-from sims.beside import LEVEL
+from sims.beside import LEVEL, bonferroni_bound
 from sims.experiments.exact_vs_mc import COMBINATIONS, Comparison, compare
 from sims.experiments.exact_vs_mc import scheme_of as scheme_of_gate
 from sims.experiments.methods import cost_z, scheme_of
@@ -201,7 +200,7 @@ def collect(
 ) -> tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]:
     """The table `cells`; summary: largest |z| against the Bonferroni bound at LEVEL over all comparisons."""
     comparisons, worst = sum(r[5] for r in results), max(r[6] for r in results)
-    bound = float(stats.norm.isf(LEVEL / (2.0 * comparisons)))
+    bound = bonferroni_bound(LEVEL, comparisons)
     summary = {"worst_abs_z": worst, "bonferroni_bound": bound, "comparisons": comparisons, "level": LEVEL,
                "draws_per_cell": settings["draws"], "passed": worst <= bound}  # fmt: skip
     return summary, {"cells": (COLUMNS, results)}

@@ -1,0 +1,44 @@
+"""Prose for a terminal: wrapped at its width (80 columns where none is known, as in a pipe), numbers never torn."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+
+__all__ = ["columns", "kept_together", "wrapped"]
+
+_NO_BREAK = "\u00a0"
+_NARROWEST = 40
+# A number and what it counts ("95 %", "64 drafts"); an operator and both its sides ("n = 4", "0.02 ± 0.01"); a symbol
+# of one or two letters and its number ("β 20", "χ² 3.1", "D₂ 0.4").
+_GLUED = re.compile(
+    r"(?<=[\d∞]) (?=[A-Za-zα-ωΑ-Ω%])"
+    r"| (?=[=≤≥<>±×≈≠∈·] )|(?<= [=≤≥<>±×≈≠∈·]) "
+    r"|(?<=\d) (?=[-–−+] \d)|(?<=\d [-–−+]) (?=\d)"
+    r"|(?<![^\s(\[])(?:[A-Za-zα-ωΑ-Ω][²₂²]?|k̂) (?=[-−+]?[\d∞])"
+)
+
+
+def columns() -> int:
+    """The terminal's width: $COLUMNS, else what the terminal says, else 80; never below 40."""
+    return max(_NARROWEST, shutil.get_terminal_size((80, 24)).columns)
+
+
+def kept_together(text: str) -> str:
+    """`text` with no-break spaces where a line must not end: inside an equation, between a number and its unit."""
+    return _GLUED.sub(lambda found: found.group().replace(" ", _NO_BREAK), text)
+
+
+def wrapped(text: str, first: str = "", rest: str | None = None, width: int | None = None) -> str:
+    """`text` in lines of at most `width` columns (default: the terminal's), with plain blanks.
+
+    The first line begins with `first`, the others with `rest` (default: blanks as wide as `first`). Only what has no
+    place to break, such as a path, is longer.
+    """
+    rest = " " * len(first) if rest is None else rest
+    lines = textwrap.wrap(
+        kept_together(text), (width or columns()), initial_indent=first, subsequent_indent=rest,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return "\n".join(lines or [first.rstrip()]).replace(_NO_BREAK, " ")
