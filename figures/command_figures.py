@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from figures.report import build_report
-
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -16,8 +14,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def command(
-    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
-    artifacts: Annotated[Path | None, typer.Option(help="Folder of the artifacts (default: OUT/artifacts).")] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path("report"),
+    artifacts: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the artifacts (default: OUT/artifacts).")
+    ] = None,
 ) -> None:
     """Draw every figure (SVG and PDF) and the page OUT/index.html; nothing is computed."""
+    from figures.report import build_report  # slow to import
+
     typer.echo(f"wrote {build_report(artifacts or out / 'artifacts', out)}")

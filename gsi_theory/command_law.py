@@ -22,10 +22,12 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.errors import InputError
 from gsi_theory.exact import Enclosure, ExactInstance, ExactScheme
 from gsi_theory.gate import GsiLaw, gsi_law
-from gsi_theory.instance import Instance, Scheme, tilted_policy
+from gsi_theory.instance import GATES, Instance, Scheme, tilted_policy
 from gsi_theory.json_input import read_json, shown
-from gsi_theory.law import EPS, Law
+from gsi_theory.law import EPS, RULES, Law
 from gsi_theory.logscale import Array
+from gsi_theory.options import OUTPUT
+from gsi_theory.terminal import number, wrapped
 
 __all__ = ["app", "read_exact_instance", "read_instance"]
 
@@ -33,6 +35,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 FIELDS = ("draft", "base", "reward")
 CERTIFIED = ("law", "p_accept", "expected_reward", "tilted_reward_mean", "kl", "tv", "chi2")
 LARGEST_CERTIFIED = 200
+_GATE = "Gate and fallback"
 
 
 def _fields(path: Path, number: Callable[[str], Any]) -> list[list[Any]]:
@@ -116,21 +119,25 @@ class _Summary:
 def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
     record, inst = summary.record(), summary.instance
     console = Console()
-    gate = "no gate" if scheme.threshold is None else f"accept when {scheme.gate} ≥ {scheme.threshold:g}"
-    console.print(f"[bold]{path}[/bold]: K = {inst.size}, β = {scheme.beta:g}, n = {scheme.n}, {scheme.rule}, {gate}")
+    accepts = f"accept where the {scheme.gate.replace('_', ' ')} ≥ {number(scheme.threshold, 'g')}"
+    gate = "no gate" if scheme.threshold is None else accepts
+    console.print(
+        f"[bold]{path}[/bold]: {inst.size} outcomes, β = {scheme.beta:g}, n = {scheme.n}, {scheme.rule}, {gate}"
+    )
     table = Table("y", "draft", "base", "reward", "tilted π", "law", title=None)
     shown = range(inst.size) if inst.size <= 30 else np.argsort(-np.exp(summary.log_pi))[:30].tolist()
     for y in shown:
         numbers = (np.exp(inst.log_draft[y]), np.exp(inst.log_base[y]), inst.reward[y], record["tilted"][y])
-        table.add_row(str(y), *(f"{v:.6g}" for v in numbers), f"{record['law'][y]:.6g}")
+        table.add_row(str(y), *(number(v, ".6g") for v in (*numbers, record["law"][y])))
     console.print(table)
     if inst.size > 30:
         console.print(f"(the 30 likeliest under π of {inst.size}; --json gives all)")
+    typer.echo(wrapped("tilted π: base·e^(β·reward), normalized, the aim; law: what the method returns", "  "))
     if inst.uncovered:
-        console.print(
-            f"[yellow]uncovered[/yellow]: the draft never proposes y = {list(inst.uncovered)[:20]}, where the base has "
-            f"mass {float(np.exp(inst.log_base[list(inst.uncovered)]).sum()):.6g}; no number of drafts reaches them"
-        )
+        missed = ", ".join(map(str, inst.uncovered[:20])) + (", …" if len(inst.uncovered) > 20 else "")
+        mass = float(np.exp(inst.log_base[list(inst.uncovered)]).sum())
+        text = f"the draft never proposes y = {missed}, where the base has mass {mass:.6g}; no number of drafts reaches"
+        typer.echo(wrapped(f"{text} them", "uncovered: ", "  "))
     for key, label in (
         ("p_accept", "probability of acceptance"),
         ("expected_reward", "expected reward under the law"),
@@ -140,7 +147,7 @@ def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
         ("chi2", "χ²(π‖draft)"),
         ("error", "bound on the TV error of these numbers"),
     ):
-        console.print(f"  {label:<40} {record[key]:.6g}" if record[key] != "inf" else f"  {label:<40} ∞")
+        typer.echo(f"  {label:<40} {number(record[key], '.6g')}")
 
 
 def _allowed(summary: _Summary, scheme: Scheme) -> dict[str, float]:
@@ -201,12 +208,15 @@ def _bounds(check: _Check) -> Any:
 
 def _print_checks(checks: list[_Check]) -> None:
     typer.echo(
-        "\nCertified in ball arithmetic from the decimals as written; how far the float64 is off, how far it may be:"
+        "\n"
+        + wrapped(
+            "Certified in ball arithmetic from the decimals as written; how far the float64 is off, how far it may be:"
+        )
     )
     for check in checks:
         verdict = f"off {check.off:.1e} ≤ {check.allowed:.1e}" if check.passed else "OUTSIDE its error"
         if check.name != "law":
-            typer.echo(f"  {check.name:<20} {check.certified[0].text():<32} {verdict}")
+            typer.echo(f"  {check.name:<20} {check.certified[0].text().replace('Infinity', '∞'):<32} {verdict}")
             continue
         typer.echo(f"  {'law (total variation)':<53} {verdict}")
         for y, enclosure in enumerate(check.certified if len(check.certified) <= 30 else ()):
@@ -242,26 +252,50 @@ def _decimal(text: str) -> Decimal:
 
 @app.command()
 def law(
-    file: Annotated[Path, typer.Argument(help='Instance: {"draft": [...], "base": [...], "reward": [...]}')],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help='Instance: {"draft": [...], "base": [...], "reward": [...]}.')
+    ],
     beta: Annotated[
-        Decimal, typer.Option(parser=_decimal, metavar="<float>", help="β ≥ 0, multiplies the reward.")
+        Decimal, typer.Option(parser=_decimal, metavar="NUMBER", help="β ≥ 0, multiplies the reward.")
     ] = Decimal("1.0"),
-    n: Annotated[int, typer.Option(help="Number of draft candidates.")] = 4,
+    n: Annotated[int, typer.Option(metavar="N", help="Number of draft candidates.")] = 4,
+    rule: Annotated[
+        str,
+        typer.Option(metavar="RULE", help=f"Selection: {', '.join(RULES)}.", autocompletion=lambda: list(RULES)),
+    ] = "softmax",
     threshold: Annotated[
         Decimal | None,
-        typer.Option(parser=_decimal, metavar="<float>", help="u in reward units; without it there is no gate."),
+        typer.Option(
+            parser=_decimal,
+            metavar="NUMBER",
+            help="u in reward units; without it there is no gate.",
+            rich_help_panel=_GATE,
+        ),
     ] = None,
-    rule: Annotated[str, typer.Option(help="softmax, race or max.")] = "softmax",
-    n_base: Annotated[int | None, typer.Option(help="Base draws of the fallback (default: n).")] = None,
-    gate: Annotated[str, typer.Option(help="tilted_reward, or score (rule race).")] = "tilted_reward",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; infinity is the string inf.")] = False,
+    gate: Annotated[
+        str,
+        typer.Option(
+            metavar="GATE",
+            help="What reaches u: tilted_reward, or score (rule race).",
+            autocompletion=lambda: list(GATES),
+            rich_help_panel=_GATE,
+        ),
+    ] = "tilted_reward",
+    n_base: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Base draws of the fallback (default: n).", rich_help_panel=_GATE),
+    ] = None,
     certify: Annotated[
         bool,
         typer.Option(
             "--certify",
             help="Also prove the numbers: rigorous enclosures in ball arithmetic, with the file's decimals, β and u "
-            f"exact. Exit 1 if a float64 is outside its error. K ≤ {LARGEST_CERTIFIED}.",
+            f"exact. Exit status 1: a float64 is outside its error. At most {LARGEST_CERTIFIED} candidates.",
+            rich_help_panel=OUTPUT,
         ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object; infinity is the string inf.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
     """Exact law of GSI on an instance, its acceptance and its distance to the tilted policy."""

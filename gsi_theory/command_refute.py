@@ -1,4 +1,5 @@
-"""`gsi refute CLAIM`: search a counterexample, shrink and certify it; `--mutants`: is every constant needed?"""
+"""`gsi refute`: lists the claims, or searches, shrinks and certifies a counterexample to one; `--mutants`: is every
+constant needed?"""
 
 from __future__ import annotations
 
@@ -10,42 +11,74 @@ import typer
 
 from gsi_theory.artifact import atomic_write_text, require_writable
 from gsi_theory.claims import CLAIMS
-from gsi_theory.errors import InputError
+from gsi_theory.claims.plain_text import plain_text
+from gsi_theory.options import OUTPUT, RUN
 from gsi_theory.progress import progress_bar
 from gsi_theory.refutation.card import card_json, card_latex, card_text
 from gsi_theory.refutation.mutants import mutant_text, write_mutants
 from gsi_theory.refutation.refute import refute
+from gsi_theory.terminal import columns, wrapped
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def _known(claim: str | None) -> str:
-    if claim not in CLAIMS:
-        raise InputError(f"claim {claim!r}: give one of {', '.join(CLAIMS)}")
-    return str(claim)
+def _listed() -> str:
+    """Every claim: id, what is expected of it, statement."""
+    wide = max(map(len, CLAIMS)) + 2
+    lines = []
+    for claim in CLAIMS.values():
+        head, text = f"{claim.id:<{wide}}{claim.expected!s:<9}", plain_text(claim.statement)
+        lines.append(head + text if len(head + text) <= columns() else f"{head.rstrip()}\n{wrapped(text, '    ')}")
+    words = (
+        f"{len(CLAIMS)} claims, and what they are expected to do: HOLDS, or REFUTED where a reading in circulation is "
+        "false. Numbers (M7 of M7-tv) and letters are those of gsi_theory/THEORY.md. gsi refute CLAIM searches one."
+    )
+    return "\n".join([*lines, "", wrapped(words)])
 
 
 @app.command()
 def command(
-    claim: Annotated[str | None, typer.Argument(help="Id of a claim, as gsi audit lists them.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random stream.")] = 0,
-    seconds: Annotated[
-        float, typer.Option(min=0.1, help="Cuts the search short; below it the answer depends on the seed alone.")
-    ] = 60.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    latex: Annotated[Path | None, typer.Option(help="Also write the card as LaTeX (amsmath).")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Also write the card as text; with --mutants, the artifact's path.")
+    claim: Annotated[
+        str | None,
+        typer.Argument(metavar="CLAIM", help="Claim; without it they are listed.", autocompletion=lambda: list(CLAIMS)),
     ] = None,
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Tighten every constant of every true claim (or of CLAIM) instead.")
     ] = False,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Seed of every random stream.", rich_help_panel=RUN)
+    ] = 0,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            metavar="NUMBER",
+            min=0.1,
+            help="Cuts the search short; below it the answer depends on the seed alone.",
+            rich_help_panel=RUN,
+        ),
+    ] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.", rich_help_panel=OUTPUT)] = False,
+    latex: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the card as LaTeX (amsmath).", rich_help_panel=OUTPUT),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write the card as text; with --mutants, the artifact's path.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
 ) -> None:
-    """Search the instance on which a claim fails, or comes closest. Exit 1 if a claim expected to hold fails."""
+    """Search the instance on which a claim fails, or comes closest. Exit status 1: a claim that should hold fails."""
+    if claim is None and not mutants:
+        typer.echo(_listed())
+        return
     if mutants:
-        chosen = [_known(claim)] if claim is not None else list(CLAIMS)
+        chosen = [CLAIMS[claim].id] if claim is not None else list(CLAIMS)
         path = out or Path("report/artifacts/mutants.json")
         require_writable(path)
         with progress_bar("mutants") as report:
@@ -55,7 +88,7 @@ def command(
     for file in (latex, out):
         if file is not None:
             require_writable(file)
-    finding = refute(CLAIMS[_known(claim)], seed, seconds)
+    finding = refute(CLAIMS[str(claim)], seed, seconds)
     typer.echo(json.dumps(card_json(finding), allow_nan=False) if as_json else card_text(finding))
     if latex is not None:
         atomic_write_text(latex, card_latex(finding))

@@ -41,8 +41,8 @@ def _failures(artifacts: Path) -> list[str]:
 
 @app.command()
 def command(
-    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path("report"),
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything.")] = 0,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what an earlier run finished.")] = False,
 ) -> None:
     """Run everything and write OUT/index.html, with artifacts and figures beside it.

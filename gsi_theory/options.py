@@ -1,4 +1,4 @@
-"""Options that hold lists (`--n 1,2,4`) or settings (`--set key=value`), and how these are recorded."""
+"""What the commands share: options that hold lists (`--n 1,2,4`) or settings (`--set key=value`), and panels of --help."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import TypeVar
 
 from gsi_theory.errors import InputError
 
-__all__ = ["distinct", "listed", "read_pairs", "set_options"]
+__all__ = ["OUTPUT", "RUN", "distinct", "listed", "read_pairs", "set_options"]
+
+# Panels of --help; what a command computes stays in the first, "Options".
+OUTPUT = "Output"
+RUN = "Seed, speed, stopping"
 
 Member = TypeVar("Member")
 _SHOWN = 60  # characters of a list that an error repeats

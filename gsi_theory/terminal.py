@@ -1,4 +1,4 @@
-"""Prose for a terminal: wrapped at its width (80 columns where none is known, as in a pipe), numbers never torn."""
+"""Words and numbers for a terminal: prose wrapped at its width (80 columns in a pipe), numbers never torn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import shutil
 import textwrap
 
-__all__ = ["columns", "kept_together", "wrapped"]
+__all__ = ["columns", "kept_together", "number", "wrapped"]
 
 _NO_BREAK = "\u00a0"
 _NARROWEST = 40
@@ -25,6 +25,16 @@ def columns() -> int:
     return max(_NARROWEST, shutil.get_terminal_size((80, 24)).columns)
 
 
+def number(value: float | str | None, form: str = ".3g") -> str:
+    """`value` in the format `form`: ∞ and -∞ ("inf" and "-inf" too), "–" for None and NaN, 0 without a sign."""
+    if value is None or (found := float(value)) != found:
+        return "–"
+    if abs(found) == float("inf"):
+        return "∞" if found > 0 else "-∞"
+    text = format(found, form)
+    return text.removeprefix("-") if float(text.rstrip("%")) == 0.0 else text
+
+
 def kept_together(text: str) -> str:
     """`text` with no-break spaces where a line must not end: inside an equation, between a number and its unit."""
     return _GLUED.sub(lambda found: found.group().replace(" ", _NO_BREAK), text)
@@ -33,12 +43,16 @@ def kept_together(text: str) -> str:
 def wrapped(text: str, first: str = "", rest: str | None = None, width: int | None = None) -> str:
     """`text` in lines of at most `width` columns (default: the terminal's), with plain blanks.
 
-    The first line begins with `first`, the others with `rest` (default: blanks as wide as `first`). Only what has no
-    place to break, such as a path, is longer.
+    The first line begins with `first`, the others with `rest` (default: blanks as wide as `first`). What is kept
+    together and wider than a line breaks at its blanks; only what has none, such as a path, is longer.
     """
     rest = " " * len(first) if rest is None else rest
+    width = width or columns()
+    room = width - max(len(first), len(rest))
+    chunks = kept_together(text).split(" ")
+    kept = " ".join(c if len(c) <= room else c.replace(_NO_BREAK, " ") for c in chunks)
     lines = textwrap.wrap(
-        kept_together(text), (width or columns()), initial_indent=first, subsequent_indent=rest,
+        kept, width, initial_indent=first, subsequent_indent=rest,
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
     return "\n".join(lines or [first.rstrip()]).replace(_NO_BREAK, " ")

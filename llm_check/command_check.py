@@ -6,15 +6,17 @@ import functools
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gsi_theory.artifact import is_current, provenance, read_artifact, require_writable
 from gsi_theory.errors import InputError
-from gsi_theory.options import read_pairs, set_options
+from gsi_theory.options import OUTPUT, read_pairs, set_options
 from gsi_theory.progress import progress_bar
+from gsi_theory.terminal import wrapped
 from llm_check.checks.table import CHECKS
+from llm_check.checks.verdict import verdict
 from llm_check.engines.contract import Engine, require_pair
 from llm_check.engines.load import load_engine
 from llm_check.options import (
@@ -32,19 +34,33 @@ from llm_check.options import (
 )
 from llm_check.pools.record import folder_of
 from llm_check.tiny import checkpoint_path
-from llm_check.world import World, load_world
+
+if TYPE_CHECKING:
+    from llm_check.world import World
 
 __all__ = ["app", "check"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _SPECS = ("draft", "base", "reference-draft", "reference-base")
-_REFERENCE = "lm_law enumerates it (default: the checkpoint of --{0}), lm_noise compares with it"
-ReferenceDraft = Annotated[str | None, typer.Option("--reference-draft", help=_REFERENCE.format("draft"))]
-ReferenceBase = Annotated[str | None, typer.Option("--reference-base", help=_REFERENCE.format("base"))]
+_REFERENCE = "lm_law enumerates it (default: the checkpoint of --{0}), lm_noise compares with it."
+_PANEL = "A second pair of models, of lm_law and lm_noise"
+ReferenceDraft = Annotated[
+    str | None,
+    typer.Option("--reference-draft", metavar="MODEL", help=_REFERENCE.format("draft"), rich_help_panel=_PANEL),
+]
+ReferenceBase = Annotated[
+    str | None,
+    typer.Option("--reference-base", metavar="MODEL", help=_REFERENCE.format("base"), rich_help_panel=_PANEL),
+]
 ReferenceDtype = Annotated[
     str | None,
-    typer.Option("--reference-dtype", help="Weights of the reference (lm_law: float32, lm_noise: bfloat16)."),
+    typer.Option(
+        "--reference-dtype",
+        metavar="DTYPE",
+        help="Weights of the reference (lm_law: float32, lm_noise: bfloat16).",
+        rich_help_panel=_PANEL,
+    ),
 ]
 
 
@@ -63,13 +79,12 @@ def check(
     `reference` is the second pair of engines of the checks that take one; `told`, options for the record of the
     command. With `resume` an artifact of the same command, seed, versions and commit is kept as it is.
     """
-    if name not in CHECKS:
-        raise InputError(f"no check {name!r}: give one of {', '.join(CHECKS)}")
+    chosen = CHECKS[name]
     command, path = f"gsi check {name} --seed {seed}{told}{set_options(settings)}", out / f"{name}.json"
     if resume and is_current(path, name, provenance(command, seed)):
         return path
-    run = CHECKS[name].run
-    if CHECKS[name].reference is not None:
+    run = chosen.run
+    if chosen.reference is not None:
         run = functools.partial(run, reference=reference or _reference(name, world, dict.fromkeys(_SPECS), None, "cpu"))
     with progress_bar(name) as report:
         return run(world, seed, path, settings, report, command)
@@ -99,48 +114,67 @@ def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str
 
 @app.command()
 def command(
-    name: Annotated[str | None, typer.Argument(help="Check; without it they are listed.")] = None,
-    seed: SeedOption = 0,
-    out: Annotated[Path, typer.Option(help="Folder of the artifact.")] = Path("report/artifacts"),
-    setting: Annotated[list[str] | None, typer.Option("--set", help="key=value; repeatable.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Check; without it they are listed.", autocompletion=lambda: list(CHECKS)),
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the check; repeatable.")
+    ] = None,
     draft: DraftOption = None,
     base: BaseOption = None,
     reward: RewardOption = None,
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "float32",
     task: TaskOption = None,
     step: StepOption = None,
     max_tokens: MaxTokensOption = None,
     template: TemplateOption = None,
-    device: DeviceOption = "cpu",
-    dtype: DtypeOption = "float32",
     reference_draft: ReferenceDraft = None,
     reference_base: ReferenceBase = None,
     reference_dtype: ReferenceDtype = None,
+    seed: SeedOption = 0,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the artifact.", rich_help_panel=OUTPUT)] = Path(
+        "report/artifacts"
+    ),
 ) -> None:
-    """Run one check on two language models; exit status 1 if it fails."""
+    """Run one check on two language models, or list them; exit status 1 if it fails."""
     if name is None:
-        for item in CHECKS.values():
-            defaults = ", ".join(
-                f"{k}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in item.defaults.items()
-            )
-            typer.echo(f"{item.name}\n  {item.question}\n  settings: {defaults}")
+        typer.echo(_listed())
         return
-    if name not in CHECKS:
-        raise InputError(f"no check {name!r}: give one of {', '.join(CHECKS)}")
+    chosen = CHECKS[name]
     require_writable(out / f"{name}.json")
+    from llm_check.world import load_world  # slow to import
+
     quiet_engines()
     world = load_world(
         draft, base, reward, max_tokens, device, dtype, task=task, step=step, template=template, seed=seed
     )
     specs = dict(zip(_SPECS, (draft, base, reference_draft, reference_base), strict=True))
     reference = None
-    if CHECKS[name].reference is not None:
+    if chosen.reference is not None:
         reference = _reference(name, world, specs, reference_dtype, device)
     path = check(name, world, seed, out, read_pairs(setting or []), reference=reference, told=_told(world, reference))
-    summary = read_artifact(path).summary
+    found = read_artifact(path)
+    typer.echo(wrapped(verdict(found), f"{name} ", "  "))
     typer.echo(f"wrote {path}")
-    if summary.get("passed") is False:
-        typer.echo(f"gsi check {name}: failed: {summary}", err=True)
+    if found.summary.get("passed") is False:
         raise typer.Exit(1)
+
+
+def _listed() -> str:
+    """Every check: its question, and its settings with their defaults."""
+    lines = []
+    for item in CHECKS.values():
+        settings = " ".join(f"{key}={_shown(value)}" for key, value in item.defaults.items())
+        lines += [item.name, wrapped(item.question, "  "), wrapped(settings, "  settings: ")]
+    return "\n".join([*lines, "", wrapped("gsi check NAME runs one, with --set key=value for another setting.")])
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _told(world: World, reference: World | None) -> str:

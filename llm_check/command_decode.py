@@ -7,7 +7,7 @@ import json
 import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,11 +15,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from gsi_theory.artifact import atomic_write_text, provenance, require_writable
+from gsi_theory.options import OUTPUT, RUN
 from gsi_theory.progress import progress_bar
+from gsi_theory.terminal import wrapped
 from llm_check.journal import Journal, journal_path, plain
-from llm_check.methods.candidates import Models
 from llm_check.methods.table import METHODS
 from llm_check.options import (
+    MODELS,
+    TASK,
     BaseOption,
     DeviceOption,
     DraftOption,
@@ -32,11 +35,14 @@ from llm_check.options import (
     TemplateOption,
     quiet_engines,
 )
-from llm_check.positions import Prompt
 from llm_check.prompting import template_record
 from llm_check.rewards.contract import reward_record, unjudged
-from llm_check.solutions import Plan, differences, solve_task, summary
-from llm_check.world import World, load_world
+
+if TYPE_CHECKING:
+    from llm_check.methods.candidates import Models
+    from llm_check.positions import Prompt
+    from llm_check.solutions import Plan
+    from llm_check.world import World
 
 __all__ = ["app"]
 
@@ -45,46 +51,93 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 MethodOption = Annotated[
     list[str] | None,
-    typer.Option("--method", metavar="METHOD", help=f"Repeatable, default gsi. One of {', '.join(METHODS)}."),
+    typer.Option(
+        "--method",
+        metavar="METHOD",
+        help="One of those named above; repeatable (default: gsi).",
+        autocompletion=lambda: list(METHODS),
+    ),
 ]
 DrafterOption = Annotated[
     list[str] | None,
-    typer.Option("--drafter", metavar="MODEL", help="A further draft model, for the methods drafters*; repeatable."),
+    typer.Option(
+        "--drafter",
+        metavar="MODEL",
+        help="A further draft model, for the methods drafters*; repeatable.",
+        rich_help_panel=MODELS,
+    ),
 ]
+_LEGEND = (
+    "accuracy: share of the graded solutions that are right, Wilson's interval; failed: solutions that could not be "
+    "graded; accepted: share of steps that passed the gate (–: no gate); by draft: share of steps that a draft drew; "
+    "tokens: drawn by both models, a solution"
+)
+_HELP = f"""Solve problems step by step on two language models; report accuracy, paired differences between methods,
+acceptance and costs.
+
+Methods: {", ".join(METHODS)}.
+
+With --out, a run that is interrupted goes on when the same command is given again."""
 
 
-@app.command()
+@app.command(help=_HELP)
 def command(
     method: MethodOption = None,
-    n: Annotated[int, typer.Option(help="Candidates a step.")] = 4,
-    n_base: Annotated[int | None, typer.Option(help="Base candidates where the base draws (default: n).")] = None,
-    beta: Annotated[float, typer.Option(help="β ≥ 0, multiplies the reward.")] = 20.0,
-    threshold: Annotated[float, typer.Option(help="u in reward units, for methods with a gate.")] = 0.5,
-    problems: Annotated[
-        int | None, typer.Option(min=1, help="At most this many problems, chosen by the seed (default: all).")
+    n: Annotated[int, typer.Option(metavar="N", help="Candidates a step.")] = 4,
+    n_base: Annotated[
+        int | None, typer.Option(metavar="N", help="Base candidates where the base draws (default: n).")
     ] = None,
-    task: TaskOption = None,
+    beta: Annotated[float, typer.Option(metavar="NUMBER", help="β ≥ 0, multiplies the reward.")] = 20.0,
+    threshold: Annotated[
+        float, typer.Option(metavar="NUMBER", help="u in reward units, for methods with a gate.")
+    ] = 0.5,
     draft: DraftOption = None,
     base: BaseOption = None,
+    reward: RewardOption = None,
     drafter: DrafterOption = None,
     drafter_n: Annotated[
-        list[int] | None, typer.Option(help="Candidates of each further drafter, in their order (default: n each).")
+        list[int] | None,
+        typer.Option(
+            metavar="N",
+            help="Candidates of each further drafter, in their order (default: n each).",
+            rich_help_panel=MODELS,
+        ),
     ] = None,
-    reward: RewardOption = None,
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "float32",
+    task: TaskOption = None,
+    problems: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="At most this many problems, chosen by the seed (default: all).",
+            rich_help_panel=TASK,
+        ),
+    ] = None,
     step: StepOption = None,
     max_tokens: MaxTokensOption = None,
     template: TemplateOption = None,
-    batch: Annotated[int, typer.Option(min=1, help="Problems decoded side by side.")] = 16,
-    device: DeviceOption = "cpu",
-    dtype: DtypeOption = "float32",
     seed: SeedOption = 0,
+    batch: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Problems decoded side by side.", rich_help_panel=RUN)
+    ] = 16,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the JSON record here; a journal beside it lets the same command go on after a stop."),
+        typer.Option(
+            metavar="FILE",
+            help="Write the JSON record here; a journal beside it lets the same command go on after a stop.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the JSON record instead of text.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the JSON record instead of text.", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
-    """Solve problems step by step; report accuracy, paired differences between methods, acceptance and costs."""
+    # slow to import
+    from llm_check.solutions import Plan, solve_task
+    from llm_check.world import load_world
+
     quiet_engines()
     plan = Plan(tuple(method or ["gsi"]), beta, n, threshold, n_base, seed, batch)
     if out is not None:
@@ -97,13 +150,8 @@ def command(
     prompts = world.prompts()
     head = _head(plan, world, models, prompts, dtype)
     journal = Journal(None if out is None else journal_path(out), head)
-    try:
-        with progress_bar("decode") as report:
-            rows = solve_task(plan, models, prompts, world.rule, world.max_steps, world.task.grade, journal, report)
-    except KeyboardInterrupt:
-        kept = "" if out is None else ": the same command goes on from here"
-        typer.echo(f"gsi decode: interrupted{kept}", err=True)
-        raise typer.Exit(130) from None
+    with progress_bar("decode") as report:
+        rows = solve_task(plan, models, prompts, world.rule, world.max_steps, world.task.grade, journal, report)
     if told := unjudged(world.reward_model):
         typer.echo(f"gsi decode: {told}", err=True)
     record = _record(plan, world, rows, head)
@@ -151,6 +199,8 @@ def _told(settings: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _record(plan: Plan, world: World, rows: list[dict[str, Any]], head: dict[str, Any]) -> dict[str, Any]:
+    from llm_check.solutions import differences, summary  # slow to import
+
     asked = {problem.problem_id: problem for problem in world.task.problems}
     solutions = []
     for row in rows:
@@ -184,11 +234,12 @@ def _show(record: dict[str, Any]) -> None:
     console.print(_methods_table(record["methods"]))
     for pair in record["differences"]:
         if pair["difference"] is not None:
-            console.print(
-                f"{pair['first']} - {pair['second']}: {pair['difference']:+.3f} (95 % {pair['low']:+.3f} to "
-                f"{pair['high']:+.3f}, {pair['pairs']} pairs, exact McNemar p {pair['p_value']:.3g})",
-                highlight=False,
+            text = (
+                f"{pair['first']} minus {pair['second']}: {pair['difference']:+.3f} (95 % {pair['low']:+.3f} to "
+                f"{pair['high']:+.3f}, {pair['pairs']} pairs, exact McNemar p {pair['p_value']:.3g})"
             )
+            typer.echo(wrapped(text, rest="  "))
+    typer.echo(wrapped(_LEGEND))
 
 
 def _methods_table(methods: list[dict[str, Any]]) -> Table:

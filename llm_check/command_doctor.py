@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gsi_theory.options import OUTPUT
 from gsi_theory.progress import progress_bar
-from llm_check.doctor.balance import FREEDOM
-from llm_check.doctor.coverage import coverage_record
-from llm_check.doctor.doctor import Diagnosis, doctor
-from llm_check.pools.files import said
-from llm_check.pools.pool import Pool, read_pool
+from gsi_theory.terminal import number, wrapped
 from llm_check.words import counted
+
+if TYPE_CHECKING:
+    from llm_check.doctor.doctor import Diagnosis
+    from llm_check.pools.pool import Pool
 
 __all__ = ["app", "diagnosis_record", "left_out_lines", "left_out_record", "plain"]
 
@@ -41,6 +42,8 @@ def plain(value: Any) -> Any:
 
 def diagnosis_record(found: Diagnosis, left_out: dict[str, Any], coverage: dict[str, Any]) -> dict[str, Any]:
     """The object of `gsi doctor --json`; coverage: of `coverage_record`."""
+    from llm_check.doctor.balance import FREEDOM  # slow to import
+
     e = found.evidence
     return plain({
         "valid": found.valid, "ratio_mean": found.ratio_mean, "ratio_mean_se": found.ratio_mean_se,
@@ -64,6 +67,8 @@ def diagnosis_record(found: Diagnosis, left_out: dict[str, Any], coverage: dict[
 
 def left_out_record(pool: Pool) -> dict[str, Any]:
     """Rows and prompts that reading left out because of bad rows."""
+    from llm_check.pools.files import said  # slow to import
+
     return {
         "rows": len(pool.left_out), "prompts": pool.prompts_left_out,
         "faults": [vars(fault) | {"said": said(fault)} for fault in pool.left_out],
@@ -88,7 +93,7 @@ def _text(value: Any) -> str:
         return "; ".join(f"{k} {_text(v)}" if isinstance(v, dict) else f"{k} = {_text(v)}" for k, v in value.items())
     if isinstance(value, list):
         return "[" + ", ".join(_text(v) for v in value) + "]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return number(value, ".4g") if isinstance(value, float) or value in ("inf", "-inf") else str(value)
 
 
 def _coverage(record: dict[str, Any]) -> Table:
@@ -96,65 +101,92 @@ def _coverage(record: dict[str, Any]) -> Table:
     table = Table("step", "of", "χ²", "≥", "D₂", "ESS", "sup", "k̂", "seen")
     for s in record["steps"]:
         for name, of, seen in (("ratio", "", ""), ("tilt", "tilted_", f"{s['tail_seen']}/{s['prompts']}")):
-            numbers = (f"{float(s[of + key]):.3g}" for key in ("chi2", "chi2_low", "renyi2", "ess"))
-            sup = "" if of else f"{s['largest_ratio']:.3g}"
-            table.add_row("" if of else str(s["step"]), name, *numbers, sup, f"{float(s[of + 'khat']):.2g}", seen)
+            numbers = (number(s[of + key]) for key in ("chi2", "chi2_low", "renyi2", "ess"))
+            sup = "" if of else number(s["largest_ratio"])
+            table.add_row("" if of else str(s["step"]), name, *numbers, sup, number(s[of + "khat"], ".2g"), seen)
     return table
+
+
+def _coverage_words(record: dict[str, Any]) -> str:
+    """What the columns of the coverage table are."""
+    drafts = min(step["drafts"] for step in record["steps"])
+    return (
+        f"ratio: π_B/π_S over drafts; tilt: e^(βr)·π_B/π_S at β = {record['beta']:g}; medians over prompts of {drafts} "
+        "or more drafts, of sup and k̂ the largest. χ²: variance of the weights over their squared mean; ≥: its lower "
+        "bound at 95 % a prompt (no draws bound it from above); D₂: Rényi divergence of order 2, nats; ESS: effective "
+        "number of drafts; sup: largest ratio seen; k̂: index of the tail (Pareto; ∞: too few drafts, -∞: the largest "
+        "weights are equal, no tail); seen: prompts whose tail was seen"
+    )
+
+
+def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """(label, what was measured) of the tests that have data."""
+    lines = [("mean ratio π_B/π_S over drafts", _mean(record["ratio_mean"], record["ratio_mean_se"]))]
+    if record["inverse_ratio_mean"] is not None:
+        inverse = _mean(record["inverse_ratio_mean"], record["inverse_ratio_mean_se"])
+        lines.append(("mean ratio π_S/π_B over base", inverse))
+    if (balance := record["balance"]) is not None:
+        lines.append((
+            "balance of the two sources",
+            f"χ² {number(balance['chi2'])} on {balance['degrees_of_freedom']} degrees of freedom, p "
+            f"{number(balance['p_value'], '.2g')}",
+        ))  # fmt: skip
+    for source, check in record["sampling"].items():
+        if check is not None:
+            temperature, low, high = (number(v, ".3f") for v in (check["temperature"], *check["interval_95"]))
+            lines.append((
+                f"temperature of {source}",
+                f"{temperature} (95 %: {low} to {high}; 1 if right), "
+                f"of {counted(check['draws'], 'draw')} at shared {check['level']} prefixes",
+            ))  # fmt: skip
+    return lines
+
+
+def _mean(value: Any, error: Any) -> str:
+    return f"{number(value, '.4f')} ± {number(error, '.4f')} (1 if right)"
 
 
 def _print(path: Path, record: dict[str, Any]) -> None:
     console = Console()
     size = f"{counted(record['rows'], 'row')} at {counted(record['positions'], 'position')}"
     console.print(f"[bold]{escape(str(path))}[/bold]: {size}")
-    console.print(
-        f"  mean ratio π_B/π_S over drafts  {record['ratio_mean']:.4f} ± {record['ratio_mean_se']:.4f} (1 if right)"
-    )
-    if record["inverse_ratio_mean"] is not None:
-        mean, error = record["inverse_ratio_mean"], record["inverse_ratio_mean_se"]
-        console.print(f"  mean ratio π_S/π_B over base    {mean:.4f} ± {error:.4f}")
-    if record["balance"] is not None:
-        chi2, p = record["balance"]["chi2"], record["balance"]["p_value"]
-        console.print(f"  balance of the two sources      χ² {chi2:.3g} on {FREEDOM} degrees of freedom, p {p:.2g}")
-    for source, check in record["sampling"].items():
-        if check is not None:
-            low, high = check["interval_95"]
-            console.print(
-                f"  {source}: {counted(check['draws'], 'draw')} at shared {check['level']} prefixes, temperature "
-                f"{check['temperature']:.3f} [{low:.3f}, {high:.3f}]", markup=False, highlight=False,
-            )  # fmt: skip
+    for label, text in _lines(record):
+        typer.echo(wrapped(text, f"  {label:<32}"))
     if record["coverage"]["steps"]:
         console.print(_coverage(record["coverage"]))
-        drafts = min(step["drafts"] for step in record["coverage"]["steps"])
-        console.print(
-            f"  ratio: π_B/π_S over drafts; tilt: e^{{βr}}π_B/π_S at β = {record['coverage']['beta']:g}; medians over "
-            f"prompts of {drafts} or more drafts, largest sup and k̂; ≥: lower bound of χ² at 95 % a prompt (no draws "
-            "bound it from above); D₂: Rényi, nats; seen: prompts whose tail was seen", markup=False, highlight=False,
-        )  # fmt: skip
+        typer.echo(wrapped(_coverage_words(record["coverage"]), "  "))
     for finding in record["findings"]:
         color = "red" if finding["severity"] == "error" else "yellow"
         console.print(f"[{color}]{finding['severity']}: {finding['id']}[/{color}]")
-        console.print(f"  {_text(finding['evidence'])}", markup=False, highlight=False)
-        console.print(f"  cure: {finding['advice']}", markup=False, highlight=False)
+        typer.echo(wrapped(_text(finding["evidence"]), "  "))
+        typer.echo(wrapped(f"cure: {finding['advice']}", "  ", "    "))
     for line in record["untested"]:
-        console.print(f"untested: {line}", markup=False, highlight=False)
+        typer.echo(wrapped(f"untested: {line}", rest="  "))
     for line in left_out_lines(record["left_out"]):
-        console.print(line, markup=False, highlight=False)
+        typer.echo(wrapped(line.lstrip(), " " * (len(line) - len(line.lstrip()))))
     console.print("valid" if record["valid"] else "not valid: no plan or prediction can rest on this pool")
 
 
 @app.command()
 def command(
-    pool: Annotated[Path, typer.Argument(help="Pool: .parquet, or .jsonl with one candidate a line.")],
-    beta: Annotated[float, typer.Option(help="β of the coverage table.")] = 5.0,
+    pool: Annotated[Path, typer.Argument(metavar="POOL", help="Pool: .parquet, or .jsonl with one candidate a line.")],
+    beta: Annotated[float, typer.Option(metavar="NUMBER", help="β of the coverage table.")] = 5.0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at a bad row instead of leaving its prompt out.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object; infinity is the string inf.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object; infinity is the string inf.", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
     """Self-checks of a pool: mean ratios (M32), draws against their log-probabilities (M34), rows, rewards; coverage.
 
     Exit status 0 whether or not something is found: the answer is in "valid" and "findings"; 2 for a bad file.
     """
+    # slow to import
+    from llm_check.doctor.coverage import coverage_record
+    from llm_check.doctor.doctor import doctor
+    from llm_check.pools.pool import read_pool
+
     data = read_pool(pool, strict=strict)
     with progress_bar("coverage") as report:
         coverage = coverage_record(data, beta, report)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gsi_theory.artifact import provenance, require_writable
 from gsi_theory.errors import InputError
+from gsi_theory.options import OUTPUT, RUN
 from gsi_theory.progress import progress_bar
+from gsi_theory.terminal import wrapped
 from llm_check.grading.judging import Judges
 from llm_check.methods.table import METHODS
 from llm_check.options import (
@@ -27,71 +29,109 @@ from llm_check.options import (
     TemplateOption,
     quiet_engines,
 )
-from llm_check.pools.importer import import_log, parse_maps
-from llm_check.pools.pool import Pool, read_pool
 from llm_check.pools.record import policy_record, prompts_digest, reward_files
-from llm_check.pools.trajectories import PATHS, REFERENCE, Collection, Trajectory, collect_parts
 from llm_check.positions import Prompt, encode_text
 from llm_check.prompting import template_record
 from llm_check.rewards.contract import reward_record
 from llm_check.tiny import checkpoint_path
 from llm_check.words import counted
 
+if TYPE_CHECKING:
+    from llm_check.pools.pool import Pool
+    from llm_check.pools.trajectories import Collection
+
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+_PATH = "How a prompt goes on from step to step"
+_IMPORT = "A log of another engine, in place of collecting"
+
+
+def _paths() -> list[str]:
+    from llm_check.pools.trajectories import PATHS  # slow to import
+
+    return list(PATHS)
+
 
 PathOption = Annotated[
     str | None,
     typer.Option(
         "--path",
         metavar="NAME",
-        help=f"How a prompt goes on: {REFERENCE} (its reference solution), or steps chosen by a method: "
-        f"{', '.join(PATHS[1:])}. Default: {REFERENCE} where the task has it, else base.",
+        help="reference: its reference solution; or a method of gsi decode that chooses each step (default: reference "
+        "where the task has it, else base).",
+        autocompletion=_paths,
+        rich_help_panel=_PATH,
     ),
 ]
 MapOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--map", help="With --import: FIELD=THEIRS[:CONVERSION,...]; repeatable, see llm_check.pools.importer."
+        "--map",
+        metavar="FIELD=THEIRS",
+        help="Where a field of the pool is found: FIELD=THEIRS[:CONVERSION,...]; repeatable, see "
+        "llm_check.pools.importer.",
+        rich_help_panel=_IMPORT,
     ),
 ]
 RangeOption = Annotated[
-    tuple[float, float] | None, typer.Option("--reward-range", help="With --import: lowest and highest reward.")
+    tuple[float, float] | None,
+    typer.Option("--reward-range", metavar="LOW HIGH", help="Lowest and highest reward.", rich_help_panel=_IMPORT),
 ]
 
 
 @app.command()
 def command(
-    out: Annotated[Path, typer.Argument(help="Pool file to write (.parquet).")],
-    problems: ProblemsOption = 4,
-    steps: Annotated[int, typer.Option(min=1, help="Positions along each trajectory, at most.")] = 1,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Pool file to write (.parquet).")],
+    candidates: Annotated[int, typer.Option(metavar="N", min=1, help="Draft candidates at each position.")] = 1000,
+    base_candidates: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Base candidates (default: the same).")
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Positions along each trajectory, at most.")] = 1,
     path: PathOption = None,
-    candidates: Annotated[int, typer.Option(min=1, help="Draft candidates at each position.")] = 1000,
-    base_candidates: Annotated[int | None, typer.Option(min=1, help="Base candidates (default: the same).")] = None,
+    beta: Annotated[
+        float, typer.Option(metavar="NUMBER", help="β of a path that is a method.", rich_help_panel=_PATH)
+    ] = 20.0,
+    n: Annotated[
+        int, typer.Option(metavar="N", min=1, help="n of a path that is a method.", rich_help_panel=_PATH)
+    ] = 4,
+    threshold: Annotated[
+        float, typer.Option(metavar="NUMBER", help="u of a path that is a gated method.", rich_help_panel=_PATH)
+    ] = 0.5,
     draft: DraftOption = None,
     base: BaseOption = None,
     reward: RewardOption = None,
+    device: DeviceOption = "cpu",
+    dtype: DtypeOption = "float32",
     task: TaskOption = None,
+    problems: ProblemsOption = 4,
     step: StepOption = None,
     max_tokens: MaxTokensOption = None,
     template: TemplateOption = None,
-    device: DeviceOption = "cpu",
-    dtype: DtypeOption = "float32",
-    batch: Annotated[int | None, typer.Option(min=1, help="Prompts computed together (default: by size).")] = None,
-    beta: Annotated[float, typer.Option(help="β of a --path that is a method.")] = 20.0,
-    n: Annotated[int, typer.Option(min=1, help="n of a --path that is a method.")] = 4,
-    threshold: Annotated[float, typer.Option(help="u of a --path that is a gated method.")] = 0.5,
-    text: Annotated[bool, typer.Option("--text/--no-text", help="Keep the steps as text.")] = True,
-    seed: SeedOption = 0,
-    log: Annotated[Path | None, typer.Option("--import", help="JSONL log to import instead of collecting.")] = None,
+    log: Annotated[
+        Path | None, typer.Option("--import", metavar="FILE", help="JSONL log to import.", rich_help_panel=_IMPORT)
+    ] = None,
     maps: MapOption = None,
     reward_range: RangeOption = None,
+    seed: SeedOption = 0,
+    batch: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Prompts computed together (default: by size).", rich_help_panel=RUN),
+    ] = None,
+    text: Annotated[
+        bool, typer.Option("--text/--no-text", help="Keep the steps as text.", rich_help_panel=OUTPUT)
+    ] = True,
 ) -> None:
     """Sample the next step at positions along trajectories and score every candidate under both models.
 
     A run that is interrupted goes on when the same command is given again; OUT appears when it is whole.
     """
+    # slow to import
+    from llm_check.pools.importer import import_log, parse_maps
+    from llm_check.pools.pool import read_pool
+    from llm_check.pools.trajectories import REFERENCE, Collection, Trajectory, collect_parts
+
     require_writable(out)
     if log is not None:
         _say(out, import_log(log, out, parse_maps(maps or []), reward_range))
@@ -126,7 +166,8 @@ def command(
 
 
 def _say(out: Path, pool: Pool) -> None:
-    typer.echo(f"wrote {out}: {counted(pool.table.num_rows, 'candidate')} at {counted(len(pool.keys()), 'position')}")
+    size = f"{counted(pool.table.num_rows, 'candidate')} at {counted(len(pool.keys()), 'position')}"
+    typer.echo(wrapped(f"wrote {out}: {size}; gsi doctor {out} checks it", rest="  "))
 
 
 def _reference(task: Any, tokenizer: Any, prompts: list[Prompt]) -> dict[str, list[tuple[int, ...]]] | None:
@@ -139,6 +180,8 @@ def _reference(task: Any, tokenizer: Any, prompts: list[Prompt]) -> dict[str, li
 
 def _record(job: Collection, world: Any, specs: list[str]) -> dict[str, Any]:
     """Provenance: what a resumed run must share, then versions and commit."""
+    from llm_check.pools.trajectories import REFERENCE  # slow to import
+
     models, path = job.models, job.trajectory
     scheme = {} if path.method == REFERENCE else {"beta": path.scheme.beta, "n": path.scheme.n}
     if path.method != REFERENCE and path.scheme.threshold is not None:

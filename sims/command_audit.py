@@ -14,15 +14,16 @@ from rich.table import Table
 
 from gsi_theory.artifact import Artifact, is_current, provenance, read_artifact
 from gsi_theory.errors import InputError
-from gsi_theory.options import read_pairs, set_options
+from gsi_theory.options import OUTPUT, RUN, read_pairs, set_options
 from gsi_theory.progress import progress_bar
+from gsi_theory.terminal import columns, wrapped
 from sims.audits.asked import BETAS_ASKED
 from sims.audits.audit import PRESETS, run_audit
 
 __all__ = ["app", "audit"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-WIDTH = 100
+WIDE = 100  # columns from which the table also says where a claim is tightest
 Row = dict[str, Any]
 
 
@@ -109,53 +110,69 @@ def _where(row: Row) -> str:
 
 
 def _print(artifact: Artifact, path: Path) -> None:
-    console = Console(width=WIDTH)
+    console, wide = Console(), columns() >= WIDE
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("claim", no_wrap=True)
     table.add_column("found")
     for label in ("judged", "vac-\nuous", "open", "tight"):
         table.add_column(label, justify="right", no_wrap=True)
-    table.add_column("at\n(family, β, n)", no_wrap=True)
+    if wide:
+        table.add_column("at\n(family, β, n)", no_wrap=True)
     table.add_column("half inform\nfrom n at\nβ 1, 5, 20", no_wrap=True)
     for row in _rows(artifact, "claims"):
         tight = "" if row["tightness"] is None else f"{math.floor(1000.0 * row['tightness']) / 1000.0:.3f}"
         speaks = [row[f"half_n_beta_{b:g}"] for b in BETAS_ASKED]
-        shown = "limit" if all(v is None for v in speaks) else ", ".join(map(_n, speaks))
+        shown = "–" if all(v is None for v in speaks) else ", ".join(map(_n, speaks))
         whole = row["evaluations"]
         shares = _share(row["vacuous"], whole), _share(row["undecided"], whole)
-        table.add_row(row["id"], _found(row), _short(whole), *shares, tight, _where(row), shown)
+        where = (_where(row),) if wide else ()
+        table.add_row(row["id"], _found(row), _short(whole), *shares, tight, *where, shown)
     console.print(table)
     s = artifact.summary
-    console.print(
-        f"\n{len(artifact.tables['claims']['id'])} claims, {s['evaluations']} evaluations; {s['rejudged']} within "
-        f"numerical error judged again in ball arithmetic, {s['settled']} of them settled.\n"
-        "vacuous: the bound is no better than the trivial one; open: within numerical error; tight: largest lhs/rhs;\n"
-        "half inform: from this n on half of the evaluations are not vacuous (∞: at no n tried); REFUTED!: unexpected.",
-        highlight=False,
+    text = (
+        f"{len(artifact.tables['claims']['id'])} claims, {s['evaluations']:,} evaluations; {s['rejudged']:,} within "
+        f"numerical error judged again in ball arithmetic, {s['settled']:,} of them settled."
     )
+    where = "at: where that is; " if wide else f"a terminal of {WIDE} columns, and --json, also say where that is; "
+    words = (
+        "judged: instances, k thousands, M millions; vacuous: share where the bound is no better than the trivial one; "
+        f"open: share within numerical error; tight: largest lhs/rhs; {where}half inform: from this n on half of the "
+        "evaluations are not vacuous (∞: at no n tried; –: an identity or a limit, which cannot be vacuous); REFUTED!: "
+        "found and not expected; ?: REFUTED was expected and not found."
+    )
+    typer.echo(f"\n{wrapped(text)}\n{wrapped(words)}")
     for example in _rows(artifact, "counterexamples"):
         gap = "" if example["relative_gap"] is None else f", relative gap {example['relative_gap']:.3g}"
         proof = "by ball arithmetic" if example["certified"] == "REFUTED" else "in floating point"
         cut = "" if example["threshold"] is None else f", u {example['threshold']:g}"
         cut += "" if example["rule"] == "softmax" else f", rule {example['rule']}"
-        console.print(
+        text = (
             f"{example['id']} refuted {proof}{gap}: draft {example['draft']}, base {example['base']}, reward "
-            f"{example['reward']}, β {example['beta']:g}, n {example['n']}{cut}",
-            highlight=False, markup=False,
-        )  # fmt: skip
-    console.print(f"wrote {path}", highlight=False)
+            f"{example['reward']}, β {example['beta']:g}, n {example['n']}{cut}"
+        )
+        typer.echo(wrapped(text, rest="  "))
+    typer.echo(f"wrote {path}")
 
 
 @app.command()
 def command(
     full: Annotated[bool, typer.Option("--full/--quick", help="Millions of evaluations, or under a minute.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random stream.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes; the result does not depend on it.")] = min(
-        8, os.cpu_count() or 1
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the audit; repeatable.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Seed of every random stream.", rich_help_panel=RUN)
+    ] = 0,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, max=1024, help="Processes; the result does not depend on it.", rich_help_panel=RUN
+        ),
+    ] = min(8, os.cpu_count() or 1),
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the artifact.", rich_help_panel=OUTPUT)] = Path(
+        "report/artifacts"
     ),
-    out: Annotated[Path, typer.Option(help="Folder of the artifact.")] = Path("report/artifacts"),
-    setting: Annotated[list[str] | None, typer.Option("--set", help="key=value; repeatable.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.", rich_help_panel=OUTPUT)] = False,
 ) -> None:
     """Judge every claim over families of instances, rewards, β and n, and write the audit's artifact.
 

@@ -18,9 +18,9 @@ from typing import Annotated, Any
 import typer
 
 from gsi_theory.artifact import is_current, provenance, read_artifact
-from gsi_theory.errors import InputError
-from gsi_theory.options import read_pairs, set_options
+from gsi_theory.options import OUTPUT, RUN, read_pairs, set_options
 from gsi_theory.progress import progress_bar
+from gsi_theory.terminal import wrapped
 from sims.experiments import EXPERIMENTS, PROFILES, WORKERS, Experiment, checked_settings, estimate, run_experiment
 from sims.workers import Pool, cluster_pool, local_pool
 
@@ -36,8 +36,6 @@ def simulate(
 
     With `resume` an artifact of the same command, seed, versions and commit is kept as it is.
     """
-    if name not in EXPERIMENTS:
-        raise InputError(f"no experiment {name!r}: give one of {', '.join(EXPERIMENTS)}")
     # Results do not depend on who did the work, so the recorded command leaves it out.
     texts = {key: _text(value) for key, value in settings.items()}
     command, path = f"gsi simulate {name} --seed {seed}{set_options(texts)}", out / f"{name}.json"
@@ -59,9 +57,11 @@ def _duration(seconds: float) -> str:
 
 def _describe(experiment: Experiment) -> str:
     full = experiment.defaults | dict(experiment.full)
-    lines = [experiment.name, f"  question: {experiment.question}", f"  answers:  {experiment.claim}", "  settings:"]
+    lines = [experiment.name, wrapped(experiment.question, "  question: "), wrapped(experiment.claim, "  answers:  ")]
+    lines.append("  settings (quick; full):")
     for key, default in experiment.defaults.items():
-        lines.append(f"    {key}: quick {_text(default)}; full {_text(full[key])}")
+        both = f"{_text(default)}; {_text(full[key])}".replace(",", ", ")
+        lines.append(wrapped(both, f"    {key}: ", " " * 6))
     cells = (len(experiment.plan(0, _settings(experiment, profile))) for profile in PROFILES)
     lines.append("  cells: " + ", ".join(f"{profile} {n}" for profile, n in zip(PROFILES, cells, strict=True)))
     lines.append(f"  cost of the full profile: {_duration(60.0 * experiment.full_minutes)} of one core, by a dry run")
@@ -73,10 +73,11 @@ def _agrees(summary: Mapping[str, Any]) -> bool:
     if "passed" not in summary:
         return True
     said = "agree" if summary["passed"] else "DISAGREE"
-    typer.echo(
+    text = (
         f"simulation and exact law {said}: largest |z| {summary['worst_abs_z']:.2f} of {summary['comparisons']} "
         f"comparisons, bound {summary['bonferroni_bound']:.2f}"
     )
+    typer.echo(wrapped(text, rest="  "))
     return bool(summary["passed"])
 
 
@@ -89,44 +90,69 @@ def _dry_run(name: str, seed: int, settings: Mapping[str, Any], workers: int) ->
     lines = [f"{name}: {sum(cost.cells.values())} cells"]
     for kind, count in cost.cells.items():
         seen = ", ".join(f"{s:.3g}" for s in cost.measured[kind])
-        lines.append(f"  {kind}: {count} cells, measured {seen} s each")
+        lines.append(wrapped(f"{kind}: {count} cells, measured {seen} s each", "  ", "    "))
     each = cost.seconds / workers
     lines.append(
-        f"estimate: {_duration(cost.seconds)} (± {_duration(cost.stderr)}) of one core, {_duration(each)} with "
-        f"{workers} workers; nothing kept"
+        wrapped(
+            f"estimate: {_duration(cost.seconds)} (± {_duration(cost.stderr)}) of one core, {_duration(each)} with "
+            f"{workers} workers; nothing kept",
+            rest="  ",
+        )
     )
     return "\n".join(lines)
 
 
 @app.command()
 def command(
-    name: Annotated[str | None, typer.Argument(help="Experiment; without it they are listed.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random stream.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder of the artifact.")] = Path("report/artifacts"),
-    setting: Annotated[list[str] | None, typer.Option("--set", help="key=value; repeatable.")] = None,
-    profile: Annotated[str, typer.Option(help="quick or full; --set overrides its settings.")] = "quick",
-    workers: Annotated[
-        int, typer.Option(min=1, max=1024, help="Processes here; the result does not depend on it.")
-    ] = WORKERS,
-    cluster: Annotated[
-        str | None, typer.Option(help="A dask scheduler, tcp://HOST:PORT, in place of processes.")
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="Experiment; without it they are listed.", autocompletion=lambda: list(EXPERIMENTS)
+        ),
     ] = None,
     describe: Annotated[bool, typer.Option("--describe", help="Say what the experiment does, and stop.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure a few cells, estimate the cost, stop.")] = False,
+    profile: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Settings: quick, or full (minutes to hours); --set overrides them.",
+            autocompletion=lambda: list(PROFILES),
+        ),
+    ] = "quick",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the experiment; repeatable."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Seed of every random stream.", rich_help_panel=RUN)
+    ] = 0,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, max=1024, help="Processes; the result does not depend on it.", rich_help_panel=RUN
+        ),
+    ] = WORKERS,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, in place of processes.", rich_help_panel=RUN),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the artifact.", rich_help_panel=OUTPUT)] = Path(
+        "report/artifacts"
+    ),
 ) -> None:
     """Run one experiment and write its artifact: NAME.json, and its tables as Parquet beside it.
 
     A killed run goes on where it stopped, with the same bytes, whatever the number of workers or machines. Under SLURM
-    dask-jobqueue starts a scheduler for --cluster (see the README). Exit status 1: a simulation disagrees with its
-    exact law. `gsi figures` draws what has been run.
+    dask-jobqueue starts a scheduler for --cluster (see the README). gsi figures draws what has been run.
+
+    Exit status 1: a simulation disagrees with its exact law.
     """
     if name is None:
         for experiment in EXPERIMENTS.values():
-            typer.echo(f"{experiment.name}\n  {experiment.question}")
-        typer.echo("gsi simulate NAME --describe says more of one.")
+            typer.echo(f"{experiment.name}\n{wrapped(experiment.question, '  ')}")
+        typer.echo(wrapped("\ngsi simulate NAME runs one, gsi simulate NAME --describe says more of it."))
         return
-    if name not in EXPERIMENTS:
-        raise InputError(f"no experiment {name!r}: give one of {', '.join(EXPERIMENTS)}")
     if describe:
         typer.echo(_describe(EXPERIMENTS[name]))
         return

@@ -1,4 +1,4 @@
-"""Cards: what the refuter found, for a referee to check by hand; as text (100 columns), JSON, and LaTeX (amsmath).
+"""Cards: what the refuter found, for a referee to check by hand; as text (80 columns), JSON, and LaTeX (amsmath).
 
 A card of a refuted claim holds the statement, the instance in decimals, both sides, the gap, and commands that
 recompute them. A card of a claim that survived holds the tightest case met and what it looks like.
@@ -6,7 +6,6 @@ recompute them. A card of a claim that survived holds the tightest case met and 
 
 from __future__ import annotations
 
-import textwrap
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -15,14 +14,16 @@ import numpy as np
 
 from gsi_theory.certified.certify import Certificate
 from gsi_theory.claims.claim import Outcome
+from gsi_theory.claims.plain_text import plain_text
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.refutation.refute import Example, Finding
 from gsi_theory.refutation.shrink import ExactCase
+from gsi_theory.terminal import number, wrapped
 
 __all__ = ["card_json", "card_latex", "card_text", "decimal_text", "instance_json", "relative_gap", "shape_words"]
 
-WIDTH = 100
+WIDTH = 80
 LABEL = 11
 POSED = "lhs is what the conclusion bounds, rhs the smallest ε that the premise allows at this n"
 NEGLIGIBLE = 1e-3  # outcomes below this mass in draft, base and tilted policy do not make the shape
@@ -125,9 +126,7 @@ def _rows(case: ExactCase) -> dict[str, tuple[Fraction, ...]]:
 
 
 def _wrapped(label: str, text: str) -> list[str]:
-    kept = text.replace(" = ", "\u00a0=\u00a0")  # an equation is not broken
-    lines = textwrap.wrap(kept, WIDTH - LABEL, break_long_words=False, break_on_hyphens=False) or [""]
-    return [f"{label if i == 0 else '':<{LABEL}}{line}".replace("\u00a0", " ") for i, line in enumerate(lines)]
+    return wrapped(text, f"{label:<{LABEL}}", width=WIDTH).splitlines()
 
 
 def _matrix(rows: dict[str, list[str]]) -> list[str]:
@@ -140,7 +139,7 @@ def _matrix(rows: dict[str, list[str]]) -> list[str]:
 
 
 def card_text(finding: Finding) -> str:
-    """The card as plain text, at most 100 columns but for commands and long statements without blanks."""
+    """The card as plain text, at most 80 columns but for commands and wide instances."""
     claim, outcome = finding.claim, finding.outcome
     verdict = {
         Outcome.REFUTED: "REFUTED",
@@ -149,7 +148,7 @@ def card_text(finding: Finding) -> str:
     }[outcome]
     expected = " — expected to hold: a finding" if finding.surprise else ""
     lines = [f"{claim.id}: {verdict}{expected}", ""]
-    lines += _wrapped("claim", f"({claim.formula}) {claim.statement}")
+    lines += _wrapped("claim", f"({claim.formula}) {plain_text(claim.statement)}")
     if r"\Rightarrow" in claim.statement:
         lines += _wrapped("sides", POSED)
     lines += _wrapped("source", claim.source)
@@ -165,7 +164,8 @@ def _effort(finding: Finding) -> str:
     found = finding.search
     method = "gradient ascent and differential evolution" if found.gradient else "differential evolution (no torch)"
     cut = "" if found.complete else "; cut short by --seconds, so a slower machine may report less"
-    return f"{found.evaluations:,} evaluations, {found.rounds} rounds, {method}, seed {finding.seed}{cut}"
+    rounds = "1 round" if found.rounds == 1 else f"{found.rounds} rounds"
+    return f"{found.evaluations:,} evaluations, {rounds}, {method}, seed {finding.seed}{cut}"
 
 
 def _refuted_lines(finding: Finding, case: ExactCase) -> list[str]:
@@ -196,7 +196,7 @@ def _tight_lines(finding: Finding) -> list[str]:
             lines += _wrapped("", _scheme_words(*_scheme_parts(example.scheme)))
             rows = {"draft": np.exp(example.instance.log_draft), "base": np.exp(example.instance.log_base)}
             rows |= {"reward": example.instance.reward}
-            lines += _matrix({name: [f"{v:.6g}" for v in row] for name, row in rows.items()})
+            lines += _matrix({name: [number(v, ".6g") for v in row] for name, row in rows.items()})
             lines += _wrapped("", shape_words(example.instance, example.scheme))
     return lines
 

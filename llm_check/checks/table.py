@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llm_check.checks import accuracy, headline, law, noise, prediction, speed
+from gsi_theory.errors import Named
 
 __all__ = ["CHECKS", "Check"]
-
-# run(world, seed, out, settings, progress, command), and reference=World where the check takes one
-Runner = Callable[..., Path]
 
 
 @dataclass(frozen=True)
 class Check:
-    """name of the artifact, the question it answers, default settings, and its runner.
+    """name of the artifact, the module that runs it, and the question it answers.
 
-    `reference`: what a second pair of engines is to the check ("enumerated" or "compared"; None: it takes none).
+    `reference`: what a second pair of engines is to the check ("enumerated" or "compared"; None: it takes none). The
+    module is imported when it is used, because the models' libraries are slow to import.
     """
 
     name: str
+    module: str
     question: str
-    defaults: dict[str, Any]
-    run: Runner
     reference: str | None = None
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Settings that a user may change, with their defaults."""
+        defaults: dict[str, Any] = self._found("DEFAULTS")
+        return defaults
 
-CHECKS: dict[str, Check] = {
+    def run(self, *arguments: Any, **reference: Any) -> Path:
+        """run(world, seed, out, settings, progress, command), and reference=World where the check takes one."""
+        path: Path = self._found("run")(*arguments, **reference)
+        return path
+
+    def _found(self, name: str) -> Any:
+        return getattr(importlib.import_module(f"llm_check.checks.{self.module}"), name)
+
+
+CHECKS: dict[str, Check] = Named("check", {
     check.name: check
     for check in (
-        Check("lm_headline", "How many drafts does each bound ask for, and how many are needed?",
-              headline.DEFAULTS, headline.run),
-        Check("lm_law", "Do samplers on any engine follow the exact law of the enumerated next step?",
-              law.DEFAULTS, law.run, "enumerated"),
-        Check("lm_prediction", "Does half a pool predict what fresh runs measure?",
-              prediction.DEFAULTS, prediction.run),
-        Check("lm_accuracy", "Which share of problems does each method solve, at every n?",
-              accuracy.DEFAULTS, accuracy.run),
-        Check("lm_speed", "How long does a GSI step take, against the naive way?",
-              speed.DEFAULTS, speed.run),
-        Check("lm_noise", "Which decisions does numerical noise of the log-ratio flip?",
-              noise.DEFAULTS, noise.run, "compared"),
+        Check("lm_headline", "headline", "How many drafts does each bound ask for, and how many are needed?"),
+        Check("lm_law", "law", "Do samplers on any engine follow the exact law of the enumerated next step?",
+              "enumerated"),
+        Check("lm_prediction", "prediction", "Does half a pool predict what fresh runs measure?"),
+        Check("lm_accuracy", "accuracy", "Which share of problems does each method solve, at every n?"),
+        Check("lm_speed", "speed", "How long does a GSI step take, against the naive way?"),
+        Check("lm_noise", "noise", "Which decisions does numerical noise of the log-ratio flip?", "compared"),
     )
-}  # fmt: skip
+})  # fmt: skip

@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from gsi_theory.artifact import provenance, require_writable, write_parquet_artifact
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, Named, nearest
 from gsi_theory.progress import Report
 from sims.experiments import (
     bounds_vs_n,
@@ -91,7 +91,7 @@ class Experiment:
     def profile(self, name: str) -> dict[str, Any]:
         """What the profile sets beyond the defaults. InputError for an unknown profile."""
         if name not in PROFILES:
-            raise InputError(f"profile {name!r}: give one of {', '.join(PROFILES)}")
+            raise InputError(f"profile {name!r}{nearest(name, PROFILES)}: give one of {', '.join(PROFILES)}")
         return dict(self.full) if name == "full" else {}
 
 
@@ -134,7 +134,9 @@ def checked_settings(name: str, known: Mapping[str, tuple[Any, Allowed]], given:
     """
     for key in given:
         if key not in known:
-            raise InputError(f"setting {key!r} of experiment {name!r}: give one of {', '.join(known)}")
+            raise InputError(
+                f"setting {key!r} of experiment {name!r}{nearest(key, known)}: give one of {', '.join(known)}"
+            )
     checked: dict[str, Any] = {}
     for key, (default, allowed) in known.items():
         value, place = given.get(key, default), f"setting {key} of experiment {name!r}"
@@ -161,7 +163,7 @@ def run_experiment(
     seed and settings give the same bytes. Raises InputError on an unknown experiment or setting, a bad value or a bad
     seed, before anything is computed.
     """
-    experiment = _named(name)
+    experiment = EXPERIMENTS[name]
     seed = checked_whole(seed, range(2**63), "seed")
     chosen = checked_settings(name, experiment.settings, settings)
     record = {"seed": seed, "settings": chosen, "code": code_fingerprint(), "versions": provenance("", 0)["versions"]}
@@ -185,7 +187,7 @@ def estimate(name: str, seed: int, settings: Mapping[str, Any]) -> Cost:
     Times are of this process, so that other load on the machine does not count. The first cell of all is done once
     before, so that compilation and imports are not counted either.
     """
-    experiment = _named(name)
+    experiment = EXPERIMENTS[name]
     chosen = checked_settings(name, experiment.settings, settings)
     jobs = experiment.plan(checked_whole(seed, range(2**63), "seed"), chosen)
     kinds: dict[str, list[Any]] = {}
@@ -210,12 +212,6 @@ def estimate(name: str, seed: int, settings: Mapping[str, Any]) -> Cost:
         for kind, found in measured.items() if 1 < len(found) < cells[kind]
     ]  # fmt: skip
     return Cost(cells, measured, seconds, math.hypot(*errors))
-
-
-def _named(name: str) -> Experiment:
-    if name not in EXPERIMENTS:
-        raise InputError(f"no experiment {name!r}: give one of {', '.join(EXPERIMENTS)}")
-    return EXPERIMENTS[name]
 
 
 def _experiment(module: ModuleType) -> Experiment:
@@ -247,4 +243,4 @@ _MODULES = (
     switching,
 )
 
-EXPERIMENTS: dict[str, Experiment] = {e.name: e for e in map(_experiment, _MODULES)}
+EXPERIMENTS: dict[str, Experiment] = Named("experiment", {e.name: e for e in map(_experiment, _MODULES)})
