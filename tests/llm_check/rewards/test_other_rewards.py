@@ -179,7 +179,7 @@ def test_a_python_function_is_a_reward(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.syspath_prepend(str(tmp_path))
     bounded = load_reward("python:my_judge:length?low=0&high=10", POLICY)
     assert (bounded.low, bounded.high) == (0.0, 10.0)
-    with pytest.raises(InputError, match=r"gave 114.0 for step 0 of prompt q: .*\[0, 10\]"):
+    with pytest.raises(InputError, match=r"gave 114 for step 0 of prompt q: .*\[0, 10\]"):
         bounded.score([place()], [encode("x")])
     with pytest.raises(InputError, match="gave 1 values for 2 steps"):
         load_reward("python:my_judge:short", POLICY).score([place()] * 2, [encode("x"), encode("y")])
