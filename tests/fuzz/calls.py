@@ -35,13 +35,13 @@ def law(rng: Rng) -> Case:
     """`gsi law` on an instance file."""
     options = {
         "--beta": ("1", "0", "5", "20", "0.3", "1e6"), "--n": ("1", "2", "4", "16", "1000", "1000000000"),
-        "--threshold": _THRESHOLDS, "--rule": ("softmax", "race", "max", "race", "maxx"),
-        "--n-base": ("1", "3", "100"), "--gate": ("tilted_reward", "score", "none"),
+        "--threshold": _THRESHOLDS, "--rule": ("softmax", "race", "max", "race", "max", "softmax", "race", "maxx"),
+        "--n-base": ("1", "3", "100"), "--gate": ("tilted_reward", "score", "score", "none"),
     }  # fmt: skip
     flags = ("--json", "--certify") if rng.random() < 0.4 else ("--json",)
     files: Files = {"in.json": instance_file(rng)}
     place = pick(rng, ("in.json",) * 30 + ("absent.json", ".", ""))
-    return _case(["law", place, *line(rng, options, flags)], files)
+    return _case(["law", place, *line(rng, options, flags, wild=0.12)], files)
 
 
 def _pool(rng: Rng) -> tuple[str, Files]:
@@ -70,13 +70,13 @@ def plan(rng: Rng) -> Case:
     place, files = _pool(rng)
     options = {
         "--max-cost": ("1e10", "1e12", "1", "inf"), "--min-gain": ("0.1", "0", "-1", "10"), "--within": ("0.1", "0"),
-        "--baseline-n": ("1", "2", "16"), "--max-kl": ("0.5", "0", "3"), "--value": ("reward", "gold_reward", "correct"),
+        "--baseline-n": ("1", "2", "16"), "--max-kl": ("0.5", "3"), "--value": ("reward", "gold_reward", "correct"),
         "--tolerance": ("0.01", "0", "1"), "--rule": ("softmax", "race", "softmax,race", "race,race"),
         "--threshold": ("0.5", "0.2,0.6", "0.5,0.5"), "--cost": ("flops", "tokens", "seconds"),
-        "--models": ("1e8,1e9,1e9", "1e8,1e9", "nobody"), "--device": ("h200", "a100", "abacus"),
-        "--timings": ("1,0.1,0.2", "1,0.1"), "--context": ("500", "0"), "--step-tokens": ("100", "1"),
+        "--models": ("1e8,1e9,1e9", "1e7,1e9,1e8", "1e8,1e9", "nobody"), "--device": ("h200", "a100", "abacus"),
+        "--timings": ("1,0.1,0.2\t--device\th200", "1,0.1"), "--context": ("500", "0"), "--step-tokens": ("100", "1"),
     }  # fmt: skip
-    grid = line(rng, {"--beta": ("1", "1,5", "0,2"), "--n": ("1", "1,2", "2,4", "1,1")}, (), 1.0, 0.15)
+    grid = line(rng, {"--beta": ("1", "1,5", "0.5,2", "5,5"), "--n": ("1", "1,2", "1,2", "1,2,4", "1,1")}, (), 1.0, 0.12)
     argv = ["plan", place, *grid, *line(rng, options, ("--json", "--strict"), 0.12)]
     if rng.random() < 0.04:
         page, extra = output(rng, "page")

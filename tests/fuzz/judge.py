@@ -20,7 +20,8 @@ __all__ = ["Answer", "complaints", "contents"]
 _NAN = re.compile(r"\bnan\b", re.IGNORECASE)
 _MINUS_ZERO = re.compile(r"(?<![\w.])-0(\.0+)?(?![\w.])")
 _WARNING = re.compile(r"^\S*Warning\b|\w+Warning:", re.MULTILINE)
-_QUOTED_NAN = re.compile(r"""(=|--[\w-]+|is|has|got|\[) ?['"]?-?nan\b|['"]nan['"]|\bnan is\b|\bNaN\b""")
+# A bad value of a row, as the doctor quotes it.
+_QUOTED = re.compile(r""" = ['"]?(nan|NaN|-0(\.0+)?)['"]?:""")
 
 
 @dataclass(frozen=True)
@@ -81,17 +82,14 @@ def _of_text(case: Case, answer: Answer) -> Iterator[str]:
     for warning in (*answer.warnings, *(line for line in answer.err.splitlines() if _WARNING.search(line))):
         yield f"warning: {warning[:200]}"
     for stream, text in (("stdout", answer.out), ("stderr", answer.err)):
-        told = _QUOTED_NAN.sub("", text) if case.says_nan else text
-        if _NAN.search(told):
-            yield f"nan on {stream}: {_around(_NAN, told)}"
-        if _MINUS_ZERO.search(text) and not (answer.status == 2 and stream == "stderr"):
-            yield f"-0 on {stream}: {_around(_MINUS_ZERO, text)}"
-
-
-def _around(pattern: re.Pattern[str], text: str) -> str:
-    place = pattern.search(text)
-    assert place is not None
-    return repr(text[max(0, place.start() - 60) : place.end() + 40])
+        if answer.status == 2 and stream == "stderr":  # where a message may quote what it refuses
+            told = "" if case.says_nan else text
+            patterns = {"nan": _NAN}
+        else:
+            told, patterns = _QUOTED.sub("", text), {"nan": _NAN, "-0": _MINUS_ZERO}
+        for name, pattern in patterns.items():
+            if place := pattern.search(told):
+                yield f"{name} on {stream}: {told[max(0, place.start() - 60) : place.end() + 40]!r}"
 
 
 def _of_json(answer: Answer) -> Iterator[str]:
@@ -109,7 +107,7 @@ def _of_json(answer: Answer) -> Iterator[str]:
 
 def _names(case: Case) -> set[str]:
     words = {part for word in case.argv for part in (word, *word.split("="), *word.split(":"))}
-    return {word for word in words if len(word) > 1} | {Path(name).name for name in case.files}
+    return {word for word in words if len(repr(word)) > 3} | {Path(name).name for name in case.files}
 
 
 def _of_refusal(case: Case, answer: Answer) -> Iterator[str]:

@@ -26,7 +26,7 @@ def pool_rows(rng: Rng) -> list[dict[str, Any]]:
     """Rows of a pool that the schema takes."""
     shape = {pick(rng, _SHAPES) for _ in range(pick(rng, (1, 1, 2, 3)))}
     prompts = 1 if "one prompt" in shape else int(rng.integers(2, 5))
-    drafts, bases = int(rng.integers(2, 13)), int(rng.integers(2, 13))
+    drafts, bases = (pick(rng, (2, 5, 8, 16, 40)) for _ in range(2))
     if "one candidate" in shape:
         drafts = bases = 1
     width = 1e4 if "very far" in shape else 300.0 if "far" in shape else pick(rng, (0.1, 0.5, 2.0))
@@ -160,4 +160,4 @@ def pool_file(rng: Rng) -> tuple[str, bytes]:
     """(name, content) of a pool."""
     if rng.random() < 0.3:
         return "pool.parquet", _parquet(rng)
-    return pick(rng, ("pool.jsonl",) * 12 + ("pool.json", "pool")), pool_lines(rng)
+    return pick(rng, ("pool.jsonl",) * 40 + ("pool.json", "pool")), pool_lines(rng)
