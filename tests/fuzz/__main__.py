@@ -5,19 +5,13 @@ from __future__ import annotations
 import argparse
 import collections
 import json
-import shlex
 import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tests.fuzz.run import as_process, failures, in_process
-
-
-def _shell(folder: Path | str, argv: tuple[str, ...]) -> str:
-    words = (word.encode("utf-8", "backslashreplace").decode() for word in argv)
-    return f"cd {folder} && gsi {shlex.join(words)}"
+from tests.fuzz.run import as_process, failures, in_process, shell_line
 
 
 def main() -> int:
@@ -33,7 +27,8 @@ def main() -> int:
     chosen = parser.parse_args()
     run = as_process if chosen.processes else in_process
     calls = [chosen.call] if chosen.call is not None else range(chosen.first, chosen.first + chosen.calls)
-    failed, kinds, began = 0, collections.Counter(), time.monotonic()
+    kinds: collections.Counter[tuple[str, int | None]] = collections.Counter()
+    failed, began = 0, time.monotonic()
     for call in calls:
         folder, started = Path(tempfile.mkdtemp(prefix="fuzz-")), time.monotonic()
         case, answer, found = failures(chosen.seed, call, folder, run)
@@ -43,7 +38,7 @@ def main() -> int:
             found.append(f"took {seconds:.1f} s")
         if found:
             failed += 1
-            print(f"{_shell(folder if chosen.call is not None else 'FOLDER', case.argv)[:400]}")
+            print(shell_line(case)[:400])
             print(f"  python -m tests.fuzz --seed {chosen.seed} --call {call}")
             print("".join(f"  - {text}\n" for text in found), end="", flush=True)
         if found and chosen.log is not None:

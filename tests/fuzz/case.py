@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Case", "lay_out"]
+__all__ = ["Case", "Files", "case_of", "lay_out"]
+
+# Path to content, or to what stands there that is no regular file.
+Files = dict[str, bytes | str]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,13 @@ class Case:
     def as_json(self) -> bool:
         """Whether standard output must be one JSON value."""
         return "--json" in self.argv and "--help" not in self.argv
+
+
+def case_of(argv: list[str], files: Files, *outputs: str) -> Case:
+    """The case; it says nan where a text among its files or its arguments does."""
+    texts = [content for content in files.values() if isinstance(content, bytes)]
+    says_nan = any(b"nan" in text.lower() for text in texts) or any("nan" in word.lower() for word in argv)
+    return Case(tuple(argv), files, outputs, says_nan)
 
 
 def lay_out(case: Case, folder: Path) -> None:

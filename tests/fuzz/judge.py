@@ -21,7 +21,7 @@ _NAN = re.compile(r"\bnan\b", re.IGNORECASE)
 _MINUS_ZERO = re.compile(r"(?<![\w.])-0(\.0+)?(?![\w.])")
 _WARNING = re.compile(r"^\S*Warning\b|\w+Warning:", re.MULTILINE)
 # A bad value of a row, as the doctor quotes it.
-_QUOTED = re.compile(r""" = ['"]?(nan|NaN|-0(\.0+)?)['"]?:""")
+_QUOTED = re.compile(r""" = ['"]?(nan|NaN|-0(\.0+)?)['"]?:|"value": ("nan"|"NaN"|-0\.0)""")
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,16 @@ def _strict(text: str) -> Any:
     return json.loads(text, parse_constant=literal, object_pairs_hook=pairs)
 
 
-def _numbers(value: Any) -> Iterator[Any]:
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every number and text of a JSON value, with the name of its field."""
     if isinstance(value, dict):
-        for item in value.values():
-            yield from _numbers(item)
+        for key, item in value.items():
+            yield from _leaves(item, key)
     elif isinstance(value, list):
         for item in value:
-            yield from _numbers(item)
+            yield from _leaves(item, name)
     else:
-        yield value
+        yield name, value
 
 
 def _of_text(case: Case, answer: Answer) -> Iterator[str]:
@@ -92,17 +93,18 @@ def _of_text(case: Case, answer: Answer) -> Iterator[str]:
                 yield f"{name} on {stream}: {told[max(0, place.start() - 60) : place.end() + 40]!r}"
 
 
-def _of_json(answer: Answer) -> Iterator[str]:
+def _of_json(case: Case, answer: Answer) -> Iterator[str]:
     try:
         body = _strict(answer.out)
     except (ValueError, RecursionError) as error:
         yield f"--json is no strict JSON ({error}): {answer.out[:80]!r}"
         return
-    for value in _numbers(body):
+    for name, value in _leaves(body):
         if isinstance(value, float) and str(value) == "-0.0":
-            yield "-0.0 in the JSON"
-        if isinstance(value, str) and value.lower() == "nan":
-            yield "the string nan in the JSON"
+            yield f"{name} = -0.0 in the JSON"
+        # The value of a bad row is quoted.
+        if isinstance(value, str) and value.lower() == "nan" and not (case.says_nan and name == "value"):
+            yield f"{name} = 'nan' in the JSON"
 
 
 def _names(case: Case) -> set[str]:
@@ -121,7 +123,9 @@ def _of_refusal(case: Case, answer: Answer) -> Iterator[str]:
     shown = escaped | {repr(name)[1:-1] for name in _names(case)}
     if said and not any(name in answer.err for name in shown) and case.argv:
         yield f"the message names nothing of the input: {answer.err[:200]!r}"
-    changed = {name for name in answer.before.keys() | answer.after.keys() if answer.before.get(name) != answer.after.get(name)}
+    changed = {
+        name for name in answer.before.keys() | answer.after.keys() if answer.before.get(name) != answer.after.get(name)
+    }
     if changed:
         yield f"status 2, yet these came or changed: {sorted(changed)[:5]}"
 
@@ -152,6 +156,8 @@ def _readable(path: Path) -> Iterator[str]:
             magic = stream.read(4)
         if magic == b"PAR1":
             pq.read_table(path)
+        elif magic == b"%PDF":
+            return
         elif path.suffix == ".json":
             _strict(path.read_text(encoding="utf-8"))
         elif not path.read_text(encoding="utf-8"):
@@ -171,7 +177,7 @@ def complaints(case: Case, answer: Answer, folder: Path) -> list[str]:
     if answer.raised:
         return found
     if case.as_json and answer.status in (0, 1) and answer.out:
-        found += _of_json(answer)
+        found += _of_json(case, answer)
     if case.as_json and answer.status == 0 and not answer.out:
         found.append("--json, status 0, and no answer")
     if answer.status == 2:

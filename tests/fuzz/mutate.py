@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["HOSTILE", "NUMBERS", "Raw", "bend", "bend_bytes", "dumps", "pick", "says_nan"]
+__all__ = ["HOSTILE", "NUMBERS", "Raw", "bend", "bend_bytes", "dumps", "pick"]
 
 Rng = np.random.Generator
 
@@ -107,7 +107,9 @@ def _blank_lines(rng: Rng, content: bytes) -> bytes:
 
 def _spliced(rng: Rng, content: bytes) -> bytes:
     at = int(rng.integers(len(content)))
-    return content[:at] + pick(rng, (b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b"{}", b",", b"\n", b"# x\n")) + content[at:]
+    return (
+        content[:at] + pick(rng, (b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b"{}", b",", b"\n", b"# x\n")) + content[at:]
+    )
 
 
 # Of any file; the first half leaves text readable.
@@ -127,8 +129,3 @@ _BYTES: tuple[Callable[[Rng, bytes], bytes], ...] = (
 def bend_bytes(rng: Rng, content: bytes) -> bytes:
     """The file cut, flipped, in another encoding, with other ends of lines, or empty."""
     return pick(rng, _BYTES)(rng, content) if content else content
-
-
-def says_nan(content: bytes) -> bool:
-    """Whether text holds NaN, in any case."""
-    return b"nan" in content.lower()

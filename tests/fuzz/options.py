@@ -1,4 +1,4 @@
-"""Options on the command line: plain values, wild ones, ones that are missing, twice, unknown, or do not go together."""
+"""Options on the command line: plain, wild, missing, twice, unknown, or not made for each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ __all__ = ["WILD", "line", "output"]
 Rng = np.random.Generator
 WILD = (
     *NUMBERS, *NUMBERS, "", " ", "abc", "1,2", "1,1", ",", "1_000", "0x10", "½", "١", "\udcff", "9" * 400, "1e-400",
-    "--", "é", "a\nb", "inf", "+inf", "nan", "-inf", "1e6", "10**9", "1000000000000", "[bold]", "None", "true", "%s", "*",
+    "--", "é", "a\nb", "inf", "+inf", "nan", "-inf", "1e6", "10**9", "1000000000000", "[bold]", "None",
+    "true", "%s", "*",
 )  # fmt: skip
 
 
@@ -22,7 +23,8 @@ def line(
 ) -> list[str]:
     """Options in any order, each with probability `chance`, its value wild with probability `wild` over their number.
 
-    `options`: name to plain values; one that starts with "*" is repeatable. One line in twelve breaks the grammar.
+    `options`: name to plain values; a name that starts with "*" is repeatable, a tab parts two values. One line in
+    sixteen breaks the grammar.
     """
     words: list[list[str]] = []
     odd = pick(rng, list(options)) if options and rng.random() < wild else None
@@ -31,13 +33,14 @@ def line(
             continue
         value = pick(rng, WILD) if name == odd else pick(rng, values)
         name = name.removeprefix("*")
-        words.append([f"{name}={value}"] if rng.random() < 0.2 else [name, *value.split("\t")])
-        if values is options.get("*" + name) and rng.random() < 0.5:
+        joined = "\t" not in value and rng.random() < 0.2
+        words.append([f"{name}={value}"] if joined else [name, *value.split("\t")])
+        if "*" + name in options and rng.random() < 0.5:
             words.append([name, pick(rng, values)])
     words += [[flag] for flag in flags if rng.random() < 0.4]
     rng.shuffle(words)
     flat = [word for group in words for word in group]
-    return _broken(rng, flat) if rng.random() < 0.08 else flat
+    return _broken(rng, flat) if rng.random() < 0.06 else flat
 
 
 def _broken(rng: Rng, words: list[str]) -> list[str]:

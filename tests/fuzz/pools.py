@@ -71,7 +71,10 @@ def _row(rng: Rng, shape: set[str], prompt: str, step: int, source: str, i: int,
     if "gold" in shape:
         row["gold_reward"] = float(rng.uniform())
     if "text" in shape:
-        row |= {"text": pick(rng, ("4\n\n", "", "[bold]", "π", "\x1b[31m")), "finish_reason": pick(rng, ("stop", "eos"))}
+        row |= {
+            "text": pick(rng, ("4\n\n", "", "[bold]", "π", "\x1b[31m")),
+            "finish_reason": pick(rng, ("stop", "eos")),
+        }
     if "tokens" in shape:
         own = np.full(3, logp / 3).tolist()
         row |= {"n_tokens": 3, "token_ids": rng.integers(0, 16, 3).tolist(), "token_" + names[0]: own}
@@ -86,10 +89,7 @@ def _bent_rows(rng: Rng, rows: list[dict[str, Any]]) -> list[Any]:
         name = pick(rng, list(rows[0]))
         value = Raw(pick(rng, (*NUMBERS, "null", "true", '"0.5"', '"x"', "[]")))
         drop = rng.random() < 0.2
-        return [
-            {k: v for k, v in row.items() if k != name} if drop else {**row, name: value}
-            for row in rows
-        ]
+        return [{k: v for k, v in row.items() if k != name} if drop else {**row, name: value} for row in rows]
     for _ in range(int(rng.integers(1, 4))):
         i = int(rng.integers(len(bent)))
         if isinstance(bent[i], dict):
@@ -135,8 +135,23 @@ def _bent_table(rng: Rng, table: pa.Table) -> pa.Table:
         except (pa.ArrowException, OverflowError, TypeError):
             return table.set_column(i, name, pa.nulls(len(values), column.type))
     if action == 4:
-        return table.replace_schema_metadata({b"gsi_pool": pick(rng, (b"{", b"[]", b"1", b"\xff", b'{"reward": 3}',
-                b'{"reward": {"low": 1, "high": 0}}', b'{"reward": {"low": "a"}}', b'{"reward": {"low": NaN}}'))})
+        return table.replace_schema_metadata(
+            {
+                b"gsi_pool": pick(
+                    rng,
+                    (
+                        b"{",
+                        b"[]",
+                        b"1",
+                        b"\xff",
+                        b'{"reward": 3}',
+                        b'{"reward": {"low": 1, "high": 0}}',
+                        b'{"reward": {"low": "a"}}',
+                        b'{"reward": {"low": NaN}}',
+                    ),
+                )
+            }
+        )
     if action == 5:
         return pa.concat_tables([table, table.slice(0, 1)])
     try:

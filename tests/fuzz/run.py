@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
+import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,18 +16,20 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from gsi_theory.cli import main
 from tests.fuzz.calls import make_case
 from tests.fuzz.case import Case, lay_out
 from tests.fuzz.judge import Answer, complaints, contents
 
-__all__ = ["as_process", "failures", "in_process"]
+__all__ = ["as_process", "failures", "in_process", "shell_line"]
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds after which a call counts as hanging.
 PATIENCE = 60
+# Bytes that a call may take; none of the inputs needs a tenth of it.
+MEMORY = 3 << 30
 
 
 class _TooLong(BaseException):
@@ -45,15 +51,29 @@ def _patience(seconds: int) -> Iterator[None]:
 
 
 @contextmanager
+def _memory(more: int) -> Iterator[None]:
+    """At most so many bytes more than this process holds now; Linux alone says what it holds."""
+    status = Path("/proc/self/status")
+    held = re.search(r"VmData:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if held is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (1024 * int(held[1]) + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+@contextmanager
 def _streams(out: int, err: int) -> Iterator[None]:
     """Standard output and error into two descriptors, for C code and child processes too, encoded as in a terminal."""
     sys.stdout.flush(), sys.stderr.flush()
     kept, old = (os.dup(1), os.dup(2)), (sys.stdout, sys.stderr)
     os.dup2(out, 1), os.dup2(err, 2)
-    texts: tuple[TextIO, TextIO] = (
-        open(1, "w", encoding="utf-8", closefd=False), open(2, "w", encoding="utf-8", errors="backslashreplace",
-                                                             closefd=False),
-    )  # fmt: skip
+    texts = tuple(
+        io.TextIOWrapper(io.FileIO(number, "w", closefd=False), encoding="utf-8", errors=errors)
+        for number, errors in ((1, "strict"), (2, "backslashreplace"))
+    )
     sys.stdout, sys.stderr = texts
     try:
         yield
@@ -69,7 +89,7 @@ def _streams(out: int, err: int) -> Iterator[None]:
 def _call(argv: tuple[str, ...]) -> tuple[int | None, str]:
     """(status, exception that came out)."""
     try:
-        with _patience(PATIENCE):
+        with _memory(MEMORY), _patience(PATIENCE):
             main(list(argv))
     except SystemExit as ended:
         return (ended.code if isinstance(ended.code, int) else None if ended.code is None else 1), ""
@@ -116,7 +136,9 @@ def as_process(case: Case, folder: Path) -> Answer:
     environment.pop("PYTHONWARNINGS", None)
     words = [sys.executable, "-m", "gsi_theory.cli", *case.argv]
     try:
-        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, timeout=2 * PATIENCE, check=False)
+        done = subprocess.run(
+            words, cwd=folder, env=environment, capture_output=True, timeout=2 * PATIENCE, check=False
+        )
     except subprocess.TimeoutExpired:
         return Answer(None, "", "", (), f"no answer within {2 * PATIENCE} s", before, contents(folder))
     texts = [stream.decode("utf-8", "replace") for stream in (done.stdout, done.stderr)]
@@ -130,3 +152,8 @@ def failures(
     case = make_case(seed, call)
     answer = run(case, folder)
     return case, answer, complaints(case, answer, folder)
+
+
+def shell_line(case: Case) -> str:
+    """The call as a shell would have it; what is no text is escaped."""
+    return "gsi " + shlex.join(word.encode("utf-8", "backslashreplace").decode() for word in case.argv)

@@ -18,7 +18,12 @@ def _rows(rng: np.random.Generator, kind: str) -> list[dict[str, Any]]:
         question, answer = f"{a}+{b}", str(a + b)
         row: dict[str, Any] = {
             "gsm8k": {"question": question, "answer": f"add\n#### {answer}"},
-            "math500": {"problem": question, "answer": answer, "solution": f"\\boxed{{{answer}}}", "unique_id": f"u{i}"},
+            "math500": {
+                "problem": question,
+                "answer": answer,
+                "solution": f"\\boxed{{{answer}}}",
+                "unique_id": f"u{i}",
+            },
             "minerva": {"problem": question, "solution": f"\\boxed{{{answer}}}"},
             "olympiadbench": {"question": question, "final_answer": [answer], "error": "0.1", "unit": "", "id": i},
             "mmlu_stem": {"question": question, "choices": [answer, "0"], "answer": 0},
