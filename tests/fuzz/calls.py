@@ -88,8 +88,8 @@ def pool_import(rng: Rng) -> Case:
         "prompt_id=prompt_id", "step=@0", "candidate=@count", "source=@draft", "logp_draft=logp_base:log10",
         "logp_base=logp_draft:negative", "reward=reward:log2", "reward=logp_base:prob",
         "logp_draft=token_logp_draft:sum", "logp_base=logp_base:mean", "source=source:draft=base,base=draft",
-        "reward=@NaN", "step=@1e400", "reward=@", "candidate=@[[", "prompt_id=a.b.c", "nothing=x", "reward", "=", "reward=reward:what",
-        "text=@x", "step=@-1",
+        "reward=@NaN", "step=@1e400", "reward=@", "candidate=@[[", "prompt_id=a.b.c", "nothing=x", "reward", "=",
+        "reward=reward:what", "text=@x", "step=@-1",
     )  # fmt: skip
     ranges = ("0\t1", "-1e308\t1e308", "1\t0", "nan\t1", "-inf\tinf", "0\tx")
     out, files = output(rng, pick(rng, ("out.parquet",) * 8 + ("out.jsonl", "out")))

@@ -25,6 +25,8 @@ _SHAPES = (
 def pool_rows(rng: Rng) -> list[dict[str, Any]]:
     """Rows of a pool that the schema takes."""
     shape = {pick(rng, _SHAPES) for _ in range(pick(rng, (1, 1, 2, 3)))}
+    if "draft only" in shape:
+        shape.discard("base only")
     prompts = 1 if "one prompt" in shape else int(rng.integers(2, 5))
     drafts, bases = (pick(rng, (2, 5, 8, 16, 40)) for _ in range(2))
     if "one candidate" in shape:
