@@ -1,4 +1,4 @@
-"""What the commands share: options that hold lists (`--n 1,2,4`) or settings (`--set key=value`), and panels of --help."""
+"""What commands share: options that hold lists (`--n 1,2,4`) or settings (`--set key=value`), panels of --help."""
 
 from __future__ import annotations
 
