@@ -81,7 +81,7 @@ def read_exact_instance(path: Path) -> ExactInstance:
     """The same with decimals exact: 0.1 is 1/10. Raises InputError also above LARGEST_CERTIFIED candidates."""
     fields = _fields(path, _decimal)
     try:
-        exact = ExactInstance(*fields)
+        exact = ExactInstance(*map(tuple, fields))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if exact.size > LARGEST_CERTIFIED:

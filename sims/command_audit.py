@@ -133,10 +133,10 @@ def _print(artifact: Artifact, path: Path) -> None:
         f"{len(artifact.tables['claims']['id'])} claims, {s['evaluations']:,} evaluations; {s['rejudged']:,} within "
         f"numerical error judged again in ball arithmetic, {s['settled']:,} of them settled."
     )
-    where = "at: where that is; " if wide else f"a terminal of {WIDE} columns, and --json, also say where that is; "
+    place = "at: where that is; " if wide else f"a terminal of {WIDE} columns, and --json, also say where that is; "
     words = (
         "judged: instances, k thousands, M millions; vacuous: share where the bound is no better than the trivial one; "
-        f"open: share within numerical error; tight: largest lhs/rhs; {where}half inform: from this n on half of the "
+        f"open: share within numerical error; tight: largest lhs/rhs; {place}half inform: from this n on half of the "
         "evaluations are not vacuous (∞: at no n tried; –: an identity or a limit, which cannot be vacuous); REFUTED!: "
         "found and not expected; ?: REFUTED was expected and not found."
     )

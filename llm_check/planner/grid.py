@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from gsi_theory.errors import InputError
+from gsi_theory.options import distinct
 from llm_check.pools.position_arrays import Block, PositionArrays
 
 __all__ = ["BETAS", "NS", "Grid", "Option", "make_grid"]
@@ -111,13 +112,14 @@ def make_grid(
     shares: Sequence[float] = TILTED_SHARES,
     scores: Sequence[float] = SCORES,
 ) -> Grid:
-    """The grid for a pool: n up to half of the smallest set of either source; thresholds as given, or from the pool, at
-    `shares` of the tilted policy and at `scores` in units of the mean weight.
+    """The grid for a pool, each member once: n up to half of the smallest set of either source; thresholds as
+    given, or from the pool, at `shares` of the tilted policy and at `scores` in units of the mean weight.
 
     Raises InputError for β outside BETA_RANGE, an n below 1, an unknown rule, a threshold that is no finite number (or
     too large for one times β), or a pool too small for any n.
     """
     low, high = BETA_RANGE
+    betas, rules = distinct(float(beta) for beta in betas), distinct(rules)
     if not all(low <= beta <= high for beta in betas):
         raise InputError(f"β values {list(betas)}: a plan needs values above 0, from {low:g} to {high:g}")
     most = np.finfo(np.float64).max / max(betas)
@@ -141,7 +143,7 @@ def make_grid(
     tilted, score = {}, {}
     for beta in betas:
         quantiles, mean = _pooled(arrays, parts, beta, shares)
-        given = tuple(thresholds) if thresholds is not None else None
-        tilted[float(beta)] = given if given is not None else _rounded(quantiles)
-        score[float(beta)] = given if given is not None else _rounded((mean + np.log(np.array(scores))) / beta)
-    return Grid(tuple(rules), tuple(float(b) for b in betas), kept, (1, 4), tilted, score)
+        given = distinct(float(u) for u in thresholds) if thresholds is not None else None
+        tilted[beta] = given if given is not None else _rounded(quantiles)
+        score[beta] = given if given is not None else _rounded((mean + np.log(np.array(scores))) / beta)
+    return Grid(rules, betas, kept, (1, 4), tilted, score)

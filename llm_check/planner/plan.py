@@ -97,7 +97,7 @@ def _reward_range(pool: Pool, stated: tuple[float, float] | None) -> RewardRange
             outside = least if least < low else most
             raise InputError(f"reward range {low:g} {high:g}: the pool holds a reward of {outside:g}, give its range")
         return RewardRange(low, high, True)
-    low, high = reward_range(pool.metadata)
+    low, high = reward_range(pool.metadata, "the pool")
     return RewardRange(min(low, least) if np.isfinite(low) else least, max(high, most) if np.isfinite(high) else most,
                   bool(np.isfinite(high)))  # fmt: skip
 

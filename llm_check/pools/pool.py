@@ -161,11 +161,11 @@ class Pool:
         return taken.to_numpy()
 
 
-def reward_range(metadata: Mapping[str, Any], path: Path) -> Range:
-    """The range of the reward that the provenance of `path` states under "reward"; an absent bound is infinite."""
+def reward_range(metadata: Mapping[str, Any], place: Path | str) -> Range:
+    """The range of the reward that the provenance of `place` states under "reward"; an absent bound is infinite."""
     stated = metadata.get("reward")
     low, high = (stated.get(k) if isinstance(stated, Mapping) else None for k in ("low", "high"))
-    return checked_range(low, high, f"{path}, provenance, range of the reward")
+    return checked_range(low, high, f"{place}, provenance, range of the reward")
 
 
 def pool_of_file(path: Path, file: TableFile, strict: bool = True) -> Pool:

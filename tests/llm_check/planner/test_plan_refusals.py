@@ -31,6 +31,14 @@ CASES = [
     (["--beta", "1e308"], "β values [1e+308]: a plan needs values above 0, from 1e-09 to 1e+09"),
     (["--beta", "5,1e-320"], "a plan needs values above 0, from 1e-09 to 1e+09"),
     (["--beta", "nan"], "β values [nan]: a plan needs values"),
+    (["--reward-range", "1", "0"], "reward range 1 0: give two finite numbers, the smaller first"),
+    (["--reward-range", "nan", "1"], "reward range nan 1: give two finite numbers"),
+    (["--reward-range", "0", "inf"], "reward range 0 inf: give two finite numbers"),
+    (["--reward-range", "0", "0.01"], "reward range 0 0.01: the pool holds a reward of"),
+    (["--n", "1,1.5"], "--n '1,1.5': give whole numbers separated by commas"),
+    (["--n", "1,"], "--n '1,': give whole numbers separated by commas"),
+    (["--rule", "softmax,"], "--rule 'softmax,': give names separated by commas"),
+    (["--timings", "4,x,1", *DEVICE], "--timings '4,x,1': give n, and seconds a token"),
     (["--tolerance", "nan"], "tolerance nan: give a share"),
 ]
 
