@@ -19,7 +19,6 @@ import numpy as np
 
 from gsi_theory.arrays import (
     COMPILED,
-    added,
     divided,
     exp_of,
     expm1_of,
@@ -41,6 +40,7 @@ __all__ = ["fall_linear", "log_fall", "log_ratio", "score_gate"]
 
 # Sums are kept on the linear scale while the least of them, mass times weight of the lightest, is above e^{-LINEAR}.
 LINEAR = 650.0
+NEAR = 32.0  # nats below the largest weight at which what their difference rounds off is still within the error
 LARGE = 1 << 14  # candidates from which a row is walked in compiled loops
 TINY = 2.3e-308
 BELOW = 1e290  # stands for -log 0 where an infinity would meet a zero
@@ -76,7 +76,8 @@ def _large_row(mass: Any, log_weight: Any, n: Any, out: Any) -> None:
     order = np.argsort(-log_weight)
     ranked, first, second = log_weight[order], mass[order], np.empty_like(mass)
     share = np.diff(ranked, prepend=ranked[0])
-    scale = exp_of(added(ranked, -ranked[0]))
+    scale = _scale(ranked, ranked[0])
+    del ranked
     held, log_a = np.empty_like(mass), np.empty_like(mass)
     near = race_walk(first, scale, expm1_of(share), held, log_a, second)
     with np.errstate(divide="ignore"):
@@ -87,6 +88,20 @@ def _large_row(mass: Any, log_weight: Any, n: Any, out: Any) -> None:
         race_powers(log_a, share, count, first, second)
         race_collect(exp_of(first), expm1_of(second), held, scale, order, row)
         log_of(row)
+
+
+def _scale(log_weight: Any, top: Any) -> Any:
+    """w/w_top of log-weights (..., K) descending from top.
+
+    Far below the top, neighbors would be moved against each other by the rounding of their differences from it: that
+    is put back (Knuth's two-sum).
+    """
+    below = log_weight - top
+    if lowest(below[..., -1]) >= -NEAR:
+        return exp_of(below)
+    part = below - log_weight
+    lost = (log_weight - (below - part)) - (top + part)
+    return times(exp_of(below), 1.0 + lost)
 
 
 def _flat(order: Any) -> bool:
@@ -169,7 +184,7 @@ def _gap(xp: Any, log_weight: Any) -> Any:
 
 def fall_linear(xp: Any, mass: Any, log_weight: Any, zero_mass: Any) -> _Fall:
     """A along the breakpoints, on the linear scale; mass, log_weight (B, K) with weights descending."""
-    scale, share = exp_of(log_weight - log_weight[:, :1]), expm1_of(-_gap(xp, log_weight))
+    scale, share = _scale(log_weight, log_weight[:, :1]), expm1_of(-_gap(xp, log_weight))
     if COMPILED and is_numpy(mass):
         from gsi_theory.compiled import race_fall
 

@@ -104,6 +104,24 @@ def test_huge_means_round_to_no_negative_number() -> None:
         assert np.abs(np.exp(law.log_prob) - tilt / tilt.sum()).sum() <= 1e-12  # so many draws are the tilt
 
 
+@pytest.mark.parametrize("size", [4, 1 << 14])
+def test_weights_far_below_the_largest(size: int) -> None:
+    """Two light weights beside each other, 260 nats below a heavy one: their difference is not rounded at 260."""
+    rng = np.random.default_rng(11)
+    for fixed, mean in ((7, 2.906289202473113), (10, 0.0), (40, 0.0)):
+        weight = np.array([-8.465755689697376, -3.659895808871858, 250.92966759421705, 58.27969022353759])
+        share = np.array([0.25795, 0.5388, 0.19868, 0.00457])
+        for _ in range(20):
+            mass = np.repeat(share / share.sum(), size // 4) / (size // 4)
+            law = selection_law(np.log(mass), np.repeat(weight, size // 4), Draws(fixed, mean), "race")
+            truth = oracle.selection_law(list(share), list(weight), fixed, mean, "race")
+            of_level = law.log_prob[:: size // 4] + math.log(size // 4)
+            assert oracle.log_distance(truth, of_level) <= (law.log_error if size == 4 else 1e-14)
+            if size > 4:
+                break
+            share, weight[:2] = rng.dirichlet(np.ones(4)), rng.normal(size=2) * 5.0
+
+
 @pytest.mark.parametrize("cut", [-2000.0, -1.0, 0.3, 1.0, 5.0, 2000.0])
 def test_score_gate_given_one_draw(cut: float) -> None:
     """Accepted part and rejection are both given N ≥ 1: against many digits, and together one."""
