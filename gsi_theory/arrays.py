@@ -76,6 +76,8 @@ def as_numbers(value: Any, name: str) -> np.ndarray:
 
 def _refuse_strange(value: Any, array: np.ndarray, name: str) -> None:
     """InputError for the first entry that is no real number though float() would take it."""
+    if isinstance(value, list | tuple) and set(map(type, value)) <= {float, int}:
+        return
     entries = enumerate(value) if isinstance(value, list | tuple) else np.ndenumerate(array)
     for place, entry in entries:
         if isinstance(entry, bool | np.bool_ | str | bytes | complex | dict | set) or entry is None:
