@@ -81,8 +81,8 @@ def _refuse_strange(value: Any, array: np.ndarray, name: str) -> None:
     entries = enumerate(value) if isinstance(value, list | tuple) else np.ndenumerate(array)
     for place, entry in entries:
         if isinstance(entry, bool | np.bool_ | str | bytes | complex | dict | set) or entry is None:
-            place = ", ".join(map(str, place)) if isinstance(place, tuple) else place
-            where = f"{name}[{place}]" if np.ndim(array) or isinstance(value, list | tuple) else name
+            at = ", ".join(map(str, place)) if isinstance(place, tuple) else place
+            where = f"{name}[{at}]" if np.ndim(array) or isinstance(value, list | tuple) else name
             raise InputError(f"{where} = {entry!r} is no number: give numbers")
         if isinstance(entry, list | tuple):
             _refuse_strange(entry, array, f"{name}[{place}]")
@@ -110,13 +110,14 @@ def sum_tolerance(value: Any) -> float:
     if array_api_compat.is_torch_array(value):
         if not value.is_floating_point():
             return SUM_TOLERANCE
-        unit, size = float(array_api_compat.array_namespace(value).finfo(value.dtype).eps), value.shape[-1:]
+        unit = float(array_api_compat.array_namespace(value).finfo(value.dtype).eps)
     else:
-        array = np.asarray(value)
-        if array.dtype.kind != "f":
+        value = np.asarray(value)
+        if value.dtype.kind != "f":
             return SUM_TOLERANCE
-        unit, size = float(np.finfo(array.dtype).eps), array.shape[-1:]
-    return max(SUM_TOLERANCE, 4.0 * unit * (1.0 + float(np.log(max(1, *size, 1)))))
+        unit = float(np.finfo(value.dtype).eps)
+    size = value.shape[-1] if value.ndim else 1
+    return max(SUM_TOLERANCE, 4.0 * unit * (1.0 + float(np.log(max(1, size)))))
 
 
 def as_arrays(**values: Any) -> tuple[Any, list[Any]]:
@@ -142,14 +143,20 @@ def as_arrays(**values: Any) -> tuple[Any, list[Any]]:
 
 
 def _numbers_or_indicators(value: Any, name: str) -> np.ndarray:
-    boolean = isinstance(value, np.ndarray) and value.dtype == np.bool_
-    return value.astype(np.float64) if boolean else as_numbers(value, name)
+    return np.asarray(value, dtype=np.float64) if _boolean(value) else as_numbers(value, name)
+
+
+def _boolean(value: Any) -> bool:
+    """Whether `value` is an array, NumPy or torch, or a flat list of nothing but booleans."""
+    if isinstance(value, list | tuple):
+        return set(map(type, value)) == {bool}
+    return str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
 
 
 def refuse_booleans(**values: Any) -> None:
-    """InputError naming the first array, NumPy or torch, that holds booleans."""
+    """InputError naming the first of the arrays that holds booleans."""
     for name, value in values.items():
-        if str(getattr(value, "dtype", "")) in ("bool", "torch.bool"):
+        if _boolean(value):
             raise InputError(f"{name} is an array of booleans: give numbers")
 
 

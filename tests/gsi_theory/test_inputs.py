@@ -66,6 +66,12 @@ def test_selection_law_refuses_them_too(kind: str) -> None:
             call(STRANGE[kind])
 
 
+@pytest.mark.parametrize("kind", [list, np.asarray])
+def test_the_mean_of_an_indicator_is_a_probability(kind) -> None:
+    law = gsi_law(Instance.from_probabilities(POLICY, POLICY, REWARD), Scheme(1.0, 2))
+    assert law.expectation(kind([False, True, True])) == pytest.approx(float(np.exp(law.log_prob[1:]).sum()))
+
+
 def test_selection_law_keeps_gradients() -> None:
     weight = torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
     selection_law(torch.tensor(HALVES), weight, 3).log_prob[0].backward()
