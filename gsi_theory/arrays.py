@@ -66,26 +66,26 @@ def as_numbers(value: Any, name: str) -> np.ndarray:
         if array.dtype.kind in "bUSOMmc" or isinstance(value, list | tuple):
             _refuse_strange(value, array, name)
         if array.dtype.kind in "Mm":
-            raise InputError(f"{name} is an array of {array.dtype}: give numbers")
+            raise InputError(f"{name} is not a list of numbers, but of {array.dtype}: give numbers")
         return np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{name} is not an array of numbers ({error}): give numbers") from error
+        raise InputError(f"{name} is not a list of numbers ({error}): give numbers") from error
 
 
-def _refuse_strange(value: Any, array: np.ndarray, name: str) -> None:
-    """InputError for the first entry that is no real number though float() would take it."""
+def _refuse_strange(value: Any, array: np.ndarray, name: str, part: str = "") -> None:
+    """InputError for the first entry of `value`, `part` of `name`, that is no number though float() would take it."""
     if isinstance(value, list | tuple) and set(map(type, value)) <= {float, int}:
         return
     entries = enumerate(value) if isinstance(value, list | tuple) else np.ndenumerate(array)
     for place, entry in entries:
         if isinstance(entry, bool | np.bool_ | str | bytes | complex | dict | set) or entry is None:
             at = ", ".join(map(str, place)) if isinstance(place, tuple) else place
-            where = f"{name}[{at}]" if np.ndim(array) or isinstance(value, list | tuple) else name
-            raise InputError(f"{where} = {entry!r} is no number: give numbers")
+            where = f"{name}{part}[{at}]" if np.ndim(array) or isinstance(value, list | tuple) else name
+            raise InputError(f"{name} is not a list of numbers ({where} = {entry!r}): give numbers")
         if isinstance(entry, list | tuple):
-            _refuse_strange(entry, array, f"{name}[{place}]")
+            _refuse_strange(entry, array, name, f"{part}[{place}]")
 
 
 def as_number(value: Any, name: str, cure: str) -> float:
@@ -157,7 +157,7 @@ def refuse_booleans(**values: Any) -> None:
     """InputError naming the first of the arrays that holds booleans."""
     for name, value in values.items():
         if _boolean(value):
-            raise InputError(f"{name} is an array of booleans: give numbers")
+            raise InputError(f"{name} is not a list of numbers, but of booleans: give numbers")
 
 
 def is_numpy(array: Any) -> bool:

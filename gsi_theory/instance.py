@@ -90,9 +90,11 @@ class Instance:
         leave of it; then normalized in float64) and reward (K,)."""
         arrays = {"draft": _vector(draft, "draft"), "base": _vector(base, "base"), "reward": _vector(reward, "reward")}
         _same_length(**arrays)
-        tolerances = sum_tolerance(draft), sum_tolerance(base)
-        logs = [_log_policy(arrays[name], name, t) for name, t in zip(("draft", "base"), tolerances, strict=True)]
-        return cls(*logs, arrays["reward"])
+        return cls(
+            _log_policy(arrays["draft"], "draft", sum_tolerance(draft)),
+            _log_policy(arrays["base"], "base", sum_tolerance(base)),
+            arrays["reward"],
+        )
 
     @property
     def size(self) -> int:
