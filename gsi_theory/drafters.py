@@ -55,7 +55,7 @@ def _checked(log_drafters: ArrayLike, counts: Sequence[int]) -> tuple[Array, Arr
     used = [j for j, count in enumerate(counts) if count != 0]
     numbers = [as_count(counts[j], f"counts[{j}]") for j in used]
     if not 1 <= sum(numbers) <= MOST:
-        raise InputError(f"counts {list(counts)} sum to {sum(numbers)}: give 1 to 2^53 draws in all")
+        raise InputError(f"the sum of counts = {sum(numbers)}: give 1 to 2^53 draws in all")
     for j in used:
         total = float(log_sum(drafters[j])) if not np.any(np.isnan(drafters[j])) else float("nan")
         if not abs(total) <= 1e-9:

@@ -17,7 +17,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import highest, table
+from gsi_theory.arrays import as_number, as_numbers, detached, highest, table
 from gsi_theory.errors import InputError
 from gsi_theory.logscale import log1mexp
 
@@ -30,6 +30,8 @@ ONE_DRAW = 2.0**-60
 
 def as_count(value: object, name: str) -> int:
     """`value` as an integer ≥ 1 (NumPy integers and integral floats pass); InputError names `name` otherwise."""
+    if isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} = {value!r}: give a whole number from 1 to 2^53")
     try:
         count = operator.index(value) if not isinstance(value, float) else int(value)  # type: ignore[arg-type]
         whole = count == value
@@ -52,11 +54,9 @@ class Draws:
     poisson: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fixed", 0 if self.fixed == 0 else as_count(self.fixed, "fixed"))
-        try:
-            mean = float(self.poisson)
-        except (TypeError, ValueError):
-            mean = float("nan")
+        none = self.fixed == 0 and not isinstance(self.fixed, bool)
+        object.__setattr__(self, "fixed", 0 if none else as_count(self.fixed, "fixed"))
+        mean = as_number(self.poisson, "poisson", "give a mean from 0 to 2^53")
         if not 0 <= mean <= MOST:
             raise InputError(f"poisson = {self.poisson!r}: give a mean from 0 to 2^53")
         object.__setattr__(self, "poisson", mean)
@@ -184,11 +184,12 @@ def as_counts(n: Any, like: Any) -> tuple[Any, Any]:
     if isinstance(n, Draws):
         one = n.fixed == 0 and n.poisson < ONE_DRAW
         fixed, poisson = np.asarray(float(one or n.fixed)), np.asarray(0.0 if one else n.poisson)
-    elif getattr(n, "ndim", 0) or isinstance(n, (list, tuple, range)):
-        fixed = np.asarray(n.detach().cpu() if array_api_compat.is_torch_array(n) else n, dtype=np.float64)
+    elif hasattr(n, "ndim") or isinstance(n, (list, tuple, range)):
+        fixed = as_numbers(detached(n), "n")
         bad = np.flatnonzero(~((fixed >= 1) & (fixed <= MOST) & (fixed == np.round(fixed))))
         if bad.size:
-            raise InputError(f"n[{bad[0]}] = {fixed.ravel()[bad[0]]:g}: give whole numbers from 1 to 2^53")
+            where = f"n[{bad[0]}]" if fixed.ndim else "n"
+            raise InputError(f"{where} = {fixed.ravel()[bad[0]]:g}: give whole numbers from 1 to 2^53")
         poisson = np.zeros_like(fixed)
     else:
         fixed, poisson = np.asarray(float(as_count(n, "n"))), np.asarray(0.0)

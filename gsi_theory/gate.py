@@ -86,8 +86,13 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
     paired = not isinstance(source, Instance)
     if isinstance(source, Instance):
         draft, base = source.draft_candidates(), source.base_candidates()
-    else:
+    elif isinstance(source, tuple | list) and [type(part) for part in source] == [Candidates, Candidates]:
         draft, base = source
+    else:
+        raise InputError(f"{type(source).__name__} as source: give an Instance, or (draft Candidates, base Candidates)")
+    for scheme in schemes:
+        if not isinstance(scheme, Scheme):
+            raise InputError(f"{type(scheme).__name__} as scheme: give a Scheme(beta, n, ...)")
     impossible = np.flatnonzero((draft.log_ratio == np.inf) & np.isfinite(draft.log_mass))
     if impossible.size:
         raise InputError(

@@ -27,7 +27,19 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import added, as_arrays, capped, detached, divided, highest, host, lowest, plain_number
+from gsi_theory.arrays import (
+    added,
+    as_arrays,
+    capped,
+    detached,
+    divided,
+    highest,
+    host,
+    lowest,
+    plain_number,
+    refuse_booleans,
+    sum_tolerance,
+)
 from gsi_theory.draws import Counts, Draws, as_count, as_counts
 from gsi_theory.errors import InputError
 from gsi_theory.rules import max as max_rule
@@ -83,6 +95,7 @@ class _Rows:
 
 def _values(log_mass: Any, log_weight: Any) -> tuple[Any, Any, Any, bool]:
     """(namespace, log_mass, log_weight, whether both are finite throughout)."""
+    refuse_booleans(log_mass=log_mass, log_weight=log_weight)
     xp, (mass, weight) = as_arrays(log_mass=log_mass, log_weight=log_weight)
     if mass.ndim < 1 or weight.ndim < 1 or mass.shape[-1] != weight.shape[-1] or mass.shape[-1] == 0:
         raise InputError(
@@ -118,11 +131,12 @@ def _rows(log_mass: Any, log_weight: Any, n: Any) -> _Rows:
     size = mass.shape[-1]
     probability = xp.exp(mass)
     total = xp.sum(probability, axis=-1)
-    off = np.argwhere(~(np.abs(host(total) - 1.0) <= 1e-9))
+    tolerance = sum_tolerance(log_mass)
+    off = np.argwhere(~(np.abs(host(total) - 1.0) <= tolerance))
     if len(off):
         where = f" in row {tuple(map(int, off[0]))}" if total.ndim else ""
         value = float(host(total)[tuple(off[0])])
-        raise InputError(f"exp(log_mass) sums to {value!r}{where}: give masses that sum to 1 within 1e-9")
+        raise InputError(f"exp(log_mass) sums to {value!r}{where}: give masses that sum to 1 within {tolerance:.2g}")
     probability = divided(probability, total[..., None])
     fixed, poisson = as_counts(n, mass)
     batch = np.broadcast_shapes(mass.shape[:-1], weight.shape[:-1])
@@ -158,9 +172,9 @@ def _rows(log_mass: Any, log_weight: Any, n: Any) -> _Rows:
 def selection_law(log_mass: Any, log_weight: Any, n: Any, rule: str = "softmax") -> Law:
     """Law of the candidate selected among n draws (M2): softmax (M3), race (M4) or max (M5).
 
-    log_mass (..., K) sums to one within 1e-9 (then normalized); log_weight (..., K) in nats up to a constant, -inf
-    legal, +inf only where the mass is zero; n a whole number from 1 to 2^53, an array of them that broadcasts with the
-    leading axes, or `Draws`. Raises InputError otherwise.
+    log_mass (..., K) sums to one within 1e-9, or what its dtype leaves of it (`sum_tolerance`; then normalized);
+    log_weight (..., K) in nats up to a constant, -inf legal, +inf only where the mass is zero; n a whole number from 1
+    to 2^53, an array of them that broadcasts with the leading axes, or `Draws`. Raises InputError otherwise.
     """
     if rule not in RULES:
         raise InputError(f"rule {rule!r}: give one of {', '.join(RULES)}")

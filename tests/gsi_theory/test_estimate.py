@@ -75,8 +75,8 @@ def test_standard_error_is_the_jackknife(name: str, rule: str) -> None:
 
 @pytest.mark.parametrize(("size", "rare"), [(2, 1e-4), (3, 1e-4), (4, 1e-4), (3, 0.05), (5, 0.3)])
 def test_the_standard_error_is_never_too_small_on_average_below_the_pools_size(size: int, rare: float) -> None:
-    """Every pool of 0/1 rewards, best-of-n: E stderr² ≥ the variance for n < N; at n = N it may be too small,
-    (1 − 1/N)² of it for a rare success."""
+    """Every pool of 0/1 rewards, best-of-n: E stderr² ≥ the variance for n < N; at n = N it may be less, (1 − 1/N)²
+    of it for a rare success."""
     ns = list(range(1, size + 1))
     first = second = squared = np.zeros(size)
     for bits in itertools.product((0.0, 1.0), repeat=size):

@@ -216,7 +216,7 @@ def test_random_number_of_draws_is_the_mixture(rule: str, fixed: int) -> None:
         (([[0.0], [-1.0]], [0.0], 2), r"in row \(1,\)"),
         (([[0.0]] * 3, [[0.0]] * 2, 2), "batch axes that broadcast"),
         (([[0.0]] * 3, [[0.0]] * 3, [1, 2]), "shapes that broadcast"),
-        (([[0.0]], [["a"]], 2), "log_weight is not an array of numbers"),
+        (([[0.0]], [["a"]], 2), "log_weight is not a list of numbers"),
         (([[0.0, -np.inf]], [[np.nan, 0.0]], 2), r"log_weight\[0, 0\] = nan"),
     ],
 )
