@@ -123,6 +123,11 @@ def test_error_of_chi2_is_the_delta_method_and_its_bound_is_one_sided(level: flo
     known = weight_coverage(np.log(weight / weight.mean()), known_mean=True, level=level)
     squares = (weight / weight.mean()) ** 2
     assert known.chi2_stderr == pytest.approx(statistics.stdev(squares) / math.sqrt(5.0))
+    assert known.renyi2 == pytest.approx(math.log(np.mean(squares))) == pytest.approx(math.log(1.0 + known.chi2))
+    # the bound is where the products over λ of the squares, averaged, reach 1/(1 − level)
+    bound = 1.0 + known.chi2_low
+    products = [math.prod(1 + x * (v / bound - 1) for v in squares) for x in np.linspace(0.02, 0.98, 25)]
+    assert known.chi2_low == 0.0 or np.mean(products) == pytest.approx(1.0 / (1.0 - level), rel=1e-6)
     one = weight_coverage([0.3], known_mean=True)
     assert one.chi2_stderr == np.finfo(np.float64).max
 
@@ -158,6 +163,7 @@ def test_speaks() -> None:
     assert speaks(8, 64, 100).reason is Reason.SPEAKS
     wide = speaks(40, 64, 100)
     assert wide.speaks and wide.reason is Reason.WIDE_ERROR
+    assert speaks(40, int(wide.advice.split()[-1]), 100).reason is Reason.SPEAKS
     beyond = speaks(65, 64, 100)
     assert not beyond.speaks and beyond.reason is Reason.BEYOND_POOL and beyond.drafts_needed == 65
     alone = speaks(32, 64, 1)
