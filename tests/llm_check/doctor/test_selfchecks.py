@@ -91,6 +91,8 @@ def test_temperature_is_recovered_with_its_interval() -> None:
         assert check is not None and check.interval is not None and check.temperature is not None
         assert abs(check.temperature - 0.7) < 0.08 and check.log_e_temperature > 20.0
         inside += check.interval[0] <= 0.7 <= check.interval[1]
+        # a temperature explains the misfit, and all of it
+        assert check.misfit_left < 5.0 < check.log_e_misfit
     assert inside >= 16  # 95 % intervals: fewer than 16 of 20 has probability 3e-3
 
 
@@ -127,6 +129,17 @@ def test_noise_of_the_log_is_allowed_for_by_three_standard_errors() -> None:
     assert len(below) > 200
     assert np.mean(below) == pytest.approx(3.0, abs=5.0 / math.sqrt(len(below)))
     assert np.std(below) == pytest.approx(1.0, abs=5.0 / math.sqrt(2 * len(below)))
+
+
+def test_noise_does_not_hide_what_was_drawn_later() -> None:
+    """Of four draws a, a, b, c, a logged at 0.4 and 0.6: three standard errors leave 0.2 for what is new to the third,
+    but b and c hold 0.45, and came; to the fourth c."""
+    draws = _collect(np.zeros(4, dtype=int), np.array([0, 0, 1, 2]), np.log([0.4, 0.6, 0.3, 0.15]), "token")
+    chance = _new_chance(_Events.of(draws), 1.0)
+    a = math.sqrt(0.4 * 0.6)
+    assert draws.spread == pytest.approx(math.log(0.6 / 0.4) / math.sqrt(2.0))
+    assert 1.0 - a - 3.0 * draws.spread * a / math.sqrt(2.0) < 0.3
+    assert chance == pytest.approx([1.0, 0.45, 0.45, 0.15])
 
 
 def test_evidence_of_a_whole_check_has_mean_one() -> None:
