@@ -80,6 +80,28 @@ def test_one_candidate_has_its_square_as_variance() -> None:
     assert found.mean_se == pytest.approx(math.sqrt(sum(squares)) / 5)
 
 
+def test_the_bridge_of_single_candidates_takes_the_largest_variance() -> None:
+    """σ lies in [0, 1] and one draw shows no spread: each counts with variance one."""
+    columns = _pool(np.random.default_rng(5), 7, {"draft": 1, "base": 1})
+    found = check_ratio(position_arrays(pool_from_columns(columns)))
+    gap = sum(_expit(v[0]) for v in _sets(columns, "draft")) - sum(_expit(-v[0]) for v in _sets(columns, "base"))
+    assert found.z == pytest.approx(gap / math.sqrt(14.0), rel=1e-6)
+
+
+def test_shifts_of_positions_leave_the_second_balance() -> None:
+    """Log-ratios off by a constant of the position, in 64 draws a source: found, and a misfit of about one remains."""
+    rng, misfits = np.random.default_rng(6), []
+    for _ in range(6):
+        columns = _pool(rng, 40, {"draft": 64, "base": 64})
+        shift = {f"p{k}": float(c) for k, c in enumerate(-6.0 * rng.random(40))}
+        columns["logp_base"] = [b + shift[p] for b, p in zip(columns["logp_base"], columns["prompt_id"], strict=True)]
+        found = check_ratio(position_arrays(pool_from_columns(columns)))
+        assert np.abs(found.shifts - list(shift.values())).mean() < 0.2
+        misfits.append(found.shift_misfit)
+    # 240 positions, the mean square of each with a standard error of √(2/240)
+    assert np.mean(misfits) == pytest.approx(1.0, abs=5.0 * math.sqrt(2.0 / 240))
+
+
 def test_ratios_of_right_logs_are_standard() -> None:
     """z and the deviations of both mean ratios from one have variance one, at three candidates a source."""
     rng, found = np.random.default_rng(2), list[RatioCheck]()
