@@ -9,11 +9,16 @@ from llm_check.benches.plan import WORLDS
 from llm_check.planner import table
 from llm_check.planner.grid import Grid, make_grid
 from llm_check.planner.values import Values, evaluate, half_pool_shift, sets_of
+from llm_check.pools.pool import pool_from_columns
 from llm_check.pools.position_arrays import Block, PositionArrays, blocks, position_arrays
 
 
-def _pool(prompts: int, n: int) -> tuple[PositionArrays, list[Block], Grid]:
-    arrays = position_arrays(WORLDS["plain"](np.random.default_rng(3), prompts).pool(prompts, n, 0))
+def _pool(positions: int, n: int) -> tuple[PositionArrays, list[Block], Grid]:
+    """Two steps at each of half as many prompts."""
+    columns = WORLDS["plain"](np.random.default_rng(3), positions).pool(positions, n, 0).table.to_pydict()
+    place = [int(name[1:]) for name in columns["prompt_id"]]
+    columns |= {"prompt_id": [f"p{k // 2}" for k in place], "step": [k % 2 for k in place]}
+    arrays = position_arrays(pool_from_columns(columns))
     parts = blocks(arrays)
     return arrays, parts, make_grid(arrays, parts, (5.0,), (1, 4), ("softmax",), thresholds=(0.7, 0.9))
 
@@ -27,17 +32,18 @@ def _every(arrays: PositionArrays, parts: list[Block], grid: Grid) -> tuple[Valu
 
 def test_plug_in_values_are_corrected_at_every_position(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "UNBIASED_WORK", 0)
-    arrays, parts, grid = _pool(20, 12)
+    arrays, parts, grid = _pool(24, 12)
     found = table.plan_table(arrays, parts, grid, ["reward"], None)
     whole, shift = _every(arrays, parts, grid)
-    assert found.estimator == "plug-in" and not found.fixed and found.sampled == found.positions == 20
+    assert found.estimator == "plug-in" and not found.fixed and found.sampled == found.positions == 24
+    assert found.values.shape[2] == 12
     np.testing.assert_allclose(found.values[0].mean(axis=1), (whole.value + shift.value)[0].mean(axis=1), atol=1e-12)
     rejected = np.clip((whole.reject + shift.reject).mean(axis=1), 0.0, 1.0)
     np.testing.assert_allclose(found.reject, rejected, atol=1e-12)
     assert np.abs(shift.value).max() > 1e-4 and np.abs(shift.reject).max() > 1e-4
     lengths = arrays.tokens()
-    base = np.ones(20) if lengths is None else lengths[parts[0].base].mean(axis=1)
-    plain = (whole.reject @ base) / 20
+    base = np.ones(24) if lengths is None else lengths[parts[0].base].mean(axis=1)
+    plain = (whole.reject @ base) / 24
     scale = np.where(whole.reject.mean(axis=1) > 0, rejected / np.maximum(whole.reject.mean(axis=1), 1e-300), 1.0)
     np.testing.assert_allclose(found.reject_tokens, plain * scale, atol=1e-12)
 
