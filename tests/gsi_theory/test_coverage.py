@@ -24,6 +24,7 @@ from gsi_theory.reach import (
     unseen_shift,
 )
 
+BETS = np.linspace(0.02, 0.98, 25)  # the shares staked
 DRAFT, BASE = np.array([0.5, 0.3, 0.15, 0.05]), np.array([0.2, 0.2, 0.2, 0.4])
 RATIO = np.log(BASE / DRAFT)
 CHI2 = float(np.sum(BASE**2 / DRAFT) - 1.0)
@@ -71,9 +72,7 @@ def test_mean_low_solves_its_definition(bold: float) -> None:
     """The average of the products over λ, its weights summing to one, is 1/(1 − level) at the bound."""
     values = [0.9, 1.0, 0.4, 0.95, 1.0]
     bound = math.exp(mean_low(np.log(values), 0.8, bold))
-    products = [
-        (math.prod(1 + x * (v / bound - 1) for v in values), (1 - bold) / 25) for x in np.linspace(0.02, 0.98, 25)
-    ]
+    products = [(math.prod(1 + x * (v / bound - 1) for v in values), (1 - bold) / 25) for x in BETS]
     products.append((math.prod(1 + 0.995 * (v / bound - 1) for v in values), bold))
     assert sum(weight for _, weight in products) == pytest.approx(1.0)
     assert sum(product * weight for product, weight in products) == pytest.approx(5.0, rel=1e-6)
@@ -138,6 +137,7 @@ def test_error_of_chi2_is_the_delta_method_and_its_bound_is_one_sided(level: flo
     known = weight_coverage(np.log(weight / weight.mean()), known_mean=True, level=level)
     squares = (weight / weight.mean()) ** 2
     assert known.chi2_stderr == pytest.approx(statistics.stdev(squares) / math.sqrt(5.0))
+    assert known.renyi2 == pytest.approx(math.log(np.mean(squares))) == pytest.approx(math.log(1.0 + known.chi2))
     one = weight_coverage([0.3], known_mean=True)
     assert one.chi2_stderr == np.finfo(np.float64).max
 
@@ -156,6 +156,10 @@ def test_levels_are_passed_on() -> None:
     assert bounds == sorted(bounds, reverse=True) and bounds[0] > bounds[1] > bounds[3]
     drafts = [weight_coverage(ratio, known_mean=True, level=level).chi2_low for level in (0.5, 0.8, 0.95)]
     assert drafts[0] > drafts[1] > drafts[2] > 0.0
+    # the mean that is bounded is that of squares: there the products over λ, averaged, reach 1/(1 − level)
+    for low, level in zip(drafts, (0.5, 0.8, 0.95), strict=True):
+        products = [math.prod(1 + x * (v / (1.0 + low) - 1) for v in np.exp(2 * ratio)) for x in BETS]
+        assert np.mean(products) == pytest.approx(1.0 / (1.0 - level), rel=1e-5)
 
 
 def test_unseen_shift_is_a_bound() -> None:
@@ -173,6 +177,7 @@ def test_speaks() -> None:
     assert speaks(8, 64, 100).reason is Reason.SPEAKS
     wide = speaks(40, 64, 100)
     assert wide.speaks and wide.reason is Reason.WIDE_ERROR
+    assert speaks(40, int(wide.advice.split()[-1]), 100).reason is Reason.SPEAKS
     beyond = speaks(65, 64, 100)
     assert not beyond.speaks and beyond.reason is Reason.BEYOND_POOL and beyond.drafts_needed == 65
     alone = speaks(32, 64, 1)

@@ -45,7 +45,8 @@ def test_never_leaving_the_draft_is_gsi_and_never_leaving_the_base_is_soft_best_
 def test_two_steps_by_hand() -> None:
     """Path (a, b) starting with the base: b comes from the draft where r(a) ≥ v, else from the base."""
     two = tree(2)
-    found, switch = np.exp(switching_law(two, SCHEME, 0.5).log_prob), 0.5
+    switch = float(np.median(two.instance(()).reward))  # one of the rewards: equality goes on
+    found = np.exp(switching_law(two, SCHEME, switch).log_prob)
     for path, p in zip(two.trajectories, found, strict=True):
         root = two.instance(())
         first = np.exp(gsi_law(root, SCHEME).fallback_log_prob)[path[0]]
@@ -95,7 +96,13 @@ UNCOVERED = Instance(
 
 @pytest.mark.parametrize(
     ("instance", "threshold", "start"),
-    [(CANCELING, 8e-7, "draft"), (UNCOVERED, -1.0, "base"), (UNCOVERED, 0.02, "base"), (UNCOVERED, 0.02, "draft")],
+    [
+        (CANCELING, 8e-7, "draft"),
+        (CANCELING, -1.0, "draft"),
+        (UNCOVERED, -1.0, "base"),
+        (UNCOVERED, 0.02, "base"),
+        (UNCOVERED, 0.02, "draft"),
+    ],
 )
 def test_error_bounds_what_rounding_does(instance: Instance, threshold: float, start: str) -> None:
     """At β = 10⁶ weights are rounded to 10⁻¹² or so: of drafts whose terms cancel, and of what only the base draws,

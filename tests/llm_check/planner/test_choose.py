@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from llm_check.planner.choice import Goal
-from llm_check.planner.choose import behind_best, mean_error, standing
+from llm_check.planner.choose import behind_best, cross_fit, mean_error, standing
 from llm_check.planner.grid import Option
 from llm_check.planner.pareto import by_cost, pareto_front
 from llm_check.planner.plan import choose_option
@@ -194,3 +194,22 @@ def test_bounds_against_one_reference_hold_for_all_options_at_once(units: int, o
     )
     # five standard errors, and a quantile of 1000 multipliers is off by as much as one of the samples
     assert abs(held / samples - 0.95) < 5.0 * np.sqrt(2.0 * 0.95 * 0.05 / samples)
+
+
+def test_units_of_the_value_do_not_matter() -> None:
+    """Values in millionths, or all moved: the same quantile, and bounds that scale."""
+    values = np.random.default_rng(3).normal(size=(6, 25))
+    one = standing(values, values[0])
+    other = standing(1e-6 * values, 1e-6 * values[0])
+    assert other.quantile == pytest.approx(one.quantile, rel=1e-9) and one.quantile > 1.6
+    np.testing.assert_allclose(other.upper, 1e-6 * one.upper, rtol=1e-9, atol=1e-18)
+    moved = standing(values + 3.0, values[0] + 3.0)
+    np.testing.assert_allclose(moved.upper, one.upper, atol=1e-12)
+
+
+def test_estimates_outside_the_bounds_of_the_value_move_them() -> None:
+    """Unbiased estimates of a value in [0, 1] may be 1.2 or -0.1: the interval still comes, with the mean in it."""
+    for values in (np.r_[np.full(3, 1.2), np.full(9, 0.97)], np.r_[np.full(3, -0.1), np.full(9, 0.01)]):
+        found = cross_fit(values[None], lambda _: 0, (0.0, 1.0))
+        assert not found.trusted and found.low <= values.mean() <= found.high
+        assert found.low >= min(0.0, values.min()) and found.high <= max(1.0, values.max())

@@ -57,6 +57,19 @@ def test_corrected_values_average_to_those_of_all_pairs() -> None:
     assert uncorrected.max() > 0.01
 
 
+@pytest.mark.parametrize("estimator", ["plug-in", "unbiased"])
+def test_rejections_are_probabilities(estimator: str) -> None:
+    """A threshold that all pass is never missed, one that none passes always, rounding or not."""
+    sets = _every_order()
+    grid = Grid(("softmax", "race"), (BETA,), (1, 2), (), {BETA: (-9.0, 9.0)}, {BETA: (-9.0, 9.0)})
+    found = evaluate(sets.at(np.arange(0, 576, 11)), grid, grid.options(), estimator)
+    assert found.reject.min() >= 0.0 and found.reject.max() <= 1.0
+    for s, option in enumerate(grid.options()):
+        missed = 1.0 if option.method == "base" or option.threshold == 9.0 else 0.0
+        if option.gate != "score" or missed == 0.0:
+            np.testing.assert_allclose(found.reject[s], missed, atol=1e-12)
+
+
 def test_both_halves_count_alike() -> None:
     """Exchanging even and odd candidates changes nothing; one half alone would be of twice the noise."""
     sets, options = _every_order().at(np.arange(0, 576, 37)), GRID.options()
