@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from gsi_theory.errors import InputError
 from gsi_theory.options import distinct
 from llm_check.pools.position_arrays import Block, PositionArrays
+from llm_check.words import counted
 
 __all__ = ["BETAS", "NS", "Grid", "Option", "make_grid"]
 
@@ -20,6 +21,7 @@ NS = (1, 2, 4, 8, 16, 32, 64)
 RULES = ("softmax", "race")
 # Beyond them the law is the draft's own, or the best draw's, as far as numbers can tell.
 BETA_RANGE = (1e-9, 1e9)
+MOST_NATS = 1e12  # of log-weights, as laws take them
 # Shares of the tilted policy below the threshold: about the rejection rates of the gate once n is large.
 TILTED_SHARES = (0.05, 0.2, 0.5)
 # Thresholds of the score gate, as M in units of the mean weight: n draws miss it with probability (1 - 1/M)^n at least.
@@ -77,6 +79,18 @@ class Grid:
         return found
 
 
+def _refuse_far(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> None:
+    """InputError for log-weights that are too large for laws."""
+    ratio, reward = arrays.log_ratio, arrays.floats("reward")
+    for rows in (rows for b in parts for rows in (b.draft, b.base)):
+        largest = np.abs(reward[rows]).max(), np.abs(ratio[rows][np.isfinite(ratio[rows])]).max(initial=0.0)
+        if not beta * largest[0] <= MOST_NATS - largest[1]:
+            raise InputError(
+                f"a plan needs |β r| + |ℓ| of at most {MOST_NATS:g} nats: β = {beta:g}, |reward| up to {largest[0]:g}, "
+                f"|logp_base - logp_draft| up to {largest[1]:g}: give smaller β, or leave such rows out"
+            )
+
+
 def _pooled(
     arrays: PositionArrays, parts: Sequence[Block], beta: float, shares: Sequence[float]
 ) -> tuple[NDArray[np.float64], float]:
@@ -116,7 +130,7 @@ def make_grid(
     given, or from the pool, at `shares` of the tilted policy and at `scores` in units of the mean weight.
 
     Raises InputError for β outside BETA_RANGE, an n below 1, an unknown rule, a threshold that is no finite number (or
-    too large for one times β), or a pool too small for any n.
+    too large for one times β), a pool too small for any n, or log-weights of more than MOST_NATS.
     """
     low, high = BETA_RANGE
     betas, rules = distinct(float(beta) for beta in betas), distinct(rules)
@@ -136,10 +150,12 @@ def make_grid(
     smallest = min(min(block.draft.shape[1], block.base.shape[1]) for block in parts)
     kept = tuple(sorted({int(n) for n in ns if n <= smallest // 2}))
     if not kept:
+        cure = f"give n up to {smallest // 2}, or draw more candidates" if smallest > 1 else "draw 2 candidates or more"
         raise InputError(
-            f"a position has {smallest} candidates of a source, and half of them is less than every n of {list(ns)}: "
-            "give smaller n, or draw more candidates"
+            f"a position has {counted(smallest, 'candidate')} of a source, and half of that is less than every n of "
+            f"{list(ns)}: {cure}"
         )
+    _refuse_far(arrays, parts, max(betas))
     tilted, score = {}, {}
     for beta in betas:
         quantiles, mean = _pooled(arrays, parts, beta, shares)

@@ -125,7 +125,8 @@ def unseen_tilt(largest: Floats, limit: Floats, reached: NDArray[np.bool_]) -> f
     order = np.argsort(limit, kind="stable")
     lost = np.cumsum((~reached)[order][::-1])[::-1]  # given up: all from here on
     # of kept prompts that show nothing the bound is about log 20 of their largest limit
-    price = np.r_[0.0, limit[order] * LOG_20] + np.r_[lost, 0]
+    with np.errstate(over="ignore"):  # a limit beyond all numbers is one of no use
+        price = np.r_[0.0, limit[order] * LOG_20] + np.r_[lost, 0]
     count = int(np.argmin(price))
     given_up = float(lost[count]) if count < order.size else 0.0
     if count == 0:

@@ -278,7 +278,7 @@ def test_n_beyond_the_pool_is_clipped_to_it_and_said(tmp_path: Path, capsys: pyt
     assert {line.split()[-5] for line in out.splitlines() if "softmax" in line} == {"5"}
     assert json.loads(_run(["predict", path, "--json", "--n", "12"], capsys)[1])["n_clipped"] is None
     code, out, err = _run(["predict", path, "--n", "16", "--strict"], capsys)
-    assert code == 2 and out == "" and "no draft candidates at 'c'" in err
+    assert code == 2 and out == "" and "ns[0] = 16.0: no unbiased estimate exists beyond the pool" in err
 
 
 def test_the_best_line_is_marked_and_no_gate_accepts_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,32 @@ def test_the_largest_and_smallest_numbers_that_are_taken_give_a_plan(
     with pytest.raises(SystemExit) as ended:
         main(["plan", str(pool), "--beta", "1e-9,1e9", "--threshold", "-1e298,1e298", "--n", "1,4"])
     assert not ended.value.code and "Pareto front" in capsys.readouterr().out
+
+
+def _rows(**change: object) -> list[dict[str, object]]:
+    """A sound pool of 4 prompts with some fields of the first row changed."""
+    columns = drop_tokens(TokenWorld(4).columns(0, 8, Sampling(), Sampling()))
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return [rows[0] | change, *rows[1:]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "said"),
+    [
+        (_rows(logp_base=-1e15), [], "a plan needs |β r| + |ℓ| of at most 1e+12 nats: β = 20, |reward| up to"),
+        (_rows(reward=1e300), [], "|reward| up to 1e+300, |logp_base - logp_draft| up to"),
+        ([row for row in _rows() if row["source"] == "base"], [], "(of 4, 0 have drafts, 4 base candidates)"),
+        ([row for row in _rows() if row["candidate"] == 0], ["--n", "1"], "of [1]: draw 2 candidates or more"),
+        ([row for row in _rows() if int(str(row["candidate"])) < 5], ["--n", "4"], "of [4]: give n up to 2, or draw"),
+    ],
+    ids=["far ratio", "far reward", "base only", "one candidate", "five candidates"],
+)
+def test_pools_no_plan_can_rest_on(
+    rows: list[dict[str, object]], given: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pool.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(path), *given])
+    found = capsys.readouterr()
+    assert ended.value.code == 2 and found.out == "" and said in found.err.splitlines()[-1]

@@ -199,3 +199,13 @@ def test_what_no_draw_has_shown_is_bounded_where_the_largest_reward_is_stated() 
     assert upto(stated) == " up to reward 1, the largest there is as stated"
     assert "up to reward 1, as stated, may hold 100% of it" in tail_limits([replace(stated, ess=64.0)])[-1]
     assert "up to reward 1, the largest seen, may" in tail_limits([replace(PLAIN, unseen=0.4)])[-1]
+
+
+def test_limits_beyond_all_numbers_are_no_warning() -> None:
+    """A prompt whose limit is e^709 is given up like one whose limit is infinite."""
+    none = np.zeros(3)
+    for most in (1.7e308, np.inf):
+        assert unseen_tilt(none, np.full(3, most), np.zeros(3, dtype=bool)) == 1.0
+        assert unseen_tilt(none, np.r_[most, 0.0, 0.0], np.arange(3) == 0) == 0.0
+    raised = np.array([[0.0, -650.0], [0.0, -1.0]])
+    assert 0.0 <= unseen_tilt(*missed(raised, 700.0)) <= 1.0
