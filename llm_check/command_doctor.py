@@ -27,7 +27,7 @@ FAULTS_SHOWN = 10
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: NumPy to Python, infinities to "inf" and "-inf", NaN (of bad rows) to "nan"."""
+    """`value` as JSON can hold it: NumPy to Python, infinities to "inf" and "-inf", NaN (of bad rows) to "NaN"."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, (np.ndarray, np.generic)):
@@ -35,7 +35,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if isinstance(value, float) and not np.isfinite(value):
-        return str(value)
+        return "NaN" if np.isnan(value) else str(value)
     return value
 
 
@@ -91,6 +91,10 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _ratio(value: float) -> str:
+    return f"{value:.4f}" if value < 1e4 else f"{value:.3g}"
+
+
 def _coverage(record: dict[str, Any]) -> Table:
     """Coverage by step, two lines each: of π_B/π_S and of the tilt."""
     table = Table("step", "of", "χ²", "≥", "D₂", "ESS", "sup", "k̂", "seen")
@@ -106,12 +110,10 @@ def _print(path: Path, record: dict[str, Any]) -> None:
     console = Console()
     size = f"{counted(record['rows'], 'row')} at {counted(record['positions'], 'position')}"
     console.print(f"[bold]{escape(str(path))}[/bold]: {size}")
-    console.print(
-        f"  mean ratio π_B/π_S over drafts  {record['ratio_mean']:.4f} ± {record['ratio_mean_se']:.4f} (1 if right)"
-    )
-    if record["inverse_ratio_mean"] is not None:
-        mean, error = record["inverse_ratio_mean"], record["inverse_ratio_mean_se"]
-        console.print(f"  mean ratio π_S/π_B over base    {mean:.4f} ± {error:.4f}")
+    for label, key in (("π_B/π_S over drafts", "ratio_mean"), ("π_S/π_B over base", "inverse_ratio_mean")):
+        mean, error = record[key], record[f"{key}_se"]
+        numbers = "0 draws" if mean is None else f"{_ratio(mean)} ± {_ratio(error)}"
+        console.print(f"  mean ratio {label:<21}{numbers}{' (1 if right)' if mean is not None else ''}")
     if record["balance"] is not None:
         chi2, p = record["balance"]["chi2"], record["balance"]["p_value"]
         console.print(f"  balance of the two sources      χ² {chi2:.3g} on {FREEDOM} degrees of freedom, p {p:.2g}")
