@@ -11,6 +11,7 @@ import typer
 from gsi_theory.artifact import atomic_write_text, require_writable
 from gsi_theory.claims import CLAIMS
 from gsi_theory.errors import InputError
+from gsi_theory.options import refuse_options
 from gsi_theory.progress import progress_bar
 from gsi_theory.refutation.card import card_json, card_latex, card_text
 from gsi_theory.refutation.mutants import mutant_text, write_mutants
@@ -29,6 +30,7 @@ def _known(claim: str | None) -> str:
 
 @app.command()
 def command(
+    context: typer.Context,
     claim: Annotated[str | None, typer.Argument(help="Id of a claim, as gsi audit lists them.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random stream.")] = 0,
     seconds: Annotated[
@@ -45,6 +47,7 @@ def command(
 ) -> None:
     """Search the instance on which a claim fails, or comes closest. Exit 1 if a claim expected to hold fails."""
     if mutants:
+        refuse_options(context, ("seconds", "latex"), "with --mutants: it tries all of a fixed list; leave them out")
         chosen = [_known(claim)] if claim is not None else list(CLAIMS)
         path = out or Path("report/artifacts/mutants.json")
         require_writable(path)

@@ -12,7 +12,7 @@ import typer
 
 from gsi_theory.artifact import is_current, provenance, read_artifact, require_writable
 from gsi_theory.errors import InputError
-from gsi_theory.options import read_pairs, set_options
+from gsi_theory.options import given_options, read_pairs, refuse_options, set_options
 from gsi_theory.progress import progress_bar
 from llm_check.checks.table import CHECKS
 from llm_check.engines.contract import Engine, require_pair
@@ -99,6 +99,7 @@ def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str
 
 @app.command()
 def command(
+    context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Check; without it they are listed.")] = None,
     seed: SeedOption = 0,
     out: Annotated[Path, typer.Option(help="Folder of the artifact.")] = Path("report/artifacts"),
@@ -118,6 +119,7 @@ def command(
 ) -> None:
     """Run one check on two language models; exit status 1 if it fails."""
     if name is None:
+        refuse_options(context, given_options(context), "without a check: name one")
         for item in CHECKS.values():
             defaults = ", ".join(
                 f"{k}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in item.defaults.items()

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gsi_theory.artifact import atomic_write_text, provenance, require_writable
+from gsi_theory.options import refuse_options
 from gsi_theory.progress import progress_bar
 from llm_check.journal import Journal, journal_path, plain
 from llm_check.methods.candidates import Models
@@ -55,6 +56,7 @@ DrafterOption = Annotated[
 
 @app.command()
 def command(
+    context: typer.Context,
     method: MethodOption = None,
     n: Annotated[int, typer.Option(help="Candidates a step.")] = 4,
     n_base: Annotated[int | None, typer.Option(help="Base candidates where the base draws (default: n).")] = None,
@@ -86,6 +88,9 @@ def command(
 ) -> None:
     """Solve problems step by step; report accuracy, paired differences between methods, acceptance and costs."""
     quiet_engines()
+    used = [METHODS[name] for name in method or ["gsi"] if name in METHODS]
+    if used and all(item.gate is None and item.switch is None for item in used):
+        refuse_options(context, ("threshold",), f"with {', '.join(item.name for item in used)}: no gate is among them")
     plan = Plan(tuple(method or ["gsi"]), beta, n, threshold, n_base, seed, batch)
     if out is not None:
         require_writable(out)

@@ -19,7 +19,7 @@ import typer
 
 from gsi_theory.artifact import is_current, provenance, read_artifact
 from gsi_theory.errors import InputError
-from gsi_theory.options import read_pairs, set_options
+from gsi_theory.options import given_options, read_pairs, refuse_options, set_options
 from gsi_theory.progress import progress_bar
 from sims.experiments import EXPERIMENTS, PROFILES, WORKERS, Experiment, checked_settings, estimate, run_experiment
 from sims.workers import Pool, cluster_pool, local_pool
@@ -100,6 +100,7 @@ def _dry_run(name: str, seed: int, settings: Mapping[str, Any], workers: int) ->
 
 @app.command()
 def command(
+    context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Experiment; without it they are listed.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random stream.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the artifact.")] = Path("report/artifacts"),
@@ -121,6 +122,7 @@ def command(
     exact law. `gsi figures` draws what has been run.
     """
     if name is None:
+        refuse_options(context, given_options(context), "without an experiment: name one")
         for experiment in EXPERIMENTS.values():
             typer.echo(f"{experiment.name}\n  {experiment.question}")
         typer.echo("gsi simulate NAME --describe says more of one.")
@@ -128,10 +130,14 @@ def command(
     if name not in EXPERIMENTS:
         raise InputError(f"no experiment {name!r}: give one of {', '.join(EXPERIMENTS)}")
     if describe:
+        refuse_options(context, given_options(context, ("name", "describe")), "with --describe: leave them out")
         typer.echo(_describe(EXPERIMENTS[name]))
         return
     settings = EXPERIMENTS[name].profile(profile) | read_pairs(setting or [])
+    if cluster is not None:
+        refuse_options(context, ("workers",), "with --cluster: the scheduler has workers of its own; leave it out")
     if dry_run:
+        refuse_options(context, ("out", "cluster"), "with --dry-run: a few cells are measured here, nothing is kept")
         typer.echo(_dry_run(name, seed, settings, workers))
         return
     pool = cluster_pool(cluster) if cluster is not None else local_pool(workers)

@@ -90,6 +90,14 @@ def _temperature(e: Evidence) -> dict[str, Any] | None:
     return found or None
 
 
+def _recorded(e: Evidence) -> dict[str, Any] | None:
+    name = "sampling_temperature"
+    if not e.whole.has(name):
+        return None
+    recorded = float(e.whole.floats(name)[0])  # one a pool
+    return None if recorded == 1.0 else {name: recorded}
+
+
 def _truncated(e: Evidence) -> dict[str, Any] | None:
     found = {}
     for source in SOURCES:
@@ -224,6 +232,13 @@ FINDINGS: tuple[FindingRule, ...] = (
         "error",
         "score at the temperature the candidates were sampled at, or sample at 1: both models alike",
         _temperature,
+    ),
+    FindingRule(
+        "recorded_temperature",
+        "warning",
+        "everything said of this pool is of the models at that temperature, and holds only if both models' "
+        "log-probabilities are log_softmax(logits/temperature): many engines log those at 1",
+        _recorded,
     ),
     FindingRule(
         "truncated_sampling",
