@@ -26,7 +26,7 @@ from gsi_theory.instance import GATES, Instance, Scheme, tilted_policy
 from gsi_theory.json_input import read_json, shown
 from gsi_theory.law import EPS, RULES, Law
 from gsi_theory.logscale import Array
-from gsi_theory.options import OUTPUT
+from gsi_theory.options import OUTPUT, refuse_options
 from gsi_theory.terminal import number, wrapped
 
 __all__ = ["app", "read_exact_instance", "read_instance"]
@@ -38,7 +38,7 @@ LARGEST_CERTIFIED = 200
 _GATE = "Gate and fallback"
 
 
-def _fields(path: Path, number: Callable[[str], Any]) -> list[list[Any]]:
+def _fields(path: Path, number: Callable[[str], Any]) -> list[Any]:
     """draft, base and reward of an instance file; a number with a point or an exponent becomes number(its text)."""
     body = read_json(path, "an instance file: an object with draft, base, reward", number)
     if not isinstance(body, dict):
@@ -252,6 +252,7 @@ def _decimal(text: str) -> Decimal:
 
 @app.command()
 def law(
+    context: typer.Context,
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help='Instance: {"draft": [...], "base": [...], "reward": [...]}.')
     ],
@@ -299,6 +300,8 @@ def law(
     ] = False,
 ) -> None:
     """Exact law of GSI on an instance, its acceptance and its distance to the tilted policy."""
+    if threshold is None:
+        refuse_options(context, ("gate", "n_base"), "without --threshold: nothing is gated; give --threshold too")
     instance, cut = read_instance(file), None if threshold is None else float(threshold)
     scheme = Scheme(float(beta), n, cut, rule, n_base, gate)
     summary = _Summary(instance, gsi_law(instance, scheme), tilted_policy(instance, scheme.beta))

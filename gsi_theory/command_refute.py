@@ -12,7 +12,7 @@ import typer
 from gsi_theory.artifact import atomic_write_text, require_writable
 from gsi_theory.claims import CLAIMS
 from gsi_theory.claims.plain_text import plain_text
-from gsi_theory.options import OUTPUT, RUN
+from gsi_theory.options import OUTPUT, RUN, refuse_options
 from gsi_theory.progress import progress_bar
 from gsi_theory.refutation.card import card_json, card_latex, card_text
 from gsi_theory.refutation.mutants import mutant_text, write_mutants
@@ -40,6 +40,7 @@ def _listed() -> str:
 
 @app.command()
 def command(
+    context: typer.Context,
     claim: Annotated[
         str | None,
         typer.Argument(metavar="CLAIM", help="Claim; without it they are listed.", autocompletion=lambda: list(CLAIMS)),
@@ -78,6 +79,7 @@ def command(
         typer.echo(_listed())
         return
     if mutants:
+        refuse_options(context, ("seconds", "latex"), "with --mutants: it tries all of a fixed list; leave them out")
         chosen = [CLAIMS[claim].id] if claim is not None else list(CLAIMS)
         path = out or Path("report/artifacts/mutants.json")
         require_writable(path)

@@ -68,11 +68,11 @@ def weight_coverage(log_weight: ArrayLike, known_mean: bool = False, level: floa
     ess = float(np.clip(1.0 / np.sum(share * share), 1.0, size))
     with np.errstate(over="ignore"):
         if known_mean:
-            # w² relative to its largest: it may leave float64 itself
-            spread = np.exp(2.0 * (weight - weight.max())).std(ddof=1) if size > 1 else np.inf
-            with np.errstate(divide="ignore"):
-                stderr = float(np.exp(2.0 * weight.max() + np.log(spread))) / np.sqrt(size)
-            chi2 = float(np.exp(square) / size - 1.0)
+            # in units of the largest square, which itself may be no float
+            top = 2.0 * max(float(weight.max()), -300.0)
+            around = float(np.exp(2.0 * weight - top).std(ddof=1)) if size > 1 else np.inf
+            chi2, spread = float(np.exp(square) / size - 1.0), around * float(np.exp(top)) if around > 0 else 0.0
+            stderr = spread / np.sqrt(size)
             low = max(float(np.exp(mean_low(2.0 * weight, level))) - 1.0, 0.0)
         else:
             chi2 = size / ess - 1.0

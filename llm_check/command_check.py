@@ -12,7 +12,7 @@ import typer
 
 from gsi_theory.artifact import is_current, provenance, read_artifact, require_writable
 from gsi_theory.errors import InputError
-from gsi_theory.options import OUTPUT, read_pairs, set_options
+from gsi_theory.options import OUTPUT, given_options, read_pairs, refuse_options, set_options
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import wrapped
 from llm_check.checks.table import CHECKS
@@ -114,6 +114,7 @@ def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str
 
 @app.command()
 def command(
+    context: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(metavar="NAME", help="Check; without it they are listed.", autocompletion=lambda: list(CHECKS)),
@@ -140,6 +141,7 @@ def command(
 ) -> None:
     """Run one check on two language models, or list them; exit status 1 if it fails."""
     if name is None:
+        refuse_options(context, given_options(context), "without a check: name one")
         typer.echo(_listed())
         return
     chosen = CHECKS[name]

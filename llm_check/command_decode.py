@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gsi_theory.artifact import atomic_write_text, provenance, require_writable
-from gsi_theory.options import OUTPUT, RUN
+from gsi_theory.options import OUTPUT, RUN, refuse_options
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import wrapped
 from llm_check.journal import Journal, journal_path, plain
@@ -82,6 +82,7 @@ With --out, a run that is interrupted goes on when the same command is given aga
 
 @app.command(help=_HELP)
 def command(
+    context: typer.Context,
     method: MethodOption = None,
     n: Annotated[int, typer.Option(metavar="N", help="Candidates a step.")] = 4,
     n_base: Annotated[
@@ -139,6 +140,9 @@ def command(
     from llm_check.world import load_world
 
     quiet_engines()
+    used = [METHODS[name] for name in method or ["gsi"] if name in METHODS]
+    if used and all(item.gate is None and item.switch is None for item in used):
+        refuse_options(context, ("threshold",), f"with {', '.join(item.name for item in used)}: no gate is among them")
     plan = Plan(tuple(method or ["gsi"]), beta, n, threshold, n_base, seed, batch)
     if out is not None:
         require_writable(out)

@@ -10,7 +10,7 @@ import typer
 
 from gsi_theory.artifact import provenance, require_writable
 from gsi_theory.errors import InputError
-from gsi_theory.options import OUTPUT, RUN
+from gsi_theory.options import OUTPUT, RUN, given_options, refuse_options
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import wrapped
 from llm_check.grading.judging import Judges
@@ -122,6 +122,7 @@ def command(
     text: Annotated[
         bool, typer.Option("--text/--no-text", help="Keep the steps as text.", rich_help_panel=OUTPUT)
     ] = True,
+    context: typer.Context = None,  # type: ignore[assignment]  # absent where it is called as a function
 ) -> None:
     """Sample the next step at positions along trajectories and score every candidate under both models.
 
@@ -134,6 +135,8 @@ def command(
 
     require_writable(out)
     if log is not None:
+        collecting = given_options(context, ("out", "log", "maps", "reward_range"))
+        refuse_options(context, collecting, "with --import: nothing is collected; leave them out")
         _say(out, import_log(log, out, parse_maps(maps or []), reward_range))
         return
     if maps or reward_range:
@@ -153,6 +156,7 @@ def command(
     method = path or ("base" if reference is None else REFERENCE)
     if method == REFERENCE and reference is None:
         raise InputError(f"--path {REFERENCE}: task {world.task.name} has no reference solutions in steps; give base")
+    _require_used(context, method)
     scheme = METHODS.get(method, METHODS["base"]).scheme(beta, n, threshold)
     counts = candidates, base_candidates or candidates
     job = Collection(
@@ -163,6 +167,15 @@ def command(
     with progress_bar("pool") as report:
         collect_parts(out, job, _record(job, world, specs), report)
     _say(out, read_pool(out))
+
+
+def _require_used(context: typer.Context | None, path: str) -> None:
+    """InputError for options of a selection along a path where nothing, or no gate, selects."""
+    method = METHODS.get(path)
+    if method is None or path == "base":
+        refuse_options(context, ("beta", "n", "threshold"), f"with --path {path}: nothing is selected along it")
+    elif method.gate is None:
+        refuse_options(context, ("threshold",), f"with --path {path}: the method has no gate")
 
 
 def _say(out: Path, pool: Pool) -> None:

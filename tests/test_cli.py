@@ -76,7 +76,7 @@ def test_bad_instance_files(case: str, tmp_path) -> None:
         (("--n", "0"), "n = 0"),
         (("--threshold", "nan"), "threshold nan"),
         (("--rule", "best"), "rule 'best'"),
-        (("--gate", "score"), "gate 'score'"),
+        (("--gate", "score", "--threshold", "0.5"), "gate 'score'"),
     ],
 )
 def test_bad_options(arguments: tuple[str, ...], words: str, tmp_path) -> None:

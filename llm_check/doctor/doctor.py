@@ -15,7 +15,7 @@ import numpy as np
 
 from gsi_theory.reach import khat_limit
 from llm_check.doctor.balance import FREEDOM
-from llm_check.doctor.evidence import FEW_ROWS, Evidence, examine
+from llm_check.doctor.evidence import FEW_ROWS, LEVEL, Evidence, examine
 from llm_check.doctor.tokens import TokenCheck
 from llm_check.pools.pool import SOURCES, Pool
 from llm_check.words import counted
@@ -35,11 +35,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """valid: no finding is an error. ratio_mean, ratio_mean_se: (M32) over the drafts; untested: what could not be."""
+    """valid: no finding is an error. ratio_mean, ratio_mean_se: (M32) over the drafts, None without any; untested: what
+    could not be."""
 
     valid: bool
-    ratio_mean: float
-    ratio_mean_se: float
+    ratio_mean: float | None
+    ratio_mean_se: float | None
     findings: tuple[Finding, ...]
     untested: tuple[str, ...]
     evidence: Evidence
@@ -90,6 +91,14 @@ def _temperature(e: Evidence) -> dict[str, Any] | None:
     return found or None
 
 
+def _recorded(e: Evidence) -> dict[str, Any] | None:
+    name = "sampling_temperature"
+    if not e.whole.has(name):
+        return None
+    recorded = float(e.whole.floats(name)[0])  # one a pool
+    return None if recorded == 1.0 else {name: recorded}
+
+
 def _truncated(e: Evidence) -> dict[str, Any] | None:
     found = {}
     for source in SOURCES:
@@ -127,10 +136,15 @@ def _context(e: Evidence) -> dict[str, Any] | None:
             found[f"{cross.model}_log_prob_by_source"] = {
                 "steps_compared": cross.compared, "median_difference": cross.shift, "scatter": cross.within,
             }  # fmt: skip
-    above = e.ratio.mean - 1.0 > max(5.0 * e.ratio.mean_se, 1e-6)  # rounding is no other law
-    alone = e.ratio.positions == 0 and e.ratio.mean + 5.0 * e.ratio.mean_se < 0.5
-    if (e.bridge_broken or (not e.few and (above or alone))) and not _explained(e):
+    mean, error = (1.0, 0.0) if e.ratio.mean is None or e.ratio.mean_se is None else (e.ratio.mean, e.ratio.mean_se)
+    above = mean - 1.0 > max(5.0 * error, 1e-6)  # rounding is no other law
+    alone = e.ratio.positions == 0 and mean + 5.0 * error < 0.5
+    # Markov: a mean of expectation 1 exceeds 1/LEVEL with probability at most LEVEL, however few rows and heavy tails
+    never = max(mean, e.ratio.inverse_mean or 1.0) * LEVEL > 1.0
+    if (e.bridge_broken or never or (not e.few and (above or alone))) and not _explained(e):
         found["ratio"] = {"mean": e.ratio.mean, "mean_se": e.ratio.mean_se, "bridge_z": e.ratio.z}
+        if e.ratio.inverse_mean is not None:
+            found["ratio"]["inverse_mean"] = e.ratio.inverse_mean
         if e.ratio.shifts.size:
             found["ratio"]["median_log_ratio_of_normalizers"] = float(np.median(e.ratio.shifts))
     if e.unbalanced and not e.noisy and not _explained(e):
@@ -223,6 +237,13 @@ FINDINGS: tuple[FindingRule, ...] = (
         _temperature,
     ),
     FindingRule(
+        "recorded_temperature",
+        "warning",
+        "everything said of this pool is of the models at that temperature, and holds only if both models' "
+        "log-probabilities are log_softmax(logits/temperature): many engines log those at 1",
+        _recorded,
+    ),
+    FindingRule(
         "truncated_sampling",
         "error",
         "sample without top-p, top-k and min-p: tokens that are never drawn cannot be weighted back",
@@ -295,6 +316,8 @@ def doctor(pool: Pool) -> Diagnosis:
     ]
     if e.few:
         untested.append(f"{counted(e.arrays.order.size, 'row')}: too few to judge mean ratios, {FEW_ROWS} or more tell")
+    if e.ratio.mean is None:
+        untested.append("0 drafts: nothing tells what the draft's law is, nor how it covers the base")
     if e.ratio.positions == 0:
         untested.append("no position has candidates of both sources: only the plain mean ratio could be checked")
     if e.arrays.order.size < e.whole.order.size:

@@ -97,7 +97,7 @@ def _reward_range(pool: Pool, stated: tuple[float, float] | None) -> RewardRange
             outside = least if least < low else most
             raise InputError(f"reward range {low:g} {high:g}: the pool holds a reward of {outside:g}, give its range")
         return RewardRange(low, high, True)
-    low, high = reward_range(pool.metadata, "the pool")
+    low, high = reward_range(pool.metadata)
     return RewardRange(min(low, least) if np.isfinite(low) else least, max(high, most) if np.isfinite(high) else most,
                   bool(np.isfinite(high)))  # fmt: skip
 
@@ -187,8 +187,8 @@ def make_plan(
     if not parts:
         drafts, base = (len(pool.positions(source)) for source in SOURCES)
         raise InputError(
-            f"no position has both draft and base candidates (of {len(arrays.names)}, {drafts} have drafts, {base} base "
-            "candidates): a plan needs both, for the fallback; draw those that lack"
+            f"no position has both draft and base candidates (of {len(arrays.names)}, {drafts} have drafts, {base} "
+            "base candidates): a plan needs both, for the fallback; draw those that lack"
         )
     if setup.unit == "seconds" and (setup.device is None or setup.trio is None):
         raise InputError("cost in seconds: name a device (--device h100)")

@@ -22,6 +22,8 @@ from llm_check.pools.schema import REQUIRED, SOURCES
 __all__ = ["Offence", "Range", "checked_range", "floats", "group_order", "offences"]
 
 Range = tuple[float, float]
+# No step is so unlikely and no reward so large: sums of their squares would not be floats.
+_LEAST_LOGP, _LARGEST_REWARD = -1e9, 1e100
 # log-softmax never exceeds 0 by more than rounding: a larger value is no log-probability.
 _ROUNDING = 1e-6
 
@@ -93,10 +95,14 @@ def _scores(table: pa.Table, limits: Range) -> Iterator[Offence]:
         logp, given = floats(table, name), ~_nulls(table, name)
         bad = given & (np.isnan(logp) | (logp > _ROUNDING))
         yield from _found(bad, name, "give a log-probability in nats, at most 0")
+        tiny = np.isfinite(logp) & (logp < _LEAST_LOGP)
+        yield from _found(tiny, name, f"no step is below {_LEAST_LOGP:g} nats: score it again, -inf if it has no mass")
         own = (logp == -np.inf) & drawn_by[name.removeprefix("logp_")]
         yield from _found(own, name, "the model drew this step, so it gave it mass: score it again")
     reward, given = floats(table, "reward"), ~_nulls(table, "reward")
     yield from _found(given & ~np.isfinite(reward), "reward", "give a finite reward")
+    huge = np.isfinite(reward) & (np.abs(reward) > _LARGEST_REWARD)
+    yield from _found(huge, "reward", f"give it in units that keep it within ±{_LARGEST_REWARD:g}")
     low, high = limits
     outside = np.isfinite(reward) & ((reward < low) | (reward > high))
     yield from _found(outside, "reward", f"outside the stated range [{low:g}, {high:g}]: correct it, or the range")

@@ -161,8 +161,9 @@ class Pool:
         return taken.to_numpy()
 
 
-def reward_range(metadata: Mapping[str, Any], place: Path | str) -> Range:
-    """The range of the reward that the provenance of `place` states under "reward"; an absent bound is infinite."""
+def reward_range(metadata: Mapping[str, Any], place: str = "the pool") -> Range:
+    """The range of the reward that provenance states under "reward"; an absent bound is infinite. InputError names
+    `place` where it states no range."""
     stated = metadata.get("reward")
     low, high = (stated.get(k) if isinstance(stated, Mapping) else None for k in ("low", "high"))
     return checked_range(low, high, f"{place}, provenance, range of the reward")
@@ -178,7 +179,7 @@ def pool_of_file(path: Path, file: TableFile, strict: bool = True) -> Pool:
         return f"{'row' if file.lines is None else 'line'} {number(row)}"
 
     table = file.table
-    found = offences(table, reward_range(file.metadata, path), place)
+    found = offences(table, reward_range(file.metadata, str(path)), place)
     if strict and found:
         worst = min(found, key=lambda offence: int(offence.rows[0]))
         row = int(worst.rows[0])
