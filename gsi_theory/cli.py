@@ -2,7 +2,7 @@
 
 Subcommands live in the folder they belong to, each a module with a typer `app`; nothing here imports them before they
 are asked for, so folders stay independent and `gsi --help` is quick. Exit status: 0 fine, 1 a claim that should hold
-was refuted (or a check failed), 2 bad input.
+was refuted (or a check failed), 2 bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "load_command", "main"]
 
 # name -> (module with `app`, one-line help)
 COMMANDS = {
@@ -31,14 +31,29 @@ COMMANDS = {
     "doctor": ("llm_check.command_doctor", "Self-checks of a pool: what is wrong with its numbers, and the cure."),
     "plan": (
         "llm_check.command_plan",
-        "Which rule, n, beta and threshold to use, what it costs, or why a pool cannot tell.",
+        "Rule, n, β and u for a goal, at what cost; or what the pool lacks.",
     ),
-    "predict": ("llm_check.command_predict", "Predict reward and acceptance from a pool, for every rule, n, beta."),
+    "predict": ("llm_check.command_predict", "Predict reward and acceptance from a pool, for every rule, n, β."),
     "decode": ("llm_check.command_decode", "Solve problems on two language models with a chosen method."),
-    "check": ("llm_check.command_check", "Predictions and exact laws against fresh runs on two language models."),
+    "check": ("llm_check.command_check", "Predictions and exact laws held against runs of two language models."),
     "figures": ("figures.command_figures", "Draw figures and the page from artifacts already computed."),
 }
 
+
+COMPLETING = "_GSI_COMPLETE"  # set by a shell that asks for completions
+
+# What an interruption (Ctrl-C) leaves, and what to do next.
+_GOES_ON = "give the same command again, and it goes on from here"
+_ANEW = "nothing is kept; give the same command again to begin anew"
+_INTERRUPTED = {
+    "report": _GOES_ON,
+    "audit": _GOES_ON,
+    "simulate": _GOES_ON,
+    "pool": f"{_GOES_ON} (an import begins anew)",
+    "check": f"{_GOES_ON} if it is lm_law; other checks begin anew",
+    "decode": f"{_GOES_ON} if it has --out; else it begins anew",
+    "figures": "give the same command again: it draws all figures anew",
+}
 
 # Errors of writing that are no fault of the program: a full disk, a quota, a limit on the size of files.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -56,7 +71,9 @@ def _usage() -> str:
             "Commands:",
             *lines,
             "",
-            "gsi COMMAND --help describes a command. Exit status: 0 fine, 1 a check failed, 2 bad input.",
+            "gsi COMMAND --help describes a command; gsi --install-completion lets the shell",
+            "complete commands, options and names. Exit status: 0 fine, 1 a check failed,",
+            "2 bad input, 130 interrupted.",
         ]
     )
 
@@ -78,6 +95,22 @@ def _received(error: Any, arguments: list[str]) -> str:
     return ""
 
 
+def _interrupted(name: str) -> NoReturn:
+    """Ctrl-C: what is kept and what to do next, on standard error; status 130, as of a shell."""
+    print(f"\ngsi {name}: interrupted: {_INTERRUPTED.get(name, _ANEW)}", file=sys.stderr)
+    sys.exit(130)
+
+
+def load_command(name: str) -> Any:
+    """The command of that name, its help as paragraphs without line breaks of the source."""
+    import typer
+
+    command = typer.main.get_command(importlib.import_module(COMMANDS[name][0]).app)
+    paragraphs = (command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    return command
+
+
 def _usage_errors() -> Any:
     """The class of typer's errors of usage; typer is slow to import, and by then a command has imported it."""
     import typer
@@ -88,6 +121,10 @@ def _usage_errors() -> Any:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; always ends in SystemExit with the command's status."""
     given = sys.argv[1:] if arguments is None else arguments
+    if COMPLETING in os.environ or given[:1] in (["--install-completion"], ["--show-completion"]):
+        from gsi_theory.completion import complete  # slow to import
+
+        complete(given, {name: text for name, (_, text) in COMMANDS.items()}, load_command, COMPLETING)
     if not given or given[0] in ("-h", "--help"):
         print(_usage())
         sys.exit(0)
@@ -96,17 +133,20 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"gsi {importlib.metadata.version('gsi-theory')}")
         sys.exit(0)
     if name not in COMMANDS:
-        print(f"gsi: no command {name!r}: give one of {', '.join(COMMANDS)}", file=sys.stderr)
+        print(f"gsi: no command {name!r}{nearest(name, COMMANDS)}: give one of {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
     for stream in (sys.stdout, sys.stderr):
         # names of files may hold bytes, and terminals lack letters, that no encoding takes: an escape, not a traceback
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        module = importlib.import_module(COMMANDS[name][0])
-        status = module.app(args=rest, prog_name=f"gsi {name}", standalone_mode=False)
+        status = load_command(name).main(args=rest, prog_name=f"gsi {name}", standalone_mode=False)
+        if status == 130:  # typer has caught it
+            _interrupted(name)
         sys.stdout.flush()
         sys.exit(status if isinstance(status, int) else 0)
+    except KeyboardInterrupt:
+        _interrupted(name)
     except InputError as error:
         _refuse(name, str(error))
     except _usage_errors() as error:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.law import as_count
 from gsi_theory.logscale import Array, log1mexp, log_sum
 
@@ -34,7 +34,7 @@ def clip_log_ratio(log_ratio: ArrayLike, clip: float, sides: str = "one") -> Arr
     if not clip >= 0.0:
         raise InputError(f"clip = {clip!r}: give nats ≥ 0 (inf: no clipping)")
     if sides not in SIDES:
-        raise InputError(f"sides {sides!r}: give one of {', '.join(SIDES)}")
+        raise InputError(f"sides {sides!r}{nearest(sides, SIDES)}: give one of {', '.join(SIDES)}")
     ratio = np.asarray(log_ratio, dtype=np.float64)
     return np.clip(ratio, -clip if sides == "two" else None, clip)
 

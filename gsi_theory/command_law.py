@@ -27,7 +27,7 @@ from gsi_theory.json_input import read_json, shown
 from gsi_theory.law import EPS, RULES, Law
 from gsi_theory.logscale import Array
 from gsi_theory.options import OUTPUT, refuse_options
-from gsi_theory.terminal import number, wrapped
+from gsi_theory.terminal import formatted, wrapped
 
 __all__ = ["app", "read_exact_instance", "read_instance"]
 
@@ -119,7 +119,7 @@ class _Summary:
 def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
     record, inst = summary.record(), summary.instance
     console = Console()
-    accepts = f"accept where the {scheme.gate.replace('_', ' ')} ≥ {number(scheme.threshold, 'g')}"
+    accepts = f"accept where the {scheme.gate.replace('_', ' ')} ≥ {formatted(scheme.threshold, 'g')}"
     gate = "no gate" if scheme.threshold is None else accepts
     console.print(
         f"[bold]{path}[/bold]: {inst.size} outcomes, β = {scheme.beta:g}, n = {scheme.n}, {scheme.rule}, {gate}"
@@ -128,7 +128,7 @@ def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
     shown = range(inst.size) if inst.size <= 30 else np.argsort(-np.exp(summary.log_pi))[:30].tolist()
     for y in shown:
         numbers = (np.exp(inst.log_draft[y]), np.exp(inst.log_base[y]), inst.reward[y], record["tilted"][y])
-        table.add_row(str(y), *(number(v, ".6g") for v in (*numbers, record["law"][y])))
+        table.add_row(str(y), *(formatted(v, ".6g") for v in (*numbers, record["law"][y])))
     console.print(table)
     if inst.size > 30:
         console.print(f"(the 30 likeliest under π of {inst.size}; --json gives all)")
@@ -147,7 +147,7 @@ def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
         ("chi2", "χ²(π‖draft)"),
         ("error", "bound on the TV error of these numbers"),
     ):
-        typer.echo(f"  {label:<40} {number(record[key], '.6g')}")
+        typer.echo(f"  {label:<40} {formatted(record[key], '.6g')}")
 
 
 def _allowed(summary: _Summary, scheme: Scheme) -> dict[str, float]:

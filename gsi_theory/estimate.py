@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.law import RULES
 from gsi_theory.logscale import Array
 from gsi_theory.subsets.max import max_curve, max_parts
@@ -114,7 +114,7 @@ def checked_pool(
     refuse(~np.isfinite(table), table, "values", "give finite numbers")
     refuse(np.isnan(weight) | (weight == np.inf), weight, "log_weight", "give nats (-inf: weight zero)")
     if rule not in RULES:
-        raise InputError(f"rule {rule!r}: give one of {', '.join(RULES)}")
+        raise InputError(f"rule {rule!r}{nearest(rule, RULES)}: give one of {', '.join(RULES)}")
     counts = np.atleast_1d(numbers(ns, "ns"))
     if counts.ndim != 1:
         raise InputError(f"ns of shape {counts.shape}: give one list of whole numbers")

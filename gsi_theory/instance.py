@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory.arrays import as_number, as_numbers, sum_tolerance
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.law import RULES, as_count
 from gsi_theory.logscale import Array, log_sum, normalize
 
@@ -169,9 +169,9 @@ class Scheme:
         object.__setattr__(self, "n", as_count(self.n, "n"))
         object.__setattr__(self, "n_base", self.n if self.n_base is None else as_count(self.n_base, "n_base"))
         if self.rule not in RULES:
-            raise InputError(f"rule {self.rule!r}: give one of {', '.join(RULES)}")
+            raise InputError(f"rule {self.rule!r}{nearest(self.rule, RULES)}: give one of {', '.join(RULES)}")
         if self.gate not in GATES:
-            raise InputError(f"gate {self.gate!r}: give one of {', '.join(GATES)}")
+            raise InputError(f"gate {self.gate!r}{nearest(self.gate, GATES)}: give one of {', '.join(GATES)}")
         if self.threshold is not None:
             cure = "give a number in reward units (±inf allowed), or None for no gate"
             object.__setattr__(self, "threshold", as_number(self.threshold, "threshold", cure) + 0.0)

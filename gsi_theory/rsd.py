@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory.arrays import detached, highest, plain_number
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance
 from gsi_theory.logscale import Array, log_sum
 
@@ -161,7 +161,7 @@ def best_step(instance: Instance, budget: float, bound: str = "at_least") -> Ste
     Raises InputError unless 0 ≤ budget ≤ 1.
     """
     if bound not in BUDGETS:
-        raise InputError(f"bound {bound!r}: give one of {', '.join(BUDGETS)}")
+        raise InputError(f"bound {bound!r}{nearest(bound, BUDGETS)}: give one of {', '.join(BUDGETS)}")
     if not 0.0 <= budget <= 1.0:
         raise InputError(f"budget {budget!r}: give a share of accepted drafts in [0, 1]")
     reward, mass = instance.reward, np.exp(instance.log_draft)

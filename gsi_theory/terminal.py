@@ -6,7 +6,7 @@ import re
 import shutil
 import textwrap
 
-__all__ = ["columns", "kept_together", "number", "wrapped"]
+__all__ = ["columns", "formatted", "kept_together", "wrapped"]
 
 _NO_BREAK = "\u00a0"
 _NARROWEST = 40
@@ -25,7 +25,7 @@ def columns() -> int:
     return max(_NARROWEST, shutil.get_terminal_size((80, 24)).columns)
 
 
-def number(value: float | str | None, form: str = ".3g") -> str:
+def formatted(value: float | str | None, form: str = ".3g") -> str:
     """`value` in the format `form`: ∞ and -∞ ("inf" and "-inf" too), "–" for None and NaN, 0 without a sign."""
     if value is None or (found := float(value)) != found:
         return "–"

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from gsi_theory.options import OUTPUT
 from gsi_theory.progress import progress_bar
-from gsi_theory.terminal import number, wrapped
+from gsi_theory.terminal import formatted, wrapped
 from llm_check.words import counted
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _text(value: Any) -> str:
         return "; ".join(f"{k} {_text(v)}" if isinstance(v, dict) else f"{k} = {_text(v)}" for k, v in value.items())
     if isinstance(value, list):
         return "[" + ", ".join(_text(v) for v in value) + "]"
-    return number(value, ".4g") if isinstance(value, float) or value in ("inf", "-inf") else str(value)
+    return formatted(value, ".4g") if isinstance(value, float) or value in ("inf", "-inf") else str(value)
 
 
 def _coverage(record: dict[str, Any]) -> Table:
@@ -101,9 +101,9 @@ def _coverage(record: dict[str, Any]) -> Table:
     table = Table("step", "of", "χ²", "≥", "D₂", "ESS", "sup", "k̂", "seen")
     for s in record["steps"]:
         for name, of, seen in (("ratio", "", ""), ("tilt", "tilted_", f"{s['tail_seen']}/{s['prompts']}")):
-            numbers = (number(s[of + key]) for key in ("chi2", "chi2_low", "renyi2", "ess"))
-            sup = "" if of else number(s["largest_ratio"])
-            table.add_row("" if of else str(s["step"]), name, *numbers, sup, number(s[of + "khat"], ".2g"), seen)
+            numbers = (formatted(s[of + key]) for key in ("chi2", "chi2_low", "renyi2", "ess"))
+            sup = "" if of else formatted(s["largest_ratio"])
+            table.add_row("" if of else str(s["step"]), name, *numbers, sup, formatted(s[of + "khat"], ".2g"), seen)
     return table
 
 
@@ -128,12 +128,12 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
     if (balance := record["balance"]) is not None:
         lines.append((
             "balance of the two sources",
-            f"χ² {number(balance['chi2'])} on {balance['degrees_of_freedom']} degrees of freedom, p "
-            f"{number(balance['p_value'], '.2g')}",
+            f"χ² {formatted(balance['chi2'])} on {balance['degrees_of_freedom']} degrees of freedom, p "
+            f"{formatted(balance['p_value'], '.2g')}",
         ))  # fmt: skip
     for source, check in record["sampling"].items():
         if check is not None:
-            temperature, low, high = (number(v, ".3f") for v in (check["temperature"], *check["interval_95"]))
+            temperature, low, high = (formatted(v, ".3f") for v in (check["temperature"], *check["interval_95"]))
             lines.append((
                 f"temperature of {source}",
                 f"{temperature} (95 %: {low} to {high}; 1 if right), "
@@ -145,7 +145,7 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
 def _mean(value: Any, error: Any) -> str:
     if value is None:
         return "0 draws"
-    mean, spread = (number(v, ".4f" if abs(float(v)) < 1e4 else ".3g") for v in (value, error))
+    mean, spread = (formatted(v, ".4f" if abs(float(v)) < 1e4 else ".3g") for v in (value, error))
     return f"{mean} ± {spread} (1 if right)"
 
 

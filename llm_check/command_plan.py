@@ -9,7 +9,7 @@ import importlib
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -17,23 +17,24 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from gsi_theory.artifact import is_current, provenance
-from gsi_theory.errors import InputError
-from gsi_theory.options import listed
+from gsi_theory.errors import InputError, nearest
+from gsi_theory.options import OUTPUT, RUN, listed
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import wrapped
 from llm_check.command_doctor import left_out_lines, left_out_record, plain
-from llm_check.planner.choice import Goal
 from llm_check.planner.cost import Sizes
 from llm_check.planner.grid import BETAS, NS
 from llm_check.planner.latency import DEVICES, SHAPES, Calibration, Trio, calibrate
-from llm_check.planner.plan import COSTS, Plan, Setup, make_plan
-from llm_check.planner.pool_page import NAME, write_pool_page
-from llm_check.pools.pool import read_pool
 from llm_check.words import counted, number
+
+if TYPE_CHECKING:
+    from llm_check.planner.plan import Plan
+    from llm_check.planner.setup import Setup
 
 __all__ = ["app", "embedded_page", "plan_record"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_OPTIONS, _COST, _VALUES = "Options to compare", "Cost of a step", ("reward", "gold_reward", "correct")
 DEFAULT_MODELS = "qwen2.5-math-1.5b,qwen2.5-math-7b,qwen2.5-math-prm-7b"
 
 
@@ -83,12 +84,14 @@ def plan_record(plan: Plan, left_out: dict[str, Any]) -> dict[str, Any]:
 
 def _setup(unit: str, device: str | None, models: str, timings: str | None, context: float, tokens: float) -> Setup:
     """What a step costs, from the options of the command line."""
+    from llm_check.planner.setup import COSTS, Setup  # slow to import
+
     if not 0 < tokens < float("inf"):
         raise InputError(f"--step-tokens {tokens:g}: give the tokens of a step, a positive number")
     if not 0 <= context < float("inf"):
         raise InputError(f"--context {context:g}: give the tokens before the step, 0 or more")
     if unit not in COSTS:
-        raise InputError(f"--cost {unit!r}: give one of {', '.join(COSTS)}")
+        raise InputError(f"--cost {unit!r}{nearest(unit, COSTS)}: give one of {', '.join(COSTS)}")
     names = models.split(",")
     if len(names) != 3 or any(name not in SHAPES and not _is_number(name) for name in names):
         raise InputError(
@@ -100,7 +103,7 @@ def _setup(unit: str, device: str | None, models: str, timings: str | None, cont
     if device is None:
         return Setup(sizes, unit, step_tokens=tokens)
     if device not in DEVICES:
-        raise InputError(f"--device {device!r}: give one of {', '.join(DEVICES)}")
+        raise InputError(f"--device {device!r}{nearest(device, DEVICES)}: give one of {', '.join(DEVICES)}")
     if any(name not in SHAPES for name in names):
         raise InputError(f"--device with --models {models!r}: seconds need known shapes, give {', '.join(SHAPES)}")
     trio, calibration = Trio(*(SHAPES[n] for n in names)), Calibration()
@@ -237,6 +240,11 @@ def embedded_page(folder: Path, seed: int, resume: bool) -> Path:
     With `resume` an artifact of the same command, seed, versions and commit is kept, and a pool begun is finished.
     """
     from llm_check.command_pool import command as collect
+    from llm_check.planner.choice import Goal
+    from llm_check.planner.plan import make_plan
+    from llm_check.planner.pool_page import NAME, write_pool_page
+    from llm_check.planner.setup import Setup
+    from llm_check.pools.pool import read_pool
 
     path, file, line = folder / "pool_page.json", folder / "pool.parquet", f"gsi report --seed {seed}"
     if resume and is_current(path, NAME, provenance(line, seed)):
@@ -254,30 +262,33 @@ def embedded_page(folder: Path, seed: int, resume: bool) -> Path:
 @app.command()
 def command(
     run: typer.Context,
-    pool: Annotated[Path, typer.Argument(help="Pool: .parquet, or .jsonl with one candidate a line.")],
-    max_cost: Annotated[float, typer.Option(help="Only options of this cost a step or less.")] = float("inf"),
+    pool: Annotated[Path, typer.Argument(metavar="POOL", help="Pool: .parquet, or .jsonl with one candidate a line.")],
     min_gain: Annotated[
-        float | None, typer.Option(help="Goal: the cheapest that is better than one base draw by this much.")
+        float | None,
+        typer.Option(metavar="NUMBER", help="The cheapest that is better than one base draw by this much."),
     ] = None,
     within: Annotated[
-        float | None, typer.Option(help="Goal: the cheapest within this much of soft best-of-n on the base.")
+        float | None,
+        typer.Option(metavar="NUMBER", help="The cheapest within this much of soft best-of-n on the base."),
     ] = None,
-    baseline_n: Annotated[int, typer.Option(min=1, help="n of that soft best-of-n.")] = 16,
-    max_kl: Annotated[float, typer.Option(help="Only options with KL(π‖law) bounded by this, nats.")] = float("inf"),
-    value: Annotated[str, typer.Option(help="What to maximize: reward, gold_reward or correct.")] = "reward",
-    tolerance: Annotated[float, typer.Option(help="Share of the value by which another may be better.")] = 0.01,
-    beta: Annotated[str, typer.Option(help="β values.")] = ",".join(f"{b:g}" for b in BETAS),
-    n: Annotated[str, typer.Option(help="n values.")] = ",".join(map(str, NS)),
-    rule: Annotated[str, typer.Option(help="Rules: softmax, race.")] = "softmax,race",
-    threshold: Annotated[str | None, typer.Option(help="u values in reward units (default: from the pool).")] = None,
-    cost: Annotated[str, typer.Option(help="Unit of cost: flops, tokens or seconds a step.")] = "flops",
-    models: Annotated[str, typer.Option(help="Draft, base, reward model: known names or parameters.")] = DEFAULT_MODELS,
-    device: Annotated[str | None, typer.Option(help=f"Roofline of a GPU: {', '.join(DEVICES)}.")] = None,
-    timings: Annotated[
-        str | None, typer.Option(help="n,s,s: measured seconds a token of draft and base decoding a batch of n.")
-    ] = None,
-    context: Annotated[float, typer.Option(help="Tokens before the step, for the device.")] = 500.0,
-    step_tokens: Annotated[float, typer.Option(help="Tokens of a step where the pool logs none.")] = 100.0,
+    baseline_n: Annotated[int, typer.Option(metavar="N", min=1, help="n of that soft best-of-n.")] = 16,
+    max_cost: Annotated[
+        float, typer.Option(metavar="NUMBER", help="Only options of this cost a step or less.")
+    ] = float("inf"),
+    max_kl: Annotated[
+        float, typer.Option(metavar="NUMBER", help="Only options with KL(π‖law) bounded by this, nats.")
+    ] = float("inf"),
+    value: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What to maximize: reward, gold_reward or correct.",
+            autocompletion=lambda: list(_VALUES),
+        ),
+    ] = "reward",
+    tolerance: Annotated[
+        float, typer.Option(metavar="NUMBER", help="Share of the value by which another may be better.")
+    ] = 0.01,
     reward_range: Annotated[
         tuple[float, float] | None,
         typer.Option(
@@ -286,10 +297,77 @@ def command(
             help="Least and largest reward there is: the guarantee is up to HIGH, without it up to the largest drawn.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap that compares options.")] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at a bad row, do not leave its prompt out.")] = False,
-    page: Annotated[Path | None, typer.Option(help="Write a page to explore, index.html, to this folder.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    rule: Annotated[
+        str, typer.Option(metavar="RULES", help="softmax, race.", rich_help_panel=_OPTIONS)
+    ] = "softmax,race",
+    beta: Annotated[str, typer.Option(metavar="NUMBERS", help="β values.", rich_help_panel=_OPTIONS)] = ",".join(
+        f"{b:g}" for b in BETAS
+    ),
+    n: Annotated[str, typer.Option(metavar="NUMBERS", help="n values.", rich_help_panel=_OPTIONS)] = ",".join(
+        map(str, NS)
+    ),
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBERS", help="u values in reward units (default: from the pool).", rich_help_panel=_OPTIONS
+        ),
+    ] = None,
+    cost: Annotated[
+        str,
+        typer.Option(
+            metavar="UNIT",
+            help="flops, tokens or seconds a step.",
+            autocompletion=lambda: ["flops", "tokens", "seconds"],
+            rich_help_panel=_COST,
+        ),
+    ] = "flops",
+    models: Annotated[
+        str,
+        typer.Option(
+            metavar="D,B,R",
+            help="Draft, base, reward model: known names or parameters.",
+            autocompletion=lambda: list(SHAPES),
+            rich_help_panel=_COST,
+        ),
+    ] = DEFAULT_MODELS,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GPU",
+            help=f"For seconds, by its roofline: {', '.join(DEVICES)}.",
+            autocompletion=lambda: list(DEVICES),
+            rich_help_panel=_COST,
+        ),
+    ] = None,
+    timings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,S,S",
+            help="Measured seconds a token of draft and base decoding a batch of n.",
+            rich_help_panel=_COST,
+        ),
+    ] = None,
+    context: Annotated[
+        float, typer.Option(metavar="NUMBER", help="Tokens before the step, for the device.", rich_help_panel=_COST)
+    ] = 500.0,
+    step_tokens: Annotated[
+        float,
+        typer.Option(metavar="NUMBER", help="Tokens of a step where the pool logs none.", rich_help_panel=_COST),
+    ] = 100.0,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Seed of the bootstrap that compares options.", rich_help_panel=RUN),
+    ] = 0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at a bad row, do not leave its prompt out.", rich_help_panel=RUN)
+    ] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write a page to explore, index.html, to this folder.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.", rich_help_panel=OUTPUT)] = False,
 ) -> None:
     """Compare rules, gates, n, n_base, β and u on a pool, and recommend one for a goal if the pool can tell.
 
@@ -297,6 +375,12 @@ def command(
     together; with --min-gain or --within the cheapest that is proved to reach it. Of equal cost the one of more value,
     then of less KL. Where nothing can be said of any option: why, and what would help. Exit status 0 also then.
     """
+    # slow to import
+    from llm_check.planner.choice import Goal
+    from llm_check.planner.plan import make_plan
+    from llm_check.planner.pool_page import write_pool_page
+    from llm_check.pools.pool import read_pool
+
     setup = _setup(cost, device, models, timings, context, step_tokens)
     goal = Goal(max_cost, min_gain, within, baseline_n, max_kl, value, tolerance)
     thresholds = None if threshold is None else listed(threshold, float, "threshold")

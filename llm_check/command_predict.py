@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -12,13 +12,15 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from gsi_theory.options import distinct, listed
+from gsi_theory.options import OUTPUT, distinct, listed
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import wrapped
 from llm_check.command_doctor import left_out_lines, left_out_record, plain
-from llm_check.pools.pool import Pool, read_pool
-from llm_check.predict import Prediction, predict_pool, scheme_grid, smallest_set
 from llm_check.words import counted, number
+
+if TYPE_CHECKING:
+    from llm_check.pools.pool import Pool
+    from llm_check.predict import Prediction
 
 __all__ = ["app", "mean_rows"]
 
@@ -51,6 +53,8 @@ def mean_rows(found: list[Prediction]) -> list[dict[str, Any]]:
 
 def _clipped(ns: tuple[int, ...], pool: Pool, gated: bool) -> tuple[tuple[int, ...], dict[str, Any] | None]:
     """n up to what the smallest set holds, and what was clipped: beyond it no unbiased estimate exists (M31)."""
+    from llm_check.predict import smallest_set  # slow to import
+
     most, place = smallest_set(pool, gated)
     beyond = [n for n in ns if n > most]
     kept = distinct(min(n, most) for n in ns)
@@ -74,25 +78,37 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 @app.command()
 def command(
-    pool: Annotated[Path, typer.Argument(help="Pool: .parquet, or .jsonl with one candidate a line.")],
-    beta: Annotated[str, typer.Option(help="β values, separated by commas.")] = "1,5,20",
+    pool: Annotated[Path, typer.Argument(metavar="POOL", help="Pool: .parquet, or .jsonl with one candidate a line.")],
+    rule: Annotated[
+        str, typer.Option(metavar="RULES", help="Rules, separated by commas: softmax, race, max.")
+    ] = "softmax,race",
+    beta: Annotated[str, typer.Option(metavar="NUMBERS", help="β values, separated by commas.")] = "1,5,20",
     n: Annotated[
-        str, typer.Option(help="n values, separated by commas; those beyond the pool are clipped to it.")
+        str,
+        typer.Option(metavar="NUMBERS", help="n values, separated by commas; those beyond the pool are clipped to it."),
     ] = "1,2,4,8,16",
-    rule: Annotated[str, typer.Option(help="Rules, separated by commas: softmax, race, max.")] = "softmax,race",
-    threshold: Annotated[float | None, typer.Option(help="u in reward units; without it no gated schemes.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="u in reward units; without it no gated schemes.")
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
             "--strict", help="Stop at a bad row, a position without candidates or an n beyond the pool; mend nothing."
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help='{"predictions": [...]}, means over positions.')] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help='{"predictions": [...]}, means over positions.', rich_help_panel=OUTPUT),
+    ] = False,
 ) -> None:
     """Mean over positions of the predicted reward and acceptance, with standard errors (M31).
 
     Gated schemes need base candidates: with --threshold, positions without them are left out for all schemes.
     """
+    # slow to import
+    from llm_check.pools.pool import read_pool
+    from llm_check.predict import predict_pool, scheme_grid
+
     betas, ns, rules = listed(beta, float, "beta"), listed(n, int, "n"), listed(rule, str, "rule")
     data, gated, clipped = read_pool(pool, strict=strict), threshold is not None, None
     if not strict:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from llm_check.positions import Prompt, encode_text
 
 __all__ = [
@@ -95,7 +95,7 @@ def prompt_ids(tokenizer: Any, question: str, instruction: str, template: str) -
     of no tokens.
     """
     if template not in TEMPLATES:
-        raise InputError(f"template {template!r}: use one of {', '.join(TEMPLATES)}")
+        raise InputError(f"template {template!r}{nearest(template, TEMPLATES)}: use one of {', '.join(TEMPLATES)}")
     ids = TEMPLATES[template](tokenizer, question, instruction)
     if not ids:
         raise InputError(f"the question {question!r} gives a prompt of no tokens: give a question that is not empty")

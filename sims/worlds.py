@@ -26,7 +26,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance
 from gsi_theory.logscale import Array, log_sum, normalize
 from gsi_theory.tree import Prefix, Tree
@@ -137,7 +137,7 @@ def _knobs(text: str, place: str = "world") -> World:
         name, colon, value = part.partition(":")
         if name not in names or not colon:
             cure = f"give one of {', '.join(WORLDS)}, knobs like coverage:100+good:1 ({', '.join(names)}), or pool:FILE"
-            raise InputError(f"{place} = {text!r}: {cure}")
+            raise InputError(f"{place} = {text!r}{nearest(text, WORLDS)}: {cure}")
         try:
             given[name] = int(value) if name in WHOLE else float(value)
         except ValueError as error:

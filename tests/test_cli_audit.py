@@ -1,16 +1,19 @@
-"""`gsi audit` as a user meets it: a table of 100 columns, JSON, exit status, one clear line for bad input."""
+"""`gsi audit` as a user meets it: a table, JSON, exit status, one clear line for bad input."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 
+from gsi_theory.artifact import read_artifact
 from gsi_theory.claims import CLAIMS
 from gsi_theory.claims.sides_softmax import kl_chi2
 from gsi_theory.cli import main
+from sims import command_audit
 
 SMALL = ("--workers", "1", "--set", "instances=4", "--set", "families=few", "--set", "claims=M7-tv,M11-chi2,M12a,M12b")
 
@@ -38,12 +41,21 @@ def test_json_has_the_promised_fields(capsys, tmp_path) -> None:
     assert claims["M12b"]["first_n"].keys() == {"1", "5", "20"}
 
 
-def test_table_fits_one_hundred_columns(capsys, tmp_path) -> None:
-    code, out, _ = gsi(capsys, "audit", *SMALL, "--out", str(tmp_path))
-    lines = out.splitlines()
-    assert code == 0 and max(map(len, lines)) <= 100
-    assert any(line.startswith("M12a") and "REFUTED" in line for line in lines)
-    assert "M12a refuted by ball arithmetic" in out and "4 claims" in out
+def test_table_fits_the_terminal(capsys, tmp_path, monkeypatch) -> None:
+    """And says where a claim is tightest if there is room; every abbreviation has its words."""
+    code, _, _ = gsi(capsys, "audit", *SMALL, "--out", str(tmp_path))
+    assert code == 0
+    for width in (80, 100, 140):
+        monkeypatch.setenv("COLUMNS", str(width))
+        command_audit._print(read_artifact(tmp_path / "audit.json"), tmp_path / "audit.json")
+        out = capsys.readouterr().out
+        lines = out.splitlines()
+        assert max(len(line) for line in lines if not line.startswith("wrote")) <= width
+        assert any(line.startswith("M12a") and "REFUTED" in line for line in lines)
+        assert ("(family, β, n)" in out) == (width >= 100)
+        words = " ".join(out.split())
+        assert "M12a refuted by ball arithmetic" in words and "4 claims" in words
+        assert all(f"{name}: " in words for name in ("judged", "vacuous", "open", "tight", "half inform", "REFUTED!"))
 
 
 def test_a_refuted_claim_that_should_hold_exits_with_one(capsys, tmp_path, monkeypatch) -> None:
@@ -52,7 +64,7 @@ def test_a_refuted_claim_that_should_hold_exits_with_one(capsys, tmp_path, monke
     )
     monkeypatch.setitem(CLAIMS, "M11-chi2", wrong)
     code, out, _ = gsi(capsys, "audit", *SMALL, "--out", str(tmp_path))
-    assert code == 1 and "REFUTED!" in out
+    assert code == 1 and re.search("^M11-chi2 +REFUTED!", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

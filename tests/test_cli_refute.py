@@ -44,13 +44,26 @@ def test_json_card() -> None:
     assert Fraction(ends["lhs"]["lower"]) > Fraction(ends["rhs"]["upper"])
 
 
-def test_unknown_claim_lists_the_ids(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["refute", "M99"], ["refute"]):
-        with pytest.raises(SystemExit) as stopped:
-            main(arguments)
-        assert stopped.value.code == 2
-        shown = capsys.readouterr().err
-        assert "M12a" in shown and "M19" in shown
+def test_a_wrong_claim_suggests_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["refute", "M12d"])
+    assert stopped.value.code == 2
+    shown = capsys.readouterr().err
+    assert "M12a" in shown and len(shown.splitlines()) == 1
+
+
+def test_without_a_claim_they_are_listed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Id, what is expected, and the statement in letters that a terminal shows; nothing is cut at 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as stopped:
+        main(["refute"])
+    assert not stopped.value.code
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "\\" not in shown
+    heads = [line.split()[:2] for line in shown.splitlines() if line[:1] == "M"]
+    assert heads == [[claim.id, str(claim.expected)] for claim in CLAIMS.values()]
+    assert "KL(π‖P_n) ≤ log(1+χ²(π‖μ)/n)" in shown
 
 
 def test_exit_status_1_when_a_claim_that_should_hold_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,4 +82,4 @@ def test_true_claim_gives_a_tightness_record() -> None:
     done = CliRunner().invoke(command_refute.app, ["M10", "--seconds", "5"])
     assert done.exit_code == 0
     assert "M10: not refuted" in done.output and "lhs/rhs" in done.output
-    assert max(map(len, done.output.splitlines())) <= 100
+    assert max(map(len, done.output.splitlines())) <= 80

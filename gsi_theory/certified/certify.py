@@ -20,7 +20,7 @@ from flint import arb
 from gsi_theory.certified.facts import BallFacts, total
 from gsi_theory.certified.sides import PREMISES, SIDES
 from gsi_theory.claims import CLAIMS, Outcome
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.exact import Enclosure, ExactInstance, ExactScheme, enclose
 from gsi_theory.instance import Scheme
 
@@ -100,7 +100,7 @@ def certify_all(
     """`certify` for several quantities, which share their laws. Raises InputError on an unknown name."""
     for name in names:
         if name not in QUANTITIES:
-            raise InputError(f"quantity {name!r}: give one of {', '.join(QUANTITIES)}")
+            raise InputError(f"quantity {name!r}{nearest(name, QUANTITIES)}: give one of {', '.join(QUANTITIES)}")
     exact = ExactScheme.of(scheme)
     done: dict[str, Enclosure | tuple[Enclosure, ...]] = {}
     for goal in _goals(digits):
@@ -151,7 +151,7 @@ def certify_claim(claim: str, instance: ExactInstance, scheme: Scheme | ExactSch
     statements about n → ∞ that no finite computation encloses.
     """
     if claim not in SIDES:
-        raise InputError(f"claim {claim!r} has no certificate: give one of {', '.join(SIDES)}")
+        raise InputError(f"claim {claim!r} has no certificate{nearest(claim, SIDES)}: give one of {', '.join(SIDES)}")
     exact, certificate = ExactScheme.of(scheme), None
     names = [a.name for a in CLAIMS[claim].assumptions]
     for goal in _goals(digits):

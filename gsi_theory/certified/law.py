@@ -19,7 +19,7 @@ from fractions import Fraction
 
 from flint import arb, ctx
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.exact import ball
 
 __all__ = ["LogWeight", "compare", "race_excess", "race_score_balls", "selection_balls"]
@@ -111,7 +111,7 @@ def selection_balls(
     Raises InputError for an unknown rule.
     """
     if rule not in _RATIOS:
-        raise InputError(f"rule {rule!r}: give one of {', '.join(_RATIOS)}")
+        raise InputError(f"rule {rule!r}{nearest(rule, _RATIOS)}: give one of {', '.join(_RATIOS)}")
     levels = _levels(mass, weight)
 
     def attempt() -> list[arb]:

@@ -24,7 +24,7 @@ from gsi_theory import divergence
 from gsi_theory.arrays import detached, host, table
 from gsi_theory.claims.facts_input import checked_rows
 from gsi_theory.draws import Counts
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.gate import GsiLaw, gated_law
 from gsi_theory.instance import GATES, Instance, Scheme
 from gsi_theory.law import EPS, RULES, SMALLEST, Law, score_gated_race
@@ -86,7 +86,9 @@ class Facts:
         real numbers in that range, at which the laws continue analytically (and are differentiable). Raises InputError.
         """
         if rule not in RULES or gate not in GATES:
-            raise InputError(f"rule {rule!r}, gate {gate!r}: give one of {', '.join(RULES)} and of {', '.join(GATES)}")
+            near = nearest(rule, RULES) if rule not in RULES else nearest(gate, GATES)
+            cure = f"give one of {', '.join(RULES)} and of {', '.join(GATES)}"
+            raise InputError(f"rule {rule!r}, gate {gate!r}{near}: {cure}")
         if gate == "score" and rule != "race":
             raise InputError(f"gate 'score' with rule {rule!r}: the score gate (M9) is for rule 'race'")
         values = {"log_draft": log_draft, "log_base": log_base, "reward": reward, "beta": beta, "n": n}

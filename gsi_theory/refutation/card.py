@@ -19,7 +19,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.refutation.refute import Example, Finding
 from gsi_theory.refutation.shrink import ExactCase
-from gsi_theory.terminal import number, wrapped
+from gsi_theory.terminal import formatted, wrapped
 
 __all__ = ["card_json", "card_latex", "card_text", "decimal_text", "instance_json", "relative_gap", "shape_words"]
 
@@ -196,7 +196,7 @@ def _tight_lines(finding: Finding) -> list[str]:
             lines += _wrapped("", _scheme_words(*_scheme_parts(example.scheme)))
             rows = {"draft": np.exp(example.instance.log_draft), "base": np.exp(example.instance.log_base)}
             rows |= {"reward": example.instance.reward}
-            lines += _matrix({name: [number(v, ".6g") for v in row] for name, row in rows.items()})
+            lines += _matrix({name: [formatted(v, ".6g") for v in row] for name, row in rows.items()})
             lines += _wrapped("", shape_words(example.instance, example.scheme))
     return lines
 

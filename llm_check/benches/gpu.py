@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from gsi_theory.artifact import provenance, write_artifact
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from llm_check.engines.checkpoint import torch_device, torch_dtype
 from llm_check.engines.step_encoder import StepEncoder
 from llm_check.engines.transformers_engine import TransformersEngine
@@ -175,7 +175,7 @@ def _floors(work: Workload, rates: Rates, size: int) -> dict[str, float]:
 def bench(shapes: str, device: str, dtype: str, repeats: int, seed: int) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     """(summary, table of parts) of one workload; InputError for unknown shapes, device or dtype, or repeats < 1."""
     if shapes not in SHAPES:
-        raise InputError(f"shapes {shapes!r}: use one of {', '.join(SHAPES)}")
+        raise InputError(f"shapes {shapes!r}{nearest(shapes, SHAPES)}: use one of {', '.join(SHAPES)}")
     if repeats < 1:
         raise InputError(f"repeats {repeats}: give at least 1")
     work, place, kind = SHAPES[shapes], torch_device(device), torch_dtype(dtype)

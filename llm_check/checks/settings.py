@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 
 __all__ = ["read_settings"]
 
@@ -22,7 +22,7 @@ def read_settings(given: Mapping[str, str], defaults: Mapping[str, Any]) -> dict
     values = dict(defaults)
     for key, text in given.items():
         if key not in defaults:
-            raise InputError(f"setting {key!r}: give one of {', '.join(defaults)}")
+            raise InputError(f"setting {key!r}{nearest(key, defaults)}: give one of {', '.join(defaults)}")
         default = defaults[key]
         parts = text.split(",") if isinstance(default, tuple) else [text]
         kind = type(default[0] if isinstance(default, tuple) else default)

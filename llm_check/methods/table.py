@@ -24,7 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gsi_theory import Scheme
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 
 __all__ = ["METHODS", "Method", "named_method", "policies_used"]
 
@@ -115,7 +115,7 @@ METHODS: dict[str, Method] = {method.name: method for method in _TABLE}
 def named_method(name: str) -> Method:
     """The method called `name`; InputError naming those there are."""
     if name not in METHODS:
-        raise InputError(f"method {name!r}: use one of {', '.join(METHODS)}")
+        raise InputError(f"method {name!r}{nearest(name, METHODS)}: use one of {', '.join(METHODS)}")
     return METHODS[name]
 
 

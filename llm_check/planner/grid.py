@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,10 @@ from scipy.special import logsumexp
 
 from gsi_theory.errors import InputError
 from gsi_theory.options import distinct
-from llm_check.pools.position_arrays import Block, PositionArrays
 from llm_check.words import counted
+
+if TYPE_CHECKING:
+    from llm_check.pools.position_arrays import Block, PositionArrays
 
 __all__ = ["BETAS", "NS", "Grid", "Option", "make_grid"]
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from gsi_theory.artifact import provenance
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.json_input import JsonFault, parse_json
 from llm_check.pools.checks import checked_range
 from llm_check.pools.files import ABSENT, LeftOut, json_lines, rows_table
@@ -86,7 +86,10 @@ def parse_maps(texts: Sequence[str]) -> list[FieldMap]:
         conversions = tuple(part for part in parts if "=" not in part)
         for conversion in conversions:
             if conversion not in CONVERSIONS:
-                raise InputError(f"--map {text!r}: no conversion {conversion!r}, use one of {', '.join(CONVERSIONS)}")
+                cure = f"use one of {', '.join(CONVERSIONS)}"
+                raise InputError(
+                    f"--map {text!r}: no conversion {conversion!r}{nearest(conversion, CONVERSIONS)}, {cure}"
+                )
         maps[name] = FieldMap(name, theirs, conversions, renamed)
     own = [FieldMap(name, name, (), {}) for name in FIELDS if name not in maps]
     lengths = ("n_tokens", "token_ids")

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from gsi_theory import Candidates
 from gsi_theory.artifact import atomic_write_bytes
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from llm_check.pools.checks import Range, checked_range, floats, group_order, offences
 from llm_check.pools.files import METADATA_KEY, LeftOut, TableFile, read_table, said, table_of, typed
 from llm_check.pools.schema import SCHEMA, SOURCES, Field
@@ -130,7 +130,7 @@ class Pool:
     def rows(self, prompt_id: str, step: int, source: str) -> NDArray[np.int64]:
         """Row numbers in `table` of one position and source. Raises InputError when there are none."""
         if source not in SOURCES:
-            raise InputError(f"source {source!r}: use one of {', '.join(SOURCES)}")
+            raise InputError(f"source {source!r}{nearest(source, SOURCES)}: use one of {', '.join(SOURCES)}")
         group = self.groups.index.get((prompt_id, step, source))
         if group is None:
             raise InputError(f"the pool has no {source} candidates at {prompt_id!r}, step {step}: draw some there")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gsi_theory import Scheme
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.progress import Report
 from llm_check.grading.judging import NOBODY, Judges
 from llm_check.methods.candidates import Models
@@ -78,8 +78,8 @@ class Collection:
             if not prompt.ids:
                 raise InputError(f"prompt {prompt.prompt_id!r} is empty: give at least one token")
             seen.add(prompt.prompt_id)
-        if self.trajectory.method not in PATHS:
-            raise InputError(f"path {self.trajectory.method!r}: use one of {', '.join(PATHS)}")
+        if (path := self.trajectory.method) not in PATHS:
+            raise InputError(f"path {path!r}{nearest(path, PATHS)}: use one of {', '.join(PATHS)}")
 
     @property
     def size(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from llm_check.rewards.contract import RewardModel
 from llm_check.spec import Spec, parse_spec, read_options
 
@@ -122,7 +122,8 @@ def _architecture(spec: Spec) -> str:
 def _kind_of_folder(spec: Spec) -> str:
     head = spec.place.partition(":")[0]
     if not Path(spec.place).exists() and head != spec.place and head not in KINDS:
-        raise InputError(f"reward {spec.text!r}: {head!r} is no kind of reward model; use one of {', '.join(KINDS)}")
+        cure = f"use one of {', '.join(KINDS)}"
+        raise InputError(f"reward {spec.text!r}: {head!r} is no kind of reward model{nearest(head, KINDS)}; {cure}")
     architecture = _architecture(spec)
     for name, kind in KINDS.items():
         if architecture.endswith(kind.architectures) and kind.architectures:

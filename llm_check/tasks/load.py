@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.json_input import JsonFault, parse_json, text_lines
 from llm_check.grading.grading import grade_arithmetic
 from llm_check.spec import Spec, parse_spec, read_options
@@ -38,8 +38,9 @@ def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
     if seed < 0:
         raise InputError(f"seed {seed} of task {spec!r}: use an integer of at least 0")
     if not parsed.kind:
-        names = ", ".join([*FAMILIES, "arithmetic"])
-        raise InputError(f"task {spec!r}: give one of {names}, with :FILE for rows of your own file")
+        names = [*FAMILIES, "arithmetic"]
+        cure = f"give one of {', '.join(names)}, with :FILE for rows of your own file"
+        raise InputError(f"task {spec!r}{nearest(spec, names)}: {cure}")
     read_options(parsed, {})
     if parsed.kind == "arithmetic":
         return _arithmetic(parsed, limit, seed)

@@ -17,7 +17,7 @@ from gsi_theory.claims import CLAIMS, Claim
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides_softmax import asked_drafts
 from gsi_theory.efficiency import best_n
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance, Scheme
 from sims.families import FAMILIES
 
@@ -69,7 +69,7 @@ def _asked_by(claim: Claim, reading: str | None, instance: Instance, beta: float
 def asked(seed: int, family: str, beta: float) -> list[list[Any]]:
     """Rows ASKED_COLUMNS of one family (unsigned rewards) at one beta; None: more than 2^53 draws."""
     if family not in FAMILIES:
-        raise InputError(f"family {family!r}: give one of {', '.join(FAMILIES)}")
+        raise InputError(f"family {family!r}{nearest(family, FAMILIES)}: give one of {', '.join(FAMILIES)}")
     instance = FAMILIES[family].build(seed)
     facts = Facts.of(instance, Scheme(beta, 1))
     best = best_n(facts.log_pi, facts.log_draft, EPSILON)

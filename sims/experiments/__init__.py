@@ -122,7 +122,8 @@ def _names(value: Any, allowed: tuple[str, ...], place: str) -> tuple[str, ...]:
     names = [name.strip() if isinstance(name, str) else name for name in given]
     for name in names:
         if name not in allowed:
-            raise InputError(f"{place} = {value!r} names {name!r}: give some of {', '.join(allowed)}, comma separated")
+            cure = f"give some of {', '.join(allowed)}, comma separated"
+            raise InputError(f"{place} = {value!r} names {name!r}{nearest(name, allowed)}: {cure}")
     return tuple(name for name in allowed if name in names)
 
 

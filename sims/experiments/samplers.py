@@ -14,7 +14,7 @@ import numpy as np
 
 from gsi_theory.arrays import host
 from gsi_theory.channel import greedy_rejection_law
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.gate import gsi_law
 from gsi_theory.instance import Scheme, tilted_policy
 from gsi_theory.knockout import knockout_fail, league_fail
@@ -44,7 +44,7 @@ BACKENDS = ("numpy", "torch", "cuda")
 
 def _one_backend(value: Any, place: str) -> str:
     if value not in BACKENDS:
-        raise InputError(f"{place} = {value!r}: give one of {', '.join(BACKENDS)}")
+        raise InputError(f"{place} = {value!r}{nearest(value, BACKENDS)}: give one of {', '.join(BACKENDS)}")
     return str(value)
 
 

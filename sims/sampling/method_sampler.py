@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, nearest
 from gsi_theory.gate import gsi_law
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.law import as_count
@@ -321,7 +321,7 @@ def sample_method(
     Plays as many rounds at a time as keep the candidates held below HELD, or one round.
     """
     if method not in SAMPLERS:
-        raise InputError(f"no method {method!r}: give one of {', '.join(SAMPLERS)}")
+        raise InputError(f"no method {method!r}{nearest(method, SAMPLERS)}: give one of {', '.join(SAMPLERS)}")
     rounds, stream = as_count(rounds, "rounds"), as_stream(rng)
     most = max(1, HELD // (2 * (scheme.n + scheme.base_draws)))
     parts = [SAMPLERS[method](instance, scheme, min(most, rounds - start), stream) for start in range(0, rounds, most)]

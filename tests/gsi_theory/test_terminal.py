@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gsi_theory.terminal import columns, wrapped
+from gsi_theory.terminal import columns, formatted, wrapped
 
 TOGETHER = (
     "95 %", "n = 4", "β = 20", "0.02 ± 0.01", "KL ≤ 0.1", "χ² 3.1", "2,000 prompts", "β 20", "p 0.03", "3 × 4",
@@ -41,3 +41,20 @@ def test_width_is_the_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_path_longer_than_the_line_is_left_whole() -> None:
     path = "/a/folder" * 20
     assert path in wrapped(f"wrote {path} now", width=60)
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "shown"),
+    [
+        (0.12345, ".3g", "0.123"), (-0.0, ".6g", "0"), (-1e-9, ".4f", "0.0000"), (-1.5, ".1f", "-1.5"),
+        (float("inf"), ".3g", "∞"), ("-inf", ".3g", "-∞"), ("inf", ".3g", "∞"), (float("nan"), ".3g", "–"),
+        (None, ".3g", "–"),
+    ],
+)  # fmt: skip
+def test_a_cell_shows_no_signed_zero_and_no_nan(value: float | str | None, form: str, shown: str) -> None:
+    assert formatted(value, form) == shown
+
+
+def test_an_equation_wider_than_the_line_breaks_at_its_blanks() -> None:
+    text = wrapped("a_long_left_side = a_long_right_side = another_right_side", "  ", width=40)
+    assert max(map(len, text.splitlines())) <= 40

@@ -172,7 +172,7 @@ def test_cards_hold_what_a_referee_needs() -> None:
     for piece in ("M12c: REFUTED", "draft", "base", "reward", "lhs", "rhs", "gsi law instance.json", "certify_claim"):
         assert piece in text
     prose = text.split("recheck")[0].splitlines()
-    assert max(map(len, prose)) <= 100
+    assert max(map(len, prose)) <= 80
     for opened in ("array", "align*"):
         assert tex.count(f"\\begin{{{opened}}}") == tex.count(f"\\end{{{opened}}}") == 1
     assert tex.count("{") == tex.count("}") and tex.isascii()

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from gsi_theory import InputError, Scheme
-from gsi_theory.artifact import read_artifact
+from gsi_theory.artifact import provenance, read_artifact, write_artifact
+from gsi_theory.cli import main
+from llm_check import command_check
 from llm_check.checks import law
 from llm_check.checks.law import full_forward_difference, outcome_p_values
 from llm_check.checks.noise import flips
 from llm_check.checks.prediction_cells import position_cells, sampled_positions
 from llm_check.checks.table import CHECKS
+from llm_check.checks.verdict import verdict
 from llm_check.command_check import check
 from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.exact import EnumeratedPosition, checked_positions, enumerate_position, frequency_test
@@ -42,6 +45,9 @@ def world() -> World:
 def test_checks_write_the_same_artifact_twice(name: str, world: World, tmp_path: Path) -> None:
     first = check(name, world, 3, tmp_path / "a", SMALL[name])
     artifact = read_artifact(first, name)
+    said = verdict(artifact)
+    assert said.startswith("passed: ") == artifact.summary.get("passed", False)
+    assert "nan" not in said and "None" not in said
     assert all(len(columns) for table in artifact.tables.values() for columns in table.values())
     if name != "lm_speed":  # its content is seconds
         second = check(name, world, 3, tmp_path / "b", SMALL[name])
@@ -61,6 +67,27 @@ def test_the_law_check_passes_for_the_sampler_of_the_law(world: World, tmp_path:
     assert summary["outcomes_tested"] >= sum(rows["cells"])
     assert summary["worst_p_holm"] == pytest.approx(min(1.0, 6 * min(rows["p_value"])))  # Bonferroni, for the smallest
     assert abs(summary["ratio_mean"] - 1.0) <= 5 * summary["ratio_mean_se"]
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_check_prints_its_verdict_and_ends_with_it(
+    passed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Passed or failed, the largest |z| and its bound, and exit status 1 after a failure."""
+    summary = {
+        "passed": passed, "worst_abs_z": 2.39, "comparisons": 36, "bonferroni_bound": 3.64, "worst_p_holm": 0.61,
+        "level": 0.01,
+    }  # fmt: skip
+    path = write_artifact(tmp_path / "lm_prediction.json", "lm_prediction", provenance("x", 0), summary, {})
+    monkeypatch.setattr(command_check, "check", lambda *_, **__: path)
+    monkeypatch.setattr("llm_check.world.load_world", lambda *_, **__: None)
+    monkeypatch.setattr(command_check, "_told", lambda *_: "")
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", "lm_prediction", "--out", str(tmp_path)])
+    assert stopped.value.code == (0 if passed else 1)
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"lm_prediction {'passed' if passed else 'failed'}: largest |z| 2.39 of 36 comparisons" in said
+    assert "bound 3.64" in said and "bound 0.01" in said
 
 
 def test_an_interrupted_law_check_goes_on_where_it_stopped(
