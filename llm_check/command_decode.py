@@ -17,6 +17,7 @@ from rich.table import Table
 from gsi_theory.artifact import atomic_write_text, provenance
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
+from llm_check.decode import require_size
 from llm_check.journal import Journal, journal_path, plain
 from llm_check.methods.candidates import Models
 from llm_check.methods.table import METHODS
@@ -96,11 +97,17 @@ def command(
     )  # fmt: skip
     models = replace(world.models, drafter_counts=tuple(drafter_n or ()))
     prompts = world.prompts()
+    for name in plan.methods:
+        scheme = METHODS[name].scheme(beta, n, threshold, n_base)
+        require_size(METHODS[name], scheme, models, prompts, world.rule, batch)
     head = _head(plan, world, models, prompts, dtype)
     journal = Journal(None if out is None else journal_path(out), head)
     try:
         with progress_bar("decode") as report:
             rows = solve_task(plan, models, prompts, world.rule, world.max_steps, world.task.grade, journal, report)
+    except InputError:
+        journal.delete_if_empty()
+        raise
     except KeyboardInterrupt:
         kept = "" if out is None else ": the same command goes on from here"
         typer.echo(f"gsi decode: interrupted{kept}", err=True)

@@ -12,6 +12,7 @@ from gsi_theory.artifact import provenance, require_writable
 from gsi_theory.errors import InputError
 from gsi_theory.progress import progress_bar
 from llm_check.grading.judging import Judges
+from llm_check.methods.candidates import most_candidates
 from llm_check.methods.table import METHODS
 from llm_check.options import (
     BaseOption,
@@ -34,6 +35,7 @@ from llm_check.pools.trajectories import PATHS, REFERENCE, Collection, Trajector
 from llm_check.positions import Prompt, encode_text
 from llm_check.prompting import template_record
 from llm_check.rewards.contract import reward_record
+from llm_check.steps import require_candidates
 from llm_check.tiny import checkpoint_path
 from llm_check.words import counted
 
@@ -109,11 +111,15 @@ def command(
     )  # fmt: skip
     prompts = world.prompts()
     require_prompt_room(world.models, prompts, world.rule)
+    most = max(candidates, base_candidates or 0)
+    require_candidates(most, 1, world.rule, f"candidates = {most}")
     reference = _reference(world.task, world.draft.tokenizer, prompts)
     method = path or ("base" if reference is None else REFERENCE)
     if method == REFERENCE and reference is None:
         raise InputError(f"--path {REFERENCE}: task {world.task.name} has no reference solutions in steps; give base")
     scheme = METHODS.get(method, METHODS["base"]).scheme(beta, n, threshold)
+    if method != REFERENCE:
+        require_candidates(most_candidates(scheme, world.models), 1, world.rule, f"n = {n}")
     counts = candidates, base_candidates or candidates
     job = Collection(
         world.models, tuple(prompts), Trajectory(method, scheme, reference), min(steps, world.max_steps), counts,
