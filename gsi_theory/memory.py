@@ -74,10 +74,10 @@ def readable_size(size: float) -> str:
 
 
 def require_memory(need: float, what: str, cure: str) -> None:
-    """Raise InputError unless `need` bytes are available: "{what} needs about 96 TB of memory, and 12 GB are free:
-    {cure}". `what` names the number that asks for them."""
+    """Raise InputError unless `need` bytes are available: "{what}: about 96 TB of memory are needed, and 12 GB are
+    free: {cure}". `what` names the number that asks for them."""
     free = available_memory()
     if need > free:
         raise InputError(
-            f"{what} needs about {readable_size(need)} of memory, and {readable_size(free)} are free: {cure}"
+            f"{what}: about {readable_size(need)} of memory are needed, and {readable_size(free)} are free: {cure}"
         )

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gsi_theory.artifact import atomic_write_text, provenance, require_writable
+from gsi_theory.errors import InputError
 from gsi_theory.options import OUTPUT, RUN, refuse_options
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import wrapped
@@ -136,6 +137,7 @@ def command(
     ] = False,
 ) -> None:
     # slow to import
+    from llm_check.decode import require_size
     from llm_check.solutions import Plan, solve_task
     from llm_check.world import load_world
 
@@ -152,10 +154,17 @@ def command(
     )  # fmt: skip
     models = replace(world.models, drafter_counts=tuple(drafter_n or ()))
     prompts = world.prompts()
+    for name in plan.methods:
+        scheme = METHODS[name].scheme(beta, n, threshold, n_base)
+        require_size(METHODS[name], scheme, models, prompts, world.rule, batch)
     head = _head(plan, world, models, prompts, dtype)
     journal = Journal(None if out is None else journal_path(out), head)
-    with progress_bar("decode") as report:
-        rows = solve_task(plan, models, prompts, world.rule, world.max_steps, world.task.grade, journal, report)
+    try:
+        with progress_bar("decode") as report:
+            rows = solve_task(plan, models, prompts, world.rule, world.max_steps, world.task.grade, journal, report)
+    except InputError:
+        journal.delete_if_empty()
+        raise
     if told := unjudged(world.reward_model):
         typer.echo(f"gsi decode: {told}", err=True)
     record = _record(plan, world, rows, head)

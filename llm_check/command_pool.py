@@ -14,6 +14,7 @@ from gsi_theory.options import OUTPUT, RUN, given_options, refuse_options
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import wrapped
 from llm_check.grading.judging import Judges
+from llm_check.methods.candidates import most_candidates
 from llm_check.methods.table import METHODS
 from llm_check.options import (
     BaseOption,
@@ -33,6 +34,7 @@ from llm_check.pools.record import policy_record, prompts_digest, reward_files
 from llm_check.positions import Prompt, encode_text
 from llm_check.prompting import template_record
 from llm_check.rewards.contract import reward_record
+from llm_check.steps import require_candidates
 from llm_check.tiny import checkpoint_path
 from llm_check.words import counted
 
@@ -152,12 +154,16 @@ def command(
     )  # fmt: skip
     prompts = world.prompts()
     require_prompt_room(world.models, prompts, world.rule)
+    most = max(candidates, base_candidates or 0)
+    require_candidates(most, 1, world.rule, f"candidates = {most}")
     reference = _reference(world.task, world.draft.tokenizer, prompts)
     method = path or ("base" if reference is None else REFERENCE)
     if method == REFERENCE and reference is None:
         raise InputError(f"--path {REFERENCE}: task {world.task.name} has no reference solutions in steps; give base")
     _require_used(context, method)
     scheme = METHODS.get(method, METHODS["base"]).scheme(beta, n, threshold)
+    if method != REFERENCE:
+        require_candidates(most_candidates(scheme, world.models), 1, world.rule, f"n = {n}")
     counts = candidates, base_candidates or candidates
     job = Collection(
         world.models, tuple(prompts), Trajectory(method, scheme, reference), min(steps, world.max_steps), counts,

@@ -110,3 +110,8 @@ class Journal:
         """Remove the file: its results are in the output now."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+    def delete_if_empty(self) -> None:
+        """Remove the file if no job is finished: a run that could not begin leaves nothing behind."""
+        if not self._found:
+            self.delete()

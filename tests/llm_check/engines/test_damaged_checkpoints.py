@@ -110,7 +110,7 @@ DAMAGES: dict[str, tuple[str, Any, list[str]]] = {
     "vocabulary": ("draft", lambda f: changed(f, "vocab_size", 17), ["(17, 64)", "(16, 64)"]),
     "heads": ("draft", lambda f: changed(f, "num_attention_heads", 2), ["(32, 64)", "(64, 64)"]),
     "a norm of no number": ("draft", lambda f: changed(f, "rms_norm_eps", -1e9), ["computes NaN", "config.json"]),
-    "context": ("draft", lambda f: changed(f, "max_position_embeddings", 10**15), ["context of", "are free"]),
+    "context": ("draft", lambda f: changed(f, "max_position_embeddings", 10**15), ["_embeddings = 10", "are free"]),
     "no context": ("draft", lambda f: changed(f, "max_position_embeddings", 0), ["max_position_embeddings = 0"]),
     "architecture": ("draft", lambda f: changed(f, "model_type", "no_such"), ["no_such", "give a checkpoint"]),
     "no tokenizer": ("draft", lambda f: (f / "tokenizer.json").unlink(), ["tokenizer", "download its files"]),
@@ -143,7 +143,7 @@ def test_a_model_that_memory_cannot_hold_is_refused_before_it_is_read(
     base: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gsi_theory.memory, "available_memory", lambda: 1e5)
-    with pytest.raises(InputError, match=r"the model at .*draft needs about 333 kB of memory, and 100 kB are free"):
+    with pytest.raises(InputError, match=r"the model at .*draft: about 333 kB of memory are needed, and 100 kB"):
         numbers_of("draft", checkpoint_path("draft"), base)
 
 
