@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from gsi_theory import command_refute
 from gsi_theory.claims import CLAIMS
 from gsi_theory.cli import main
+from gsi_theory.errors import InputError
 
 
 def gsi(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -44,13 +45,45 @@ def test_json_card() -> None:
     assert Fraction(ends["lhs"]["lower"]) > Fraction(ends["rhs"]["upper"])
 
 
-def test_unknown_claim_lists_the_ids(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["refute", "M99"], ["refute"]):
+def test_unknown_claim_suggests_near_ids_and_none_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, status, ids in ((["refute", "M12aa"], 2, {"M12a"}), (["refute"], 0, set(CLAIMS))):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
+        assert stopped.value.code == status
+        shown = capsys.readouterr()
+        assert all(name in (shown.err if status else shown.out) for name in ids)
+
+
+def test_the_list_of_claims_as_json_and_outputs_that_need_a_claim(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["refute", "--json"])
+    assert stopped.value.code == 0
+    listed = {claim["id"]: claim["expected"] for claim in json.loads(capsys.readouterr().out)["claims"]}
+    assert listed == {name: str(claim.expected) for name, claim in CLAIMS.items()}
+    card = str(tmp_path / "card")
+    for arguments in (["--out", card], ["--latex", card], ["M10", "--out", card, "--latex", card],
+                      ["M10", "--mutants", "--latex", card]):  # fmt: skip
+        with pytest.raises(SystemExit) as stopped:
+            main(["refute", *arguments])
         assert stopped.value.code == 2
-        shown = capsys.readouterr().err
-        assert "M12a" in shown and "M19" in shown
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_card_that_cannot_be_written_is_not_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise InputError("cannot write card: free space")
+
+    monkeypatch.setattr(command_refute, "atomic_write_files", full)
+    with pytest.raises(SystemExit) as stopped:
+        main(["refute", "M20-fixed", "--seconds", "0.1", "--out", str(tmp_path / "card")])
+    assert stopped.value.code == 2
+    assert capsys.readouterr() == ("", "gsi refute: cannot write card: free space\n")
 
 
 def test_exit_status_1_when_a_claim_that_should_hold_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
