@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from gsi_theory.errors import InputError
-from gsi_theory.json_input import read_json
+from gsi_theory.json_input import read_json, shown
 from gsi_theory.output import atomic_write_bytes, atomic_write_files, atomic_write_text, require_writable
 
 __all__ = [
@@ -218,7 +218,14 @@ def read_artifact(path: str | os.PathLike[str], name: str | None = None) -> Arti
         raise InputError(
             f"{path} is not an artifact of format {FORMAT} or {FORMAT_PARQUET}: rerun the command that wrote it"
         )
+    for field in ("provenance", "summary", "tables"):
+        if not isinstance(body[field], dict):
+            raise InputError(f"{path}: {field} = {shown(body[field])} is no object: rerun the command that wrote it")
     if name is not None and body["name"] != name:
         raise InputError(f"{path} holds artifact {body['name']!r}, expected {name!r}: give the right file")
     tables = _lift(body["tables"]) if body["format"] == FORMAT else _read_tables(path, body["tables"])
+    for table, columns in tables.items():
+        if not isinstance(columns, dict) or not all(isinstance(values, list) for values in columns.values()):
+            raise InputError(f"{path}: table {table!r} is no object of lists: rerun the command that wrote it")
+        _check_lengths(str(path), {table: columns})
     return Artifact(body["name"], body["provenance"], _lift(body["summary"]), tables)

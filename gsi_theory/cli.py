@@ -79,8 +79,11 @@ def _usage() -> str:
 
 
 def _refuse(name: str, message: str) -> NoReturn:
-    """Bad input or usage: one line on standard error, status 2."""
-    print(f"gsi {name}: {' '.join(message.split(chr(10)))}", file=sys.stderr)
+    """Bad input or usage: one line on standard error, status 2. A message may quote what would end the line, or drive
+    the terminal: that is escaped."""
+    line = " ".join(message.splitlines())
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    print(f"gsi {name}: {shown}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gsi_theory.cli import COMMANDS
+from gsi_theory.cli import COMMANDS, main
 
 GOOD = '{"draft": [0.5, 0.3, 0.2], "base": [0.2, 0.3, 0.5], "reward": [0.1, 0.6, 0.9]}'
 
@@ -133,3 +134,13 @@ def test_missing_checkpoint_and_other_vocabulary(tmp_path) -> None:
     assert done.returncode == 2
     assert "differ at id" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_message_is_one_line_whatever_it_quotes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Line ends of every kind, and what would drive the terminal or has no encoding, are escaped."""
+    for name in ("a\nb", "a\rb", "a\u2028b", "a\x1b[31mb", "a\udcffb"):
+        with pytest.raises(SystemExit) as stopped:
+            main(["law", str(tmp_path / name)])
+        assert stopped.value.code == 2
+        said = capsys.readouterr().err
+        assert len(said.splitlines()) == 1 and said.removesuffix("\n").isprintable()

@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.fuzz.calls import make_case
 from tests.fuzz.run import as_process, failures, in_process, shell_line
 
 
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--call", type=int, help="this call alone, and its folder stays")
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--calls", type=int, default=2000)
+    parser.add_argument("--only", help="of these calls those of this command alone")
     parser.add_argument("--processes", action="store_true", help="each call as a process of its own")
     parser.add_argument("--log", type=Path, help="one JSON object a failed call")
     parser.add_argument("--slow", type=float, default=1e9, help="also report calls that took so many seconds")
@@ -30,6 +32,8 @@ def main() -> int:
     kinds: collections.Counter[tuple[str, int | None]] = collections.Counter()
     failed, began = 0, time.monotonic()
     for call in calls:
+        if chosen.only is not None and make_case(chosen.seed, call).argv[:1] != (chosen.only,):
+            continue
         folder, started = Path(tempfile.mkdtemp(prefix="fuzz-")), time.monotonic()
         case, answer, found = failures(chosen.seed, call, folder, run)
         seconds = time.monotonic() - started
@@ -48,7 +52,7 @@ def main() -> int:
             shutil.rmtree(folder, ignore_errors=True)
         else:
             print(f"{folder}\nstatus {answer.status}\n--- stdout\n{answer.out}\n--- stderr\n{answer.err}")
-    print(f"{len(calls)} calls, {failed} failed, {time.monotonic() - began:.0f} s")
+    print(f"{kinds.total()} calls, {failed} failed, {time.monotonic() - began:.0f} s")
     for (name, status), count in sorted(kinds.items(), key=str):
         print(f"  {name[:20]!r:<12} status {status}: {count}")
     return int(failed > 0)

@@ -100,9 +100,9 @@ def _of_json(case: Case, answer: Answer) -> Iterator[str]:
         yield f"--json is no strict JSON ({error}): {answer.out[:80]!r}"
         return
     for name, value in _leaves(body):
-        if isinstance(value, float) and str(value) == "-0.0":
-            yield f"{name} = -0.0 in the JSON"
         # The value of a bad row is quoted.
+        if isinstance(value, float) and str(value) == "-0.0" and name != "value":
+            yield f"{name} = -0.0 in the JSON"
         if isinstance(value, str) and value.lower() == "nan" and not (case.says_nan and name == "value"):
             yield f"{name} = 'nan' in the JSON"
 
@@ -119,8 +119,7 @@ def _of_refusal(case: Case, answer: Answer) -> Iterator[str]:
         yield f"{len(said)} lines on stderr with status 2: {answer.err[:300]!r}"
     if answer.out:
         yield f"stdout with status 2: {answer.out[:100]!r}"
-    escaped = {name.encode("utf-8", "backslashreplace").decode() for name in _names(case)}
-    shown = escaped | {repr(name)[1:-1] for name in _names(case)}
+    shown = {repr(name)[1:-1] for name in _names(case)} | {"''"} & {repr(word) for word in case.argv}
     if said and not any(name in answer.err for name in shown) and case.argv:
         yield f"the message names nothing of the input: {answer.err[:200]!r}"
     changed = {
