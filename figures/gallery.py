@@ -30,12 +30,13 @@ from figures import (
     plot_transfer_q,
     plot_uniform_race,
 )
-from figures.plot_data import Row, scalars
-from figures.plots import inline_svg, write_figure
+from figures.plot_data import Row, drawing, scalars
+from figures.plots import Files, figure_files, inline_svg
 from figures.style import house_style, number
-from gsi_theory.artifact import Artifact, atomic_write_text, read_artifact
+from gsi_theory.artifact import Artifact, read_artifact
+from gsi_theory.output import atomic_write_files
 
-__all__ = ["GALLERY", "GalleryEntry", "build_gallery"]
+__all__ = ["GALLERY", "GalleryEntry", "build_gallery", "gallery_files"]
 
 
 @dataclass(frozen=True)
@@ -224,29 +225,41 @@ def _artifact(folder: Path, name: str) -> Artifact | None:
     return read_artifact(path, name) if path.exists() else None
 
 
-def _drawn(entry: GalleryEntry, artifact: Artifact, folder: Path) -> Row:
+def _drawn(entry: GalleryEntry, artifact: Artifact, folder: Path) -> tuple[Row, Files]:
     names = ("worst_abs_z", "bonferroni_bound", "comparisons", "passed")
-    with house_style():
-        svg = write_figure(entry.draw(artifact), folder, entry.name)
-    record = artifact.provenance
-    return {"svg": Markup(inline_svg(svg, entry.name, entry.alt)), "checked": scalars(artifact, names),
-            "command": record["command"], "commit": record["commit"]}  # fmt: skip
+    with drawing(entry.name), house_style():
+        svg, files = figure_files(entry.draw(artifact), folder, entry.name)
+        record = artifact.provenance
+        row = {"svg": Markup(inline_svg(svg, entry.name, entry.alt)), "checked": scalars(artifact, names),
+               "command": record["command"], "commit": record["commit"]}  # fmt: skip
+    return row, files
 
 
-def build_gallery(artifacts: Path, out: Path) -> Path:
-    """Write out/gallery.html, and its figures as SVG and PDF under out/figures, from the artifacts there are; the page.
+def gallery_files(artifacts: Path, out: Path) -> Files:
+    """What goes to out/gallery.html, and its figures as SVG and PDF under out/figures, from the artifacts there are.
 
     An experiment that has not been run names its command. Raises InputError when an artifact cannot be read or lacks a
-    column; then no page is written.
+    column.
     """
     found: Mapping[str, Artifact | None] = {entry.name: _artifact(artifacts, entry.name) for entry in GALLERY}
-    shown = [
-        {"entry": entry, "drawn": _drawn(entry, artifact, out / "figures") if (artifact := found[entry.name]) else None}
-        for entry in GALLERY
-    ]
+    shown: list[Row] = []
+    files: Files = {}
+    for entry in GALLERY:
+        artifact = found[entry.name]
+        drawn, made = (None, {}) if artifact is None else _drawn(entry, artifact, out / "figures")
+        shown.append({"entry": entry, "drawn": drawn})
+        files |= made
     environment = Environment(
         loader=PackageLoader("figures"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["num"] = number
-    return atomic_write_text(out / "gallery.html", environment.get_template("gallery.html.j2").render(shown=shown))
+    with drawing():
+        page = environment.get_template("gallery.html.j2").render(shown=shown)
+    return files | {out / "gallery.html": page.encode("utf-8", "backslashreplace")}
+
+
+def build_gallery(artifacts: Path, out: Path) -> Path:
+    """Write out/gallery.html and its figures (`gallery_files`), all or none; the page."""
+    atomic_write_files(gallery_files(artifacts, out))
+    return out / "gallery.html"

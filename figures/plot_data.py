@@ -6,14 +6,17 @@ read, or lacks a column, is bad input.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from jinja2 import TemplateError
 
 from gsi_theory.artifact import Artifact, read_artifact
 from gsi_theory.errors import InputError
 
-__all__ = ["COMMANDS", "Row", "distinct", "read_all", "rows", "scalars", "spread"]
+__all__ = ["COMMANDS", "Row", "distinct", "drawing", "read_all", "rows", "scalars", "spread"]
 
 Row = dict[str, Any]
 
@@ -47,6 +50,21 @@ def read_all(folder: Path) -> dict[str, Artifact | None]:
         except (OSError, KeyError) as error:
             raise InputError(f"{path} cannot be read ({error!r}): rerun {COMMANDS[name]}") from error
     return found
+
+
+@contextmanager
+def drawing(name: str | None = None) -> Iterator[None]:
+    """Turn an error of drawing from artifact `name` (None: from several) into an InputError: its content is not what
+    its command writes. The original error is the cause.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TemplateError, TypeError, ValueError) as error:
+        what = "an artifact" if name is None else f"artifact {name!r}"
+        cure = f"rerun {COMMANDS.get(name or '', 'gsi report')}"
+        raise InputError(f"{what} is not as its command writes it ({type(error).__name__}: {error}): {cure}") from error
 
 
 def _is_number(value: Any) -> bool:

@@ -28,11 +28,24 @@ from figures import (
     plot_sampler,
     plot_steps,
 )
+from figures.plot_data import drawing
 from figures.style import house_style
-from gsi_theory.artifact import Artifact, atomic_write_bytes, atomic_write_text
-from gsi_theory.output import writing
+from gsi_theory.artifact import Artifact
+from gsi_theory.output import atomic_write_files
 
-__all__ = ["FIGURES", "FigureEntry", "inline_svg", "render_svg", "save_figures", "write_figure"]
+__all__ = [
+    "FIGURES",
+    "FigureEntry",
+    "Files",
+    "draw_figures",
+    "figure_files",
+    "inline_svg",
+    "render_svg",
+    "save_figures",
+]
+
+# Path to content, for files that are written together.
+Files = dict[Path, bytes]
 
 
 @dataclass(frozen=True)
@@ -171,32 +184,40 @@ def inline_svg(svg: str, prefix: str, label: str) -> str:
     return f'{head} role="img" aria-label="{label}">{rest}'
 
 
-def _write_pdf(figure: Figure, path: Path) -> Path:
+def _render_pdf(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
-    return atomic_write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def write_figure(figure: Figure, folder: Path, name: str) -> str:
-    """Write folder/NAME.svg and folder/NAME.pdf; the SVG text. To be called within `house_style`."""
+def figure_files(figure: Figure, folder: Path, name: str) -> tuple[str, Files]:
+    """The figure's SVG text, and what goes to folder/NAME.svg and folder/NAME.pdf. Within `house_style`."""
     svg = render_svg(figure)
     # rendering has placed everything; the PDF keeps these places
     figure.set_layout_engine("none")
-    atomic_write_text(folder / f"{name}.svg", svg)
-    _write_pdf(figure, folder / f"{name}.pdf")
-    return svg
+    return svg, {folder / f"{name}.svg": svg.encode(), folder / f"{name}.pdf": _render_pdf(figure)}
 
 
-def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, str], list[Path]]:
-    """Draw every figure whose artifact is there into `folder` as SVG and PDF; the SVG texts and the paths."""
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    texts, paths = {}, []
+def draw_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, str], Files]:
+    """Every figure whose artifact is there: the SVG texts by name, and the SVG and PDF files for `folder`.
+
+    Raises InputError naming the artifact that no figure can be drawn from.
+    """
+    texts: dict[str, str] = {}
+    files: Files = {}
     with house_style():
         for entry in FIGURES:
             artifact = artifacts.get(entry.artifact)
             if artifact is None:
                 continue
-            texts[entry.name] = write_figure(entry.draw(artifact), folder, entry.name)
-            paths += [folder / f"{entry.name}.svg", folder / f"{entry.name}.pdf"]
-    return texts, paths
+            with drawing(entry.artifact):
+                texts[entry.name], made = figure_files(entry.draw(artifact), folder, entry.name)
+            files |= made
+    return texts, files
+
+
+def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, str], list[Path]]:
+    """Draw every figure whose artifact is there into `folder` as SVG and PDF; the SVG texts and the paths."""
+    texts, files = draw_figures(artifacts, folder)
+    atomic_write_files(files)
+    return texts, list(files)

@@ -21,12 +21,13 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from figures import plot_pool
-from figures.plot_data import Row, distinct, rows, scalars
-from figures.plots import inline_svg, write_figure
+from figures.plot_data import Row, distinct, drawing, rows, scalars
+from figures.plots import Files, figure_files, inline_svg
 from figures.style import house_style, number
-from gsi_theory.artifact import Artifact, atomic_write_text, read_artifact
+from gsi_theory.artifact import Artifact, read_artifact
+from gsi_theory.output import atomic_write_files
 
-__all__ = ["build_pool_page"]
+__all__ = ["build_pool_page", "pool_page_files"]
 
 _RULES = {
     "softmax": "softmax",
@@ -133,12 +134,17 @@ def _chosen(known: Row) -> Row | None:
     return one | {"method_text": f"{one['rule']}{where}"}
 
 
-def build_pool_page(artifact: Path, out: Path) -> Path:
-    """Write the page to the file `out`, and its figures as SVG and PDF to the folder figures/pool beside it.
+def pool_page_files(artifact: Path, out: Path) -> Files:
+    """What goes to the file `out`, the page, and to the folder figures/pool beside it, its figures as SVG and PDF.
 
-    Raises InputError when the artifact cannot be read or lacks a column; then no page is written.
+    Raises InputError when the artifact cannot be read, lacks a column, or is not as its command writes it.
     """
     found = read_artifact(artifact, "pool_page")
+    with drawing("pool_page"):
+        return _pool_page(found, out)
+
+
+def _pool_page(found: Artifact, out: Path) -> Files:
     fields = ("pool", "rows", "prompts", "positions", "explored", "value_names", "cost_unit", "recommendation",
               "reason", "limits", "improve", "assumptions", "over_optimization", "valid", "left_out", "ratio_mean",
               "ratio_mean_se", "untested")  # fmt: skip
@@ -147,12 +153,13 @@ def build_pool_page(artifact: Path, out: Path) -> Path:
     script = resources.files("figures").joinpath("templates/explorer.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     findings = rows(found, "findings", (), ("id", "severity", "evidence", "advice"), may_be_empty=True)
+    drawn: list[Row] = []
+    files: Files = {}
     with house_style():
-        drawn = [
-            vars(f) | {"svg": Markup(inline_svg(write_figure(f.draw(found), out.parent / "figures" / "pool", f.name),
-                                                f"pool-{f.name}", f.alt))}
-            for f in _FIGURES
-        ]  # fmt: skip
+        for f in _FIGURES:
+            svg, made = figure_files(f.draw(found), out.parent / "figures" / "pool", f.name)
+            drawn.append(vars(f) | {"svg": Markup(inline_svg(svg, f"pool-{f.name}", f.alt))})
+            files |= made
     environment = Environment(
         loader=PackageLoader("figures"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
@@ -165,4 +172,10 @@ def build_pool_page(artifact: Path, out: Path) -> Path:
         findings=[f | {"text": _text(f["evidence"])} for f in findings],
         grid=Markup(data), script=Markup(script), script_hash=f"sha256-{digest}",
     )  # fmt: skip
-    return atomic_write_text(out, text)
+    return files | {out: text.encode("utf-8", "backslashreplace")}
+
+
+def build_pool_page(artifact: Path, out: Path) -> Path:
+    """Write the page to the file `out` with its figures beside it (`pool_page_files`), all or none; the page."""
+    atomic_write_files(pool_page_files(artifact, out))
+    return out

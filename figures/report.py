@@ -15,16 +15,17 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from figures.gallery import build_gallery
+from figures.gallery import gallery_files
 from figures.mathml import formula
 from figures.plot_accuracy import ordered_methods
 from figures.plot_asked import asked_table
-from figures.plot_data import COMMANDS, Row, distinct, read_all, rows, scalars, spread
+from figures.plot_data import COMMANDS, Row, distinct, drawing, read_all, rows, scalars, spread
 from figures.plot_headline import NEEDS, needs
-from figures.plots import FIGURES, inline_svg, save_figures
-from figures.pool_page import build_pool_page
+from figures.plots import FIGURES, draw_figures, inline_svg
+from figures.pool_page import pool_page_files
 from figures.style import drafts, look, number, superscript
-from gsi_theory.artifact import Artifact, atomic_write_text
+from gsi_theory.artifact import Artifact
+from gsi_theory.output import atomic_write_files
 
 __all__ = ["build_report"]
 
@@ -244,11 +245,17 @@ def build_report(artifacts: Path, out: Path) -> Path:
 
     Their figures go to out/figures as SVG and PDF.
     A section whose artifact is missing names the command that writes it. Raises InputError when the folder does not
-    exist, or an artifact exists but cannot be read or lacks a column; then no page is written.
+    exist, or an artifact exists but cannot be read, lacks a column or is not as its command writes it; then no file is
+    written.
     """
-    found = read_all(Path(artifacts))
-    context = {name: make(artifact) if (artifact := found[name]) else None for name, make in _SECTIONS.items()}
-    texts, _ = save_figures(found, Path(out) / "figures")
+    artifacts, out = Path(artifacts), Path(out)
+    found = read_all(artifacts)
+    context: dict[str, Row | None] = {}
+    for name, make in _SECTIONS.items():
+        artifact = found[name]
+        with drawing(name):
+            context[name] = None if artifact is None else make(artifact)
+    texts, files = draw_figures(found, out / "figures")
     drawn = {
         entry.name: {
             "entry": entry,
@@ -256,11 +263,13 @@ def build_report(artifacts: Path, out: Path) -> Path:
         }
         for entry in FIGURES
     }
-    build_gallery(Path(artifacts), Path(out))
-    pool = Path(artifacts) / "pool_page.json"
+    files |= gallery_files(artifacts, out)
+    pool = artifacts / "pool_page.json"
     if pool.exists():
-        build_pool_page(pool, Path(out) / "pool.html")
+        files |= pool_page_files(pool, out / "pool.html")
     page = _environment().get_template("report.html.j2")
-    text = page.render(**context, figures=drawn, provenance=_provenance(found),
-                       pool=pool.exists(), bounds_vs_n=found["bounds_vs_n"], steps=found["steps"])  # fmt: skip
-    return atomic_write_text(Path(out) / "index.html", text)
+    with drawing():
+        text = page.render(**context, figures=drawn, provenance=_provenance(found),
+                           pool=pool.exists(), bounds_vs_n=found["bounds_vs_n"], steps=found["steps"])  # fmt: skip
+    atomic_write_files(files | {out / "index.html": text.encode("utf-8", "backslashreplace")})
+    return out / "index.html"

@@ -19,6 +19,8 @@ __all__ = [
     "COMPILED",
     "added",
     "as_arrays",
+    "as_number",
+    "as_numbers",
     "capped",
     "detached",
     "divided",
@@ -32,9 +34,11 @@ __all__ = [
     "log_of_either",
     "lowest",
     "plain_number",
+    "refuse_booleans",
     "rows_of",
     "running_sum",
     "scatter_sum",
+    "sum_tolerance",
     "table",
     "times",
 ]
@@ -44,28 +48,117 @@ __all__ = [
 COMPILED = importlib.util.find_spec("numba") is not None and os.environ.get("GSI_COMPILED", "1") != "0"
 
 
+SUM_TOLERANCE = 1e-9
+
+
+def as_numbers(value: Any, name: str) -> np.ndarray:
+    """`value` as a float64 NumPy array; torch tensors come to the host.
+
+    Raises InputError naming what is no array of real numbers: strings, booleans, dicts, None, ragged lists, tensors
+    that need gradients (which NumPy would lose).
+    """
+    if array_api_compat.is_torch_array(value):
+        if value.requires_grad:
+            raise InputError(f"{name} is a tensor that needs gradients, which would be lost: give {name}.detach()")
+        torch = array_api_compat.array_namespace(value)
+        value = value.detach().cpu() if value.dtype == torch.bool else value.detach().cpu().to(torch.float64)
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "bUSOMmc" or isinstance(value, list | tuple):
+            _refuse_strange(value, array, name)
+        if array.dtype.kind in "Mm":
+            raise InputError(f"{name} is not a list of numbers, but of {array.dtype}: give numbers")
+        return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name} is not a list of numbers ({error}): give numbers") from error
+
+
+def _refuse_strange(value: Any, array: np.ndarray, name: str, part: str = "") -> None:
+    """InputError for the first entry of `value`, `part` of `name`, that is no number though float() would take it."""
+    if isinstance(value, list | tuple) and set(map(type, value)) <= {float, int}:
+        return
+    entries = enumerate(value) if isinstance(value, list | tuple) else np.ndenumerate(array)
+    for place, entry in entries:
+        if isinstance(entry, bool | np.bool_ | str | bytes | complex | dict | set) or entry is None:
+            at = ", ".join(map(str, place)) if isinstance(place, tuple) else place
+            where = f"{name}{part}[{at}]" if np.ndim(array) or isinstance(value, list | tuple) else name
+            raise InputError(f"{name} is not a list of numbers ({where} = {entry!r}): give numbers")
+        if isinstance(entry, list | tuple):
+            _refuse_strange(entry, array, name, f"{part}[{place}]")
+
+
+def as_number(value: Any, name: str, cure: str) -> float:
+    """`value`, a real number (NumPy and torch scalars and Fractions pass), as a float; InputError ending in `cure`."""
+    try:
+        array = as_numbers(value, name)
+    except InputError as error:
+        raise InputError(f"{name} = {value!r}: {cure}") from error
+    if array.ndim:
+        raise InputError(f"{name} of shape {array.shape}: {cure}")
+    return float(array)
+
+
+def sum_tolerance(value: Any) -> float:
+    """How far from one the masses, or their logs, may sum: 1e-9, and more for what lower precision has rounded.
+
+    K numbers of machine epsilon e are each off by a few e, and logs by e times their size, at most e log K in the mean:
+    4 e (1 + log K). What passes is normalized in float64.
+    """
+    if not hasattr(value, "dtype") and not isinstance(value, list | tuple):
+        return SUM_TOLERANCE
+    if array_api_compat.is_torch_array(value):
+        if not value.is_floating_point():
+            return SUM_TOLERANCE
+        unit = float(array_api_compat.array_namespace(value).finfo(value.dtype).eps)
+    else:
+        value = np.asarray(value)
+        if value.dtype.kind != "f":
+            return SUM_TOLERANCE
+        unit = float(np.finfo(value.dtype).eps)
+    size = value.shape[-1] if value.ndim else 1
+    return max(SUM_TOLERANCE, 4.0 * unit * (1.0 + float(np.log(max(1, size)))))
+
+
 def as_arrays(**values: Any) -> tuple[Any, list[Any]]:
     """(namespace, float64 arrays) for values given by name: torch tensors stay torch, all else becomes NumPy.
 
-    A NumPy value beside a torch one moves to the tensor's device. Raises InputError naming what is not numeric.
+    A NumPy value beside a torch one moves to the tensor's device. Arrays of booleans are indicators, 0 and 1. Raises
+    InputError naming what is not numeric.
     """
     tensors = [v for v in values.values() if array_api_compat.is_torch_array(v)]
     if not tensors:
-        arrays = []
-        for name, value in values.items():
-            try:
-                arrays.append(np.asarray(value, dtype=np.float64))
-            except (TypeError, ValueError) as error:
-                raise InputError(f"{name} is not an array of numbers ({error}): give numbers") from error
+        arrays = [_numbers_or_indicators(value, name) for name, value in values.items()]
         return array_api_compat.array_namespace(arrays[0]), arrays
     xp, device = array_api_compat.array_namespace(tensors[0]), tensors[0].device
     strangers = {str(t.device) for t in tensors if t.device != device}
     if strangers:
         raise InputError(f"tensors on {device} and {', '.join(sorted(strangers))}: give all of them on one device")
     return xp, [
-        v.to(xp.float64) if array_api_compat.is_torch_array(v) else xp.asarray(v, dtype=xp.float64, device=device)
-        for v in values.values()
+        v.to(xp.float64)
+        if array_api_compat.is_torch_array(v)
+        else xp.asarray(_numbers_or_indicators(v, name), dtype=xp.float64, device=device)
+        for name, v in values.items()
     ]
+
+
+def _numbers_or_indicators(value: Any, name: str) -> np.ndarray:
+    return np.asarray(value, dtype=np.float64) if _boolean(value) else as_numbers(value, name)
+
+
+def _boolean(value: Any) -> bool:
+    """Whether `value` is an array, NumPy or torch, or a flat list of nothing but booleans."""
+    if isinstance(value, list | tuple):
+        return set(map(type, value)) == {bool}
+    return str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
+
+
+def refuse_booleans(**values: Any) -> None:
+    """InputError naming the first of the arrays that holds booleans."""
+    for name, value in values.items():
+        if _boolean(value):
+            raise InputError(f"{name} is not a list of numbers, but of booleans: give numbers")
 
 
 def is_numpy(array: Any) -> bool:
@@ -94,8 +187,8 @@ def highest(array: Any) -> float:
 
 
 def plain_number(value: Any) -> Any:
-    """A float for a single NumPy number; anything else as it is (a torch scalar keeps its gradient)."""
-    return float(value) if isinstance(value, np.generic) or (is_numpy(value) and value.ndim == 0) else value
+    """A float for a single NumPy number, never -0.0; anything else as it is (a torch scalar keeps its gradient)."""
+    return float(value) + 0.0 if isinstance(value, np.generic) or (is_numpy(value) and value.ndim == 0) else value
 
 
 def table(values: np.ndarray, like: Any) -> Any:

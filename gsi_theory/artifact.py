@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from gsi_theory.errors import InputError
+from gsi_theory.json_input import read_json, shown
 from gsi_theory.output import atomic_write_bytes, atomic_write_files, atomic_write_text, require_writable
 
 __all__ = [
@@ -101,7 +102,7 @@ def _plain(value: Any, place: str) -> Any:
             raise InputError(f"NaN at {place}: an artifact holds no NaN; leave the row out or store null")
         if math.isinf(value):
             return "inf" if value > 0 else "-inf"
-        return value
+        return value + 0.0  # never -0.0
     if isinstance(value, Mapping):
         return {str(k): _plain(v, f"{place}.{k}") for k, v in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -210,19 +211,21 @@ def read_artifact(path: str | os.PathLike[str], name: str | None = None) -> Arti
     Raises InputError naming the file when it is missing, is not JSON, or is not an artifact of this format.
     """
     path = Path(path)
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"no artifact at {path}: run the command that writes it (gsi report runs all)") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON ({error}): delete it and rerun the command that wrote it") from error
+    body = read_json(path, "an artifact, which the command that writes it makes anew (gsi report runs all)")
     fields = ("name", "provenance", "summary", "tables")
     known = isinstance(body, dict) and body.get("format") in (FORMAT, FORMAT_PARQUET)
     if not known or any(field not in body for field in fields):
         raise InputError(
             f"{path} is not an artifact of format {FORMAT} or {FORMAT_PARQUET}: rerun the command that wrote it"
         )
+    for field in ("provenance", "summary", "tables"):
+        if not isinstance(body[field], dict):
+            raise InputError(f"{path}: {field} = {shown(body[field])} is no object: rerun the command that wrote it")
     if name is not None and body["name"] != name:
         raise InputError(f"{path} holds artifact {body['name']!r}, expected {name!r}: give the right file")
     tables = _lift(body["tables"]) if body["format"] == FORMAT else _read_tables(path, body["tables"])
+    for table, columns in tables.items():
+        if not isinstance(columns, dict) or not all(isinstance(values, list) for values in columns.values()):
+            raise InputError(f"{path}: table {table!r} is no object of lists: rerun the command that wrote it")
+        _check_lengths(str(path), {table: columns})
     return Artifact(body["name"], body["provenance"], _lift(body["summary"]), tables)

@@ -11,6 +11,7 @@ import errno
 import importlib
 import importlib.metadata
 import io
+import itertools
 import os
 import sys
 from typing import Any, NoReturn
@@ -78,9 +79,23 @@ def _usage() -> str:
 
 
 def _refuse(name: str, message: str) -> NoReturn:
-    """Bad input or usage: one line on standard error, status 2."""
-    print(f"gsi {name}: {' '.join(message.split(chr(10)))}", file=sys.stderr)
+    """Bad input or usage: one line on standard error, status 2. A message may quote what would end the line, or drive
+    the terminal: that is escaped."""
+    line = " ".join(message.splitlines())
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    print(f"gsi {name}: {shown}", file=sys.stderr)
     sys.exit(2)
+
+
+def _received(error: Any, arguments: list[str]) -> str:
+    """The text that the option of an error of usage was given, which typer's message leaves out; "" for none."""
+    options = getattr(getattr(error, "param", None), "opts", [])
+    for argument, after in itertools.zip_longest(arguments, arguments[1:]):
+        option, equals, value = argument.partition("=")
+        if option in options and (equals or after is not None):
+            text = value if equals else after
+            return "" if repr(text) in str(error) else f", got {text!r}"
+    return ""
 
 
 def _interrupted(name: str) -> NoReturn:
@@ -138,7 +153,8 @@ def main(arguments: list[str] | None = None) -> None:
     except InputError as error:
         _refuse(name, str(error))
     except _usage_errors() as error:
-        _refuse(name, f"{error.format_message().rstrip('.')}: gsi {name} --help lists what it takes")
+        message = error.format_message().rstrip(".")
+        _refuse(name, f"{message}{_received(error, rest)}: gsi {name} --help lists what it takes")
     except BrokenPipeError:
         # the reader of a pipe has seen enough; what is left in the buffer must not be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

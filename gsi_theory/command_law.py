@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -22,9 +23,10 @@ from gsi_theory.errors import InputError
 from gsi_theory.exact import Enclosure, ExactInstance, ExactScheme
 from gsi_theory.gate import GsiLaw, gsi_law
 from gsi_theory.instance import GATES, Instance, Scheme, tilted_policy
+from gsi_theory.json_input import read_json, shown
 from gsi_theory.law import EPS, RULES, Law
 from gsi_theory.logscale import Array
-from gsi_theory.options import OUTPUT
+from gsi_theory.options import OUTPUT, refuse_options
 from gsi_theory.terminal import formatted, wrapped
 
 __all__ = ["app", "read_exact_instance", "read_instance"]
@@ -36,25 +38,34 @@ LARGEST_CERTIFIED = 200
 _GATE = "Gate and fallback"
 
 
-def _fields(path: Path, number: Callable[[str], object]) -> list[Any]:
+def _fields(path: Path, number: Callable[[str], Any]) -> list[Any]:
     """draft, base and reward of an instance file; a number with a point or an exponent becomes number(its text)."""
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"), parse_float=number)
-    except FileNotFoundError as error:
-        raise InputError(f"no file {path}: give the path of an instance file (JSON)") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}): give a JSON text file") from error
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise InputError(f"{path}, {place}: not JSON ({error.msg}): give an object with draft, base, reward") from error
+    body = read_json(path, "an instance file: an object with draft, base, reward", number)
     if not isinstance(body, dict):
-        raise InputError(f"{path} holds a {type(body).__name__}: give an object with the fields {', '.join(FIELDS)}")
+        raise InputError(f"{path} holds {shown(body)}: give an object with the fields {', '.join(FIELDS)}")
     missing, unknown = [f for f in FIELDS if f not in body], sorted(set(body) - set(FIELDS))
     if missing or unknown:
         raise InputError(
             f"{path}: missing fields {missing}, unknown fields {unknown}: give exactly {', '.join(FIELDS)}"
         )
+    for name in FIELDS:
+        if not isinstance(body[name], list) or not body[name]:
+            raise InputError(f"{path}: {name} is {shown(body[name])}: give a flat list of K ≥ 1 numbers")
+        for i, value in enumerate(body[name]):
+            if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+                quotes = ", without quotes" if isinstance(value, str) else ""
+                raise InputError(f"{path}: {name}[{i}] = {shown(value)}: give a number{quotes}")
+            if not math.isfinite(_as_float(value)):
+                raise InputError(f"{path}: {name}[{i}] = {shown(value)}: give a finite number, within ±1.8e308")
     return [body[f] for f in FIELDS]
+
+
+def _as_float(value: float | Decimal) -> float:
+    """The nearest float; infinite where an integer is beyond all floats."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def read_instance(path: Path) -> Instance:
@@ -68,9 +79,9 @@ def read_instance(path: Path) -> Instance:
 
 def read_exact_instance(path: Path) -> ExactInstance:
     """The same with decimals exact: 0.1 is 1/10. Raises InputError also above LARGEST_CERTIFIED candidates."""
-    fields = _fields(path, str)
+    fields = _fields(path, _decimal)
     try:
-        exact = ExactInstance(*fields)
+        exact = ExactInstance(*map(tuple, fields))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if exact.size > LARGEST_CERTIFIED:
@@ -151,7 +162,7 @@ def _allowed(summary: _Summary, scheme: Scheme) -> dict[str, float]:
     return {
         "law": law.error,
         "p_accept": law.error,
-        "expected_reward": 2.0 * size * law.error,
+        "expected_reward": 2.0 * (size * law.error),
         "tilted_reward_mean": size * weights,
         "kl": float(kl_error) + law.error,
         "tv": law.error + weights,
@@ -241,6 +252,7 @@ def _decimal(text: str) -> Decimal:
 
 @app.command()
 def law(
+    context: typer.Context,
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help='Instance: {"draft": [...], "base": [...], "reward": [...]}.')
     ],
@@ -288,6 +300,8 @@ def law(
     ] = False,
 ) -> None:
     """Exact law of GSI on an instance, its acceptance and its distance to the tilted policy."""
+    if threshold is None:
+        refuse_options(context, ("gate", "n_base"), "without --threshold: nothing is gated; give --threshold too")
     instance, cut = read_instance(file), None if threshold is None else float(threshold)
     scheme = Scheme(float(beta), n, cut, rule, n_base, gate)
     summary = _Summary(instance, gsi_law(instance, scheme), tilted_policy(instance, scheme.beta))

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from gsi_theory.artifact import atomic_write_text, require_writable
 from gsi_theory.claims import CLAIMS
 from gsi_theory.claims.plain_text import plain_text
-from gsi_theory.options import OUTPUT, RUN
+from gsi_theory.errors import InputError
+from gsi_theory.options import OUTPUT, RUN, refuse_options
+from gsi_theory.output import atomic_write_files, require_writable
 from gsi_theory.progress import progress_bar
 from gsi_theory.refutation.card import card_json, card_latex, card_text
 from gsi_theory.refutation.mutants import mutant_text, write_mutants
@@ -38,8 +39,14 @@ def _listed() -> str:
     return "\n".join([*lines, "", wrapped(words)])
 
 
+def _records() -> dict[str, list[dict[str, str]]]:
+    keys = ("id", "expected", "statement")
+    return {"claims": [{key: str(getattr(claim, key)) for key in keys} for claim in CLAIMS.values()]}
+
+
 @app.command()
 def command(
+    context: typer.Context,
     claim: Annotated[
         str | None,
         typer.Argument(metavar="CLAIM", help="Claim; without it they are listed.", autocompletion=lambda: list(CLAIMS)),
@@ -75,9 +82,11 @@ def command(
 ) -> None:
     """Search the instance on which a claim fails, or comes closest. Exit status 1: a claim that should hold fails."""
     if claim is None and not mutants:
-        typer.echo(_listed())
+        refuse_options(context, ("seed", "seconds", "out", "latex"), "without a claim: name one, or give --mutants")
+        typer.echo(json.dumps(_records()) if as_json else _listed())
         return
     if mutants:
+        refuse_options(context, ("seconds", "latex"), "with --mutants: it tries all of a fixed list; leave them out")
         chosen = [CLAIMS[claim].id] if claim is not None else list(CLAIMS)
         path = out or Path("report/artifacts/mutants.json")
         require_writable(path)
@@ -85,14 +94,14 @@ def command(
             rows = write_mutants(path, chosen, seed, report)
         typer.echo(json.dumps(rows) if as_json else f"{mutant_text(rows)}\nwrote {path}")
         return
+    if out is not None and out == latex:
+        raise InputError(f"--out and --latex are both {out}: name two files")
     for file in (latex, out):
         if file is not None:
             require_writable(file)
     finding = refute(CLAIMS[str(claim)], seed, seconds)
+    texts = ((latex, card_latex(finding)), (out, card_text(finding) + "\n"))
+    atomic_write_files({file: text.encode() for file, text in texts if file is not None})
     typer.echo(json.dumps(card_json(finding), allow_nan=False) if as_json else card_text(finding))
-    if latex is not None:
-        atomic_write_text(latex, card_latex(finding))
-    if out is not None:
-        atomic_write_text(out, card_text(finding) + "\n")
     if finding.surprise:
         raise typer.Exit(1)

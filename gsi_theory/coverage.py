@@ -10,8 +10,11 @@ chi2_low        a lower bound. Known mean: holds with confidence `level` for eve
                 assumes E w⁴ < ∞ and N large.
 renyi2          log(1 + chi2), the Rényi divergence of order 2, nats.
 log_largest     log of the largest weight seen.
-largest_share   w_max/Σw. With mean one, w_max/N is an unbiased estimate of the weighted law's mass beyond the largest
-                of N − 1 draws: any of N draws is the largest with equal chance (Good–Turing).
+largest_share   w_max/Σw.
+beyond          the weighted law's mass on weights above the largest of N − 1 draws (Good–Turing): w_max/N where one
+                draw alone has the largest weight, else 0. Known mean: unbiased, for any of N draws exceeds all others
+                with equal chance. (w_max/N itself is too large on average where the largest weight can be drawn twice:
+                it counts ties.) Else w_max/Σw, relative to the mean of the pool.
 unseen          1 − (1−level)^{1/N}: with confidence `level`, what is heavier than all draws has less than this
                 probability under μ, whatever the law.
 
@@ -49,6 +52,7 @@ class Coverage:
     renyi2: float
     log_largest: float
     largest_share: float
+    beyond: float
     unseen: float
 
 
@@ -64,27 +68,31 @@ def weight_coverage(log_weight: ArrayLike, known_mean: bool = False, level: floa
     ess = float(np.clip(1.0 / np.sum(share * share), 1.0, size))
     with np.errstate(over="ignore"):
         if known_mean:
-            second = np.exp(2.0 * weight)
-            chi2, spread = float(np.exp(square) / size - 1.0), float(second.std(ddof=1) if size > 1 else np.inf)
+            # in units of the largest square, which itself may be no float
+            top = 2.0 * max(float(weight.max()), -300.0)
+            around = float(np.exp(2.0 * weight - top).std(ddof=1)) if size > 1 else np.inf
+            chi2, spread = float(np.exp(square) / size - 1.0), around * float(np.exp(top)) if around > 0 else 0.0
             stderr = spread / np.sqrt(size)
             low = max(float(np.exp(mean_low(2.0 * weight, level))) - 1.0, 0.0)
         else:
             chi2 = size / ess - 1.0
             # log(1+χ²) = log Σw² − 2 log Σw + log N: candidate j enters by N(share of w² − 2 share of w + 1/N).
             slope = np.exp(2.0 * weight - square) - 2.0 * share
-            log_stderr = float(np.sqrt(size / max(size - 1, 1) * np.sum((slope - slope.mean()) ** 2)))
+            spread = float(np.sum((slope - slope.mean()) ** 2))
+            log_stderr = np.sqrt(size / (size - 1) * spread) if size > 1 else np.inf  # one draw shows no spread
             stderr = (1.0 + chi2) * log_stderr
             low = max((1.0 + chi2) * float(np.exp(-ndtri(level) * log_stderr)) - 1.0, 0.0)
     return Coverage(
         size=size,
         ess=ess,
         chi2=_finite(chi2),
-        chi2_stderr=_finite(stderr),
+        chi2_stderr=_finite(stderr) if size > 1 else np.inf,
         chi2_low=_finite(low),
         guaranteed=known_mean,
         renyi2=square - np.log(size) if known_mean else float(np.log(size / ess)),
         log_largest=float(weight.max()),
         largest_share=float(share.max()),
+        beyond=_beyond(weight, np.log(size) if known_mean else total),
         unseen=float(-np.expm1(np.log1p(-level) / size)),
     )
 
@@ -121,6 +129,13 @@ def mean_low(log_values: ArrayLike, level: float = 0.95, bold: float = 0.0) -> f
     if _evidence(values, low, bold) < goal:
         return -np.inf
     return float(brentq(lambda m: _evidence(values, m, bold) - goal, low, high, xtol=1e-9)) - 1e-9
+
+
+def _beyond(weight: Array, log_total: float) -> float:
+    """e^{max − log_total} where the maximum is attained once, else 0."""
+    top = float(weight.max())
+    with np.errstate(over="ignore"):
+        return _finite(np.exp(top - log_total)) if np.count_nonzero(weight == top) == 1 else 0.0
 
 
 def _evidence(values: Array, log_mean: float, bold: float) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory import divergence
+from gsi_theory.draws import MOST
 from gsi_theory.errors import InputError
 from gsi_theory.law import Law, as_count, selection_law
 from gsi_theory.logscale import Array, decayed_log_cumsum, log_sum, normalize
@@ -53,7 +54,8 @@ def _checked(log_drafters: ArrayLike, counts: Sequence[int]) -> tuple[Array, Arr
         )
     used = [j for j, count in enumerate(counts) if count != 0]
     numbers = [as_count(counts[j], f"counts[{j}]") for j in used]
-    as_count(sum(numbers), "the sum of counts")
+    if not 1 <= sum(numbers) <= MOST:
+        raise InputError(f"the sum of counts = {sum(numbers)}: give 1 to 2^53 draws in all")
     for j in used:
         total = float(log_sum(drafters[j])) if not np.any(np.isnan(drafters[j])) else float("nan")
         if not abs(total) <= 1e-9:

@@ -3,6 +3,9 @@
 With s the probability that a candidate does not interfere, a law needs of the number N of candidates only
 G(s) = E s^N = s^fixed · e^{-poisson (1 - s)}. A fixed n is (n, 0); a Poisson number given at least one is (0, m) (M24);
 best-of-Poisson is (1, m) (M23).
+
+Every law is that given N ≥ 1. For fixed = 0 and small m both G(s) - G(t) and P(N ≥ 1) are of the order m: their
+quotient is taken by h(x) = (1 - e^{-x})/x, which is 1 at 0.
 """
 
 from __future__ import annotations
@@ -14,17 +17,21 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import highest, table
+from gsi_theory.arrays import as_number, as_numbers, detached, highest, table
 from gsi_theory.errors import InputError
 from gsi_theory.logscale import log1mexp
 
 __all__ = ["MOST", "Counts", "Draws", "as_count", "as_counts"]
 
 MOST = 2**53
+# A Poisson number of this mean, given at least one, is one draw: the law differs by a relative m/2, below rounding.
+ONE_DRAW = 2.0**-60
 
 
 def as_count(value: object, name: str) -> int:
     """`value` as an integer ≥ 1 (NumPy integers and integral floats pass); InputError names `name` otherwise."""
+    if isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} = {value!r}: give a whole number from 1 to 2^53")
     try:
         count = operator.index(value) if not isinstance(value, float) else int(value)  # type: ignore[arg-type]
         whole = count == value
@@ -37,18 +44,19 @@ def as_count(value: object, name: str) -> int:
 
 @dataclass(frozen=True)
 class Draws:
-    """`fixed` + Poisson(`poisson`) candidates, given at least one. Raises InputError unless fixed is a whole number
-    from 0 to 2^53, poisson a number from 0 to 2^53, and one of them positive."""
+    """`fixed` + Poisson(`poisson`) candidates, given at least one; with none fixed and a mean near 0 that is one.
+
+    Raises InputError unless fixed is a whole number from 0 to 2^53, poisson a number from 0 to 2^53, and one of them
+    positive: with both zero nothing is ever drawn.
+    """
 
     fixed: int = 0
     poisson: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fixed", 0 if self.fixed == 0 else as_count(self.fixed, "fixed"))
-        try:
-            mean = float(self.poisson)
-        except (TypeError, ValueError):
-            mean = float("nan")
+        none = self.fixed == 0 and not isinstance(self.fixed, bool)
+        object.__setattr__(self, "fixed", 0 if none else as_count(self.fixed, "fixed"))
+        mean = as_number(self.poisson, "poisson", "give a mean from 0 to 2^53")
         if not 0 <= mean <= MOST:
             raise InputError(f"poisson = {self.poisson!r}: give a mean from 0 to 2^53")
         object.__setattr__(self, "poisson", mean)
@@ -63,31 +71,61 @@ class Draws:
 
 @dataclass(frozen=True)
 class Counts:
-    """Draws of several laws at once: `fixed` and `poisson` are arrays (B, M) in the laws' namespace."""
+    """Draws of several laws at once, given at least one: arrays `fixed`, `poisson` (B, M) in the laws' namespace.
+
+    Where fixed is 0, poisson is at least ONE_DRAW.
+    """
 
     fixed: Any
     poisson: Any
 
     @property
     def log_largest(self) -> float:
-        """log of the largest mean number: how far left of log-time 0 the first winner may come."""
-        return float(np.log(highest(self.fixed + self.poisson)))
+        """log of the largest mean number, at least 0: how far left of log-time 0 the first winner may come (M3)."""
+        return float(np.log(max(highest(self.fixed + self.poisson), 1.0)))
 
     @property
     def single(self) -> Any:
         """Where the number is exactly one, so that the law is the proposal itself."""
         return (self.fixed == 1) & (self.poisson == 0)
 
-    def log_given_any(self) -> Any:
-        """log P(N ≥ 1)."""
+    @property
+    def some(self) -> Any:
+        """P(N ≥ 1), (B, M)."""
         xp = array_api_compat.array_namespace(self.fixed)
-        none = xp.where(self.fixed > 0, -xp.inf, -self.poisson)
-        return log1mexp(none)
+        return xp.where(self.fixed > 0, 1.0, -xp.expm1(-self.poisson))
+
+    @property
+    def _poisson_alone(self) -> Any:
+        """The mean where no draw is fixed, elsewhere any positive number; (B, M, 1)."""
+        xp = array_api_compat.array_namespace(self.fixed)
+        return xp.where(self.fixed > 0, 1.0, self.poisson)[..., None]
 
     def log_pgf(self, log_s: Any, deficit: Any) -> Any:
         """log G(s) from log s and 1 - s, which broadcast against (B, M, 1)."""
         power = _times(self.fixed[..., None], log_s)
         return power - self.poisson[..., None] * deficit if self.random else power
+
+    def log_unbeaten(self, log_s: Any, deficit: Any) -> Any:
+        """log P(no draw interferes | N ≥ 1) = log (G(s) - G(0))/P(N ≥ 1), from log s and 1 - s."""
+        level = self.log_pgf(log_s, deficit)
+        if not self.random:
+            return level
+        mean = self._poisson_alone
+        xp = array_api_compat.array_namespace(mean)
+        alone = log_s + level + _log_h(mean * xp.exp(log_s)) - _log_h(mean)
+        return xp.where(self.fixed[..., None] > 0, level, alone)
+
+    def log_fall(self, log_s: Any, deficit: Any, log_quotient: Any, drop: Any) -> Any:
+        """log (G(s) - G(t))/P(N ≥ 1) for t ≤ s, from log s, 1 - s, log t/s and s - t."""
+        level, step = self.log_pgf(log_s, deficit), log1mexp(self.log_pgf_step(log_quotient, drop))
+        if not self.random:
+            return level + step
+        mean = self._poisson_alone
+        xp = array_api_compat.array_namespace(mean)
+        with np.errstate(divide="ignore"):
+            alone = xp.log(drop) + _log_h(mean * drop) - _log_h(mean)
+        return level + xp.where(self.fixed[..., None] > 0, step, alone)
 
     @property
     def random(self) -> bool:
@@ -95,16 +133,26 @@ class Counts:
         return bool(array_api_compat.array_namespace(self.poisson).any(self.poisson > 0))
 
     def log_slope(self, log_s: Any, deficit: Any) -> Any:
-        """log G'(s)."""
+        """log G'(s)/P(N ≥ 1), from log s and 1 - s."""
         xp = array_api_compat.array_namespace(self.fixed)
-        fixed, poisson = self.fixed[..., None], self.poisson[..., None]
-        powers = _times(xp.maximum(fixed - 1.0, xp.zeros_like(fixed)), log_s) - poisson * deficit
-        rate = xp.where(fixed > 0, fixed + poisson * (1.0 - deficit), poisson)
-        return xp.log(rate) + powers
+        fixed, at_one = self.fixed[..., None], self.log_slope_at_one()[..., None]
+        powers = _times(xp.maximum(fixed - 1.0, xp.zeros_like(fixed)), log_s)
+        if not self.random:
+            return at_one + powers
+        poisson = self.poisson[..., None]
+        # s and not 1 - (1 - s): near s = 0 that rounds to either side of zero.
+        rate = xp.log(xp.where(fixed > 0, fixed + poisson * xp.exp(log_s), 1.0))
+        return xp.where(fixed > 0, rate, at_one) + powers - poisson * deficit
 
     def log_slope_at_one(self) -> Any:
-        """log G'(1) = log of the mean of fixed + Poisson, (B, M)."""
-        return array_api_compat.array_namespace(self.fixed).log(self.fixed + self.poisson)
+        """log G'(1)/P(N ≥ 1) = log E[N | N ≥ 1], (B, M)."""
+        xp = array_api_compat.array_namespace(self.fixed)
+        if not self.random:
+            return xp.log(self.fixed)
+        return xp.where(
+            self.fixed > 0, xp.log(xp.where(self.fixed > 0, self.fixed + self.poisson, 1.0)),
+            -_log_h(self._poisson_alone)[..., 0],
+        )  # fmt: skip
 
     def log_pgf_step(self, log_quotient: Any, drop: Any) -> Any:
         """log G(t)/G(s) for t ≤ s, from log t/s and s - t."""
@@ -119,6 +167,13 @@ def _times(count: Any, log_s: Any) -> Any:
     return count * xp.where((count == 0) & (log_s == -xp.inf), 0.0, log_s)
 
 
+def _log_h(x: Any) -> Any:
+    """log (1 - e^{-x})/x for x ≥ 0, 0 at x = 0."""
+    xp = array_api_compat.array_namespace(x)
+    y = xp.where(x > 0.0, x, 1.0)
+    return xp.where(x > 0.0, xp.log(-xp.expm1(-y) / y), 0.0)
+
+
 def as_counts(n: Any, like: Any) -> tuple[Any, Any]:
     """(fixed, poisson) arrays of one shape from an int, a Draws or an array of whole numbers; InputError otherwise.
 
@@ -127,12 +182,14 @@ def as_counts(n: Any, like: Any) -> tuple[Any, Any]:
     if isinstance(n, Counts):
         return n.fixed, n.poisson
     if isinstance(n, Draws):
-        fixed, poisson = np.asarray(float(n.fixed)), np.asarray(n.poisson)
-    elif getattr(n, "ndim", 0) or isinstance(n, (list, tuple, range)):
-        fixed = np.asarray(n.detach().cpu() if array_api_compat.is_torch_array(n) else n, dtype=np.float64)
+        one = n.fixed == 0 and n.poisson < ONE_DRAW
+        fixed, poisson = np.asarray(float(one or n.fixed)), np.asarray(0.0 if one else n.poisson)
+    elif hasattr(n, "ndim") or isinstance(n, (list, tuple, range)):
+        fixed = as_numbers(detached(n), "n")
         bad = np.flatnonzero(~((fixed >= 1) & (fixed <= MOST) & (fixed == np.round(fixed))))
         if bad.size:
-            raise InputError(f"n[{bad[0]}] = {fixed.ravel()[bad[0]]:g}: give whole numbers from 1 to 2^53")
+            where = f"n[{bad[0]}]" if fixed.ndim else "n"
+            raise InputError(f"{where} = {fixed.ravel()[bad[0]]:g}: give whole numbers from 1 to 2^53")
         poisson = np.zeros_like(fixed)
     else:
         fixed, poisson = np.asarray(float(as_count(n, "n"))), np.asarray(0.0)

@@ -4,8 +4,9 @@ The estimate is the average of a rule's expected f over **all** n-subsets of the
 not sampled, and unbiased for E_{P_n} f whatever the weights, their tails included. None exists for n > N.
 
 Standard errors are those of the jackknife over candidates, exact for this statistic. Its square is an unbiased estimate
-of the part of the variance that is linear in the candidates, and counts a part of order c by c(N−1)/(N−c) ≥ c: it is
-never too small on average. For n near N few candidates decide and it is noisy; at n = N that of n = N − 1 is given.
+of the part of the variance that is linear in the candidates, and counts a part of order c by c(N−1)/(N−c) ≥ c: for
+n < N it is never too small on average. For n near N few candidates decide and it is noisy. At n = N no error can be
+estimated: that of n = N − 1 is given, which may be too small.
 
 A value is any number of a candidate: reward, gold reward, correctness, tokens, or an indicator. Several values share
 one pass.

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from flint import arb, ctx, fmpq
 
+from gsi_theory.arrays import SUM_TOLERANCE
 from gsi_theory.errors import InputError
-from gsi_theory.instance import SUM_TOLERANCE, Instance, Scheme
+from gsi_theory.instance import Instance, Scheme
 
 __all__ = ["Enclosure", "ExactInstance", "ExactScheme", "as_fraction", "ball", "enclose"]
 

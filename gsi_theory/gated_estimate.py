@@ -6,7 +6,8 @@ are values like any other; M9 ends the race's integral at the gate), B is one ov
 The pools are independent, so the estimate is unbiased: E[(1 − p̂) B̂] = (1 − p) B.
 
 Its error is the jackknife over both pools: Σ_j (dA_j − B̂ dp_j)² + (1 − p̂)² Var B̂. (That exceeds an unbiased estimate
-by Var p̂ · Var B̂ on average, of second order.)
+by Var p̂ · Var B̂ on average, of second order.) One candidate shows no spread: with a pool of one on either side the
+error is +inf.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from gsi_theory.estimate import (
 )
 from gsi_theory.logscale import Array
 
-__all__ = ["GatedEstimate", "gated_mean", "score_gated_mean"]
+__all__ = ["GatedEstimate", "gated_error", "gated_mean", "score_gated_mean"]
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,24 @@ def _fallback(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, n_base: i
     return Estimate(*(np.broadcast_to(part, (count,)).copy() for part in (found.value, found.stderr)))
 
 
+def gated_error(d_accepted: Array, d_chance: Array, rest: Array, fallback: Estimate) -> Array:
+    """√(Σ_j (dA_j − B̂ dp_j)² + (1 − p̂)² Var B̂) (..., M) from deviations (..., M, N), rest = 1 − p̂ and B̂ (..., M).
+
+    +inf where a deviation or the fallback's error is: a pool of one candidate.
+    """
+    alone = np.isinf(d_accepted).any(axis=-1) | np.isinf(d_chance).any(axis=-1) | np.isinf(fallback.stderr)
+    accepted, chance = (np.where(alone[..., None], 0.0, part) for part in (d_accepted, d_chance))
+    of_drafts = np.sum((accepted - fallback.value[..., None] * chance) ** 2, axis=-1)
+    of_base = (rest * np.where(alone, 0.0, fallback.stderr)) ** 2
+    return np.where(alone, np.inf, np.sqrt(of_drafts + of_base))
+
+
 def _combined(
     accepted: Array, chance: Array, d_accepted: Array, d_chance: Array, fallback: Estimate, single: bool
 ) -> GatedEstimate:
     """accepted, chance (U, M), their deviations (U, M, N), fallback (M,)."""
     rest = 1.0 - chance
-    draft = np.sum((d_accepted - fallback.value[:, None] * d_chance) ** 2, axis=-1)
-    value = Estimate(accepted + rest * fallback.value, np.sqrt(draft + (rest * fallback.stderr) ** 2))
+    value = Estimate(accepted + rest * fallback.value, gated_error(d_accepted, d_chance, rest, fallback))
     taken = Estimate(accepted, np.sqrt(np.sum(d_accepted**2, axis=-1)))
     passed = Estimate(chance, np.sqrt(np.sum(d_chance**2, axis=-1)))
     if single:

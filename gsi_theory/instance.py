@@ -11,25 +11,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gsi_theory.arrays import as_number, as_numbers, sum_tolerance
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.law import RULES, as_count
 from gsi_theory.logscale import Array, log_sum, normalize
 
-__all__ = ["GATES", "Candidates", "Instance", "Scheme", "log_weight", "tilted_policy", "tilted_reward"]
+__all__ = ["GATES", "Candidates", "Instance", "Scheme", "beta_times", "log_weight", "tilted_policy", "tilted_reward"]
 
 GATES = ("tilted_reward", "score")
-SUM_TOLERANCE = 1e-9
 ROUNDING = 1e-14
+LARGEST_NATS = 1e300
 
 
 def _vector(values: ArrayLike, name: str) -> Array:
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is not a list of numbers ({error}): give K numbers") from error
+    array = as_numbers(values, name)
     if array.ndim != 1 or array.size == 0:
         raise InputError(f"{name} has shape {array.shape}: give a flat list of K ≥ 1 numbers")
-    return array
+    return array + 0.0  # a copy, in which -0.0 is 0.0, as it is printed
 
 
 def _frozen(array: Array) -> Array:
@@ -49,11 +47,11 @@ def _same_length(**arrays: Array) -> None:
         raise InputError(f"lengths differ ({', '.join(f'{k} {v}' for k, v in lengths.items())}): give one K for all")
 
 
-def _log_policy(values: Array, name: str) -> Array:
+def _log_policy(values: Array, name: str, tolerance: float) -> Array:
     _refuse(~np.isfinite(values) | (values < 0), values, name, "give finite probabilities ≥ 0")
     total = float(np.sum(values))
-    if abs(total - 1.0) > SUM_TOLERANCE:
-        raise InputError(f"{name} sums to {total!r}: give probabilities that sum to 1 within {SUM_TOLERANCE:g}")
+    if abs(total - 1.0) > tolerance:
+        raise InputError(f"{name} sums to {total!r}: give probabilities that sum to 1 within {tolerance:.2g}")
     with np.errstate(divide="ignore"):
         return np.log(values if abs(total - 1.0) <= ROUNDING else values / total)
 
@@ -63,7 +61,8 @@ class Instance:
     """Two policies and a reward on K completions: .log_draft, .log_base (K,) log-probabilities, .reward (K,).
 
     Base mass where the draft has none is legal: those completions are `uncovered`, coverage is infinite and no number
-    of drafts reaches them. Raises InputError on lengths that differ, NaN, negative mass, sums off one, K = 0.
+    of drafts reaches them. Raises InputError on lengths that differ, NaN, negative mass, sums off one, K = 0, and on
+    what is no array of numbers (strings, booleans, dicts, tensors that need gradients).
     """
 
     log_draft: Array
@@ -75,9 +74,10 @@ class Instance:
         _same_length(**fields)
         _refuse(~np.isfinite(fields["reward"]), fields["reward"], "reward", "give finite rewards")
         for name in ("log_draft", "log_base"):
-            _refuse(np.isnan(fields[name]) | (fields[name] > SUM_TOLERANCE), fields[name], name, "give numbers ≤ 0")
+            tolerance = sum_tolerance(getattr(self, name))
+            _refuse(np.isnan(fields[name]) | (fields[name] > tolerance), fields[name], name, "give numbers ≤ 0")
             total = float(log_sum(fields[name]))
-            if abs(total) > SUM_TOLERANCE:
+            if abs(total) > tolerance:
                 raise InputError(f"exp({name}) sums to {np.exp(total)!r}: give log-probabilities of a policy")
             # What sums to one to rounding stays as it is: shifting two equal probabilities apart would lose ℓ = 0.
             if abs(total) > ROUNDING:
@@ -87,10 +87,15 @@ class Instance:
 
     @classmethod
     def from_probabilities(cls, draft: ArrayLike, base: ArrayLike, reward: ArrayLike) -> Instance:
-        """From probabilities draft, base (K,) (each summing to one within 1e-9, then normalized) and reward (K,)."""
+        """From probabilities draft, base (K,) (each summing to one within 1e-9, or what float32, float16 or bfloat16
+        leave of it; then normalized in float64) and reward (K,)."""
         arrays = {"draft": _vector(draft, "draft"), "base": _vector(base, "base"), "reward": _vector(reward, "reward")}
         _same_length(**arrays)
-        return cls(_log_policy(arrays["draft"], "draft"), _log_policy(arrays["base"], "base"), arrays["reward"])
+        return cls(
+            _log_policy(arrays["draft"], "draft", sum_tolerance(draft)),
+            _log_policy(arrays["base"], "base", sum_tolerance(base)),
+            arrays["reward"],
+        )
 
     @property
     def size(self) -> int:
@@ -132,11 +137,11 @@ class Candidates:
     def __post_init__(self) -> None:
         fields = {name: _vector(getattr(self, name), name) for name in ("log_mass", "reward", "log_ratio")}
         _same_length(**fields)
-        mass, ratio = fields["log_mass"], fields["log_ratio"]
+        mass, ratio, tolerance = fields["log_mass"], fields["log_ratio"], sum_tolerance(self.log_mass)
         _refuse(~np.isfinite(fields["reward"]), fields["reward"], "reward", "give finite rewards")
-        _refuse(np.isnan(mass) | (mass > SUM_TOLERANCE), mass, "log_mass", "give numbers ≤ 0")
+        _refuse(np.isnan(mass) | (mass > tolerance), mass, "log_mass", "give numbers ≤ 0")
         total = float(log_sum(mass))
-        if abs(total) > SUM_TOLERANCE:
+        if abs(total) > tolerance:
             raise InputError(f"exp(log_mass) sums to {np.exp(total)!r}: give masses that sum to 1")
         _refuse(np.isnan(ratio), ratio, "log_ratio", "give nats (-inf: no base mass)")
         fields["log_mass"] = normalize(mass)
@@ -168,12 +173,10 @@ class Scheme:
         if self.gate not in GATES:
             raise InputError(f"gate {self.gate!r}{nearest(self.gate, GATES)}: give one of {', '.join(GATES)}")
         if self.threshold is not None:
-            try:
-                object.__setattr__(self, "threshold", float(self.threshold))
-            except (TypeError, ValueError) as error:
-                raise InputError(f"threshold {self.threshold!r}: give a number in reward units, or None") from error
+            cure = "give a number in reward units (±inf allowed), or None for no gate"
+            object.__setattr__(self, "threshold", as_number(self.threshold, "threshold", cure) + 0.0)
             if np.isnan(self.threshold):
-                raise InputError("threshold nan: give a number in reward units (±inf allowed), or None for no gate")
+                raise InputError(f"threshold nan: {cure}")
         if self.gate == "score" and self.rule != "race":
             raise InputError(f"gate 'score' with rule {self.rule!r}: the score gate (M9) is for rule 'race'")
 
@@ -185,23 +188,32 @@ class Scheme:
 
 def as_beta(value: object) -> float:
     """`value` as a finite number ≥ 0; InputError otherwise."""
-    try:
-        beta = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        beta = float("nan")
+    beta = as_number(value, "beta", "give a finite number ≥ 0")
     if not 0 <= beta < np.inf:
         raise InputError(f"beta = {value!r}: give a finite number ≥ 0")
-    return beta
+    return beta + 0.0
+
+
+def beta_times(reward: Array, beta: float) -> Array:
+    """β r (K,) in nats. InputError beyond ±LARGEST_NATS: float64 could not hold their sums and differences."""
+    beta = as_beta(beta)
+    worst = int(np.argmax(np.abs(reward)))
+    if beta * abs(float(reward[worst])) > LARGEST_NATS:
+        raise InputError(
+            f"beta = {beta:g} times reward[{worst}] = {float(reward[worst]):g}: give a smaller beta, or rewards in "
+            f"units that keep their product within ±{LARGEST_NATS:g}"
+        )
+    return beta * reward
 
 
 def log_weight(candidates: Candidates, beta: float) -> Array:
     """β r + ℓ (K,) in nats: the log-weight of draft candidates."""
-    return as_beta(beta) * candidates.reward + candidates.log_ratio
+    return beta_times(candidates.reward, beta) + candidates.log_ratio
 
 
 def tilted_policy(instance: Instance, beta: float) -> Array:
     """log π_{β,B} (K,): the base tilted by e^{βr} (M1)."""
-    return normalize(instance.log_base + as_beta(beta) * instance.reward)
+    return normalize(instance.log_base + beta_times(instance.reward, beta))
 
 
 def tilted_reward(instance: Instance | Candidates, beta: float) -> Array:

@@ -109,7 +109,9 @@ def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95
     with np.errstate(divide="ignore"):
         under = np.apply_along_axis(lambda x: np.exp(mean_low(np.log(x), half, BOLD)), 0, part)
         over = 1.0 - np.apply_along_axis(lambda x: np.exp(mean_low(np.log(x), half, BOLD)), 0, 1.0 - part)
-    stderr = array.std(axis=0, ddof=min(1, array.shape[0] - 1)) / np.sqrt(array.shape[0])
+    count = array.shape[0]
+    # one value shows no spread
+    stderr = array.std(axis=0, ddof=1) / np.sqrt(count) if count > 1 else np.full(array.shape[1:], np.inf)
     scale = high - low
     trusted = np.zeros(np.shape(stderr), dtype=np.bool_)
     return Interval(array.mean(axis=0), stderr, low + scale * under, low + scale * over, trusted)

@@ -27,7 +27,19 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import added, as_arrays, capped, detached, divided, highest, host, lowest
+from gsi_theory.arrays import (
+    added,
+    as_arrays,
+    capped,
+    detached,
+    divided,
+    highest,
+    host,
+    lowest,
+    plain_number,
+    refuse_booleans,
+    sum_tolerance,
+)
 from gsi_theory.draws import Counts, Draws, as_count, as_counts
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.rules import max as max_rule
@@ -83,6 +95,7 @@ class _Rows:
 
 def _values(log_mass: Any, log_weight: Any) -> tuple[Any, Any, Any, bool]:
     """(namespace, log_mass, log_weight, whether both are finite throughout)."""
+    refuse_booleans(log_mass=log_mass, log_weight=log_weight)
     xp, (mass, weight) = as_arrays(log_mass=log_mass, log_weight=log_weight)
     if mass.ndim < 1 or weight.ndim < 1 or mass.shape[-1] != weight.shape[-1] or mass.shape[-1] == 0:
         raise InputError(
@@ -118,11 +131,12 @@ def _rows(log_mass: Any, log_weight: Any, n: Any) -> _Rows:
     size = mass.shape[-1]
     probability = xp.exp(mass)
     total = xp.sum(probability, axis=-1)
-    off = np.argwhere(~(np.abs(host(total) - 1.0) <= 1e-9))
+    tolerance = sum_tolerance(log_mass)
+    off = np.argwhere(~(np.abs(host(total) - 1.0) <= tolerance))
     if len(off):
         where = f" in row {tuple(map(int, off[0]))}" if total.ndim else ""
         value = float(host(total)[tuple(off[0])])
-        raise InputError(f"exp(log_mass) sums to {value!r}{where}: give masses that sum to 1 within 1e-9")
+        raise InputError(f"exp(log_mass) sums to {value!r}{where}: give masses that sum to 1 within {tolerance:.2g}")
     probability = divided(probability, total[..., None])
     fixed, poisson = as_counts(n, mass)
     batch = np.broadcast_shapes(mass.shape[:-1], weight.shape[:-1])
@@ -158,9 +172,9 @@ def _rows(log_mass: Any, log_weight: Any, n: Any) -> _Rows:
 def selection_law(log_mass: Any, log_weight: Any, n: Any, rule: str = "softmax") -> Law:
     """Law of the candidate selected among n draws (M2): softmax (M3), race (M4) or max (M5).
 
-    log_mass (..., K) sums to one within 1e-9 (then normalized); log_weight (..., K) in nats up to a constant, -inf
-    legal, +inf only where the mass is zero; n a whole number from 1 to 2^53, an array of them that broadcasts with the
-    leading axes, or `Draws`. Raises InputError otherwise.
+    log_mass (..., K) sums to one within 1e-9, or what its dtype leaves of it (`sum_tolerance`; then normalized);
+    log_weight (..., K) in nats up to a constant, -inf legal, +inf only where the mass is zero; n a whole number from 1
+    to 2^53, an array of them that broadcasts with the leading axes, or `Draws`. Raises InputError otherwise.
     """
     if rule not in RULES:
         raise InputError(f"rule {rule!r}{nearest(rule, RULES)}: give one of {', '.join(RULES)}")
@@ -173,8 +187,7 @@ def selection_law(log_mass: Any, log_weight: Any, n: Any, rule: str = "softmax")
         single = rows.counts.single[..., None]
         if bool(xp.any(single)):
             ratio = xp.where(single, 0.0, ratio)
-        shift = xp.where(single, 0.0, rows.counts.log_given_any()[..., None]) + rows.log_total
-        log_prob = capped(added(added(ratio, -shift), rows.log_mass[:, None, :]))
+        log_prob = capped(added(added(ratio, -rows.log_total), rows.log_mass[:, None, :]))
         error, log_error = _errors(xp, detached(log_prob), rule)
     if not rows.shape:
         return Law(log_prob[0, 0], float(error[0, 0]), float(log_error[0, 0]))
@@ -182,7 +195,7 @@ def selection_law(log_mass: Any, log_weight: Any, n: Any, rule: str = "softmax")
 
 
 def _zero_weight(xp: Any, rows: _Rows) -> Any:
-    """log P(y)/μ(y) (B, M) of weight zero: (G(m₀) - G(0))/m₀, every drawn candidate having weight zero.
+    """log P(y)/μ(y) (B, M) of weight zero: P(every draw has weight zero | N ≥ 1)/m₀.
 
     log m₀ comes from the other side where m₀ is near one: n log m₀ would carry n units of its rounding.
     """
@@ -190,12 +203,7 @@ def _zero_weight(xp: Any, rows: _Rows) -> Any:
     zero_mass = xp.where(rows.zero_mass > 0, rows.zero_mass, 1.0)[:, None, None]
     near = live < 0.5
     log_zero = xp.where(near, xp.log1p(-xp.where(near, live, 0.0)), xp.log(zero_mass))
-    counts = rows.counts
-    fewer = Counts(xp.clip(counts.fixed - 1.0, 0.0, None), counts.poisson)
-    some = fewer.log_pgf(log_zero, live)[..., 0]
-    none = xp.where(counts.fixed > 0, -xp.inf, -counts.poisson * zero_mass[..., 0])
-    drawn = xp.log(-xp.expm1(none)) - log_zero[..., 0]
-    return some + xp.where(counts.fixed > 0, 0.0, drawn)
+    return (rows.counts.log_unbeaten(log_zero, live) - log_zero)[..., 0]
 
 
 def _errors(xp: Any, log_prob: Any, rule: str) -> tuple[Any, Any]:
@@ -224,9 +232,10 @@ def _errors(xp: Any, log_prob: Any, rule: str) -> tuple[Any, Any]:
 def score_gated_race(log_mass: Any, log_weight: Any, n: Any, log_score: Any) -> tuple[Any, Any]:
     """Race rule, accepted when the winning score w/T is at least exp(log_score) (M9).
 
-    Returns (accepted log-mass (..., K), log P(reject) (...)): the accepted mass of y is
-    n μ w ∫_0^{min(1/w, 1/M)} A^{n-1} dv and P(reject) = A(1/M)^n. log_score = -inf accepts always, +inf never.
-    Arguments as in `selection_law`; log_score a number, or an array that broadcasts with the leading axes.
+    Returns (accepted log-mass (..., K), log P(reject) (...)), which sum to one: the accepted mass of y is
+    n μ w ∫_0^{min(1/w, 1/M)} A^{n-1} dv and P(reject) = A(1/M)^n; with `Draws` both are given at least one draw.
+    log_score = -inf accepts always, +inf never. Arguments as in `selection_law`; log_score a number, or an array that
+    broadcasts with the leading axes.
     """
     if not isinstance(log_score, (int, float)):
         return _score_gated_rows(log_mass, log_weight, n, log_score)
@@ -243,14 +252,15 @@ def score_gated_race(log_mass: Any, log_weight: Any, n: Any, log_score: Any) -> 
         else:
             score = xp.full_like(rows.zero_mass, float(log_score))
             ratio, rejected = race_rule.score_gate(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, score)
-            ratio = ratio - (rows.counts.log_given_any()[..., None] + rows.log_total)
-            if rows.zero is not None:
-                ratio = xp.where(rows.zero[:, None, :], -np.inf, ratio)
-            accepted = rows.log_mass[:, None, :] + ratio
-            accepted, log_reject = rows.unfold(capped(accepted)), rows.unfold(rejected)
-    if not rows.shape:
-        return accepted, float(log_reject)
-    return accepted, log_reject
+            accepted, log_reject = _accepted(xp, rows, ratio), rows.unfold(rejected)
+    return accepted, plain_number(log_reject)
+
+
+def _accepted(xp: Any, rows: _Rows, ratio: Any) -> Any:
+    """log of the accepted mass (..., K) from that over μ (B, M, K): weight zero scores nothing."""
+    if rows.zero is not None:
+        ratio = xp.where(rows.zero[:, None, :], -np.inf, ratio)
+    return rows.unfold(capped(rows.log_mass[:, None, :] + (ratio - rows.log_total)))
 
 
 def _score_gated_rows(log_mass: Any, log_weight: Any, n: Any, log_score: Any) -> tuple[Any, Any]:
@@ -265,12 +275,9 @@ def _score_gated_rows(log_mass: Any, log_weight: Any, n: Any, log_score: Any) ->
         rows = _rows(mass, weight, counts)
         flat = xp.reshape(xp.where(xp.isfinite(score), score, 0.0), (-1,))
         ratio, rejected = race_rule.score_gate(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, flat)
-        ratio = ratio - (rows.counts.log_given_any()[..., None] + rows.log_total)
-        if rows.zero is not None:
-            ratio = xp.where(rows.zero[:, None, :], -np.inf, ratio)
-        accepted, log_reject = rows.unfold(capped(rows.log_mass[:, None, :] + ratio)), rows.unfold(rejected)
+        accepted, log_reject = _accepted(xp, rows, ratio), rows.unfold(rejected)
     always, never = score == -np.inf, score == np.inf
     if bool(xp.any(always)):
         accepted = xp.where(always[..., None], selection_law(mass, weight, counts, "race").log_prob, accepted)
     accepted = xp.where(never[..., None], -np.inf, accepted)
-    return accepted, xp.where(never, 0.0, xp.where(always, -np.inf, log_reject))
+    return accepted, plain_number(xp.where(never, 0.0, xp.where(always, -np.inf, log_reject)))

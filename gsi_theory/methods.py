@@ -16,15 +16,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gsi_theory.arrays import plain_number
 from gsi_theory.clipping import clip_log_ratio, early_exit_calls, first_passage
 from gsi_theory.drafters import balance_log_weight, fixed_allocation_law, random_allocation_law
-from gsi_theory.draws import Draws
+from gsi_theory.draws import MOST, Draws
 from gsi_theory.errors import InputError, Named
 from gsi_theory.gate import fallback_law, gsi_law
 from gsi_theory.instance import Candidates, Instance, Scheme, log_weight
 from gsi_theory.law import score_gated_race, selection_law
 from gsi_theory.logscale import Array, log_sum
-from gsi_theory.rsd import Omega, best_step, rsd_law, sigmoid, step
+from gsi_theory.rsd import Omega, StepRule, best_step, mean_excess, mean_step, rsd_law, sigmoid, step
 from gsi_theory.speculative import speculative_law
 from gsi_theory.weights import form_weights, rounded
 
@@ -35,7 +36,6 @@ __all__ = [
     "best_of_poisson",
     "default_clip",
     "default_log_score",
-    "default_reward_threshold",
     "expgsi",
     "first_passage_gsi",
     "gsi",
@@ -43,6 +43,7 @@ __all__ = [
     "pooled",
     "rsd",
     "rsd_budget",
+    "rsd_sigmoid",
     "score_gate",
     "selected",
     "several_drafters",
@@ -118,11 +119,6 @@ def default_log_score(scheme: Scheme, candidates: Candidates) -> float:
         mean = log_sum(candidates.log_mass + _held_weight(candidates, scheme.beta))
         return float(np.log(scheme.n) + mean)
     return scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
-
-
-def default_reward_threshold(instance: Instance, scheme: Scheme) -> float:
-    """u, or without a threshold E_{π_B} r: the step of largest E r when acceptance is free (M21)."""
-    return float(np.exp(instance.log_base) @ instance.reward) if scheme.threshold is None else scheme.threshold
 
 
 def _held_weight(candidates: Candidates, beta: float) -> Array:
@@ -202,8 +198,13 @@ def several_drafters(
 
 
 def pooled(instance: Instance, scheme: Scheme, rule: str = "softmax", allocation: str = "fixed") -> MethodLaw:
-    """Pooled hybrid without fallback: n draft and n_B base candidates in one selection, weights π/p_mix (M20)."""
+    """Pooled hybrid without fallback: n draft and n_B base candidates in one selection, weights π/p_mix (M20).
+
+    Raises InputError for more than 2^53 of them together.
+    """
     counts = (scheme.n, scheme.base_draws)
+    if sum(counts) > MOST:
+        raise InputError(f"n + n_base = {scheme.n} + {scheme.base_draws}: a pool holds at most 2^53 draws; give fewer")
     law = several_drafters(
         instance, scheme, np.stack([instance.log_draft, instance.log_base]), counts, rule, allocation
     )
@@ -212,17 +213,36 @@ def pooled(instance: Instance, scheme: Scheme, rule: str = "softmax", allocation
     return replace(law, draft_samples=own, base_samples=other, base_scored=own, draft_scored=other)
 
 
-def rsd(instance: Instance, scheme: Scheme, omega: Omega | None = None) -> MethodLaw:
-    """Reward-guided speculative decoding with acceptance ω (M21); ω = step at `default_reward_threshold`."""
-    law = rsd_law(instance, step(default_reward_threshold(instance, scheme)) if omega is None else omega)
+def rsd(instance: Instance, scheme: Scheme, omega: Omega | StepRule | None = None) -> MethodLaw:
+    """Reward-guided speculative decoding with acceptance ω (M21); ω = step at u, without a threshold at E_{π_B} r."""
+    if omega is None:
+        omega = mean_step(instance) if scheme.threshold is None else step(scheme.threshold)
+    omega, doubt = (omega.omega, omega.doubt) if isinstance(omega, StepRule) else (omega, 0.0)
+    law = rsd_law(instance, omega)
+    # accepting a set or not moves the law by at most its draft mass
+    error = min(_rounding(law.log_prob) + doubt, 1.0)
     rejected = float(np.exp(law.log_p_reject))
-    return MethodLaw(law.log_prob, _rounding(law.log_prob), law.p_accept, 1.0, rejected, reward_calls=1.0)
+    return MethodLaw(law.log_prob, error, law.p_accept, 1.0, rejected, reward_calls=1.0)
+
+
+def rsd_sigmoid(instance: Instance, scheme: Scheme) -> MethodLaw:
+    """RSD with ω = 1/(1 + e^{-β (r - u)}) (M21); without a threshold about E_{π_B} r."""
+    if scheme.threshold is not None:
+        return rsd(instance, scheme, sigmoid(scheme.threshold, scheme.beta))
+    excess, slack = mean_excess(instance.log_base, instance.reward)
+    law = rsd(instance, scheme, sigmoid(0.0, scheme.beta)(excess))
+    # ω has slope β/4 at most
+    return replace(law, error=min(law.error + 0.25 * scheme.beta * float(slack[0]), 1.0))
 
 
 def rsd_budget(instance: Instance, scheme: Scheme, budget: float | None = None, bound: str = "at_least") -> MethodLaw:
     """RSD with the ω of largest E r under an acceptance budget (M21); default: it accepts at least as often as GSI."""
-    limit = gsi_law(instance, scheme).p_accept if budget is None else budget
-    return rsd(instance, scheme, best_step(instance, limit, bound).omega)
+    if budget is not None:
+        return rsd(instance, scheme, best_step(instance, budget, bound))
+    gated = gsi_law(instance, scheme)
+    law = rsd(instance, scheme, best_step(instance, gated.p_accept, bound))
+    # the law moves by at most as much as the budget
+    return replace(law, error=min(law.error + gated.error, 1.0))
 
 
 def speculative(instance: Instance, scheme: Scheme) -> MethodLaw:
@@ -240,7 +260,7 @@ def _gated_by_score(
     reject = float(np.exp(log_reject))
     log_prob = np.logaddexp(accepted, log_reject + fallback.log_prob)
     total = 2.0 * error + reject * fallback.error + _rounding(log_prob)
-    return log_prob, total, float(-np.expm1(log_reject)), reject * scheme.base_draws
+    return log_prob, total, float(plain_number(-np.expm1(log_reject))), reject * scheme.base_draws
 
 
 def expgsi(
@@ -342,7 +362,7 @@ _TABLE = (
     Method("rsd", "RSD, step", "M21", "Liao et al., arXiv 2501.19324", "ω = 1 for r ≥ u; u None: E r under the base",
            rsd, "reward"),
     Method("rsd_sigmoid", "RSD, sigmoid", "M21", "Liao et al., arXiv 2501.19324", "center as RSD, slope β",
-           lambda i, s: rsd(i, s, sigmoid(default_reward_threshold(i, s), s.beta)), "reward"),
+           rsd_sigmoid, "reward"),
     Method("rsd_budget", "RSD, best step", "M21", "Liao et al., arXiv 2501.19324",
            "accepts at least as often as GSI under the scheme", rsd_budget, "tilted_reward"),
     Method("speculative", "speculative sampling", "M22", "Leviathan et al. 2023, arXiv 2211.17192", _NONE, speculative),

@@ -1,4 +1,5 @@
-"""What the commands share: lists (`--n 1,2,4`), settings (`--set key=value`), and the panels of --help."""
+"""What commands share: options that hold lists (`--n 1,2,4`) or settings (`--set key=value`), those without effect,
+and the panels of --help."""
 
 from __future__ import annotations
 
@@ -6,9 +7,11 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+import typer
+
 from gsi_theory.errors import InputError
 
-__all__ = ["OUTPUT", "RUN", "distinct", "listed", "read_pairs", "set_options"]
+__all__ = ["OUTPUT", "RUN", "distinct", "given_options", "listed", "read_pairs", "refuse_options", "set_options"]
 
 # Panels of --help; what a command computes stays in the first, "Options".
 OUTPUT = "Output"
@@ -53,3 +56,23 @@ def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
 def set_options(settings: Mapping[str, str]) -> str:
     """The options that give these settings, each with a leading blank, quoted for a shell."""
     return "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in settings.items())
+
+
+def given_options(context: typer.Context | None, but: Sequence[str] = ()) -> list[str]:
+    """The parameters, by name, that the command line gave, but those named in `but`; none without a context, outside
+    the command line."""
+    if context is None:
+        return []
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, source in sources.items() if source and source.name == "COMMANDLINE" and name not in but]
+
+
+def refuse_options(context: typer.Context | None, names: Sequence[str], why: str) -> None:
+    """InputError where the command line gave one of these parameters, which would have no effect; `why` says the
+    case and the cure."""
+    if context is None:
+        return
+    given = set(given_options(context)) & set(names)
+    options = [parameter.opts[0] for parameter in context.command.params if parameter.name in given]
+    if options:
+        raise InputError(f"{', '.join(options)} would have no effect {why}")

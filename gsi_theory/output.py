@@ -165,7 +165,7 @@ def atomic_write_files(contents: Mapping[Path, bytes], durable: bool = False) ->
     through: dict[Path, os.stat_result] = {}
     with ExitStack() as staged:
         # an ExitStack leaves in reverse
-        for path, content in reversed(contents.items()):
+        for path, content in reversed(tuple(contents.items())):
             with writing(path):
                 _, there = _target(path)
                 if there is not None and _through(there):

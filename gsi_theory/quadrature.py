@@ -31,7 +31,7 @@ def grid(counts: Counts, spread: float) -> tuple[int, int]:
 
 
 def slopes(xp: Any, counts: Counts, kept: Any, deficit: Any) -> Any:
-    """log G'(φ) (B, M, J) from φ and 1 - φ (B, J), each a sum of its own: the smaller of the two decides."""
+    """log G'(φ)/P(N ≥ 1) (B, M, J) from φ and 1 - φ (B, J), each a sum of its own: the smaller of the two decides."""
     near = deficit < 0.5
     log_phi = xp.where(
         near, xp.log1p(-xp.where(near, deficit, 0.0)), xp.log(xp.where(near | (kept < TINY), TINY, kept))
@@ -43,7 +43,7 @@ def sum_of_nodes(full: Any, inside: Any, rate: Any, square: Any, slope: Any) -> 
     """STEP · (inside + geometric tail left of the first node), inside (..., M, C).
 
     rate, square (..., 1, C): e^u and e^{2u} at the first node, summed over what a column stands for; full and slope
-    (..., M): log G' at one and at the first node.
+    (..., M): log G'/P(N ≥ 1) at one and at the first node.
     """
     fall = (full - slope)[..., None]
     near, far = 1.0 / np.expm1(STEP), 1.0 / np.expm1(2.0 * STEP)

@@ -3,24 +3,45 @@
 Symbols. π_S, π_B (log-probabilities (K,)), reward r (K,) in reward units, ω(y) in [0, 1] the probability of accepting
 draft y. The law is ω·π_S + (1 - E_{π_S} ω)·π_B. It does not depend on a number of draws and does not tend to the tilted
 policy. Source: Liao et al., arXiv 2501.19324.
+
+A threshold given as a number is compared as it is: r ≥ u is exact. The threshold E_{π_B} r is the one that rounding
+moves, by up to the very gap in a tie, so rewards are compared with it as excesses r − E_{π_B} r, centered at the
+smallest reward of the base: they are exactly zero where the base has one reward alone. Elsewhere an excess within its
+rounding is a tie, and what turns on it is reported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gsi_theory.arrays import detached, highest, plain_number
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance
 from gsi_theory.logscale import Array, log_sum
 
-__all__ = ["BUDGETS", "RsdLaw", "StepRule", "best_step", "checked_omega", "rsd_law", "rsd_reward", "sigmoid", "step"]
+__all__ = [
+    "BUDGETS",
+    "RsdLaw",
+    "StepRule",
+    "best_step",
+    "checked_omega",
+    "mean_excess",
+    "mean_step",
+    "rsd_law",
+    "rsd_reward",
+    "sigmoid",
+    "step",
+]
 
 Omega = ArrayLike | Callable[[Array], ArrayLike]
 BUDGETS = ("at_most", "at_least")
+EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -34,16 +55,20 @@ class RsdLaw:
     @property
     def p_accept(self) -> float:
         """E_{π_S} ω."""
-        return float(-np.expm1(self.log_p_reject))
+        return float(plain_number(-np.expm1(self.log_p_reject)))
 
 
 @dataclass(frozen=True)
 class StepRule:
-    """ω (K,): 1 where r > threshold, `share` where r = threshold, 0 below; threshold ±inf accepts none or all."""
+    """ω (K,): 1 where r > threshold, `share` where r = threshold, 0 below; threshold ±inf accepts none or all.
+
+    doubt: draft mass whose acceptance turns on a tie with E_{π_B} r that float64 cannot tell.
+    """
 
     omega: Array
     threshold: float
     share: float
+    doubt: float = 0.0
 
 
 def checked_omega(omega: Omega, reward: Array) -> Array:
@@ -63,8 +88,49 @@ def step(threshold: float) -> Callable[[Array], Array]:
 
 
 def sigmoid(threshold: float, slope: float) -> Callable[[Array], Array]:
-    """ω = 1/(1 + e^{-slope·(r - threshold)}): a step smoothed over 1/slope reward units."""
-    return lambda reward: np.exp(-np.logaddexp(0.0, -slope * (reward - threshold)))
+    """ω = 1/(1 + e^{-slope·(r - threshold)}), a step smoothed over 1/slope reward units; threshold ±inf: none, all."""
+
+    def omega(reward: Array) -> Array:
+        if np.isinf(threshold):
+            return np.full(np.shape(reward), 1.0 if threshold < 0 else 0.0)
+        with np.errstate(over="ignore"):
+            # halves, because the difference of two numbers may leave float64 and slope may be 0
+            half = slope * (0.5 * reward - 0.5 * threshold)
+            return np.asarray(np.exp(-np.logaddexp(0.0, -2.0 * half)))
+
+    return omega
+
+
+def mean_excess(log_base: Any, reward: Any) -> tuple[Any, Any]:
+    """(r - E_{π_B} r (..., K), bound on its rounding (..., 1)) in reward units, from log_base, reward (..., K).
+
+    Where the base has one reward alone both are exact and the bound is 0. No gradient.
+    """
+    log_base, reward = detached(log_base), detached(reward)
+    xp = array_api_compat.array_namespace(reward)
+    held = xp.isfinite(log_base)
+    # a power of two keeps differences of the largest rewards within float64
+    scale = 2.0**-10 if highest(xp.abs(reward)) > 2.0**1000 else 1.0
+    scaled = reward * scale
+    centered = scaled - xp.min(xp.where(held, scaled, np.inf), axis=-1, keepdims=True)
+    size = xp.where(held, log_base, 0.0)
+    mass = xp.where(held, xp.exp(size), 0.0)
+    term = mass * xp.where(held, centered, 0.0)
+    mean = xp.sum(term, axis=-1, keepdims=True)
+    units = 2.0 * xp.sum(term * xp.abs(size), axis=-1, keepdims=True) + (np.log2(reward.shape[-1] + 1.0) + 8.0) * mean
+    slack = EPS * units + mean * xp.abs(xp.sum(mass, axis=-1, keepdims=True) - 1.0)
+    with np.errstate(over="ignore"):
+        return (centered - mean) / scale, slack / scale
+
+
+def mean_step(instance: Instance) -> StepRule:
+    """ω = 1 where r ≥ E_{π_B} r, else 0 (M21): the step of largest E r when acceptance is free. Ties are accepted."""
+    excess, slack = mean_excess(instance.log_base, instance.reward)
+    omega = np.where(excess >= -slack, 1.0, 0.0)
+    taken = instance.reward[omega > 0]
+    near = (np.abs(excess) <= slack) & (slack > 0)
+    doubt = float(np.sum(np.exp(instance.log_draft[near])))
+    return StepRule(omega, float(np.min(taken, initial=np.inf)), 1.0 if taken.size else 0.0, doubt)
 
 
 def rsd_law(instance: Instance, omega: Omega) -> RsdLaw:
@@ -99,16 +165,17 @@ def best_step(instance: Instance, budget: float, bound: str = "at_least") -> Ste
     if not 0.0 <= budget <= 1.0:
         raise InputError(f"budget {budget!r}: give a share of accepted drafts in [0, 1]")
     reward, mass = instance.reward, np.exp(instance.log_draft)
-    mean = float(np.exp(instance.log_base) @ reward)
-    levels, place = np.unique(reward, return_inverse=True)
+    excess, slack = mean_excess(instance.log_base, reward)
+    levels, first, place = np.unique(reward, return_index=True, return_inverse=True)
     size = np.bincount(place, weights=mass)
     above = np.r_[np.cumsum(size[::-1])[::-1][1:], 0.0]  # draft mass of all higher levels
-    gain = levels > mean
+    gain, near = excess[first] > slack, (np.abs(excess[first]) <= slack) & (slack > 0)
     room = np.clip(budget - above, 0.0, size) if budget < 1.0 else size
     filled = np.divide(room, size, out=np.where(above < budget, 1.0, 0.0), where=size > 0)
     share = np.where(gain, 1.0, filled) if bound == "at_least" else np.where(gain, filled, 0.0)
-    taken = np.flatnonzero(share > 0)
+    other = np.where(near, 1.0 - filled if bound == "at_least" else filled, 0.0)
+    taken, doubt = np.flatnonzero(share > 0), float(size @ other)
     if not taken.size:
-        return StepRule(np.zeros(reward.shape), float("inf"), 0.0)
+        return StepRule(np.zeros(reward.shape), float("inf"), 0.0, doubt)
     lowest = int(taken[0])
-    return StepRule(share[place], float(levels[lowest]), float(share[lowest]))
+    return StepRule(share[place], float(levels[lowest]), float(share[lowest]), doubt)

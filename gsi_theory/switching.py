@@ -12,12 +12,12 @@ the two winners and the gate have the laws of (M6). `start` "draft" begins with 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gsi_theory.errors import InputError
-from gsi_theory.gate import gsi_law
+from gsi_theory.gate import gsi_laws
 from gsi_theory.instance import Scheme
 from gsi_theory.logscale import Array
 from gsi_theory.tree import Tree
@@ -53,20 +53,21 @@ def switching_law(tree: Tree, scheme: Scheme, switch: float, start: str = "base"
     reach = {"base": np.array([float(start == "base")]), "draft": np.array([float(start == "draft")])}
     proposed = kept = written = error = 0.0
     paths = []
+    base_only = replace(scheme, threshold=np.inf)  # a base step: no draft is kept
     for level in tree.levels:
         base_step, accepted, errors = [], [], []
         for instance in level.instances:
-            law = gsi_law(instance, scheme)
+            law, base_law = gsi_laws(instance, [scheme, base_only])
             base_step.append(np.exp(law.fallback_log_prob))
             accepted.append(np.exp(law.accepted_log_mass))
-            errors.append(2.0 * law.error)
+            errors.append((2.0 * base_law.error, 2.0 * law.error))
         b, a = np.concatenate(base_step), np.concatenate(accepted)
         reject = 1.0 - np.minimum(level.total(a), 1.0)
         wrote = reach["base"] + reach["draft"] * reject
         proposed += float(reach["draft"].sum())
         written += float(wrote.sum())
         kept += float(reach["draft"].sum() - reach["draft"] @ reject)
-        error += float((reach["base"] + reach["draft"]) @ np.array(errors))
+        error += float(np.sum(np.stack([reach["base"], reach["draft"]], axis=1) * np.array(errors)))
         from_draft, from_base = reach["draft"][level.node] * a, wrote[level.node] * b
         up = level.reward >= switch
         step = {"draft": from_draft + np.where(up, from_base, 0.0), "base": np.where(up, 0.0, from_base)}

@@ -5,6 +5,9 @@ where β r and ℓ cancel. A log-probability of softmax or race moves by at most
 only the order counts, and there a tie that rounding breaks moves the law by O(1): weights nearer than their rounding
 are made one level. Where they are equal in all digits, those that the sum lost included, that is the law; elsewhere the
 float64 numbers cannot tell a tie from an order, and the error of the law holds the mass of the level.
+
+So it is with the gate r̃ ≥ u (M6). Equal float64 numbers are a tie, which is accepted; numbers that differ by less than
+their rounding were parted by it, and the error of the law holds the mass of the candidate.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import numpy as np
 from gsi_theory.arrays import detached, host, plain_number, table
 from gsi_theory.law import EPS, Law
 
-__all__ = ["Weights", "form_weights", "rounded"]
+__all__ = ["Weights", "form_weights", "gate_doubt", "rounded"]
 
 _SPLIT = 2.0**27 + 1.0  # Veltkamp's, for products without error
 
@@ -70,6 +73,22 @@ def rounded(law: Law, weights: Weights) -> Law:
     held = xp.sum(xp.where(doubt, xp.exp(detached(law.log_prob)), 0.0), axis=-1)
     moved = xp.where(xp.any(doubt, axis=-1), np.inf, 0.0)
     return Law(law.log_prob, law.error + plain_number(held), law.log_error + plain_number(moved))
+
+
+def gate_doubt(tilted: Any, reward: Any, log_ratio: Any, size: Any, beta: Any, threshold: Any) -> Any:
+    """Where rounding alone parts r̃ from the threshold u (..., K): |β (r - u) + ℓ| ≤ EPS·(size + |β u| + 8), but r̃ ≠ u.
+
+    The 8 is for masses that were rounded and normalized before their logs were taken, which moves ℓ even where it is 0.
+    tilted: r̃, reward, log_ratio, size (of `form_weights`) (..., K); beta, threshold numbers or arrays that broadcast.
+    False where ℓ = 0, since r ≥ u is exact. At β = 0 it is where the sign of ℓ is in doubt.
+    """
+    tilted, reward, log_ratio = (detached(part) for part in (tilted, reward, log_ratio))
+    xp = array_api_compat.array_namespace(reward)
+    finite = xp.isfinite(log_ratio) & (abs(threshold) < np.inf)
+    with np.errstate(over="ignore", invalid="ignore"):
+        gap = abs(detached(beta) * (reward - xp.where(finite, threshold, 0.0)) + xp.where(finite, log_ratio, np.inf))
+        room = EPS * (size + abs(detached(beta) * xp.where(finite, threshold, 0.0)) + 8.0)
+    return finite & (room < np.inf) & (gap <= room) & (log_ratio != 0) & (tilted != threshold)
 
 
 def _ranks(reward: np.ndarray) -> np.ndarray:

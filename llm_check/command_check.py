@@ -12,9 +12,10 @@ import typer
 
 from gsi_theory.artifact import is_current, provenance, read_artifact, require_writable
 from gsi_theory.errors import InputError
-from gsi_theory.options import OUTPUT, read_pairs, set_options
+from gsi_theory.options import OUTPUT, given_options, read_pairs, refuse_options, set_options
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import wrapped
+from llm_check.checks.settings import read_settings
 from llm_check.checks.table import CHECKS
 from llm_check.checks.verdict import verdict
 from llm_check.engines.contract import Engine, require_pair
@@ -93,12 +94,13 @@ def check(
 def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str | None, device: str) -> World:
     """The second pair of engines: of the named checkpoints, else of the world's own, else the embedded ones.
 
-    What is enumerated runs on transformers in float32 (the world's own pair, if it does); what is compared, anywhere,
-    in bfloat16. Raises InputError where a pair on a server has no checkpoint to enumerate.
+    What is enumerated runs on transformers in float32 (the world's own pair, if it does and no dtype is given); what is
+    compared, anywhere, in bfloat16. Raises InputError where a pair on a server has no checkpoint to enumerate.
     """
     enumerated = CHECKS[name].reference == "enumerated"
     own = {engine.contract.engine for engine in (world.draft, world.base)}
-    if enumerated and own == {"transformers"} and not any(specs[f"reference-{role}"] for role in ("draft", "base")):
+    same = dtype is None and not any(specs[f"reference-{role}"] for role in ("draft", "base"))
+    if enumerated and own == {"transformers"} and same:
         return world
     engines: dict[str, Engine] = {}
     for role in ("draft", "base"):
@@ -114,6 +116,7 @@ def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str
 
 @app.command()
 def command(
+    context: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(metavar="NAME", help="Check; without it they are listed.", autocompletion=lambda: list(CHECKS)),
@@ -140,9 +143,14 @@ def command(
 ) -> None:
     """Run one check on two language models, or list them; exit status 1 if it fails."""
     if name is None:
+        refuse_options(context, given_options(context), "without a check: name one")
         typer.echo(_listed())
         return
     chosen = CHECKS[name]
+    if chosen.reference is None and (reference_draft or reference_base or reference_dtype):
+        takers = ", ".join(check.name for check in CHECKS.values() if check.reference is not None)
+        raise InputError(f"check {chosen.name} takes no --reference options: leave them out; {takers} take them")
+    read_settings(read_pairs(setting or []), chosen.defaults)
     require_writable(out / f"{name}.json")
     from llm_check.world import load_world  # slow to import
 

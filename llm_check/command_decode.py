@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from gsi_theory.artifact import atomic_write_text, provenance, require_writable
-from gsi_theory.options import OUTPUT, RUN
+from gsi_theory.errors import InputError
+from gsi_theory.options import OUTPUT, RUN, refuse_options
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import wrapped
 from llm_check.journal import Journal, journal_path, plain
@@ -82,6 +83,7 @@ With --out, a run that is interrupted goes on when the same command is given aga
 
 @app.command(help=_HELP)
 def command(
+    context: typer.Context,
     method: MethodOption = None,
     n: Annotated[int, typer.Option(metavar="N", help="Candidates a step.")] = 4,
     n_base: Annotated[
@@ -135,10 +137,14 @@ def command(
     ] = False,
 ) -> None:
     # slow to import
+    from llm_check.decode import require_size
     from llm_check.solutions import Plan, solve_task
     from llm_check.world import load_world
 
     quiet_engines()
+    used = [METHODS[name] for name in method or ["gsi"] if name in METHODS]
+    if used and all(item.gate is None and item.switch is None for item in used):
+        refuse_options(context, ("threshold",), f"with {', '.join(item.name for item in used)}: no gate is among them")
     plan = Plan(tuple(method or ["gsi"]), beta, n, threshold, n_base, seed, batch)
     if out is not None:
         require_writable(out)
@@ -148,10 +154,17 @@ def command(
     )  # fmt: skip
     models = replace(world.models, drafter_counts=tuple(drafter_n or ()))
     prompts = world.prompts()
+    for name in plan.methods:
+        scheme = METHODS[name].scheme(beta, n, threshold, n_base)
+        require_size(METHODS[name], scheme, models, prompts, world.rule, batch)
     head = _head(plan, world, models, prompts, dtype)
     journal = Journal(None if out is None else journal_path(out), head)
-    with progress_bar("decode") as report:
-        rows = solve_task(plan, models, prompts, world.rule, world.max_steps, world.task.grade, journal, report)
+    try:
+        with progress_bar("decode") as report:
+            rows = solve_task(plan, models, prompts, world.rule, world.max_steps, world.task.grade, journal, report)
+    except InputError:
+        journal.delete_if_empty()
+        raise
     if told := unjudged(world.reward_model):
         typer.echo(f"gsi decode: {told}", err=True)
     record = _record(plan, world, rows, head)

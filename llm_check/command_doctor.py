@@ -28,7 +28,7 @@ FAULTS_SHOWN = 10
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: NumPy to Python, infinities to "inf" and "-inf", NaN (of bad rows) to "nan"."""
+    """`value` as JSON can hold it: NumPy to Python, infinities to "inf" and "-inf", NaN (of bad rows) to "NaN"."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, (np.ndarray, np.generic)):
@@ -36,7 +36,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if isinstance(value, float) and not np.isfinite(value):
-        return str(value)
+        return "NaN" if np.isnan(value) else str(value)
     return value
 
 
@@ -143,7 +143,10 @@ def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _mean(value: Any, error: Any) -> str:
-    return f"{formatted(value, '.4f')} ± {formatted(error, '.4f')} (1 if right)"
+    if value is None:
+        return "0 draws"
+    mean, spread = (formatted(v, ".4f" if abs(float(v)) < 1e4 else ".3g") for v in (value, error))
+    return f"{mean} ± {spread} (1 if right)"
 
 
 def _print(path: Path, record: dict[str, Any]) -> None:

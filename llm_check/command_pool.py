@@ -10,10 +10,11 @@ import typer
 
 from gsi_theory.artifact import provenance, require_writable
 from gsi_theory.errors import InputError
-from gsi_theory.options import OUTPUT, RUN
+from gsi_theory.options import OUTPUT, RUN, given_options, refuse_options
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import wrapped
 from llm_check.grading.judging import Judges
+from llm_check.methods.candidates import most_candidates
 from llm_check.methods.table import METHODS
 from llm_check.options import (
     BaseOption,
@@ -33,6 +34,7 @@ from llm_check.pools.record import policy_record, prompts_digest, reward_files
 from llm_check.positions import Prompt, encode_text
 from llm_check.prompting import template_record
 from llm_check.rewards.contract import reward_record
+from llm_check.steps import require_candidates
 from llm_check.tiny import checkpoint_path
 from llm_check.words import counted
 
@@ -122,6 +124,7 @@ def command(
     text: Annotated[
         bool, typer.Option("--text/--no-text", help="Keep the steps as text.", rich_help_panel=OUTPUT)
     ] = True,
+    context: typer.Context = None,  # type: ignore[assignment]  # absent where it is called as a function
 ) -> None:
     """Sample the next step at positions along trajectories and score every candidate under both models.
 
@@ -134,6 +137,8 @@ def command(
 
     require_writable(out)
     if log is not None:
+        collecting = given_options(context, ("out", "log", "maps", "reward_range"))
+        refuse_options(context, collecting, "with --import: nothing is collected; leave them out")
         _say(out, import_log(log, out, parse_maps(maps or []), reward_range))
         return
     if maps or reward_range:
@@ -149,11 +154,16 @@ def command(
     )  # fmt: skip
     prompts = world.prompts()
     require_prompt_room(world.models, prompts, world.rule)
+    most = max(candidates, base_candidates or 0)
+    require_candidates(most, 1, world.rule, f"candidates = {most}")
     reference = _reference(world.task, world.draft.tokenizer, prompts)
     method = path or ("base" if reference is None else REFERENCE)
     if method == REFERENCE and reference is None:
         raise InputError(f"--path {REFERENCE}: task {world.task.name} has no reference solutions in steps; give base")
+    _require_used(context, method)
     scheme = METHODS.get(method, METHODS["base"]).scheme(beta, n, threshold)
+    if method != REFERENCE:
+        require_candidates(most_candidates(scheme, world.models), 1, world.rule, f"n = {n}")
     counts = candidates, base_candidates or candidates
     job = Collection(
         world.models, tuple(prompts), Trajectory(method, scheme, reference), min(steps, world.max_steps), counts,
@@ -163,6 +173,15 @@ def command(
     with progress_bar("pool") as report:
         collect_parts(out, job, _record(job, world, specs), report)
     _say(out, read_pool(out))
+
+
+def _require_used(context: typer.Context | None, path: str) -> None:
+    """InputError for options of a selection along a path where nothing, or no gate, selects."""
+    method = METHODS.get(path)
+    if method is None or path == "base":
+        refuse_options(context, ("beta", "n", "threshold"), f"with --path {path}: nothing is selected along it")
+    elif method.gate is None:
+        refuse_options(context, ("threshold",), f"with --path {path}: the method has no gate")
 
 
 def _say(out: Path, pool: Pool) -> None:

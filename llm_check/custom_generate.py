@@ -19,11 +19,11 @@ from torch import Tensor
 from transformers.generation import GenerateDecoderOnlyOutput
 
 from gsi_theory.errors import InputError
-from llm_check.decode import context_of, solve
+from llm_check.decode import require_size, solve
 from llm_check.engines.contract import Engine
 from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.methods.candidates import Models
-from llm_check.methods.table import named_method, policies_used
+from llm_check.methods.table import named_method
 from llm_check.positions import Position, Prompt
 from llm_check.rewards.contract import RewardModel
 from llm_check.rewards.load import load_reward
@@ -91,7 +91,7 @@ class GuidedGenerate:
         ends = None if eos is None else np.atleast_1d(np.asarray(eos, dtype=np.int64)).tolist()
         rule = parse_step_rule(self.step, self.draft.tokenizer, max(1, min(self.max_step_tokens, limit)), ends)
         prompts = _prompts(input_ids, model_kwargs.get("attention_mask"))
-        context = context_of(models, policies_used(chosen))
+        context = require_size(chosen, scheme, models, prompts, rule)
 
         def ended(place: Position, finish: str) -> bool:
             written = _written(place)

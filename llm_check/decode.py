@@ -19,17 +19,17 @@ from gsi_theory.errors import InputError
 from gsi_theory.progress import Report
 from llm_check.engines.contract import Engine
 from llm_check.measure import StepMeasurement, measure_step
-from llm_check.methods.candidates import Models
+from llm_check.methods.candidates import Models, most_candidates
 from llm_check.methods.step import RECORDED, StepOutcome, run_step
 from llm_check.methods.table import METHODS, Method, named_method, policies_used
 from llm_check.positions import Position, Prompt, encode_text
 from llm_check.prompting import plain_text, require_room
 from llm_check.rewards.contract import RewardModel
-from llm_check.steps import StepRule
+from llm_check.steps import StepRule, require_candidates
 from llm_check.tasks import arithmetic
 
 __all__ = ["METHODS", "DecodeResult", "Method", "Models", "StepMeasurement", "context_of", "decode", "measure_step",
-           "require_prompt_room", "run_step", "solve"]  # fmt: skip
+           "require_prompt_room", "require_size", "run_step", "solve"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,7 @@ def decode(
     _require_distinct(prompts)
     scheme = chosen.scheme(beta, n, threshold, n_base)
     models = Models(draft, base, reward_model, tuple(drafters), tuple(drafter_counts))
-    context = context_of(models, policies_used(chosen, len(models.drafters)))
-    if context is not None:
-        require_room(prompts, context, rule.max_tokens)
+    context = require_size(chosen, scheme, models, prompts, rule)
 
     def ended(place: Position, finish: str) -> bool:
         full = context is not None and len(place.prefix) + rule.max_tokens > context
@@ -151,6 +149,19 @@ def decode(
         finished=finished,
         records=records,
     )
+
+
+def require_size(
+    method: Method, scheme: Scheme, models: Models, prompts: Sequence[Prompt], rule: StepRule, batch: int | None = None
+) -> int | None:
+    """Raise InputError unless a step fits after every prompt into the context, which is returned (None: not known), and
+    the candidates of `batch` prompts at once (None: all) into memory."""
+    context = context_of(models, policies_used(method, len(models.drafters)))
+    if context is not None:
+        require_room(prompts, context, rule.max_tokens)
+    named = f"n = {scheme.n}, n_base = {scheme.base_draws}"
+    require_candidates(most_candidates(scheme, models), min(batch or len(prompts), len(prompts)), rule, named)
+    return context
 
 
 def context_of(models: Models, used: Sequence[str]) -> int | None:

@@ -15,6 +15,7 @@ from scipy import stats
 
 from gsi_theory import Instance
 from gsi_theory.divergence import chi2
+from gsi_theory.errors import InputError
 from gsi_theory.logscale import normalize
 from llm_check.enumeration import StepTrie, enumerate_steps, score_trie
 from llm_check.pools.collect import positions
@@ -22,7 +23,8 @@ from llm_check.positions import Position
 from llm_check.tasks.arithmetic import make_problems
 from llm_check.world import World, transformers_pair
 
-__all__ = ["EnumeratedPosition", "FrequencyTest", "checked_positions", "enumerate_position", "frequency_test"]
+__all__ = ["EnumeratedPosition", "FrequencyTest", "checked_positions", "enumerate_position", "frequency_test",
+           "require_arithmetic"]  # fmt: skip
 
 SMALLEST_EXPECTED = 5.0
 
@@ -50,9 +52,19 @@ class EnumeratedPosition:
         return np.array([known.get(row.tobytes(), len(self.tokens)) for row in rows])
 
 
+def require_arithmetic(world: World) -> None:
+    """Raise InputError for a world of another task than the embedded one, whose problems a check takes."""
+    if world.task.name != "arithmetic":
+        raise InputError(
+            f"task {world.task.name!r}: this check is of the embedded task, leave --task out (lm_prediction and "
+            "lm_noise take any)"
+        )
+
+
 def checked_positions(world: World, seed: int, count: int) -> list[Position]:
     """One position for each of `count` test problems, the step number going round 0..3: the same for every check, so
-    that rewards of enumerated steps are computed once."""
+    that rewards of enumerated steps are computed once. InputError for a world of another task."""
+    require_arithmetic(world)
     problems = make_problems(count, seed, "test")
     along = positions(problems, world.draft.tokenizer, (0, 1, 2, 3))
     return [place for i, place in enumerate(along) if i % 4 == (i // 4) % 4]

@@ -38,7 +38,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         if math.isnan(value):
             return None
-        return value if math.isfinite(value) else ("inf" if value > 0 else "-inf")
+        return value + 0.0 if math.isfinite(value) else ("inf" if value > 0 else "-inf")  # never -0.0
     if isinstance(value, Mapping):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -110,3 +110,8 @@ class Journal:
         """Remove the file: its results are in the output now."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+    def delete_if_empty(self) -> None:
+        """Remove the file if no job is finished: a run that could not begin leaves nothing behind."""
+        if not self._found:
+            self.delete()

@@ -22,7 +22,7 @@ from llm_check.methods.step import StepOutcome, run_step
 from llm_check.methods.table import Method, policies_used
 from llm_check.pools.collect import step_rewards
 from llm_check.positions import Position
-from llm_check.steps import StepRule
+from llm_check.steps import StepRule, require_candidates
 from llm_check.streams import draw_purpose, select_purpose
 
 __all__ = ["StepMeasurement", "measure_method", "measure_step"]
@@ -83,6 +83,8 @@ def measure_step(
         raise InputError(f"measure_step got {len(schemes)} schemes and {runs} runs: give at least one of each")
     models = Models(draft, base, reward_model)
     largest = {"draft": max(s.n for s in schemes), "base": max(s.base_draws for s in schemes)}
+    most = max(largest.values())
+    require_candidates(runs * most, 1, rule, f"{runs} runs of n = {most}")
     steps, step_reward, pools = _pools(models, position, runs, largest, rule, seed)
     selected = np.empty((len(schemes), runs), dtype=np.int64)
     accepted = np.ones((len(schemes), runs), dtype=bool)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from gsi_theory.errors import InputError
 from llm_check.streams import Stream
 
 __all__ = ["Position", "Prompt", "encode_text"]
@@ -57,5 +58,12 @@ class Position:
 
 
 def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
-    """The token ids of `text`, without special tokens."""
-    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    """The token ids of `text`, without special tokens. InputError for text that the tokenizer has no tokens for."""
+    try:
+        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+    except Exception as error:  # tokenizers raises plain exceptions
+        shown = text if len(text) <= 60 else f"{text[:60]}..."
+        raise InputError(
+            f"the tokenizer cannot write {shown!r} in its tokens ({' '.join(str(error).split())}): it is of a model of "
+            "another kind of text, give a model that reads this task"
+        ) from error

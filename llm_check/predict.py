@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import Estimate, checked_pool, curves, deviations, leave_one_out, subset_mean
+from gsi_theory.gated_estimate import gated_error
 from gsi_theory.instance import log_weight, tilted_reward
 from gsi_theory.options import distinct
 from llm_check.pools.pool import SOURCES, Pool
@@ -134,8 +135,8 @@ def _family_means(
     """Means (V, M) of the values for schemes that differ from `scheme` in n alone, and acceptance (1, M) at a gate.
 
     With A = E[f; accepted], p the acceptance and F the fallback's mean, a gated mean is A + (1 - p) F, unbiased because
-    the two sets are independent; its error is Σ_j (dA_j - F dp_j)² + (1 - p)² Var F (as `gsi_theory.gated_estimate`,
-    here for several values in one pass), inf where there is one draft.
+    the two sets are independent; its error is that of `gated_estimate`, here for several values in one pass, inf where
+    there is one draft.
     """
     weight = log_weight(draft, scheme.beta)
     if scheme.threshold is None:
@@ -152,12 +153,7 @@ def _family_means(
     draws = ns if scheme.base_draws == scheme.n else [scheme.base_draws] * len(ns)
     fallback = subset_mean(theirs, scheme.beta * base.reward, draws, scheme.rule)
     accepted, chance, rest = means[:-1], means[-1:], 1.0 - means[-1:]
-    if weight.size == 1:
-        spread = np.full(means[:-1].shape, np.inf)
-    else:
-        spread = np.sum((parts[:-1] - fallback.value[..., None] * parts[-1:]) ** 2, axis=-1)
-    fallen = np.where(rest > 0, rest * np.where(rest > 0, fallback.stderr, 0.0), 0.0)
-    error = np.sqrt(spread + fallen**2)
+    error = gated_error(parts[:-1], parts[-1:], rest, fallback)
     passed = Estimate(chance, np.sqrt(np.sum(parts[-1:] ** 2, axis=-1)))
     return Estimate(accepted + rest * fallback.value, error), passed
 

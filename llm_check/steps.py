@@ -22,11 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
+from gsi_theory.memory import require_memory
 from llm_check.delimiter import delimiter_table, end_of_sequence_ids
 
-__all__ = ["PAD", "StepRule", "Steps", "finish_reasons", "pad_steps", "parse_step_rule", "step_rule"]
+__all__ = ["PAD", "StepRule", "Steps", "finish_reasons", "pad_steps", "parse_step_rule", "require_candidates",
+           "step_rule"]  # fmt: skip
 
 PAD = -1
+# Of a candidate while it is drawn and scored: ids, uniforms and two log-probabilities of each token; finish, reward,
+# weight and index of the step.
+_TOKEN_BYTES, _STEP_BYTES = 28, 72
 
 
 @dataclass(frozen=True)
@@ -140,11 +145,22 @@ def parse_step_rule(spec: str, tokenizer: Any, max_tokens: int = 128, eos_ids: I
     if kind == "answer" and not colon:
         return StepRule(frozenset(), ends, max_tokens, spec=spec)
     if kind == "tokens" and value.isdecimal():
-        count = int(value)
+        count = int(value[:20])
         if not 1 <= count <= max_tokens:
             raise InputError(f"step {spec!r}: give 1 to {max_tokens} tokens (the cap on a step), or raise max_tokens")
         return StepRule(frozenset(), ends, count, counts=True, spec=spec)
     raise InputError(f"step {spec!r}: give delimiter:TEXT (such as 'delimiter:\\n\\n'), tokens:N, or answer")
+
+
+def require_candidates(n: int, prefixes: int, rule: StepRule, named: str = "") -> None:
+    """Raise InputError unless memory holds n candidates after each of so many prefixes; for before any is drawn.
+    `named` says by which of a user's numbers they are so many ("n = 4"; empty: by n itself)."""
+    require_memory(
+        float(n) * prefixes * (_TOKEN_BYTES * rule.max_tokens + _STEP_BYTES),
+        f"{named or f'n = {n}'}: {n} candidates of up to {rule.max_tokens} tokens at {prefixes} "
+        f"position{'s' * (prefixes != 1)}",
+        "take fewer candidates, shorter steps, or fewer positions at once",
+    )
 
 
 def pad_steps(steps: Sequence[Sequence[Sequence[int]]] | NDArray[np.integer]) -> NDArray[np.int32]:

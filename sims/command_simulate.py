@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from gsi_theory.artifact import is_current, provenance, read_artifact
-from gsi_theory.options import OUTPUT, RUN, read_pairs, set_options
+from gsi_theory.options import OUTPUT, RUN, given_options, read_pairs, refuse_options, set_options
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import wrapped
 from sims.experiments import EXPERIMENTS, PROFILES, WORKERS, Experiment, checked_settings, estimate, run_experiment
@@ -104,6 +104,7 @@ def _dry_run(name: str, seed: int, settings: Mapping[str, Any], workers: int) ->
 
 @app.command()
 def command(
+    context: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(
@@ -149,15 +150,20 @@ def command(
     Exit status 1: a simulation disagrees with its exact law.
     """
     if name is None:
+        refuse_options(context, given_options(context), "without an experiment: name one")
         for experiment in EXPERIMENTS.values():
             typer.echo(f"{experiment.name}\n{wrapped(experiment.question, '  ')}")
         typer.echo(wrapped("\ngsi simulate NAME runs one, gsi simulate NAME --describe says more of it."))
         return
     if describe:
+        refuse_options(context, given_options(context, ("name", "describe")), "with --describe: leave them out")
         typer.echo(_describe(EXPERIMENTS[name]))
         return
     settings = EXPERIMENTS[name].profile(profile) | read_pairs(setting or [])
+    if cluster is not None:
+        refuse_options(context, ("workers",), "with --cluster: the scheduler has workers of its own; leave it out")
     if dry_run:
+        refuse_options(context, ("out", "cluster"), "with --dry-run: a few cells are measured here, nothing is kept")
         typer.echo(_dry_run(name, seed, settings, workers))
         return
     pool = cluster_pool(cluster) if cluster is not None else local_pool(workers)

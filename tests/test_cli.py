@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gsi_theory.cli import COMMANDS
+from gsi_theory.cli import COMMANDS, main
 
 GOOD = '{"draft": [0.5, 0.3, 0.2], "base": [0.2, 0.3, 0.5], "reward": [0.1, 0.6, 0.9]}'
 
@@ -45,13 +46,13 @@ def test_law_tells_what_is_uncovered(tmp_path) -> None:
 
 BAD_FILES = {
     "not json": ('{"draft": [0.5,', "line 1, column"),
-    "wrong type": ("[1, 2]", "holds a list"),
+    "wrong type": ("[1, 2]", "holds [1, 2]"),
     "missing field": ('{"draft": [1], "base": [1]}', "missing fields ['reward']"),
     "lengths": ('{"draft": [0.5, 0.5], "base": [1], "reward": [0, 1]}', "lengths differ"),
-    "nan": ('{"draft": [0.5, 0.5], "base": [0.5, 0.5], "reward": [0, NaN]}', "reward[1] = nan"),
+    "nan": ('{"draft": [0.5, 0.5], "base": [0.5, 0.5], "reward": [0, NaN]}', "reward[1] = NaN"),
     "negative": ('{"draft": [1.5, -0.5], "base": [0.5, 0.5], "reward": [0, 1]}', "draft[1] = -0.5"),
     "sum": ('{"draft": [0.5, 0.4], "base": [0.5, 0.5], "reward": [0, 1]}', "draft sums to 0.9"),
-    "text": ('{"draft": ["a"], "base": [1], "reward": [0]}', "draft is not a list of numbers"),
+    "text": ('{"draft": ["a"], "base": [1], "reward": [0]}', 'draft[0] = "a": give a number, without quotes'),
 }
 
 
@@ -76,7 +77,7 @@ def test_bad_instance_files(case: str, tmp_path) -> None:
         (("--n", "0"), "n = 0"),
         (("--threshold", "nan"), "threshold nan"),
         (("--rule", "best"), "rule 'best'"),
-        (("--gate", "score"), "gate 'score'"),
+        (("--gate", "score", "--threshold", "0.5"), "gate 'score'"),
     ],
 )
 def test_bad_options(arguments: tuple[str, ...], words: str, tmp_path) -> None:
@@ -133,3 +134,13 @@ def test_missing_checkpoint_and_other_vocabulary(tmp_path) -> None:
     assert done.returncode == 2
     assert "differ at id" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_message_is_one_line_whatever_it_quotes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Line ends of every kind, and what would drive the terminal or has no encoding, are escaped."""
+    for name in ("a\nb", "a\rb", "a\u2028b", "a\x1b[31mb", "a\udcffb"):
+        with pytest.raises(SystemExit) as stopped:
+            main(["law", str(tmp_path / name)])
+        assert stopped.value.code == 2
+        said = capsys.readouterr().err
+        assert len(said.splitlines()) == 1 and said.removesuffix("\n").isprintable()

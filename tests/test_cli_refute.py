@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from gsi_theory import command_refute
 from gsi_theory.claims import CLAIMS
 from gsi_theory.cli import main
+from gsi_theory.errors import InputError
 
 
 def gsi(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,6 +65,38 @@ def test_without_a_claim_they_are_listed(capsys: pytest.CaptureFixture[str], mon
     heads = [line.split()[:2] for line in shown.splitlines() if line[:1] == "M"]
     assert heads == [[claim.id, str(claim.expected)] for claim in CLAIMS.values()]
     assert "KL(π‖P_n) ≤ log(1+χ²(π‖μ)/n)" in shown
+
+
+def test_the_list_of_claims_as_json_and_outputs_that_need_a_claim(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["refute", "--json"])
+    assert stopped.value.code == 0
+    listed = {claim["id"]: claim["expected"] for claim in json.loads(capsys.readouterr().out)["claims"]}
+    assert listed == {name: str(claim.expected) for name, claim in CLAIMS.items()}
+    card = str(tmp_path / "card")
+    for arguments in (["--out", card], ["--latex", card], ["M10", "--out", card, "--latex", card],
+                      ["M10", "--mutants", "--latex", card]):  # fmt: skip
+        with pytest.raises(SystemExit) as stopped:
+            main(["refute", *arguments])
+        assert stopped.value.code == 2
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_card_that_cannot_be_written_is_not_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise InputError("cannot write card: free space")
+
+    monkeypatch.setattr(command_refute, "atomic_write_files", full)
+    with pytest.raises(SystemExit) as stopped:
+        main(["refute", "M20-fixed", "--seconds", "0.1", "--out", str(tmp_path / "card")])
+    assert stopped.value.code == 2
+    assert capsys.readouterr() == ("", "gsi refute: cannot write card: free space\n")
 
 
 def test_exit_status_1_when_a_claim_that_should_hold_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:

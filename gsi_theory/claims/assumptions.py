@@ -10,6 +10,7 @@ from gsi_theory.claims.claim import Assumption
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides_rejection import base_mean, step_at
 from gsi_theory.claims.sides_tournament import LEAGUE_CELLS
+from gsi_theory.draws import MOST
 
 
 def _positive_base(f: Facts) -> Any:
@@ -51,8 +52,10 @@ SOFTMAX = Assumption("rule softmax", lambda f: _always(f, f.rule == "softmax"))
 CONVERGENT = Assumption("rule softmax or race", lambda f: _always(f, f.rule != "max"))
 SEVERAL = Assumption("n ≥ 2", lambda f: f.n >= 2)
 WHOLE = Assumption("whole numbers of draws", lambda f: (f.n == f.xp.round(f.n)) & (f.n_base == f.xp.round(f.n_base)))
-FINITE_SCORE = Assumption("a finite threshold", lambda f: f.xp.isfinite(f.threshold))
+FINITE_SCORE = Assumption("a finite threshold", lambda f: f.xp.isfinite(f.threshold) & f.xp.isfinite(f.log_score))
 HIGH_SCORE = Assumption("M ≥ C", lambda f: f.log_score >= f.log_coverage)
+# not n + n_base: 2^53 + 1 rounds to 2^53
+POOLABLE = Assumption("n + n_base ≤ 2^53", lambda f: f.n <= MOST - f.n_base)
 HIGH_STEP = Assumption("a step at or above E_{π_B} r", lambda f: step_at(f) >= base_mean(f))
 SMALL_LEAGUE = Assumption(f"n·n_base ≤ {LEAGUE_CELLS}", lambda f: f.n * f.n_base <= LEAGUE_CELLS)
 

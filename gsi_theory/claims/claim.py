@@ -115,7 +115,7 @@ class Claim:
         }.get(outcome, "")
         if outcome is Outcome.UNDECIDED and self.relation == "=":
             reason = "the error exceeds 1 % of the value"
-        lhs, rhs, slack, error = (float(v) for v in (found.lhs, found.rhs, found.slack, found.error))
+        lhs, rhs, slack, error = (float(v) + 0.0 for v in (found.lhs, found.rhs, found.slack, found.error))
         return Verdict(outcome, lhs, rhs, slack, error, reason)
 
     def applies(self, facts: Facts) -> Any:
@@ -140,7 +140,7 @@ class Claim:
         error = xp.where(xp.isnan(error), np.inf, error)  # ∞ − ∞ or ∞/∞ of a χ² beyond float64
         scale = _spread(facts, applies, detached(sides.scale), 1.0)
         if self.relation == "=":
-            slack = -abs(lhs - rhs)
+            slack = 0.0 - abs(lhs - rhs)  # 0.0, not -0.0, where they agree
             outcome = _limit_codes(xp, slack, rhs, error, scale)
         else:
             endless = rhs == np.inf

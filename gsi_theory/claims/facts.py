@@ -30,7 +30,7 @@ from gsi_theory.instance import GATES, Instance, Scheme
 from gsi_theory.law import EPS, RULES, SMALLEST, Law, score_gated_race
 from gsi_theory.law_batches import selection_laws
 from gsi_theory.logscale import log_sum, normalize
-from gsi_theory.weights import Weights, form_weights, rounded
+from gsi_theory.weights import Weights, form_weights, gate_doubt, rounded
 
 __all__ = ["Facts"]
 
@@ -248,6 +248,13 @@ class Facts:
         return (self.tilted_reward >= self.threshold[..., None]) | ~self.has_threshold[..., None]
 
     @cached_property
+    def gate_doubt(self) -> Any:
+        """Where rounding alone decides `accepted` (..., K)."""
+        beta, threshold = self.beta[..., None], self.threshold[..., None]
+        size = self._weights("softmax").size
+        return gate_doubt(self.tilted_reward, self.reward, self.log_ratio, size, beta, threshold)
+
+    @cached_property
     def centered(self) -> Any:
         """r - min r (..., K) over the outcomes that some policy has, 0 elsewhere: in [0, osc(r)]."""
         xp = self.xp
@@ -274,7 +281,8 @@ class Facts:
     @cached_property
     def log_score(self) -> Any:
         """log M of the score gate (M9) (...), M = e^{βu}/Z in units of the normalized weight; 1/Z without finite u."""
-        return self.beta * self.xp.where(self.xp.isfinite(self.threshold), self.threshold, 0.0) - self.log_z
+        with np.errstate(over="ignore"):
+            return self.beta * self.xp.where(self.xp.isfinite(self.threshold), self.threshold, 0.0) - self.log_z
 
     def draft_law(self, rule: str | None = None, n: Any = None) -> Law:
         """Ungated law Q of the draft winner (default: the batch's rule and n), weight rounding included.
@@ -312,14 +320,18 @@ class Facts:
         if self.gate == "score":
             finite = self.xp.isfinite(self.threshold)
             cut = self.xp.where(self.has_threshold, self.threshold, -np.inf)
-            cut = self.xp.where(finite, self.beta * self.xp.where(finite, self.threshold, 0.0), cut)
+            with np.errstate(over="ignore"):
+                cut = self.xp.where(finite, self.beta * self.xp.where(finite, self.threshold, 0.0), cut)
             scored = score_gated_race(self.log_draft, weight, Counts(n, self.xp.zeros_like(n)), cut)
             return gated_law(ungated, self.base_law(n), scored=scored)
-        return gated_law(ungated, self.base_law(n), kept=self.accepted)
+        return gated_law(ungated, self.base_law(n), kept=self.accepted, doubt=self.gate_doubt)
 
     def gated(self) -> GsiLaw:
         """Law G of (M6) at the batch's own n and n_base."""
-        return self.shared("gated law", lambda rows: gated_law(rows.draft_law(), rows.base_law(), kept=rows.accepted))
+        return self.shared(
+            "gated law",
+            lambda rows: gated_law(rows.draft_law(), rows.base_law(), kept=rows.accepted, doubt=rows.gate_doubt),
+        )
 
     def kl_to(self, law: Law | GsiLaw) -> tuple[Any, Any]:
         """(KL(π‖law) (...), its error).

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays import as_arrays, highest, host, lowest
+from gsi_theory.arrays import as_arrays, highest, host, lowest, sum_tolerance
 from gsi_theory.draws import MOST
 from gsi_theory.errors import InputError
-from gsi_theory.instance import ROUNDING, SUM_TOLERANCE
+from gsi_theory.instance import ROUNDING
 from gsi_theory.logscale import log_sum
 
 __all__ = ["checked_rows"]
@@ -24,9 +24,10 @@ def checked_rows(values: Mapping[str, Any], real_n: bool) -> dict[str, Any]:
     given = dict(zip(values, arrays, strict=True))
     shape = _common_shape(given)
     rows = {k: xp.broadcast_to(v, shape if k in VECTORS else shape[:-1]) for k, v in given.items()}
-    _check(rows, real_n)
-    for name in ("log_draft", "log_base"):
-        rows[name] = _policy(xp, rows[name], name)
+    tolerance = {name: sum_tolerance(values[name]) for name in ("log_draft", "log_base")}
+    _check(rows, real_n, tolerance)
+    for name, room in tolerance.items():
+        rows[name] = _policy(xp, rows[name], name, room)
     rows["reward"] = _filled(xp, *(rows[k] for k in VECTORS))
     return rows
 
@@ -46,13 +47,13 @@ def _common_shape(given: dict[str, Any]) -> tuple[int, ...]:
     return (*batch, shape[-1])
 
 
-def _check(given: dict[str, Any], real_n: bool) -> None:
+def _check(given: dict[str, Any], real_n: bool, tolerance: Mapping[str, float]) -> None:
     """InputError naming the first bad entry; one pass each while all is well."""
     least, most = -np.inf, np.finfo(np.float64).max
     ranges = {
         "reward": (-most, most, "give finite rewards"),
-        "log_draft": (least, SUM_TOLERANCE, "give log-probabilities (-inf: no mass)"),
-        "log_base": (least, SUM_TOLERANCE, "give log-probabilities (-inf: no mass)"),
+        "log_draft": (least, tolerance["log_draft"], "give log-probabilities (-inf: no mass)"),
+        "log_base": (least, tolerance["log_base"], "give log-probabilities (-inf: no mass)"),
         "beta": (0.0, most, "give finite numbers ≥ 0"),
         "n": (1.0, MOST, "give numbers from 1 to 2^53"),
         "n_base": (1.0, MOST, "give numbers from 1 to 2^53"),
@@ -71,11 +72,11 @@ def _refuse(bad: np.ndarray, values: np.ndarray, name: str, cure: str) -> None:
         raise InputError(f"{name}[{', '.join(map(str, place))}] = {values[tuple(place)]!r}: {cure}")
 
 
-def _policy(xp: Any, log_prob: Any, name: str) -> Any:
+def _policy(xp: Any, log_prob: Any, name: str, tolerance: float) -> Any:
     """Normalized like Instance: what sums to one to rounding stays as it is."""
     total = log_sum(log_prob)
     values = host(total)
-    _refuse(~(np.abs(values) <= SUM_TOLERANCE), values, f"log Σ exp({name})", "give policies, each summing to 1")
+    _refuse(~(np.abs(values) <= tolerance), values, f"log Σ exp({name})", "give policies, each summing to 1")
     return xp.where((xp.abs(total) > ROUNDING)[..., None], log_prob - total[..., None], log_prob)
 
 

@@ -7,6 +7,7 @@ from gsi_theory.claims.assumptions import (
     COVERED,
     HERE,
     HIGH_STEP,
+    POOLABLE,
     RSD,
     SMALL_LEAGUE,
     TOURNAMENT,
@@ -40,14 +41,15 @@ __all__ = ["TABLE"]
 
 HOLDS, REFUTED = Outcome.HOLDS, Outcome.REFUTED
 _LEVIATHAN = "Leviathan et al. 2023, arXiv 2211.17192"
+_FIXED = (WHOLE, POOLABLE)
 
 TABLE = (
-    Claim("M20-fixed", "M20", r"KL(\pi\|P) \le \log(1+(1+\chi^2(\pi\|p_{mix})-\min_jE_{p_j}w)/N)", HERE, (WHOLE,), "<=",
+    Claim("M20-fixed", "M20", r"KL(\pi\|P) \le \log(1+(1+\chi^2(\pi\|p_{mix})-\min_jE_{p_j}w)/N)", HERE, _FIXED, "<=",
           HOLDS, lambda f: fixed_allocation(f, "least"), first_hand=True, smooth=False),
     Claim("M20-fixed-chi2", "M20", r"KL(\pi\|P) \le \log(1+\chi^2(\pi\|p_{mix})/N)\ \text{(fixed allocation)}", HERE,
-          (WHOLE,), "<=", HOLDS, lambda f: fixed_allocation(f, "one"), first_hand=True, smooth=False),
+          _FIXED, "<=", HOLDS, lambda f: fixed_allocation(f, "one"), first_hand=True, smooth=False),
     Claim("M20-fixed-squares", "M20",
-          r"KL(\pi\|P) \le \log(1+(1+\chi^2(\pi\|p_{mix})-\sum_j\tfrac{n_j}N(E_{p_j}w)^2)/N)", HERE, (WHOLE,), "<=",
+          r"KL(\pi\|P) \le \log(1+(1+\chi^2(\pi\|p_{mix})-\sum_j\tfrac{n_j}N(E_{p_j}w)^2)/N)", HERE, _FIXED, "<=",
           HOLDS, lambda f: fixed_allocation(f, "squares"), first_hand=True, smooth=False),
     Claim("M20-random", "M20", r"KL(\pi\|P) \le \log(1+\chi^2(\pi\|p_{mix})/N)\ \text{(random allocation)}", HERE, (),
           "<=", HOLDS, random_allocation, first_hand=True),

@@ -15,6 +15,7 @@ from gsi_theory.arrays import detached
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.law import EPS
+from gsi_theory.rsd import mean_excess
 
 __all__ = [
     "base_mean",
@@ -25,6 +26,7 @@ __all__ = [
     "speculative_accept",
     "speculative_law",
     "step_at",
+    "step_omega",
 ]
 
 
@@ -48,8 +50,14 @@ def _rsd(f: Facts, omega: Any) -> Any:
     return omega * draft + xp.vecdot(draft, 1.0 - omega, axis=-1)[..., None] * xp.exp(f.log_base)
 
 
-def _step(f: Facts) -> Any:
-    return f.xp.where(f.centered >= step_at(f)[..., None], 1.0, 0.0)
+def step_omega(f: Facts) -> tuple[Any, Any]:
+    """(ω (..., K) of the step, draft mass (...) whose acceptance turns on a tie that float64 cannot tell)."""
+    xp, default = f.xp, ~f.has_threshold[..., None]
+    excess, slack = mean_excess(f.log_base, f.reward)
+    kept = xp.where(default, excess >= -slack, f.reward >= f.threshold[..., None])
+    near = default & (xp.abs(excess) <= slack) & (slack > 0)
+    doubt = xp.sum(xp.where(near, xp.exp(detached(f.log_draft)), 0.0), axis=-1)
+    return xp.where(kept, 1.0, 0.0), doubt
 
 
 def _sigmoid(f: Facts) -> Any:
@@ -57,7 +65,8 @@ def _sigmoid(f: Facts) -> Any:
     t = step_at(f)
     finite = xp.isfinite(t)
     # Beyond 40 the sigmoid is 0 or 1 to rounding.
-    steep = xp.clip(f.beta[..., None] * (f.centered - xp.where(finite, t, 0.0)[..., None]), -40.0, 40.0)
+    with np.errstate(over="ignore"):
+        steep = xp.clip(f.beta[..., None] * (f.centered - xp.where(finite, t, 0.0)[..., None]), -40.0, 40.0)
     return xp.where(finite[..., None], 1.0 / (1.0 + xp.exp(-steep)), xp.where((t < 0)[..., None], 1.0, 0.0))
 
 
@@ -92,15 +101,15 @@ def rsd_best_step(f: Facts) -> Sides:
 
 def rsd_gain(f: Facts) -> Sides:
     """(M21): RSD with the step does not lower the mean reward of the base: 0 ≤ E_{π_S}[ω (r - E_{π_B} r)]."""
-    gain = f.xp.vecdot(f.xp.exp(f.log_draft), _step(f) * (f.centered - base_mean(f)[..., None]), axis=-1)
+    gain = f.xp.vecdot(f.xp.exp(f.log_draft), step_omega(f)[0] * (f.centered - base_mean(f)[..., None]), axis=-1)
     return Sides(0.0 * f.osc, gain, _rounding(f) + 1e-300)
 
 
 def rsd_tilts(f: Facts) -> Sides:
     """The reading that (M21) refutes: as n grows RSD tends to π; its law does not depend on n."""
-    law = _rsd(f, _step(f))
-    lhs = 0.5 * f.xp.sum(f.xp.abs(law - f.pi), axis=-1)
-    return Sides(lhs, 0.0, 4.0 * f.weight_error + (f.outcomes + 16.0) * EPS, scale=1e-2)
+    omega, doubt = step_omega(f)
+    lhs = 0.5 * f.xp.sum(f.xp.abs(_rsd(f, omega) - f.pi), axis=-1)
+    return Sides(lhs, 0.0, 4.0 * f.weight_error + (f.outcomes + 16.0) * EPS + doubt, scale=1e-2)
 
 
 def _speculative(f: Facts) -> tuple[Any, Any]:

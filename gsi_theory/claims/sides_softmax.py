@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays import detached
+from gsi_theory.arrays import as_arrays, detached
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, chi2_error, least, log_of_positive
 from gsi_theory.law import EPS
@@ -77,7 +77,7 @@ def _log_expm1(xp: Any, x: Any) -> Any:
 
 def asked_drafts(f: Facts, reading: str, epsilon: float) -> Any:
     """log of the n that a reading of GSI Theorem 1 (M12) asks for KL(π‖Q) ≤ ε; "instance" asks it by (M11)."""
-    top = log_of_positive(f.xp.asarray(f.chi2)) if reading == "instance" else _log_asked(f, reading)
+    top = log_of_positive(as_arrays(chi2=f.chi2)[1][0]) if reading == "instance" else _log_asked(f, reading)
     return f.xp.clip(top - float(np.log(np.expm1(epsilon))), 0.0, None)
 
 

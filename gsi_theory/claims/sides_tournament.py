@@ -13,7 +13,7 @@ from scipy.special import expit
 from gsi_theory.arrays import host, table
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
-from gsi_theory.claims.sides_rejection import step_at
+from gsi_theory.claims.sides_rejection import step_omega
 from gsi_theory.knockout import knockout_bound, knockout_fail, league_bound, league_fail
 
 __all__ = ["LEAGUE_CELLS", "knockout", "league"]
@@ -24,7 +24,7 @@ LEAGUE_CELLS = 1 << 16  # N·K up to which the exact sum of the league is cheap 
 def _parameters(f: Facts) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(p, right, N, K), NumPy arrays (...); right = ½ where all or none are correct."""
     mass, reward = np.exp(host(f.log_draft)), host(f.centered)
-    correct = reward >= host(step_at(f))[..., None]
+    correct = host(step_omega(f)[0]) > 0.0
     p = np.clip(np.sum(np.where(correct, mass, 0.0), axis=-1), 0.0, 1.0)
     rest = np.sum(np.where(correct, 0.0, mass), axis=-1)
     means = [

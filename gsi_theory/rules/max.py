@@ -12,13 +12,13 @@ import numpy as np
 
 from gsi_theory.arrays import is_numpy, running_sum
 from gsi_theory.draws import Counts
-from gsi_theory.logscale import decayed_log_cumsum, log1mexp
+from gsi_theory.logscale import decayed_log_cumsum
 
 __all__ = ["log_ratio"]
 
 
 def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any:
-    """log P(y)/μ(y) (B, M, K), before conditioning on a draw; mass, log_weight (B, K), counts (B, M)."""
+    """log P(y)/μ(y) (B, M, K); mass, log_weight (B, K), counts (B, M)."""
     xp = array_api_compat.array_namespace(mass, log_weight)
     order = xp.argsort(log_weight, axis=-1, descending=True, stable=False)
     back = xp.argsort(order, axis=-1, stable=False)
@@ -43,7 +43,7 @@ def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any
         step = xp.where(step > 0, 0.0, step)[:, None, :]
         held = (size > 0)[:, None, :]
         log_f = xp.where(size > 0, log_f, 0.0)[:, None, :]
-        won = counts.log_pgf(log_f, above[:, None, :]) + log1mexp(counts.log_pgf_step(step, size[:, None, :]))
+        won = counts.log_fall(log_f, above[:, None, :], step, size[:, None, :])
         won = xp.where(held, won - xp.log(xp.where(size > 0, size, 1.0))[:, None, :], -xp.inf)
     return xp.take_along_axis(won, xp.broadcast_to(back[:, None, :], won.shape), axis=-1)
 

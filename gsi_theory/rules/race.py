@@ -19,7 +19,6 @@ import numpy as np
 
 from gsi_theory.arrays import (
     COMPILED,
-    added,
     divided,
     exp_of,
     expm1_of,
@@ -35,19 +34,20 @@ from gsi_theory.arrays import (
     times,
 )
 from gsi_theory.draws import Counts
-from gsi_theory.logscale import decayed_log_cumsum, log1mexp
+from gsi_theory.logscale import decayed_log_cumsum
 
 __all__ = ["fall_linear", "log_fall", "log_ratio", "score_gate"]
 
 # Sums are kept on the linear scale while the least of them, mass times weight of the lightest, is above e^{-LINEAR}.
 LINEAR = 650.0
+NEAR = 32.0  # nats below the largest weight at which what their difference rounds off is still within the error
 LARGE = 1 << 14  # candidates from which a row is walked in compiled loops
 TINY = 2.3e-308
 BELOW = 1e290  # stands for -log 0 where an infinity would meet a zero
 
 
 def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any:
-    """log P(y)/μ(y) (B, M, K), before conditioning on a draw; log_weight finite (any number where mass is zero)."""
+    """log P(y)/μ(y) (B, M, K); log_weight finite (any number where mass is zero)."""
     xp = array_api_compat.array_namespace(mass, log_weight)
     if _large(mass, log_weight, counts, zero_mass):
         out = np.empty((*counts.fixed.shape, mass.shape[1]))
@@ -76,7 +76,8 @@ def _large_row(mass: Any, log_weight: Any, n: Any, out: Any) -> None:
     order = np.argsort(-log_weight)
     ranked, first, second = log_weight[order], mass[order], np.empty_like(mass)
     share = np.diff(ranked, prepend=ranked[0])
-    scale = exp_of(added(ranked, -ranked[0]))
+    scale = _scale(ranked, ranked[0])
+    del ranked
     held, log_a = np.empty_like(mass), np.empty_like(mass)
     near = race_walk(first, scale, expm1_of(share), held, log_a, second)
     with np.errstate(divide="ignore"):
@@ -87,6 +88,20 @@ def _large_row(mass: Any, log_weight: Any, n: Any, out: Any) -> None:
         race_powers(log_a, share, count, first, second)
         race_collect(exp_of(first), expm1_of(second), held, scale, order, row)
         log_of(row)
+
+
+def _scale(log_weight: Any, top: Any) -> Any:
+    """w/w_top of log-weights (..., K) descending from top.
+
+    Far below the top, neighbors would be moved against each other by the rounding of their differences from it: that
+    is put back (Knuth's two-sum).
+    """
+    below = log_weight - top
+    if lowest(below[..., -1]) >= -NEAR:
+        return exp_of(below)
+    part = below - log_weight
+    lost = (log_weight - (below - part)) - (top + part)
+    return times(exp_of(below), 1.0 + lost)
 
 
 def _flat(order: Any) -> bool:
@@ -115,7 +130,7 @@ def _used(xp: Any, mass: Any, log_weight: Any) -> Any:
 
 
 def _integral(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> tuple[Any, Any]:
-    """(log of w_k ∫_0^{1/w_k} G'(A) (B, M, K), (log A_k, 1 - A_k) (B, K)); weights descending."""
+    """(log of w_k ∫_0^{1/w_k} G'(A)/P(N ≥ 1) (B, M, K), (log A_k, 1 - A_k) (B, K)); weights descending."""
     gap = _gap(xp, log_weight)
     lightest = lowest(mass) or lowest(xp.where(mass > 0, mass, 1.0))
     linear = highest(log_weight[:, 0] - log_weight[:, -1]) - float(np.log(lightest)) <= LINEAR
@@ -129,17 +144,18 @@ def _integral(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: An
         previous, quotient = xp.where(live, previous, -BELOW), xp.where(live, quotient, 0.0)
     if not lowest(quotient) > -xp.inf:
         quotient = xp.where(quotient > -xp.inf, quotient, -BELOW)
-    level = counts.log_pgf(previous[:, None, :], before)
-    step = counts.log_pgf_step(quotient[:, None, :], drop)
     if linear:
-        terms = times(exp_of(level), expm1_of(step))
+        level = counts.log_pgf(previous[:, None, :], before)
+        terms = times(exp_of(level), expm1_of(counts.log_pgf_step(quotient[:, None, :], drop)))
         held = fall.held if lowest(fall.held) > 0 else xp.where(fall.held > 0, fall.held, xp.inf)
         total = running_sum(divided(terms, -held[:, None, :]))
+        if counts.random:
+            total = divided(total, counts.some[..., None])
         integral = log_of(times(total, fall.scale[:, None, :]))
     else:
         # fall.held is here S_k / w_k, on its own scale.
         held = xp.where(fall.held > 0, fall.held, xp.inf)
-        terms = level + log1mexp(step) - xp.log(held)[:, None, :]
+        terms = counts.log_fall(previous[:, None, :], before, quotient[:, None, :], drop) - xp.log(held)[:, None, :]
         integral = decayed_log_cumsum(terms, xp.broadcast_to(gap[:, None, :], terms.shape))
     return integral, (log_a, fall.deficit)
 
@@ -168,7 +184,7 @@ def _gap(xp: Any, log_weight: Any) -> Any:
 
 def fall_linear(xp: Any, mass: Any, log_weight: Any, zero_mass: Any) -> _Fall:
     """A along the breakpoints, on the linear scale; mass, log_weight (B, K) with weights descending."""
-    scale, share = exp_of(log_weight - log_weight[:, :1]), expm1_of(-_gap(xp, log_weight))
+    scale, share = _scale(log_weight, log_weight[:, :1]), expm1_of(-_gap(xp, log_weight))
     if COMPILED and is_numpy(mass):
         from gsi_theory.compiled import race_fall
 
@@ -215,7 +231,7 @@ def score_gate(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, log_s
     """(M9): accept when the winning score w/T is at least exp(log_score) (B,), finite.
 
     Returns (log of accepted mass over μ (B, M, K), log P(reject) (B, M)): the accepted mass of y is
-    μ w ∫_0^{min(1/w, 1/M)} G'(A) dv and P(reject) = G(A(1/M)), both before conditioning on a draw.
+    μ w ∫_0^{min(1/w, 1/M)} G'(A) dv and P(reject) = G(A(1/M)) - G(0), both over P(N ≥ 1).
     """
     xp = array_api_compat.array_namespace(mass, log_weight)
     # The gate is one more breakpoint: a candidate of mass zero whose weight is M. Past it the integral stands still.
@@ -225,7 +241,7 @@ def score_gate(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, log_s
     ranked, (log_a, deficit) = _integral(xp, _rank(xp, mass, order), _rank(xp, log_weight, order), counts, zero_mass)
     back = xp.argsort(order, axis=-1, stable=False)
     integral = _restore(xp, ranked, order, back)
-    log_reject = counts.log_pgf(*(_rank_back(xp, v, back)[:, None, :] for v in (log_a, deficit)))[..., 0]
+    log_reject = counts.log_unbeaten(*(_rank_back(xp, v, back)[:, None, :] for v in (log_a, deficit)))[..., 0]
     at_gate = integral[..., -1:] + (log_weight[:, :-1] - log_score[:, None])[:, None, :]
     accepted = xp.where((log_weight[:, :-1] >= log_score[:, None])[:, None, :], integral[..., :-1], at_gate)
     return accepted, log_reject

@@ -1,4 +1,4 @@
-"""The softmax rule (M3): log P_n(y)/μ(y) = log w(y) ∫_0^∞ e^{-t w(y)} G'(φ(t)) dt, G the generating function of n.
+"""The softmax rule (M3): log P_n(y)/μ(y) = log w(y) ∫_0^∞ e^{-t w(y)} G'(φ(t)) dt / P(N ≥ 1), G(s) = E s^N.
 
 Rows are independent laws: mass, log_weight (B, K) and counts (B, M) give (B, M, K). Three ways to the same trapezoid
 sum (quadrature.py), chosen by the spread of the log-weights and by K:
@@ -35,7 +35,7 @@ METHOD_ERROR = 2e-16
 
 
 def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any:
-    """log P(y)/μ(y) (B, M, K), before conditioning on a draw; log_weight finite (any number where mass is zero).
+    """log P(y)/μ(y) (B, M, K); log_weight finite (any number where mass is zero).
 
     mass (B, K) and zero_mass (B,), the mass of weight zero, sum to one in each row.
     """

@@ -32,7 +32,7 @@ def by_bands(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, _top: A
 
 
 def windows(log_weight: Array, log_largest: float) -> Array:
-    """Nodes j·STEP in the union over candidates of [-lw - log n - FAR, -lw + RIGHT], ascending; lw descending.
+    """Nodes j·STEP in the union over candidates of [-lw - log n - FAR, -lw + RIGHT], ascending; lw descending, n ≥ 1.
 
     Between windows φ is constant and the integrand grows like e^x up to the next window, so what is left out is a
     relative e^{-FAR}.
@@ -73,7 +73,7 @@ def _band_row(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: An
 def _band_slopes(
     xp: Any, x: Any, x_host: Array, mass: Any, lw: Any, lw_host: Array, counts: Counts, zero_mass: Any
 ) -> Any:
-    """log G'(φ) (M, J) at ascending nodes; lw descending. Sums only positive terms, 1 - φ below φ = ½."""
+    """log G'(φ)/P(N ≥ 1) (M, J) at ascending nodes; lw descending. Sums only positive terms, 1 - φ below φ = ½."""
     zero = xp.zeros_like(mass[:1])
     gone = xp.concat([zero, running_sum(mass)])
     left = xp.concat([xp.flip(running_sum(xp.flip(mass))), zero]) + zero_mass

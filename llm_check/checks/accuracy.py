@@ -8,9 +8,11 @@ from typing import Any
 
 from gsi_theory.artifact import provenance, write_artifact
 from llm_check.checks.settings import read_settings
+from llm_check.exact import require_arithmetic
 from llm_check.journal import Journal
 from llm_check.methods.table import METHODS
 from llm_check.solutions import Plan, differences, solve_task, summary
+from llm_check.steps import require_candidates
 from llm_check.tasks.load import load_task
 from llm_check.world import World
 
@@ -31,6 +33,9 @@ def run(
     `solutions`, two of each method at the smallest and largest n.
     """
     chosen = read_settings(settings, DEFAULTS)
+    require_arithmetic(world)
+    most = max(chosen["ns"])
+    require_candidates(2 * most, min(BATCH, chosen["problems"]), world.rule, f"ns = {most}")
     task = load_task("arithmetic", limit=chosen["problems"], seed=seed + 4)
     prompts = task.prompts(world.draft.tokenizer)
     asked = {problem.problem_id: problem.text for problem in task.problems}

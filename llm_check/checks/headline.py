@@ -16,6 +16,8 @@ from gsi_theory import Instance, Scheme, divergence, selection_law
 from gsi_theory.artifact import provenance, write_artifact
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides_softmax import asked_drafts
+from gsi_theory.draws import MOST
+from gsi_theory.errors import InputError
 from gsi_theory.instance import log_weight
 from llm_check.checks.settings import read_settings
 from llm_check.exact import checked_positions, enumerate_position
@@ -38,6 +40,8 @@ def needed_drafts(instance: Instance, beta: float, epsilon: float, rule: str) ->
     high = 1
     while not near(high):
         high *= 2
+        if high > MOST:
+            raise InputError(f"epsilon = {epsilon:g}: no n up to 2^53 comes so near to the target, give a larger one")
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2

@@ -23,6 +23,7 @@ import torch
 
 from gsi_theory import Scheme, gsi_law
 from gsi_theory.artifact import provenance, write_artifact
+from gsi_theory.errors import InputError
 from gsi_theory.gate import fallback_law
 from llm_check.checks.settings import read_settings
 from llm_check.checks.significance import binomial_p, holm
@@ -37,6 +38,7 @@ from llm_check.exact import (
 )
 from llm_check.journal import Journal, journal_path
 from llm_check.positions import Position
+from llm_check.steps import require_candidates
 from llm_check.streams import Purpose
 from llm_check.world import World, transformers_pair
 
@@ -136,17 +138,23 @@ def run(
     chosen = read_settings(settings, DEFAULTS)
     exact = reference or world
     transformers_pair(exact)
+    draws, n = chosen["draws"], chosen["n"]
+    require_candidates(draws * n, 1, world.rule, f"draws = {draws} of n = {n}")
     places = checked_positions(exact, seed, chosen["problems"])
     made = provenance(command, seed)
     engines = [asdict(e.contract) for pair in (world, exact) for e in (pair.draft, pair.base)]
     journal = Journal(journal_path(out), {"provenance": made, "engines": engines}, replace=True)
     keys = [(place.prompt_id, str(place.step)) for place in places]
-    for done, (key, place) in enumerate(zip(keys, places, strict=True), start=1):
-        if key not in journal:
-            found = enumerate_position(exact, place, chosen["tolerance"])
-            tested = _tests(world, found, chosen, seed)
-            journal.add({key: tested | {"difference": _difference(world, exact, place, found, seed)}})
-        progress(done, len(places))
+    try:
+        for done, (key, place) in enumerate(zip(keys, places, strict=True), start=1):
+            if key not in journal:
+                found = enumerate_position(exact, place, chosen["tolerance"])
+                tested = _tests(world, found, chosen, seed)
+                journal.add({key: tested | {"difference": _difference(world, exact, place, found, seed)}})
+            progress(done, len(places))
+    except InputError:
+        journal.delete_if_empty()
+        raise
     summary, table = _judged([journal[key] for key in keys], chosen["draws"])
     about = {"engine": world.draft.contract.engine, "engine_version": world.draft.contract.engine_version}
     path = write_artifact(out, "lm_law", made, summary | about, {"prompts": table})

@@ -25,6 +25,7 @@ from llm_check.methods.candidates import noise_uniforms
 from llm_check.methods.selection import GATES, log_noise, winners
 from llm_check.pools.collect import step_rewards
 from llm_check.positions import Position
+from llm_check.steps import require_candidates
 from llm_check.streams import Purpose
 from llm_check.world import World
 
@@ -111,6 +112,8 @@ def run(
     schemes = [
         Scheme(beta, n, chosen["threshold"], rule) for rule in RULES for beta in chosen["betas"] for n in chosen["ns"]
     ]
+    most = max(chosen["ns"])
+    require_candidates(chosen["runs"] * most, 1, world.rule, f"runs = {chosen['runs']} of n = {most}")
     at = checked_positions if world.task.name == "arithmetic" else sampled_positions
     places = at(world, seed, chosen["problems"])
     table: dict[str, list[Any]] = {}

@@ -33,6 +33,7 @@ from llm_check.checks.significance import calibration, holm, mean_difference
 from llm_check.exact import checked_positions, enumerate_position
 from llm_check.positions import Position
 from llm_check.predict import scheme_grid
+from llm_check.steps import require_candidates
 from llm_check.world import World, transformers_pair
 
 __all__ = ["DEFAULTS", "LEVEL", "exact_values", "resolved", "run"]
@@ -78,6 +79,8 @@ def run(
             f"{chosen['candidates']} candidates, {chosen['problems']} problems, {chosen['runs']} runs: give {4 * most} "
             f"candidates for n = {most} (half of them predict), and at least 2 problems and 2 runs"
         )
+    require_candidates(chosen["candidates"], 1, world.rule, f"candidates = {chosen['candidates']}")
+    require_candidates(chosen["runs"] * most, 1, world.rule, f"runs = {chosen['runs']} of n = {most}")
     if chosen["exact"] > 0:
         transformers_pair(world)
     # The embedded task has reference solutions; elsewhere the base's own.

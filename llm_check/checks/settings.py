@@ -1,39 +1,75 @@
-"""Settings of a check, given as key=value text and read by the type of their default."""
+"""Settings of a check, given as key=value text: each read by the one entry of its name, before anything is loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from gsi_theory.draws import MOST
 from gsi_theory.errors import InputError, nearest
+from gsi_theory.law import RULES
 
 __all__ = ["read_settings"]
 
-# Of these none is a fair number; every other integer counts things of which a check needs one at least.
-_MAY_BE_ZERO = ("exact",)
+
+@dataclass(frozen=True)
+class _Kind:
+    """What one value of a setting may be: read from text, accepted, and in words."""
+
+    read: Callable[[str], Any]
+    fits: Callable[[Any], bool]
+    words: str
+
+
+def _whole(least: int, most: int, words: str) -> _Kind:
+    return _Kind(int, lambda value: least <= value <= most, words)
+
+
+_COUNT = _whole(1, MOST, "a whole number from 1 to 2^53")
+# Log-weights reach 1e12 nats (gsi_theory.law), and rewards of models are of order 1.
+_BETA = _Kind(float, lambda value: 0.0 <= value <= 1e12, "a number from 0 to 1e12")
+# By the name that every check gives the setting; names of lists are plurals.
+_KINDS: dict[str, _Kind] = {
+    "beta": _BETA,
+    "betas": _BETA,
+    "epsilon": _Kind(float, lambda value: 0.0 < value < math.inf, "a finite number above 0 (nats)"),
+    "threshold": _Kind(float, lambda value: not math.isnan(value), "a number in reward units, inf and -inf included"),
+    "tolerance": _Kind(float, lambda value: 0.0 <= value < 1.0, "a mass of at least 0 and below 1"),
+    "rules": _Kind(str.strip, lambda value: value in RULES, f"one of {', '.join(RULES)}"),
+    "exact": _whole(0, MOST, "a whole number of at least 0"),
+    "threads": _whole(1, 1024, "a whole number from 1 to 1024"),
+    "problems": _whole(1, 20_000, "a whole number from 1 to 20000"),
+    **dict.fromkeys(("n", "ns", "more", "draws", "runs", "candidates", "repeats"), _COUNT),
+}
 
 
 def read_settings(given: Mapping[str, str], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """`defaults` updated by `given`: integers, floats, and tuples of numbers written with commas.
+    """`defaults` updated by `given`; where the default is a tuple, values are written with commas.
 
-    Raises InputError for an unknown key, a value that is not of its default's type, NaN, or a count below 1 (0 for
-    `exact`).
+    Raises InputError naming the setting, the value and what is allowed: for an unknown key, text that does not read as
+    the setting's kind, a value outside its range (NaN is in none), or one given twice in a list.
     """
     values = dict(defaults)
     for key, text in given.items():
         if key not in defaults:
             raise InputError(f"setting {key!r}{nearest(key, defaults)}: give one of {', '.join(defaults)}")
-        default = defaults[key]
-        parts = text.split(",") if isinstance(default, tuple) else [text]
-        kind = type(default[0] if isinstance(default, tuple) else default)
-        try:
-            found = tuple(kind(part) for part in parts)
-        except ValueError as error:
-            raise InputError(f"setting {key} = {text!r}: give a value like the default {default!r}") from error
-        least = 0 if key in _MAY_BE_ZERO else 1
-        if kind is int and min(found) < least:
-            raise InputError(f"setting {key} = {text!r}: give an integer of at least {least}")
-        if any(value != value for value in found):
-            raise InputError(f"setting {key} = {text!r}: give a number")
-        values[key] = found if isinstance(default, tuple) else found[0]
+        kind, several = _KINDS[key], isinstance(defaults[key], tuple)
+        found = []
+        for part in text.split(",") if several else [text]:
+            try:
+                value = kind.read(part)
+                fits = kind.fits(value)
+            except ValueError:
+                fits = False
+            if not fits:
+                raise InputError(f"setting {key} = {text[:60]!r}: give {kind.words}{_LIST if several else ''}")
+            if value in found:
+                raise InputError(f"setting {key} = {text[:60]!r} names {value!r} twice: give each once")
+            found.append(value)
+        values[key] = tuple(found) if several else found[0]
     return values
+
+
+_LIST = ", several with commas"

@@ -27,10 +27,11 @@ from gsi_theory.artifact import provenance, write_artifact
 from gsi_theory.errors import InputError
 from llm_check.checks.settings import read_settings
 from llm_check.engines.transformers_engine import TransformersEngine
+from llm_check.exact import require_arithmetic
 from llm_check.pools.collect import Policies, draw_candidates, positions
 from llm_check.positions import Position, encode_text
 from llm_check.rewards.token_classifier import ProcessRewardModel
-from llm_check.steps import PAD
+from llm_check.steps import PAD, require_candidates
 from llm_check.tasks.arithmetic import make_problems
 from llm_check.world import World
 
@@ -155,7 +156,10 @@ def run(
     """Write the artifact; settings n, more (further n for one prompt), repeats (after one that warms up), problems,
     threads (1 suits tiny models). Raises InputError for a world that is not of transformers engines."""
     chosen = read_settings(settings, DEFAULTS)
+    require_arithmetic(world)
     _modules(world)
+    for prompts, n in ((1, max(chosen["n"], *chosen["more"])), (BATCH, chosen["n"])):
+        require_candidates(n, prompts, world.rule)
     problems = make_problems(chosen["problems"], seed, "test")
     paths = positions(problems, world.draft.tokenizer, (STEPS,))
     kinds = [(n, False) for n in (chosen["n"], *chosen["more"])] + [(chosen["n"], True)]

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from gsi_theory.errors import InputError
+from gsi_theory.instance import beta_times
+from llm_check.pools.checks import floats
 from llm_check.pools.pool import Pool
 from llm_check.pools.tails import PositionCoverage, position_coverage
 
@@ -30,6 +32,7 @@ def coverage_record(pool: Pool, beta: float, progress: Callable[[int, int], None
     """
     if not beta > 0 or not np.isfinite(beta):
         raise InputError(f"beta {beta!r}: give a positive number")
+    beta_times(floats(pool.table, "reward"), beta)  # at every position, or refused for all
     every = pool.positions("draft")
     keys = [every[k] for k in np.unique(np.linspace(0, len(every) - 1, min(MOST, len(every))).astype(int))]
     found: list[PositionCoverage] = []

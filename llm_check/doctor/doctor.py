@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory.reach import khat_limit
 from llm_check.doctor.balance import FREEDOM
-from llm_check.doctor.evidence import FEW_ROWS, Evidence, examine
+from llm_check.doctor.evidence import FEW_ROWS, LEVEL, Evidence, examine
 from llm_check.doctor.tokens import TokenCheck
 from llm_check.pools.pool import SOURCES, Pool
 from llm_check.words import counted
@@ -34,11 +35,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """valid: no finding is an error. ratio_mean, ratio_mean_se: (M32) over the drafts; untested: what could not be."""
+    """valid: no finding is an error. ratio_mean, ratio_mean_se: (M32) over the drafts, None without any; untested: what
+    could not be."""
 
     valid: bool
-    ratio_mean: float
-    ratio_mean_se: float
+    ratio_mean: float | None
+    ratio_mean_se: float | None
     findings: tuple[Finding, ...]
     untested: tuple[str, ...]
     evidence: Evidence
@@ -89,6 +91,14 @@ def _temperature(e: Evidence) -> dict[str, Any] | None:
     return found or None
 
 
+def _recorded(e: Evidence) -> dict[str, Any] | None:
+    name = "sampling_temperature"
+    if not e.whole.has(name):
+        return None
+    recorded = float(e.whole.floats(name)[0])  # one a pool
+    return None if recorded == 1.0 else {name: recorded}
+
+
 def _truncated(e: Evidence) -> dict[str, Any] | None:
     found = {}
     for source in SOURCES:
@@ -126,10 +136,15 @@ def _context(e: Evidence) -> dict[str, Any] | None:
             found[f"{cross.model}_log_prob_by_source"] = {
                 "steps_compared": cross.compared, "median_difference": cross.shift, "scatter": cross.within,
             }  # fmt: skip
-    above = e.ratio.mean - 1.0 > max(5.0 * e.ratio.mean_se, 1e-6)  # rounding is no other law
-    alone = e.ratio.positions == 0 and e.ratio.mean + 5.0 * e.ratio.mean_se < 0.5
-    if (e.bridge_broken or (not e.few and (above or alone))) and not _explained(e):
+    mean, error = (1.0, 0.0) if e.ratio.mean is None or e.ratio.mean_se is None else (e.ratio.mean, e.ratio.mean_se)
+    above = mean - 1.0 > max(5.0 * error, 1e-6)  # rounding is no other law
+    alone = e.ratio.positions == 0 and mean + 5.0 * error < 0.5
+    # Markov: a mean of expectation 1 exceeds 1/LEVEL with probability at most LEVEL, however few rows and heavy tails
+    never = max(mean, e.ratio.inverse_mean or 1.0) * LEVEL > 1.0
+    if (e.bridge_broken or never or (not e.few and (above or alone))) and not _explained(e):
         found["ratio"] = {"mean": e.ratio.mean, "mean_se": e.ratio.mean_se, "bridge_z": e.ratio.z}
+        if e.ratio.inverse_mean is not None:
+            found["ratio"]["inverse_mean"] = e.ratio.inverse_mean
         if e.ratio.shifts.size:
             found["ratio"]["median_log_ratio_of_normalizers"] = float(np.median(e.ratio.shifts))
     if e.unbalanced and not e.noisy and not _explained(e):
@@ -190,9 +205,11 @@ def _cut(e: Evidence) -> dict[str, Any] | None:
 
 def _tail(e: Evidence) -> dict[str, Any] | None:
     # Among few distinct steps k̂ is large without a tail: the weight must also sit with few draws.
-    if e.tail is None or e.tail[0] <= 0.7 or e.tail[1] < 0.2:
+    if e.tail is None:
         return None
-    return {"khat": e.tail[0], "limit": 0.7, "share_of_largest_1_percent": e.tail[1]}
+    khat, top, fitted = e.tail
+    limit = khat_limit(fitted)
+    return {"khat": khat, "limit": limit, "share_of_largest_1_percent": top} if khat > limit and top >= 0.2 else None
 
 
 def _noise(e: Evidence) -> dict[str, Any] | None:
@@ -218,6 +235,13 @@ FINDINGS: tuple[FindingRule, ...] = (
         "error",
         "score at the temperature the candidates were sampled at, or sample at 1: both models alike",
         _temperature,
+    ),
+    FindingRule(
+        "recorded_temperature",
+        "warning",
+        "everything said of this pool is of the models at that temperature, and holds only if both models' "
+        "log-probabilities are log_softmax(logits/temperature): many engines log those at 1",
+        _recorded,
     ),
     FindingRule(
         "truncated_sampling",
@@ -292,6 +316,8 @@ def doctor(pool: Pool) -> Diagnosis:
     ]
     if e.few:
         untested.append(f"{counted(e.arrays.order.size, 'row')}: too few to judge mean ratios, {FEW_ROWS} or more tell")
+    if e.ratio.mean is None:
+        untested.append("0 drafts: nothing tells what the draft's law is, nor how it covers the base")
     if e.ratio.positions == 0:
         untested.append("no position has candidates of both sources: only the plain mean ratio could be checked")
     if e.arrays.order.size < e.whole.order.size:

@@ -66,7 +66,7 @@ class Evidence:
     repeats: Repeats
     rewards: Rewards
     cuts: Cuts
-    tail: tuple[float, float] | None
+    tail: tuple[float, float, int] | None
 
     @cached_property
     def duplicated(self) -> bool:
@@ -229,17 +229,19 @@ class Evidence:
         return self.bridge_broken and self._far_shifted and self.ratio.shift_misfit < 3.0
 
 
-def _tail(arrays: PositionArrays, most: int = 100_000) -> tuple[float, float] | None:
-    """(k̂, share of the total that the largest 1 % carry) of the drafts' ratios e^ℓ over all positions, mean 1 each."""
+def _tail(arrays: PositionArrays, most: int = 100_000) -> tuple[float, float, int] | None:
+    """(k̂, share of the total that the largest 1 % carry, ratios that k̂ was fitted to) of the drafts' e^ℓ over all
+    positions, mean 1 each."""
     ratio: NDArray[np.float64] = arrays.log_ratio[~arrays.is_base]
     ratio = np.sort(ratio[np.isfinite(ratio)])
     if ratio.size < 100:
         return None
     weight = np.exp(ratio - ratio[-1])
     top = float(weight[-max(1, ratio.size // 100) :].sum() / weight.sum())
+    ratio = ratio[:: max(1, ratio.size // most)]
     with np.errstate(all="ignore"):  # equal weights in the tail
-        khat = float(pareto_khat(ratio[:: max(1, ratio.size // most)]))
-    return khat, top
+        khat = float(pareto_khat(ratio))
+    return khat, top, ratio.size
 
 
 def examine(pool: Pool) -> Evidence:

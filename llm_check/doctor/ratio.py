@@ -24,21 +24,22 @@ from llm_check.pools.position_arrays import PositionArrays, blocks
 __all__ = ["RatioCheck", "check_ratio"]
 
 Floats = NDArray[np.float64]
-_LARGEST = 700.0
+_LARGEST = 300.0  # nats: squares of what it bounds are floats
 _SHIFTS = 2000.0
 
 
 @dataclass(frozen=True)
 class RatioCheck:
-    """mean, mean_se of e^ℓ over drafts and inverse_mean, inverse_se of e^{-ℓ} over base draws, positions averaged.
+    """mean, mean_se of e^ℓ over drafts and inverse_mean, inverse_se of e^{-ℓ} over base draws, positions averaged;
+    ratios beyond e^±_LARGEST count as that. None without draws of the source.
 
     z: of the bridge identity (0 without both sources); shifts (P,): c_p in nats; shift_misfit: mean square of the
     second balance in standard errors, near 1 where a constant shift per position explains every mismatch; by_position:
     mean ratio of each position with drafts; positions: with both sources.
     """
 
-    mean: float
-    mean_se: float
+    mean: float | None
+    mean_se: float | None
     inverse_mean: float | None
     inverse_se: float | None
     z: float
@@ -103,7 +104,7 @@ def check_ratio(arrays: PositionArrays) -> RatioCheck:
     if arrays.set_is_base.any():
         inverse = _averaged(*_set_means(arrays, np.exp(np.clip(-ratio, None, _LARGEST)), True))
     if not (~arrays.set_is_base).any():
-        return RatioCheck(1.0, np.inf, inverse[0], inverse[1], 0.0, np.zeros(0), 1.0, np.zeros(0), 0)
+        return RatioCheck(None, None, inverse[0], inverse[1], 0.0, np.zeros(0), 1.0, np.zeros(0), 0)
     means, variances = _set_means(arrays, np.exp(np.clip(ratio, None, _LARGEST)), False)
     gaps, noises, shifts, statistic, count = [], [], [], 0.0, 0
     for block in blocks(arrays):

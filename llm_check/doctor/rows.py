@@ -123,7 +123,8 @@ def spread_by_reward(arrays: PositionArrays, model: str) -> float:
     code = pair_codes(length, arrays.floats("reward").view(np.int64))
     order = np.argsort(code, kind="stable")
     pairs = np.flatnonzero(code[order][1:] == code[order][:-1])
-    gaps = {name: np.abs(np.diff(arrays.floats(f"logp_{name}")[order]))[pairs] for name in MODELS}
+    with np.errstate(invalid="ignore"):  # steps that neither row's model can draw
+        gaps = {name: np.abs(np.diff(arrays.floats(f"logp_{name}")[order]))[pairs] for name in MODELS}
     finite = np.isfinite(gaps["draft"]) & np.isfinite(gaps["base"])
     near = (gaps["draft"] < 0.5) & (gaps["base"] < 0.5) & finite
     agree = np.mean(gaps[model][near] == 0.0) if near.any() else 1.0
@@ -134,7 +135,8 @@ def spread_by_reward(arrays: PositionArrays, model: str) -> float:
     with np.errstate(invalid="ignore"):
         others = np.abs(np.diff(arrays.floats(f"logp_{model}")[order]))[beside]
     middle = float(np.median(gaps[model][near]))
-    return middle / 0.954 if others.size and middle < 0.2 * float(np.nanmedian(others)) else 0.0
+    others = others[~np.isnan(others)]
+    return middle / 0.954 if others.size and middle < 0.2 * float(np.median(others)) else 0.0
 
 
 def logged_grid(arrays: PositionArrays, model: str) -> str | None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from gsi_theory.errors import InputError
+from gsi_theory.memory import require_memory
 from llm_check.engines.compiled_decoder import WIDEST, CompiledDecoder, compiled_decoder
 from llm_check.engines.decoder import LeanDecoder, disagreement, lean_decoder
 
@@ -102,14 +103,17 @@ def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
     """The forward of a loaded transformers model (with or without a head); `lean` false keeps to the module, as do
     forward hooks and a replaced `forward` anywhere in it, which nothing else would run.
 
-    Raises InputError for sliding-window attention, and for keys and values that no one buffer can hold.
+    Raises InputError for sliding-window attention, for keys and values that no one buffer can hold, for a context that
+    is no number of tokens or whose tables do not fit in memory, and for a model whose numbers are not finite.
     """
     config = module.config
+    _require_context(config, name)
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"} or (getattr(config, "sliding_window", None) and config.model_type == "mistral"):
         raise InputError(f"{name} has layers {sorted(kinds)} with a sliding window: only full attention is supported")
     module.eval().requires_grad_(False)
     body = getattr(module, "base_model", module)
+    _require_finite(module, name)
     found = "asked for" if not lean else _changed(module) or lean_decoder(body)
     shape = _kv_shape(body, name)
     sizes = int(config.max_position_embeddings), int(config.vocab_size)
@@ -124,6 +128,38 @@ def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
     return Forward(module, body, found, small, "lean, compiled", shape, *sizes, *place)
 
 
+def _require_context(config: Any, name: str) -> None:
+    context, heads = getattr(config, "max_position_embeddings", None), getattr(config, "num_attention_heads", 1)
+    if not isinstance(context, int) or context < 2:
+        raise InputError(f"{name} has max_position_embeddings = {context!r}: a context of at least 2 tokens is needed")
+    width = getattr(config, "head_dim", None) or config.hidden_size // max(1, heads)
+    # The angles, their cosines and sines, each once more while they are made.
+    require_memory(
+        24.0 * context * width, f"{name} has max_position_embeddings = {context}",
+        "write the context that the model was trained for into its config.json",
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def _require_finite(module: Any, name: str) -> None:
+    """A few tokens through the whole model: what config.json spoils (a norm's epsilon, a rotary base), weights do not
+    show."""
+    out = module(input_ids=_some_tokens(module), use_cache=False)
+    values = out.logits if hasattr(out, "logits") else out.last_hidden_state
+    if not bool(torch.isfinite(values).all()):
+        dtype = str(module.dtype).removeprefix("torch.")
+        raise InputError(
+            f"{name} computes NaN or infinite numbers in {dtype}: its config.json or its weights are damaged, download "
+            "the checkpoint again, or give a wider --dtype"
+        )
+
+
+def _some_tokens(module: Any) -> Tensor:
+    """Token ids (1, N): as many different ones as vocabulary and context allow, up to 17."""
+    tokens = torch.arange(min(17, module.config.max_position_embeddings), device=module.device)[None]
+    return tokens % module.config.vocab_size
+
+
 @torch.no_grad()
 def _changed(module: Any) -> str:
     """What the module does beyond its body and a linear head, empty for nothing: hooks, a forward set on an instance,
@@ -133,8 +169,7 @@ def _changed(module: Any) -> str:
     body, head = getattr(module, "base_model", module), module.get_output_embeddings()
     if head is None or body is module:
         return ""
-    tokens = torch.arange(min(17, module.config.max_position_embeddings), device=module.device)[None]
-    tokens = tokens % module.config.vocab_size
+    tokens = _some_tokens(module)
     theirs = module(input_ids=tokens, use_cache=False).logits.float()
     hidden = body(input_ids=tokens, use_cache=False).last_hidden_state
     gap = float((F.linear(hidden, head.weight, head.bias).float() - theirs).norm() / theirs.norm())
@@ -145,7 +180,9 @@ def _changed(module: Any) -> str:
 def _kv_shape(body: Any, name: str) -> tuple[int, int, int]:
     """(layers, K, D), read off the keys and values of one token."""
     token = torch.zeros((1, 1), dtype=torch.int64, device=body.device)
-    layers = body(input_ids=token, use_cache=True).past_key_values.layers
+    layers = getattr(getattr(body(input_ids=token, use_cache=True), "past_key_values", None), "layers", ())
+    if not all(hasattr(layer, "keys") for layer in layers):
+        raise InputError(f"{name} keeps more than keys and values of its tokens: only attention layers are supported")
     shapes = {tuple(part.shape) for layer in layers for part in (layer.keys, layer.values)}
     if len(shapes) != 1:
         raise InputError(f"{name} has keys and values of shapes {sorted(shapes)}: only equal shapes are supported")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from llm_check.engines.contract import LogProbContract
-from llm_check.steps import PAD, StepRule, Steps, pad_steps
+from llm_check.steps import PAD, StepRule, Steps, pad_steps, require_candidates
 from llm_check.streams import Stream
 
 __all__ = [
@@ -184,6 +184,7 @@ class TokenEngine:
             raise InputError(
                 f"sample got n = {n} and {len(streams)} streams for {prefixes.rows} prefixes: give one each"
             )
+        require_candidates(n, prefixes.rows, rule)
         stop_ids = tuple(rule.closing_ids.tolist())
         requests, owner = [], []
         for row, (ids, stream) in enumerate(zip(prefixes.ids, streams, strict=True)):

@@ -29,7 +29,7 @@ from llm_check.engines.next_token import blocks_of, log_softmax, token_log_probs
 from llm_check.engines.prefix_cache import PrefixCache, empty_cache, encode, extended, selected
 from llm_check.engines.step_sampler import sample_steps
 from llm_check.engines.token_tree import tree_of_steps
-from llm_check.steps import PAD, StepRule, Steps, pad_steps
+from llm_check.steps import PAD, StepRule, Steps, pad_steps, require_candidates
 from llm_check.streams import Stream
 
 __all__ = ["PrefixCache", "TransformersEngine", "left_padded"]
@@ -151,11 +151,13 @@ class TransformersEngine:
         """n iid steps for each prefix by inverse CDF: token t of candidate i of prompt b uses number (i, t) of
         `streams[b]`'s uniforms.
 
-        Raises InputError unless there is one stream for each prefix and room for a step in the context.
+        Raises InputError unless there is one stream for each prefix, and room for a step in the context and for all in
+        memory.
         """
         if len(streams) != cache.rows or n < 1:
             raise InputError(f"sample got n = {n} and {len(streams)} streams for {cache.rows} prefixes: give one each")
         self._require_room(cache.lengths, np.array(rule.max_tokens), "sample")
+        require_candidates(n, cache.rows, rule)
         shape = (n, rule.max_tokens)
         uniforms = np.stack([stream.generator().random(shape) for stream in streams])
         size = self._rows_at_once(n * rule.max_tokens)

@@ -19,7 +19,7 @@ from gsi_theory.errors import InputError
 from llm_check.engines.contract import Engine, require_pair
 from llm_check.positions import Position
 from llm_check.rewards.contract import RewardModel
-from llm_check.steps import PAD, StepRule, Steps
+from llm_check.steps import PAD, StepRule, Steps, require_candidates
 from llm_check.streams import Purpose, draw_purpose, select_purpose
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "add_cost",
     "draw",
     "judge",
+    "most_candidates",
     "no_costs",
     "noise_uniforms",
     "padded",
@@ -85,6 +86,12 @@ def sources(proposal: str, scheme: Scheme, models: Models) -> list[tuple[str, in
         raise InputError("a method with several drafters got one: give further drafters (--drafter)")
     counts = models.drafter_counts or (scheme.n,) * len(models.drafters)
     return [("draft", scheme.n), *((f"drafter{j}", count) for j, count in enumerate(counts, start=1))]
+
+
+def most_candidates(scheme: Scheme, models: Models) -> int:
+    """The candidates that a step may hold at one place at once: of the draft, the further drafters and the base."""
+    further = sum(models.drafter_counts or (scheme.n,) * len(models.drafters))
+    return scheme.n + further + scheme.base_draws
 
 
 @dataclass(frozen=True)
@@ -193,7 +200,9 @@ def draw(
     judged: bool,
     ratio: bool,
 ) -> Candidates:
-    """The candidates of `proposal` at B places; `judged` and `ratio` ask for rewards and log-ratios."""
+    """The candidates of `proposal` at B places; `judged` and `ratio` ask for rewards and log-ratios. InputError where
+    memory does not hold them."""
+    require_candidates(sum(count for _, count in sources(proposal, scheme, models)), len(places), rule)
     blocks = _drawn_blocks(proposal, scheme, models, caches, places, rule, seed)
     wanted = sources(proposal, scheme, models)
     total = sum(count for _, count in wanted)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gsi_theory import Scheme
 from gsi_theory.clipping import clip_log_ratio
 from gsi_theory.methods import default_clip
+from gsi_theory.rsd import sigmoid
 
 __all__ = ["GATES", "WEIGHTS", "Gate", "Weight", "log_cut", "log_noise", "tilted_reward", "winners"]
 
@@ -102,13 +103,6 @@ class Gate:
     ratio: bool = True
 
 
-def _smoothed(reward: Floats, scheme: Scheme) -> Floats:
-    """ω = 1/(1 + e^{-β (r - u)}), the sigmoid of gsi_theory.rsd at slope β."""
-    with np.errstate(invalid="ignore"):
-        excess = np.where(scheme.beta == 0.0, 0.0, scheme.beta * (reward - cut(scheme)))
-    return np.exp(-np.logaddexp(0.0, -excess))
-
-
 GATES: dict[str, Gate] = {
     "tilted_reward": Gate(
         lambda r, ratio, score, s: tilted_reward(r, ratio, s.beta),
@@ -119,5 +113,7 @@ GATES: dict[str, Gate] = {
         lambda r, ratio, score, s, u: score >= log_cut(s),
     ),
     "reward": Gate(lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: r >= cut(s), ratio=False),
-    "sigmoid": Gate(lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: u < _smoothed(r, s), ratio=False),
+    "sigmoid": Gate(
+        lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: u < sigmoid(cut(s), s.beta)(r), ratio=False
+    ),
 }

@@ -5,7 +5,8 @@ tolerance; with one, the cheapest that is proved to reach it. Of equal cost that
 that of less KL. What is not proved of any option is not answered: "cannot tell".
 
 Every comparison is in pairs over units, at 95 % for all options at once (`choose`). Where the tail of the drafts'
-weights was not seen, what no draw has shown may decide a winner: its largest possible effect is added.
+weights was not seen (k̂ beyond `khat_limit`), what no draw has shown may decide a winner: its largest possible effect
+is added.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gsi_theory.intervals import Interval
 from llm_check.planner.choose import Picker, behind_best, cross_fit, pick_best, standing
 from llm_check.planner.pareto import by_cost
 from llm_check.planner.table import PlanTable
-from llm_check.planner.tail import KHAT_LIMIT, draft_tail
+from llm_check.planner.tail import draft_tail
 
 __all__ = ["Choice", "Goal", "Question", "best_of", "cheapest_of", "unseen_effect", "worth_of"]
 
@@ -92,7 +93,7 @@ def unseen_effect(table: PlanTable, rows: NDArray[np.int64], chosen: int, bounds
 def _heavy(table: PlanTable, s: int) -> int:
     """n of an option that selects among drafts whose tail was not seen, else 0."""
     o = table.options[s]
-    return o.n if table.tails[o.beta].khat > KHAT_LIMIT and o.method == "gsi" and o.n > 1 else 0
+    return o.n if table.tails[o.beta].heavy and o.method == "gsi" and o.n > 1 else 0
 
 
 @dataclass(frozen=True)

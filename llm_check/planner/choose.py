@@ -7,7 +7,8 @@ candidates. values (S, U) hold every option's estimate on every unit, so options
                 once, so that one may be picked by its bound: the largest over options s of mean difference + q_s · its
                 standard error (multiple comparisons with the best, Hsu, Ann. Stat. 12, 1984). With s the best option
                 and q_s the quantile of the largest deviation of s from any other, the bound of no candidate fails; as
-                the best is not known, every s has its say. q_s by a multiplier bootstrap
+                the best is not known, every s has its say. q_s by a multiplier bootstrap,
+                carried over from the normal law to Student's t
     value       of the chosen option, less what its choice believed too much: the mean, over thirds of the units, of how
                 much better the option chosen on the others looks there than on the third; its interval is that of a
                 mean over units (`gsi_theory.intervals`)
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
 from gsi_theory.intervals import Interval, population_mean
 
@@ -61,9 +62,9 @@ def mean_error(values: Floats) -> tuple[Floats, Floats]:
     return mean, np.sqrt(np.sum(centered**2, axis=1) / (units * max(units - 1, 1)))
 
 
-def _widening(units: int) -> float:
-    """The maximum of few units is wider than normal: Student's widening of a single mean at the same level."""
-    return (1.0 + 2.0 / units) ** 0.5
+def _student(normal: float, units: int) -> float:
+    """Student's quantile at the level of a normal one: each error is estimated from the same few units."""
+    return float(-stdtrit(max(units - 1.0, 1.0), ndtr(-normal)))
 
 
 def standing(values: Floats, reference: Floats, seed: int = 0) -> Standing:
@@ -78,7 +79,7 @@ def standing(values: Floats, reference: Floats, seed: int = 0) -> Standing:
     weights = np.random.default_rng(seed).normal(size=(_BOOTSTRAPS, units))
     # multipliers of a sample mean, in units of its standard error
     deviations = weights @ (centered[moving] / (np.sqrt(units * max(units - 1, 1)) * error[moving, None])).T
-    return Standing(gap, error, float(np.quantile(deviations.max(axis=1), LEVEL)) * _widening(units))
+    return Standing(gap, error, _student(float(np.quantile(deviations.max(axis=1), LEVEL)), units))
 
 
 @dataclass(frozen=True)
@@ -104,16 +105,15 @@ def behind_best(values: Floats, candidates: NDArray[np.int64], unseen: Floats, s
     scaled = (values - mean[:, None]) / np.sqrt(units * max(units - 1, 1))
     gap = mean[None, :] - mean[candidates][:, None]
     error = _pair_error(scaled[candidates], scaled, own_error)
-    wide = _widening(units)
-    certain = float(-ndtri(_SURE / count)) * wide
+    certain = _student(float(-ndtri(_SURE / count)), units)
     upper = gap + certain * error + unseen
-    floor = (gap + ndtri(0.9) * wide * error + unseen).max(axis=1)
+    floor = (gap + _student(float(ndtri(0.9)), units) * error + unseen).max(axis=1)
     contends = (upper >= floor[:, None]).any(axis=0)
     weights = np.random.default_rng(seed).normal(size=(_BOOTSTRAPS, units))
     deviations = (weights @ scaled.T).astype(np.float32)
     for s in np.flatnonzero(contends).tolist():
         quantile = _quantile(deviations, s, _pair_error(scaled[[s]], scaled, own_error)[0])
-        upper[:, s] = gap[:, s] + min(quantile * wide, certain) * error[:, s] + unseen[:, s]
+        upper[:, s] = gap[:, s] + min(_student(quantile, units), certain) * error[:, s] + unseen[:, s]
     upper[:, ~contends] = -np.inf
     upper[itself] = 0.0  # no option is better than itself
     return Behind(upper.max(axis=1), upper.argmax(axis=1))

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from gsi_theory.errors import InputError
+from gsi_theory.options import distinct
+from llm_check.words import counted
 
 if TYPE_CHECKING:
     from llm_check.pools.position_arrays import Block, PositionArrays
@@ -22,6 +24,7 @@ NS = (1, 2, 4, 8, 16, 32, 64)
 RULES = ("softmax", "race")
 # Beyond them the law is the draft's own, or the best draw's, as far as numbers can tell.
 BETA_RANGE = (1e-9, 1e9)
+MOST_NATS = 1e12  # of log-weights, as laws take them
 # Shares of the tilted policy below the threshold: about the rejection rates of the gate once n is large.
 TILTED_SHARES = (0.05, 0.2, 0.5)
 # Thresholds of the score gate, as M in units of the mean weight: n draws miss it with probability (1 - 1/M)^n at least.
@@ -79,6 +82,18 @@ class Grid:
         return found
 
 
+def _refuse_far(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> None:
+    """InputError for log-weights that are too large for laws."""
+    ratio, reward = arrays.log_ratio, arrays.floats("reward")
+    for rows in (rows for b in parts for rows in (b.draft, b.base)):
+        largest = np.abs(reward[rows]).max(), np.abs(ratio[rows][np.isfinite(ratio[rows])]).max(initial=0.0)
+        if not beta * largest[0] <= MOST_NATS - largest[1]:
+            raise InputError(
+                f"a plan needs |β r| + |ℓ| of at most {MOST_NATS:g} nats: β = {beta:g}, |reward| up to {largest[0]:g}, "
+                f"|logp_base - logp_draft| up to {largest[1]:g}: give smaller β, or leave such rows out"
+            )
+
+
 def _pooled(
     arrays: PositionArrays, parts: Sequence[Block], beta: float, shares: Sequence[float]
 ) -> tuple[NDArray[np.float64], float]:
@@ -114,13 +129,14 @@ def make_grid(
     shares: Sequence[float] = TILTED_SHARES,
     scores: Sequence[float] = SCORES,
 ) -> Grid:
-    """The grid for a pool: n up to half of the smallest set of either source; thresholds as given, or from the pool, at
-    `shares` of the tilted policy and at `scores` in units of the mean weight.
+    """The grid for a pool, each member once: n up to half of the smallest set of either source; thresholds as
+    given, or from the pool, at `shares` of the tilted policy and at `scores` in units of the mean weight.
 
     Raises InputError for β outside BETA_RANGE, an n below 1, an unknown rule, a threshold that is no finite number (or
-    too large for one times β), or a pool too small for any n.
+    too large for one times β), a pool too small for any n, or log-weights of more than MOST_NATS.
     """
     low, high = BETA_RANGE
+    betas, rules = distinct(float(beta) for beta in betas), distinct(rules)
     if not all(low <= beta <= high for beta in betas):
         raise InputError(f"β values {list(betas)}: a plan needs values above 0, from {low:g} to {high:g}")
     most = np.finfo(np.float64).max / max(betas)
@@ -137,14 +153,16 @@ def make_grid(
     smallest = min(min(block.draft.shape[1], block.base.shape[1]) for block in parts)
     kept = tuple(sorted({int(n) for n in ns if n <= smallest // 2}))
     if not kept:
+        cure = f"give n up to {smallest // 2}, or draw more candidates" if smallest > 1 else "draw 2 candidates or more"
         raise InputError(
-            f"a position has {smallest} candidates of a source, and half of them is less than every n of {list(ns)}: "
-            "give smaller n, or draw more candidates"
+            f"a position has {counted(smallest, 'candidate')} of a source, and half of that is less than every n of "
+            f"{list(ns)}: {cure}"
         )
+    _refuse_far(arrays, parts, max(betas))
     tilted, score = {}, {}
     for beta in betas:
         quantiles, mean = _pooled(arrays, parts, beta, shares)
-        given = tuple(thresholds) if thresholds is not None else None
-        tilted[float(beta)] = given if given is not None else _rounded(quantiles)
-        score[float(beta)] = given if given is not None else _rounded((mean + np.log(np.array(scores))) / beta)
-    return Grid(tuple(rules), tuple(float(b) for b in betas), kept, (1, 4), tilted, score)
+        given = distinct(float(u) for u in thresholds) if thresholds is not None else None
+        tilted[beta] = given if given is not None else _rounded(quantiles)
+        score[beta] = given if given is not None else _rounded((mean + np.log(np.array(scores))) / beta)
+    return Grid(rules, betas, kept, (1, 4), tilted, score)

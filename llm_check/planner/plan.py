@@ -28,7 +28,7 @@ from llm_check.planner.setup import COSTS, Setup, option_costs
 from llm_check.planner.table import PlanTable, plan_table
 from llm_check.planner.tail import RewardRange, tail_speaks
 from llm_check.planner.turning import Turn, turns
-from llm_check.pools.pool import Pool, reward_range
+from llm_check.pools.pool import SOURCES, Pool, reward_range
 from llm_check.pools.position_arrays import blocks, position_arrays
 
 __all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "make_plan", "option_costs"]
@@ -185,7 +185,11 @@ def make_plan(
     arrays = position_arrays(pool)
     parts = blocks(arrays)
     if not parts:
-        raise InputError("no position has both draft and base candidates: a plan needs both, for the fallback")
+        drafts, base = (len(pool.positions(source)) for source in SOURCES)
+        raise InputError(
+            f"no position has both draft and base candidates (of {len(arrays.names)}, {drafts} have drafts, {base} "
+            "base candidates): a plan needs both, for the fallback; draw those that lack"
+        )
     if setup.unit == "seconds" and (setup.device is None or setup.trio is None):
         raise InputError("cost in seconds: name a device (--device h100)")
     grid = make_grid(arrays, parts, betas, ns, rules, thresholds)

@@ -30,12 +30,11 @@ from scipy.optimize import brentq
 from scipy.special import logsumexp
 
 from gsi_theory.coverage import mean_low
-from gsi_theory.reach import drafts_for_base
+from gsi_theory.reach import drafts_for_base, khat_limit
 from llm_check.pools.position_arrays import Block, PositionArrays
 from llm_check.pools.tails import pareto_khat
 
 __all__ = [
-    "KHAT_LIMIT",
     "LEAST_ESS",
     "RewardRange",
     "Tail",
@@ -54,7 +53,6 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 _Missed = tuple[Floats, Floats, NDArray[np.bool_]]
-KHAT_LIMIT = 0.7
 LEAST_ESS = 10.0  # a self-normalized mean over base candidates is biased by about 1/ess of itself
 UNSEEN_LIMIT = 0.05  # share of the tilted policy that the base candidates may have missed
 LOG_20 = float(np.log(20.0))
@@ -96,7 +94,13 @@ class Tail:
     highest: float
     drafts: int
     base: int
+    fitted: int = 100_000  # weights that k̂ was fitted to
     stated: bool = False
+
+    @property
+    def heavy(self) -> bool:
+        """Whether k̂ is beyond what means over so many weights bear."""
+        return self.khat > khat_limit(self.fitted)
 
 
 def tail_speaks(tail: Tail) -> bool:
@@ -109,7 +113,7 @@ def tail_shown(tail: Tail) -> bool:
 
     k̂ is too small where a set has few drafts (no weight exceeds N of its mean): the drafts needed count too.
     """
-    return tail.khat <= KHAT_LIMIT and tail.needed[0] <= tail.drafts
+    return not tail.heavy and tail.needed[0] <= tail.drafts
 
 
 def unseen_tilt(largest: Floats, limit: Floats, reached: NDArray[np.bool_]) -> float:
@@ -121,7 +125,8 @@ def unseen_tilt(largest: Floats, limit: Floats, reached: NDArray[np.bool_]) -> f
     order = np.argsort(limit, kind="stable")
     lost = np.cumsum((~reached)[order][::-1])[::-1]  # given up: all from here on
     # of kept prompts that show nothing the bound is about log 20 of their largest limit
-    price = np.r_[0.0, limit[order] * LOG_20] + np.r_[lost, 0]
+    with np.errstate(over="ignore"):  # a limit beyond all numbers is one of no use
+        price = np.r_[0.0, limit[order] * LOG_20] + np.r_[lost, 0]
     count = int(np.argmin(price))
     given_up = float(lost[count]) if count < order.size else 0.0
     if count == 0:
@@ -174,10 +179,11 @@ def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float, rewards
         ess.append(np.exp(2.0 * logsumexp(raised, axis=1) - logsumexp(2.0 * raised, axis=1)))
         base.append(raised)
     weights = np.concatenate(own)
+    weights = weights[:: max(1, weights.size // 100_000)]
     khat = -np.inf
     if np.concatenate(alone).any():
         with np.errstate(all="ignore"):  # equal weights in the tail
-            khat = float(pareto_khat(weights[:: max(1, weights.size // 100_000)]))
+            khat = float(pareto_khat(weights))
     middle = float(np.median(np.concatenate(ess)))
     prompts = np.concatenate([[arrays.names[p][0] for p in b.positions.tolist()] for b in parts])
     unit = np.unique(prompts, return_inverse=True)[1].ravel()
@@ -198,7 +204,7 @@ def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float, rewards
     needed = [size * max(1.0, LEAST_ESS / middle, factor) for factor in (min(as_fallen(bounds), most), most)]
     return Tail(
         beta, khat, _needed(ratio, reward, parts, beta), middle, unseen, (needed[0], needed[1]), highest, drafts, size,
-        stated,
+        weights.size, stated,
     )  # fmt: skip
 
 

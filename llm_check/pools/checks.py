@@ -15,11 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gsi_theory.errors import InputError
+from gsi_theory.json_input import shown
 from llm_check.pools.schema import REQUIRED, SOURCES
 
-__all__ = ["Offence", "Range", "floats", "group_order", "offences"]
+__all__ = ["Offence", "Range", "checked_range", "floats", "group_order", "offences"]
 
 Range = tuple[float, float]
+# No step is so unlikely and no reward so large: sums of their squares would not be floats.
+_LEAST_LOGP, _LARGEST_REWARD = -1e9, 1e100
 # log-softmax never exceeds 0 by more than rounding: a larger value is no log-probability.
 _ROUNDING = 1e-6
 
@@ -31,6 +35,19 @@ class Offence:
     rows: NDArray[np.int64]
     field: str
     reason: Callable[[int], str]
+
+
+def checked_range(low: Any, high: Any, place: str) -> Range:
+    """A stated range of the reward; a bound of None is infinite. InputError names `place` unless low < high."""
+    ends = []
+    for value, absent in ((low, -np.inf), (high, np.inf)):
+        number = absent if value is None else value
+        if isinstance(number, bool) or not isinstance(number, int | float) or np.isnan(number):
+            raise InputError(f"{place} {shown(low)} {shown(high)}: give the lowest and the highest reward, two numbers")
+        ends.append(float(number))
+    if not ends[0] < ends[1]:
+        raise InputError(f"{place} {shown(low)} {shown(high)}: give the lowest reward, then the highest")
+    return ends[0], ends[1]
 
 
 def floats(table: pa.Table, name: str) -> NDArray[np.float64]:
@@ -78,20 +95,27 @@ def _scores(table: pa.Table, limits: Range) -> Iterator[Offence]:
         logp, given = floats(table, name), ~_nulls(table, name)
         bad = given & (np.isnan(logp) | (logp > _ROUNDING))
         yield from _found(bad, name, "give a log-probability in nats, at most 0")
+        tiny = np.isfinite(logp) & (logp < _LEAST_LOGP)
+        yield from _found(tiny, name, f"no step is below {_LEAST_LOGP:g} nats: score it again, -inf if it has no mass")
         own = (logp == -np.inf) & drawn_by[name.removeprefix("logp_")]
         yield from _found(own, name, "the model drew this step, so it gave it mass: score it again")
     reward, given = floats(table, "reward"), ~_nulls(table, "reward")
     yield from _found(given & ~np.isfinite(reward), "reward", "give a finite reward")
+    huge = np.isfinite(reward) & (np.abs(reward) > _LARGEST_REWARD)
+    yield from _found(huge, "reward", f"give it in units that keep it within ±{_LARGEST_REWARD:g}")
     low, high = limits
     outside = np.isfinite(reward) & ((reward < low) | (reward > high))
     yield from _found(outside, "reward", f"outside the stated range [{low:g}, {high:g}]: correct it, or the range")
 
 
 def _temperatures(table: pa.Table) -> Iterator[Offence]:
-    """Rows at another temperature than most: a law has one."""
+    """Rows at a temperature that no law has, or at another than most: a pool has one."""
     name = "sampling_temperature"
     if name not in table.column_names:
         return
+    given = floats(table, name)
+    impossible = ~_nulls(table, name) & ~((given > 0) & (given < np.inf))
+    yield from _found(impossible, name, "give the temperature the candidates were sampled at, above 0")
     counted = table[name].value_counts()
     values, counts = counted.field("values"), counted.field("counts").to_numpy()
     if len(values) == 1:

@@ -6,7 +6,6 @@ cannot be read raises; otherwise such lines are returned as `LeftOut`, for their
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
+from gsi_theory.json_input import JsonFault, parse_json, shown, text_lines
 from llm_check.pools.schema import FIELDS, REQUIRED, SCHEMA
 
 __all__ = [
+    "ABSENT",
     "METADATA_KEY",
     "LeftOut",
     "TableFile",
@@ -65,12 +66,12 @@ def table_of(columns: Mapping[str, Any], path: Path) -> pa.Table:
     """A table from columns given as sequences; InputError for values of another type or unequal lengths."""
     arrays = {}
     for name, values in columns.items():
-        kind = FIELDS[name].type if name in FIELDS else None
+        # the type is inferred, and cast by `typed`: given here, it would cut 0.5 to 0 and take true for 1
         try:
-            arrays[name] = pa.array(values, type=kind)
+            arrays[name] = pa.array(values)
         except (pa.ArrowException, OverflowError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"{path}, column {name}: not {kind} ({reason}): give that type") from error
+            raise InputError(f"{path}, column {name}: not {_kind(name)} ({reason}): give that type") from error
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"{path} got columns of unequal length {lengths}: give one value per row")
@@ -90,6 +91,10 @@ def typed(table: pa.Table, path: Path) -> pa.Table:
     for field in SCHEMA:
         if field.name not in table.column_names:
             continue
+        if not _castable(table[field.name].type, field.type):
+            raise InputError(
+                f"{path}, column {field.name}: {table[field.name].type}, not {field.type}: write that type"
+            )
         try:
             columns[field.name] = table[field.name].cast(field.type)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -97,6 +102,24 @@ def typed(table: pa.Table, path: Path) -> pa.Table:
             raise InputError(f"{path}, column {field.name}: not {field.type} ({reason}): write that type") from error
     columns.update({name: table[name] for name in table.column_names if name not in FIELDS})
     return pa.table(columns)
+
+
+def _castable(given: pa.DataType, kind: pa.DataType) -> bool:
+    """Whether a column may become one of SCHEMA's kinds: numbers numbers, text text. Arrow would read text as numbers
+    and truth values as 0 and 1."""
+    types = pa.types
+    if types.is_dictionary(given):
+        given = given.value_type
+    if types.is_null(given):
+        return True
+    if types.is_list(kind):
+        nested = types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given)
+        return nested and _castable(given.value_type, kind.value_type)
+    if types.is_string(kind):
+        return bool(types.is_string(given) or types.is_large_string(given) or types.is_string_view(given))
+    if types.is_boolean(kind):
+        return bool(types.is_boolean(given))
+    return bool(types.is_integer(given) or types.is_floating(given) or types.is_decimal(given))
 
 
 def read_table(path: Path, strict: bool) -> TableFile:
@@ -121,32 +144,28 @@ def _metadata(table: pa.Table, path: Path) -> dict[str, Any]:
     if raw is None:
         return {}
     try:
-        found = json.loads(raw)
+        found = parse_json(raw.decode())
     except ValueError as error:
         raise InputError(f"{path} has provenance that is not JSON ({error}): write it with write_pool") from error
-    return dict(found)
+    if not isinstance(found, dict):
+        raise InputError(f"{path} has provenance that is no object ({shown(found)}): write it with write_pool")
+    return found
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | LeftOut]]:
     """(line number, object) of every line that is not blank; a LeftOut in place of what is no JSON object."""
-    try:
-        with path.open(encoding="utf-8", newline="\n") as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    reason = f"column {error.colno}: {error.msg}; one object a line"
-                    yield number, LeftOut(number, "", line.strip()[:80], reason, None)
-                    continue
-                if isinstance(row, dict):
-                    yield number, row
-                else:
-                    reason = f"column 1: {type(row).__name__}, not an object of named values"
-                    yield number, LeftOut(number, "", line.strip()[:80], reason, None)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): write JSONL") from error
+    for number, line in text_lines(path):
+        try:
+            row = parse_json(line)
+        except JsonFault as fault:
+            place = "" if fault.column is None else f"column {fault.column}: "
+            yield number, LeftOut(number, "", line.strip()[:80], f"{place}{fault.reason}; one object a line", None)
+            continue
+        if isinstance(row, dict):
+            yield number, row
+        else:
+            reason = f"column 1: {shown(row)} is not an object of named values"
+            yield number, LeftOut(number, "", line.strip()[:80], reason, None)
 
 
 def _batches(
@@ -186,7 +205,7 @@ def rows_table(path: Path, rows: Iterator[tuple[int, dict[str, Any] | LeftOut]],
             tables.append(table)
             lines.append(np.asarray(numbers, dtype=np.int64)[kept])
     if not tables:
-        raise InputError(f"{path} has no rows: a pool needs at least one candidate")
+        raise _no_rows(path, left_out)
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowException, TypeError) as error:
@@ -194,11 +213,21 @@ def rows_table(path: Path, rows: Iterator[tuple[int, dict[str, Any] | LeftOut]],
     return TableFile(typed(table, path), {}, np.concatenate(lines), tuple(left_out))
 
 
+def _no_rows(path: Path, faults: list[LeftOut]) -> InputError:
+    """Why nothing of a file is a row: the first fault, and how many are like it."""
+    if not faults:
+        return InputError(f"{path} has no rows: a pool needs at least one candidate")
+    first = faults[0]
+    alike = sum((fault.field, fault.value is ABSENT) == (first.field, first.value is ABSENT) for fault in faults)
+    more = f"; {alike:,} of {len(faults):,} bad lines are like it" if len(faults) > 1 else ""
+    return InputError(f"{path} has no rows: line {first.row}{said(first)}{more}")
+
+
 def said(fault: LeftOut) -> str:
     """A fault after the place it is at: field, value, reason."""
     if fault.value is ABSENT:
         return f": no field {fault.field!r}, {fault.reason}"
-    return f", {fault.field} = {fault.value!r}: {fault.reason}" if fault.field else f", {fault.reason}"
+    return f", {fault.field} = {shown(fault.value)}: {fault.reason}" if fault.field else f", {fault.reason}"
 
 
 def _chunk(
@@ -242,17 +271,28 @@ def _value(name: str, row: dict[str, Any]) -> Any:
 
 
 def _unfit(values: list[Any], kind: pa.DataType | None) -> list[int]:
-    """Indices of values that are not of the column's type; none for a column that SCHEMA does not know."""
-    if kind is None:
+    """Indices of values that are not of the column's type; none for a column that SCHEMA does not know.
+
+    Arrow alone would take true for 1 and cut 0.5 to 0.
+    """
+    if kind is None or (_plain(values, kind) and _converts(values, kind)):
         return []
+    return [i for i, value in enumerate(values) if not (_plain([value], kind) and _converts([value], kind))]
+
+
+def _plain(values: list[Any], kind: pa.DataType) -> bool:
+    """Whether all values are of the JSON types that a column of this kind is written in."""
+    types = set(map(type, values)) - {type(None)}
+    if pa.types.is_list(kind):
+        return types <= {list} and _plain([part for value in values if value for part in value], kind.value_type)
+    if pa.types.is_integer(kind):
+        return types <= {int, float} and (float not in types or all(v.is_integer() for v in values if type(v) is float))
+    return types <= ({int, float} if pa.types.is_floating(kind) else {bool} if pa.types.is_boolean(kind) else {str})
+
+
+def _converts(values: list[Any], kind: pa.DataType) -> bool:
     try:
         pa.array(values, type=kind)
     except (pa.ArrowException, OverflowError):
-        bad = []
-        for i, value in enumerate(values):
-            try:
-                pa.array([value], type=kind)
-            except (pa.ArrowException, OverflowError):
-                bad.append(i)
-        return bad
-    return []
+        return False
+    return True

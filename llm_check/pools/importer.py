@@ -19,7 +19,6 @@ temperatures on either side is no pool: record `sampling_temperature` where it i
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +28,9 @@ from typing import Any
 
 from gsi_theory.artifact import provenance
 from gsi_theory.errors import InputError, nearest
-from llm_check.pools.files import LeftOut, json_lines, rows_table
+from gsi_theory.json_input import JsonFault, parse_json
+from llm_check.pools.checks import checked_range
+from llm_check.pools.files import ABSENT, LeftOut, json_lines, rows_table
 from llm_check.pools.pool import Pool, pool_of_file, write_pool
 from llm_check.pools.schema import FIELDS
 
@@ -97,8 +98,8 @@ def parse_maps(texts: Sequence[str]) -> list[FieldMap]:
 
 def _constant(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
+        return parse_json(text)
+    except JsonFault:
         return text
 
 
@@ -128,7 +129,7 @@ def _mapped(row: Mapping[str, Any], maps: Sequence[FieldMap], counts: Counter[tu
         value = _constant(item.theirs[1:]) if item.theirs.startswith("@") else _their_value(row, item.theirs)
         if value is _NOTHING:
             if item.theirs != item.field or item.conversions:
-                raise _Unfit(item, None, f"the line has no field {item.theirs!r}: correct the map")
+                raise _Unfit(item, ABSENT, f"correct the map of {item.field}")
             continue
         if isinstance(value, str) and value in item.renamed:
             value = item.renamed[value]
@@ -156,7 +157,8 @@ def _rows(path: Path, maps: Sequence[FieldMap]) -> Iterator[tuple[int, dict[str,
         try:
             yield number, _mapped(row, maps, counts)
         except _Unfit as unfit:
-            yield number, LeftOut(number, unfit.item.field, unfit.value, unfit.reason, None)
+            name = unfit.item.theirs if unfit.value is ABSENT else unfit.item.field
+            yield number, LeftOut(number, name, unfit.value, unfit.reason, None)
 
 
 def import_log(log: Path, out: Path, maps: Sequence[FieldMap], limits: tuple[float, float] | None = None) -> Pool:
@@ -174,6 +176,6 @@ def import_log(log: Path, out: Path, maps: Sequence[FieldMap], limits: tuple[flo
     )  # fmt: skip
     record: dict[str, Any] = provenance(f"gsi pool --import {log.name} {text}".strip(), None)
     if limits is not None:
-        record["reward"] = dict(zip(("low", "high"), limits, strict=True))
+        record["reward"] = dict(zip(("low", "high"), checked_range(*limits, "--reward-range"), strict=True))
     checked = pool_of_file(log, replace(file, metadata=record))
     return write_pool(out, checked.table, record)

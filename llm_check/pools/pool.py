@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from numpy.typing import NDArray
 from gsi_theory import Candidates
 from gsi_theory.artifact import atomic_write_bytes
 from gsi_theory.errors import InputError, nearest
-from llm_check.pools.checks import Range, floats, group_order, offences
+from llm_check.pools.checks import Range, checked_range, floats, group_order, offences
 from llm_check.pools.files import METADATA_KEY, LeftOut, TableFile, read_table, said, table_of, typed
 from llm_check.pools.schema import SCHEMA, SOURCES, Field
 
@@ -162,11 +161,12 @@ class Pool:
         return taken.to_numpy()
 
 
-def reward_range(metadata: Mapping[str, Any]) -> Range:
-    """The range of the reward that provenance states under "reward"; a bound that is absent or null is infinite."""
+def reward_range(metadata: Mapping[str, Any], place: str = "the pool") -> Range:
+    """The range of the reward that provenance states under "reward"; an absent bound is infinite. InputError names
+    `place` where it states no range."""
     stated = metadata.get("reward")
     low, high = (stated.get(k) if isinstance(stated, Mapping) else None for k in ("low", "high"))
-    return (-math.inf if low is None else float(low)), (math.inf if high is None else float(high))
+    return checked_range(low, high, f"{place}, provenance, range of the reward")
 
 
 def pool_of_file(path: Path, file: TableFile, strict: bool = True) -> Pool:
@@ -179,7 +179,7 @@ def pool_of_file(path: Path, file: TableFile, strict: bool = True) -> Pool:
         return f"{'row' if file.lines is None else 'line'} {number(row)}"
 
     table = file.table
-    found = offences(table, reward_range(file.metadata), place)
+    found = offences(table, reward_range(file.metadata, str(path)), place)
     if strict and found:
         worst = min(found, key=lambda offence: int(offence.rows[0]))
         row = int(worst.rows[0])
@@ -197,7 +197,10 @@ def pool_of_file(path: Path, file: TableFile, strict: bool = True) -> Pool:
     kept = table.filter(pc.and_(names.is_valid(), pc.invert(pc.is_in(names, gone))))
     if kept.num_rows == 0:
         first = faults[0]
-        raise InputError(f"{path} has no prompt without a bad row; the first is at {first.row}{said(first)}")
+        alike = sum(fault.field == first.field for fault in faults)
+        more = f"; {alike:,} of {len(faults):,} faults are of that field" if len(faults) > 1 else ""
+        where = f"{'row' if file.lines is None else 'line'} {first.row}"
+        raise InputError(f"{path} has no prompt without a bad row: {where}{said(first)}{more}")
     return Pool(kept, file.metadata, tuple(faults))
 
 

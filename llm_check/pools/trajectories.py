@@ -11,6 +11,7 @@ tokens with log-probabilities equal to float rounding.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,8 +169,13 @@ def collect_parts(out: Path, job: Collection, record: Mapping[str, Any], progres
             if progress is not None:
                 progress(done, total)
 
-        for number, prompts in enumerate(job.blocks()):
-            steps = _block(job, parts, number, prompts, tick)
-            names += [(number, step) for step in range(steps)]
-            done = min((number + 1) * job.size, len(job.prompts)) * job.steps
+        try:
+            for number, prompts in enumerate(job.blocks()):
+                steps = _block(job, parts, number, prompts, tick)
+                names += [(number, step) for step in range(steps)]
+                done = min((number + 1) * job.size, len(job.prompts)) * job.steps
+        except InputError:
+            if not any(parts.folder.glob("*.parquet")):  # a run that could not begin leaves nothing behind
+                shutil.rmtree(parts.folder)
+            raise
         parts.finish(names)

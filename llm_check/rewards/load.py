@@ -112,9 +112,11 @@ def load_reward(
 
 
 def _architecture(spec: Spec) -> str:
-    from llm_check.rewards.checkpoints import read_config
+    from llm_check.engines.checkpoint import read_config
+    from llm_check.rewards.checkpoints import architecture_of
 
-    return str((read_config(Path(spec.place)).get("architectures") or ["no architecture"])[0])
+    folder = Path(spec.place)
+    return architecture_of(folder, read_config(folder))
 
 
 def _kind_of_folder(spec: Spec) -> str:

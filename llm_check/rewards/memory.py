@@ -11,7 +11,6 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,14 +99,20 @@ def score_once(
 
 def _checked(value: object, name: str, bounds: tuple[float, float], place: Position) -> float:
     try:
-        reward = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        # A text that reads as a number is a mistake of the function all the same.
+        reward = math.nan if isinstance(value, str | bytes) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         reward = math.nan
     low, high = bounds
     if not math.isfinite(reward) or not low <= reward <= high:
-        shown = reward if isinstance(value, SupportsFloat) else repr(value)
         raise InputError(
-            f"reward {name} gave {shown} for step {place.step} of prompt {place.prompt_id}: a reward must be a finite "
-            f"number in [{low:g}, {high:g}]; check the reward model's weights, dtype and stated range"
+            f"reward {name} gave {_shown(value)} for step {place.step} of prompt {place.prompt_id}: a reward must be a "
+            f"finite number in [{low:g}, {high:g}]; check the reward model's weights, dtype and stated range"
         )
     return reward
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 64:  # Python refuses to write very long ones
+        return f"an integer of {value.bit_length()} bits"
+    return f"{value}" if isinstance(value, float | int | np.number) else f"{type(value).__name__} {str(value)[:40]!r}"

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import math
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,10 @@ from llm_check.rewards.text import question_text, step_texts
 __all__ = ["CallableReward", "from_function", "load_callable"]
 
 
+# Characters of what a function raised that a message shows.
+_LONGEST = 200
+
+
 @dataclass(frozen=True)
 class CallableReward:
     """`judge` maps M (position, step) pairs to M rewards in [low, high]."""
@@ -41,8 +46,9 @@ class CallableReward:
     def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """The reward (M,) of M steps (token ids of the policies), step i at position i.
 
-        Raises InputError for lists of unequal lengths, an empty step, a problem without a question, or a value that is
-        no number in [low, high]. What the function itself raises comes through.
+        Raises InputError for lists of unequal lengths, an empty step, a problem without a question, a function that
+        raises or exits (with file and line), returns no list of one number for each step, or a value that is no number
+        in [low, high].
         """
         return score_once(self.memory, self.name, (self.low, self.high), places, steps, self.judge)
 
@@ -63,7 +69,7 @@ def from_function(
 
     def judge(pairs: list[Pair]) -> list[float]:
         texts = [(plain_text(policy_tokenizer, p.prefix), plain_text(policy_tokenizer, step)) for p, step in pairs]
-        return [function(prefix, step) for prefix, step in texts]
+        return [_called(name, function, prefix, step) for prefix, step in texts]
 
     return CallableReward(name, judge, low, high)
 
@@ -85,15 +91,52 @@ def load_callable(place: str, policy_tokenizer: Any, *, low: float, high: float)
     module = _module(module_name, place)
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise InputError(f"reward python:{place}: {module_name} has no function {function_name}: name one it defines")
+        what = f"{function_name} of {module_name} is {type(function).__name__}, no function"
+        if function is None:
+            what = f"{module_name} has no function {function_name}"
+        raise InputError(f"reward python:{place}: {what}: name one it defines")
 
     def judge(pairs: list[Pair]) -> Sequence[float]:
         questions = [question_text(where) for where, _ in pairs]
-        rewards: Sequence[float] = function(questions, [step_texts(p, step, policy_tokenizer) for p, step in pairs])
-        return rewards
+        return _listed(name, _called(name, function, questions, [step_texts(p, s, policy_tokenizer) for p, s in pairs]))
 
-    name = f"{Path(module_name).name}:{function_name}"  # no path of this machine in records
-    return CallableReward(f"python:{name}", judge, low, high)
+    name = f"python:{Path(module_name).name}:{function_name}"  # no path of this machine in records
+    return CallableReward(name, judge, low, high)
+
+
+def _called(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the function returns. InputError with file and line where it raises, or exits."""
+    try:
+        return function(*arguments)
+    except (Exception, SystemExit) as error:
+        code = getattr(function, "__code__", None)
+        own = (code.co_filename, code.co_firstlineno) if code else None
+        raise InputError(f"reward {name} raised {_raised(error, own)}: correct the function") from error
+
+
+def _raised(error: BaseException, own: tuple[str, int] | None = None) -> str:
+    """Kind, text, and the place where it was raised in code that is not of this file (else `own`), in one line."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+    theirs = [(f.filename, f.lineno) for f in frames if not f.filename.startswith("<frozen")]
+    place = theirs[-1] if theirs else own
+    if isinstance(error, SyntaxError):
+        place = (error.filename, error.lineno) if error.filename else None
+    text = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
+    where = f" ({place[0]}, line {place[1]})" if place else ""
+    return f"{type(error).__name__}{': ' if text else ''}{text[:_LONGEST]}{where}"
+
+
+def _listed(name: str, rewards: Any) -> list[Any]:
+    """What a function returned as a list: any sequence or array of one axis. InputError for anything else."""
+    if hasattr(rewards, "detach"):  # a torch tensor, maybe on a GPU or with a gradient
+        rewards = rewards.detach().cpu()
+    values = rewards.tolist() if hasattr(rewards, "tolist") else rewards
+    if not isinstance(values, (list, tuple)):
+        raise InputError(
+            f"reward {name} returned {type(rewards).__name__} {str(rewards)[:40]!r}: return a list, one number for "
+            "each step"
+        )
+    return list(values)
 
 
 def _module(name: str, place: str) -> Any:
@@ -105,6 +148,8 @@ def _module(name: str, place: str) -> Any:
                 f"reward python:{place}: no module {error.name} can be imported: install it, or name its file, as in "
                 "python:file.py:function"
             ) from error
+        except (Exception, SystemExit) as error:
+            raise InputError(f"reward python:{place}: importing it raised {_raised(error)}: correct it") from error
     path = Path(name)
     if not path.is_file():
         raise InputError(f"reward python:{place}: there is no file {path}: name an existing one")
@@ -113,5 +158,9 @@ def _module(name: str, place: str) -> Any:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[known] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[known]
+        raise InputError(f"reward python:{place}: running the file raised {_raised(error)}: correct it") from error
     return module

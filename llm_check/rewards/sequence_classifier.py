@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gsi_theory.errors import InputError
+from llm_check.engines.checkpoint import load_model, load_tokenizer
 from llm_check.positions import Position
 from llm_check.prompting import chat_ids, closing_ids
-from llm_check.rewards.checkpoints import load_tokenizer, read_config, require_all_weights, torch_dtype
 from llm_check.rewards.memory import Pair, RewardMemory, score_once
 from llm_check.rewards.text import encode_literally, question_text, step_texts
 
@@ -126,11 +126,7 @@ def load_sequence_classifier(
     """
     from transformers import AutoModelForSequenceClassification
 
-    read_config(folder)
-    model, info = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=torch_dtype(dtype), use_safetensors=True, trust_remote_code=False, output_loading_info=True
-    )
-    require_all_weights(folder, info)
+    model = load_model(AutoModelForSequenceClassification, folder, device, dtype, spare=("lm_head.",))
     labels = int(model.config.num_labels)
     chosen = activation or ("softmax" if labels == 2 else "sigmoid")
     if chosen not in ACTIVATIONS or ACTIVATIONS[chosen].labels != labels:
@@ -143,5 +139,5 @@ def load_sequence_classifier(
         model.config.get_text_config().pad_token_id = -1
     settings = {"architecture": type(model).__name__, "activation": chosen, "dtype": dtype}
     return SequenceClassifierReward(
-        folder.resolve().name, model.to(device).eval(), ACTIVATIONS[chosen], tokenizer, policy_tokenizer, settings
+        folder.resolve().name, model, ACTIVATIONS[chosen], tokenizer, policy_tokenizer, settings
     )

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gsi_theory.errors import InputError
+from llm_check.engines.checkpoint import load_tokenizer, read_config
 from llm_check.engines.step_encoder import Pieces, StepEncoder
 from llm_check.positions import Position, encode_text
 from llm_check.prompting import chat_ids
-from llm_check.rewards.checkpoints import load_backbone, load_tokenizer, read_config, read_weights
+from llm_check.rewards.checkpoints import architecture_of, load_backbone, read_weights
 from llm_check.rewards.memory import Pair, RewardMemory, score_once
 from llm_check.rewards.text import encode_literally, question_text, step_texts
 
@@ -146,7 +147,7 @@ def load_step_token_reward(
     token of the reward model's tokenizer.
     """
     config = read_config(folder)
-    name = (config.get("architectures") or ["none"])[0]
+    name = architecture_of(folder, config)
     if name not in STEP_TOKEN_FAMILIES:
         known = ", ".join(STEP_TOKEN_FAMILIES)
         raise InputError(f"{folder} holds {name}: a reward read at a step token needs one of {known}")
@@ -162,15 +163,29 @@ def load_step_token_reward(
     names = [f"{layer}.{part}" for layer in family.layers for part in ("weight", "bias")]
     weights = read_weights(folder, names)
     head = tuple((weights[f"{layer}.weight"], weights[f"{layer}.bias"]) for layer in family.layers)
-    if len(head[-1][1]) != family.outputs:
-        raise InputError(f"{folder}: {family.layers[-1]} has {len(head[-1][1])} outputs, {name} needs {family.outputs}")
+    backbone = load_backbone(folder, config, device, dtype, family.layers)
+    _require_head(folder, family, head, int(backbone.config.hidden_size))
     return StepTokenReward(
         name=folder.resolve().name,
         family=family,
-        encoder=StepEncoder(load_backbone(folder, config, device, dtype), str(folder)),
+        encoder=StepEncoder(backbone, str(folder)),
         head=tuple((weight.to(device), bias.to(device)) for weight, bias in head),
         tokenizer=tokenizer,
         policy_tokenizer=policy_tokenizer,
         step_token_id=ids[0],
         settings={"architecture": name, "step_token": text, "step_token_id": ids[0], "dtype": dtype},
     )
+
+
+def _require_head(folder: Path, family: StepTokenFamily, head: tuple[tuple[Tensor, Tensor], ...], width: int) -> None:
+    """Raise InputError unless the head's layers fit one on the other, on hidden states of `width` numbers, and end in
+    the family's outputs."""
+    for name, (weight, bias) in zip(family.layers, head, strict=True):
+        last = name == family.layers[-1]
+        rows = family.outputs if last else int(weight.shape[0])
+        if tuple(weight.shape) != (rows, width) or tuple(bias.shape) != (rows,):
+            raise InputError(
+                f"{folder}: weight and bias of {name} have the shapes {tuple(weight.shape)} and {tuple(bias.shape)}, "
+                f"where ({rows}, {width}) and ({rows},) are needed: download the checkpoint again"
+            )
+        width = rows

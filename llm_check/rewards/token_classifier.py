@@ -7,7 +7,6 @@ at the step's last token, a number in [low, high] = [0, 1]; `checker_reward` ret
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,11 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForTokenClassification, AutoTokenizer
+from transformers import AutoModelForTokenClassification
 
 from gsi_theory.errors import InputError
+from llm_check.engines.checkpoint import load_checkpoint, read_config
 from llm_check.engines.step_encoder import StepEncoder
 from llm_check.positions import Position
+from llm_check.rewards.checkpoints import architecture_of
 from llm_check.tasks.arithmetic import Problem, check_step
 
 __all__ = ["ProcessRewardModel", "checker_reward"]
@@ -50,16 +51,13 @@ class ProcessRewardModel:
     def from_pretrained(cls, path: str | os.PathLike[str], device: str = "cpu") -> ProcessRewardModel:
         """Load a folder with config.json, a tokenizer and safetensors weights; nothing in it is executed.
 
-        Raises InputError when the folder, its config.json or its weights are missing, or when it is no token
-        classifier with two labels.
+        Raises InputError as `load_checkpoint`, and when it is no token classifier with two labels.
         """
         folder = Path(path)
         _require_token_classifier(folder)
-        model = AutoModelForTokenClassification.from_pretrained(
-            folder, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
+        model, tokenizer = load_checkpoint(
+            AutoModelForTokenClassification, folder, device, "float32", spare=("lm_head.",)
         )
-        model = model.to(device).eval()
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         return cls(model, tokenizer, StepEncoder(model.base_model, str(folder)))
 
     @property
@@ -115,26 +113,15 @@ class ProcessRewardModel:
 
 def _require_token_classifier(folder: Path) -> None:
     cure = "give the folder of a process reward model, or llm_check.tiny.checkpoint_path('prm')"
-    if not folder.is_dir():
-        raise InputError(f"no process reward model at {folder}: there is no such folder; {cure}")
-    if not (folder / "config.json").is_file():
-        raise InputError(f"no process reward model at {folder}: it has no config.json; {cure}")
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{folder / 'config.json'} is not JSON ({error}): download the checkpoint again") from error
-    names = config.get("architectures") or []
-    if not any(name.endswith("ForTokenClassification") for name in names):
-        raise InputError(
-            f"{folder} holds {', '.join(names) or 'no architecture'}, no ...ForTokenClassification: {cure}"
-        )
-    labels = len(config.get("id2label", {"0": "", "1": ""}))  # transformers leaves out the default of two labels
-    if labels != 2:
-        raise InputError(
-            f"the token classifier at {folder} has {labels} labels, a reward needs 2 (wrong, right): {cure}"
-        )
-    if not any(folder.glob("*.safetensors")):
-        raise InputError(f"no *.safetensors weights at {folder}: convert the checkpoint, pickled weights are not read")
+    config = read_config(folder)
+    name = architecture_of(folder, config)
+    if not name.endswith("ForTokenClassification"):
+        raise InputError(f"{folder} holds {name}, no ...ForTokenClassification: {cure}")
+    # transformers leaves out the default of two labels
+    labels = config.get("id2label", {"0": "", "1": ""})
+    if not isinstance(labels, dict) or len(labels) != 2:
+        count = f"{len(labels)} labels" if isinstance(labels, dict) else f"id2label = {labels!r}"
+        raise InputError(f"the token classifier at {folder} has {count}, a reward needs 2 (wrong, right): {cure}")
 
 
 def checker_reward(problem: Problem, step_index: int, step_texts: Sequence[str]) -> NDArray[np.float64]:

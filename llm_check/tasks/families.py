@@ -6,6 +6,7 @@ of the published data sets (GSM8K, MATH-500, OlympiadBench, Minerva Math, MMLU-S
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,12 @@ BOXED = "Please reason step by step, and put your final answer within \\boxed{}.
 LETTER = "Please reason step by step, and put the letter of the right choice within \\boxed{}."
 
 
+# Characters of a value that a message shows.
+_SHOWN = 80
+_CHOICES = "give a list of 2 to 26 choices, texts or numbers"
+_SOLUTION = "give the solution as text, or a list of texts"
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of a data set and the place an error names ("test.jsonl, line 3")."""
@@ -34,17 +41,52 @@ class Row:
         value = self.fields.get(name)
         if not isinstance(value, str) or not value.strip():
             have = ", ".join(map(str, self.fields))
-            what = f"is {value!r}" if name in self.fields else "is missing"
-            raise InputError(f"{self.place}: field {name!r} {what} (fields here: {have}): give it as text")
+            what = f"is {_shown(value)}" if name in self.fields else "is missing"
+            raise InputError(f"{self.place}: field {name!r} {what} (fields here: {have[:200]}): give it as text")
         return value
 
     def optional(self, name: str) -> str:
         """A text field that may be absent, null or empty."""
         return "" if self.fields.get(name) in (None, "") else self.text(name)
 
+    def identity(self) -> str:
+        """The row's id: its field "id", text or a whole number, else the default. InputError for another kind."""
+        value = self.fields.get("id")
+        if value is None:
+            return self.default_id
+        if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+            raise self.bad("id", "give text or a whole number, or leave it out")
+        return str(value)
+
+    def flag(self, name: str) -> bool:
+        """A field that is true or false, absent or null for false. InputError for another kind."""
+        value = self.fields.get(name)
+        if not isinstance(value, bool | None):
+            raise self.bad(name, "give true or false")
+        return bool(value)
+
+    def texts(self, name: str, cure: str) -> list[str]:
+        """A field that is a list of texts or numbers, as texts. InputError with `cure` for another kind, or an empty,
+        true, false, null, NaN or infinite entry."""
+        values = self.fields.get(name)
+        if not isinstance(values, list) or not all(map(_is_text, values)):
+            raise self.bad(name, cure)
+        return [str(value) for value in values]
+
     def bad(self, name: str, cure: str) -> InputError:
         """The error for a field whose value will not do."""
-        return InputError(f"{self.place}: field {name!r} is {self.fields.get(name)!r}: {cure}")
+        return InputError(f"{self.place}: field {name!r} is {_shown(self.fields.get(name))}: {cure}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _is_text(value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(value.strip())
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -109,15 +151,15 @@ def _olympiad(row: Row) -> Problem:
     context = row.optional("context")
     question = row.text("question")
     solutions = row.fields.get("solution")
-    reference = "\n\n".join(solutions) if isinstance(solutions, list) else row.optional("solution")
-    identity = row.fields.get("id")
+    listed = isinstance(solutions, list)
+    reference = "\n\n".join(row.texts("solution", _SOLUTION)) if listed else row.optional("solution")
     return Problem(
-        problem_id=row.default_id if identity is None else str(identity),
+        problem_id=row.identity(),
         question=f"{context}\n\n{question}" if context else question,
         answers=tuple(answers),
         unit=row.optional("unit"),
         tolerance=_tolerance(row),
-        several=bool(row.fields.get("is_multiple_answer", False)) or len(answers) > 1,
+        several=row.flag("is_multiple_answer") or len(answers) > 1,
         reference=reference,
     )
 
@@ -125,8 +167,8 @@ def _olympiad(row: Row) -> Problem:
 def _choices(row: Row) -> tuple[str, ...]:
     choices = row.fields.get("choices")
     if not isinstance(choices, list) or not 2 <= len(choices) <= 26:
-        raise row.bad("choices", "give a list of 2 to 26 choices")
-    return tuple(str(choice) for choice in choices)
+        raise row.bad("choices", _CHOICES)
+    return tuple(row.texts("choices", _CHOICES))
 
 
 def _multiple_choice(row: Row) -> Problem:
@@ -146,15 +188,17 @@ def _own(row: Row) -> Problem:
     unit, error, solution. Without an answer a solution cannot be graded: its grade is FAILED."""
     name = next((key for key in ("question", "problem", "prompt") if key in row.fields), "question")
     fields = {**row.fields, "question": row.text(name)}
-    renamed = Row(fields, row.place, str(fields.get("id", row.default_id)))
+    renamed = Row(fields, row.place, row.identity())
     if "choices" in fields:
         return _multiple_choice(renamed)
-    answer = fields.get("answer", fields.get("final_answer"))
+    name = "answer" if "answer" in fields else "final_answer"
+    answer = fields.get(name)
     if answer is None:
         return Problem(renamed.default_id, fields["question"], (), reference=renamed.optional("solution"))
-    if isinstance(answer, bool) or not isinstance(answer, (str, int, float, list)) or answer in ("", []):
-        raise row.bad("answer", "give the reference answer as text, a number, or a list of them")
-    listed = [str(part) for part in (answer if isinstance(answer, list) else [answer])]
+    parts = answer if isinstance(answer, list) else [answer]
+    if not parts or not all(map(_is_text, parts)):
+        raise row.bad(name, "give the reference answer as text, a number, or a list of them")
+    listed = [str(part) for part in parts]
     fields["final_answer"] = [last_box(part) or after_hashes(part) or part for part in listed]
     fields.setdefault("id", renamed.default_id)
     return _olympiad(Row(fields, row.place, renamed.default_id))

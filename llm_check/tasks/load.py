@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from gsi_theory.errors import InputError, nearest
+from gsi_theory.json_input import JsonFault, parse_json, text_lines
 from llm_check.grading.grading import grade_arithmetic
 from llm_check.spec import Spec, parse_spec, read_options
 from llm_check.tasks import arithmetic
@@ -111,18 +111,15 @@ def _problems(rows: Iterator[Row], family: Family, source: str) -> list[Problem]
 def _file_rows(path: Path, name: str) -> Iterator[Row]:
     if not path.is_file():
         raise InputError(f"no file {path} for task {name}: give a JSONL file, one problem per line")
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            place = f"{path}, line {number}"
-            try:
-                fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                raise InputError(f"{place} is not JSON ({error}): write one JSON object per line, in UTF-8") from error
-            if not isinstance(fields, dict):
-                raise InputError(f"{place} is {type(fields).__name__}, not an object: write {{...}} with named fields")
-            yield Row(fields, place, f"{name}-{number}")
+    for number, line in text_lines(path):
+        place = f"{path}, line {number}"
+        try:
+            fields = parse_json(line)
+        except JsonFault as fault:
+            raise InputError(f"{place} is not JSON ({fault}): write one JSON object per line") from fault
+        if not isinstance(fields, dict):
+            raise InputError(f"{place} is {type(fields).__name__}, not an object: write {{...}} with named fields")
+        yield Row(fields, place, f"{name}-{number}")
 
 
 def _hub_rows(hub: Hub, name: str) -> Iterator[Row]:

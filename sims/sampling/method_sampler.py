@@ -149,7 +149,7 @@ def _gsi(rule: str, n_base: int | None = None) -> Sampler:
 def _log_cut(instance: Instance, scheme: Scheme, weight: Array) -> float:
     """log M: β u, or n times the mean weight."""
     if scheme.threshold is not None:
-        return scheme.beta * scheme.threshold
+        return scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
     held = instance.log_draft > -np.inf
     terms = (instance.log_draft + weight)[held]
     top = float(np.max(terms))
@@ -236,11 +236,20 @@ def _verified(instance: Instance, omega: Array, rounds: int, stream: Stream) -> 
     return _rounds(stream, outcome, kept, draft_samples=1, base_samples=extra, reward_calls=1)
 
 
+def _above_mean(instance: Instance) -> Array:
+    """r - E_{π_B} r (K,), centered first, so that rewards equal to it stay so under rounding; 0 within 1e-13."""
+    base = np.exp(instance.log_base)
+    centered = instance.reward - np.min(instance.reward[base > 0])
+    mean = float(base @ centered)
+    return np.where(np.abs(centered - mean) <= 1e-13 * mean, 0.0, centered - mean)
+
+
 def _rsd(smooth: bool) -> Sampler:
     def play(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
-        mean = float(np.exp(instance.log_base) @ instance.reward)
-        excess = instance.reward - (mean if scheme.threshold is None else scheme.threshold)
-        smoothed: Array = 0.5 * (1.0 + np.tanh(0.5 * scheme.beta * excess))
+        excess = _above_mean(instance) if scheme.threshold is None else instance.reward - scheme.threshold
+        finite = np.isfinite(excess)
+        steep = np.where(finite, scheme.beta * np.where(finite, excess, 0.0), excess)
+        smoothed: Array = 0.5 * (1.0 + np.tanh(0.5 * steep))
         omega: Array = smoothed if smooth else np.where(excess >= 0.0, 1.0, 0.0)
         return _verified(instance, omega, rounds, stream)
 
@@ -249,12 +258,12 @@ def _rsd(smooth: bool) -> Sampler:
 
 def _rsd_budget(instance: Instance, scheme: Scheme, rounds: int, stream: Stream) -> Rounds:
     """Walks down the rewards level by level; the budget, GSI's acceptance, is a number it takes from the library."""
-    left, mean = gsi_law(instance, scheme).p_accept, float(np.exp(instance.log_base) @ instance.reward)
+    left, above = gsi_law(instance, scheme).p_accept, _above_mean(instance)
     omega = np.zeros(instance.size)
     for level in sorted(set(instance.reward.tolist()), reverse=True):
         here = instance.reward == level
         mass = float(np.exp(instance.log_draft)[here].sum())
-        share = 1.0 if level > mean or mass <= left else max(left, 0.0) / mass
+        share = 1.0 if above[here][0] > 0 or mass <= left else max(left, 0.0) / mass
         omega[here] = share
         left -= share * mass
     return _verified(instance, omega, rounds, stream)

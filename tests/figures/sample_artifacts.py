@@ -7,6 +7,7 @@ the cases that the tests look for (a surprise, and text that would be markup if 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -214,8 +215,8 @@ def _accuracy() -> dict[str, Any]:
     return {"methods": _table(methods), "solutions": _table(solutions)}
 
 
-def write_samples(folder: Path) -> Path:
-    """Write every artifact the page reads into `folder`; the same bytes each time."""
+def write_samples(folder: Path, real: Mapping[str, dict[str, Any]] = REAL) -> Path:
+    """Write what the page reads into `folder`, the experiments of `real` by running them; always the same bytes."""
     rng = np.random.default_rng(0)
     made: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "bounds_vs_n": ({"families": ["two_point", "heavy_tail"]}, _bounds()),
@@ -231,6 +232,6 @@ def write_samples(folder: Path) -> Path:
     }  # fmt: skip
     for name, (summary, tables) in made.items():
         write_artifact(folder / f"{name}.json", name, RECORD, summary, tables)
-    for name, settings in REAL.items():
+    for name, settings in real.items():
         run_experiment(name, 0, folder / f"{name}.json", settings, local_pool(1), None, "gsi sample")
     return folder

@@ -67,4 +67,4 @@ def test_a_failed_comparison_is_marked_and_a_missing_column_leaves_no_page(artif
     write_artifact(tmp_path / "uniform_race.json", "uniform_race", found.provenance, summary, {"exact": {"n": [1]}})
     with pytest.raises(InputError, match="has no column"):
         build_gallery(tmp_path, tmp_path / "other")
-    assert not (tmp_path / "other" / "gallery.html").exists()
+    assert not (tmp_path / "other").exists()

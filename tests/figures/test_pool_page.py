@@ -51,6 +51,17 @@ def folder(pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "out"
 
 
+def test_the_page_says_what_the_bound_on_the_unseen_rests_on(pool: Pool, folder: Path, tmp_path: Path) -> None:
+    page = " ".join((folder / "index.html").read_text(encoding="utf-8").split())
+    most = f"{np.max(pool.table['reward'].to_numpy()):.3g}"
+    assert f"is bounded up to reward {most}, the largest of this pool: of larger ones, which no draw has shown" in page
+    write_pool(tmp_path / "pool.parquet", pool.table, {})
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(tmp_path / "pool.parquet"), *ASKED, "--reward-range", "0", "2", "--page", str(tmp_path)])
+    page = " ".join((tmp_path / "index.html").read_text(encoding="utf-8").split())
+    assert ended.value.code == 0 and "is bounded up to reward 2, the largest there is as stated" in page
+
+
 def cells(folder: Path, name: str = "explorer") -> list[dict[str, Any]]:
     table = read_artifact(folder / "pool_page.json", "pool_page").tables[name]
     return [{key: column[i] for key, column in table.items()} for i in range(len(table["n"]))]

@@ -155,14 +155,22 @@ def test_one_artifact_gives_its_figures_alone(built: Path, tmp_path: Path) -> No
         (lambda body: json.dumps(body | {"tables": {}}), "'prompts'"),
         (lambda body: json.dumps(body | {"summary": {}}), "'worst_p'"),
         (lambda body: json.dumps(body | {"tables": {"prompts": {"p_value": ["low"]}}}), "'prompts'"),
+        (lambda body: json.dumps(body | {"tables": {"prompts": body["tables"]["prompts"] | {"n": 3}}}), "'prompts'"),
+        (lambda body: json.dumps(body | {"tables": {"prompts": body["tables"]["prompts"] | {"n": []}}}), "unequal"),
+        (lambda body: json.dumps(body | {"tables": [1]}), "tables = [1] is no object"),
+        (lambda body: json.dumps(body | {"summary": "good"}), 'summary = "good" is no object'),
+        (lambda body: json.dumps(body | {"summary": body["summary"] | {"level": "low"}}), "rerun gsi check lm_law"),
+        (lambda body: json.dumps(body | {"provenance": {"versions": 3}}), "rerun gsi report"),
     ],
 )
-def test_unreadable_artifact_is_bad_input_and_leaves_no_page(built: Path, tmp_path: Path, change, words: str) -> None:
+def test_unreadable_artifact_is_bad_input_and_leaves_no_file(built: Path, tmp_path: Path, change, words: str) -> None:
+    """Nor of the figures of another artifact, which are drawn first."""
+    (tmp_path / "lm_headline.json").write_bytes((built / "artifacts" / "lm_headline.json").read_bytes())
     body = json.loads((built / "artifacts" / "lm_law.json").read_text(encoding="utf-8"))
     (tmp_path / "lm_law.json").write_text(change(body), encoding="utf-8")
     with pytest.raises(InputError, match=re.escape(words)):
         build_report(tmp_path, tmp_path / "report")
-    assert not (tmp_path / "report" / "index.html").exists()
+    assert not (tmp_path / "report").exists()
 
 
 def test_missing_folder_is_bad_input(tmp_path: Path) -> None:

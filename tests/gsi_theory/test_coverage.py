@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import statistics
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gsi_theory.coverage import chi2_from_base, mean_low, weight_coverage
 from gsi_theory.errors import InputError
@@ -19,6 +24,7 @@ from gsi_theory.reach import (
     unseen_shift,
 )
 
+BETS = np.linspace(0.02, 0.98, 25)  # the shares staked
 DRAFT, BASE = np.array([0.5, 0.3, 0.15, 0.05]), np.array([0.2, 0.2, 0.2, 0.4])
 RATIO = np.log(BASE / DRAFT)
 CHI2 = float(np.sum(BASE**2 / DRAFT) - 1.0)
@@ -34,6 +40,8 @@ def test_hand_values() -> None:
     assert found.unseen == pytest.approx(1.0 - 0.05 ** (1 / 3))
     known = weight_coverage(np.log([0.5, 1.5]), known_mean=True)
     assert known.chi2 == pytest.approx(0.25) and known.guaranteed and not found.guaranteed
+    for alone in (weight_coverage([0.3]), weight_coverage([0.3], known_mean=True)):
+        assert alone.chi2_stderr == math.inf and alone.chi2_low == 0.0  # one draw shows no spread
     equal = weight_coverage(np.full(50, -800.0))
     assert equal.ess == 50.0 and equal.chi2 == pytest.approx(0.0, abs=1e-12)
 
@@ -64,9 +72,7 @@ def test_mean_low_solves_its_definition(bold: float) -> None:
     """The average of the products over λ, its weights summing to one, is 1/(1 − level) at the bound."""
     values = [0.9, 1.0, 0.4, 0.95, 1.0]
     bound = math.exp(mean_low(np.log(values), 0.8, bold))
-    products = [
-        (math.prod(1 + x * (v / bound - 1) for v in values), (1 - bold) / 25) for x in np.linspace(0.02, 0.98, 25)
-    ]
+    products = [(math.prod(1 + x * (v / bound - 1) for v in values), (1 - bold) / 25) for x in BETS]
     products.append((math.prod(1 + 0.995 * (v / bound - 1) for v in values), bold))
     assert sum(weight for _, weight in products) == pytest.approx(1.0)
     assert sum(product * weight for product, weight in products) == pytest.approx(5.0, rel=1e-6)
@@ -80,19 +86,80 @@ def test_mean_low_holds_for_a_heavy_tail() -> None:
     assert mean_low([-np.inf, -np.inf]) == -np.inf
 
 
-def test_largest_share_is_the_unseen_mass() -> None:
-    """Good–Turing: E[w_max]/N is the mass of the weighted law beyond the largest of N − 1 draws (here exactly)."""
-    size, weight = 8, np.exp(RATIO)
-    order = np.argsort(weight)
-    cumulative = np.cumsum(DRAFT[order])
-    below = np.concatenate([[0.0], cumulative[:-1]])
-    largest = np.sum((cumulative**size - below**size) * weight[order])
-    # Ties count once for each of the N draws that may be the (first) largest: mass at or beyond the record, shared.
-    beyond = np.sum(DRAFT[order] * weight[order] * (cumulative**size - below**size) / (size * DRAFT[order]))
-    assert largest / size == pytest.approx(beyond)
-    rng = np.random.default_rng(5)
-    found = [weight_coverage(RATIO[rng.choice(4, size, p=DRAFT)]).log_largest for _ in range(4000)]
-    assert np.mean(np.exp(found)) == pytest.approx(largest, abs=4 * np.std(np.exp(found)) / math.sqrt(4000))
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_the_mass_beyond_the_pool_is_unbiased_with_atoms_too(size: int) -> None:
+    """Every pool of `size` draws from four atoms, two of one weight: E[beyond] is the weighted law's mass on weights
+    above the largest of size − 1 draws, exactly; w_max/N is larger in the mean."""
+    mass, weight = np.array([0.5, 0.2, 0.2, 0.1]), np.array([0.2, 1.5, 1.5, 3.0])
+    weight = weight / (mass @ weight)
+    found = largest = truth = 0.0
+    for pool in itertools.product(range(4), repeat=size):
+        chance = float(np.prod(mass[list(pool)]))
+        seen = weight_coverage(np.log(weight[list(pool)]), known_mean=True)
+        found += chance * seen.beyond
+        largest += chance * float(np.max(weight[list(pool)])) / size
+    for pool in itertools.product(range(4), repeat=size - 1):
+        top = max((weight[y] for y in pool), default=0.0)
+        truth += float(np.prod(mass[list(pool)])) * float((mass * weight)[weight > top].sum())
+    assert found == pytest.approx(truth, rel=1e-12)
+    assert largest > truth * 1.05 if size > 1 else largest == pytest.approx(truth)
+
+
+def test_the_mass_beyond_the_pool_without_a_known_mean_is_a_share() -> None:
+    assert weight_coverage([0.0, 1.0, 2.0]).beyond == weight_coverage([0.0, 1.0, 2.0]).largest_share
+    assert weight_coverage([0.0, 2.0, 2.0]).beyond == 0.0
+    far = weight_coverage([800.0, -np.inf], known_mean=True)
+    assert far.beyond == far.chi2 == far.chi2_stderr == np.finfo(np.float64).max
+    assert weight_coverage([1.0, 1.0], known_mean=True).chi2_stderr == 0.0
+
+
+def _spread_of(functional: Callable[[np.ndarray], float], size: int) -> float:
+    """Standard error of a functional of the masses of N equal draws: sample variance of its influences, over N.
+
+    Influences by central differences: mass is moved from all draws to one.
+    """
+    masses, step, found = np.full(size, 1.0 / size), 1e-5, []
+    for j in range(size):
+        moved = np.where(np.arange(size) == j, 1.0, 0.0) - masses
+        found.append((functional(masses + step * moved) - functional(masses - step * moved)) / (2.0 * step))
+    return math.sqrt(statistics.variance(found) / size)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_error_of_chi2_is_the_delta_method_and_its_bound_is_one_sided(level: float) -> None:
+    weight = np.array([0.3, 1.0, 2.5, 0.7, 4.0])
+    found = weight_coverage(np.log(weight) + 3.0, level=level)
+    log_error = _spread_of(lambda m: math.log(m @ weight**2) - 2.0 * math.log(m @ weight), 5)
+    assert found.chi2_stderr == pytest.approx((1.0 + found.chi2) * log_error, rel=1e-6)
+    low = (1.0 + found.chi2) * math.exp(-stats.norm.ppf(level) * log_error) - 1.0
+    assert found.chi2_low == pytest.approx(max(low, 0.0), rel=1e-6)
+    assert found.unseen == pytest.approx(1.0 - (1.0 - level) ** (1.0 / 5.0))
+    known = weight_coverage(np.log(weight / weight.mean()), known_mean=True, level=level)
+    squares = (weight / weight.mean()) ** 2
+    assert known.chi2_stderr == pytest.approx(statistics.stdev(squares) / math.sqrt(5.0))
+    assert known.renyi2 == pytest.approx(math.log(np.mean(squares))) == pytest.approx(math.log(1.0 + known.chi2))
+    one = weight_coverage([0.3], known_mean=True)
+    assert one.chi2_stderr == np.finfo(np.float64).max
+
+
+def test_lower_bound_of_chi2_is_exceeded_by_five_percent() -> None:
+    """Weights uniform on (1/2, 3/2), 1 + χ² = 13/12: of pools of 300, one in twenty says more."""
+    rng, pools = np.random.default_rng(9), 3000
+    weights = np.log(rng.uniform(0.5, 1.5, (pools, 300)))
+    exceeded = np.mean([weight_coverage(w).chi2_low > 1.0 / 12.0 for w in weights])
+    assert abs(exceeded - 0.05) < 5.0 * math.sqrt(0.05 * 0.95 / pools)
+
+
+def test_levels_are_passed_on() -> None:
+    ratio = RATIO[np.random.default_rng(10).choice(4, 60, p=BASE)]
+    bounds = [chi2_from_base(ratio, level)[1] for level in (0.5, 0.8, 0.95, 0.99)]
+    assert bounds == sorted(bounds, reverse=True) and bounds[0] > bounds[1] > bounds[3]
+    drafts = [weight_coverage(ratio, known_mean=True, level=level).chi2_low for level in (0.5, 0.8, 0.95)]
+    assert drafts[0] > drafts[1] > drafts[2] > 0.0
+    # the mean that is bounded is that of squares: there the products over λ, averaged, reach 1/(1 − level)
+    for low, level in zip(drafts, (0.5, 0.8, 0.95), strict=True):
+        products = [math.prod(1 + x * (v / (1.0 + low) - 1) for v in np.exp(2 * ratio)) for x in BETS]
+        assert np.mean(products) == pytest.approx(1.0 / (1.0 - level), rel=1e-5)
 
 
 def test_unseen_shift_is_a_bound() -> None:
@@ -110,6 +177,7 @@ def test_speaks() -> None:
     assert speaks(8, 64, 100).reason is Reason.SPEAKS
     wide = speaks(40, 64, 100)
     assert wide.speaks and wide.reason is Reason.WIDE_ERROR
+    assert speaks(40, int(wide.advice.split()[-1]), 100).reason is Reason.SPEAKS
     beyond = speaks(65, 64, 100)
     assert not beyond.speaks and beyond.reason is Reason.BEYOND_POOL and beyond.drafts_needed == 65
     alone = speaks(32, 64, 1)
@@ -118,6 +186,51 @@ def test_speaks() -> None:
     n = furthest_n(64, 5)
     assert speaks(n, 64, 5).speaks and not speaks(n + 1, 64, 5).speaks
     assert furthest_n(64, 1000) == 64
+
+
+def test_advice_is_for_the_tolerance_and_confidence_asked_for() -> None:
+    """The drafts needed are the least that speak, the n named the largest, at every tolerance and confidence."""
+    for tolerance, confidence in ((0.1, 0.95), (0.1, 0.5), (0.02, 0.95), (0.3, 0.999)):
+        given: dict[str, Any] = {"prompts": 2, "tolerance": tolerance, "confidence": confidence}
+        n = next(n for n in range(1, 401) if not speaks(n, 400, **given).speaks)
+        refused = speaks(n, 400, **given)
+        needed = refused.drafts_needed
+        assert needed is not None and refused.reason is Reason.UNSEEN
+        assert speaks(n, needed, **given).speaks and not speaks(n, needed - 1, **given).speaks
+        assert furthest_n(400, **given) == n - 1 and refused.advice.endswith(f"ask for n ≤ {n - 1}")
+        shift = -math.log(1.0 - confidence) * n / (2 * 400)
+        assert f"by {shift:.2g} of its range" in refused.evidence
+
+
+def _drafts_by_sorting(ratio: list[float], raised: list[float], tolerance: float) -> int:
+    """3/π_S(w ≥ w_q), w_q where the tilted mass of larger weights reaches the tolerance, from sorted lists."""
+    total, mass, level = sum(math.exp(x) for x in raised), 0.0, 0.0
+    for weight, tilt in sorted(
+        ((r + x, math.exp(x) / total) for r, x in zip(ratio, raised, strict=True)), reverse=True
+    ):
+        mass, level = mass + tilt, weight
+        if mass >= tolerance:
+            break
+    beyond = sum(math.exp(-r) for r, x in zip(ratio, raised, strict=True) if r + x >= level) / len(ratio)
+    return math.ceil(3.0 / beyond)
+
+
+def test_drafts_needed_are_for_the_tolerance_asked_for() -> None:
+    rng = np.random.default_rng(8)
+    ratio, raised = rng.normal(size=200) * 1.5, rng.random(200) * 3.0
+    weight, found = rng.normal(size=500), []
+    for tolerance in (0.4, 0.1, 0.05, 0.02):
+        needed = tail_seen(weight, 1.1, tolerance, ratio, raised).drafts_needed
+        assert needed == _drafts_by_sorting(ratio.tolist(), raised.tolist(), tolerance)
+        found.append(needed)
+    assert found == sorted(set(found))
+    # without base draws: N (share/tolerance)^{1/(1−k̂)}, and at least 10^{1/(1−k̂)}; beyond k̂ = 1 N · share/tolerance
+    heavy = np.r_[np.zeros(99), math.log(11.0)]  # a tenth of all
+    assert tail_seen(heavy, 0.5, 0.02).drafts_needed == pytest.approx(100 * 5**2, abs=1)
+    assert tail_seen(heavy, 0.8, 0.09).drafts_needed == pytest.approx(10**5, abs=1)
+    assert tail_seen(heavy, 1.2, 0.02).drafts_needed == pytest.approx(100 * 5, abs=1)
+    # the largest weight alone may stand in the way
+    assert tail_seen(heavy, 0.2, 0.11).speaks and not tail_seen(heavy, 0.2, 0.09).speaks
 
 
 def test_tail_seen_and_drafts_needed() -> None:

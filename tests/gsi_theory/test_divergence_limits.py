@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given
+from scipy import stats
 
 from gsi_theory import InputError, divergence, selection_law
+from gsi_theory.draws import Draws
 from gsi_theory.limits import best_tv
 from gsi_theory.logscale import normalize
 from gsi_theory.testing import candidates, instances
@@ -100,6 +103,31 @@ def test_limit_falls_with_n_and_no_rule_beats_it(pool) -> None:
 def test_limit_counts_what_the_draft_misses(instance) -> None:
     missed = float(np.exp(instance.log_base[list(instance.uncovered)]).sum())
     assert best_tv(instance.log_base, instance.log_draft, 2**53) >= missed - 1e-12
+
+
+@pytest.mark.parametrize(("fixed", "mean"), [(0, 0.2), (0, 2.0), (0, 12.0), (1, 0.7), (3, 5.0)])
+def test_limit_of_a_random_number_of_draws(fixed: int, mean: float) -> None:
+    """The largest π(A) − P(A is drawn | a draw) over all sets A, the number summed over its law; no rule beats it."""
+    rng = np.random.default_rng([37, fixed])
+    numbers = np.arange(200)
+    chance = stats.poisson.pmf(numbers, mean)
+    some = chance[numbers + fixed > 0].sum()
+    for _ in range(20):
+        target, proposal = rng.dirichlet(np.ones(4), 2)
+        least = 0.0
+        for inside in product((False, True), repeat=4):
+            mass = float(proposal[list(inside)].sum())
+            drawn = float(chance @ (1.0 - (1.0 - mass) ** (numbers + fixed))) / some
+            least = max(least, float(target[list(inside)].sum()) - drawn)
+        log_target, log_proposal = np.log(target), np.log(proposal)
+        found = best_tv(log_target, log_proposal, Draws(fixed, mean))
+        assert found == pytest.approx(least, abs=1e-12)
+        for rule in ("softmax", "race", "max"):
+            law = selection_law(log_proposal, log_target - log_proposal, Draws(fixed, mean), rule)
+            assert divergence.tv(law.log_prob, log_target) >= found - law.error - 1e-14
+    # hardly ever two draws: the winner is one draw
+    one = best_tv(log_target, log_proposal, 1)
+    assert best_tv(log_target, log_proposal, Draws(0, 0.01)) == pytest.approx(one, abs=0.02)
 
 
 def test_batches_and_torch_agree_with_single_laws() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -70,6 +71,23 @@ def test_standard_error_is_the_jackknife(name: str, rule: str) -> None:
     for n in range(1, size + 1):
         variance = jackknife_variance(values, weights, min(n, size - 1), KERNELS[rule])
         assert found.stderr[n - 1] == pytest.approx(math.sqrt(variance), rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize(("size", "rare"), [(2, 1e-4), (3, 1e-4), (4, 1e-4), (3, 0.05), (5, 0.3)])
+def test_the_standard_error_is_never_too_small_on_average_below_the_pools_size(size: int, rare: float) -> None:
+    """Every pool of 0/1 rewards, best-of-n: E stderr² ≥ the variance for n < N; at n = N it may be less, (1 − 1/N)²
+    of it for a rare success."""
+    ns = list(range(1, size + 1))
+    first = second = squared = np.zeros(size)
+    for bits in itertools.product((0.0, 1.0), repeat=size):
+        chance = rare ** sum(bits) * (1.0 - rare) ** (size - sum(bits))
+        found = subset_mean(bits, bits, ns, "max")
+        first, second = first + chance * found.value, second + chance * found.value**2
+        squared = squared + chance * found.stderr**2
+    variance = second - first**2
+    assert np.all(squared[:-1] >= variance[:-1] * (1.0 - 1e-9))
+    if rare < 0.01:
+        assert squared[-1] / variance[-1] == pytest.approx((1.0 - 1.0 / size) ** 2, rel=20 * rare)
 
 
 @pytest.mark.parametrize("rule", RULES)

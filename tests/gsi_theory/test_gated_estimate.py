@@ -21,6 +21,7 @@ VALUES = [Fraction(v, 2) for v in (3, -1, 4, -5, 2, 6, -3)]
 LOG = np.array([math.log(w) if w else -math.inf for w in WEIGHTS])
 FLOAT = np.array([float(v) for v in VALUES])
 NS = range(1, 8)
+INF = math.inf
 
 
 @pytest.fixture(params=[True, False], ids=["compiled", "numpy"])
@@ -92,3 +93,24 @@ def test_bad_masks_and_cuts() -> None:
         score_gated_mean([1.0, 2.0], [0.0, 0.0], math.nan, [1.0], [0.0], [1])
     with pytest.raises(InputError, match="beyond the pool"):
         gated_mean([1.0, 2.0], [0.0, 0.0], [True, True], [1.0], [0.0], [2])
+
+
+@pytest.mark.parametrize("drafts", [1, 2])
+@pytest.mark.parametrize("base", [1, 2])
+@pytest.mark.parametrize("gate", ["kept", "some kept", "none kept", "score", "low score", "high score"])
+def test_pool_of_one_has_no_error(drafts: int, base: int, gate: str) -> None:
+    """One candidate shows no spread: errors are +inf, never NaN, whatever passes; with two of each they are numbers."""
+    values, weight = np.array([0.5, 0.0])[:drafts], np.array([0.0, 1.0])[:drafts]
+    other = np.array([0.2, 0.3])[:base]
+    ns = list(range(1, min(drafts, base) + 1))
+    cut = {"kept": 0.0, "some kept": 0.25, "none kept": 9.0, "score": 0.5, "low score": -INF, "high score": INF}[gate]
+    if "score" in gate:
+        found = score_gated_mean(values, weight, cut, other, other, ns)
+    else:
+        found = gated_mean(values, weight, values >= cut, other, other, ns, rule="race")
+    for part, alone in (
+        (found.value, drafts == 1 or base == 1), (found.accepted, drafts == 1), (found.p_accept, drafts == 1),
+        (found.fallback, base == 1),
+    ):  # fmt: skip
+        assert np.isfinite(part.value).all()
+        assert (part.stderr == INF).all() if alone else np.isfinite(part.stderr).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 import numpy as np
 import pytest
@@ -55,6 +56,30 @@ def test_fixed_mean_of_equal_errors() -> None:
     assert not fixed_mean([1.0], [0.1]).trusted
 
 
+def test_fixed_mean_of_unequal_errors() -> None:
+    """Satterthwaite: 2 (Σv)²/(P · sample variance of v) degrees of freedom; trusted from three on."""
+    for errors, trusted in (
+        ([0.1, 0.2, 0.4, 0.2], True),
+        ([0.1, 0.1, 0.1, 0.42], True),
+        ([0.1, 0.1, 0.1, 0.45], False),
+    ):
+        squares = [e**2 for e in errors]
+        degrees = 2.0 * sum(squares) ** 2 / (4.0 * statistics.variance(squares))
+        assert 1.0 < degrees < 12.0 and (degrees >= 3.0) == trusted
+        found = fixed_mean([0.1, 0.5, 0.2, 0.4], errors, level=0.9)
+        reach = stats.t.ppf(0.95, degrees) * math.sqrt(sum(squares)) / 4.0
+        assert (found.low, found.high) == (pytest.approx(0.3 - reach), pytest.approx(0.3 + reach))
+        assert found.stderr == pytest.approx(math.sqrt(sum(squares)) / 4.0) and bool(found.trusted) == trusted
+
+
+def test_standard_errors_of_bounded_means() -> None:
+    values = np.array([0.1, 0.5, 0.9, 0.4])
+    assert bounded_mean(values, 0.0, 1.0).stderr == pytest.approx(stats.sem(values))
+    assert bounded_mean([0.4], 0.0, 1.0).stderr == 0.0
+    levels = [bounded_mean(np.tile(values, 5), 0.0, 1.0, level) for level in (0.5, 0.9, 0.99)]
+    assert levels[0].low > levels[1].low > levels[2].low and levels[0].high < levels[1].high < levels[2].high
+
+
 def test_spread_over_counts_prompts() -> None:
     assert spread_over([0.0, 0.0, 0.0, 0.0]) == 0.0
     assert spread_over([1.0, -1.0, 1.0, -1.0]) == pytest.approx(4.0)
@@ -99,6 +124,12 @@ def test_bounded_mean_covers(chance: float) -> None:
     found = bounded_mean(draws, 0.0, 1.0)
     missed = np.sum((found.low > chance) | (found.high < chance))
     assert missed <= 120 * 0.05 + 4 * math.sqrt(120 * 0.05 * 0.95)
+
+
+def test_one_prompt_shows_no_spread() -> None:
+    found = bounded_mean([[0.5, 1.0]], 0.0, 1.0)
+    assert (found.stderr == math.inf).all() and not found.trusted.any()
+    assert ((found.low >= 0.0) & (found.high <= 1.0) & (found.low < found.high)).all()
 
 
 def test_valid_intervals_of_rare_counts_cover_more() -> None:

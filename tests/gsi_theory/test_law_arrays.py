@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import lgamma
 
 import flint
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 
 from gsi_theory import InputError, selection_law
+from gsi_theory.claims.facts import Facts
+from gsi_theory.claims.sides_softmax import asked_drafts
 from gsi_theory.draws import Draws
+from gsi_theory.gate import gated_law
 from gsi_theory.law import RULES, score_gated_race
 from gsi_theory.logscale import normalize
 from gsi_theory.rules import softmax as softmax_rule
@@ -131,6 +135,57 @@ def test_gradients_of_the_softmax_law(size: int) -> None:
             assert abs(slope - float(gradient[which][i])) <= 1e-6 * max(1.0, abs(slope))
 
 
+@pytest.fixture
+def every_warning() -> Iterator[None]:
+    """torch gives some warnings once a process: here every time, and pytest makes them errors."""
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    yield
+    torch.set_warn_always(before)
+
+
+@pytest.mark.usefixtures("every_warning")
+@pytest.mark.parametrize("gate", ["number", "tensor", "tilted"])
+@pytest.mark.parametrize("axes", [0, 1, 2])
+def test_gradients_of_the_gated_law(axes: int, gate: str) -> None:
+    """(M6), (M9): law, acceptance, rejection and a mean against finite differences, with and without batch axes."""
+    logits = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64, requires_grad=True)
+    weight = torch.tensor([0.3, -0.2, 1.0], dtype=torch.float64, requires_grad=True)
+    cut = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
+    base_weight, values = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64), np.array([1.0, 2.0, 5.0])
+    kept = torch.tensor([True, False, True])
+
+    def gated(logit: torch.Tensor, lw: torch.Tensor, score: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        shape = (1,) * axes
+        log_mass, lw, other = (v.reshape((*shape, 3)) for v in (logit.log_softmax(-1), lw, base_weight))
+        ungated, fallback = (selection_law(log_mass, w, n, "race") for w, n in ((lw, 3), (other, 2)))
+        if gate == "tilted":
+            law = gated_law(ungated, fallback, kept=kept.reshape((*shape, 3)))
+        else:
+            level = score.reshape(shape) if gate == "tensor" else 0.4
+            law = gated_law(ungated, fallback, scored=score_gated_race(log_mass, lw, 3, level))
+        assert law.p_accept.dtype == law.log_p_reject.dtype == torch.float64
+        total = law.accepted_log_mass.exp().sum() + law.log_p_reject.exp()
+        assert abs(float(total.detach()) - 1.0) <= 1e-14
+        return law.log_prob.exp(), law.p_accept, law.log_p_reject, law.expectation(values)
+
+    used = {"number": 2, "tensor": 3, "tilted": 2}[gate]
+    inputs = (logits, weight, cut)[:used]
+    assert torch.autograd.gradcheck(lambda *parts: gated(*parts, *(cut,)[: 3 - used]), inputs, eps=1e-6, atol=1e-8)
+    plain = gated_law(*(selection_law(np.log([0.2, 0.8]), [0.0, 1.0], 2, "race"),) * 2, kept=np.array([True, False]))
+    mean = plain.expectation(torch.tensor(values[:2]))
+    assert float(mean) == pytest.approx(plain.expectation(values[:2]), abs=1e-15)  # no part of it in float32
+
+
+@pytest.mark.usefixtures("every_warning")
+def test_drafts_asked_keep_their_gradient() -> None:
+    """(M12) the n that the sharp bound asks for, of tensors."""
+    n, reward = torch.tensor([4.0], dtype=torch.float64), torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    logits = torch.tensor([[0.1, 0.7]], dtype=torch.float64, requires_grad=True)
+    rows = Facts.batch(logits.log_softmax(-1), reward.log_softmax(-1), reward, 0.5 * n, n)
+    assert asked_drafts(rows, "instance", 0.1).requires_grad
+
+
 def test_gradients_stay_finite_with_padding_and_zero_weight() -> None:
     log_mass = torch.tensor([-1.0, -2.0, -3.0, -torch.inf], dtype=torch.float64).log_softmax(-1).requires_grad_()
     weight = torch.tensor([0.0, -torch.inf, 2.0, 5.0], dtype=torch.float64, requires_grad=True)
@@ -161,7 +216,7 @@ def test_random_number_of_draws_is_the_mixture(rule: str, fixed: int) -> None:
         (([[0.0], [-1.0]], [0.0], 2), r"in row \(1,\)"),
         (([[0.0]] * 3, [[0.0]] * 2, 2), "batch axes that broadcast"),
         (([[0.0]] * 3, [[0.0]] * 3, [1, 2]), "shapes that broadcast"),
-        (([[0.0]], [["a"]], 2), "log_weight is not an array of numbers"),
+        (([[0.0]], [["a"]], 2), "log_weight is not a list of numbers"),
         (([[0.0, -np.inf]], [[np.nan, 0.0]], 2), r"log_weight\[0, 0\] = nan"),
     ],
 )

@@ -38,6 +38,27 @@ def test_a_tie_that_rounding_breaks_is_a_tie_and_in_the_error() -> None:
     assert law.error >= 0.06
 
 
+def test_a_tie_of_ratios_near_one_is_lost_by_the_logs_of_the_masses() -> None:
+    """Two ratios of 21/20: their logs are small, the logs they are differences of are not, and those are rounded."""
+    broken = 0
+    for a, b in ((1, 2), (3, 7), (5, 40), (8, 30), (11, 23), (20, 30), (13, 50)):
+        rest = 100 - a - b
+        draft = [Fraction(a, 100), Fraction(b, 100), Fraction(rest, 100)]
+        base = [Fraction(21, 20) * draft[0], Fraction(21, 20) * draft[1]]
+        base.append(1 - base[0] - base[1])
+        instance = Instance.from_probabilities([float(p) for p in draft], [float(p) for p in base], [0, 0, 0])
+        broken += bool(instance.log_ratio[0] != instance.log_ratio[1])
+        made = form_weights(instance.log_draft, instance.reward, instance.log_ratio, 0.0, "max")
+        assert made.log_weight[0] == made.log_weight[1] > made.log_weight[2], (a, b)
+        exact = [float(p) for p in _best_of(draft, [1, 1, 0], 3)]
+        found = gsi_law(instance, Scheme(0.0, 3, rule="max"))
+        np.testing.assert_allclose(np.exp(found.log_prob), exact, atol=1e-14)
+        for level in ([2, 1, 0], [1, 2, 0]) if made.doubt[0] else ():
+            ordered = [float(p) for p in _best_of(draft, level, 3)]
+            assert found.error >= 0.5 * sum(abs(x - y) for x, y in zip(exact, ordered, strict=True)), (a, b)
+    assert broken >= 4
+
+
 def test_ties_of_equal_inputs_are_exact() -> None:
     """Equal rewards of equal ratios, and β r + ℓ = 1 without rounding, leave no doubt; rule max by reward has none."""
     mass = np.log([0.2, 0.3, 0.5])
@@ -57,8 +78,26 @@ def test_rounding_that_makes_two_weights_equal_is_in_doubt() -> None:
     """10⁴ + 10⁻¹³ and 10⁴ are one number in float64; a third, 10⁻³ below, is none of them."""
     made = form_weights(np.log([0.2, 0.3, 0.5]), np.array([1e-13, 0.0, -1e-3]), np.full(3, 1e4), 1.0, "max")
     assert made.log_weight[0] == made.log_weight[1] and made.doubt.tolist() == [True, True, False]
+    # 0.55 · 1.9 and 0.55 times the next number are one product
+    reward = np.array([1.9, np.nextafter(1.9, 2.0), 1.0])
+    while 0.55 * reward[0] != 0.55 * reward[1]:
+        reward = np.array([reward[1], np.nextafter(reward[1], 2.0), 1.0])
+    product = form_weights(np.log([0.2, 0.3, 0.5]), reward, np.zeros(3), 0.55, "max")
+    assert product.doubt.tolist() == [True, True, False]
     zero = form_weights(np.array([0.0, -np.inf]), np.array([0.0, 1e-17]), np.zeros(2), 1.0, "max")
     assert not zero.doubt.any()  # what has no mass ties with nothing
+
+
+def test_levels_are_as_wide_as_the_rounding_of_both_weights() -> None:
+    """0.3 against 10⁴ + 0.3 − 10⁴: the sizes differ by 10⁴, whichever of the two is heavier."""
+    mass, ratio = np.log([0.2, 0.3, 0.5]), np.array([0.0, -1e4, -5.0])
+    terms = [abs(x) + abs(q) + abs(m) + abs(m + q) for x, q, m in zip((0.3, 10000.3, 0.0), ratio, mass, strict=True)]
+    both = float(np.finfo(float).eps) * (terms[0] + terms[1])
+    for gap, one in ((0.6, True), (-0.6, True), (1.7, False), (-1.7, False)):
+        made = form_weights(mass, np.array([0.3 + gap * both + (10000.3 - 1e4 - 0.3), 10000.3, 0.0]), ratio, 1.0, "max")
+        assert (made.log_weight[0] == made.log_weight[1]) == one, gap
+        assert made.doubt.tolist() == [one, one, False]
+        np.testing.assert_allclose(made.size, terms, rtol=1e-11)
 
 
 def test_levels_in_a_batch_are_those_of_each_row() -> None:

@@ -19,6 +19,7 @@ INSTANCE = Instance.from_probabilities(
     [0.4, 0.3, 0.15, 0.1, 0.05], [0.15, 0.25, 0.3, 0.2, 0.1], [0.2, 0.9, 0.5, 0.7, 0.1]
 )
 SCHEMES = scheme_grid((5.0,), (1, 8, 40), ("softmax", "race"), 0.6)
+RULES = ("softmax", "race", "max")
 LENGTH = np.array([3.0, 1.0, 4.0, 1.0, 5.0])
 
 
@@ -103,6 +104,18 @@ def test_floors_of_certain_schemes_are_zero() -> None:
     draft, _, _ = drawn(np.random.default_rng(58), 20)
     schemes = [Scheme(5.0, 4, None), Scheme(5.0, 4, float("inf")), Scheme(5.0, 4, -float("inf"), "race", gate="score")]
     assert acceptance_floor(draft, schemes).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("drafts", "base"), [(1, 1), (1, 3), (3, 1), (3, 3)])
+def test_pool_of_one_has_no_error(drafts: int, base: int) -> None:
+    """One candidate shows no spread: the error of a gated mean is +inf, never NaN, whatever passes the gate."""
+    draft = Candidates(np.full(drafts, -np.log(drafts)), [0.5, 0.0, 0.3][:drafts], [0.1, 0.4, -0.6][:drafts])
+    other = Candidates(np.full(base, -np.log(base)), [0.2, 0.3, 0.0][:base], [0.0, 0.1, 0.2][:base])
+    schemes = [s for u in (-np.inf, -9.0, 0.5, 9.0, np.inf) for s in scheme_grid((1.0,), (1,), ("race", "softmax"), u)]
+    at = predict_position(draft, other, schemes)
+    assert np.isfinite(at.value).all() and not np.isnan(at.stderr).any() and not np.isnan(at.p_accept_se).any()
+    gated = np.array([s.threshold is not None for s in schemes])
+    assert (np.isinf(at.stderr[:, 0]) == ((drafts == 1) | gated & (base == 1))).all()
 
 
 def test_several_values_in_one_pass_are_each_value_alone() -> None:
@@ -239,3 +252,92 @@ def test_beyond_the_pool_nothing_is_said() -> None:
         predict_position(draft, base, SCHEMES)
     with pytest.raises(InputError, match="no schemes"):
         predict_position(draft, base, [])
+
+
+def test_what_is_given_twice_is_counted_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "pool.parquet")
+    write_pool(path, _columns(a=(20, 20), b=(20, 20), c=(20, 20)), {})
+    code, once, _ = _run(["predict", path, "--json", "--n", "1,2", "--beta", "1", "--threshold", "0.6"], capsys)
+    twice = ["predict", path, "--json", "--n", "1,2,1", "--beta", "1,1.0", "--rule", "softmax, race,race"]
+    again = _run([*twice, "--threshold", "0.6"], capsys)
+    assert code == 0 and again[:2] == (0, once)
+    answer = json.loads(once)
+    assert {row["positions"] for row in answer["predictions"]} == {3} and answer["positions_left_out"] == 0
+    assert len(scheme_grid((1.0, 1.0), (1, 2, 2), ("race", "race"), 0.5)) == 6
+
+
+def test_n_beyond_the_pool_is_clipped_to_it_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "pool.parquet")
+    write_pool(path, _columns(a=(20, 20), b=(12, 5), c=(0, 3)), {})
+    code, out, _ = _run(["predict", path, "--json"], capsys)
+    answer = json.loads(out)
+    assert code == 0 and {row["n"] for row in answer["predictions"]} == {1, 2, 4, 8, 12}
+    assert answer["n_clipped"] == {"n": [16], "to": 12, "place": "draft candidates at 'b', step 0"}
+    code, out, _ = _run(["predict", path, "--threshold", "0.6", "--n", "5,8,40"], capsys)
+    assert code == 0 and "n of 8, 40: clipped to 5, the number of base candidates at 'b', step 0" in out
+    assert {line.split()[-5] for line in out.splitlines() if "softmax" in line} == {"5"}
+    assert json.loads(_run(["predict", path, "--json", "--n", "12"], capsys)[1])["n_clipped"] is None
+    code, out, err = _run(["predict", path, "--n", "16", "--strict"], capsys)
+    assert code == 2 and out == "" and "ns[0] = 16.0: no unbiased estimate exists beyond the pool" in err
+
+
+def test_the_best_line_is_marked_and_no_gate_accepts_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "pool.parquet")
+    write_pool(path, _columns(a=(20, 20), b=(20, 20)), {})
+    asked = ["predict", path, "--threshold", "0.6", "--n", "1,4"]
+    rows = json.loads(_run([*asked, "--json"], capsys)[1])["predictions"]
+    lines = [line for line in _run(asked, capsys)[1].splitlines() if "softmax" in line or "race" in line]
+    best = max(range(len(rows)), key=lambda k: rows[k]["reward"])
+    assert [line.startswith("→") for line in lines] == [k == best for k in range(len(rows))]
+    for row, line in zip(rows, lines, strict=True):
+        assert line.split()[-2:] == (["–", "–"] if row["gate"] == "none" else
+                                     [f"{row['p_accept']:.4f}", f"{row['p_accept_se']:.4f}"])  # fmt: skip
+    assert max(map(len, lines)) <= 80
+
+
+def test_one_candidate_shows_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "pool.parquet")
+    write_pool(path, _columns(a=(1, 1), b=(1, 1)), {})
+    asked = ["predict", path, "--threshold", "0.6", "--n", "1", "--beta", "0,1,20"]
+    rows = json.loads(_run([*asked, "--json"], capsys)[1])["predictions"]
+    assert {row["reward_se"] for row in rows} == {"inf"}
+    code, out, _ = _run(asked, capsys)
+    assert code == 0 and "unknown: one candidate shows no error" in out and "nan" not in out and "inf" not in out
+    draft, base = drawn(np.random.default_rng(1), 9)[0], drawn(np.random.default_rng(1), 1)[1]
+    # a fallback of unknown error matters only where something is rejected
+    free, gated = predict_position(draft, base, [Scheme(5.0, 1, -100.0), Scheme(5.0, 1, 0.6)]).stderr[:, 0]
+    assert np.isfinite(free) and gated == np.inf
+
+
+def test_weights_far_apart_select_as_the_best_does() -> None:
+    """All rewards differ: from some β on, softmax and race are best-of-n, value, error and acceptance alike."""
+    rng = np.random.default_rng(60)
+    mass, ratio = np.full(30, -np.log(30)), rng.normal(size=30)
+    draft = Candidates(mass, rng.permutation(30) / 30.0, ratio)
+    base = Candidates(mass, rng.permutation(30) / 30.0, np.zeros(30))
+    for beta in (1e7, 1e15, 1e100, 1e308):
+        schemes = [Scheme(beta, n, u, rule) for n in (2, 5, 30) for u in (None, 0.55) for rule in RULES]
+        at = predict_position(draft, base, schemes)
+        for found in (at.value[:, 0], at.stderr[:, 0], at.p_accept, at.p_accept_se):
+            rows = found.reshape(-1, 3)
+            np.testing.assert_allclose(rows, np.broadcast_to(rows[:, 2:], rows.shape), rtol=1e-6, atol=1e-6)
+    far = Candidates(mass, draft.reward, np.where(np.arange(30) % 2 == 0, -1.7e308, 0.0))
+    even = predict_position(far, base, [Scheme(1.0, 30, None, rule) for rule in RULES])
+    assert np.isfinite(even.value).all() and np.isfinite(even.stderr).all()
+    with pytest.raises(InputError, match=r"exceeds the range of numbers at β = 1e\+308, .* give a smaller β"):
+        predict_position(Candidates(mass, 5.0 * draft.reward, ratio), base, [Scheme(1e308, 2)])
+
+
+@pytest.mark.parametrize("threshold", ["1e308", "-1e308", "inf"])
+def test_a_threshold_beyond_all_numbers_accepts_all_or_nothing(
+    threshold: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "pool.parquet")
+    write_pool(path, _columns(a=(20, 20)), {})
+    code, out, _ = _run(["predict", path, "--threshold", threshold, "--n", "4", "--beta", "1,1e9", "--json"], capsys)
+    rows = [row for row in json.loads(out)["predictions"] if row["gate"] != "none"]
+    assert code == 0 and len(rows) == 6
+    assert {row["p_accept"] for row in rows} == {float(threshold.startswith("-"))}
+    assert all(0.0 <= row["p_accept_se"] < 0.25 for row in rows)

@@ -154,7 +154,7 @@ def test_bad_pairs_are_refused(prm: ProcessRewardModel) -> None:
 def test_folders_that_hold_no_reward_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         ProcessRewardModel.from_pretrained(tmp_path / "absent")
-    with pytest.raises(InputError, match="it has no config"):
+    with pytest.raises(InputError, match="has no config"):
         ProcessRewardModel.from_pretrained(tmp_path)
     with pytest.raises(InputError, match="Qwen3ForCausalLM"):
         ProcessRewardModel.from_pretrained(checkpoint_path("base"))

@@ -66,7 +66,7 @@ def test_bad_input_of_a_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "no check 'lm_none'": ["lm_none"],
         "no model folder at": ["lm_noise", "--draft", str(tmp_path / "none")],
         "setting 'drafts'": ["lm_law", "--set", "drafts=3"],
-        "give an integer of at least 1": ["lm_law", "--set", "draws=0"],
+        "give a whole number from 1": ["lm_law", "--set", "draws=0"],
     }
     for expected, arguments in cases.items():
         assert expected in refused(["check", *arguments, "--out", str(tmp_path / "out")], capsys)

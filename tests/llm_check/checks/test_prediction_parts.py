@@ -182,16 +182,27 @@ def test_the_noise_check_compares_base_less_draft(world: World, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ({"draws": "0"}, "setting draws = '0': give an integer of at least 1"),
+        ({"draws": "0"}, "setting draws = '0': give a whole number from 1 to 2\\^53"),
         ({"tolerance": "nan"}, "setting tolerance = 'nan'"),
         ({"betas": "1,nan"}, "setting betas = '1,nan'"),
         ({"ns": "4,0"}, "setting ns = '4,0'"),
-        ({"exact": "-1"}, "setting exact = '-1': give an integer of at least 0"),
+        ({"exact": "-1"}, "setting exact = '-1': give a whole number of at least 0"),
         ({"betas": ""}, "setting betas = ''"),
+        ({"betas": "1,-1"}, "setting betas = '1,-1': give a number from 0 to 1e12, several with commas"),
+        ({"betas": "inf"}, "setting betas = 'inf'"),
+        ({"tolerance": "1"}, "setting tolerance = '1': give a mass of at least 0 and below 1"),
+        ({"ns": "4,4"}, "names 4 twice"),
+        ({"ns": "1e3"}, "setting ns = '1e3'"),
+        ({"draws": "9" * 5001}, "setting draws = '99999"),
+        ({"rules": "softmax,sofmax"}, "setting rules = 'softmax,sofmax': give one of"),
+        ({"threshold": "nan"}, "setting threshold = 'nan'"),
+        ({"foo": "1"}, "setting 'foo': give one of draws"),
     ],
 )
 def test_settings_out_of_range_are_refused(text: dict[str, str], message: str, tmp_path: Path) -> None:
-    defaults = {"draws": 10, "tolerance": 1e-6, "betas": (1.0,), "ns": (1,), "exact": 4}
+    defaults = {
+        "draws": 10, "tolerance": 1e-6, "betas": (1.0,), "ns": (1,), "exact": 4, "rules": ("race",), "threshold": 0.5,
+    }  # fmt: skip
     with pytest.raises(InputError, match=message):
         read_settings(text, defaults)
     assert read_settings({"exact": "0", "betas": "1,2"}, defaults) == defaults | {"exact": 0, "betas": (1.0, 2.0)}

@@ -223,7 +223,7 @@ def test_bad_rows_are_left_out_and_counted_or_stop(tmp_path: Path, capsys: pytes
         (4, "reward", "inf", rows[3]["prompt_id"])
     ]
     code, out, _ = _run(["doctor", str(path)], capsys)
-    assert code == 0 and "left out: 1 prompt for 1 bad row\n" in out and "row or line 4, reward = inf" in out
+    assert code == 0 and "left out: 1 prompt for 1 bad row\n" in out and "row or line 4, reward = Infinity" in out
     code, out, err = _run(["doctor", str(path), "--strict"], capsys)
     assert code == 2 and out == "" and "line 4" in err and "reward" in err
     assert _run(["doctor", str(tmp_path / "none.parquet")], capsys)[0] == 2

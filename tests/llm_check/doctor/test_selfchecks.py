@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy.special import expit, log_softmax
+from scipy.stats import chi2
 
 from llm_check.doctor.plants import Sampling, TokenWorld, drop_tokens, restrict
 from llm_check.doctor.prefix_counts import Draws, _collect, step_draws, token_draws
@@ -90,7 +91,105 @@ def test_temperature_is_recovered_with_its_interval() -> None:
         assert check is not None and check.interval is not None and check.temperature is not None
         assert abs(check.temperature - 0.7) < 0.08 and check.log_e_temperature > 20.0
         inside += check.interval[0] <= 0.7 <= check.interval[1]
+        # a temperature explains the misfit, and all of it
+        assert check.misfit_left < 5.0 < check.log_e_misfit
     assert inside >= 16  # 95 % intervals: fewer than 16 of 20 has probability 3e-3
+
+
+def test_interval_of_a_temperature_is_where_the_likelihood_has_fallen_by_half_a_chi2_quantile() -> None:
+    draws = _draws(np.random.default_rng(6), np.random.default_rng(7).normal(size=(4, 9)) * 1.5, 20, 0.8)
+    check = check_draws(draws)
+    assert check is not None and check.interval is not None and check.temperature is not None
+    top = _slow(draws, 1.0 / check.temperature)[0]
+    for end in check.interval:
+        assert top - _slow(draws, 1.0 / end)[0] == pytest.approx(chi2.ppf(0.95, 1) / 2, abs=1e-5)
+    assert check.temperature_gain == pytest.approx(top - _slow(draws, 1.0)[0], abs=1e-9)
+    around = [_slow(draws, factor / check.temperature)[0] for factor in (0.99, 1.01)]
+    assert max(around) < top
+
+
+def test_noise_of_the_log_is_allowed_for_by_three_standard_errors() -> None:
+    """Numbers logged with a normal error of 0.1: the bound of P(new) lies three standard errors of the logged mass of
+    what was drawn below the truth, a kind that was drawn k times being logged k times."""
+    rng, size, sigma = np.random.default_rng(12), 16, 0.1
+    logp = log_softmax(rng.normal(size=(400, 20)), axis=1)
+    tokens = np.array([rng.choice(20, size=size, p=np.exp(row)) for row in logp])
+    node = np.repeat(np.arange(400), size)
+    right = logp[node, tokens.ravel()]
+    draws = _collect(node, tokens.ravel(), right + sigma * rng.normal(size=right.size), "token")
+    assert draws.spread == pytest.approx(sigma, rel=0.1)
+    chance = _new_chance(_Events.of(draws), 1.0).reshape(400, size)
+    below = []
+    for row, drawn, bound in zip(np.exp(logp), tokens, chance, strict=True):
+        before = {int(v): int(np.sum(drawn == v)) for v in drawn[:-1]}
+        true = 1.0 - sum(row[v] for v in before)
+        error = sigma * math.sqrt(sum(row[v] ** 2 / times for v, times in before.items()))
+        if true > 6.0 * error + row[drawn[-1]]:  # elsewhere the bound is zero, or the last draw's own mass
+            below.append((true - bound[-1]) / error)
+    assert len(below) > 200
+    assert np.mean(below) == pytest.approx(3.0, abs=5.0 / math.sqrt(len(below)))
+    assert np.std(below) == pytest.approx(1.0, abs=5.0 / math.sqrt(2 * len(below)))
+
+
+def test_noise_does_not_hide_what_was_drawn_later() -> None:
+    """Of four draws a, a, b, c, a logged at 0.4 and 0.6: three standard errors leave 0.2 for what is new to the third,
+    but b and c hold 0.45, and came; to the fourth c."""
+    draws = _collect(np.zeros(4, dtype=int), np.array([0, 0, 1, 2]), np.log([0.4, 0.6, 0.3, 0.15]), "token")
+    chance = _new_chance(_Events.of(draws), 1.0)
+    a = math.sqrt(0.4 * 0.6)
+    assert draws.spread == pytest.approx(math.log(0.6 / 0.4) / math.sqrt(2.0))
+    assert 1.0 - a - 3.0 * draws.spread * a / math.sqrt(2.0) < 0.3
+    assert chance == pytest.approx([1.0, 0.45, 0.45, 0.15])
+
+
+def test_evidence_of_a_whole_check_has_mean_one() -> None:
+    """The means over each grid, as they are reported; nine draws of six tokens always repeat one."""
+    rng, logits = np.random.default_rng(13), np.random.default_rng(14).normal(size=(1, 6))
+    checks = [check_draws(_draws(rng, logits, 9)) for _ in range(300)]
+    for name in ("log_e_temperature", "log_e_fewer", "log_e_more", "log_e_misfit"):
+        values = np.exp([getattr(check, name) for check in checks])
+        assert abs(np.mean(values) - 1.0) < 5.0 * np.std(values) / math.sqrt(values.size), name
+    seen, foreseen = (np.array([getattr(check, name) for check in checks]) for name in ("new_seen", "new_expected"))
+    assert abs(np.mean(seen - foreseen)) < 5.0 * np.std(seen - foreseen) / math.sqrt(seen.size)
+    assert {check.events + check.new_seen for check in checks if check is not None} == {9}
+
+
+def test_mass_and_repeats_of_what_was_drawn_by_hand() -> None:
+    """Four nodes of four draws. By Good and Turing a token drawn once stands for what was not drawn: covered are all,
+    all, three quarters and half; half is too little to compare with the reported mass."""
+    tokens = np.array([0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 1, 0, 1, 2, 2])
+    p = np.array([0.1, 0.1, 0.2, 0.2, 0.7, 0.7, 0.5, 0.5, 0.3, 0.3, 0.3, 0.15, 0.2, 0.3, 0.4, 0.4])
+    draws = _collect(np.repeat(np.arange(4), 4), tokens, np.log(p), "token")
+    check = check_draws(draws)
+    assert check is not None and (check.events, check.new_seen) == (7, 9)
+    assert check.kept_mass == pytest.approx((0.3 / 1.0 + 1.0 + 0.45 / 0.75) / 3)
+    # first draws are new for certain; then 1 less what was drawn before, where the log adds up to no more than one
+    foreseen = [1 + 0.9 + 0.9 + 0.7, 1 + 0.5 + 0.3 + 0.0, 1 + 0.7 + 0.7 + 0.7, 1 + 0.8 + 0.5 + 0.1]
+    by_node = [check_draws(draws.at(draws.node == k)) for k in range(4)]
+    for k in (0, 2, 3):
+        one = by_node[k]
+        assert one is not None and one.new_expected == pytest.approx(foreseen[k])
+        assert one.excess == pytest.approx(one.events / (4 - foreseen[k]))
+
+
+def test_new_draws_foreseen_at_the_temperature_found() -> None:
+    """At the coldest temperature that its interval, twice as far down, allows: of the tokens drawn, those not yet."""
+    logits = np.random.default_rng(16).normal(size=(3, 8)) * 1.5
+    for size, temperature in ((40, 0.8), (3, 0.5)):
+        draws = _draws(np.random.default_rng(15), logits, size, temperature)
+        check = check_draws(draws)
+        assert check is not None and check.interval is not None and check.temperature is not None
+        low = check.interval[0]
+        power = 1.0 / max(2.0 * low - check.temperature, 0.5 * low)
+        foreseen = 0.0
+        for node in range(3):
+            here = draws.node == node
+            kinds = dict(zip(draws.kind[here].tolist(), np.exp(power * draws.logp[here]).tolist(), strict=True))
+            seen: set[int] = set()
+            for kind in draws.kind[here].tolist():
+                foreseen += 1.0 - sum(kinds[v] for v in seen) / sum(kinds.values())
+                seen.add(kind)
+        assert check.new_expected_tempered == pytest.approx(foreseen, abs=1e-9)
 
 
 def test_top_p_keeps_the_smallest_set_of_that_mass() -> None:

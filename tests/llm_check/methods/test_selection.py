@@ -39,10 +39,9 @@ def test_infinite_thresholds_take_all_or_nothing(gate: str) -> None:
         for uniform in (0.0, 0.999):
             taken = passes(gate, Scheme(beta, 2, -np.inf, **kind), 0.3, 0.0, 0.2, uniform)  # type: ignore[arg-type]
             left = passes(gate, Scheme(beta, 2, np.inf, **kind), 0.3, 0.0, 0.2, uniform)  # type: ignore[arg-type]
-            if gate == "sigmoid" and beta == 0.0:
-                assert taken == left == (uniform < 0.5)  # slope 0: a fair coin
-            else:
-                assert taken and not left
+            assert taken and not left, (beta, uniform)
+    assert passes("sigmoid", Scheme(0.0, 2, 1e308), -1e308, uniform=0.4)  # slope 0: a fair coin
+    assert not passes("sigmoid", Scheme(0.0, 2, 1e308), -1e308, uniform=0.6)
 
 
 def test_the_sigmoid_is_the_theorys() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from gsi_theory import InputError
 from gsi_theory.cli import main
 from llm_check.benches.plan import WORLDS, FiniteWorld
 from llm_check.doctor.plants import Sampling, TokenWorld, drop_tokens
+from llm_check.planner import plan as plan_module
 from llm_check.planner.choice import Goal
 from llm_check.planner.choose import standing
 from llm_check.planner.cost import Sizes
+from llm_check.planner.grid import RULES
 from llm_check.planner.plan import Setup, _mean_error, choose_option, limits, make_plan
 from llm_check.planner.tail import Tail, tail_speaks
 from llm_check.pools.pool import Pool, pool_from_columns, write_pool
@@ -173,6 +176,48 @@ def test_a_shortfall_is_at_most_the_range(pool: Pool) -> None:
     assert found.chosen is None and 0.9 < found.shortfall <= 1.0
 
 
+def test_the_recommended_is_on_the_front_and_nothing_looks_better_for_less(world: FiniteWorld) -> None:
+    for seed, goal in ((1, Goal(tolerance=0.05)), (2, Goal(tolerance=0.1)), (3, Goal(within=0.05, baseline_n=4)),
+                       (4, Goal(min_gain=0.05)), (5, Goal(max_cost=1e13, tolerance=0.1))):  # fmt: skip
+        plan = make_plan(world.pool(40, 48, seed), goal, **GRID)
+        s = plan.recommendation
+        assert s is not None and s in plan.front
+        assert (np.diff(plan.costs[plan.front]) > 0).all() and (np.diff(plan.values[plan.front]) > 0).all()
+        assert not ((plan.costs <= plan.costs[s]) & (plan.values > plan.values[s])).any()
+
+
+def test_the_recommended_is_shown_where_one_that_is_not_proved_looks_better(pool: Pool, monkeypatch: Any) -> None:
+    real = plan_module.choose_option
+    monkeypatch.setattr(
+        plan_module, "choose_option", lambda *asked: (replace(real(*asked)[0], chosen=int(np.argmax(asked[2]))), None)
+    )
+    plan = make_plan(pool, Goal(tolerance=0.05), **GRID)
+    s = plan.recommendation
+    assert s is not None and plan.costs[s] == plan.costs.max() and plan.values[s] < plan.values.max()
+    assert plan.front[-1] == s and (np.diff(plan.costs[plan.front]) > 0).all()
+    assert plan.reason.endswith("of those that look better at no more cost it cannot be said")
+
+
+def test_given_twice_is_planned_once(pool: Pool) -> None:
+    once = make_plan(pool, Goal(), betas=(1.0, 4.0), ns=(1, 2), thresholds=(0.6,))
+    twice = make_plan(pool, Goal(), betas=(1.0, 4.0, 1.0), ns=(1, 2, 1), thresholds=(0.6, 0.6), rules=RULES * 2)
+    assert twice.table.options == once.table.options and twice.assumptions == once.assumptions
+
+
+def test_the_largest_reward_is_stated_or_said_to_be_the_pools_own(pool: Pool) -> None:
+    plain = make_plan(pool, Goal(tolerance=0.05), **GRID)
+    stated = make_plan(pool, Goal(tolerance=0.05), **GRID, stated_range=(0.0, 2.0))
+    most = float(np.max(pool.table["reward"].to_numpy()))
+    assert plain.rewards.high == most and not plain.rewards.stated
+    assert f"if there is no reward above {most:.3g}, the largest of this pool" in plain.guarantee
+    assert (stated.rewards.low, stated.rewards.high, stated.rewards.stated) == (0.0, 2.0, True)
+    assert all(stated.table.tails[b].unseen > t.unseen for b, t in plain.table.tails.items())
+    known = Pool(pool.table, {"reward": {"low": 0.0, "high": 1.0}})
+    there = make_plan(known, Goal(tolerance=0.05), **GRID)
+    assert (there.rewards.high, there.rewards.stated) == (1.0, True)
+    assert "up to reward 1, the largest there is as stated" in there.guarantee
+
+
 def test_invalid_pools_are_not_planned() -> None:
     columns = TokenWorld(30).columns(0, 32, Sampling(0.6), Sampling())
     plan = make_plan(pool_from_columns(columns), **GRID)
@@ -256,6 +301,14 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer["recommendation"]["cost"] == answer["recommendation"]["seconds"]
     code, out, _ = _run(["plan", path, *short], capsys)
     assert code == 0 and "Recommended:" in out and "Pareto front" in out
+    assert out.startswith("Costs are flops a step for a draft of 1.54B, a base of 7.62B and a reward model\nof 7.08B")
+    assert max(map(len, out.replace(path, "").splitlines())) <= 80
+    assert [line for line in out.splitlines() if line.startswith("→")], "the recommended line of the front is marked"
+    assert answer["reward_range"]["stated"] is False and answer["seed"] == 0
+    code, out, _ = _run(["plan", path, "--json", *short, "--reward-range", "0", "1", "--seed", "7"], capsys)
+    answer = json.loads(out)
+    assert code == 0 and answer["reward_range"] == {"low": 0.0, "high": 1.0, "stated": True} and answer["seed"] == 7
+    assert answer["chosen"] in answer["front"] and answer["options"][answer["chosen"]]["on_front"]
     for wrong in (["--cost", "money"], ["--models", "a,b"], ["--device", "abacus"], ["--beta", "x"], ["--rule", "max"]):
         code, out, err = _run(["plan", path, *wrong], capsys)
         assert code == 2 and out == "" and err.startswith("gsi plan:"), wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ CASES = [
     (["--beta", "1e308"], "β values [1e+308]: a plan needs values above 0, from 1e-09 to 1e+09"),
     (["--beta", "5,1e-320"], "a plan needs values above 0, from 1e-09 to 1e+09"),
     (["--beta", "nan"], "β values [nan]: a plan needs values"),
+    (["--reward-range", "1", "0"], "reward range 1 0: give two finite numbers, the smaller first"),
+    (["--reward-range", "nan", "1"], "reward range nan 1: give two finite numbers"),
+    (["--reward-range", "0", "inf"], "reward range 0 inf: give two finite numbers"),
+    (["--reward-range", "0", "0.01"], "reward range 0 0.01: the pool holds a reward of"),
+    (["--n", "1,1.5"], "--n '1,1.5': give whole numbers separated by commas"),
+    (["--n", "1,"], "--n '1,': give whole numbers separated by commas"),
+    (["--rule", "softmax,"], "--rule 'softmax,': give names separated by commas"),
+    (["--timings", "4,x,1", *DEVICE], "--timings '4,x,1': give n, and seconds a token"),
     (["--tolerance", "nan"], "tolerance nan: give a share"),
 ]
 
@@ -57,3 +66,32 @@ def test_the_largest_and_smallest_numbers_that_are_taken_give_a_plan(
     with pytest.raises(SystemExit) as ended:
         main(["plan", str(pool), "--beta", "1e-9,1e9", "--threshold", "-1e298,1e298", "--n", "1,4"])
     assert not ended.value.code and "Pareto front" in capsys.readouterr().out
+
+
+def _rows(**change: object) -> list[dict[str, object]]:
+    """A sound pool of 4 prompts with some fields of the first row changed."""
+    columns = drop_tokens(TokenWorld(4).columns(0, 8, Sampling(), Sampling()))
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return [rows[0] | change, *rows[1:]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "said"),
+    [
+        (_rows(logp_base=-1e15), [], "a plan needs |β r| + |ℓ| of at most 1e+12 nats: β = 20, |reward| up to"),
+        (_rows(reward=1e300), [], "|reward| up to 1e+300, |logp_base - logp_draft| up to"),
+        ([row for row in _rows() if row["source"] == "base"], [], "(of 4, 0 have drafts, 4 base candidates)"),
+        ([row for row in _rows() if row["candidate"] == 0], ["--n", "1"], "of [1]: draw 2 candidates or more"),
+        ([row for row in _rows() if int(str(row["candidate"])) < 5], ["--n", "4"], "of [4]: give n up to 2, or draw"),
+    ],
+    ids=["far ratio", "far reward", "base only", "one candidate", "five candidates"],
+)
+def test_pools_no_plan_can_rest_on(
+    rows: list[dict[str, object]], given: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pool.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(path), *given])
+    found = capsys.readouterr()
+    assert ended.value.code == 2 and found.out == "" and said in found.err.splitlines()[-1]

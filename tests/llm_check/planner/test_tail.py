@@ -9,6 +9,7 @@ import pytest
 
 from llm_check.benches.plan import WORLDS
 from llm_check.planner.tail import (
+    RewardRange,
     Tail,
     about,
     as_fallen,
@@ -20,6 +21,7 @@ from llm_check.planner.tail import (
     tail_speaks,
     times_more,
     unseen_tilt,
+    upto,
 )
 from llm_check.pools.pool import Pool, pool_from_columns
 from llm_check.pools.position_arrays import blocks, position_arrays
@@ -181,3 +183,29 @@ def test_drafts_needed_are_read_off_the_base() -> None:
     same = replace(world, log_draft=world.log_base)
     arrays = position_arrays(same.pool(40, 64, 1))
     assert 20 <= tail_of(arrays, blocks(arrays), 0.01).needed[0] <= 64
+
+
+def test_what_no_draw_has_shown_is_bounded_where_the_largest_reward_is_stated() -> None:
+    """A step of reward 1, once in 100,000 draws and half of the tilt: no pool shows it. Up to the pool's own largest
+    reward nothing is missed, which says nothing of 1; up to the stated 1 it may be all."""
+    beta, pool = float(np.log(1e5)), _pool(np.zeros((50, 64)), 64)
+    arrays = position_arrays(pool)
+    own = tail_of(arrays, blocks(arrays), beta)
+    stated = tail_of(arrays, blocks(arrays), beta, RewardRange(0.0, 1.0, True))
+    same = tail_of(arrays, blocks(arrays), beta, RewardRange(0.0, 0.0, False))
+    assert own.unseen == same.unseen < 0.5 < stated.unseen == 1.0
+    assert (own.highest, own.stated, stated.highest, stated.stated) == (0.0, False, 1.0, True)
+    assert "if there is no reward above 0, the largest of this pool: of larger ones nothing is said" in upto(own)
+    assert upto(stated) == " up to reward 1, the largest there is as stated"
+    assert "up to reward 1, as stated, may hold 100% of it" in tail_limits([replace(stated, ess=64.0)])[-1]
+    assert "up to reward 1, the largest seen, may" in tail_limits([replace(PLAIN, unseen=0.4)])[-1]
+
+
+def test_limits_beyond_all_numbers_are_no_warning() -> None:
+    """A prompt whose limit is e^709 is given up like one whose limit is infinite."""
+    none = np.zeros(3)
+    for most in (1.7e308, np.inf):
+        assert unseen_tilt(none, np.full(3, most), np.zeros(3, dtype=bool)) == 1.0
+        assert unseen_tilt(none, np.r_[most, 0.0, 0.0], np.arange(3) == 0) == 0.0
+    raised = np.array([[0.0, -650.0], [0.0, -1.0]])
+    assert 0.0 <= unseen_tilt(*missed(raised, 700.0)) <= 1.0

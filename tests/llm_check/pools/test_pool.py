@@ -104,13 +104,13 @@ def test_support_misses_of_the_other_model_are_legal(tmp_path: Path) -> None:
 
 
 BAD = {
-    "nan log-prob": (replaced("logp_base", 4, math.nan), r"(row 4|line 5), logp_base = nan"),
+    "nan log-prob": (replaced("logp_base", 4, math.nan), r"(row 4|line 5), logp_base = NaN"),
     "positive log-prob": (replaced("logp_draft", 2, 0.5), r"(row 2|line 3), logp_draft = 0\.5"),
-    "own support miss": (replaced("logp_draft", 1, -math.inf), r"(row 1|line 2), logp_draft = -inf"),
-    "plus infinity": (replaced("logp_base", 1, math.inf), r"(row 1|line 2), logp_base = inf"),
-    "infinite reward": (replaced("reward", 8, math.inf), r"(row 8|line 9), reward = inf"),
-    "null reward": (replaced("reward", 8, None), r"(row 8|line 9), reward = None"),
-    "unknown source": (replaced("source", 5, "target"), r"(row 5|line 6), source = 'target'"),
+    "own support miss": (replaced("logp_draft", 1, -math.inf), r"(row 1|line 2), logp_draft = -Infinity"),
+    "plus infinity": (replaced("logp_base", 1, math.inf), r"(row 1|line 2), logp_base = Infinity"),
+    "infinite reward": (replaced("reward", 8, math.inf), r"(row 8|line 9), reward = Infinity"),
+    "null reward": (replaced("reward", 8, None), r"(row 8|line 9), reward = null"),
+    "unknown source": (replaced("source", 5, "target"), r'(row 5|line 6), source = "target"'),
     "negative step": (replaced("step", 0, -1), r"(row 0|line 1), step = -1"),
     "duplicate": (replaced("candidate", 2, 0), r"(row 2|line 3), candidate = 0: already used at (row 1|line 2)"),
     "mixed temperature": (
@@ -119,7 +119,7 @@ BAD = {
     ),
     "partly missing temperature": (
         columns(sampling_temperature=[1.0] * 8 + [None]),
-        r"(row 8|line 9), sampling_temperature = None",
+        r"(row 8|line 9), sampling_temperature = null",
     ),
 }
 
@@ -167,9 +167,9 @@ def test_bad_jsonl_is_refused_by_line_and_column(tmp_path: Path) -> None:
     lines = path.read_text().splitlines()
     cases = {
         lines[0][:-1]: r"line 3, column \d+",
-        "[1, 2]": "line 3, column 1: list",
+        "[1, 2]": r"line 3, column 1: \[1, 2\] is not an object",
         lines[0].replace('"reward"', '"rewards"'): "line 3: no field 'reward'",
-        lines[0].replace('"step": 0', '"step": "x"'): "line 3, step = 'x'",
+        lines[0].replace('"step": 0', '"step": "x"'): 'line 3, step = "x"',
         lines[0].replace('"step": 0', '"step": 3000000000'): "line 3, step = 3000000000",
     }
     for bad, message in cases.items():

@@ -70,10 +70,10 @@ def test_conversions(tmp_path: Path) -> None:
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "not a number": ({"large": "low"}, r"line 4, logp_base = 'low': log10 does not take it"),
-    "absent": ({"problem": {}}, r"line 4, prompt_id = None: the line has no field 'problem\.id'"),
-    "unknown model": ({"model": "medium"}, r"line 4, source = 'medium': use one of draft, base"),
-    "not finite": ({"score": math.nan}, r"line 4, reward = nan: give a finite reward"),
+    "not a number": ({"large": "low"}, r'line 4, logp_base = "low": log10 does not take it'),
+    "absent": ({"problem": {}}, r"line 4: no field 'problem\.id', correct the map of prompt_id"),
+    "unknown model": ({"model": "medium"}, r'line 4, source = "medium": use one of draft, base'),
+    "not finite": ({"score": math.nan}, r"line 4, reward = NaN: give a finite reward"),
     "outside its range": ({"score": 2.0}, r"line 4, reward = 2\.0: outside the stated range \[0, 1\]"),
     "probability as log-probability": ({"large": 0.5}, r"line 4, logp_base = 1\.15.*at most 0"),
 }

@@ -76,7 +76,7 @@ def test_strict_stops_at_each_fault(tmp_path: Path, row: int) -> None:
 
 
 def test_strict_names_the_first_bad_row_of_the_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="row 1, logp_draft = nan"):
+    with pytest.raises(InputError, match="row 1, logp_draft = NaN"):
         read_pool(bad_file(tmp_path, FAULTS[::-1]))
 
 
@@ -88,7 +88,7 @@ def test_a_good_pool_leaves_nothing_out(tmp_path: Path) -> None:
 
 def test_nothing_left_is_refused(tmp_path: Path) -> None:
     faults = [(6 * k, "reward", math.nan, "") for k in range(PROMPTS)]
-    with pytest.raises(InputError, match="no prompt without a bad row; the first is at 0, reward = nan"):
+    with pytest.raises(InputError, match=r"no prompt without a bad row: row 0, reward = NaN.*; 6 of 6 faults"):
         read_pool(bad_file(tmp_path, faults), strict=False)
 
 

@@ -15,6 +15,7 @@ from llm_check.grading.grading import Verdict
 from llm_check.tasks import load as loading
 from llm_check.tasks.arithmetic import make_problems, solution_steps
 from llm_check.tasks.load import load_task
+from llm_check.tiny.tokenizer import build_tokenizer
 from llm_check.tiny.tokenizer import build_tokenizer as tiny_tokenizer
 
 # Rows written for these tests, with the fields of the published data sets.
@@ -97,6 +98,22 @@ def test_user_rows_may_be_choices_lists_or_without_answer(tmp_path: Path) -> Non
         ("mmlu_stem", {"choices": ["a"]}, r"line 2: field 'choices' .*2 to 26 choices"),
         ("jsonl", {"answer": True}, r"line 2: field 'answer' is True"),
         ("jsonl", {"prompt": " "}, r"line 2: field 'prompt' is ' '"),
+        ("jsonl", {"prompt": ["a" * 1000]}, r"line 2: field 'prompt' is \['a{70,80}\.\.\. \(fields"),
+        ("jsonl", {"answer": [1, None]}, r"line 2: field 'answer' is \[1, None\]: give the reference answer"),
+        ("jsonl", {"answer": {"a": 1}}, r"line 2: field 'answer' is \{'a': 1\}"),
+        ("jsonl", {"answer": float("nan")}, r"line 2: field 'answer' is nan"),
+        ("jsonl", {"answer": [float("inf")]}, r"line 2: field 'answer' is \[inf\]"),
+        ("jsonl", {"answer": []}, r"line 2: field 'answer' is \[\]"),
+        ("jsonl", {"id": {"a": 1}}, r"line 2: field 'id' is \{'a': 1\}: give text or a whole number"),
+        ("jsonl", {"id": True}, r"line 2: field 'id' is True"),
+        ("jsonl", {"id": 0.5}, r"line 2: field 'id' is 0\.5"),
+        ("jsonl", {"id": " "}, r"line 2: field 'id' is ' '"),
+        ("jsonl", {"solution": [1, None]}, r"line 2: field 'solution' is \[1, None\]: give the solution as text"),
+        ("jsonl", {"choices": ["a", None]}, r"line 2: field 'choices' is \['a', None\]: .*texts or numbers"),
+        ("olympiadbench", {"is_multiple_answer": "false"}, r"field .is_multiple_answer. is .false.: give true"),
+        ("olympiadbench", {"solution": [None]}, r"line 2: field 'solution' is \[None\]"),
+        ("olympiadbench", {"id": ["x"]}, r"line 2: field 'id' is \['x'\]"),
+        ("math500", {"unique_id": 7}, r"line 2: field 'unique_id' is 7"),
     ],
 )  # fmt: skip
 def test_bad_rows_are_named_by_file_line_and_field(
@@ -107,6 +124,18 @@ def test_bad_rows_are_named_by_file_line_and_field(
     with pytest.raises(InputError, match=message) as caught:
         load_task(f"{name}:{path}")
     assert str(path) in str(caught.value)
+
+
+def test_an_id_of_null_is_no_id(tmp_path: Path) -> None:
+    rows = [{"question": "1+1?", "answer": 2, "id": None}, {"question": "1+2?", "answer": 3, "id": 7}]
+    task = load_task(f"jsonl:{write(tmp_path / 'rows.jsonl', *rows)}")
+    assert [problem.problem_id for problem in task.problems] == ["jsonl-1", "7"]
+
+
+def test_text_without_tokens_is_refused(tmp_path: Path) -> None:
+    task = load_task(f"jsonl:{write(tmp_path / 'rows.jsonl', {'question': '<script>alert(1)</script>', 'answer': 6})}")
+    with pytest.raises(InputError, match=r"cannot write '<script>.* give a model that reads this task"):
+        task.prompts(build_tokenizer(), "bare")
 
 
 def test_a_missing_field_lists_the_fields_there(tmp_path: Path) -> None:
@@ -124,7 +153,7 @@ def test_files_that_are_no_jsonl_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no problems"):
         load_task(f"gsm8k:{write(path, '')}")
     path.write_bytes(b'{"question": "\xff"}\n')
-    with pytest.raises(InputError, match="line 1 is not JSON"):
+    with pytest.raises(InputError, match="line 1: not UTF-8 text"):
         load_task(f"gsm8k:{path}")
     with pytest.raises(InputError, match=r"no file .*absent.jsonl for task gsm8k"):
         load_task(f"gsm8k:{tmp_path / 'absent.jsonl'}")
