@@ -159,7 +159,7 @@ WRONG = {
     ("decode", "--task", "gsm9k"): "'gsm8k'",
     ("decode", "--template", "chet"): "'chat'",
     ("law", "INSTANCE", "--rule", "sofmax"): "'softmax'",
-    ("law", "INSTANCE", "--gate", "scor"): "'score'",
+    ("law", "INSTANCE", "--threshold", "0.5", "--gate", "scor"): "'score'",
     ("plan", "INSTANCE", "--cost", "flop"): "'flops'",
     ("plan", "INSTANCE", "--device", "h10"): "'h100'",
 }
