@@ -28,6 +28,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.progress import Report
 from gsi_theory.refutation.refute import QUICK, Round, refute
 from gsi_theory.refutation.search_space import random_points, spaces_of
+from gsi_theory.terminal import formatted, wrapped
 
 __all__ = ["COLUMNS", "SHARPER", "Mutant", "judged", "mutant_text", "mutants_of", "write_mutants"]
 
@@ -250,10 +251,12 @@ def _write(path: Path, record: dict[str, Any], done: dict[str, list[dict[str, An
 
 
 def mutant_text(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows as a plain table, 100 columns, and the score."""
-    lines = [f"{'claim':<26}{'outcome':<9}{'ratio':>10}  change"]
+    """The rows as a plain table as wide as the terminal, and the score."""
+    wide = max([len("claim"), *(len(row["claim"]) for row in rows)]) + 2
+    lines = [f"{'claim':<{wide}}{'outcome':<9}{'ratio':>10}  change"]
     for row in rows:
-        ratio = "–" if row["ratio"] is None else f"{row['ratio']:.5g}"
-        lines.append(f"{row['claim']:<26}{row['outcome']:<9}{ratio:>10}  {row['change']}")
+        head = f"{row['claim']:<{wide}}{row['outcome']:<9}{formatted(row['ratio'], '.5g'):>10}  "
+        lines.append(wrapped(row["change"], head, " " * 4))
     refuted = sum(row["outcome"] == "REFUTED" for row in rows)
-    return "\n".join([*lines, "", f"{refuted} of {len(rows)} sharper claims refuted: those constants are needed"])
+    score = f"{refuted} of {len(rows)} sharper claims refuted: those constants are needed. ratio: largest lhs/rhs found"
+    return "\n".join([*lines, "", wrapped(score)])

@@ -82,5 +82,8 @@ def test_artifact_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     table = read_artifact(path, "mutants").tables["mutants"]
     assert set(table) == set(COLUMNS) and set(table["claim"]) == {"M10", "M11-mean"}
     assert "sharper claims refuted" in mutant_text(both)
+    monkeypatch.setenv("COLUMNS", "80")
+    wide = {"claim": "M17-dominance-zero-weights-kl", "change": "a constant " * 12}
+    assert max(map(len, mutant_text([row | wide for row in both]).splitlines())) <= 80
     write_mutants(path, ["M10"], 1)  # another seed starts afresh
     assert calls.count("M10") == 2 * len(first)
