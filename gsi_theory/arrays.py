@@ -84,7 +84,8 @@ def _refuse_strange(value: Any, array: np.ndarray, name: str, part: str = "") ->
         if isinstance(entry, bool | np.bool_ | str | bytes | complex | dict | set) or entry is None:
             at = ", ".join(map(str, place)) if isinstance(place, tuple) else place
             where = f"{name}{part}[{at}]" if np.ndim(array) or isinstance(value, list | tuple) else name
-            raise InputError(f"{name} is not a list of numbers ({where} = {entry!r}): give numbers")
+            shown = entry.item() if isinstance(entry, np.generic) else entry
+            raise InputError(f"{name} is not a list of numbers ({where} = {shown!r}): give numbers")
         if isinstance(entry, list | tuple):
             _refuse_strange(entry, array, name, f"{part}[{place}]")
 

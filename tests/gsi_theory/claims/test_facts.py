@@ -251,7 +251,7 @@ HALF = np.log([0.5, 0.5])
         ({"reward": [0.0, 1.0, 2.0]}, "reward \\(3,\\)"),
         ({"reward": 1.0}, "reward \\(\\)"),
         ({"n": np.ones(0)}, "rows ≥ 1"),
-        ({"beta": "two"}, "beta is not an array of numbers"),
+        ({"beta": "two"}, "beta is not a list of numbers"),
         ({"rule": "argmax"}, "argmax"),
         ({"gate": "score"}, "rule 'softmax'"),
         ({"n": 2.0**54, "real_n": True}, "2\\^53"),
