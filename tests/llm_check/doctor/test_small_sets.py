@@ -101,6 +101,11 @@ def test_shifts_of_positions_leave_the_second_balance() -> None:
         misfits.append(found.shift_misfit)
     # 240 positions, the mean square of each with a standard error of √(2/240)
     assert np.mean(misfits) == pytest.approx(1.0, abs=5.0 * math.sqrt(2.0 / 240))
+    # what is off by more than a constant leaves more: here log-ratios of three times their size
+    columns = _pool(rng, 40, {"draft": 64, "base": 64})
+    three = [s + 3.0 * (b - s) - 9.0 for s, b in zip(columns["logp_draft"], columns["logp_base"], strict=True)]
+    found = check_ratio(position_arrays(pool_from_columns(columns | {"logp_base": three})))
+    assert found.shift_misfit > 3.0
 
 
 def test_ratios_of_right_logs_are_standard() -> None:
