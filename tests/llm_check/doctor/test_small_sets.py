@@ -151,6 +151,18 @@ def test_rows_are_compared_with_the_others_of_their_position() -> None:
     assert np.mean(found) == pytest.approx(6.0, abs=5.0 * math.sqrt(2.0 * 6.0 / 8))
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_single_row_decides_the_balance(seed: int) -> None:
+    """A step of 10⁶ tokens among hundreds of fewer than ten weighs no more than one of 10³."""
+    columns, found = _pool(np.random.default_rng(seed), 150, {"draft": 4, "base": 4}), []
+    for length in (10**3, 10**6):
+        columns["n_tokens"][5] = length
+        balance = check_balance(position_arrays(pool_from_columns(columns)))
+        assert balance is not None
+        found.append(balance.chi2)
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+
+
 def test_levels_of_right_logs_are_not_too_small_nor_much_too_large() -> None:
     """Twelve positions of three candidates a source, of which 48 rows bear: a little to the safe side, 0.56 on average
     (of 600 pools), where uniform levels have 0.5."""
