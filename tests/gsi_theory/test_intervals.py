@@ -75,7 +75,7 @@ def test_fixed_mean_of_unequal_errors() -> None:
 def test_standard_errors_of_bounded_means() -> None:
     values = np.array([0.1, 0.5, 0.9, 0.4])
     assert bounded_mean(values, 0.0, 1.0).stderr == pytest.approx(stats.sem(values))
-    assert bounded_mean([0.4], 0.0, 1.0).stderr == 0.0
+    assert bounded_mean([0.4], 0.0, 1.0).stderr == np.inf
     levels = [bounded_mean(np.tile(values, 5), 0.0, 1.0, level) for level in (0.5, 0.9, 0.99)]
     assert levels[0].low > levels[1].low > levels[2].low and levels[0].high < levels[1].high < levels[2].high
 

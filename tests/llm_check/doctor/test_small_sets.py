@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import log_softmax
 
 from llm_check.doctor.balance import check_balance
@@ -100,6 +101,11 @@ def test_shifts_of_positions_leave_the_second_balance() -> None:
         misfits.append(found.shift_misfit)
     # 240 positions, the mean square of each with a standard error of √(2/240)
     assert np.mean(misfits) == pytest.approx(1.0, abs=5.0 * math.sqrt(2.0 / 240))
+    # what is off by more than a constant leaves more: here log-ratios of three times their size
+    columns = _pool(rng, 40, {"draft": 64, "base": 64})
+    three = [s + 3.0 * (b - s) - 9.0 for s, b in zip(columns["logp_draft"], columns["logp_base"], strict=True)]
+    found = check_ratio(position_arrays(pool_from_columns(columns | {"logp_base": three})))
+    assert found.shift_misfit > 3.0
 
 
 def test_ratios_of_right_logs_are_standard() -> None:
@@ -128,6 +134,33 @@ def test_constant_of_the_balance_is_its_definition() -> None:
     total = sum(map(sum, drafts + bases))
     spread = sum(len(values) * statistics.variance(values) for values in drafts + bases)
     assert found.constant == pytest.approx(total**2 / spread, rel=1e-5)
+    # Hotelling's law of six functions, of as many rows as bear on it less one a set
+    squares = [x**2 for values in drafts + bases for x in values]
+    bearing = sum(squares) ** 2 / sum(x**2 for x in squares) * (1.0 - 48 / 120)
+    hotelling = found.chi2 * (bearing - 6.0) / (6.0 * (bearing - 1.0))
+    assert found.level == pytest.approx(stats.f.sf(hotelling, 6, bearing - 6.0), rel=1e-9)
+
+
+def test_rows_are_compared_with_the_others_of_their_position() -> None:
+    """Where a row counted in its own middle, chi2 of many sets of three would be 28 and grow with their number."""
+    rng, found = np.random.default_rng(7), []
+    for _ in range(8):
+        balance = check_balance(position_arrays(pool_from_columns(_pool(rng, 300, {"draft": 3, "base": 3}, 1.5))))
+        assert balance is not None
+        found.append(balance.chi2)
+    assert np.mean(found) == pytest.approx(6.0, abs=5.0 * math.sqrt(2.0 * 6.0 / 8))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_single_row_decides_the_balance(seed: int) -> None:
+    """A step of 10⁶ tokens among hundreds of fewer than ten weighs no more than one of 10³."""
+    columns, found = _pool(np.random.default_rng(seed), 150, {"draft": 4, "base": 4}), []
+    for length in (10**3, 10**6):
+        columns["n_tokens"][5] = length
+        balance = check_balance(position_arrays(pool_from_columns(columns)))
+        assert balance is not None
+        found.append(balance.chi2)
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
 
 
 def test_levels_of_right_logs_are_not_too_small_nor_much_too_large() -> None:
