@@ -187,8 +187,8 @@ def make_plan(
     if not parts:
         drafts, base = (len(pool.positions(source)) for source in SOURCES)
         raise InputError(
-            f"no position has both draft and base candidates (of {len(arrays.names)}, {drafts} have drafts, {base} base "
-            "candidates): a plan needs both, for the fallback; draw those that lack"
+            f"no position has both draft and base candidates (of {len(arrays.names)}, {drafts} have drafts, {base} base"
+            " candidates): a plan needs both, for the fallback; draw those that lack"
         )
     if setup.unit == "seconds" and (setup.device is None or setup.trio is None):
         raise InputError("cost in seconds: name a device (--device h100)")
