@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gsi_theory.errors import InputError
+from gsi_theory.options import distinct
 
 __all__ = ["read_settings"]
 
@@ -14,7 +15,7 @@ _MAY_BE_ZERO = ("exact",)
 
 
 def read_settings(given: Mapping[str, str], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """`defaults` updated by `given`: integers, floats, and tuples of numbers written with commas.
+    """`defaults` updated by `given`: integers, floats, and tuples of numbers written with commas, each once.
 
     Raises InputError for an unknown key, a value that is not of its default's type, NaN, or a count below 1 (0 for
     `exact`).
@@ -35,5 +36,5 @@ def read_settings(given: Mapping[str, str], defaults: Mapping[str, Any]) -> dict
             raise InputError(f"setting {key} = {text!r}: give an integer of at least {least}")
         if any(value != value for value in found):
             raise InputError(f"setting {key} = {text!r}: give a number")
-        values[key] = found if isinstance(default, tuple) else found[0]
+        values[key] = distinct(found) if isinstance(default, tuple) else found[0]
     return values
