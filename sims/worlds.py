@@ -147,7 +147,7 @@ def _knobs(text: str, place: str = "world") -> World:
 
 
 def checked_worlds(value: Any, place: str) -> tuple[str, ...]:
-    """A setting that lists worlds, comma separated, each once. InputError naming the place, the world and what may be given."""
+    """A setting that lists worlds with commas, each once. InputError naming place, world and what may be given."""
     given = value.split(",") if isinstance(value, str) else value
     if not isinstance(given, list | tuple) or not all(isinstance(v, str) for v in given) or not given:
         raise InputError(f"{place} = {value!r}: give worlds, comma separated ({', '.join(WORLDS)})")
