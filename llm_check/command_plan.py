@@ -372,8 +372,8 @@ def command(
     """Compare rules, gates, n, n_base, β and u on a pool, and recommend one for a goal if the pool can tell.
 
     Recommended is the cheapest option than which no other is better by more than --tolerance, at 95 % for all options
-    together; with --min-gain or --within the cheapest that is proved to reach it. Of equal cost the one of more value,
-    then of less KL. Where nothing can be said of any option: why, and what would help. Exit status 0 also then.
+    together; with --min-gain or --within the cheapest that is proved to reach it. Of costs within 2 % the one of more
+    value, then of less KL. Where nothing can be said of any option: why, and what would help. Exit status 0 also then.
     """
     # slow to import
     from llm_check.planner.choice import Goal

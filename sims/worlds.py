@@ -29,6 +29,7 @@ from scipy.special import ndtri
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance
 from gsi_theory.logscale import Array, log_sum, normalize
+from gsi_theory.options import distinct
 from gsi_theory.tree import Prefix, Tree
 from sims.pool_world import pool_instances
 
@@ -146,11 +147,11 @@ def _knobs(text: str, place: str = "world") -> World:
 
 
 def checked_worlds(value: Any, place: str) -> tuple[str, ...]:
-    """A setting that lists worlds, comma separated. InputError naming the place, the world and what may be given."""
+    """A setting that lists worlds with commas, each once. InputError naming place, world and what may be given."""
     given = value.split(",") if isinstance(value, str) else value
     if not isinstance(given, list | tuple) or not all(isinstance(v, str) for v in given) or not given:
         raise InputError(f"{place} = {value!r}: give worlds, comma separated ({', '.join(WORLDS)})")
-    return tuple(_parsed(text.strip(), place) for text in given)
+    return distinct(_parsed(text.strip(), place) for text in given)
 
 
 def instances_of(text: str, seed: Sequence[int], count: int = 1) -> list[Instance]:

@@ -10,6 +10,7 @@ from typing import Any
 from gsi_theory.draws import MOST
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.law import RULES
+from gsi_theory.options import distinct
 
 __all__ = ["read_settings"]
 
@@ -46,7 +47,7 @@ _KINDS: dict[str, _Kind] = {
 
 
 def read_settings(given: Mapping[str, str], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """`defaults` updated by `given`; where the default is a tuple, values are written with commas.
+    """`defaults` updated by `given`; where the default is a tuple, values are written with commas, each once.
 
     Raises InputError naming the setting, the value and what is allowed: for an unknown key, text that does not read as
     the setting's kind, a value outside its range (NaN is in none), or one given twice in a list.
@@ -65,10 +66,8 @@ def read_settings(given: Mapping[str, str], defaults: Mapping[str, Any]) -> dict
                 fits = False
             if not fits:
                 raise InputError(f"setting {key} = {text[:60]!r}: give {kind.words}{_LIST if several else ''}")
-            if value in found:
-                raise InputError(f"setting {key} = {text[:60]!r} names {value!r} twice: give each once")
             found.append(value)
-        values[key] = tuple(found) if several else found[0]
+        values[key] = distinct(found) if several else found[0]
     return values
 
 

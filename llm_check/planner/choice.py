@@ -1,8 +1,8 @@
 """What a goal asks of the options, and the answer when it is proved.
 
 Without a goal the answer is the cheapest option within the budget than which no other is better by more than the
-tolerance; with one, the cheapest that is proved to reach it. Of equal cost that of more value is taken, of equal value
-that of less KL. What is not proved of any option is not answered: "cannot tell".
+tolerance; with one, the cheapest that is proved to reach it. Of costs within 2 % that of more value is taken, of
+equal value that of less KL. What is not proved of any option is not answered: "cannot tell".
 
 Every comparison is in pairs over units, at 95 % for all options at once (`choose`). Where the tail of the drafts'
 weights was not seen (k̂ beyond `khat_limit`), what no draw has shown may decide a winner: its largest possible effect
@@ -30,6 +30,7 @@ Bounds = tuple[float, float]  # of the value maximized
 # An outcome of probability a was missed by all of N draws with probability above 5 % only if a N < log 20.
 UNSEEN = float(-np.log(0.05))
 LOOSEST = 0.5  # largest tolerance that is advised
+CLOSE = 0.02  # costs are estimates: a smaller saving is none, and buys no loss of value
 FAR = 100.0  # times as many candidates: no number to plan with
 
 
@@ -80,7 +81,8 @@ class Question:
         """Of the options `good` the one to take, by the means (S,) of all; None where there is none."""
         if not good.size:
             return None
-        return int(good[by_cost(means[good], self.costs[good], self.kl_bound[good])[0]])
+        close = good[self.costs[good] <= (1.0 + CLOSE) * self.costs[good].min()]
+        return int(close[by_cost(means[close], np.zeros(close.size), self.kl_bound[close])[0]])
 
 
 def unseen_effect(table: PlanTable, rows: NDArray[np.int64], chosen: int, bounds: Bounds) -> Floats:

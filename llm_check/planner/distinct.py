@@ -41,12 +41,10 @@ def _seen(grid: Grid, arrays: PositionArrays, parts: Sequence[Block], beta: floa
     ratios = [ratio[b.draft] for b in parts]
     weights = [beta * r + raw for r, raw in zip(own, ratios, strict=True)]
     tilts = np.concatenate([(r + raw / beta).ravel() for r, raw in zip(own, ratios, strict=True)])
-    drafts_equal, rewards_equal, base_equal = (
-        all((x == x[:, :1]).all() for x in kind) for kind in (weights, own, base)
-    )
+    equal = [all(bool((x == x[:, :1]).all()) for x in kind) for kind in (weights, own, base)]
     passed = {u: np.packbits(tilts >= u).tobytes() for u in grid.tilted[beta]}
     ends = min(float(w.min()) for w in weights), max(float(w.max()) for w in weights)
-    return _Seen(drafts_equal, rewards_equal, base_equal, passed, *ends)
+    return _Seen(equal[0], equal[1], equal[2], passed, *ends)
 
 
 def _selection(option: Option, n: int, equal_weights: bool, equal_rewards: bool) -> Hashable:

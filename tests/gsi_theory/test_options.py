@@ -6,6 +6,8 @@ import pytest
 
 from gsi_theory import InputError
 from gsi_theory.options import distinct, listed
+from llm_check.checks.settings import read_settings
+from sims.worlds import checked_worlds
 
 
 def test_each_member_once_in_the_order_of_first_appearance() -> None:
@@ -24,3 +26,8 @@ def test_what_is_no_list_is_refused_in_one_short_line(text: str, kind: type, sai
     with pytest.raises(InputError) as error:
         listed(text, kind, "n")
     assert said in str(error.value) and str(error.value).startswith("--n ") and len(str(error.value)) < 130
+
+
+def test_settings_that_hold_lists_hold_each_member_once() -> None:
+    assert read_settings({"ns": "4,1,4"}, {"ns": (1, 2)}) == {"ns": (4, 1)}
+    assert len(checked_worlds("strong, strong", "worlds")) == 1

@@ -126,6 +126,13 @@ def test_ties_of_cost_go_to_the_value_then_to_the_distance() -> None:
         assert found == 3, goal
 
 
+def test_a_saving_of_one_percent_buys_no_loss_of_value() -> None:
+    for goal in (Goal(tolerance=0.2), Goal(tolerance=0.2, max_cost=4.0)):
+        assert _chosen([0.79, 0.80, 0.81], [3.0, 3.03, 3.1], goal) == 1
+    base = [Option("softmax", "none", 1, 1, 5.0, None, "base"), *_drafts(3)]
+    assert _chosen([0.5, 0.70, 0.72, 0.8], [9.0, 3.0, 3.03, 3.1], Goal(min_gain=0.1), table=_table(base)) == 2
+
+
 def test_costs_and_values_that_differ_by_rounding_are_ties() -> None:
     third = 0.1 + 0.2
     assert by_cost([0.5, 0.5, 0.6], [third, 0.3, 0.3], [0.1, 0.2, 0.3]).tolist() == [2, 0, 1]
