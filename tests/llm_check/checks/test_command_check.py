@@ -50,13 +50,13 @@ def test_bad_input_of_a_pool(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "is there and is no pool": [str(tmp_path / "there.parquet")],
         "a pool is written as .parquet": [str(tmp_path / "o.csv")],
         "holds a name or password": [out, "--draft", "http://user:sesame@localhost:1"],
-        "no log at": [out, "--import", str(tmp_path / "none.jsonl")],
     }
     before = sorted(path.name for path in tmp_path.iterdir())
     for expected, arguments in cases.items():
         message = refused(["pool", *arguments, *SMALL_POOL], capsys)
         assert expected in message, message
         assert "sesame" not in message
+    assert "no log at" in refused(["pool", out, "--import", str(tmp_path / "none.jsonl")], capsys)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert (tmp_path / "there.parquet").read_text() == "mine"
 
