@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def _problems(rows: Iterator[Row], family: Family, source: str) -> list[Problem]
 
 
 def _file_rows(path: Path, name: str) -> Iterator[Row]:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"no file {path} for task {name}: give a JSONL file, one problem per line")
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
