@@ -54,6 +54,8 @@ def gsi(
     `max_step_tokens` long. Equal seeds give equal output. Raises InputError for bad values.
     """
     named_method(method).scheme(beta, n, threshold, n_base)
+    if max_step_tokens < 1 or seed < 0:
+        raise InputError(f"max_step_tokens = {max_step_tokens}, seed = {seed}: give at least 1 token, and 0 as seed")
     engine = TransformersEngine.load(str(draft)) if isinstance(draft, str | Path) else draft
     judge = load_reward(str(reward), engine.tokenizer) if isinstance(reward, str | Path) else reward
     return GuidedGenerate(engine, judge, beta, n, threshold, n_base, method, step, max_step_tokens, seed)

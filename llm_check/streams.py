@@ -13,6 +13,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from gsi_theory.errors import InputError
+
 __all__ = ["Purpose", "Stream", "draw_purpose", "select_purpose"]
 
 
@@ -52,12 +54,16 @@ def _purpose(policy: str, draft: int, base: int, further: int) -> int:
 
 @dataclass(frozen=True)
 class Stream:
-    """The stream of (prompt_id, step) for one purpose under the seed of a run."""
+    """The stream of (prompt_id, step) for one purpose under the seed of a run. InputError for a negative seed."""
 
     seed: int
     prompt_id: str
     step: int
     purpose: int
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"seed {self.seed}: give an integer of at least 0")
 
     def _words(self) -> list[int]:
         name = hashlib.blake2b(self.prompt_id.encode(), digest_size=16).digest()

@@ -6,6 +6,7 @@ and casts whatever it finds; here each of these is refused, as are weights that 
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -50,10 +51,9 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises InputError unless `path` is a folder with it, a JSON object, and with *.safetensors.
     """
     cure = "give a folder with config.json and *.safetensors (hf download)"
-    if not path.is_dir():
-        raise InputError(
-            f"no model folder at {path}: {'it is a file' if path.exists() else 'there is no such folder'}; {cure}"
-        )
+    if not os.path.isdir(path):  # answers no where Path would raise, as for too long a name
+        what = "it is a file" if os.path.exists(path) else "there is no such folder"
+        raise InputError(f"no model folder at {path}: {what}; {cure}")
     if not (path / "config.json").is_file():
         raise InputError(f"{path} has no config.json: it is not a transformers checkpoint, give its folder")
     config = read_object(path / "config.json")

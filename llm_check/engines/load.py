@@ -11,6 +11,7 @@ and name their URLs; or vllm:FOLDER?tensor_parallel_size=4 on one machine.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def _option(value: str) -> Any:
     """true, 4, 0.5 and {...} as JSON; anything else is text."""
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
@@ -80,7 +81,7 @@ def load_engine(spec: str | Path, *, device: str = "cpu", dtype: str = "float32"
     if not text:
         raise InputError("the engine's name is empty: give a model folder, vllm:FOLDER, or http://host:port")
     scheme, colon, rest = text.partition(":")
-    if isinstance(spec, Path) or not colon or Path(text).is_dir():
+    if isinstance(spec, Path) or not colon or os.path.isdir(text):
         return _load_transformers(text, {}, device, dtype, temperature)
     if scheme not in LOADERS:
         raise InputError(

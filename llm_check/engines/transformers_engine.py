@@ -83,7 +83,7 @@ class TransformersEngine:
         of. `lean` false keeps to transformers' own forward.
 
         Raises InputError (path and cure named) for a missing folder, config or weights, weights that do not fill the
-        model, an unknown dtype or device, a temperature that is not positive, or sliding-window attention.
+        model, an unknown dtype or device, a temperature out of range, or sliding-window attention.
         """
         path = Path(path)
         model, tokenizer = load_checkpoint(AutoModelForCausalLM, path, device, dtype, trust_remote_code)
@@ -98,8 +98,10 @@ class TransformersEngine:
     ) -> TransformersEngine:
         """Wrap a loaded causal language model. Raises InputError for sliding-window attention or a temperature that is
         not positive."""
-        if not (np.isfinite(temperature) and temperature > 0):
-            raise InputError(f"sampling temperature {temperature}: give a positive number (1 is the model's own law)")
+        if not 1e-6 <= temperature <= 1e6:  # NaN is not
+            raise InputError(
+                f"sampling temperature {temperature}: give a number from 1e-6 to 1e6 (1 is the model's own law)"
+            )
         forward = forward_of(model, name, lean)
         dtype = str(model.dtype).removeprefix("torch.")
         version = metadata.version("transformers")

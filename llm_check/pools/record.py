@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +20,7 @@ def folder_of(spec: str) -> Path | None:
     """The checkpoint folder that a spec names (FOLDER, KIND:FOLDER, with ?settings); None where there is none."""
     text = spec.partition("?")[0]
     for place in (text, text.partition(":")[2]):
-        if place and Path(place).is_dir():
+        if place and os.path.isdir(place):
             return Path(place)
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ def _architecture(spec: Spec) -> str:
 
 def _kind_of_folder(spec: Spec) -> str:
     head = spec.place.partition(":")[0]
-    if not Path(spec.place).exists() and head != spec.place and head not in KINDS:
+    if not os.path.exists(spec.place) and head != spec.place and head not in KINDS:
         cure = f"use one of {', '.join(KINDS)}"
         raise InputError(f"reward {spec.text!r}: {head!r} is no kind of reward model{nearest(head, KINDS)}; {cure}")
     architecture = _architecture(spec)

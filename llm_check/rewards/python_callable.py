@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -151,7 +152,7 @@ def _module(name: str, place: str) -> Any:
         except (Exception, SystemExit) as error:
             raise InputError(f"reward python:{place}: importing it raised {_raised(error)}: correct it") from error
     path = Path(name)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"reward python:{place}: there is no file {path}: name an existing one")
     known = f"_gsi_reward_{path.stem}"
     spec = importlib.util.spec_from_file_location(known, path)

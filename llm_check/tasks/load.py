@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def _problems(rows: Iterator[Row], family: Family, source: str) -> list[Problem]
 
 
 def _file_rows(path: Path, name: str) -> Iterator[Row]:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"no file {path} for task {name}: give a JSONL file, one problem per line")
     for number, line in text_lines(path):
         place = f"{path}, line {number}"

@@ -16,8 +16,10 @@ from llm_check.checks.table import CHECKS
 from llm_check.custom_generate import gsi
 from llm_check.decode import decode
 from llm_check.engines.contract import Engine
+from llm_check.engines.load import load_engine
 from llm_check.steps import parse_step_rule, require_candidates
 from llm_check.streams import Stream
+from llm_check.tiny import checkpoint_path
 from llm_check.world import World, load_world
 
 HUGE = 10**12
@@ -47,8 +49,6 @@ SETTINGS = {
 
 
 def refused(arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    from llm_check.tiny import checkpoint_path
-
     places = {"{}": str(folder), "{draft}": str(checkpoint_path("draft"))}
     for mark, place in places.items():
         arguments = [text.replace(mark, place) for text in arguments]
@@ -117,6 +117,42 @@ def test_what_is_counted_is_what_drawing_takes(world: World) -> None:
             require_candidates(1000, 1, rule)
         patch.setattr(gsi_theory.memory, "available_memory", lambda: 10.0 * held)
         require_candidates(1000, 1, rule)
+
+
+@pytest.mark.parametrize("option", ["--draft", "--reward", "--task", "--reward python:", "--task jsonl:"])
+def test_names_too_long_for_a_file_are_refused(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flag, _, kind = option.partition(" ")
+    name = "a" * 5000 + (".py:judge" if kind == "python:" else "")
+    assert "a" * 5000 in refused(["decode", "--problems", "1", flag, kind + name], tmp_path, capsys)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"), [({"max_step_tokens": 0}, "max_step_tokens = 0"), ({"seed": -1}, "seed = -1"),
+                       ({"beta": float("inf")}, "beta = inf"), ({"threshold": float("nan")}, "threshold nan"),
+                       ({"n": 2.5}, "n = 2.5"), ({"method": "sgi"}, "sgi"), ({"draft": "no/such"}, "no/such")],
+)  # fmt: skip
+def test_generate_refuses_bad_values(bad: dict[str, Any], words: str, world: World) -> None:
+    arguments: dict[str, Any] = {"draft": world.draft, "reward": world.reward_model, "beta": 1.0, "n": 2}
+    with pytest.raises(InputError, match=words):
+        gsi(**(arguments | bad))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf"), 1e-300, 1e308])
+def test_temperatures_that_leave_no_law_are_refused(temperature: float) -> None:
+    with pytest.raises(InputError, match=r"sampling temperature .* from 1e-6 to 1e6"):
+        load_engine(checkpoint_path("draft"), temperature=temperature)
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 1e6])
+def test_extreme_temperatures_have_finite_laws(temperature: float) -> None:
+    engine: Any = load_engine(checkpoint_path("draft"), temperature=temperature)
+    law = engine.log_probs(engine.prefill([[1, 2, 13]]))
+    assert np.isfinite(law).all() and np.logaddexp.reduce(law, axis=1) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(InputError, match="seed -1"):
+        Stream(-1, "p", 0, 1)
 
 
 def test_generate_refuses_too_many(world: World) -> None:

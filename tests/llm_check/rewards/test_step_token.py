@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,26 @@ def test_bad_input_is_named(qwen: Any, skywork_folder: Any, tmp_path: Path) -> N
         load_reward(f"skywork_prm:{skywork_folder[0]}?step=ab", POLICY)
     with pytest.raises(InputError, match=r"dtype 'int8'"):
         load_reward(str(folder), POLICY, dtype="int8")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("score.0.weight", lambda w: w[:, :-1], r"weight and bias of score\.0 have the shapes .* are needed"),
+        ("score.2.weight", lambda w: w[:1], r"weight and bias of score\.2 have the shapes \(1, "),
+        ("score.2.bias", lambda w: w[:1], r"score\.2 have the shapes .* and \(1,\), where"),
+        ("score.2.bias", lambda w: w * float("nan"), r"NaN or infinite numbers in score\.2\.bias"),
+        ("score.0.weight", lambda w: w.int(), r"holds score\.0\.weight as I32"),
+    ],
+)
+def test_heads_that_do_not_fit_are_refused(qwen: Any, tmp_path: Path, name: str, change: Any, message: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(qwen[2], copy)
+    file = copy / json.loads((copy / "model.safetensors.index.json").read_text())["weight_map"][name]
+    tensors = load_file(file)
+    save_file({**tensors, name: change(tensors[name]).contiguous()}, file, {"format": "pt"})
+    with pytest.raises(InputError, match=message):
+        load_reward(str(copy), POLICY)
 
 
 @pytest.mark.parametrize(
