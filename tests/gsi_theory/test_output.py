@@ -21,6 +21,7 @@ from gsi_theory import InputError
 from gsi_theory.artifact import read_artifact, write_artifact, write_parquet_artifact
 from gsi_theory.cli import main
 from gsi_theory.output import atomic_write_bytes, atomic_write_files, require_writable, stage
+from llm_check.journal import Journal, journal_path
 
 RECORD = {"command": "gsi x", "seed": 0, "versions": {"python": "3"}, "commit": "abc"}
 BIG = b"x" * 50_000
@@ -86,6 +87,17 @@ def test_a_device_is_written_to_and_stays_one(tmp_path: Path) -> None:
     assert full.is_symlink() and null.is_symlink()
     assert all(stat.S_ISCHR(os.stat(p).st_mode) for p in ("/dev/full", "/dev/null"))
     assert sorted(os.listdir(tmp_path)) == ["full", "null"]
+
+
+def test_no_journal_lies_beside_a_device(tmp_path: Path) -> None:
+    null = tmp_path / "null"
+    null.symlink_to("/dev/null")
+    assert journal_path(null) is None and journal_path(tmp_path / "new") == tmp_path / "new.journal.jsonl"
+    Journal(journal_path(null), {}).add({("a",): 1})
+    assert os.listdir(tmp_path) == ["null"]
+    journal = Journal(journal_path(tmp_path / "new"), {})
+    with largest_file(60), pytest.raises(InputError, match=r"cannot write .*new\.journal\.jsonl \(File too large\)"):
+        journal.add({("a",): "x" * 100})
 
 
 @pytest.mark.parametrize("place", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])

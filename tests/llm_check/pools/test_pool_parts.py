@@ -247,3 +247,19 @@ def test_a_finished_pool_is_left_alone(tmp_path: Path) -> None:
     shutil.copytree(tmp_path, tmp_path / "pool.parquet.parts")  # as left by a kill while parts were removed
     collected(tmp_path)
     assert (tmp_path / "pool.parquet").stat().st_mtime_ns == stamp
+
+
+def test_a_pool_is_collected_through_a_link_and_not_into_a_device(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "linked").mkdir()
+    link = tmp_path / "linked" / "pool.parquet"
+    link.symlink_to(tmp_path / "real" / "pool.parquet")
+    few = SMALL | {"prompts": SMALL["prompts"][:2], "steps": 1}
+    through = collected(tmp_path / "linked", **few)
+    assert link.is_symlink() and [path.name for path in (tmp_path / "real").iterdir()] == ["pool.parquet"]
+    assert collected(tmp_path / "real", **few) == through  # it is finished already
+    link.unlink()
+    link.symlink_to("/dev/null")
+    with pytest.raises(InputError, match="no regular file"):
+        collect_parts(link, job(**few), RECORD)
+    assert link.is_symlink() and [path.name for path in link.parent.iterdir()] == ["pool.parquet"]
