@@ -40,7 +40,7 @@ def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
     if not parsed.kind:
         names = [*FAMILIES, "arithmetic"]
         cure = f"give one of {', '.join(names)}, with :FILE for rows of your own file"
-        raise InputError(f"task {spec!r}{nearest(spec, names)}: {cure}")
+        raise InputError(f"task {spec!r}{nearest(spec.partition(':')[0], names)}: {cure}")
     read_options(parsed, {})
     if parsed.kind == "arithmetic":
         return _arithmetic(parsed, limit, seed)

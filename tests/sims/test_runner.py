@@ -182,7 +182,8 @@ def test_bad_columns_are_refused_and_nothing_is_written(tmp_path: Path, columns,
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_can_be_described_and_states_its_cost(name: str) -> None:
     found = CliRunner().invoke(app, [name, "--describe"])
-    assert found.exit_code == 0 and EXPERIMENTS[name].question in found.output and "cost of the full" in found.output
+    said = " ".join(found.output.split())  # however it is wrapped
+    assert found.exit_code == 0 and EXPERIMENTS[name].question in said and "cost of the full" in said
     assert EXPERIMENTS[name].full_minutes > 0
     for profile in PROFILES:
         assert set(EXPERIMENTS[name].profile(profile)) <= set(EXPERIMENTS[name].settings)

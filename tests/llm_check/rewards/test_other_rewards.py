@@ -218,7 +218,7 @@ def test_a_function_of_prefix_and_step_is_a_reward() -> None:
         ("python:json:dumps?low=0,high=1", "setting low = '0,high=1' .* separated by &"),
         ("python:json:dumps?mid=1", "setting 'mid' .* low, high"),
         ("verifiable:gsm8k", "write verifiable alone"),
-        ("qwen:folder", "'qwen' is no kind of reward model; use one of qwen_prm"),
+        ("qwen:folder", "'qwen' is no kind of reward model .*'qwen_prm'.*; use one of qwen_prm"),
         ("no/such/folder", "no model folder at no/such/folder: there is no such folder"),
         ("", "specification ''"),
     ],

@@ -165,7 +165,7 @@ def test_files_that_are_no_jsonl_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "named", "message"),
     [
-        ("gsm9k:x", {}, r"task 'gsm9k:x': give one of gsm8k, .*arithmetic"),
+        ("gsm9k:x", {}, r"task 'gsm9k:x' \(did you mean 'gsm8k'\?\): give one of gsm8k, .*arithmetic"),
         ("jsonl", {}, "name its file, as in jsonl:FILE"),
         ("arithmetic", {"limit": 0}, "limit 0 of task 'arithmetic': use at least 1"),
         ("arithmetic", {"seed": -1}, "seed -1"),
