@@ -35,9 +35,10 @@ class Case:
 
 
 def case_of(argv: list[str], files: Files, *outputs: str) -> Case:
-    """The case; it says nan where a text among its files or its arguments does."""
+    """The case; it says nan where a text among its files or its arguments does, and weights may."""
     texts = [content for content in files.values() if isinstance(content, bytes)]
     says_nan = any(b"nan" in text.lower() for text in texts) or any("nan" in word.lower() for word in argv)
+    says_nan |= any(name.endswith(".safetensors") for name in files)
     return Case(tuple(argv), files, outputs, says_nan)
 
 

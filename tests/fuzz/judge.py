@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import stat
@@ -19,6 +20,8 @@ __all__ = ["Answer", "complaints", "contents"]
 
 _NAN = re.compile(r"\bnan\b", re.IGNORECASE)
 _MINUS_ZERO = re.compile(r"(?<![\w.])-0(\.0+)?(?![\w.])")
+# What a progress bar leaves where nobody watches it: a disk may be full once the work is done.
+_PROGRESS = re.compile(r"\w+: done")
 _WARNING = re.compile(r"^\S*Warning\b|\w+Warning:", re.MULTILINE)
 # A bad value of a row, as the doctor quotes it.
 _QUOTED = re.compile(r""" = ['"]?(nan|NaN|-0(\.0+)?)['"]?:|"value": ("nan"|"NaN"|-0\.0)""")
@@ -114,7 +117,7 @@ def _names(case: Case) -> set[str]:
 
 def _of_refusal(case: Case, answer: Answer) -> Iterator[str]:
     """One line on standard error that names something of the input; nothing else said, nothing written."""
-    said = [line for line in answer.err.splitlines() if line.strip()]
+    said = [line for line in answer.err.splitlines() if line.strip() and not _PROGRESS.fullmatch(line)]
     if len(said) != 1:
         yield f"{len(said)} lines on stderr with status 2: {answer.err[:300]!r}"
     if answer.out:
@@ -154,7 +157,7 @@ def _readable(path: Path) -> Iterator[str]:
         with path.open("rb") as stream:
             magic = stream.read(4)
         if magic == b"PAR1":
-            pq.read_table(path)
+            pq.read_table(io.BytesIO(path.read_bytes()))  # pyarrow takes no name that is no text
         elif magic == b"%PDF":
             return
         elif path.suffix == ".json":

@@ -26,8 +26,9 @@ from tests.fuzz.judge import Answer, complaints, contents
 __all__ = ["as_process", "failures", "in_process", "shell_line"]
 
 ROOT = Path(__file__).resolve().parents[2]
-# Seconds after which a call counts as hanging.
-PATIENCE = 60
+# Seconds of computing after which a call counts as hanging; the first ones compile kernels. Waiting may take ten times
+# as long, because other work may hold the cores.
+PATIENCE = 100
 # Bytes that a call may take; none of the inputs needs a tenth of it.
 MEMORY = 3 << 30
 
@@ -41,13 +42,17 @@ def _patience(seconds: int) -> Iterator[None]:
     def ring(*_: Any) -> None:
         raise _TooLong(f"no answer within {seconds} s")
 
-    old = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, seconds), signal.SIGALRM: (signal.ITIMER_REAL, 10 * seconds)}
+    old = {number: signal.signal(number, ring) for number in timers}
+    for timer, after in timers.values():
+        signal.setitimer(timer, after)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, old)
+        for timer, _ in timers.values():
+            signal.setitimer(timer, 0)
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -137,10 +142,10 @@ def as_process(case: Case, folder: Path) -> Answer:
     words = [sys.executable, "-m", "gsi_theory.cli", *case.argv]
     try:
         done = subprocess.run(
-            words, cwd=folder, env=environment, capture_output=True, timeout=2 * PATIENCE, check=False
+            words, cwd=folder, env=environment, capture_output=True, timeout=10 * PATIENCE, check=False
         )
     except subprocess.TimeoutExpired:
-        return Answer(None, "", "", (), f"no answer within {2 * PATIENCE} s", before, contents(folder))
+        return Answer(None, "", "", (), f"no answer within {10 * PATIENCE} s", before, contents(folder))
     texts = [stream.decode("utf-8", "replace") for stream in (done.stdout, done.stderr)]
     return Answer(done.returncode, texts[0], texts[1], (), "", before, contents(folder))
 
