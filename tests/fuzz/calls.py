@@ -26,97 +26,103 @@ Rng = np.random.Generator
 _THRESHOLDS = ("0", "0.5", "0.3", "1", "-1", "1e308", "inf", "-inf")
 
 
-def law(rng: Rng) -> Case:
+def law(rng: Rng, bent: bool, odd: bool) -> Case:
     """`gsi law` on an instance file."""
     options = {
         "--beta": ("1", "0", "5", "20", "0.3", "1e6"), "--n": ("1", "2", "4", "16", "1000", "1000000000"),
-        "--threshold": _THRESHOLDS, "--rule": ("softmax", "race", "max", "race", "max", "softmax", "race", "maxx"),
-        "--n-base": ("1", "3", "100"), "--gate": ("tilted_reward", "score", "score", "none"),
+        "--threshold": _THRESHOLDS, "--rule": ("softmax", "race", "max", "race", "max", "softmax", "race", "!maxx"),
+        "--n-base": ("1", "3", "100"), "--gate": ("tilted_reward", "score", "score", "!none"),
     }  # fmt: skip
     flags = ("--json", "--certify") if rng.random() < 0.4 else ("--json",)
-    files: Files = {"in.json": instance_file(rng)}
-    place = pick(rng, ("in.json",) * 30 + ("absent.json", ".", ""))
-    return case_of(["law", place, *line(rng, options, flags, wild=0.12)], files)
+    files: Files = {"in.json": instance_file(rng, bent)}
+    place = pick(rng, ("in.json",) * 15 + ("absent.json", ".", "")) if bent else "in.json"
+    words = line(rng, odd, options, flags)
+    if not odd and {"--gate", "--n-base"} & {word.partition("=")[0] for word in words}:
+        words += ["--threshold", pick(rng, _THRESHOLDS), "--rule", "race"]
+    return case_of(["law", place, *words], files)
 
 
-def _pool(rng: Rng) -> tuple[str, Files]:
-    name, content = pool_file(rng)
-    return pick(rng, (name,) * 30 + ("absent.parquet", ".", "")), {name: content}
+def _pool(rng: Rng, bent: bool) -> tuple[str, Files]:
+    name, content = pool_file(rng, bent)
+    return pick(rng, (name,) * 15 + ("absent.parquet", ".", "")) if bent else name, {name: content}
 
 
-def doctor(rng: Rng) -> Case:
+def doctor(rng: Rng, bent: bool, odd: bool) -> Case:
     """`gsi doctor`."""
-    place, files = _pool(rng)
-    return case_of(["doctor", place, *line(rng, {"--beta": ("1", "5", "0", "100")}, ("--json", "--strict"))], files)
+    place, files = _pool(rng, bent)
+    return case_of(["doctor", place, *line(rng, odd, {"--beta": ("1", "5", "!0", "100")}, ("--json",))], files)
 
 
-def predict(rng: Rng) -> Case:
+def predict(rng: Rng, bent: bool, odd: bool) -> Case:
     """`gsi predict`."""
-    place, files = _pool(rng)
+    place, files = _pool(rng, bent)
     options = {
         "--beta": ("1", "1,5", "0", "0,20", "1,1", "1e4"), "--n": ("1", "2", "1,2,4", "1,2,4,8", "2,1"),
         "--rule": ("softmax", "race", "softmax,race", "max", "max,max"), "--threshold": _THRESHOLDS,
     }  # fmt: skip
-    return case_of(["predict", place, *line(rng, options, ("--json", "--strict"), 0.7)], files)
+    flags = ("--json", "--strict") if bent else ("--json",)
+    return case_of(["predict", place, *line(rng, odd, options, flags, 0.7)], files)
 
 
-def plan(rng: Rng) -> Case:
+def plan(rng: Rng, bent: bool, odd: bool) -> Case:
     """`gsi plan`, on grids small enough to be quick."""
-    place, files = _pool(rng)
+    place, files = _pool(rng, bent)
     options = {
-        "--max-cost": ("1e10", "1e12", "1", "inf"), "--min-gain": ("0.1", "0", "-1", "10"), "--within": ("0.1", "0"),
+        "--max-cost": ("1e10", "1e12", "1", "inf"), "--min-gain": ("0.1", "0", "!-1", "10"), "--within": ("0.1", "0"),
         "--baseline-n": ("1", "2", "16"), "--max-kl": ("0.5", "3"), "--value": ("reward", "gold_reward", "correct"),
-        "--tolerance": ("0.01", "0", "1"), "--rule": ("softmax", "race", "softmax,race", "race,race"),
-        "--threshold": ("0.5", "0.2,0.6", "0.5,0.5"), "--cost": ("flops", "tokens", "seconds"),
-        "--models": ("1e8,1e9,1e9", "1e7,1e9,1e8", "1e8,1e9", "nobody"), "--device": ("h200", "a100", "abacus"),
-        "--timings": ("1,0.1,0.2\t--device\th200", "1,0.1"), "--context": ("500", "0"), "--step-tokens": ("100", "1"),
+        "--tolerance": ("0.01", "0.2", "!0", "!1"), "--rule": ("softmax", "race", "softmax,race", "race,race"),
+        "--threshold": ("0.5", "0.2,0.6", "0.5,0.5"), "--cost": ("flops", "tokens", "!seconds"),
+        "--models": ("1e8,1e9,1e9", "1e7,1e9,1e8", "!1e8,1e9", "!nobody"),
+        "--device": ("h200", "a100", "!abacus"),
+        "--timings": ("1,0.1,0.2\t--device\th200", "!1,0.1"), "--context": ("500\t--device\th200", "!0"),
+        "--step-tokens": ("100", "1"),
     }  # fmt: skip
-    grid = line(
-        rng, {"--beta": ("1", "1,5", "0.5,2", "5,5"), "--n": ("1", "1,2", "1,2", "1,2,4", "1,1")}, (), 1.0, 0.12
-    )
-    argv = ["plan", place, *grid, *line(rng, options, ("--json", "--strict"), 0.12)]
+    grid = line(rng, odd, {"--beta": ("1", "1,5", "0.5,2", "5,5"), "--n": ("1", "1,2", "1,2,4", "1,1")}, (), 1.0)
+    argv = ["plan", place, *grid, *line(rng, odd, options, ("--json", "--strict") if bent else ("--json",), 0.12)]
     if rng.random() < 0.04:
-        page, extra = output(rng, "page")
+        page, extra = output(rng, odd, "page")
         return case_of([*argv, "--page", page], files | extra, page)
     return case_of(argv, files)
 
 
-def pool_import(rng: Rng) -> Case:
+def pool_import(rng: Rng, bent: bool, odd: bool) -> Case:
     """`gsi pool OUT --import LOG`."""
-    log = pool_lines(rng)
+    log = pool_lines(rng, bent)
     maps = (
         "prompt_id=prompt_id", "step=@0", "candidate=@count", "source=@draft", "logp_draft=logp_base:log10",
-        "logp_base=logp_draft:negative", "reward=reward:log2", "reward=logp_base:prob",
-        "logp_draft=token_logp_draft:sum", "logp_base=logp_base:mean", "source=source:draft=base,base=draft",
-        "reward=@NaN", "step=@1e400", "reward=@", "candidate=@[[", "prompt_id=a.b.c", "nothing=x", "reward", "=",
-        "reward=reward:what", "text=@x", "step=@-1",
+        "logp_base=logp_draft:negative", "reward=reward:log2", "!reward=logp_base:prob",
+        "!logp_draft=token_logp_draft:sum", "!logp_base=logp_base:mean", "!source=source:draft=base,base=draft",
+        "!reward=@NaN", "!step=@1e400", "!reward=@", "!candidate=@[[", "!prompt_id=a.b.c", "!nothing=x", "!reward",
+        "!=", "!reward=reward:what", "text=@x", "!step=@-1",
     )  # fmt: skip
-    ranges = ("0\t1", "-1e308\t1e308", "1\t0", "nan\t1", "-inf\tinf", "0\tx")
-    out, files = output(rng, pick(rng, ("out.parquet",) * 8 + ("out.jsonl", "out")))
-    argv = ["pool", out, "--import", pick(rng, ("log.jsonl",) * 20 + ("absent.jsonl", "."))]
-    argv += line(rng, {"*--map": maps, "--reward-range": ranges}, (), 0.35, 0.1)
+    ranges = ("0\t1", "-1e308\t1e308", "!1\t0", "!nan\t1", "!-inf\tinf", "!0\tx")
+    out, files = output(rng, odd, pick(rng, ("out.parquet",) * 8 + ("out.jsonl", "out")) if odd else "out.parquet")
+    argv = ["pool", out, "--import", pick(rng, ("log.jsonl",) * 10 + ("absent.jsonl", ".")) if bent else "log.jsonl"]
+    argv += line(rng, odd, {"*--map": maps, "--reward-range": ranges}, (), 0.35)
     return case_of(argv, files | {"log.jsonl": log}, out)
 
 
-def refute(rng: Rng) -> Case:
+def refute(rng: Rng, bent: bool, odd: bool) -> Case:
     """`gsi refute`, cut short."""
-    claim = pick(rng, ("M7-kl-forward", "M13-cv", "M20-fixed", "M11-chi2", "M16-win", "M99", "", "m11-chi2"))
+    claims = ("M7-kl-forward", "M13-cv", "M20-fixed", "M11-chi2", "M16-win")
+    claim = pick(rng, (*claims, "M99", "", "m11-chi2") if odd else claims)
     argv = ["refute", *([claim] if rng.random() < 0.9 else []), "--seconds", "0.1"]
-    argv += line(rng, {"--seed": ("0", "1", "12345678901234567890")}, ("--json",), 0.3, 0.3)
+    argv += line(rng, odd, {"--seed": ("0", "1", "12345678901234567890")}, ("--json",))
     files: Files = {}
     outputs = []
     for name, file in (("--out", "card.txt"), ("--latex", "card.tex")):
         if rng.random() < 0.3:
-            path, extra = output(rng, file)
+            path, extra = output(rng, odd, file)
             argv, files, outputs = [*argv, name, path], files | extra, [*outputs, path]
     if rng.random() < 0.03 and claim:
         argv.append("--mutants")
     return case_of(argv, files, *outputs)
 
 
-def simulate(rng: Rng) -> Case:
+def simulate(rng: Rng, bent: bool, odd: bool) -> Case:
     """`gsi simulate`: described, measured, or run with few draws."""
-    name = pick(rng, ("exact_vs_mc", "exact_vs_mc", "exact_vs_mc", "tournaments", "uniform_race", "nothing"))
+    names = ("exact_vs_mc", "exact_vs_mc", "exact_vs_mc", "tournaments", "uniform_race", "nothing")
+    name = pick(rng, names) if odd else "exact_vs_mc"
     how = pick(rng, ("--describe", "--dry-run", "run", "run"))
     settings = {
         "exact_vs_mc": ("draws=100", "families=zipf"), "tournaments": ("draws=100",),
@@ -124,24 +130,26 @@ def simulate(rng: Rng) -> Case:
     }.get(name, ())  # fmt: skip
     argv = ["simulate", *([name] if rng.random() < 0.95 else [])]
     argv += [word for text in settings for word in ("--set", text)]
-    if rng.random() < 0.4:
+    if odd and rng.random() < 0.6:
         argv += ["--set", pick(rng, ("draws=0", "draws=1e3", "draws=nan", "draws=" + "9" * 5001, "families=", "x=1",
                                      "=", "families=zipf,zipf", "draws= 100", "draws=１００"))]  # fmt: skip
-    out, files = output(rng, "out")
+    out, files = output(rng, odd, "out")
     argv += ["--out", out, "--workers", "1"]
     if how != "run":
         argv.append(how)
-    argv += line(rng, {"--seed": ("0", "3"), "--profile": ("quick", "slow"), "--cluster": ("x", "tcp://:1")}, (), 0.08)
+    if odd:
+        more = {"--seed": ("0", "3"), "--profile": ("quick", "slow"), "--cluster": ("x", "tcp://:1")}
+        argv += line(rng, odd, more, (), 0.1)
     return case_of(argv, files, *([out] if how == "run" and argv[1] == name else []))
 
 
-def audit(rng: Rng) -> Case:
+def audit(rng: Rng, bent: bool, odd: bool) -> Case:
     """`gsi audit`, refused before it starts: a run takes many seconds."""
     bad = ("instances=1", "instances=nan", "families=nothing", "rewards=1", "claims=M99", "claims=", "workers=2", "x=1",
            "rejudged=-1", "blocks=9" + "9" * 5000, "seed=1")  # fmt: skip
     options = {"--seed": ("0", "5"), "*--set": ("instances=2", "families=few", "claims=M10"), "--workers": ("1", "0")}
-    argv = ["audit", *line(rng, options, ("--json", "--quick"), 0.3, 0.1)]
-    out, files = output(rng, "out")
+    argv = ["audit", *line(rng, odd, options, ("--json", "--quick"))]
+    out, files = output(rng, odd, "out")
     return case_of([*argv, "--out", out, "--set", pick(rng, bad)], files, out)
 
 
@@ -153,11 +161,11 @@ def _artifacts() -> dict[str, dict[str, Any]]:
         return {file.name: json.loads(file.read_text()) for file in files}
 
 
-def figures(rng: Rng) -> Case:
+def figures(rng: Rng, bent: bool, odd: bool) -> Case:
     """`gsi figures` on a folder with one artifact, mostly bent; the others are missing."""
     name = pick(rng, sorted(_artifacts()))
     body: Any = dict(_artifacts()[name])
-    part = pick(rng, ("tables", "tables", "summary", "whole", "none"))
+    part = pick(rng, ("tables", "tables", "summary", "whole")) if bent else "none"
     if part == "whole":
         body = bend(rng, body)
     elif part == "summary":
@@ -166,14 +174,14 @@ def figures(rng: Rng) -> Case:
         table = pick(rng, sorted(body["tables"]))
         body["tables"] = body["tables"] | {table: bend(rng, body["tables"][table])}
     content = dumps(body).encode()
-    if rng.random() < 0.15:
+    if bent and rng.random() < 0.2:
         content = bend_bytes(rng, content)
-    out, files = output(rng, "out")
+    out, files = output(rng, odd, "out")
     argv = ["figures", "--artifacts", pick(rng, ("art",) * 12 + ("absent",)), "--out", out]
     return case_of(argv, files | {f"art/{name}": content}, out)
 
 
-def usage(rng: Rng) -> Case:
+def usage(rng: Rng, bent: bool, odd: bool) -> Case:
     """The command's own name wrong or missing, and help."""
     commands = ("law", "doctor", "predict", "plan", "pool", "decode", "check", "refute", "simulate", "audit", "figures",
                 "report", "")  # fmt: skip
@@ -184,14 +192,17 @@ def usage(rng: Rng) -> Case:
 
 
 # How many calls of a hundred.
-BUILDERS: dict[Callable[[Rng], Case], float] = {
+BUILDERS: dict[Callable[[Rng, bool, bool], Case], float] = {
     law: 26, doctor: 13, predict: 16, plan: 9, pool_import: 11, decode: 7, pool: 4, check: 2.5, refute: 2.5,
     simulate: 3, audit: 1.5, figures: 1.5, usage: 3,
 }  # fmt: skip
 
 
 def make_case(seed: int, call: int) -> Case:
-    """The case of a call: the same for the same two integers."""
+    """The case of a call, the same for the same two integers: in a third of them the input is bent, in a third the
+    options are odd, in a sixth both, in a sixth neither."""
     rng = np.random.default_rng([seed, call])
     weights = np.array(list(BUILDERS.values()))
-    return list(BUILDERS)[int(rng.choice(len(weights), p=weights / weights.sum()))](rng)
+    build = list(BUILDERS)[int(rng.choice(len(weights), p=weights / weights.sum()))]
+    bent, odd = pick(rng, ((True, False), (True, False), (False, True), (False, True), (True, True), (False, False)))
+    return build(rng, bent, odd)

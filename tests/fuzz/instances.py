@@ -36,10 +36,10 @@ def _valid(rng: np.random.Generator) -> dict[str, Any]:
     return record
 
 
-def instance_file(rng: np.random.Generator) -> bytes:
-    """The bytes of an instance file; about half are valid."""
+def instance_file(rng: np.random.Generator, bent: bool) -> bytes:
+    """The bytes of an instance file, with something wrong or merely odd where `bent`."""
     record: Any = _valid(rng)
-    if rng.random() < 0.4:
+    if bent and rng.random() < 0.8:
         record = bend(rng, record)
     content = (dumps(record) + "\n").encode("utf-8")
-    return bend_bytes(rng, content) if rng.random() < 0.15 else content
+    return bend_bytes(rng, content) if bent and rng.random() < 0.3 else content

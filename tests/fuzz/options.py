@@ -19,28 +19,29 @@ WILD = (
 
 
 def line(
-    rng: Rng, options: Mapping[str, Sequence[str]], flags: Sequence[str] = (), chance: float = 0.3, wild: float = 0.2
+    rng: Rng, odd: bool, options: Mapping[str, Sequence[str]], flags: Sequence[str] = (), chance: float = 0.3
 ) -> list[str]:
-    """Options in any order, each with probability `chance`, its value wild with probability `wild` over their number.
+    """Options in any order, each with probability `chance`; where `odd`, one of them often has a wild value.
 
-    `options`: name to plain values; a name that starts with "*" is repeatable, a tab parts two values. One line in
-    sixteen breaks the grammar.
+    `options`: name to plain values; a name that starts with "*" is repeatable, a tab parts two values, and a value
+    that starts with "!" is wrong, for odd lines alone. One odd line in eight breaks the grammar.
     """
     words: list[list[str]] = []
-    odd = pick(rng, list(options)) if options and rng.random() < wild else None
+    wild = pick(rng, list(options)) if odd and rng.random() < 0.5 else None
     for name, values in options.items():
-        if rng.random() > chance and name != odd:
+        usable = [value.removeprefix("!") for value in values if odd or not value.startswith("!")]
+        if name != wild and (not usable or rng.random() > chance):
             continue
-        value = pick(rng, WILD) if name == odd else pick(rng, values)
+        value = pick(rng, WILD) if name == wild else pick(rng, usable)
         name = name.removeprefix("*")
         joined = "\t" not in value and rng.random() < 0.2
         words.append([f"{name}={value}"] if joined else [name, *value.split("\t")])
         if "*" + name in options and rng.random() < 0.5:
-            words.append([name, pick(rng, values)])
+            words.append([name, pick(rng, usable)])
     words += [[flag] for flag in flags if rng.random() < 0.4]
     rng.shuffle(words)
     flat = [word for group in words for word in group]
-    return _broken(rng, flat) if rng.random() < 0.06 else flat
+    return _broken(rng, flat) if odd and rng.random() < 0.12 else flat
 
 
 def _broken(rng: Rng, words: list[str]) -> list[str]:
@@ -58,10 +59,12 @@ def _broken(rng: Rng, words: list[str]) -> list[str]:
     return [*words, "--help"]
 
 
-def output(rng: Rng, name: str) -> tuple[str, dict[str, bytes | str]]:
+def output(rng: Rng, odd: bool, name: str) -> tuple[str, dict[str, bytes | str]]:
     """(path of an output called `name`, what the folder holds for it): mostly a new file; else an old file, a folder, a
     link, a full disk, a missing parent, a file in place of a parent."""
-    kind = rng.integers(14)
+    kind = rng.integers(14) if odd else rng.integers(3, 30)
+    if kind == 6 and not odd:
+        return name, {}
     if kind == 0:
         return name, {name: b"old\n"}
     if kind == 1:
@@ -76,6 +79,6 @@ def output(rng: Rng, name: str) -> tuple[str, dict[str, bytes | str]]:
         return "new/parent/" + name, {}
     if kind == 6:
         return "file/" + name, {"file": b"a file\n"}
-    if kind == 7:
+    if kind == 7 and odd:
         return pick(rng, ("", ".", "..", "x" * 300, "a\udcff" + name, name + "/", "é " + name)), {}
     return name, {}

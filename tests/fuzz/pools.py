@@ -101,15 +101,15 @@ def _bent_rows(rng: Rng, rows: list[dict[str, Any]]) -> list[Any]:
     return bent
 
 
-def pool_lines(rng: Rng) -> bytes:
-    """A JSONL pool; about half are valid."""
+def pool_lines(rng: Rng, bent: bool) -> bytes:
+    """A JSONL pool, with something wrong or merely odd where `bent`."""
     rows: list[Any] = pool_rows(rng)
-    if rng.random() < 0.35:
+    if bent and rng.random() < 0.8:
         rows = _bent_rows(rng, rows)
     if rng.random() < 0.1:
         rng.shuffle(rows)  # type: ignore[arg-type]
     content = "".join(dumps(row) + "\n" for row in rows).encode("utf-8")
-    return bend_bytes(rng, content) if rng.random() < 0.12 else content
+    return bend_bytes(rng, content) if bent and rng.random() < 0.3 else content
 
 
 _CASTS = (
@@ -162,19 +162,19 @@ def _bent_table(rng: Rng, table: pa.Table) -> pa.Table:
         return table.set_column(i, name, pa.nulls(table.num_rows))
 
 
-def _parquet(rng: Rng) -> bytes:
+def _parquet(rng: Rng, bent: bool) -> bytes:
     rows = [{k: json.loads(v) if isinstance(v, Raw) else v for k, v in row.items()} for row in pool_rows(rng)]
     rows = [{k: -np.inf if v == "-inf" else v for k, v in row.items()} for row in rows]
     table = pa.Table.from_pylist(rows)
-    if rng.random() < 0.5:
+    if bent and rng.random() < 0.8:
         table = _bent_table(rng, table)
     sink = io.BytesIO()
     pq.write_table(table, sink)
-    return bend_bytes(rng, sink.getvalue()) if rng.random() < 0.2 else sink.getvalue()
+    return bend_bytes(rng, sink.getvalue()) if bent and rng.random() < 0.3 else sink.getvalue()
 
 
-def pool_file(rng: Rng) -> tuple[str, bytes]:
+def pool_file(rng: Rng, bent: bool) -> tuple[str, bytes]:
     """(name, content) of a pool."""
     if rng.random() < 0.3:
-        return "pool.parquet", _parquet(rng)
-    return pick(rng, ("pool.jsonl",) * 40 + ("pool.json", "pool")), pool_lines(rng)
+        return "pool.parquet", _parquet(rng, bent)
+    return pick(rng, ("pool.jsonl",) * 20 + ("pool.json", "pool")) if bent else "pool.jsonl", pool_lines(rng, bent)

@@ -35,12 +35,12 @@ def _rows(rng: np.random.Generator, kind: str) -> list[dict[str, Any]]:
     return rows
 
 
-def task_file(rng: np.random.Generator) -> tuple[str, bytes]:
+def task_file(rng: np.random.Generator, bent: bool) -> tuple[str, bytes]:
     """(kind, content of its file)."""
     kind = pick(rng, ("jsonl", "jsonl", "gsm8k", "math500", "minerva", "olympiadbench", "mmlu_stem"))
     rows: list[Any] = _rows(rng, kind)
-    if rng.random() < 0.7:
+    if bent and rng.random() < 0.8:
         i = int(rng.integers(len(rows)))
         rows[i] = bend(rng, rows[i])
     content = "".join(dumps(row) + "\n" for row in rows).encode()
-    return kind, bend_bytes(rng, content) if rng.random() < 0.2 else content
+    return kind, bend_bytes(rng, content) if bent and rng.random() < 0.3 else content
