@@ -45,9 +45,9 @@ def _fields(path: Path, number: Callable[[str], Any]) -> list[Any]:
         raise InputError(f"{path} holds {shown(body)}: give an object with the fields {', '.join(FIELDS)}")
     missing, unknown = [f for f in FIELDS if f not in body], sorted(set(body) - set(FIELDS))
     if missing or unknown:
-        raise InputError(
-            f"{path}: missing fields {missing}, unknown fields {unknown}: give exactly {', '.join(FIELDS)}"
-        )
+        parts = (("missing", missing), ("unknown", unknown))
+        told = "; ".join(f"{kind} {', '.join(map(repr, names))}" for kind, names in parts if names)
+        raise InputError(f"{path}, fields: {told}: give exactly {', '.join(FIELDS)}")
     for name in FIELDS:
         if not isinstance(body[name], list) or not body[name]:
             raise InputError(f"{path}: {name} is {shown(body[name])}: give a flat list of K ≥ 1 numbers")
@@ -122,7 +122,7 @@ def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
     accepts = f"accept where the {scheme.gate.replace('_', ' ')} ≥ {formatted(scheme.threshold, 'g')}"
     gate = "no gate" if scheme.threshold is None else accepts
     console.print(
-        f"[bold]{path}[/bold]: {inst.size} outcomes, β = {scheme.beta:g}, n = {scheme.n}, {scheme.rule}, {gate}"
+        f"[bold]{path}[/bold]: {inst.size} outcome{'s' * (inst.size > 1)}, β = {scheme.beta:g}, n = {scheme.n}, {scheme.rule}, {gate}"
     )
     table = Table("y", "draft", "base", "reward", "tilted π", "law", title=None)
     shown = range(inst.size) if inst.size <= 30 else np.argsort(-np.exp(summary.log_pi))[:30].tolist()
