@@ -172,7 +172,8 @@ def _changed(module: Any) -> str:
     tokens = _some_tokens(module)
     theirs = module(input_ids=tokens, use_cache=False).logits.float()
     hidden = body(input_ids=tokens, use_cache=False).last_hidden_state
-    gap = float((F.linear(hidden, head.weight, head.bias).float() - theirs).norm() / theirs.norm())
+    off = (F.linear(hidden, head.weight, head.bias).float() - theirs).norm()
+    gap = float(off) / max(float(theirs.norm()), torch.finfo(torch.float32).tiny)  # logits may all be zero
     return "" if gap <= 4.0 * torch.finfo(module.dtype).eps else f"logits differ from the head's by {gap:.1e}"
 
 

@@ -139,7 +139,7 @@ def make_grid(
     betas, rules = distinct(float(beta) for beta in betas), distinct(rules)
     if not all(low <= beta <= high for beta in betas):
         raise InputError(f"β values {list(betas)}: a plan needs values above 0, from {low:g} to {high:g}")
-    most = np.finfo(np.float64).max / max(betas)
+    most = np.finfo(np.float64).max / max(1.0, *betas)
     if thresholds is not None and not all(-most <= u <= most for u in thresholds):
         raise InputError(
             f"threshold values {list(thresholds)}: give finite numbers in reward units (options without a gate are "

@@ -34,7 +34,9 @@ def main() -> int:
     for call in calls:
         if chosen.only is not None and make_case(chosen.seed, call).argv[:1] != (chosen.only,):
             continue
-        folder, started = Path(tempfile.mkdtemp(prefix="fuzz-")), time.monotonic()
+        # one folder more, because outputs may be named ".."
+        folder, started = Path(tempfile.mkdtemp(prefix="fuzz-")) / "call", time.monotonic()
+        folder.mkdir()
         case, answer, found = failures(chosen.seed, call, folder, run)
         seconds = time.monotonic() - started
         kinds[case.argv[0] if case.argv else "", answer.status] += 1
@@ -49,7 +51,7 @@ def main() -> int:
             with chosen.log.open("a") as stream:
                 stream.write(json.dumps({"call": call, "argv": case.argv, "complaints": found}) + "\n")
         if chosen.call is None:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder.parent, ignore_errors=True)
         else:
             print(f"{folder}\nstatus {answer.status}\n--- stdout\n{answer.out}\n--- stderr\n{answer.err}")
     print(f"{kinds.total()} calls, {failed} failed, {time.monotonic() - began:.0f} s")

@@ -20,11 +20,12 @@ __all__ = ["Answer", "complaints", "contents"]
 
 _NAN = re.compile(r"\bnan\b", re.IGNORECASE)
 _MINUS_ZERO = re.compile(r"(?<![\w.])-0(\.0+)?(?![\w.])")
+_QUOTING = ("value", "problem_id", "prompt_id")
 # What a progress bar leaves where nobody watches it: a disk may be full once the work is done.
 _PROGRESS = re.compile(r"\w+: done")
 _WARNING = re.compile(r"^\S*Warning\b|\w+Warning:", re.MULTILINE)
-# A bad value of a row, as the doctor quotes it.
-_QUOTED = re.compile(r""" = ['"]?(nan|NaN|-0(\.0+)?)['"]?:|"value": ("nan"|"NaN"|-0\.0)""")
+# A bad value of a row, as the doctor quotes it, and names of a user.
+_QUOTED = re.compile(r""" = ['"]?(nan|NaN|-0(\.0+)?)['"]?:|"(value|problem_id|prompt_id)": ("nan"|"NaN"|-0\.0)""")
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,10 @@ def _of_json(case: Case, answer: Answer) -> Iterator[str]:
         yield f"--json is no strict JSON ({error}): {answer.out[:80]!r}"
         return
     for name, value in _leaves(body):
-        # The value of a bad row is quoted.
+        # The value of a bad row is quoted, and names are the user's.
         if isinstance(value, float) and str(value) == "-0.0" and name != "value":
             yield f"{name} = -0.0 in the JSON"
-        if isinstance(value, str) and value.lower() == "nan" and not (case.says_nan and name == "value"):
+        if isinstance(value, str) and value.lower() == "nan" and not (case.says_nan and name in _QUOTING):
             yield f"{name} = 'nan' in the JSON"
 
 
@@ -144,12 +145,9 @@ def _of_outputs(case: Case, answer: Answer, folder: Path) -> Iterator[str]:
         path = folder / output
         if not path.exists():
             yield f"status 0, but no {output!r}"
-        elif path.is_file():
-            yield from _readable(path)
-        elif path.is_dir():
-            for file in sorted(path.rglob("*")):
-                if file.is_file():
-                    yield from _readable(file)
+    for name in sorted(answer.after.keys() - answer.before.keys()):
+        if (folder / name).is_file():
+            yield from _readable(folder / name)
 
 
 def _readable(path: Path) -> Iterator[str]:
@@ -164,7 +162,7 @@ def _readable(path: Path) -> Iterator[str]:
             _strict(path.read_text(encoding="utf-8"))
         elif not path.read_text(encoding="utf-8"):
             yield f"{path.name} is empty"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         yield f"{path.name} cannot be read again: {error}"
 
 

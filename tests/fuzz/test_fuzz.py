@@ -19,8 +19,8 @@ def bad(calls: range, tmp_path: Path, run: Callable[[Case, Path], Answer]) -> li
     """What the calls did that none may do, each with the lines that repeat it."""
     lines = []
     for call in calls:
-        folder = tmp_path / str(call)
-        folder.mkdir()
+        folder = tmp_path / str(call) / "call"  # one folder more, because outputs may be named ".."
+        folder.mkdir(parents=True)
         case, _, found = failures(SEED, call, folder, run)
         if found:
             lines.append("\n  ".join([shell_line(case), f"python -m tests.fuzz --seed {SEED} --call {call}", *found]))

@@ -20,7 +20,7 @@ from transformers import (
 
 from gsi_theory.errors import InputError
 from llm_check.engines import decoder, next_token
-from llm_check.engines.forward import forward_of
+from llm_check.engines.forward import _changed, forward_of
 from llm_check.engines.transformers_engine import TransformersEngine
 from llm_check.tiny.tokenizer import build_tokenizer
 from tests.llm_check.engines.contract_suite import CONTRACT, Pair
@@ -115,6 +115,13 @@ def test_a_model_that_someone_changed_takes_the_module(how: str) -> None:
     scored = engine.score(engine.prefill([[2, 5, 7]]), [[[3, 4]]])[0, 0]
     logits = model(input_ids=torch.tensor([[2, 5, 7, 3, 4]])).logits[0, 2:4]
     np.testing.assert_allclose(scored, torch.log_softmax(logits, -1)[[0, 1], [3, 4]], rtol=0, atol=1e-5)
+
+
+def test_logits_that_are_all_zero_are_the_heads_own() -> None:
+    model = model_of(KNOWN["qwen3"])
+    with torch.no_grad():
+        model.get_output_embeddings().weight.zero_()
+    assert _changed(model) == ""
 
 
 @pytest.mark.parametrize("mistake", ["rope", "norm", "bias"])

@@ -76,6 +76,12 @@ def test_unbiased_values_average_to_the_truth() -> None:
     assert np.all(np.abs(mean - exact) < 4.5 * error + 1e-9)
 
 
+def test_a_grid_of_small_beta_has_no_largest_threshold() -> None:
+    """The largest float over β below 1 is no float; warnings are errors here."""
+    arrays = position_arrays(WORLDS["plain"](np.random.default_rng(3), 3).pool(4, 4, 0))
+    assert make_grid(arrays, blocks(arrays), (0.5,), (1,), thresholds=(0.6,)).betas == (0.5,)
+
+
 def test_distances_on_a_pool_that_is_the_instance() -> None:
     # masses are multiples of 1/8 and 1/10, so the pool repeats each outcome exactly as often as its policy says
     counts, base_counts = np.array([4, 2, 1, 1]), np.array([1, 2, 3, 4])
