@@ -19,7 +19,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.progress import Report
 from llm_check.engines.contract import Engine
 from llm_check.measure import StepMeasurement, measure_step
-from llm_check.methods.candidates import Models, most_candidates
+from llm_check.methods.candidates import Models, most_candidates, sources
 from llm_check.methods.step import RECORDED, StepOutcome, run_step
 from llm_check.methods.table import METHODS, Method, named_method, policies_used
 from llm_check.positions import Position, Prompt, encode_text
@@ -154,8 +154,9 @@ def decode(
 def require_size(
     method: Method, scheme: Scheme, models: Models, prompts: Sequence[Prompt], rule: StepRule, batch: int | None = None
 ) -> int | None:
-    """Raise InputError unless a step fits after every prompt into the context, which is returned (None: not known), and
-    the candidates of `batch` prompts at once (None: all) into memory."""
+    """Raise InputError unless the method has its drafters, a step fits after every prompt into the context, which is
+    returned (None: not known), and the candidates of `batch` prompts at once (None: all) fit into memory."""
+    sources(method.proposal, scheme, models)
     context = context_of(models, policies_used(method, len(models.drafters)))
     if context is not None:
         require_room(prompts, context, rule.max_tokens)

@@ -52,6 +52,7 @@ BAD_FILES = {
     "nan": ('{"draft": [0.5, 0.5], "base": [0.5, 0.5], "reward": [0, NaN]}', "reward[1] = NaN"),
     "negative": ('{"draft": [1.5, -0.5], "base": [0.5, 0.5], "reward": [0, 1]}', "draft[1] = -0.5"),
     "sum": ('{"draft": [0.5, 0.4], "base": [0.5, 0.5], "reward": [0, 1]}', "draft sums to 0.9"),
+    "sum no float holds": ('{"draft": [1e308, 1e308], "base": [1, 0], "reward": [0, 1]}', "draft sums to inf"),
     "text": ('{"draft": ["a"], "base": [1], "reward": [0]}', 'draft[0] = "a": give a number, without quotes'),
 }
 

@@ -78,3 +78,17 @@ def test_a_place_that_cannot_be_written_is_refused_before_any_work(
 def test_a_pool_is_not_written_over_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(["pool", "{}/other"], folder, capsys)
     assert "/other (Is a directory)" in said
+
+
+def test_methods_without_their_drafters_are_refused_before_others_are_run(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the journal of those that were run would stay."""
+    before = sorted(folder.rglob("*"))
+    said = refused(
+        ["decode", "--problems", "1", "--method", "pooled", "--method", "drafters", "--out", "{}/o.json"],
+        folder,
+        capsys,
+    )
+    assert "give further drafters (--drafter)" in said
+    assert sorted(folder.rglob("*")) == before
