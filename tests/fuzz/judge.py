@@ -25,7 +25,7 @@ _QUOTING = ("value", "problem_id", "prompt_id")
 _PROGRESS = re.compile(r"\w+: done")
 _WARNING = re.compile(r"^\S*Warning\b|\w+Warning:", re.MULTILINE)
 # A bad value of a row, as the doctor quotes it, and names of a user.
-_QUOTED = re.compile(r""" = ['"]?(nan|NaN|-0(\.0+)?)['"]?:|"(value|problem_id|prompt_id)": ("nan"|"NaN"|-0\.0)""")
+_QUOTED = re.compile(r""" = \\?['"]?(nan|NaN|-0(\.0+)?)\\?['"]?:|"(value|problem_id|prompt_id)": ("nan"|"NaN"|-0\.0)""")
 
 
 @dataclass(frozen=True)
