@@ -122,9 +122,8 @@ def _coverage_words(record: dict[str, Any]) -> str:
 def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
     """(label, what was measured) of the tests that have data."""
     lines = [("mean ratio π_B/π_S over drafts", _mean(record["ratio_mean"], record["ratio_mean_se"]))]
-    if record["inverse_ratio_mean"] is not None:
-        inverse = _mean(record["inverse_ratio_mean"], record["inverse_ratio_mean_se"])
-        lines.append(("mean ratio π_S/π_B over base", inverse))
+    inverse = _mean(record["inverse_ratio_mean"], record["inverse_ratio_mean_se"])
+    lines.append(("mean ratio π_S/π_B over base", inverse))
     if (balance := record["balance"]) is not None:
         lines.append((
             "balance of the two sources",

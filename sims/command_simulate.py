@@ -163,7 +163,6 @@ def command(
     if cluster is not None:
         refuse_options(context, ("workers",), "with --cluster: the scheduler has workers of its own; leave it out")
     if dry_run:
-        refuse_options(context, ("out", "cluster"), "with --dry-run: a few cells are measured here, nothing is kept")
         typer.echo(_dry_run(name, seed, settings, workers))
         return
     pool = cluster_pool(cluster) if cluster is not None else local_pool(workers)

@@ -145,7 +145,8 @@ def _require_finite(module: Any, name: str) -> None:
     """A few tokens through the whole model: what config.json spoils (a norm's epsilon, a rotary base), weights do not
     show."""
     out = module(input_ids=_some_tokens(module), use_cache=False)
-    values = out.logits if hasattr(out, "logits") else out.last_hidden_state
+    # a logit of -inf is a token never drawn
+    values = out.logits.float().logsumexp(dim=-1) if hasattr(out, "logits") else out.last_hidden_state
     if not bool(torch.isfinite(values).all()):
         dtype = str(module.dtype).removeprefix("torch.")
         raise InputError(

@@ -238,7 +238,7 @@ def test_the_command_leaves_out_what_it_cannot_use_and_counts_it(
     code, out, _ = _run(["predict", str(path), "--threshold", "0.6"], capsys)
     assert code == 0 and "means over 1 position of" in out
     assert "left out: 1 position without candidates of both sources" in out
-    assert "left out: 1 prompt for 1 bad row\n" in out and "row or line 4, reward = nan" in out
+    assert "left out: 1 prompt for 1 bad row\n" in out and "row or line 4, reward = NaN" in out
     code, out, err = _run(["predict", str(path), "--strict"], capsys)
     assert code == 2 and out == "" and "line 4" in err
     write_pool(tmp_path / "some.parquet", _columns(a=(20, 20), b=(20, 0)), {})
@@ -306,9 +306,9 @@ def test_one_candidate_shows_no_error(tmp_path: Path, capsys: pytest.CaptureFixt
     code, out, _ = _run(asked, capsys)
     assert code == 0 and "unknown: one candidate shows no error" in out and "nan" not in out and "inf" not in out
     draft, base = drawn(np.random.default_rng(1), 9)[0], drawn(np.random.default_rng(1), 1)[1]
-    # a fallback of unknown error matters only where something is rejected
-    free, gated = predict_position(draft, base, [Scheme(5.0, 1, -100.0), Scheme(5.0, 1, 0.6)]).stderr[:, 0]
-    assert np.isfinite(free) and gated == np.inf
+    # that nothing was rejected does not say that nothing ever is: the fallback's unknown error counts
+    gated = predict_position(draft, base, [Scheme(5.0, 1, -100.0), Scheme(5.0, 1, 0.6)]).stderr[:, 0]
+    assert (gated == np.inf).all()
 
 
 def test_weights_far_apart_select_as_the_best_does() -> None:
@@ -317,7 +317,7 @@ def test_weights_far_apart_select_as_the_best_does() -> None:
     mass, ratio = np.full(30, -np.log(30)), rng.normal(size=30)
     draft = Candidates(mass, rng.permutation(30) / 30.0, ratio)
     base = Candidates(mass, rng.permutation(30) / 30.0, np.zeros(30))
-    for beta in (1e7, 1e15, 1e100, 1e308):
+    for beta in (1e7, 1e15, 1e100, 1e299):
         schemes = [Scheme(beta, n, u, rule) for n in (2, 5, 30) for u in (None, 0.55) for rule in RULES]
         at = predict_position(draft, base, schemes)
         for found in (at.value[:, 0], at.stderr[:, 0], at.p_accept, at.p_accept_se):

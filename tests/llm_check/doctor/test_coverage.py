@@ -64,7 +64,7 @@ def test_the_command_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert coverage["beta"] == 3.0 and {"chi2_low", "renyi2", "largest_ratio", "khat"} <= set(coverage["steps"][0])
     assert {"chi2_from_base_low", "ess", "khat"} <= set(coverage["positions"][0]["ratio"])
     _doctor(str(tmp_path / "p.parquet"))
-    assert "lower bound of χ² at 95 % a prompt" in " ".join(capsys.readouterr().out.split())
+    assert "its lower bound at 95 % a prompt" in " ".join(capsys.readouterr().out.split())
 
 
 def _doctor(*given: str) -> None:

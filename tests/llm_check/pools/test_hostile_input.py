@@ -323,7 +323,7 @@ IDLE = [
     (["refute", "M14", "--mutants", "--latex", "x"], "--latex would have no effect with --mutants"),
     (["simulate", "--seed", "1"], "--seed would have no effect without an experiment"),
     (["check", "--seed", "1"], "--seed would have no effect without a check"),
-    (["pool", "o.parquet", "--import", "FILE", "--problems", "2", "--n", "3"], "--problems, --n would have no effect"),
+    (["pool", "o.parquet", "--import", "FILE", "--problems", "2", "--n", "3"], "--n, --problems would have no effect"),
     (["decode", "--method", "base", "--threshold", "1"], "--threshold would have no effect with base"),
 ]
 
@@ -337,7 +337,7 @@ def test_options_without_effect_are_refused(
 
 # bad usage: one line that names the value and where help is
 USAGE = [
-    (["law"], "gsi law: Missing argument 'file': gsi law --help"),
+    (["law"], "gsi law: Missing argument 'FILE': gsi law --help"),
     (["law", "x.json", "--betta", "1"], "--betta.*gsi law --help"),
     (["law", "x.json", "--n", "many"], "'many'.*gsi law --help"),
     (["law", "x.json", "--beta", "many"], "'many' is not a number"),
