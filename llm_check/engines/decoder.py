@@ -218,4 +218,5 @@ def _difference(decoder: Any, body: Any) -> float:
     theirs = body(input_ids=tokens, use_cache=False).last_hidden_state.float()
     if not bool(torch.isfinite(ours).all()):
         return float("inf")
-    return float((ours - theirs).norm() / theirs.norm())
+    # hidden states may all be zero
+    return float((ours - theirs).norm()) / max(float(theirs.norm()), torch.finfo(torch.float32).tiny)

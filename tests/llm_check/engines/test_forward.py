@@ -117,11 +117,13 @@ def test_a_model_that_someone_changed_takes_the_module(how: str) -> None:
     np.testing.assert_allclose(scored, torch.log_softmax(logits, -1)[[0, 1], [3, 4]], rtol=0, atol=1e-5)
 
 
-def test_logits_that_are_all_zero_are_the_heads_own() -> None:
+def test_states_and_logits_that_are_all_zero_are_the_models_own() -> None:
     model = model_of(KNOWN["qwen3"])
     with torch.no_grad():
-        model.get_output_embeddings().weight.zero_()
+        for weight in model.parameters():
+            weight.zero_()
     assert _changed(model) == ""
+    assert not isinstance(decoder.lean_decoder(model.base_model), str)
 
 
 @pytest.mark.parametrize("mistake", ["rope", "norm", "bias"])
