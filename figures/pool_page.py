@@ -26,6 +26,7 @@ from figures.plots import Files, figure_files, inline_svg
 from figures.style import house_style, number
 from gsi_theory.artifact import Artifact, read_artifact
 from gsi_theory.output import atomic_write_files
+from gsi_theory.terminal import kept_together
 
 __all__ = ["build_pool_page", "pool_page_files"]
 
@@ -165,8 +166,9 @@ def _pool_page(found: Artifact, out: Path) -> Files:
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters.update(
-        num=number, words=lambda text: str(text).replace("_", " "), sentence=lambda text: text[:1].upper() + text[1:]
-    )
+        num=number, words=lambda text: str(text).replace("_", " "), prose=kept_together,
+        sentence=lambda text: kept_together(text[:1].upper() + text[1:]),
+    )  # fmt: skip
     text = environment.get_template("pool.html.j2").render(
         known=known, chosen=_chosen(known), figures=drawn, tails=_tails(found), record=found.provenance,
         findings=[f | {"text": _text(f["evidence"])} for f in findings],

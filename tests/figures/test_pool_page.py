@@ -108,9 +108,11 @@ def test_the_page_is_whole_and_its_text_is_text(folder: Path) -> None:
     record = read_artifact(folder / "pool_page.json", "pool_page")
     told = record.provenance["command"]
     assert told == "gsi plan '<i>drafts.parquet' --min-gain 0.1 --beta 1,4 --n 1,2,4 --page FOLDER"
-    assert html.escape(record.summary["reason"][1:], quote=False) in html.unescape(text)
+    said = html.unescape(text)
+    assert "at 95\u00a0% for all" in said  # numbers keep their units beside them
+    assert html.escape(record.summary["reason"][1:], quote=False) in said.replace("\u00a0", " ")
     chosen = record.summary["recommendation"]
-    assert f"n = {chosen['n']}, β = {chosen['beta']:g}" in text
+    assert f"n = {chosen['n']}, β = {chosen['beta']:g}" in said.replace("\u00a0", " ")
 
 
 def test_only_the_explorers_script_may_run(folder: Path) -> None:
