@@ -49,7 +49,8 @@ def _same_length(**arrays: Array) -> None:
 
 def _log_policy(values: Array, name: str, tolerance: float) -> Array:
     _refuse(~np.isfinite(values) | (values < 0), values, name, "give finite probabilities ≥ 0")
-    total = float(np.sum(values))
+    with np.errstate(over="ignore"):
+        total = float(np.sum(values))
     if abs(total - 1.0) > tolerance:
         raise InputError(f"{name} sums to {total!r}: give probabilities that sum to 1 within {tolerance:.2g}")
     with np.errstate(divide="ignore"):
