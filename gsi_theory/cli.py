@@ -58,6 +58,9 @@ _INTERRUPTED = {
 # Errors of writing that are no fault of the program: a full disk, a quota, a limit on the size of files.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+# Characters of an error: what it quotes may be a file's worth.
+_LONGEST_LINE = 2000
+
 
 def _usage() -> str:
     width = max(map(len, COMMANDS))
@@ -82,6 +85,8 @@ def _refuse(name: str, message: str) -> NoReturn:
     """Bad input or usage: one line on standard error, status 2. A message may quote what would end the line, or drive
     the terminal: that is escaped."""
     line = " ".join(message.splitlines())
+    if len(line) > _LONGEST_LINE:  # the cure is at the end
+        line = f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 2 :]}"
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     print(f"gsi {name}: {shown}", file=sys.stderr)
     sys.exit(2)
@@ -121,33 +126,59 @@ def _usage_errors() -> Any:
     return typer.BadParameter.__mro__[2]
 
 
+def _open_streams() -> None:
+    """Make the standard streams usable: what is closed would be the place of the next file that is opened.
+
+    Names of files may hold bytes, and terminals lack letters, that no encoding takes: they are shown as an escape.
+    """
+    silent = sys.stdout is None
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if silent:
+        print("gsi: standard output is closed: give one, or send it to /dev/null", file=sys.stderr)
+        sys.exit(2)
+
+
+def _answer(given: list[str]) -> int:
+    """Do what the command line says; the status."""
+    if not given or given[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    name, rest = given[0], given[1:]
+    if name == "--version":
+        print(f"gsi {importlib.metadata.version('gsi-theory')}")
+        return 0
+    if name not in COMMANDS:
+        print(f"gsi: no command {name!r}{nearest(name, COMMANDS)}: give one of {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    status = load_command(name).main(args=rest, prog_name=f"gsi {name}", standalone_mode=False)
+    if status == 130:  # typer has caught it
+        _interrupted(name)
+    return status if isinstance(status, int) else 0
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; always ends in SystemExit with the command's status."""
     given = sys.argv[1:] if arguments is None else arguments
+    _open_streams()
     if COMPLETING in os.environ or given[:1] in (["--install-completion"], ["--show-completion"]):
         from gsi_theory.completion import complete  # slow to import
 
         complete(given, {name: text for name, (_, text) in COMMANDS.items()}, load_command, COMPLETING)
-    if not given or given[0] in ("-h", "--help"):
-        print(_usage())
-        sys.exit(0)
-    name, rest = given[0], given[1:]
-    if name == "--version":
-        print(f"gsi {importlib.metadata.version('gsi-theory')}")
-        sys.exit(0)
-    if name not in COMMANDS:
-        print(f"gsi: no command {name!r}{nearest(name, COMMANDS)}: give one of {', '.join(COMMANDS)}", file=sys.stderr)
-        sys.exit(2)
-    for stream in (sys.stdout, sys.stderr):
-        # names of files may hold bytes, and terminals lack letters, that no encoding takes: an escape, not a traceback
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    name, rest = (given[0], given[1:]) if given else ("--help", [])
     try:
-        status = load_command(name).main(args=rest, prog_name=f"gsi {name}", standalone_mode=False)
-        if status == 130:  # typer has caught it
-            _interrupted(name)
+        status = _answer(given)
         sys.stdout.flush()
-        sys.exit(status if isinstance(status, int) else 0)
+        sys.exit(status)
     except KeyboardInterrupt:
         _interrupted(name)
     except InputError as error:

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from gsi_theory import divergence
 from gsi_theory.certified.certify import certify_all
@@ -23,11 +23,11 @@ from gsi_theory.errors import InputError
 from gsi_theory.exact import Enclosure, ExactInstance, ExactScheme
 from gsi_theory.gate import GsiLaw, gsi_law
 from gsi_theory.instance import GATES, Instance, Scheme, tilted_policy
-from gsi_theory.json_input import read_json, shown
+from gsi_theory.json_input import JsonFault, read_json, shown
 from gsi_theory.law import EPS, RULES, Law
 from gsi_theory.logscale import Array
 from gsi_theory.options import OUTPUT, refuse_options
-from gsi_theory.terminal import formatted, wrapped
+from gsi_theory.terminal import console, formatted, wrapped
 
 __all__ = ["app", "read_exact_instance", "read_instance"]
 
@@ -70,26 +70,38 @@ def _as_float(value: float | Decimal) -> float:
 
 def read_instance(path: Path) -> Instance:
     """Instance from JSON {"draft": [...], "base": [...], "reward": [...]}; InputError names file and field."""
-    fields = _fields(path, float)
+    return _instance(path, _fields(path, float))
+
+
+def _instance(path: Path, fields: list[Any]) -> Instance:
     try:
         return Instance.from_probabilities(*fields)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def read_exact_instance(path: Path) -> ExactInstance:
-    """The same with decimals exact: 0.1 is 1/10. Raises InputError also above LARGEST_CERTIFIED candidates."""
-    fields = _fields(path, _decimal)
-    try:
-        exact = ExactInstance(*map(tuple, fields))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    if exact.size > LARGEST_CERTIFIED:
+def read_exact_instance(path: Path) -> tuple[Instance, ExactInstance]:
+    """The same, and with decimals exact: 0.1 is 1/10; the file, which may be a pipe, is read once. Raises InputError
+    also above LARGEST_CERTIFIED candidates."""
+    fields = _fields(path, _exact)
+    if len(fields[0]) > LARGEST_CERTIFIED:
         raise InputError(
-            f"{path}: K = {exact.size} with --certify: balls cost seconds beyond K = {LARGEST_CERTIFIED}; "
+            f"{path}: K = {len(fields[0])} with --certify: balls cost seconds beyond K = {LARGEST_CERTIFIED}; "
             "leave --certify out or merge candidates"
         )
-    return exact
+    instance = _instance(path, [[float(v) for v in values] for values in fields])
+    try:
+        return instance, ExactInstance(*map(tuple, fields))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _exact(text: str) -> Decimal:
+    """A number of a JSON text as a Decimal, whose exponents end at ±1e18."""
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise JsonFault(f"{text[:40]} has an exponent beyond all exact numbers") from error
 
 
 @dataclass(frozen=True)
@@ -118,21 +130,22 @@ class _Summary:
 
 def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
     record, inst = summary.record(), summary.instance
-    console = Console()
+    screen = console()
     accepts = f"accept where the {scheme.gate.replace('_', ' ')} ≥ {formatted(scheme.threshold, 'g')}"
     gate = "no gate" if scheme.threshold is None else accepts
-    console.print(
-        f"[bold]{path}[/bold]: {inst.size} outcome{'s' * (inst.size > 1)}, β = {scheme.beta:g}, n = {scheme.n}, "
-        f"{scheme.rule}, {gate}"
+    outcomes = f"{inst.size} outcome{'s' * (inst.size > 1)}"
+    screen.print(
+        f"[bold]{escape(str(path))}[/bold]: {outcomes}, β = {scheme.beta:g}, n = {scheme.n}, {scheme.rule}, {gate}"
     )
-    table = Table("y", "draft", "base", "reward", "tilted π", "law", title=None)
+    names = ("y", "draft", "base", "reward", "tilted π", "law")
+    table = Table(*(Column(name, overflow="fold") for name in names))
     shown = range(inst.size) if inst.size <= 30 else np.argsort(-np.exp(summary.log_pi))[:30].tolist()
     for y in shown:
         numbers = (np.exp(inst.log_draft[y]), np.exp(inst.log_base[y]), inst.reward[y], record["tilted"][y])
         table.add_row(str(y), *(formatted(v, ".6g") for v in (*numbers, record["law"][y])))
-    console.print(table)
+    screen.print(table)
     if inst.size > 30:
-        console.print(f"(the 30 likeliest under π of {inst.size}; --json gives all)")
+        screen.print(f"(the 30 likeliest under π of {inst.size}; --json gives all)")
     typer.echo(wrapped("tilted π: base·e^(β·reward), normalized, the aim; law: what the method returns", "  "))
     if inst.uncovered:
         missed = ", ".join(map(str, inst.uncovered[:20])) + (", …" if len(inst.uncovered) > 20 else "")
@@ -303,12 +316,13 @@ def law(
     """Exact law of GSI on an instance, its acceptance and its distance to the tilted policy."""
     if threshold is None:
         refuse_options(context, ("gate", "n_base"), "without --threshold: nothing is gated; give --threshold too")
-    instance, cut = read_instance(file), None if threshold is None else float(threshold)
+    instance, exact = read_exact_instance(file) if certify else (read_instance(file), None)
+    cut = None if threshold is None else float(threshold)
     scheme = Scheme(float(beta), n, cut, rule, n_base, gate)
     summary = _Summary(instance, gsi_law(instance, scheme), tilted_policy(instance, scheme.beta))
     record, checks = summary.record(), []
-    if certify:
-        exact, exact_scheme = read_exact_instance(file), ExactScheme(beta, n, threshold, rule, n_base, gate)
+    if exact is not None:
+        exact_scheme = ExactScheme(beta, n, threshold, rule, n_base, gate)
         try:
             checks = _checks(summary, scheme, exact, exact_scheme)
         except ArithmeticError as error:
@@ -321,5 +335,5 @@ def law(
         _print(summary, scheme, file)
         if certify:
             _print_checks(checks)
-    if certify:
+    if exact is not None:
         _report_failures(checks, BallFacts(exact, exact_scheme))

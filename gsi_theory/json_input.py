@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import re
+import stat
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gsi_theory.errors import InputError
 
@@ -19,7 +22,7 @@ __all__ = ["JsonFault", "parse_json", "read_json", "shown", "text_lines"]
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SHOWN = 80
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # that of UTF-32 LE begins as the first
 
 
 class JsonFault(ValueError):
@@ -60,13 +63,19 @@ def parse_json(text: str, number: Callable[[str], Any] | None = None) -> Any:
 
 def _decoded(content: bytes, path: Path, line: int = 1) -> str:
     """The text of a file, or of one of its lines, a byte order mark at its start left out."""
-    if line == 1 and content.startswith(_UTF16):
-        raise InputError(f"{path} is UTF-16 text: save it as UTF-8")
+    if line == 1 and content.startswith(_WIDE):
+        raise InputError(f"{path} is UTF-16 or UTF-32 text: save it as UTF-8")
     try:
         return content.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:
         line += content.count(b"\n", 0, error.start)
         raise InputError(f"{path}, line {line}: not UTF-8 text ({error.reason}): save the file as UTF-8") from error
+
+
+def _require_end(stream: BinaryIO, path: Path, what: str) -> None:
+    """InputError for a device that never ends (/dev/zero, /dev/full), which no memory holds."""
+    if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode) and not stream.isatty():
+        raise InputError(f"{path} is a device: give {what}")
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -76,6 +85,7 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     try:
         with path.open("rb") as stream:
+            _require_end(stream, path, "a JSONL file")
             for number, line in enumerate(stream, start=1):
                 if line.strip():
                     yield number, _decoded(line, path, number)
@@ -86,7 +96,9 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
 def read_json(path: Path, what: str, number: Callable[[str], Any] | None = None) -> Any:
     """The value of a JSON file; `what` says what is expected, for messages. InputError names file, place and cure."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as stream:
+            _require_end(stream, path, what)
+            content = stream.read()
     except FileNotFoundError as error:
         raise InputError(f"no file {path}: give the path of {what}") from error
     except OSError as error:
@@ -101,7 +113,7 @@ def read_json(path: Path, what: str, number: Callable[[str], Any] | None = None)
 def shown(value: Any) -> str:
     """A value as JSON writes it, for messages: null, true, NaN, "text"; cut after 80 characters."""
     try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
+        text = json.dumps(value, ensure_ascii=False, default=lambda v: float(v) if isinstance(v, Decimal) else str(v))
     except (ValueError, RecursionError):
         text = f"a {type(value).__name__} too large to show"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

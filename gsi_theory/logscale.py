@@ -72,7 +72,9 @@ def log1mexp(log_p: Any) -> Any:
 def normalize(log_terms: Any) -> Any:
     """log_terms shifted so that they sum to one along the last axis."""
     xp = array_api_compat.array_namespace(log_terms)
-    return log_terms - xp.expand_dims(log_sum(log_terms), axis=-1)
+    top = xp.max(log_terms, axis=-1, keepdims=True)
+    near = log_terms - xp.where(xp.isfinite(top), top, 0.0)  # terms of 1e9 nats would round the sum to 1e-7
+    return near - xp.expand_dims(log_sum(near), axis=-1)
 
 
 def excess(t: Any) -> Any:

@@ -6,10 +6,13 @@ import re
 import shutil
 import textwrap
 
-__all__ = ["columns", "formatted", "kept_together", "wrapped"]
+from rich.console import Console
+
+__all__ = ["columns", "console", "formatted", "kept_together", "wrapped"]
 
 _NO_BREAK = "\u00a0"
 _NARROWEST = 40
+_NARROWEST_TABLE = 60
 # A number and what it counts ("95 %", "64 drafts"); an operator and both its sides ("n = 4", "0.02 ± 0.01"); a symbol
 # of one or two letters and its number ("β 20", "χ² 3.1", "D₂ 0.4").
 _GLUED = re.compile(
@@ -23,6 +26,11 @@ _GLUED = re.compile(
 def columns() -> int:
     """The terminal's width: $COLUMNS, else what the terminal says, else 80; never below 40."""
     return max(_NARROWEST, shutil.get_terminal_size((80, 24)).columns)
+
+
+def console() -> Console:
+    """What prints tables, at least 60 columns wide: in fewer their numbers are torn, in 0 nothing is printed."""
+    return Console(width=max(_NARROWEST_TABLE, columns()))
 
 
 def formatted(value: float | str | None, form: str = ".3g") -> str:

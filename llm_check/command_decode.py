@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,7 +17,7 @@ from gsi_theory.artifact import atomic_write_text, provenance, require_writable
 from gsi_theory.errors import InputError
 from gsi_theory.options import OUTPUT, RUN, refuse_options
 from gsi_theory.progress import progress_bar
-from gsi_theory.terminal import wrapped
+from gsi_theory.terminal import console, wrapped
 from llm_check.journal import Journal, journal_path, plain
 from llm_check.methods.table import METHODS
 from llm_check.options import (
@@ -236,15 +235,15 @@ def shown(text: str) -> str:
 
 
 def _show(record: dict[str, Any]) -> None:
-    console = Console()
+    screen = console()
     marks = {"right": "[green]right[/green]", "wrong": "[red]wrong[/red]", "failed": "[yellow]failed[/yellow]"}
     for row in record["solutions"][:SHOWN]:
         mark = marks[row["grade"]]
         line = f"{row['method']:<14} {shown(row['question'])[:60]:<14} {shown(row['text'])[:400]:<36} {mark}"
-        console.print(line, highlight=False)
+        screen.print(line, highlight=False)
     if len(record["solutions"]) > SHOWN:
-        console.print(f"... and {len(record['solutions']) - SHOWN} more", highlight=False)
-    console.print(_methods_table(record["methods"]))
+        screen.print(f"... and {len(record['solutions']) - SHOWN} more", highlight=False)
+    screen.print(_methods_table(record["methods"]))
     for pair in record["differences"]:
         if pair["difference"] is not None:
             text = (

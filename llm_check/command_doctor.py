@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from gsi_theory.options import OUTPUT
 from gsi_theory.progress import progress_bar
-from gsi_theory.terminal import formatted, wrapped
+from gsi_theory.terminal import console, formatted, wrapped
 from llm_check.words import counted
 
 if TYPE_CHECKING:
@@ -149,24 +148,24 @@ def _mean(value: Any, error: Any) -> str:
 
 
 def _print(path: Path, record: dict[str, Any]) -> None:
-    console = Console()
+    screen = console()
     size = f"{counted(record['rows'], 'row')} at {counted(record['positions'], 'position')}"
-    console.print(f"[bold]{escape(str(path))}[/bold]: {size}")
+    screen.print(f"[bold]{escape(str(path))}[/bold]: {size}")
     for label, text in _lines(record):
         typer.echo(wrapped(text, f"  {label:<32}"))
     if record["coverage"]["steps"]:
-        console.print(_coverage(record["coverage"]))
+        screen.print(_coverage(record["coverage"]))
         typer.echo(wrapped(_coverage_words(record["coverage"]), "  "))
     for finding in record["findings"]:
         color = "red" if finding["severity"] == "error" else "yellow"
-        console.print(f"[{color}]{finding['severity']}: {finding['id']}[/{color}]")
+        screen.print(f"[{color}]{finding['severity']}: {finding['id']}[/{color}]")
         typer.echo(wrapped(_text(finding["evidence"]), "  "))
         typer.echo(wrapped(f"cure: {finding['advice']}", "  ", "    "))
     for line in record["untested"]:
         typer.echo(wrapped(f"untested: {line}", rest="  "))
     for line in left_out_lines(record["left_out"]):
         typer.echo(wrapped(line.lstrip(), " " * (len(line) - len(line.lstrip()))))
-    console.print("valid" if record["valid"] else "not valid: no plan or prediction can rest on this pool")
+    screen.print("valid" if record["valid"] else "not valid: no plan or prediction can rest on this pool")
 
 
 @app.command()

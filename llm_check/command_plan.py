@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Column, Table
 
 from gsi_theory.artifact import is_current, provenance
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.options import OUTPUT, RUN, listed
 from gsi_theory.progress import progress_bar
-from gsi_theory.terminal import wrapped
+from gsi_theory.terminal import console, wrapped
 from llm_check.command_doctor import left_out_lines, left_out_record, plain
 from llm_check.planner.cost import Sizes
 from llm_check.planner.grid import BETAS, NS
@@ -197,7 +196,7 @@ def _print(path: Path, record: dict[str, Any]) -> None:
     notes = record["assumptions"]
     _say(notes[0][:1].upper() + notes[0][1:])
     table, alike = _front(record)
-    Console().print(table)
+    console().print(table)
     chosen = "" if record["chosen"] is None else ", and what is recommended (→)"
     more = f" {counted(alike, 'line')} that read as another in value and cost are left out." if alike else ""
     _say(

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from gsi_theory.options import OUTPUT, distinct, listed
 from gsi_theory.progress import progress_bar
-from gsi_theory.terminal import wrapped
+from gsi_theory.terminal import console, wrapped
 from llm_check.command_doctor import left_out_lines, left_out_record, plain
 from llm_check.words import counted, number
 
@@ -73,7 +72,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
             "→" if s == best else "", row["rule"], row["gate"], f"{row['beta']:g}", str(row["n"]),
             number(row["reward"]), number(row["reward_se"]), *chance,
         )  # fmt: skip
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()

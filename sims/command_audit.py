@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from gsi_theory.artifact import Artifact, is_current, provenance, read_artifact
 from gsi_theory.errors import InputError
 from gsi_theory.options import OUTPUT, RUN, read_pairs, set_options
 from gsi_theory.progress import progress_bar
-from gsi_theory.terminal import columns, wrapped
+from gsi_theory.terminal import columns, console, wrapped
 from sims.audits.asked import BETAS_ASKED
 from sims.audits.audit import PRESETS, run_audit
 
@@ -110,7 +109,7 @@ def _where(row: Row) -> str:
 
 
 def _print(artifact: Artifact, path: Path) -> None:
-    console, wide = Console(), columns() >= WIDE
+    screen, wide = console(), columns() >= WIDE
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("claim", no_wrap=True)
     table.add_column("found")
@@ -127,7 +126,7 @@ def _print(artifact: Artifact, path: Path) -> None:
         shares = _share(row["vacuous"], whole), _share(row["undecided"], whole)
         where = (_where(row),) if wide else ()
         table.add_row(row["id"], _found(row), _short(whole), *shares, tight, *where, shown)
-    console.print(table)
+    screen.print(table)
     s = artifact.summary
     text = (
         f"{len(artifact.tables['claims']['id'])} claims, {s['evaluations']:,} evaluations; {s['rejudged']:,} within "

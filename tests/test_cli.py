@@ -47,7 +47,7 @@ def test_law_tells_what_is_uncovered(tmp_path) -> None:
 BAD_FILES = {
     "not json": ('{"draft": [0.5,', "line 1, column"),
     "wrong type": ("[1, 2]", "holds [1, 2]"),
-    "missing field": ('{"draft": [1], "base": [1]}', "missing 'reward'"),
+    "missing field": ('{"draft": [1], "base": [1]}', "fields: missing 'reward'"),
     "lengths": ('{"draft": [0.5, 0.5], "base": [1], "reward": [0, 1]}', "lengths differ"),
     "nan": ('{"draft": [0.5, 0.5], "base": [0.5, 0.5], "reward": [0, NaN]}', "reward[1] = NaN"),
     "negative": ('{"draft": [1.5, -0.5], "base": [0.5, 0.5], "reward": [0, 1]}', "draft[1] = -0.5"),

@@ -48,12 +48,13 @@ def check_lengths(arrays: PositionArrays) -> list[Coverage]:
         if lists is None:
             continue
         values, lengths = lists
-        start = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
-        total = np.concatenate([np.cumsum(values), [0.0]])
-        sums = np.where(lengths > 0, total[start + lengths - 1] - total[start - 1] * (start > 0), 0.0)
+        sums, some = np.zeros(lengths.size), lengths > 0
+        if some.any():
+            sums[some] = np.add.reduceat(values, (np.cumsum(lengths) - lengths)[some].astype(np.int64))
         whole = arrays.floats(f"logp_{model}")
-        finite = np.isfinite(whole) & np.isfinite(sums) & (lengths > 0)
-        gap = np.where(finite, whole, 0.0) - np.where(finite, sums, 0.0)
+        finite = np.isfinite(whole) & np.isfinite(sums) & some
+        whole, sums = np.where(finite, whole, 0.0), np.where(finite, sums, 0.0)
+        gap = whole - sums
         # one part in 50 lets pass what rounding of single tokens to half precision may do
         off = finite & (np.abs(gap) > 0.5 + 0.02 * np.abs(sums))
         mean = off & (np.abs(whole - sums / np.maximum(lengths, 1)) <= 1e-3 * (1.0 + np.abs(whole)))

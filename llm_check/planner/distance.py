@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from gsi_theory.law import score_gated_race, selection_law
+from gsi_theory.logscale import normalize
 from llm_check.planner.grid import Grid, Option
 from llm_check.planner.values import Sets
 
@@ -106,8 +107,7 @@ def _drafts(sets: Sets, base_ratio: Floats, beta: float) -> _Pooled:
     """Both sources as draws of the draft; a base candidate out of its reach has hardly any mass."""
     ratio = np.concatenate([sets.log_ratio, base_ratio], axis=1)
     count, base_count = sets.log_ratio.shape[1], base_ratio.shape[1]
-    log_mass = -np.logaddexp(np.log(count), np.log(base_count) + ratio)
-    log_mass -= logsumexp(log_mass, axis=1, keepdims=True)
+    log_mass = normalize(-np.logaddexp(np.log(count), np.log(base_count) + ratio))
     weight = beta * np.concatenate([sets.reward, sets.base_reward], axis=1) + ratio
     return _Pooled(np.maximum(log_mass, _SPECK), np.where(ratio == np.inf, _FAR, weight), base_count)
 

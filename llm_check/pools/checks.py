@@ -99,13 +99,33 @@ def _scores(table: pa.Table, limits: Range) -> Iterator[Offence]:
         yield from _found(tiny, name, f"no step is below {_LEAST_LOGP:g} nats: score it again, -inf if it has no mass")
         own = (logp == -np.inf) & drawn_by[name.removeprefix("logp_")]
         yield from _found(own, name, "the model drew this step, so it gave it mass: score it again")
-    reward, given = floats(table, "reward"), ~_nulls(table, "reward")
-    yield from _found(given & ~np.isfinite(reward), "reward", "give a finite reward")
-    huge = np.isfinite(reward) & (np.abs(reward) > _LARGEST_REWARD)
-    yield from _found(huge, "reward", f"give it in units that keep it within ±{_LARGEST_REWARD:g}")
-    low, high = limits
+    for name in (n for n in ("reward", "gold_reward") if n in table.column_names):
+        value, given = floats(table, name), ~_nulls(table, name)
+        yield from _found(given & ~np.isfinite(value), name, "give a finite reward")
+        huge = np.isfinite(value) & (np.abs(value) > _LARGEST_REWARD)
+        yield from _found(huge, name, f"give it in units that keep it within ±{_LARGEST_REWARD:g}")
+    (low, high), reward = limits, floats(table, "reward")
     outside = np.isfinite(reward) & ((reward < low) | (reward > high))
     yield from _found(outside, "reward", f"outside the stated range [{low:g}, {high:g}]: correct it, or the range")
+
+
+def _token_scores(table: pa.Table) -> Iterator[Offence]:
+    """Rows with a token that has no log-probability of its own: the faults of whole steps, in the token lists."""
+    for model in SOURCES:
+        name = f"token_logp_{model}"
+        if name not in table.column_names or table[name].null_count == table.num_rows:
+            continue
+        lists = table[name].combine_chunks()
+        values, row = lists.flatten(), pc.list_parent_indices(lists).to_numpy()
+        logp = np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
+        own = np.asarray(pc.equal(table["source"], model).fill_null(False).to_numpy())[row]
+        for bad, reason in (
+            (np.isnan(logp) | (logp > _ROUNDING), "give a log-probability in nats, at most 0, for each token"),
+            (np.isfinite(logp) & (logp < _LEAST_LOGP), f"no token is below {_LEAST_LOGP:g} nats: score it again"),
+            (own & (logp == -np.inf), "the model drew this token, so it gave it mass: score it again"),
+        ):
+            if bad.any():
+                yield Offence(np.unique(row[bad]), name, lambda _, reason=reason: reason)
 
 
 def _temperatures(table: pa.Table) -> Iterator[Offence]:
@@ -153,6 +173,7 @@ def offences(table: pa.Table, limits: Range, place: Callable[[int], str]) -> lis
     if "n_tokens" in table.column_names:
         found += _found(table["n_tokens"].fill_null(0).to_numpy() < 0, "n_tokens", "a step has at least 0 tokens")
     found += _scores(table, limits)
+    found += _token_scores(table)
     found += _temperatures(table)
     found += _duplicates(table, place)
     return found

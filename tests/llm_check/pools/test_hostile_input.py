@@ -74,6 +74,14 @@ VALUES = [
     ("reward", "1" * 400, r"line 1, reward = 1+\.\.\.: write it as double"),
     ("reward", "1" * 5001, r"line 1, an integer of thousands of digits.*; 96 of 96"),
     ("reward", "[" * 100_000 + "]" * 100_000, r"line 1, nested too deep.*; 96 of 96"),
+    ("gold_reward", "NaN", r"line 1, gold_reward = NaN: give a finite reward"),
+    ("gold_reward", "-Infinity", r"line 1, gold_reward = -Infinity: give a finite reward"),
+    ("gold_reward", "1e308", r"line 1, gold_reward = 1e\+308: .*within ±1e\+100"),
+    ("token_logp_draft", "[-1, NaN]", r"line 1, token_logp_draft = \[-1.0, NaN\]: .* for each token"),
+    ("token_logp_base", "[null]", r"line 1, token_logp_base = \[null\]: .* for each token"),
+    ("token_logp_base", "[-1, 2]", r"line 1, token_logp_base = \[-1.0, 2.0\]: .* at most 0"),
+    ("token_logp_draft", "[-1e308]", r"line 1, token_logp_draft = \[-1e\+308\]: no token is below -1e\+09"),
+    ("token_logp_draft", "[-Infinity]", r"line 1, token_logp_draft = .*: the model drew this token"),
     ("logp_base", "-1e308", r"line 1, logp_base = -1e\+308: no step is below -1e\+09"),
     ("logp_base", "false", r"line 1, logp_base = false"),
     ("logp_draft", '"-1"', r'line 1, logp_draft = "-1"'),
@@ -159,7 +167,7 @@ def test_marks_of_byte_order_are_read_and_other_encodings_named(
     path.write_bytes(text.encode("utf-8-sig"))
     assert call(["doctor", str(path), "--json"], capsys)[1] == plain
     path.write_bytes(text.encode("utf-16"))
-    refused(["doctor", str(path)], "is UTF-16 text: save it as UTF-8", capsys)
+    refused(["doctor", str(path)], "is UTF-16 or UTF-32 text: save it as UTF-8", capsys)
     path.write_bytes(text.encode() + b'{"prompt_id": "\xff"}\n')
     refused(["doctor", str(path)], "line 97: not UTF-8 text", capsys)
 
@@ -188,12 +196,36 @@ def test_a_mean_ratio_that_chance_does_not_reach_is_no_law(tmp_path: Path, capsy
     assert not record["valid"] and record["ratio_mean"] < record["ratio_mean_se"] * 5
 
 
+def test_tokens_that_the_other_model_cannot_draw_are_no_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """-inf for a token that the other model drew: no warning from sums of infinities, and the rest is judged."""
+    made = rows()
+    for i, row in enumerate(made):
+        row["token_ids"] = [i // 4, 2]
+        for model in ("draft", "base"):
+            half = row[f"logp_{model}"] / 2
+            row[f"token_logp_{model}"] = [half, half if row["source"] == model else -np.inf]
+        row["logp_base" if row["source"] == "draft" else "logp_draft"] = -np.inf
+    code, out, err = call(["doctor", file(tmp_path, made), "--json"], capsys)
+    assert code == 0 and "Warning" not in err and json.loads(out)["left_out"]["rows"] == 0
+
+
+def test_a_plan_of_ratios_of_a_billion_nats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every ratio 9.9e8: masses are normalized near the largest, not at 1e9 nats, where a float holds 1e-7."""
+    made = rows()
+    for row in made:
+        row["logp_draft"], row["logp_base"] = -9.9e8, -1e-9
+    code, out, err = call(["plan", file(tmp_path, made), "--json"], capsys)
+    assert code == 0 and "NaN" not in out, err
+
+
 @pytest.mark.parametrize("source", ["draft", "base"])
 def test_pools_of_one_source_are_answered(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = file(tmp_path, rows((source,)))
     code, out, _ = call(["doctor", path], capsys)
-    absent = {"draft": "π_S/π_B over base", "base": "π_B/π_S over drafts"}[source]
-    assert code == 0 and re.search(f"mean ratio {absent} +0 draws", out)
+    assert code == 0 and bool(re.search("mean ratio π_B/π_S over drafts +0 draws", out)) == (source == "base")
+    assert ("π_S/π_B over base" in out) == (source == "base")
     record = json.loads(call(["doctor", path, "--json"], capsys)[1])
     assert (record["ratio_mean"] is None) == (source == "base")
     assert any("0 drafts" in line for line in record["untested"]) == (source == "base")
