@@ -36,6 +36,7 @@ __all__ = [
     "rsd_law",
     "rsd_reward",
     "sigmoid",
+    "sigmoid_doubt",
     "step",
 ]
 
@@ -99,6 +100,16 @@ def sigmoid(threshold: float, slope: float) -> Callable[[Array], Array]:
             return np.asarray(np.exp(-np.logaddexp(0.0, -2.0 * half)))
 
     return omega
+
+
+def sigmoid_doubt(log_draft: Array, gap: Array, slack: Array, slope: float) -> float:
+    """Bound on how far E_{π_S} ω moves, ω = 1/(1 + e^{-slope·gap}), when rounding moves each gap by its slack.
+
+    gap, slack in reward units (K,) or (1,). ω changes by at most 1, and has a derivative of at most e^{-|x|}.
+    """
+    with np.errstate(over="ignore"):
+        x, moved = (np.minimum(slope * np.minimum(np.abs(part), 1e308), 1e308) for part in (gap, slack))
+    return float(np.exp(log_draft) @ (np.minimum(moved, 1.0) * np.exp(-np.clip(x - moved, 0.0, None))))
 
 
 def mean_excess(log_base: Any, reward: Any) -> tuple[Any, Any]:

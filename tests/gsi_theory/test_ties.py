@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -102,6 +104,23 @@ def test_a_smooth_acceptance_about_the_mean_counts_its_steepness() -> None:
     assert np.exp(law.log_prob) == pytest.approx([0.3, 0.7]) and law.error < 1e-13  # ω = ½ at the center
     instance = Instance.from_probabilities([0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.0, 0.5, 1.0])
     assert rsd_sigmoid(instance, Scheme(1e17, 1)).error > 0.1 > 1e-12 > rsd_sigmoid(instance, Scheme(10.0, 1)).error
+
+
+def test_a_steep_acceptance_counts_how_far_decimals_were_rounded() -> None:
+    """Rewards within a few roundings of u, in exact decimals; away from u steepness costs nothing."""
+    draft, base = [Fraction(1, 4)] * 4, [Fraction(k, 10) for k in (1, 2, 3, 4)]
+    beyond = 0
+    for slope, u in itertools.product((1e3, 1e6, 1e9, 1e12, 1e14), ("0.7", "-12.3", "1000.1")):
+        reward = [Fraction(u) + k * Fraction(1, 10**15) * (1 + abs(int(float(u)))) for k in (-2, 0, 1, 3)]
+        law = rsd_sigmoid(floats(draft, base, reward), Scheme(slope, 1, float(Fraction(u))))
+        omega = [Fraction(1 / (1 + math.exp(-min(slope * float(r - Fraction(u)), 700.0)))) for r in reward]
+        away = apart(law.log_prob, exact_rsd(draft, base, omega))
+        assert away <= law.error <= 1.0, (slope, u, away, law.error)
+        beyond += away > 1e-14
+        far = rsd_sigmoid(floats(draft, base, [Fraction(k) for k in (-9, 9, 20, 30)]), Scheme(slope, 1, 0.7))
+        assert far.error < 1e-13, (slope, far.error)
+    assert beyond > 5
+    assert rsd_sigmoid(floats(draft, base, reward), Scheme(1e300, 1, 1e308)).error <= 1.0
 
 
 def test_claims_decide_ties_with_the_mean_alike() -> None:
