@@ -75,6 +75,21 @@ def test_rsd_at_the_mean_reward_is_the_exact_law_or_says_that_a_tie_decides() ->
     assert doubtful > 60
 
 
+@pytest.mark.parametrize("log_mass", [-2000.0, -746.0, -720.0])
+def test_a_mean_that_float64_cannot_part_from_a_reward_is_in_doubt(log_mass: float) -> None:
+    """The base has a higher reward with mass e^-2000: the lower ones are below the mean, so all of them is rejected."""
+    instance = Instance(np.log([0.6, 0.2, 0.2]), np.r_[np.log([0.2, 0.8]), log_mass], np.array([0.0, 0.0, 0.7]))
+    truth = np.array([0.16, 0.64, 0.2])  # ω = (0, 0, 1)
+    law = METHODS["rsd"].law(instance, Scheme(0.1, 2))
+    assert 0.5 * np.abs(np.exp(law.log_prob) - truth).sum() <= law.error
+    pi = np.array([0.2, 0.8, 0.0])
+    verdict = CLAIMS["M21-tilts"].evaluate(instance, Scheme(0.1, 2))
+    assert verdict.error is not None and verdict.lhs is not None
+    assert abs(verdict.lhs - 0.5 * np.abs(truth - pi).sum()) <= verdict.error
+    moved = 0.8 * abs(best_step(instance, 0.6).omega[0] - 0.5)
+    assert moved <= best_step(instance, 0.6).doubt + 1e-12
+
+
 @pytest.mark.parametrize("bound", BUDGETS)
 def test_the_best_step_says_what_turns_on_a_tie(bound: str) -> None:
     """Against Fractions: accept r > E r as far as the budget allows, below it only as far as it demands."""
