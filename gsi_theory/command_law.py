@@ -122,7 +122,8 @@ def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
     accepts = f"accept where the {scheme.gate.replace('_', ' ')} ≥ {formatted(scheme.threshold, 'g')}"
     gate = "no gate" if scheme.threshold is None else accepts
     console.print(
-        f"[bold]{path}[/bold]: {inst.size} outcome{'s' * (inst.size > 1)}, β = {scheme.beta:g}, n = {scheme.n}, {scheme.rule}, {gate}"
+        f"[bold]{path}[/bold]: {inst.size} outcome{'s' * (inst.size > 1)}, β = {scheme.beta:g}, n = {scheme.n}, "
+        f"{scheme.rule}, {gate}"
     )
     table = Table("y", "draft", "base", "reward", "tilted π", "law", title=None)
     shown = range(inst.size) if inst.size <= 30 else np.argsort(-np.exp(summary.log_pi))[:30].tolist()
