@@ -9,11 +9,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gsi_theory import Candidates, Instance, Scheme, gsi_law
+from gsi_theory import Candidates, Instance, Scheme, gsi_law, selection_law
 from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.claims.facts import Facts
 from gsi_theory.methods import METHODS, rsd_sigmoid
 from gsi_theory.rsd import BUDGETS, best_step, mean_step
+from gsi_theory.stepwise import trajectory_law
+from gsi_theory.switching import switching_law
+from gsi_theory.tree import Tree
+from gsi_theory.weights import form_weights, rounded
 
 
 def decimals(rng: np.random.Generator, size: int, zeros: bool = False) -> list[Fraction]:
@@ -172,6 +176,27 @@ def test_the_gate_says_where_rounding_parts_a_tie() -> None:
             assert facts.error == pytest.approx(law.error, abs=1e-12)
             assert np.array_equal(np.isinf(facts.log_error), np.isinf(law.log_error))
     assert parted > 20, "no tie was broken by rounding: the test sees nothing"
+
+
+def test_an_error_in_total_variation_is_at_most_one() -> None:
+    """Every outcome of every step may be a tie that rounding parts: the doubts add up to more than all there is."""
+    rng = np.random.default_rng(5)
+    doubtful = np.zeros(3)
+    for _ in range(20):
+        mass = rng.dirichlet(np.ones(3))
+        node = {"draft": mass.tolist(), "base": (mass * (1.0 + 1e-10)).tolist(), "reward": [0.3] * 3}
+        nested = {**node, "children": [{**node, "children": [node, node, node]}] * 3}
+        tree, scheme = Tree.from_nested(nested), Scheme(2.0, 3, 0.3)
+        instance = tree.levels[0].instances[0]
+        made = form_weights(instance.log_draft, instance.reward, instance.log_ratio, 2.0, "max")
+        errors = [
+            trajectory_law(tree, lambda i: gsi_law(i, Scheme(2.0, 3, 0.3))).error,
+            switching_law(tree, scheme, 0.0, "draft").error,
+            rounded(selection_law(instance.log_draft, made.log_weight, 3, "max"), made).error,
+        ]
+        assert max(errors) <= 1.0, errors
+        doubtful += np.array(errors) > 0.5
+    assert np.all(doubtful > 2), doubtful
 
 
 def test_the_gate_has_no_doubt_where_numbers_are_equal_or_apart() -> None:
