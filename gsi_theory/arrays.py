@@ -21,6 +21,7 @@ __all__ = [
     "as_arrays",
     "as_number",
     "as_numbers",
+    "as_values",
     "capped",
     "detached",
     "divided",
@@ -130,7 +131,7 @@ def as_arrays(**values: Any) -> tuple[Any, list[Any]]:
     """
     tensors = [v for v in values.values() if array_api_compat.is_torch_array(v)]
     if not tensors:
-        arrays = [_numbers_or_indicators(value, name) for name, value in values.items()]
+        arrays = [as_values(value, name) for name, value in values.items()]
         return array_api_compat.array_namespace(arrays[0]), arrays
     xp, device = array_api_compat.array_namespace(tensors[0]), tensors[0].device
     strangers = {str(t.device) for t in tensors if t.device != device}
@@ -139,12 +140,13 @@ def as_arrays(**values: Any) -> tuple[Any, list[Any]]:
     return xp, [
         v.to(xp.float64)
         if array_api_compat.is_torch_array(v)
-        else xp.asarray(_numbers_or_indicators(v, name), dtype=xp.float64, device=device)
+        else xp.asarray(as_values(v, name), dtype=xp.float64, device=device)
         for name, v in values.items()
     ]
 
 
-def _numbers_or_indicators(value: Any, name: str) -> np.ndarray:
+def as_values(value: Any, name: str) -> np.ndarray:
+    """As `as_numbers`, but an array or flat list of nothing but booleans is one of indicators, 0 and 1."""
     return np.asarray(value, dtype=np.float64) if _boolean(value) else as_numbers(value, name)
 
 

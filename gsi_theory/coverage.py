@@ -30,8 +30,9 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from gsi_theory.arrays import as_values
 from gsi_theory.errors import InputError
-from gsi_theory.estimate import numbers, refuse
+from gsi_theory.estimate import refuse
 from gsi_theory.logscale import Array, log_sum
 
 __all__ = ["Coverage", "chi2_from_base", "mean_low", "weight_coverage"]
@@ -103,7 +104,7 @@ def chi2_from_base(log_ratio: ArrayLike, level: float = 0.95) -> tuple[float, fl
     Unbiased; +inf where a base draw has ℓ = +inf, out of the draft's reach. The bound holds with confidence `level` for
     every pair of policies.
     """
-    ratio = numbers(log_ratio, "log_ratio")
+    ratio = as_values(log_ratio, "log_ratio")
     if ratio.ndim == 1 and (ratio == np.inf).any():
         return np.inf, np.inf  # the base drew what the draft cannot
     ratio = _checked(ratio)
@@ -149,7 +150,7 @@ def _evidence(values: Array, log_mean: float, bold: float) -> float:
 
 
 def _checked(log_weight: ArrayLike, zero: bool = False) -> Array:
-    weight = numbers(log_weight, "log_weight")
+    weight = as_values(log_weight, "log_weight")
     if weight.ndim != 1 or weight.size == 0:
         raise InputError(f"log_weight of shape {weight.shape}: give N ≥ 1 numbers in nats")
     refuse(np.isnan(weight) | (weight == np.inf), weight, "log_weight", "give nats (-inf: weight zero)")

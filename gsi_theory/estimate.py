@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gsi_theory.arrays import as_values
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.law import RULES
 from gsi_theory.logscale import Array
@@ -35,7 +36,6 @@ __all__ = [
     "curves",
     "deviations",
     "leave_one_out",
-    "numbers",
     "refuse",
     "subset_mean",
 ]
@@ -106,7 +106,7 @@ def checked_pool(
     values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: str, log_cut: float = -np.inf
 ) -> SubsetPool:
     """Input as float64 arrays, or InputError naming the first entry that is wrong."""
-    weight, table = numbers(log_weight, "log_weight"), np.atleast_2d(numbers(values, "values"))
+    weight, table = as_values(log_weight, "log_weight"), np.atleast_2d(as_values(values, "values"))
     if weight.ndim != 1 or weight.size == 0 or table.ndim != 2 or table.shape[1] != weight.size:
         raise InputError(
             f"values of shape {np.shape(values)}, log_weight of shape {weight.shape}: give (N,) or (V, N), and (N,)"
@@ -115,7 +115,7 @@ def checked_pool(
     refuse(np.isnan(weight) | (weight == np.inf), weight, "log_weight", "give nats (-inf: weight zero)")
     if rule not in RULES:
         raise InputError(f"rule {rule!r}{nearest(rule, RULES)}: give one of {', '.join(RULES)}")
-    counts = np.atleast_1d(numbers(ns, "ns"))
+    counts = np.atleast_1d(as_values(ns, "ns"))
     if counts.ndim != 1:
         raise InputError(f"ns of shape {counts.shape}: give one list of whole numbers")
     wrong = (counts != np.floor(counts)) | (counts < 1) | (counts > weight.size)
@@ -141,14 +141,6 @@ def _drawn_near(weight: Array, log_cut: float) -> tuple[Array, float]:
     gaps = np.minimum(0.5 * points[order[1:]] - 0.5 * points[order[:-1]], 0.5 * GAP)  # halves: no overflow
     points[order] = np.concatenate([[0.0], np.cumsum(2.0 * gaps)])
     return points[:-1], float(points[-1])
-
-
-def numbers(value: ArrayLike, name: str) -> Array:
-    """`value` as a float64 array; InputError naming it otherwise."""
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is not an array of numbers ({error}): give numbers") from error
 
 
 def refuse(bad: NDArray[np.bool_], array: Array, name: str, cure: str) -> None:

@@ -25,7 +25,7 @@ from gsi_theory.gate import fallback_law, gsi_law
 from gsi_theory.instance import Candidates, Instance, Scheme, log_weight
 from gsi_theory.law import score_gated_race, selection_law
 from gsi_theory.logscale import Array, log_sum
-from gsi_theory.rsd import Omega, StepRule, best_step, mean_excess, mean_step, rsd_law, sigmoid, step
+from gsi_theory.rsd import Omega, StepRule, best_step, mean_excess, mean_step, rsd_law, sigmoid, sigmoid_doubt, step
 from gsi_theory.speculative import speculative_law
 from gsi_theory.weights import form_weights, rounded
 
@@ -227,12 +227,18 @@ def rsd(instance: Instance, scheme: Scheme, omega: Omega | StepRule | None = Non
 
 def rsd_sigmoid(instance: Instance, scheme: Scheme) -> MethodLaw:
     """RSD with ω = 1/(1 + e^{-β (r - u)}) (M21); without a threshold about E_{π_B} r."""
-    if scheme.threshold is not None:
-        return rsd(instance, scheme, sigmoid(scheme.threshold, scheme.beta))
-    excess, slack = mean_excess(instance.log_base, instance.reward)
-    law = rsd(instance, scheme, sigmoid(0.0, scheme.beta)(excess))
-    # ω has slope β/4 at most
-    return replace(law, error=min(law.error + 0.25 * scheme.beta * float(slack[0]), 1.0))
+    reward, cut = instance.reward, scheme.threshold
+    if cut is None:
+        gap, slack = mean_excess(instance.log_base, reward)
+        law = rsd(instance, scheme, sigmoid(0.0, scheme.beta)(gap))
+    else:
+        law = rsd(instance, scheme, sigmoid(cut, scheme.beta))
+        if np.isinf(cut):
+            return law
+        with np.errstate(over="ignore"):
+            gap, slack = reward - cut, EPS * (np.abs(reward) + abs(cut))
+    doubt = sigmoid_doubt(instance.log_draft, gap, slack, scheme.beta)
+    return replace(law, error=min(law.error + doubt, 1.0))
 
 
 def rsd_budget(instance: Instance, scheme: Scheme, budget: float | None = None, bound: str = "at_least") -> MethodLaw:

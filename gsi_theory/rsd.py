@@ -36,12 +36,13 @@ __all__ = [
     "rsd_law",
     "rsd_reward",
     "sigmoid",
+    "sigmoid_doubt",
     "step",
 ]
 
 Omega = ArrayLike | Callable[[Array], ArrayLike]
 BUDGETS = ("at_most", "at_least")
-EPS = float(np.finfo(np.float64).eps)
+EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,16 @@ def sigmoid(threshold: float, slope: float) -> Callable[[Array], Array]:
     return omega
 
 
+def sigmoid_doubt(log_draft: Array, gap: Array, slack: Array, slope: float) -> float:
+    """Bound on how far E_{π_S} ω moves, ω = 1/(1 + e^{-slope·gap}), when rounding moves each gap by its slack.
+
+    gap, slack in reward units (K,) or (1,). ω changes by at most 1, and has a derivative of at most e^{-|x|}.
+    """
+    with np.errstate(over="ignore"):
+        x, moved = (np.minimum(slope * np.minimum(np.abs(part), 1e308), 1e308) for part in (gap, slack))
+    return float(np.exp(log_draft) @ (np.minimum(moved, 1.0) * np.exp(-np.clip(x - moved, 0.0, None))))
+
+
 def mean_excess(log_base: Any, reward: Any) -> tuple[Any, Any]:
     """(r - E_{π_B} r (..., K), bound on its rounding (..., 1)) in reward units, from log_base, reward (..., K).
 
@@ -119,6 +130,9 @@ def mean_excess(log_base: Any, reward: Any) -> tuple[Any, Any]:
     mean = xp.sum(term, axis=-1, keepdims=True)
     units = 2.0 * xp.sum(term * xp.abs(size), axis=-1, keepdims=True) + (np.log2(reward.shape[-1] + 1.0) + 8.0) * mean
     slack = EPS * units + mean * xp.abs(xp.sum(mass, axis=-1, keepdims=True) - 1.0)
+    # a mean above the smallest reward by less than float64 holds looks like a tie
+    several = xp.any(held & (centered > 0), axis=-1, keepdims=True)
+    slack = xp.where(several, xp.where(slack > TINY, slack, TINY), 0.0)
     with np.errstate(over="ignore"):
         return (centered - mean) / scale, slack / scale
 

@@ -97,7 +97,7 @@ class TrajectoryLaw:
     @cached_property
     def error(self) -> float:
         """Bound on the TV error of the law of trajectories: Σ_t E[TV error of step t], as in (M28)."""
-        return float(sum(_means(self.log_reach, self.step_error)))
+        return min(float(sum(_means(self.log_reach, self.step_error))), 1.0)
 
 
 def _reported(by_node: ByNode | None) -> ByNode:

@@ -27,7 +27,8 @@ __all__ = ["SwitchingLaw", "switching_law"]
 
 @dataclass(frozen=True)
 class SwitchingLaw:
-    """log_prob (L,) of tree.trajectories; expected steps that the draft proposed, that it kept, that the base wrote."""
+    """log_prob (L,) of tree.trajectories; expected steps that the draft proposed, that it kept, that the base wrote;
+    error: bound on the TV error of log_prob, at most 1."""
 
     tree: Tree
     log_prob: Array
@@ -75,4 +76,4 @@ def switching_law(tree: Tree, scheme: Scheme, switch: float, start: str = "base"
         reach = {model: mass[~level.ends] for model, mass in step.items()}
     with np.errstate(divide="ignore"):
         log_prob = np.log(tree.arrange(paths))
-    return SwitchingLaw(tree, log_prob, proposed, kept, written, error)
+    return SwitchingLaw(tree, log_prob, proposed, kept, written, min(error, 1.0))

@@ -72,7 +72,8 @@ def rounded(law: Law, weights: Weights) -> Law:
     doubt = weights.doubt
     held = xp.sum(xp.where(doubt, xp.exp(detached(law.log_prob)), 0.0), axis=-1)
     moved = xp.where(xp.any(doubt, axis=-1), np.inf, 0.0)
-    return Law(law.log_prob, law.error + plain_number(held), law.log_error + plain_number(moved))
+    error = plain_number(xp.clip(law.error + held, None, 1.0))
+    return Law(law.log_prob, error, law.log_error + plain_number(moved))
 
 
 def gate_doubt(tilted: Any, reward: Any, log_ratio: Any, size: Any, beta: Any, threshold: Any) -> Any:

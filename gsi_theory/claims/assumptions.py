@@ -35,7 +35,7 @@ def _well_posed(f: Facts) -> Any:
     """n + v > 1 for v = E_π[r w]/E_π r; w is finite enough on every row that the sides see."""
     some = f.held & f.covered
     w = f.xp.where(some, f.xp.exp(f.xp.clip(f.xp.where(some, f.log_w, 0.0), None, 690.0)), 0.0)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         earned = f.n * f.xp.vecdot(f.pi, f.reward, axis=-1)
         return earned + f.xp.vecdot(f.pi, f.reward * (w - 1.0), axis=-1) > 0
 

@@ -190,8 +190,9 @@ def score_gate_reject(f: Facts) -> Sides:
     some = kept > 0
     n = detached(f.n)
     rhs = xp.exp(xp.clip(f.n * log_of_positive(kept), -745.0, 0.0))
-    rounding = (8.0 * f.weight_error + 16.0 * EPS) * (1.0 + detached(least)) / xp.where(some, detached(kept), 1.0)
-    moved = xp.clip(n * xp.clip(rounding, None, 1.0), None, 1.0)
-    # Where 1 - A_M/M cancels to nothing, only its absolute error is known.
-    error = xp.clip(4.0 * moved, None, 1.0) + (8.0 * f.weight_error + 32.0 * EPS) * (1.0 + detached(least))
+    with np.errstate(over="ignore"):
+        rounding = (8.0 * f.weight_error + 16.0 * EPS) * (1.0 + detached(least)) / xp.where(some, detached(kept), 1.0)
+        moved = xp.clip(n * xp.clip(rounding, None, 1.0), None, 1.0)
+        # Where 1 - A_M/M cancels to nothing, only its absolute error is known.
+        error = xp.clip(4.0 * moved, None, 1.0) + (8.0 * f.weight_error + 32.0 * EPS) * (1.0 + detached(least))
     return Sides(xp.exp(score_gate_law(f).log_error), rhs, error, scale=1.0)

@@ -104,7 +104,7 @@ def reward_share(f: Facts) -> Sides:
     gap = xp.where(near, f.pi * xp.expm1(xp.where(near, t, 0.0)), xp.exp(xp.where(near, -1.0, law.log_prob)) - f.pi)
     gap = xp.where(f.held, gap, xp.exp(law.log_prob))
     grown = xp.where(f.held, xp.expm1(xp.clip(xp.where(f.held, f.log_w, 0.0), None, LARGEST_LOG)), 0.0)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # v may be ∞ − ∞, of which the bound says nothing
         v = xp.vecdot(f.pi, f.reward * grown, axis=-1) / mean
         size = detached(xp.vecdot(f.pi, xp.abs(f.reward) * (1.0 + grown), axis=-1) / mean)
     v = xp.clip(v, None, 1e300)

@@ -19,6 +19,7 @@ import numpy as np
 
 from gsi_theory.arrays import (
     COMPILED,
+    detached,
     divided,
     exp_of,
     expm1_of,
@@ -234,6 +235,8 @@ def score_gate(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, log_s
     μ w ∫_0^{min(1/w, 1/M)} G'(A) dv and P(reject) = G(A(1/M)) - G(0), both over P(N ≥ 1).
     """
     xp = array_api_compat.array_namespace(mass, log_weight)
+    # Where every weight is zero nothing depends on the score: log 0 would make its gradient NaN.
+    log_score = xp.where(xp.any(mass > 0, axis=-1), log_score, detached(log_score))
     # The gate is one more breakpoint: a candidate of mass zero whose weight is M. Past it the integral stands still.
     mass = xp.concat([mass, xp.zeros_like(mass[:, :1])], axis=-1)
     log_weight = xp.concat([_used(xp, mass[:, :-1], log_weight), log_score[:, None]], axis=-1)

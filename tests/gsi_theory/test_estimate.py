@@ -200,12 +200,23 @@ def test_pool_of_one() -> None:
         ([1.0, 2.0], [0.0, 0.0], [1.5], "max", r"ns\[0\] = 1\.5"),
         ([1.0, 2.0, 3.0], [0.0, 0.0], [1], "max", r"shape \(3,\)"),
         ([1.0, 2.0], [0.0, 0.0], [1], "top", "rule 'top'"),
-        (["a", "b"], [0.0, 0.0], [1], "max", "values is not an array of numbers"),
+        (["a", "b"], [0.0, 0.0], [1], "max", r"values is not a list of numbers \(values\[0\] = 'a'"),
+        (["1", "2"], [0.0, 0.0], [1], "max", r"values is not a list of numbers \(values\[0\] = '1'"),
+        ([1.0, 2.0], [0.0, None], [1], "max", r"log_weight is not a list of numbers \(log_weight\[1\] = None"),
+        ([1.0, 2.0], [0.0, 0.0], [[1], True], "max", "ns is not a list of numbers"),
     ],
 )
 def test_bad_input(values: object, weight: object, ns: object, rule: str, named: str) -> None:
     with pytest.raises(InputError, match=named):
         subset_mean(values, weight, ns, rule)  # type: ignore[arg-type]
+
+
+def test_tensors_are_numbers_unless_a_gradient_would_be_lost() -> None:
+    torch = pytest.importorskip("torch")
+    weight = torch.tensor([0.0, 1.0], dtype=torch.bfloat16)
+    assert subset_mean([True, False], weight, [1]).value.tolist() == [0.5]
+    with pytest.raises(InputError, match=r"log_weight is a tensor that needs gradients"):
+        subset_mean([1.0, 2.0], weight.requires_grad_(), [1])
 
 
 @pytest.mark.parametrize("rule", ["softmax", "race"])

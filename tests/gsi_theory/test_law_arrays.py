@@ -177,6 +177,22 @@ def test_gradients_of_the_gated_law(axes: int, gate: str) -> None:
     assert float(mean) == pytest.approx(plain.expectation(values[:2]), abs=1e-15)  # no part of it in float32
 
 
+@pytest.mark.parametrize("axes", [0, 1])
+def test_a_score_has_no_gradient_where_every_weight_is_zero(axes: int) -> None:
+    """(M9) nothing passes at any score: the gradient is 0, beside that of a row where something may."""
+    rows = [[-np.inf, -1.0]] if axes == 0 else [[-np.inf, -1.0], [0.0, -1.0]]
+    weight = torch.tensor(rows, dtype=torch.float64)
+    log_mass = torch.tensor([0.0, -np.inf], dtype=torch.float64).expand(weight.shape)
+    if axes == 0:
+        log_mass, weight = log_mass[0], weight[0]
+    cut = torch.full((len(rows),) * axes, 0.15, dtype=torch.float64, requires_grad=True)
+    accepted, log_reject = score_gated_race(log_mass, weight, 2, cut)
+    (slope,) = torch.autograd.grad(accepted.exp().sum() - log_reject.exp().sum(), cut)
+    # one candidate of weight 1: rejected with chance (1 - e^-cut)^2
+    expected = [0.0, -4.0 * (1.0 - np.exp(-0.15)) * np.exp(-0.15)][: len(rows)]
+    np.testing.assert_allclose(slope.reshape(-1), expected, rtol=1e-12)
+
+
 @pytest.mark.usefixtures("every_warning")
 def test_drafts_asked_keep_their_gradient() -> None:
     """(M12) the n that the sharp bound asks for, of tensors."""

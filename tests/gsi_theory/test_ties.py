@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from gsi_theory import Candidates, Instance, Scheme, gsi_law
+from gsi_theory import Candidates, Instance, Scheme, gsi_law, selection_law
 from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.claims.facts import Facts
 from gsi_theory.methods import METHODS, rsd_sigmoid
 from gsi_theory.rsd import BUDGETS, best_step, mean_step
+from gsi_theory.stepwise import trajectory_law
+from gsi_theory.switching import switching_law
+from gsi_theory.tree import Tree
+from gsi_theory.weights import form_weights, rounded
 
 
 def decimals(rng: np.random.Generator, size: int, zeros: bool = False) -> list[Fraction]:
@@ -73,6 +79,21 @@ def test_rsd_at_the_mean_reward_is_the_exact_law_or_says_that_a_tie_decides() ->
     assert doubtful > 60
 
 
+@pytest.mark.parametrize("log_mass", [-2000.0, -746.0, -720.0])
+def test_a_mean_that_float64_cannot_part_from_a_reward_is_in_doubt(log_mass: float) -> None:
+    """The base has a higher reward with mass e^-2000: the lower ones are below the mean, so all of them is rejected."""
+    instance = Instance(np.log([0.6, 0.2, 0.2]), np.r_[np.log([0.2, 0.8]), log_mass], np.array([0.0, 0.0, 0.7]))
+    truth = np.array([0.16, 0.64, 0.2])  # ω = (0, 0, 1)
+    law = METHODS["rsd"].law(instance, Scheme(0.1, 2))
+    assert 0.5 * np.abs(np.exp(law.log_prob) - truth).sum() <= law.error
+    pi = np.array([0.2, 0.8, 0.0])
+    verdict = CLAIMS["M21-tilts"].evaluate(instance, Scheme(0.1, 2))
+    assert verdict.error is not None and verdict.lhs is not None
+    assert abs(verdict.lhs - 0.5 * np.abs(truth - pi).sum()) <= verdict.error
+    moved = 0.8 * abs(best_step(instance, 0.6).omega[0] - 0.5)
+    assert moved <= best_step(instance, 0.6).doubt + 1e-12
+
+
 @pytest.mark.parametrize("bound", BUDGETS)
 def test_the_best_step_says_what_turns_on_a_tie(bound: str) -> None:
     """Against Fractions: accept r > E r as far as the budget allows, below it only as far as it demands."""
@@ -102,6 +123,23 @@ def test_a_smooth_acceptance_about_the_mean_counts_its_steepness() -> None:
     assert np.exp(law.log_prob) == pytest.approx([0.3, 0.7]) and law.error < 1e-13  # ω = ½ at the center
     instance = Instance.from_probabilities([0.5, 0.3, 0.2], [0.3, 0.4, 0.3], [0.0, 0.5, 1.0])
     assert rsd_sigmoid(instance, Scheme(1e17, 1)).error > 0.1 > 1e-12 > rsd_sigmoid(instance, Scheme(10.0, 1)).error
+
+
+def test_a_steep_acceptance_counts_how_far_decimals_were_rounded() -> None:
+    """Rewards within a few roundings of u, in exact decimals; away from u steepness costs nothing."""
+    draft, base = [Fraction(1, 4)] * 4, [Fraction(k, 10) for k in (1, 2, 3, 4)]
+    beyond = 0
+    for slope, u in itertools.product((1e3, 1e6, 1e9, 1e12, 1e14), ("0.7", "-12.3", "1000.1")):
+        reward = [Fraction(u) + k * Fraction(1, 10**15) * (1 + abs(int(float(u)))) for k in (-2, 0, 1, 3)]
+        law = rsd_sigmoid(floats(draft, base, reward), Scheme(slope, 1, float(Fraction(u))))
+        omega = [Fraction(1 / (1 + math.exp(-min(slope * float(r - Fraction(u)), 700.0)))) for r in reward]
+        away = apart(law.log_prob, exact_rsd(draft, base, omega))
+        assert away <= law.error <= 1.0, (slope, u, away, law.error)
+        beyond += away > 1e-14
+        far = rsd_sigmoid(floats(draft, base, [Fraction(k) for k in (-9, 9, 20, 30)]), Scheme(slope, 1, 0.7))
+        assert far.error < 1e-13, (slope, far.error)
+    assert beyond > 5
+    assert rsd_sigmoid(floats(draft, base, reward), Scheme(1e300, 1, 1e308)).error <= 1.0
 
 
 def test_claims_decide_ties_with_the_mean_alike() -> None:
@@ -138,6 +176,27 @@ def test_the_gate_says_where_rounding_parts_a_tie() -> None:
             assert facts.error == pytest.approx(law.error, abs=1e-12)
             assert np.array_equal(np.isinf(facts.log_error), np.isinf(law.log_error))
     assert parted > 20, "no tie was broken by rounding: the test sees nothing"
+
+
+def test_an_error_in_total_variation_is_at_most_one() -> None:
+    """Every outcome of every step may be a tie that rounding parts: the doubts add up to more than all there is."""
+    rng = np.random.default_rng(5)
+    doubtful = np.zeros(3)
+    for _ in range(20):
+        mass = rng.dirichlet(np.ones(3))
+        node = {"draft": mass.tolist(), "base": (mass * (1.0 + 1e-10)).tolist(), "reward": [0.3] * 3}
+        nested = {**node, "children": [{**node, "children": [node, node, node]}] * 3}
+        tree, scheme = Tree.from_nested(nested), Scheme(2.0, 3, 0.3)
+        instance = tree.levels[0].instances[0]
+        made = form_weights(instance.log_draft, instance.reward, instance.log_ratio, 2.0, "max")
+        errors = [
+            trajectory_law(tree, lambda i: gsi_law(i, Scheme(2.0, 3, 0.3))).error,
+            switching_law(tree, scheme, 0.0, "draft").error,
+            rounded(selection_law(instance.log_draft, made.log_weight, 3, "max"), made).error,
+        ]
+        assert max(errors) <= 1.0, errors
+        doubtful += np.array(errors) > 0.5
+    assert np.all(doubtful > 2), doubtful
 
 
 def test_the_gate_has_no_doubt_where_numbers_are_equal_or_apart() -> None:

@@ -17,6 +17,7 @@ from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.claims.sides_softmax import asked_drafts, kl_chi2
+from gsi_theory.errors import InputError
 from gsi_theory.exact import ExactInstance, ExactScheme
 from gsi_theory.refutation.judging import judgments
 from gsi_theory.testing import check_claim, instances, schemes
@@ -150,6 +151,19 @@ def test_both_sides_equal_their_proved_enclosures() -> None:
                         gap, rounding = got[name] - enclosure.mid, 1e-12 * (1.0 + abs(enclosure.mid))
                         assert -rounding <= gap <= rounding + above, (key, i, name, got, enclosure)
     assert seen == set(claims)
+
+
+def test_rewards_beyond_all_reason_warn_nowhere() -> None:
+    """v = ∞ − ∞ in (M14), an infinite error in (M9): warnings are errors here."""
+    draft, base = np.array([-7199.0, -2740.0, 0.0]), np.log([0.3, 0.3, 0.4])
+    for reward in ([-1e100, 1e100, 3e99], [1e100, -1e100, 3e99], [1e100, 1e100, -1e100]):
+        for claim in ("M14-signed", "M14", "M12-reward"):
+            if claim in CLAIMS:
+                verdict = CLAIMS[claim].evaluate(Instance(draft, base, np.array(reward)), Scheme(1e-300, 3))
+                assert verdict.lhs is None or not math.isnan(verdict.lhs + (verdict.error or 0.0))
+    far = Instance(np.log([0.4, 0.6]), np.log([0.6, 0.4]), np.array([5.3e99, -2.3e100]))
+    with pytest.raises(InputError, match=r"within ±1e\+12 nats"):
+        CLAIMS["M9-reject"].evaluate(far, Scheme(5.0, 10, -2.3e100, "race", gate="score"))
 
 
 def test_planted_wrong_claim_is_refuted() -> None:
