@@ -125,7 +125,11 @@ def _token_scores(table: pa.Table) -> Iterator[Offence]:
             (own & (logp == -np.inf), "the model drew this token, so it gave it mass: score it again"),
         ):
             if bad.any():
-                yield Offence(np.unique(row[bad]), name, lambda _, reason=reason: reason)
+                yield Offence(np.unique(row[bad]), name, _saying(reason))
+
+
+def _saying(reason: str) -> Callable[[int], str]:
+    return lambda _: reason
 
 
 def _temperatures(table: pa.Table) -> Iterator[Offence]:
