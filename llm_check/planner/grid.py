@@ -115,8 +115,11 @@ def _pooled(
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
-    """Distinct values with three significant digits of their spread, ascending."""
-    return tuple(sorted({float(f"{v:.3g}") for v in values if np.isfinite(v)}))
+    """Distinct values with three significant digits of their spread (exact without any), ascending."""
+    found = values[np.isfinite(values)]
+    spread, size = float(np.ptp(found)) if found.size else 0.0, float(np.abs(found).max(initial=0.0))
+    digits = 3 + np.floor(np.log10(size)) - np.floor(np.log10(spread)) if spread > 0 else 17
+    return tuple(sorted({float(f"{v:.{int(np.clip(digits, 3, 17))}g}") for v in found}))
 
 
 def make_grid(
