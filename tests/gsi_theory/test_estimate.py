@@ -200,7 +200,7 @@ def test_pool_of_one() -> None:
         ([1.0, 2.0], [0.0, 0.0], [1.5], "max", r"ns\[0\] = 1\.5"),
         ([1.0, 2.0, 3.0], [0.0, 0.0], [1], "max", r"shape \(3,\)"),
         ([1.0, 2.0], [0.0, 0.0], [1], "top", "rule 'top'"),
-        (["a", "b"], [0.0, 0.0], [1], "max", "values is not an array of numbers"),
+        (["a", "b"], [0.0, 0.0], [1], "max", "values is not a list of numbers"),
     ],
 )
 def test_bad_input(values: object, weight: object, ns: object, rule: str, named: str) -> None:
