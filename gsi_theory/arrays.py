@@ -13,7 +13,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, quoted
 
 __all__ = [
     "COMPILED",
@@ -21,7 +21,6 @@ __all__ = [
     "as_arrays",
     "as_number",
     "as_numbers",
-    "as_values",
     "capped",
     "detached",
     "divided",
@@ -34,6 +33,7 @@ __all__ = [
     "log_of",
     "log_of_either",
     "lowest",
+    "numbers_or_indicators",
     "plain_number",
     "refuse_booleans",
     "rows_of",
@@ -63,6 +63,8 @@ def as_numbers(value: Any, name: str) -> np.ndarray:
             raise InputError(f"{name} is a tensor that needs gradients, which would be lost: give {name}.detach()")
         torch = array_api_compat.array_namespace(value)
         value = value.detach().cpu() if value.dtype == torch.bool else value.detach().cpu().to(torch.float64)
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise InputError(f"{name} has masked entries, which would count: give {name}.compressed()")
     try:
         array = np.asarray(value)
         if array.dtype.kind in "bUSOMmc" or isinstance(value, list | tuple):
@@ -96,7 +98,7 @@ def as_number(value: Any, name: str, cure: str) -> float:
     try:
         array = as_numbers(value, name)
     except InputError as error:
-        raise InputError(f"{name} = {value!r}: {cure}") from error
+        raise InputError(f"{name} = {quoted(value)}: {cure}") from error
     if array.ndim:
         raise InputError(f"{name} of shape {array.shape}: {cure}")
     return float(array)
@@ -131,7 +133,7 @@ def as_arrays(**values: Any) -> tuple[Any, list[Any]]:
     """
     tensors = [v for v in values.values() if array_api_compat.is_torch_array(v)]
     if not tensors:
-        arrays = [as_values(value, name) for name, value in values.items()]
+        arrays = [numbers_or_indicators(value, name) for name, value in values.items()]
         return array_api_compat.array_namespace(arrays[0]), arrays
     xp, device = array_api_compat.array_namespace(tensors[0]), tensors[0].device
     strangers = {str(t.device) for t in tensors if t.device != device}
@@ -140,13 +142,13 @@ def as_arrays(**values: Any) -> tuple[Any, list[Any]]:
     return xp, [
         v.to(xp.float64)
         if array_api_compat.is_torch_array(v)
-        else xp.asarray(as_values(v, name), dtype=xp.float64, device=device)
+        else xp.asarray(numbers_or_indicators(v, name), dtype=xp.float64, device=device)
         for name, v in values.items()
     ]
 
 
-def as_values(value: Any, name: str) -> np.ndarray:
-    """As `as_numbers`, but an array or flat list of nothing but booleans is one of indicators, 0 and 1."""
+def numbers_or_indicators(value: Any, name: str) -> np.ndarray:
+    """As `as_numbers`; arrays of booleans are indicators, 0 and 1."""
     return np.asarray(value, dtype=np.float64) if _boolean(value) else as_numbers(value, name)
 
 

@@ -30,9 +30,10 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from gsi_theory.arrays import as_values
-from gsi_theory.errors import InputError
+from gsi_theory.arrays import as_number, as_numbers
+from gsi_theory.errors import InputError, quoted
 from gsi_theory.estimate import refuse
+from gsi_theory.instance import LARGEST_NATS
 from gsi_theory.logscale import Array, log_sum
 
 __all__ = ["Coverage", "chi2_from_base", "mean_low", "weight_coverage"]
@@ -62,7 +63,9 @@ def weight_coverage(log_weight: ArrayLike, known_mean: bool = False, level: floa
 
     Raises InputError on NaN, +inf, an empty pool, or weights that are all zero.
     """
-    weight = _checked(log_weight)
+    weight, level = _checked(log_weight), _level(level)
+    if not isinstance(known_mean, bool | np.bool_):
+        raise InputError(f"known_mean = {quoted(known_mean)}: give True or False")
     size = weight.size
     total, square = float(log_sum(weight)), float(log_sum(2.0 * weight))
     share = np.exp(weight - total)
@@ -104,8 +107,9 @@ def chi2_from_base(log_ratio: ArrayLike, level: float = 0.95) -> tuple[float, fl
     Unbiased; +inf where a base draw has ℓ = +inf, out of the draft's reach. The bound holds with confidence `level` for
     every pair of policies.
     """
-    ratio = as_values(log_ratio, "log_ratio")
+    ratio = as_numbers(log_ratio, "log_ratio")
     if ratio.ndim == 1 and (ratio == np.inf).any():
+        _level(level)
         return np.inf, np.inf  # the base drew what the draft cannot
     ratio = _checked(ratio)
     with np.errstate(over="ignore"):
@@ -121,7 +125,10 @@ def mean_low(log_values: ArrayLike, level: float = 0.95, bold: float = 0.0) -> f
     largest such m (the product falls as m grows); -inf where there is none. bold: the share of the average on
     λ = 0.995, which pays where X hardly varies; the rest is spread evenly.
     """
-    values = _checked(log_values, zero=True)
+    values, level, cure = _checked(log_values, zero=True), _level(level), "give a share from 0, below 1"
+    bold = as_number(bold, "bold", cure)
+    if not 0.0 <= bold < 1.0:
+        raise InputError(f"bold = {bold}: {cure}")
     top = float(values.max())
     if top == -np.inf:
         return -np.inf
@@ -150,13 +157,23 @@ def _evidence(values: Array, log_mean: float, bold: float) -> float:
 
 
 def _checked(log_weight: ArrayLike, zero: bool = False) -> Array:
-    weight = as_values(log_weight, "log_weight")
+    weight = as_numbers(log_weight, "log_weight")
     if weight.ndim != 1 or weight.size == 0:
         raise InputError(f"log_weight of shape {weight.shape}: give N ≥ 1 numbers in nats")
     refuse(np.isnan(weight) | (weight == np.inf), weight, "log_weight", "give nats (-inf: weight zero)")
+    far = np.isfinite(weight) & (np.abs(weight) > LARGEST_NATS)
+    refuse(far, weight, "log_weight", f"give -inf or nats within ±{LARGEST_NATS:g}")
     if not zero and weight.max() == -np.inf:
         raise InputError("log_weight: every weight is zero, so the pool says nothing of the weighted law")
     return weight
+
+
+def _level(value: float) -> float:
+    cure = "give a confidence between 0 and 1"
+    level = as_number(value, "level", cure)
+    if not 0.0 < level < 1.0:
+        raise InputError(f"level = {level}: {cure}")
+    return level
 
 
 def _finite(value: float) -> float:

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays import as_arrays, highest, host, plain_number
+from gsi_theory.arrays import as_arrays, as_number, highest, host, plain_number
 from gsi_theory.errors import InputError
 from gsi_theory.logscale import excess, log_sum
 
 __all__ = ["chi2", "hockey_stick", "kl", "log_pair", "renyi", "tv"]
+
+LARGEST_ORDER = 1e100  # of a Rényi divergence but inf: times log-probabilities it is a float
 
 
 def log_pair(log_p: Any, log_q: Any) -> tuple[Any, Any, Any]:
@@ -94,8 +96,10 @@ def renyi(log_p: Any, log_q: Any, order: float) -> Any:
 
     log_p, log_q (..., K). Raises InputError for an order that is negative or NaN.
     """
-    if not order >= 0:
-        raise InputError(f"order {order} of a Rényi divergence: give a number ≥ 0 (inf allowed)")
+    cure = f"give a number from 0 to {LARGEST_ORDER:g}, or inf"
+    order = as_number(order, "order of a Rényi divergence", cure)
+    if not (0 <= order <= LARGEST_ORDER or order == np.inf):
+        raise InputError(f"order {order} of a Rényi divergence: {cure}")
     if order == 1:
         return kl(log_p, log_q)
     xp, p, q = log_pair(log_p, log_q)
@@ -115,7 +119,9 @@ def hockey_stick(log_p: Any, log_q: Any, gamma: float) -> Any:
     log_p, log_q (..., K). Raises InputError for a γ that is negative or NaN.
     """
     xp, p, q = log_pair(log_p, log_q)
+    cure = "give a finite number ≥ 0"
+    gamma = as_number(gamma, "gamma of a hockey-stick divergence", cure)
     if not 0 <= gamma < np.inf:
-        raise InputError(f"gamma {gamma} of a hockey-stick divergence: give a finite number ≥ 0")
+        raise InputError(f"gamma {gamma} of a hockey-stick divergence: {cure}")
     with np.errstate(under="ignore"):
         return plain_number(xp.sum(xp.clip(xp.exp(p) - gamma * xp.exp(q), 0.0, None), axis=-1))

@@ -18,7 +18,7 @@ import array_api_compat
 import numpy as np
 
 from gsi_theory.arrays import as_number, as_numbers, detached, highest, table
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, quoted
 from gsi_theory.logscale import log1mexp
 
 __all__ = ["MOST", "Counts", "Draws", "as_count", "as_counts"]
@@ -31,14 +31,14 @@ ONE_DRAW = 2.0**-60
 def as_count(value: object, name: str) -> int:
     """`value` as an integer ≥ 1 (NumPy integers and integral floats pass); InputError names `name` otherwise."""
     if isinstance(value, bool | np.bool_):
-        raise InputError(f"{name} = {value!r}: give a whole number from 1 to 2^53")
+        raise InputError(f"{name} = {quoted(value)}: give a whole number from 1 to 2^53")
     try:
         count = operator.index(value) if not isinstance(value, float) else int(value)  # type: ignore[arg-type]
         whole = count == value
     except (TypeError, ValueError, OverflowError):
         count, whole = 0, False
     if not whole or count < 1 or count > MOST:
-        raise InputError(f"{name} = {value!r}: give a whole number from 1 to 2^53")
+        raise InputError(f"{name} = {quoted(value)}: give a whole number from 1 to 2^53")
     return count
 
 
@@ -186,6 +186,8 @@ def as_counts(n: Any, like: Any) -> tuple[Any, Any]:
         fixed, poisson = np.asarray(float(one or n.fixed)), np.asarray(0.0 if one else n.poisson)
     elif hasattr(n, "ndim") or isinstance(n, (list, tuple, range)):
         fixed = as_numbers(detached(n), "n")
+        if fixed.size == 0:
+            raise InputError(f"n of shape {fixed.shape}: give at least one whole number")
         bad = np.flatnonzero(~((fixed >= 1) & (fixed <= MOST) & (fixed == np.round(fixed))))
         if bad.size:
             where = f"n[{bad[0]}]" if fixed.ndim else "n"

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import NoReturn, TypeVar
 
-__all__ = ["InputError", "Named", "UnknownName", "nearest"]
+__all__ = ["InputError", "Named", "UnknownName", "nearest", "quoted", "require_name"]
 
 T = TypeVar("T")
 
+_QUOTED = 80
 _CUTOFF = 0.5  # of difflib's ratio: a longer name that begins with the one given still counts as near
 
 
@@ -47,3 +48,20 @@ def nearest(name: object, known: Iterable[str]) -> str:
         return ""
     listed = quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
     return f" (did you mean {listed}?)"
+
+
+def quoted(value: object) -> str:
+    """repr(value) for a message: one line of at most 80 characters."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # an integer beyond Python's limit of digits
+        text = f"a {type(value).__name__} too large to show"
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
+
+
+def require_name(name: object, kind: str, known: Iterable[str]) -> None:
+    """InputError with the nearest names unless `name` is one of `known`; arrays and other strangers are none."""
+    members = tuple(known)
+    if not isinstance(name, str) or name not in members:
+        near = nearest(name, members) if isinstance(name, str) else ""
+        raise InputError(f"{kind} {quoted(name)}{near}: give one of {', '.join(members)}")

@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gsi_theory.arrays import as_values
-from gsi_theory.errors import InputError, nearest
+from gsi_theory.arrays import as_numbers, numbers_or_indicators
+from gsi_theory.errors import InputError, require_name
 from gsi_theory.law import RULES
 from gsi_theory.logscale import Array
 from gsi_theory.subsets.max import max_curve, max_parts
@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 FAR, GAP = 1e6, 2000.0  # nats
+LARGEST_VALUE = 1e150  # whose squares are floats
 ENTRIES = 1 << 25  # of the largest array of deviations kept at once
 
 
@@ -106,17 +107,16 @@ def checked_pool(
     values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: str, log_cut: float = -np.inf
 ) -> SubsetPool:
     """Input as float64 arrays, or InputError naming the first entry that is wrong."""
-    weight, table = as_values(log_weight, "log_weight"), np.atleast_2d(as_values(values, "values"))
+    weight, table = as_numbers(log_weight, "log_weight"), np.atleast_2d(numbers_or_indicators(values, "values"))
     if weight.ndim != 1 or weight.size == 0 or table.ndim != 2 or table.shape[1] != weight.size:
         raise InputError(
             f"values of shape {np.shape(values)}, log_weight of shape {weight.shape}: give (N,) or (V, N), and (N,)"
         )
-    refuse(~np.isfinite(table), table, "values", "give finite numbers")
+    refuse(~(np.abs(table) <= LARGEST_VALUE), table, "values", f"give finite numbers within ±{LARGEST_VALUE:g}")
     refuse(np.isnan(weight) | (weight == np.inf), weight, "log_weight", "give nats (-inf: weight zero)")
-    if rule not in RULES:
-        raise InputError(f"rule {rule!r}{nearest(rule, RULES)}: give one of {', '.join(RULES)}")
-    counts = np.atleast_1d(as_values(ns, "ns"))
-    if counts.ndim != 1:
+    require_name(rule, "rule", RULES)
+    counts = np.atleast_1d(as_numbers(ns, "ns"))
+    if counts.ndim != 1 or counts.size == 0:
         raise InputError(f"ns of shape {counts.shape}: give one list of whole numbers")
     wrong = (counts != np.floor(counts)) | (counts < 1) | (counts > weight.size)
     refuse(wrong, counts, "ns", f"no unbiased estimate exists beyond the pool; give whole numbers 1..{weight.size}")

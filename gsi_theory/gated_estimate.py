@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays import as_values
+from gsi_theory.arrays import as_numbers, numbers_or_indicators
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import (
     Estimate,
@@ -62,7 +62,7 @@ def gated_mean(
     base_log_weight (N_B,) of the base draws (βr); ns up to N; the fallback takes n_base draws (None: n), up to N_B.
     Raises InputError as `subset_mean`, and when shapes differ.
     """
-    f, masks = as_values(values, "values"), np.asarray(kept)
+    f, masks = numbers_or_indicators(values, "values"), np.asarray(kept)
     if masks.dtype != np.bool_ or masks.shape[-1:] != f.shape or masks.ndim > 2:
         raise InputError(f"kept of shape {masks.shape}, {masks.dtype}: give booleans (N,) or (U, N) with N = {f.size}")
     rows = np.atleast_2d(masks)
@@ -85,10 +85,10 @@ def score_gated_mean(
 
     Otherwise, errors included, as `gated_mean`.
     """
-    cuts = as_values(log_cut, "log_cut")
+    cuts = as_numbers(log_cut, "log_cut")
     if cuts.ndim > 1 or np.isnan(cuts).any():
         raise InputError(f"log_cut {log_cut!r}: give one number in nats (β u), or a list of them")
-    f = as_values(values, "values")
+    f = numbers_or_indicators(values, "values")
     pools = [checked_pool(np.stack([f, np.ones_like(f)]), log_weight, ns, "race", c) for c in np.atleast_1d(cuts)]
     value = np.stack([_gated_curve(pool) for pool in pools], axis=1)
     spread = np.stack([deviations(pool) for pool in pools], axis=1)
@@ -102,7 +102,7 @@ def _gated_curve(pool: SubsetPool) -> Array:
 
 def _fallback(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, n_base: int | None, rule: str) -> Estimate:
     """The base's winner for every n, each with its own number of draws or all with n_base."""
-    draws = np.atleast_1d(as_values(ns, "ns")) if n_base is None else np.atleast_1d(as_values(n_base, "n_base"))
+    draws = np.atleast_1d(as_numbers(ns, "ns")) if n_base is None else np.atleast_1d(as_numbers(n_base, "n_base"))
     found = subset_mean(values, log_weight, draws, rule)
     count = np.atleast_1d(np.asarray(ns)).size
     return Estimate(*(np.broadcast_to(part, (count,)).copy() for part in (found.value, found.stderr)))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory.arrays import as_number, as_numbers, sum_tolerance
-from gsi_theory.errors import InputError, nearest
+from gsi_theory.errors import InputError, quoted, require_name
 from gsi_theory.law import RULES, as_count
 from gsi_theory.logscale import Array, log_sum, normalize
 
@@ -169,10 +169,8 @@ class Scheme:
         object.__setattr__(self, "beta", as_beta(self.beta))
         object.__setattr__(self, "n", as_count(self.n, "n"))
         object.__setattr__(self, "n_base", self.n if self.n_base is None else as_count(self.n_base, "n_base"))
-        if self.rule not in RULES:
-            raise InputError(f"rule {self.rule!r}{nearest(self.rule, RULES)}: give one of {', '.join(RULES)}")
-        if self.gate not in GATES:
-            raise InputError(f"gate {self.gate!r}{nearest(self.gate, GATES)}: give one of {', '.join(GATES)}")
+        require_name(self.rule, "rule", RULES)
+        require_name(self.gate, "gate", GATES)
         if self.threshold is not None:
             cure = "give a number in reward units (±inf allowed), or None for no gate"
             object.__setattr__(self, "threshold", as_number(self.threshold, "threshold", cure) + 0.0)
@@ -191,7 +189,7 @@ def as_beta(value: object) -> float:
     """`value` as a finite number ≥ 0; InputError otherwise."""
     beta = as_number(value, "beta", "give a finite number ≥ 0")
     if not 0 <= beta < np.inf:
-        raise InputError(f"beta = {value!r}: give a finite number ≥ 0")
+        raise InputError(f"beta = {quoted(value)}: give a finite number ≥ 0")
     return beta + 0.0
 
 
@@ -213,12 +211,16 @@ def log_weight(candidates: Candidates, beta: float) -> Array:
 
 
 def tilted_policy(instance: Instance, beta: float) -> Array:
-    """log π_{β,B} (K,): the base tilted by e^{βr} (M1)."""
+    """log π_{β,B} (K,): the base tilted by e^{βr} (M1). Raises InputError for what is no Instance."""
+    if not isinstance(instance, Instance):
+        raise InputError(f"{type(instance).__name__} as instance: give an Instance")
     return normalize(instance.log_base + beta_times(instance.reward, beta))
 
 
 def tilted_reward(instance: Instance | Candidates, beta: float) -> Array:
     """r̃ = r + ℓ/β (K,) in reward units (M1); at β = 0 its limit: r where ℓ = 0, ±inf by the sign of ℓ elsewhere."""
+    if not isinstance(instance, Instance | Candidates):
+        raise InputError(f"{type(instance).__name__} as instance: give an Instance or Candidates")
     beta, ratio = as_beta(beta), instance.log_ratio
     if beta > 0:
         with np.errstate(over="ignore"):

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
-from gsi_theory.arrays import as_values
+from gsi_theory.arrays import numbers_or_indicators
 from gsi_theory.coverage import mean_low
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import refuse
@@ -155,7 +155,7 @@ def fixed_mean(
 
 def spread_over(values: ArrayLike) -> Array:
     """How many prompts make up the spread of values (P, ...): (Σd²)²/Σd⁴, between 1 and P; 0 where all are equal."""
-    array = as_values(values, "values")
+    array = numbers_or_indicators(values, "values")
     square = (array - array.mean(axis=0)) ** 2
     scale = square.max(axis=0)
     share = square / np.where(scale > 0, scale, 1.0)
@@ -166,7 +166,7 @@ def spread_over(values: ArrayLike) -> Array:
 def _checked(values: ArrayLike, name: str, level: float) -> Array:
     if not 0 < level < 1:
         raise InputError(f"level {level!r}: give a number between 0 and 1, such as 0.95")
-    array = as_values(values, name)
+    array = numbers_or_indicators(values, name)
     if array.ndim == 0 or array.shape[0] == 0:
         raise InputError(f"{name} of shape {array.shape}: give one entry for each prompt")
     refuse(~np.isfinite(array), array, name, "give finite numbers; leave out prompts without an estimate")

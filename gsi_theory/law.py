@@ -41,7 +41,7 @@ from gsi_theory.arrays import (
     sum_tolerance,
 )
 from gsi_theory.draws import Counts, Draws, as_count, as_counts
-from gsi_theory.errors import InputError, nearest
+from gsi_theory.errors import InputError, require_name
 from gsi_theory.rules import max as max_rule
 from gsi_theory.rules import race as race_rule
 from gsi_theory.rules import softmax as softmax_rule
@@ -176,8 +176,7 @@ def selection_law(log_mass: Any, log_weight: Any, n: Any, rule: str = "softmax")
     log_weight (..., K) in nats up to a constant, -inf legal, +inf only where the mass is zero; n a whole number from 1
     to 2^53, an array of them that broadcasts with the leading axes, or `Draws`. Raises InputError otherwise.
     """
-    if rule not in RULES:
-        raise InputError(f"rule {rule!r}{nearest(rule, RULES)}: give one of {', '.join(RULES)}")
+    require_name(rule, "rule", RULES)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
         rows = _rows(log_mass, log_weight, n)
         xp = array_api_compat.array_namespace(rows.mass)

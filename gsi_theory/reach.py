@@ -17,7 +17,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays import as_values
+from gsi_theory.arrays import as_numbers
 from gsi_theory.coverage import weight_coverage
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import refuse
@@ -160,7 +160,7 @@ def drafts_for_base(base_log_ratio: ArrayLike, base_log_weight: ArrayLike, toler
     `tolerance` of the tilted mass. base_log_ratio = ℓ, base_log_weight = βr (N_B,). At most 10¹⁵.
     Raises InputError on lengths that differ, ℓ = NaN or -inf, weights that are not finite.
     """
-    ratio, weight = as_values(base_log_ratio, "base_log_ratio"), as_values(base_log_weight, "base_log_weight")
+    ratio, weight = as_numbers(base_log_ratio, "base_log_ratio"), as_numbers(base_log_weight, "base_log_weight")
     if ratio.shape != weight.shape or ratio.ndim != 1 or ratio.size == 0:
         raise InputError(f"base_log_ratio {ratio.shape} and base_log_weight {weight.shape}: give N_B numbers each")
     refuse(np.isnan(ratio) | (ratio == -np.inf), ratio, "base_log_ratio", "give nats (+inf: out of the draft's reach)")

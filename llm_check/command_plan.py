@@ -18,6 +18,7 @@ from rich.table import Column, Table
 from gsi_theory.artifact import is_current, provenance
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.options import OUTPUT, RUN, listed
+from gsi_theory.output import require_writable
 from gsi_theory.progress import progress_bar
 from gsi_theory.terminal import console, wrapped
 from llm_check.command_doctor import left_out_lines, left_out_record, plain
@@ -81,12 +82,15 @@ def plan_record(plan: Plan, left_out: dict[str, Any]) -> dict[str, Any]:
     })  # fmt: skip
 
 
+_LONGEST_STEP = 1e12  # tokens; sums of costs over positions and options stay floats
+
+
 def _setup(unit: str, device: str | None, models: str, timings: str | None, context: float, tokens: float) -> Setup:
     """What a step costs, from the options of the command line."""
     from llm_check.planner.setup import COSTS, Setup  # slow to import
 
-    if not 0 < tokens < float("inf"):
-        raise InputError(f"--step-tokens {tokens:g}: give the tokens of a step, a positive number")
+    if not 0 < tokens <= _LONGEST_STEP:
+        raise InputError(f"--step-tokens {tokens:g}: give the tokens of a step, above 0, at most {_LONGEST_STEP:g}")
     if not 0 <= context < float("inf"):
         raise InputError(f"--context {context:g}: give the tokens before the step, 0 or more")
     if unit not in COSTS:
@@ -381,6 +385,9 @@ def command(
     from llm_check.pools.pool import read_pool
 
     setup = _setup(cost, device, models, timings, context, step_tokens)
+    if page is not None:
+        for name in ("pool_page.json", "index.html"):
+            require_writable(page / name)
     goal = Goal(max_cost, min_gain, within, baseline_n, max_kl, value, tolerance)
     thresholds = None if threshold is None else listed(threshold, float, "threshold")
     grid = listed(beta, float, "beta"), listed(n, int, "n"), listed(rule, str, "rule")

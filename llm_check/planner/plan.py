@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from gsi_theory.intervals import Interval
+from gsi_theory.terminal import formatted
 from llm_check.doctor.doctor import Diagnosis, doctor
 from llm_check.planner.choice import Choice, Goal, Question, best_of, cheapest_of
 from llm_check.planner.choose import mean_error
@@ -151,11 +152,11 @@ def choose_option(
     asked = Question(table, allowed, costs, kl_bound, bounds, seed)
     if goal.within is not None:
         reference = _reference(table, goal.baseline_n, means)
-        what = f"within {goal.within:g} of {table.options[reference].text()}"
+        what = f"within {formatted(goal.within, 'g')} of {table.options[reference].text()}"
         return cheapest_of(values, reference, -goal.within, what, asked), reference
     if goal.min_gain is not None:
         reference = _reference(table, 1, means)
-        what = f"better than one base draw by {goal.min_gain:g}"
+        what = f"better than one base draw by {formatted(goal.min_gain, 'g')}"
         return cheapest_of(values, reference, goal.min_gain, what, asked), reference
     return best_of(values, goal, asked), None
 

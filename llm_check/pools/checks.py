@@ -124,12 +124,9 @@ def _token_scores(table: pa.Table) -> Iterator[Offence]:
             (np.isfinite(logp) & (logp < _LEAST_LOGP), f"no token is below {_LEAST_LOGP:g} nats: score it again"),
             (own & (logp == -np.inf), "the model drew this token, so it gave it mass: score it again"),
         ):
-            if bad.any():
-                yield Offence(np.unique(row[bad]), name, _saying(reason))
-
-
-def _saying(reason: str) -> Callable[[int], str]:
-    return lambda _: reason
+            here = np.zeros(table.num_rows, dtype=bool)
+            here[row[bad]] = True
+            yield from _found(here, name, reason)
 
 
 def _temperatures(table: pa.Table) -> Iterator[Offence]:

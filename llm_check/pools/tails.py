@@ -11,7 +11,7 @@ import numpy as np
 from arviz_stats.base import array_stats  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays import as_values
+from gsi_theory.arrays import as_numbers
 from gsi_theory.coverage import Coverage, chi2_from_base, weight_coverage
 from gsi_theory.errors import InputError
 from gsi_theory.instance import log_weight
@@ -50,7 +50,7 @@ def pareto_khat(log_weight: ArrayLike) -> float:
     +inf below 25 draws of positive weight, where no tail can be fitted; -inf where all draws of the tail (3√N, or N/5
     below 225) have one weight: then the largest weight has been seen often.
     """
-    weight = as_values(log_weight, "log_weight")
+    weight = as_numbers(log_weight, "log_weight")
     if weight.ndim != 1 or weight.size == 0 or np.isnan(weight).any() or (weight == np.inf).any():
         raise InputError(f"log_weight of shape {weight.shape}: give N ≥ 1 numbers in nats, without NaN or +inf")
     used = np.sort(weight[weight > -np.inf])

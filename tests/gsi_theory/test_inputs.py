@@ -10,12 +10,24 @@ import numpy as np
 import pytest
 import torch
 
-from gsi_theory import Candidates, InputError, Instance, Scheme, gsi_law, selection_law
+from gsi_theory import (
+    Candidates,
+    InputError,
+    Instance,
+    Scheme,
+    divergence,
+    gsi_law,
+    selection_law,
+    tilted_policy,
+    tilted_reward,
+)
 from gsi_theory.arrays import sum_tolerance
 from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
+from gsi_theory.coverage import chi2_from_base, mean_low, weight_coverage
 from gsi_theory.draws import Draws
+from gsi_theory.estimate import subset_mean
 
 HALVES = np.log([0.5, 0.5])
 POLICY, REWARD = [0.2, 0.3, 0.5], [0.0, 1.0, 0.5]
@@ -182,3 +194,62 @@ def test_counts_without_axes(count: object) -> None:
     for bad in (np.asarray(2.5), np.asarray(0), np.asarray(np.nan)):
         with pytest.raises(InputError, match=r"^n = .*: give whole numbers"):
             selection_law(HALVES, [0.0, 1.0], bad)
+
+
+PAIR = np.log(POLICY), np.log([0.5, 0.3, 0.2])
+INSTANCE = Instance.from_probabilities(POLICY, [0.5, 0.3, 0.2], REWARD)
+# what is none of these: a whole number, a name, a share below 1, an instance
+NO_NUMBER = [None, "x", [], {}, [1, 2], np.zeros((2, 2)), np.ones(3), object(), np.nan, -np.inf, 10**400, 1j]
+CALLS = {
+    "order": lambda bad: divergence.renyi(*PAIR, bad),
+    "gamma": lambda bad: divergence.hockey_stick(*PAIR, bad),
+    "level": lambda bad: weight_coverage(PAIR[0], level=bad),
+    "level of a ratio": lambda bad: chi2_from_base(PAIR[0], bad),
+    "bold": lambda bad: mean_low(PAIR[0], 0.95, bad),
+    "known_mean": lambda bad: weight_coverage(PAIR[0], known_mean=bad),
+    "rule of a law": lambda bad: selection_law(*PAIR, 4, rule=bad),
+    "rule of a scheme": lambda bad: Scheme(1.0, 4, rule=bad),
+    "gate of a scheme": lambda bad: Scheme(1.0, 4, gate=bad),
+    "rule of a mean": lambda bad: subset_mean(REWARD, PAIR[0], [1], rule=bad),
+    "instance": lambda bad: tilted_policy(bad, 1.0),
+    "instance of a reward": lambda bad: tilted_reward(bad, 1.0),
+    "beta": lambda bad: tilted_policy(INSTANCE, bad),
+    "n": lambda bad: Scheme(1.0, bad),
+    "log_weight": lambda bad: weight_coverage(bad),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_bad_arguments_are_one_short_line(name: str) -> None:
+    for bad in NO_NUMBER:
+        if name == "log_weight" and np.ndim(bad) == 1 and len(bad):
+            continue
+        with pytest.raises(InputError) as caught:
+            CALLS[name](bad)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_arrays_without_an_entry_or_beyond_floats_are_refused() -> None:
+    for empty in ([], np.zeros(0), np.zeros((2, 0))):
+        with pytest.raises(InputError):
+            selection_law(*PAIR, empty)
+        with pytest.raises(InputError):
+            subset_mean(REWARD, PAIR[0], empty)
+    with pytest.raises(InputError, match=r"values\[0, 0\] = 1e\+308"):
+        subset_mean([1e308, -1e308, 0.0], PAIR[0], [1, 2])
+    with pytest.raises(InputError, match=r"log_weight\[0\] = 1e\+308"):
+        weight_coverage([1e308, -1e308, 0.0])
+    with pytest.raises(InputError, match=r"order .* of a Rényi divergence"):
+        divergence.renyi(*PAIR, 1e308)
+
+
+def test_entries_under_a_mask_do_not_count_in_silence() -> None:
+    masked = np.ma.array(REWARD, mask=[1, 0, 0])
+    for call in (
+        lambda: Instance.from_probabilities(POLICY, POLICY, masked),
+        lambda: subset_mean(masked, PAIR[0], [1]),
+        lambda: selection_law(PAIR[0], masked, 2),
+    ):
+        with pytest.raises(InputError, match="masked entries"):
+            call()
+    assert subset_mean(np.ma.array(REWARD), PAIR[0], [1]).value == pytest.approx(0.5)

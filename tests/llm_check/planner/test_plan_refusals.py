@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ CASES = [
     (["--step-tokens", "-5"], "--step-tokens -5: give"),
     (["--step-tokens", "0"], "--step-tokens 0: give"),
     (["--step-tokens", "nan"], "--step-tokens nan: give"),
+    (["--step-tokens", "1e308"], "--step-tokens 1e+308: give"),
+    (["--page", "/dev/null/page"], "cannot write /dev/null/page/pool_page.json (Not a directory)"),
     (["--step-tokens", "inf"], "--step-tokens inf: give"),
     (["--context", "-100000", *DEVICE], "--context -100000: give"),
     (["--context", "nan", *DEVICE], "--context nan: give"),
@@ -68,6 +71,14 @@ def test_the_largest_and_smallest_numbers_that_are_taken_give_a_plan(
     assert not ended.value.code and "Pareto front" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("option", ["--min-gain", "--within"])
+def test_a_goal_of_minus_zero_is_zero(option: str, pool: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(pool), "--n", "1,2", "--beta", "1", f"{option}=-0.0"])
+    out = capsys.readouterr().out
+    assert not ended.value.code and not re.search(r"(by|within)\s+-0\b", out)
+
+
 def _rows(**change: object) -> list[dict[str, object]]:
     """A sound pool of 4 prompts with some fields of the first row changed."""
     columns = drop_tokens(TokenWorld(4).columns(0, 8, Sampling(), Sampling()))
@@ -78,11 +89,7 @@ def _rows(**change: object) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     ("rows", "given", "said"),
     [
-        (
-            _rows(reward=1e99),
-            [],
-            "a plan needs |β r| + |ℓ| of at most 1e+12 nats: β = 20, |reward| up to 1e+99, |logp_b",
-        ),
+        (_rows(reward=1e99), [], "a plan needs |β r| + |ℓ| of at most 1e+12 nats: β = 20, |reward| up to 1e+99, |logp"),
         ([row for row in _rows() if row["source"] == "base"], [], "(of 4, 0 have drafts, 4 base candidates)"),
         ([row for row in _rows() if row["candidate"] == 0], ["--n", "1"], "of [1]: draw 2 candidates or more"),
         ([row for row in _rows() if int(str(row["candidate"])) < 5], ["--n", "4"], "of [4]: give n up to 2, or draw"),
