@@ -109,6 +109,17 @@ def _scores(table: pa.Table, limits: Range) -> Iterator[Offence]:
     yield from _found(outside, "reward", f"outside the stated range [{low:g}, {high:g}]: correct it, or the range")
 
 
+def _token_ids(table: pa.Table) -> Iterator[Offence]:
+    """Rows with a token that has no id."""
+    name = "token_ids"
+    if name not in table.column_names or table[name].null_count == table.num_rows:
+        return
+    lists = table[name].combine_chunks()
+    bad = np.zeros(table.num_rows, dtype=bool)
+    bad[pc.list_parent_indices(lists).to_numpy()[np.asarray(lists.flatten().fill_null(-1)) < 0]] = True
+    yield from _found(bad, name, "give an id, 0 or more, for each token")
+
+
 def _token_scores(table: pa.Table) -> Iterator[Offence]:
     """Rows with a token that has no log-probability of its own: the faults of whole steps, in the token lists."""
     for model in SOURCES:
@@ -174,6 +185,7 @@ def offences(table: pa.Table, limits: Range, place: Callable[[int], str]) -> lis
     if "n_tokens" in table.column_names:
         found += _found(table["n_tokens"].fill_null(0).to_numpy() < 0, "n_tokens", "a step has at least 0 tokens")
     found += _scores(table, limits)
+    found += _token_ids(table)
     found += _token_scores(table)
     found += _temperatures(table)
     found += _duplicates(table, place)

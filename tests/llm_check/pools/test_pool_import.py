@@ -108,7 +108,7 @@ def test_the_command(tmp_path: Path) -> None:
         [*call, "--import", str(tmp_path / "log.jsonl"), *given], capture_output=True, text=True, cwd=root
     )
     assert done.returncode == 0, done.stderr
-    assert "8 candidates at 2 positions" in done.stdout
+    assert "8 candidates at 2 positions" in " ".join(done.stdout.split())
     done = subprocess.run([*call, *given], capture_output=True, text=True, cwd=root, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "--map and --reward-range without --import" in done.stderr
