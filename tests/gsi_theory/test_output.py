@@ -253,6 +253,7 @@ def test_standard_output_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
 # What may open files for writing itself, and why.
 OWN = {
     "gsi_theory/output.py": "the mechanism",
+    "gsi_theory/cli.py": "opens the null device for streams that are closed",
     "llm_check/journal.py": "appends to a journal of its own",
     "llm_check/pools/parts.py": "holds a lock file",
     "llm_check/tiny/train.py": "writes into a temporary folder, and from there by the mechanism",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,23 @@ def test_floors_of_certain_schemes_are_zero() -> None:
     draft, _, _ = drawn(np.random.default_rng(58), 20)
     schemes = [Scheme(5.0, 4, None), Scheme(5.0, 4, float("inf")), Scheme(5.0, 4, -float("inf"), "race", gate="score")]
     assert acceptance_floor(draft, schemes).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("gate", ["tilted_reward", "score"])
+def test_the_floor_by_hand(gate: str) -> None:
+    """P(refused) = (E z)^n: to first order n q^(n-1) s/√N, with one more draft of z = 0 or 1 among N."""
+    reward, ratio = [0.2, 0.9, 0.4, 0.6], [0.3, -0.2, 0.1, -0.4]
+    draft, beta, u, n = Candidates(np.full(4, -np.log(4)), reward, ratio), 2.0, 0.55, 3
+    tilted = [r + x / beta for r, x in zip(reward, ratio, strict=True)]
+    if gate == "score":
+        refused, scheme = [max(1 - math.exp(beta * (t - u)), 0) for t in tilted], Scheme(beta, n, u, "race", gate=gate)
+    else:
+        refused, scheme = [float(t < u) for t in tilted], Scheme(beta, n, u, "max")
+    errors = []
+    for one in (0.0, 1.0):
+        z = [*refused, one]
+        errors.append(n * statistics.mean(z) ** (n - 1) * statistics.stdev(z) / math.sqrt(5))
+    assert acceptance_floor(draft, [scheme]) == pytest.approx([max(errors)])
 
 
 @pytest.mark.parametrize(("drafts", "base"), [(1, 1), (1, 3), (3, 1), (3, 3)])
