@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
+from gsi_theory.json_input import read_json, shown
 
 __all__ = ["delimiter_table", "end_of_sequence_ids", "token_bytes"]
 
@@ -29,16 +30,19 @@ _COMPARED = 64  # random texts compared with `decode`, of 1 to 4 tokens each
 def end_of_sequence_ids(tokenizer: Any) -> frozenset[int]:
     """The ids that end a solution: the tokenizer's eos, and all that generation_config.json in its folder lists.
 
-    Raises InputError when there is none or that file is not JSON.
+    Raises InputError when there is none, or that file holds no JSON object or other ids.
     """
     found = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
     path = Path(str(getattr(tokenizer, "name_or_path", "") or "")) / "generation_config.json"
     if path.is_file():
-        try:
-            listed = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
-        except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-            raise InputError(f"{path} is not a JSON object ({error}): download it again") from error
-        found |= set() if listed is None else set(map(int, listed if isinstance(listed, list) else [listed]))
+        config = read_json(path, "a JSON object, as its checkpoint has it")
+        if not isinstance(config, dict):
+            raise InputError(f"{path} holds {shown(config)}, no JSON object: download it again")
+        listed = config.get("eos_token_id")
+        ids = [] if listed is None else listed if isinstance(listed, list) else [listed]
+        if any(type(token) is not int for token in ids):
+            raise InputError(f"{path}: eos_token_id = {shown(listed)}: give the id of a token, or a list of them")
+        found |= set(ids)
     if not found:
         raise InputError("the tokenizer has no eos token: set eos_token in its tokenizer_config.json")
     return frozenset(found)

@@ -45,6 +45,9 @@ class Plan:
     batch: int = 16
 
     def __post_init__(self) -> None:
+        for field in ("beta", "threshold"):
+            value = getattr(self, field)
+            object.__setattr__(self, field, value if value is None else value + 0.0)  # no -0.0
         for i, name in enumerate(self.methods):
             named_method(name).scheme(self.beta, self.n, self.threshold, self.n_base)
             if name in self.methods[:i]:
