@@ -75,7 +75,7 @@ def _doctor(*given: str) -> None:
 
 
 def test_of_two_middle_prompts_the_upper_is_the_median() -> None:
-    """Where one of two prompts is out of the draft's reach a mean would be infinite too; the upper says so by itself."""
+    """Where one of two prompts is out of the draft's reach a mean would be infinite too; the upper is so by itself."""
     few = [at for at in pool_coverage(_pool(3.0), 2.0) if at.step == 1][:2]
     one, two = few[0], replace(few[1], ratio=replace(few[1].ratio, ess=few[1].ratio.ess + 3.0, renyi2=0.25))
     (step,) = by_step([one, two])
