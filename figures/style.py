@@ -147,7 +147,7 @@ def number(value: Any, digits: int = 3) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}".replace(",", "\u2009").replace("-", "−")
+        return f"{value:,}".replace(",", "\u202f").replace("-", "−")
     if not isinstance(value, float):
         return str(value)
     if math.isinf(value):
@@ -157,7 +157,7 @@ def number(value: Any, digits: int = 3) -> str:
     size = abs(value)
     if 1e-3 <= size < 1e5:
         decimals = max(0, digits - 1 - math.floor(math.log10(size)))
-        text = f"{size:,.{decimals}f}".replace(",", "\u2009")
+        text = f"{size:,.{decimals}f}".replace(",", "\u202f")
     else:
         text = power_of_ten(math.log10(size), digits)
     return ("−" if value < 0 else "") + text

@@ -203,7 +203,7 @@ def test_formula_keeps_the_structure() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (True, "yes"), (0.0, "0"), (12345, "12\u2009345"), (0.12345, "0.123"), (-2.5, "−2.50"),
+    [(None, "–"), (True, "yes"), (0.0, "0"), (12345, "12\u202f345"), (0.12345, "0.123"), (-2.5, "−2.50"),
      (1.5e-7, "1.50 × 10⁻⁷"), (float("inf"), "∞"), (-7, "−7"), (9.999e-4, "1.00 × 10⁻³")],
 )  # fmt: skip
 def test_numbers(value: object, text: str) -> None:
