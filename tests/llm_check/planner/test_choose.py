@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from llm_check.planner.choice import Goal
+from llm_check.planner.choice import Goal, worth_of
 from llm_check.planner.choose import behind_best, cross_fit, mean_error, standing
 from llm_check.planner.grid import Option
 from llm_check.planner.pareto import by_cost, pareto_front
 from llm_check.planner.plan import choose_option
-from llm_check.planner.tail import Tail
+from llm_check.planner.tail import Tail, tail_shown
 
 SEEN = Tail(5.0, 0.2, (4.0, 9.0), 50.0, 0.01, (64.0, 64.0), 1.0, 64, 64)
 
@@ -236,3 +236,23 @@ def test_estimates_outside_the_bounds_of_the_value_move_them() -> None:
         found = cross_fit(values[None], lambda _: 0, (0.0, 1.0))
         assert not found.trusted and found.low <= values.mean() <= found.high
         assert found.low >= min(0.0, values.min()) and found.high <= max(1.0, values.max())
+
+
+@pytest.mark.parametrize(("drafts", "base_draws"), [(100, 400), (400, 100)])
+def test_held_prompts_widen_the_interval_by_what_the_smaller_source_hides(drafts: int, base_draws: int) -> None:
+    """n log 20/N of the range, N the draws of the smaller source."""
+    options = [Option("softmax", "none", 2, 2, 5.0, None), Option("softmax", "tilted_reward", 2, 8, 5.0, 0.5)]
+    table: Any = SimpleNamespace(options=tuple(options), fixed=True, drafts=drafts, base_draws=base_draws)
+    values = _values([0.3, 0.5], units=10)
+
+    def pick(_: np.ndarray) -> int:
+        return 1
+
+    plain, wide = cross_fit(values, pick), worth_of(values, table, (0.0, 1.0), pick, 1)
+    assert wide.low == pytest.approx(plain.low - 8 * np.log(20.0) / 100)
+    assert wide.high == pytest.approx(plain.high + 8 * np.log(20.0) / 100)
+
+
+def test_a_tail_is_shown_by_its_shape_and_by_as_many_drafts_as_reach_it() -> None:
+    assert tail_shown(replace(SEEN, needed=(64.0, 900.0))) and not tail_shown(replace(SEEN, needed=(65.0, 65.0)))
+    assert not tail_shown(replace(SEEN, khat=0.71, needed=(1.0, 1.0)))
