@@ -107,3 +107,10 @@ def test_each_tail_is_of_its_own_weights() -> None:
     assert found.tilted_khat == pytest.approx(pareto_khat(3.0 * reward[:60] + ratio), abs=1e-9)
     assert found.base_chi2 is not None and found.base_chi2[0] == pytest.approx(np.exp(base).mean() - 1.0)
     assert found.ratio.guaranteed and not found.tilted.guaranteed
+
+
+def test_weights_that_rounding_parts_are_one_weight_and_others_are_not() -> None:
+    """A millionth of a nat is a difference, an ulp of a recomputed weight is none."""
+    steps = np.arange(40.0)
+    assert pareto_khat(3.0 + 1e-12 * steps) == -np.inf
+    assert np.isfinite(pareto_khat(3.0 + 1e-6 * steps))
