@@ -34,6 +34,8 @@ def draw(artifact: Artifact) -> Figure:
     else:
         x, label = [c["coverage"] for c in known], "C"
     y = [c["n_ten_percent"] for c in known]
+    if not min([*coverage, *x, *y], default=1.0) > 0:
+        raise ValueError("a coverage constant, a number of drafts or its fit is not positive")
     right.plot(x, y, "o", color="#0072b2", markersize=3)
     if x:
         ends = [min(x), max(x)]

@@ -22,7 +22,7 @@ from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import Estimate, checked_pool, curves, deviations, leave_one_out, subset_mean
 from gsi_theory.gated_estimate import gated_error
-from gsi_theory.instance import log_weight, tilted_reward
+from gsi_theory.instance import beta_times, log_weight, tilted_reward
 from gsi_theory.options import distinct
 from llm_check.pools.pool import SOURCES, Pool
 
@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-LARGEST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,6 @@ def predict_position(
     """
     if not schemes:
         raise InputError("predict_position got no schemes: give at least one")
-    _refuse_overflow(draft, base, max(scheme.beta for scheme in schemes))
     own, theirs = values or (draft.reward[None], base.reward[None])
     families: dict[tuple[object, ...], list[int]] = {}
     for s, scheme in enumerate(schemes):
@@ -116,17 +114,6 @@ def predict_position(
         if passed is not None:
             accept[members], accept_se[members] = passed.value[0], passed.stderr[0]
     return PositionPrediction(value, stderr, accept, accept_se)
-
-
-def _refuse_overflow(draft: Candidates, base: Candidates, beta: float) -> None:
-    for candidates in (draft, base):
-        reward = float(np.abs(candidates.reward).max())
-        ratio = float(np.abs(candidates.log_ratio[np.isfinite(candidates.log_ratio)]).max(initial=0.0))
-        if not 0.5 * beta * reward + 0.5 * ratio < LARGEST / 2.0:
-            raise InputError(
-                f"β r + ℓ exceeds the range of numbers at β = {beta:g}, |reward| {reward:g}, |log-ratio| {ratio:g}: "
-                "give a smaller β, or leave the candidate out"
-            )
 
 
 def _family_means(
@@ -151,7 +138,7 @@ def _family_means(
         both = leave_one_out(np.vstack([own * kept, kept]), weight, ns, scheme.rule)
         means, parts = both.value, both.deviation
     draws = ns if scheme.base_draws == scheme.n else [scheme.base_draws] * len(ns)
-    fallback = subset_mean(theirs, scheme.beta * base.reward, draws, scheme.rule)
+    fallback = subset_mean(theirs, beta_times(base.reward, scheme.beta), draws, scheme.rule)
     accepted, chance, rest = means[:-1], means[-1:], 1.0 - means[-1:]
     error = gated_error(parts[:-1], parts[-1:], rest, fallback)
     passed = Estimate(chance, np.sqrt(np.sum(parts[-1:] ** 2, axis=-1)))

@@ -173,6 +173,16 @@ def test_unreadable_artifact_is_bad_input_and_leaves_no_file(built: Path, tmp_pa
     assert not (tmp_path / "report").exists()
 
 
+@pytest.mark.parametrize("factor", [0.0, -8.0])
+def test_a_rate_that_no_log_scale_shows_is_bad_input(built: Path, tmp_path: Path, factor: float) -> None:
+    body = json.loads((built / "artifacts" / "audit.json").read_text(encoding="utf-8"))
+    body["summary"]["rate_fit_factor"] = factor
+    (tmp_path / "audit.json").write_text(json.dumps(body), encoding="utf-8")
+    with pytest.raises(InputError, match="is not positive"):
+        build_report(tmp_path, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
 def test_missing_folder_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere"):
         build_report(tmp_path / "nowhere", tmp_path)

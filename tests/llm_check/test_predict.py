@@ -345,7 +345,7 @@ def test_weights_far_apart_select_as_the_best_does() -> None:
     far = Candidates(mass, draft.reward, np.where(np.arange(30) % 2 == 0, -1.7e308, 0.0))
     even = predict_position(far, base, [Scheme(1.0, 30, None, rule) for rule in RULES])
     assert np.isfinite(even.value).all() and np.isfinite(even.stderr).all()
-    with pytest.raises(InputError, match=r"exceeds the range of numbers at β = 1e\+308, .* give a smaller β"):
+    with pytest.raises(InputError, match=r"beta = 1e\+308 times reward\[\d+\] = .*: give a smaller beta"):
         predict_position(Candidates(mass, 5.0 * draft.reward, ratio), base, [Scheme(1e308, 2)])
 
 
