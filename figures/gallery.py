@@ -33,8 +33,8 @@ from figures import (
 from figures.plot_data import Row, drawing, scalars
 from figures.plots import Files, figure_files, inline_svg
 from figures.style import house_style, number
-from gsi_theory.artifact import Artifact, read_artifact
-from gsi_theory.output import atomic_write_files
+from gsi_theory.runs.artifact import Artifact, read_artifact
+from gsi_theory.runs.output import atomic_write_files
 
 __all__ = ["GALLERY", "GalleryEntry", "build_gallery", "gallery_files"]
 

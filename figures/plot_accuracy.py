@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from figures.plot_data import Row, distinct, rows, spread
 from figures.style import LOOKS, WIDTH, log_ticks, look
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["draw", "ordered_methods"]
 

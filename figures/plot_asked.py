@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from figures.plot_data import Row, distinct, rows
 from figures.style import WIDTH, drafts
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["NUMBERS", "asked_table", "draw"]
 

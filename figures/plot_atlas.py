@@ -16,7 +16,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from figures.plot_data import Row, distinct, rows
 from figures.style import WIDTH
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["draw"]
 

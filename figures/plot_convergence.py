@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from figures.plot_data import Row, distinct, rows, spread
 from figures.style import WIDTH, log_ticks, look
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["draw_kl", "draw_tv"]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from gsi_theory.artifact import Artifact, read_artifact
 from gsi_theory.errors import InputError
+from gsi_theory.runs.artifact import Artifact, read_artifact
 
 __all__ = ["COMMANDS", "Row", "distinct", "drawing", "read_all", "rows", "scalars", "spread"]
 

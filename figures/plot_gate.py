@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from figures.plot_data import Row, distinct, rows, spread
 from figures.style import WIDTH, look
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["draw", "limit_curve"]
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from figures.plot_data import rows, scalars
 from figures.style import WIDTH, drafts, look
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["NEEDS", "Need", "draw", "needs"]
 

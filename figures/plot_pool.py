@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from figures.plot_data import Row, distinct, rows, scalars, spread
 from figures.style import WIDTH, log_ticks, look
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["draw_acceptance", "draw_coverage", "draw_front", "draw_value"]
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from figures.plot_data import Row, distinct, rows, scalars
 from figures.plot_sampler import normal_plot
 from figures.style import WIDTH, look
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["GATES", "draw"]
 

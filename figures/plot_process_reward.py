@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from figures.plot_data import distinct, rows
 from figures.small_multiples import band, curve, key_below, look_of, panels
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["draw"]
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from figures.plot_data import rows, scalars
 from figures.style import WIDTH
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["draw"]
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from figures.plot_data import Row, distinct, rows
 from figures.style import WIDTH, Look, look
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["draw"]
 

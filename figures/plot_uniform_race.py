@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from figures.plot_data import Row, distinct, rows
 from figures.small_multiples import curve, key_below, look_of, panels, powers
 from figures.style import Look
-from gsi_theory.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["draw"]
 

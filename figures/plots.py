@@ -30,8 +30,8 @@ from figures import (
 )
 from figures.plot_data import drawing
 from figures.style import house_style
-from gsi_theory.artifact import Artifact
-from gsi_theory.output import atomic_write_files
+from gsi_theory.runs.artifact import Artifact
+from gsi_theory.runs.output import atomic_write_files
 
 __all__ = [
     "FIGURES",

@@ -24,9 +24,9 @@ from figures import plot_pool
 from figures.plot_data import Row, distinct, drawing, rows, scalars
 from figures.plots import Files, figure_files, inline_svg
 from figures.style import house_style, number
-from gsi_theory.artifact import Artifact, read_artifact
-from gsi_theory.output import atomic_write_files
-from gsi_theory.terminal import kept_together
+from gsi_theory.runs.artifact import Artifact, read_artifact
+from gsi_theory.runs.output import atomic_write_files
+from gsi_theory.runs.terminal import kept_together
 
 __all__ = ["build_pool_page", "pool_page_files"]
 

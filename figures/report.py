@@ -24,8 +24,8 @@ from figures.plot_headline import NEEDS, needs
 from figures.plots import FIGURES, draw_figures, inline_svg
 from figures.pool_page import pool_page_files
 from figures.style import drafts, look, number, superscript
-from gsi_theory.artifact import Artifact
-from gsi_theory.output import atomic_write_files
+from gsi_theory.runs.artifact import Artifact
+from gsi_theory.runs.output import atomic_write_files
 
 __all__ = ["build_report"]
 

@@ -22,20 +22,20 @@ __all__ = ["COMMANDS", "load_command", "main"]
 
 # name -> (module with `app`, one-line help)
 COMMANDS = {
-    "report": ("gsi_theory.command_report", "Run everything and write report/index.html (the main job)."),
-    "refute": ("gsi_theory.command_refute", "Search, shrink and certify a counterexample to a claim."),
-    "law": ("gsi_theory.command_law", "Exact law of GSI on an instance file."),
+    "report": ("gsi_theory.runs.command_report", "Run everything and write report/index.html (the main job)."),
+    "refute": ("gsi_theory.runs.command_refute", "Search, shrink and certify a counterexample to a claim."),
+    "law": ("gsi_theory.runs.command_law", "Exact law of GSI on an instance file."),
     "audit": ("sims.command_audit", "Judge every published guarantee over families of instances."),
     "simulate": ("sims.command_simulate", "Run a simulation experiment by name, or list them."),
-    "pool": ("llm_check.command_pool", "Collect a pool of candidates from two language models."),
-    "doctor": ("llm_check.command_doctor", "Self-checks of a pool: what is wrong with its numbers, and the cure."),
+    "pool": ("llm_check.models.command_pool", "Collect a pool of candidates from two language models."),
+    "doctor": ("llm_check.logs.command_doctor", "Self-checks of a pool: what is wrong with its numbers, and the cure."),
     "plan": (
-        "llm_check.command_plan",
+        "llm_check.logs.command_plan",
         "Rule, n, β and u for a goal, at what cost; or what the pool lacks.",
     ),
-    "predict": ("llm_check.command_predict", "Predict reward and acceptance from a pool, for every rule, n, β."),
-    "decode": ("llm_check.command_decode", "Solve problems on two language models with a chosen method."),
-    "check": ("llm_check.command_check", "Predictions and exact laws held against runs of two language models."),
+    "predict": ("llm_check.logs.command_predict", "Predict reward and acceptance from a pool, for every rule, n, β."),
+    "decode": ("llm_check.models.command_decode", "Solve problems on two language models with a chosen method."),
+    "check": ("llm_check.models.command_check", "Predictions and exact laws held against runs of two language models."),
     "figures": ("figures.command_figures", "Draw figures and the page from artifacts already computed."),
 }
 
@@ -171,7 +171,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     _open_streams()
     if COMPLETING in os.environ or given[:1] in (["--install-completion"], ["--show-completion"]):
-        from gsi_theory.completion import complete  # slow to import
+        from gsi_theory.runs.completion import complete  # slow to import
 
         complete(given, {name: text for name, (_, text) in COMMANDS.items()}, load_command, COMPLETING)
     name, rest = (given[0], given[1:]) if given else ("--help", [])

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays import as_arrays, as_number, highest, host, plain_number
+from gsi_theory.arrays.logscale import excess, log_sum
+from gsi_theory.arrays.namespace import as_arrays, as_number, highest, host, plain_number
 from gsi_theory.errors import InputError
-from gsi_theory.logscale import excess, log_sum
 
 __all__ = ["chi2", "hockey_stick", "kl", "log_pair", "renyi", "tv"]
 

@@ -19,14 +19,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gsi_theory.arrays import as_numbers, numbers_or_indicators
+from gsi_theory.arrays.logscale import Array
+from gsi_theory.arrays.namespace import as_numbers, numbers_or_indicators
 from gsi_theory.errors import InputError, require_name
-from gsi_theory.law import RULES
-from gsi_theory.logscale import Array
-from gsi_theory.subsets.max import max_curve, max_parts
-from gsi_theory.subsets.race import race_curve, race_parts
-from gsi_theory.subsets.softmax import softmax_curve, softmax_parts
-from gsi_theory.subsets.sums import Indices, hypergeometric
+from gsi_theory.laws.selection_law import RULES
+from gsi_theory.rules.max_subsets import max_curve, max_parts
+from gsi_theory.rules.race_subsets import race_curve, race_parts
+from gsi_theory.rules.softmax_subsets import softmax_curve, softmax_parts
+from gsi_theory.rules.subset_sums import Indices, hypergeometric
 
 __all__ = [
     "Estimate",

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays import as_number, as_numbers, sum_tolerance
+from gsi_theory.arrays.logscale import Array, log_sum, normalize
+from gsi_theory.arrays.namespace import as_number, as_numbers, sum_tolerance
 from gsi_theory.errors import InputError, quoted, require_name
-from gsi_theory.law import RULES, as_count
-from gsi_theory.logscale import Array, log_sum, normalize
+from gsi_theory.laws.selection_law import RULES, as_count
 
 __all__ = ["GATES", "Candidates", "Instance", "Scheme", "beta_times", "log_weight", "tilted_policy", "tilted_reward"]
 

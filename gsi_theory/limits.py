@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays import plain_number
+from gsi_theory.arrays.namespace import plain_number
 from gsi_theory.divergence import log_pair
-from gsi_theory.draws import as_counts
+from gsi_theory.laws.draws import as_counts
 
 __all__ = ["best_tv"]
 

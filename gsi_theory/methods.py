@@ -16,18 +16,28 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays import plain_number
-from gsi_theory.clipping import clip_log_ratio, early_exit_calls, first_passage
-from gsi_theory.drafters import balance_log_weight, fixed_allocation_law, random_allocation_law
-from gsi_theory.draws import MOST, Draws
+from gsi_theory.arrays.logscale import Array, log_sum
+from gsi_theory.arrays.namespace import plain_number
 from gsi_theory.errors import InputError, Named
-from gsi_theory.gate import fallback_law, gsi_law
 from gsi_theory.instance import Candidates, Instance, Scheme, log_weight
-from gsi_theory.law import score_gated_race, selection_law
-from gsi_theory.logscale import Array, log_sum
-from gsi_theory.rsd import Omega, StepRule, best_step, mean_excess, mean_step, rsd_law, sigmoid, sigmoid_doubt, step
-from gsi_theory.speculative import speculative_law
-from gsi_theory.weights import form_weights, rounded
+from gsi_theory.laws.clipping import clip_log_ratio, early_exit_calls, first_passage
+from gsi_theory.laws.drafters import balance_log_weight, fixed_allocation_law, random_allocation_law
+from gsi_theory.laws.draws import MOST, Draws
+from gsi_theory.laws.gate import fallback_law, gsi_law
+from gsi_theory.laws.rsd import (
+    Omega,
+    StepRule,
+    best_step,
+    mean_excess,
+    mean_step,
+    rsd_law,
+    sigmoid,
+    sigmoid_doubt,
+    step,
+)
+from gsi_theory.laws.selection_law import score_gated_race, selection_law
+from gsi_theory.laws.speculative import speculative_law
+from gsi_theory.laws.weights import form_weights, rounded
 
 __all__ = [
     "METHODS",

@@ -18,9 +18,9 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.claims import CLAIMS, Claim, Outcome, Verdict
 from gsi_theory.instance import Candidates, Instance, Scheme
-from gsi_theory.logscale import normalize
 
 __all__ = ["candidates", "check_claim", "instances", "log_policies", "schemes"]
 

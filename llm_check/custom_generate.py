@@ -1,9 +1,9 @@
 """Guided decoding inside transformers: `model.generate(input_ids, custom_generate=gsi(draft=..., reward=...))`.
 
 The model whose `generate` is called is the base. transformers prepares inputs, length limits and stopping criteria and
-then calls our loop, which takes whole steps (see `llm_check.decode`); criteria are asked after every step, and the
-result is cut at the length limit. What is sampled is the models' own law: logits processors (temperature, top-k, top-p,
-repetition penalty) would change it on the base alone, so they are refused.
+then calls our loop, which takes whole steps (see `llm_check.models.decoding.solution`); criteria are asked after every
+step, and the result is cut at the length limit. What is sampled is the models' own law: logits processors (temperature,
+top-k, top-p, repetition penalty) would change it on the base alone, so they are refused.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from torch import Tensor
 from transformers.generation import GenerateDecoderOnlyOutput
 
 from gsi_theory.errors import InputError
-from llm_check.decode import require_size, solve
-from llm_check.engines.contract import Engine
-from llm_check.engines.transformers_engine import TransformersEngine
-from llm_check.methods.candidates import Models
-from llm_check.methods.table import named_method
-from llm_check.positions import Position, Prompt
-from llm_check.rewards.contract import RewardModel
-from llm_check.rewards.load import load_reward
-from llm_check.steps import parse_step_rule
+from llm_check.models.decoding.method_table import named_method
+from llm_check.models.decoding.positions import Position, Prompt
+from llm_check.models.decoding.reasoning_steps import parse_step_rule
+from llm_check.models.decoding.solution import require_size, solve
+from llm_check.models.decoding.step_candidates import Models
+from llm_check.models.engines.engine import Engine
+from llm_check.models.engines.transformers_engine import TransformersEngine
+from llm_check.models.rewards.load_reward import load_reward
+from llm_check.models.rewards.reward_model import RewardModel
 
 __all__ = ["GuidedGenerate", "gsi"]
 
@@ -45,13 +45,13 @@ def gsi(
     max_step_tokens: int = 512,
     seed: int = 0,
 ) -> GuidedGenerate:
-    """What to pass as `custom_generate`: GSI (or another `method` of llm_check.methods.table) with this draft and
+    """What to pass as `custom_generate`: GSI (or another `method` of models.decoding.method_table) with this draft and
     reward; the model that generates is the base.
 
     draft: a checkpoint folder, or a `TransformersEngine` (`from_model(model, tokenizer, name)` wraps a loaded one);
-    reward: a specification (llm_check.rewards.load), or a RewardModel. beta multiplies the reward; n candidates a step,
-    n_base in a fallback (default n); threshold u in reward units (None: no gate). step: where a step ends, at most
-    `max_step_tokens` long. Equal seeds give equal output. Raises InputError for bad values.
+    reward: a specification (llm_check.models.rewards.load_reward), or a RewardModel. beta multiplies the reward; n
+    candidates a step, n_base in a fallback (default n); threshold u in reward units (None: no gate). step: where a step
+    ends, at most `max_step_tokens` long. Equal seeds give equal output. Raises InputError for bad values.
     """
     named_method(method).scheme(beta, n, threshold, n_base)
     if max_step_tokens < 1 or seed < 0:

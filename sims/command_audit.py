@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from gsi_theory.artifact import Artifact, is_current, provenance, read_artifact
 from gsi_theory.errors import InputError
-from gsi_theory.options import OUTPUT, RUN, read_pairs, set_options
-from gsi_theory.progress import progress_bar
-from gsi_theory.terminal import columns, console, wrapped
-from sims.audits.asked import BETAS_ASKED
+from gsi_theory.runs.artifact import Artifact, is_current, provenance, read_artifact
+from gsi_theory.runs.options import OUTPUT, RUN, read_pairs, set_options
+from gsi_theory.runs.progress import progress_bar
+from gsi_theory.runs.terminal import columns, console, wrapped
 from sims.audits.audit import PRESETS, run_audit
+from sims.audits.drafts_needed import BETAS_ASKED
 
 __all__ = ["app", "audit"]
 

@@ -17,12 +17,12 @@ from typing import Annotated, Any
 
 import typer
 
-from gsi_theory.artifact import is_current, provenance, read_artifact
-from gsi_theory.options import OUTPUT, RUN, given_options, read_pairs, refuse_options, set_options
-from gsi_theory.progress import progress_bar
-from gsi_theory.terminal import wrapped
+from gsi_theory.runs.artifact import is_current, provenance, read_artifact
+from gsi_theory.runs.options import OUTPUT, RUN, given_options, read_pairs, refuse_options, set_options
+from gsi_theory.runs.progress import progress_bar
+from gsi_theory.runs.terminal import wrapped
+from gsi_theory.runs.workers import Pool, cluster_pool, local_pool
 from sims.experiments import EXPERIMENTS, PROFILES, WORKERS, Experiment, checked_settings, estimate, run_experiment
-from sims.workers import Pool, cluster_pool, local_pool
 
 __all__ = ["app", "simulate"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance
-from gsi_theory.logscale import normalize
 
 __all__ = ["COLUMNS", "pool_instances"]
 

@@ -26,11 +26,11 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from gsi_theory.arrays.logscale import Array, log_sum, normalize
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance
-from gsi_theory.logscale import Array, log_sum, normalize
-from gsi_theory.options import distinct
-from gsi_theory.tree import Prefix, Tree
+from gsi_theory.runs.options import distinct
+from gsi_theory.steps.tree import Prefix, Tree
 from sims.pool_world import pool_instances
 
 __all__ = ["WORLDS", "World", "checked_worlds", "instances_of", "world_instance", "world_tree"]

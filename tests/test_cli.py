@@ -121,7 +121,7 @@ def test_pool_then_predict_then_a_truncated_file(tmp_path) -> None:
 
 
 def test_missing_checkpoint_and_other_vocabulary(tmp_path) -> None:
-    from llm_check.tiny import checkpoint_path
+    from llm_check.models.tiny import checkpoint_path
 
     done = gsi("decode", "--draft", str(tmp_path / "nowhere"))
     assert done.returncode == 2

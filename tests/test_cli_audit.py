@@ -9,10 +9,10 @@ import re
 import numpy as np
 import pytest
 
-from gsi_theory.artifact import read_artifact
 from gsi_theory.claims import CLAIMS
 from gsi_theory.claims.sides_softmax import kl_chi2
 from gsi_theory.cli import main
+from gsi_theory.runs.artifact import read_artifact
 from sims import command_audit
 
 SMALL = ("--workers", "1", "--set", "instances=4", "--set", "families=few", "--set", "claims=M7-tv,M11-chi2,M12a,M12b")

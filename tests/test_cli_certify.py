@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gsi_theory import command_law
+from gsi_theory.runs import command_law
 
 GOOD = '{"draft": [0.5, 0.3, 0.2], "base": [0.2, 0.3, 0.5], "reward": [0.1, 0.6, 0.9]}'
 NAMES = {"law", "p_accept", "expected_reward", "tilted_reward_mean", "kl", "tv", "chi2"}

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gsi_theory import command_refute
 from gsi_theory.claims import CLAIMS
 from gsi_theory.cli import main
 from gsi_theory.errors import InputError
+from gsi_theory.runs import command_refute
 
 
 def gsi(*arguments: str) -> subprocess.CompletedProcess[str]:

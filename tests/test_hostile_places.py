@@ -91,7 +91,7 @@ def test_too_many_candidates_to_certify_are_refused_before_the_law_is_computed(
 ) -> None:
     path, many = tmp_path / "i.json", [1 / 256] * 256
     path.write_text(f'{{"draft": {many}, "base": {many}, "reward": {[0] * 256}}}')
-    monkeypatch.setattr("gsi_theory.command_law.gsi_law", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr("gsi_theory.runs.command_law.gsi_law", lambda *_: pytest.fail("computed"))
     refused(["law", str(path), "--certify"], "K = 256 with --certify", capsys)
 
 

@@ -17,11 +17,11 @@ from decimal import Decimal
 
 from flint import arb
 
-from gsi_theory.certified.facts import BallFacts, total
+from gsi_theory.certified.ball_facts import BallFacts, total
+from gsi_theory.certified.rational import Enclosure, ExactInstance, ExactScheme, enclose
 from gsi_theory.certified.sides import PREMISES, SIDES
 from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.errors import InputError, nearest
-from gsi_theory.exact import Enclosure, ExactInstance, ExactScheme, enclose
 from gsi_theory.instance import Scheme
 
 __all__ = ["QUANTITIES", "Certificate", "certify", "certify_all", "certify_claim"]

@@ -12,10 +12,10 @@ from functools import cached_property
 
 from flint import arb
 
-from gsi_theory.certified.facts import BallFacts, Excess, total
-from gsi_theory.certified.law import LogWeight, compare, race_score_balls
+from gsi_theory.certified.ball_facts import BallFacts, Excess, total
+from gsi_theory.certified.ball_law import LogWeight, compare, race_score_balls
+from gsi_theory.certified.rational import ball
 from gsi_theory.certified.selection import centered, excess_share, largest, pinsker
-from gsi_theory.exact import ball
 
 __all__ = ["SIDES", "high_score", "high_step"]
 

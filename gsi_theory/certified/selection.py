@@ -10,9 +10,9 @@ from fractions import Fraction
 
 from flint import arb
 
-from gsi_theory.certified.facts import BallFacts, Excess, total
-from gsi_theory.certified.law import LogWeight, compare, selection_balls
-from gsi_theory.exact import ball
+from gsi_theory.certified.ball_facts import BallFacts, Excess, total
+from gsi_theory.certified.ball_law import LogWeight, compare, selection_balls
+from gsi_theory.certified.rational import ball
 
 __all__ = ["SIDES", "excess_share", "largest", "pinsker"]
 

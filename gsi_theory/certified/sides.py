@@ -17,9 +17,9 @@ from flint import arb
 
 from gsi_theory.certified import gate as certified_gate
 from gsi_theory.certified import selection as certified_selection
-from gsi_theory.certified.facts import BallFacts, Excess, total
-from gsi_theory.certified.law import compare
-from gsi_theory.exact import ball
+from gsi_theory.certified.ball_facts import BallFacts, Excess, total
+from gsi_theory.certified.ball_law import compare
+from gsi_theory.certified.rational import ball
 
 __all__ = ["PREMISES", "SIDES", "Sides"]
 

@@ -10,7 +10,7 @@ from gsi_theory.claims.claim import Assumption
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides_rejection import base_mean, step_at
 from gsi_theory.claims.sides_tournament import LEAGUE_CELLS
-from gsi_theory.draws import MOST
+from gsi_theory.laws.draws import MOST
 
 
 def _positive_base(f: Facts) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import detached, host
+from gsi_theory.arrays.namespace import detached, host
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.instance import Instance, Scheme

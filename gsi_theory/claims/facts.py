@@ -21,16 +21,16 @@ import array_api_compat
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays import detached, host, table
+from gsi_theory.arrays.logscale import log_sum, normalize
+from gsi_theory.arrays.namespace import detached, host, table
 from gsi_theory.claims.facts_input import checked_rows
-from gsi_theory.draws import Counts
 from gsi_theory.errors import InputError, nearest
-from gsi_theory.gate import GsiLaw, gated_law
 from gsi_theory.instance import GATES, Instance, Scheme
-from gsi_theory.law import EPS, RULES, SMALLEST, Law, score_gated_race
-from gsi_theory.law_batches import selection_laws
-from gsi_theory.logscale import log_sum, normalize
-from gsi_theory.weights import Weights, form_weights, gate_doubt, rounded
+from gsi_theory.laws.draws import Counts
+from gsi_theory.laws.gate import GsiLaw, gated_law
+from gsi_theory.laws.law_batches import selection_laws
+from gsi_theory.laws.selection_law import EPS, RULES, SMALLEST, Law, score_gated_race
+from gsi_theory.laws.weights import Weights, form_weights, gate_doubt, rounded
 
 __all__ = ["Facts"]
 

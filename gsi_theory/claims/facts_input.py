@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays import as_arrays, highest, host, lowest, sum_tolerance
-from gsi_theory.draws import MOST
+from gsi_theory.arrays.logscale import log_sum
+from gsi_theory.arrays.namespace import as_arrays, highest, host, lowest, sum_tolerance
 from gsi_theory.errors import InputError
 from gsi_theory.instance import ROUNDING
-from gsi_theory.logscale import log_sum
+from gsi_theory.laws.draws import MOST
 
 __all__ = ["checked_rows"]
 

@@ -17,9 +17,9 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import detached
+from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.facts import Facts
-from gsi_theory.law import EPS
+from gsi_theory.laws.selection_law import EPS
 
 __all__ = ["Sides", "chi2_error", "least", "log_of_positive"]
 

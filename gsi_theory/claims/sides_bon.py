@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays import detached, host, table
+from gsi_theory.arrays.namespace import detached, host, table
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.claims.sides_selection import drift_kl
-from gsi_theory.law import EPS
+from gsi_theory.laws.selection_law import EPS
 
 __all__ = ["bon_kl", "bon_win_rate", "poisson_gap", "poisson_gap_value"]
 

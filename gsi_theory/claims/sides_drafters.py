@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays import detached, host, table
+from gsi_theory.arrays.namespace import detached, host, table
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, chi2_error, least
-from gsi_theory.drafters import fixed_allocation_law
-from gsi_theory.law import EPS, Law
-from gsi_theory.law_batches import selection_laws
+from gsi_theory.laws.drafters import fixed_allocation_law
+from gsi_theory.laws.law_batches import selection_laws
+from gsi_theory.laws.selection_law import EPS, Law
 
 __all__ = ["fixed_allocation", "mixture_chi2", "random_allocation"]
 

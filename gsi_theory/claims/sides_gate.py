@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays import detached, is_numpy
+from gsi_theory.arrays.logscale import normalize
+from gsi_theory.arrays.namespace import detached, is_numpy
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, log_of_positive
 from gsi_theory.claims.sides_selection import excess_share, mean_change, pinsker
-from gsi_theory.draws import Counts
-from gsi_theory.law import EPS, Law, score_gated_race
-from gsi_theory.logscale import normalize
+from gsi_theory.laws.draws import Counts
+from gsi_theory.laws.selection_law import EPS, Law, score_gated_race
 
 __all__ = [
     "gate_gains",

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays import detached
+from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, log_of_positive
-from gsi_theory.gate import GsiLaw
-from gsi_theory.law import EPS, Law
+from gsi_theory.laws.gate import GsiLaw
+from gsi_theory.laws.selection_law import EPS, Law
 
 __all__ = ["gate_limit", "gate_vanishes", "linear_rate", "rate"]
 

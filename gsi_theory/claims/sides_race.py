@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays import detached, rows_of, table
+from gsi_theory.arrays.logscale import log1mexp
+from gsi_theory.arrays.namespace import detached, rows_of, table
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, least
-from gsi_theory.draws import Counts
-from gsi_theory.law import EPS, Law
+from gsi_theory.laws.draws import Counts
+from gsi_theory.laws.selection_law import EPS, Law
 from gsi_theory.limits import best_tv
-from gsi_theory.logscale import log1mexp
 
 __all__ = [
     "decreasing",

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays import detached
+from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
-from gsi_theory.law import EPS
-from gsi_theory.rsd import mean_excess
+from gsi_theory.laws.rsd import mean_excess
+from gsi_theory.laws.selection_law import EPS
 
 __all__ = [
     "base_mean",

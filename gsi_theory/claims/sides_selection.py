@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays import detached
+from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, chi2_error, least
-from gsi_theory.draws import Counts
-from gsi_theory.law import EPS, Law, selection_law
+from gsi_theory.laws.draws import Counts
+from gsi_theory.laws.selection_law import EPS, Law, selection_law
 
 __all__ = [
     "channel",

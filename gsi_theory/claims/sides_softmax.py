@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays import as_arrays, detached
+from gsi_theory.arrays.namespace import as_arrays, detached
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, chi2_error, least, log_of_positive
-from gsi_theory.law import EPS
+from gsi_theory.laws.selection_law import EPS
 
 __all__ = ["asked_drafts", "kl_chi2", "kl_mean", "pointwise", "soft_bon", "theorem_one"]
 

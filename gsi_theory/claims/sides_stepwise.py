@@ -14,12 +14,12 @@ import array_api_compat
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays import detached
+from gsi_theory.arrays.logscale import log_sum
+from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
-from gsi_theory.law import EPS, Law
-from gsi_theory.law_batches import selection_laws
-from gsi_theory.logscale import log_sum
+from gsi_theory.laws.law_batches import selection_laws
+from gsi_theory.laws.selection_law import EPS, Law
 
 __all__ = [
     "chain_kl",

@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
-from gsi_theory.arrays import host, table
+from gsi_theory.arrays.namespace import host, table
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.claims.sides_rejection import step_omega
-from gsi_theory.knockout import knockout_bound, knockout_fail, league_bound, league_fail
+from gsi_theory.steps.knockout import knockout_bound, knockout_fail, league_bound, league_fail
 
 __all__ = ["LEAGUE_CELLS", "knockout", "league"]
 

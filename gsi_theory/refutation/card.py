@@ -19,7 +19,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.refutation.refute import Example, Finding
 from gsi_theory.refutation.shrink import ExactCase
-from gsi_theory.terminal import formatted, wrapped
+from gsi_theory.runs.terminal import formatted, wrapped
 
 __all__ = ["card_json", "card_latex", "card_text", "decimal_text", "instance_json", "relative_gap", "shape_words"]
 
@@ -114,7 +114,7 @@ def _commands(finding: Finding, case: ExactCase) -> list[str]:
         shown = "None" if cut is None else repr(cut)
         lines += [
             'python -c "from gsi_theory.certified.certify import *; '
-            "from gsi_theory.exact import *; print(certify_claim(",
+            "from gsi_theory.certified.rational import *; print(certify_claim(",
             f"  '{finding.claim.id}', ExactInstance({', '.join(f'[{r}]' for r in rows)}),",
             f"  ExactScheme('{decimal_text(s.beta)}', {s.n}, {shown}, '{s.rule}', None, '{s.gate}')))\"",
         ]

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.claims.claim import Claim
 from gsi_theory.errors import InputError
-from gsi_theory.logscale import Array
 from gsi_theory.refutation.search_space import NEVER, Space, excess
 
 __all__ = ["available", "climb"]

@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays import detached
-from gsi_theory.artifact import provenance, read_artifact, write_artifact
+from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims import CLAIMS
 from gsi_theory.claims.claim import Claim, Outcome
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.errors import InputError
-from gsi_theory.progress import Report
 from gsi_theory.refutation.refute import QUICK, Round, refute
 from gsi_theory.refutation.search_space import random_points, spaces_of
-from gsi_theory.terminal import formatted, wrapped
+from gsi_theory.runs.artifact import provenance, read_artifact, write_artifact
+from gsi_theory.runs.progress import Report
+from gsi_theory.runs.terminal import formatted, wrapped
 
 __all__ = ["COLUMNS", "SHARPER", "Mutant", "judged", "mutant_text", "mutants_of", "write_mutants"]
 

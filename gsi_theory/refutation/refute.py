@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import differential_evolution
 
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.certified.certify import Certificate, certify_claim
 from gsi_theory.certified.sides import SIDES
 from gsi_theory.claims import CLAIMS
 from gsi_theory.claims.claim import OUTCOMES, Claim, Outcome, Verdict
 from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.logscale import Array
 from gsi_theory.refutation import climb
-from gsi_theory.refutation.judging import judgments
+from gsi_theory.refutation.cases import judgments
 from gsi_theory.refutation.search_space import NEVER, Space, excess, random_points, spaces_of
 from gsi_theory.refutation.shrink import CLEAR, ExactCase, shrink
 

@@ -13,10 +13,10 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import detached
+from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.claim import OUTCOMES, Claim, Judgement, Outcome
 from gsi_theory.claims.facts import Facts
-from gsi_theory.logscale import Array, normalize
 
 __all__ = ["Space", "excess", "random_points", "spaces_of"]
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory.arrays.logscale import Array
+from gsi_theory.certified.rational import ExactInstance, ExactScheme
 from gsi_theory.claims.claim import Claim
 from gsi_theory.claims.facts import Facts
-from gsi_theory.exact import ExactInstance, ExactScheme
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.logscale import Array
-from gsi_theory.refutation.judging import batches
+from gsi_theory.refutation.cases import batches
 from gsi_theory.refutation.search_space import NEVER, excess
 
 __all__ = ["BARELY", "CLEAR", "ExactCase", "excess_of", "shrink"]

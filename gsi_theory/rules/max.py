@@ -10,9 +10,9 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import is_numpy, running_sum
-from gsi_theory.draws import Counts
-from gsi_theory.logscale import decayed_log_cumsum
+from gsi_theory.arrays.logscale import decayed_log_cumsum
+from gsi_theory.arrays.namespace import is_numpy, running_sum
+from gsi_theory.laws.draws import Counts
 
 __all__ = ["log_ratio"]
 

@@ -17,7 +17,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import (
+from gsi_theory.arrays.logscale import decayed_log_cumsum
+from gsi_theory.arrays.namespace import (
     COMPILED,
     detached,
     divided,
@@ -34,8 +35,7 @@ from gsi_theory.arrays import (
     table,
     times,
 )
-from gsi_theory.draws import Counts
-from gsi_theory.logscale import decayed_log_cumsum
+from gsi_theory.laws.draws import Counts
 
 __all__ = ["fall_linear", "log_fall", "log_ratio", "score_gate"]
 
@@ -72,7 +72,7 @@ def _large(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> bool:
 
 def _large_row(mass: Any, log_weight: Any, n: Any, out: Any) -> None:
     """`log_ratio` of one row (K,) for fixed n (M,), into out (M, K). Arrays serve twice: new ones cost page faults."""
-    from gsi_theory.compiled import race_collect, race_powers, race_walk
+    from gsi_theory.arrays.kernels import race_collect, race_powers, race_walk
 
     order = np.argsort(-log_weight)
     ranked, first, second = log_weight[order], mass[order], np.empty_like(mass)
@@ -187,7 +187,7 @@ def fall_linear(xp: Any, mass: Any, log_weight: Any, zero_mass: Any) -> _Fall:
     """A along the breakpoints, on the linear scale; mass, log_weight (B, K) with weights descending."""
     scale, share = _scale(log_weight, log_weight[:, :1]), expm1_of(-_gap(xp, log_weight))
     if COMPILED and is_numpy(mass):
-        from gsi_theory.compiled import race_fall
+        from gsi_theory.arrays.kernels import race_fall
 
         return _Fall(scale, *race_fall(mass, scale, share, zero_mass))
     held = xp.flip(running_sum(xp.flip(mass * scale, axis=-1)), axis=-1)

@@ -17,10 +17,10 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import host, lowest, rows_of, table
-from gsi_theory.draws import Counts
-from gsi_theory.logscale import Array
-from gsi_theory.quadrature import STEP, grid, slopes, sum_of_nodes
+from gsi_theory.arrays.logscale import Array
+from gsi_theory.arrays.namespace import host, lowest, rows_of, table
+from gsi_theory.arrays.quadrature import STEP, grid, slopes, sum_of_nodes
+from gsi_theory.laws.draws import Counts
 from gsi_theory.rules.softmax_bands import by_bands
 from gsi_theory.rules.softmax_cells import NODES, by_cells
 

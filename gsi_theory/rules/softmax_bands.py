@@ -10,10 +10,10 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays import host, rows_of, running_sum, table
-from gsi_theory.draws import Counts
-from gsi_theory.logscale import Array, decayed_log_cumsum, log_sum
-from gsi_theory.quadrature import FAR, RIGHT, STEP, slopes
+from gsi_theory.arrays.logscale import Array, decayed_log_cumsum, log_sum
+from gsi_theory.arrays.namespace import host, rows_of, running_sum, table
+from gsi_theory.arrays.quadrature import FAR, RIGHT, STEP, slopes
+from gsi_theory.laws.draws import Counts
 
 __all__ = ["by_bands", "windows"]
 

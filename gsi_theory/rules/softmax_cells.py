@@ -14,10 +14,10 @@ import array_api_compat
 import numpy as np
 from numpy.typing import NDArray
 
-from gsi_theory.arrays import COMPILED, added, is_numpy, rows_of, scatter_sum, table
-from gsi_theory.draws import Counts
-from gsi_theory.logscale import Array
-from gsi_theory.quadrature import STEP, grid, slopes, sum_of_nodes
+from gsi_theory.arrays.logscale import Array
+from gsi_theory.arrays.namespace import COMPILED, added, is_numpy, rows_of, scatter_sum, table
+from gsi_theory.arrays.quadrature import STEP, grid, slopes, sum_of_nodes
+from gsi_theory.laws.draws import Counts
 
 __all__ = ["FINE", "NODES", "WIDTH", "by_cells", "cell_flows", "cell_sums", "heaviest_cell", "node_masses"]
 
@@ -77,7 +77,7 @@ def node_masses(xp: Any, mass: Any, log_weight: Any, first: Indices, cells: int)
     transfer = table(_interpolation()[1], mass)
     count = cells * FINE
     if COMPILED and is_numpy(mass):
-        from gsi_theory.compiled import cell_moments
+        from gsi_theory.arrays.kernels import cell_moments
 
         moments = cell_moments(mass, log_weight, WIDTH, first, count)
         moments[..., 0] += moments[..., DEGREE]
@@ -153,7 +153,7 @@ def _cell_laws(xp: Any, counts: Counts, slope: Any, cells: int, ahead: int, node
 
 def _evaluate(xp: Any, log_weight: Any, first: Indices, coefficient: Any, level: Any) -> Any:
     if COMPILED and is_numpy(log_weight):
-        from gsi_theory.compiled import cell_values
+        from gsi_theory.arrays.kernels import cell_values
 
         values = cell_values(log_weight, WIDTH, first, np.ascontiguousarray(coefficient))
         return added(np.log(values, out=values), level)

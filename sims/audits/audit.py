@@ -12,19 +12,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gsi_theory.artifact import provenance, write_artifact
 from gsi_theory.claims import CLAIMS, Outcome
-from gsi_theory.progress import Report
-from sims.audits.asked import BETAS_ASKED, asked
+from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.runs.journal import Journal, code_fingerprint
+from gsi_theory.runs.progress import Report
+from gsi_theory.runs.workers import local_pool
 from sims.audits.cells import certifiable, judge_cell, rejudge
 from sims.audits.counterexamples import search
-from sims.audits.grid import AUDIT_FAMILIES, BETAS, NS, Cell
+from sims.audits.drafts_needed import BETAS_ASKED, asked
 from sims.audits.kl_rate import kl_rate
+from sims.audits.regimes import AUDIT_FAMILIES, BETAS, NS, Cell
 from sims.audits.tables import Totals, tables_of
 from sims.experiments import checked_settings, checked_whole
-from sims.families import FAMILIES, REWARDS
-from sims.journal import Journal, code_fingerprint
-from sims.workers import local_pool
+from sims.instance_families import FAMILIES, REWARDS
 
 __all__ = ["PRESETS", "SETTINGS", "run_audit"]
 

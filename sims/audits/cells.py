@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.certified.certify import certify_claim
+from gsi_theory.certified.rational import ExactInstance
 from gsi_theory.certified.sides import PREMISES, SIDES
 from gsi_theory.claims import CLAIMS, OUTCOMES, Claim, Judgement, Outcome
-from gsi_theory.exact import ExactInstance
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.logscale import Array
-from sims.audits.grid import Batch, Cell, batches_of, scheme_of
+from sims.audits.regimes import Batch, Cell, batches_of, scheme_of
 
 __all__ = ["Found", "case_of", "certifiable", "judge_cell", "parts_of", "rejudge"]
 

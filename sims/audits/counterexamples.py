@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory.certified.rational import ExactInstance, ExactScheme
 from gsi_theory.claims import OUTCOMES, Claim, Outcome, Verdict
-from gsi_theory.exact import ExactInstance, ExactScheme
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.refutation.judging import judgments
+from gsi_theory.refutation.cases import judgments
 
 __all__ = ["Case", "search", "shorten"]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance
-from gsi_theory.logscale import Array
-from sims.families import FAMILIES, signed
+from sims.instance_families import FAMILIES, signed
 
 __all__ = ["RATE_COLUMNS", "kl_rate", "rate_summary"]
 

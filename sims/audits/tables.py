@@ -16,11 +16,11 @@ import numpy as np
 
 from gsi_theory.certified.certify import Certificate, certify_claim
 from gsi_theory.claims import CLAIMS, OUTCOMES, Claim, Outcome
-from sims.audits.asked import ASKED_COLUMNS, BETAS_ASKED
 from sims.audits.cells import certifiable, parts_of
 from sims.audits.counterexamples import Case, shorten
-from sims.audits.grid import NS
+from sims.audits.drafts_needed import ASKED_COLUMNS, BETAS_ASKED
 from sims.audits.kl_rate import RATE_COLUMNS, rate_summary
+from sims.audits.regimes import NS
 
 __all__ = ["COLUMNS", "Totals", "tables_of"]
 

@@ -21,9 +21,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gsi_theory.artifact import provenance, require_writable, write_parquet_artifact
 from gsi_theory.errors import InputError, Named, nearest
-from gsi_theory.progress import Report
+from gsi_theory.runs.artifact import provenance, require_writable, write_parquet_artifact
+from gsi_theory.runs.journal import Journal, code_fingerprint
+from gsi_theory.runs.progress import Report
+from gsi_theory.runs.workers import Pool, local_pool
 from sims.experiments import (
     bounds_vs_n,
     coverage,
@@ -44,8 +46,6 @@ from sims.experiments import (
     transfer_q,
     uniform_race,
 )
-from sims.journal import Journal, code_fingerprint
-from sims.workers import Pool, local_pool
 
 __all__ = [
     "EXPERIMENTS",

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides_limits import gate_limit
 from gsi_theory.claims.sides_race import dominance, race_tail, race_tv, rule_limit
 from gsi_theory.claims.sides_softmax import kl_chi2, kl_mean, theorem_one
-from gsi_theory.gate import gsi_law
 from gsi_theory.instance import Instance, Scheme, tilted_policy
-from gsi_theory.law import selection_law
-from gsi_theory.logscale import Array
-from sims.families import FAMILIES, passing_threshold, score_threshold
+from gsi_theory.laws.gate import gsi_law
+from gsi_theory.laws.selection_law import selection_law
+from sims.instance_families import FAMILIES, passing_threshold, score_threshold
 
 __all__ = ["QUESTION", "SETTINGS", "collect", "plan", "work"]
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.drafters import fixed_allocation_bound, log_mixture
+from gsi_theory.arrays.logscale import Array, normalize
 from gsi_theory.instance import Instance, Scheme, tilted_policy
+from gsi_theory.laws.drafters import fixed_allocation_bound, log_mixture
 from gsi_theory.limits import best_tv
-from gsi_theory.logscale import Array, normalize
 from gsi_theory.methods import several_drafters
-from sims.beside import agreement, excess_tv, over_problems
+from sims.agreement import agreement, excess_tv, over_problems
 from sims.sampling.other_samplers import sample_drafters
 from sims.worlds import World, world_instance
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.gate import gsi_law
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.logscale import Array
-from sims.beside import bonferroni_bound
-from sims.families import FAMILIES, passing_threshold, score_threshold
+from gsi_theory.laws.gate import gsi_law
+from sims.agreement import bonferroni_bound
+from sims.instance_families import FAMILIES, passing_threshold, score_threshold
 from sims.sampling.sampler import sample_scheme
 
 __all__ = ["COMBINATIONS", "QUESTION", "SETTINGS", "Comparison", "collect", "compare", "plan", "work"]

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.draws import Draws
+from gsi_theory.arrays.logscale import Array, normalize
 from gsi_theory.instance import Instance, Scheme, tilted_policy
-from gsi_theory.law import selection_law
-from gsi_theory.logscale import Array, normalize
+from gsi_theory.laws.draws import Draws
+from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.methods import METHODS
-from sims.beside import agreement, beside
-from sims.families import passing_threshold
+from sims.agreement import agreement, beside
+from sims.instance_families import passing_threshold
+from sims.sampling.generators import NumpyStream
 from sims.sampling.method_sampler import sample_method
 from sims.sampling.sampler import alias_table, winners
-from sims.sampling.streams import NumpyStream
 from sims.worlds import checked_worlds, instances_of
 
 __all__ = ["CLAIM", "COLUMNS", "FULL", "FULL_MINUTES", "QUESTION", "SETTINGS", "collect", "plan", "work"]

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.gate import gsi_law
 from gsi_theory.instance import Scheme, tilted_policy, tilted_reward
-from sims.beside import agreement, beside, excess_tv
-from sims.families import passing_threshold, score_threshold
+from gsi_theory.laws.gate import gsi_law
+from sims.agreement import agreement, beside, excess_tv
+from sims.instance_families import passing_threshold, score_threshold
 from sims.sampling.sampler import sample_scheme
 from sims.worlds import checked_worlds, instances_of
 

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.efficiency import best_n, efficiency, needed_n
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Instance, Scheme, tilted_policy
+from gsi_theory.laws.efficiency import best_n, efficiency, needed_n
 from gsi_theory.limits import best_tv
-from gsi_theory.logscale import Array
 from gsi_theory.methods import METHODS, Method, MethodLaw
-from sims.beside import bonferroni_bound
+from sims.agreement import bonferroni_bound
 from sims.experiments.exact_vs_mc import LEVEL, compare
-from sims.families import FAMILIES, passing_threshold
+from sims.instance_families import FAMILIES, passing_threshold
 from sims.sampling.method_sampler import sample_method
 
 __all__ = ["COLUMNS", "QUESTION", "SETTINGS", "collect", "cost_z", "plan", "scheme_of", "work"]

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.gate import gsi_law
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Instance, Scheme, tilted_policy
-from gsi_theory.logscale import Array
-from gsi_theory.soft_value import sequence_tilt, soft_value
-from gsi_theory.stepwise import TrajectoryLaw, trajectory_law
-from gsi_theory.tree import Tree
-from sims.beside import agreement, beside, with_spread
+from gsi_theory.laws.gate import gsi_law
+from gsi_theory.steps.soft_value import sequence_tilt, soft_value
+from gsi_theory.steps.stepwise import TrajectoryLaw, trajectory_law
+from gsi_theory.steps.tree import Tree
+from sims.agreement import agreement, beside, with_spread
 from sims.experiments.steps import random_tree
+from sims.sampling.generators import Stream
 from sims.sampling.sampler import alias_table, draw
-from sims.sampling.streams import Stream
 from sims.sampling.tree_sampler import Player, sample_stepwise, scheme_player
 
 __all__ = ["CLAIM", "COLUMNS", "FULL", "FULL_MINUTES", "QUESTION", "SETTINGS", "collect", "plan", "work"]

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Scheme, tilted_policy
-from gsi_theory.logscale import Array
 from gsi_theory.methods import METHODS
-from sims.beside import agreement, beside, with_spread
-from sims.families import passing_threshold
+from sims.agreement import agreement, beside, with_spread
+from sims.instance_families import passing_threshold
 from sims.sampling.method_sampler import sample_method
 from sims.worlds import checked_worlds, instances_of
 

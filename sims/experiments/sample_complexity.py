@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.channel import greedy_rejection_law
-from gsi_theory.efficiency import best_n, needed_n
-from gsi_theory.law import selection_law
-from gsi_theory.logscale import Array
-from sims.beside import agreement, excess_tv
+from gsi_theory.arrays.logscale import Array
+from gsi_theory.laws.channel import greedy_rejection_law
+from gsi_theory.laws.efficiency import best_n, needed_n
+from gsi_theory.laws.selection_law import selection_law
+from sims.agreement import agreement, excess_tv
+from sims.sampling.generators import NumpyStream
 from sims.sampling.other_samplers import sample_astar, sample_greedy
 from sims.sampling.sampler import alias_table, winners
-from sims.sampling.streams import NumpyStream
 from sims.worlds import World, world_instance
 
 __all__ = ["CLAIM", "COLUMNS", "FULL", "FULL_MINUTES", "QUESTION", "SETTINGS", "collect", "plan", "work"]

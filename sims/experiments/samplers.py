@@ -12,26 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays import host
-from gsi_theory.channel import greedy_rejection_law
+from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.namespace import host
 from gsi_theory.errors import InputError, nearest
-from gsi_theory.gate import gsi_law
 from gsi_theory.instance import Scheme, tilted_policy
-from gsi_theory.knockout import knockout_fail, league_fail
-from gsi_theory.law import selection_law
-from gsi_theory.logscale import Array, normalize
+from gsi_theory.laws.channel import greedy_rejection_law
+from gsi_theory.laws.gate import gsi_law
+from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.methods import METHODS, several_drafters
-from gsi_theory.soft_value import sequence_tilt, value_tilt
-from gsi_theory.stepwise import trajectory_law
-from gsi_theory.switching import switching_law
-from sims.beside import LEVEL, bonferroni_bound
+from gsi_theory.steps.knockout import knockout_fail, league_fail
+from gsi_theory.steps.soft_value import sequence_tilt, value_tilt
+from gsi_theory.steps.stepwise import trajectory_law
+from gsi_theory.steps.switching import switching_law
+from sims.agreement import LEVEL, bonferroni_bound
 from sims.experiments.exact_vs_mc import COMBINATIONS, Comparison, compare
 from sims.experiments.exact_vs_mc import scheme_of as scheme_of_gate
 from sims.experiments.methods import cost_z, scheme_of
+from sims.sampling.generators import NumpyStream, Stream, TorchStream
 from sims.sampling.method_sampler import sample_method
 from sims.sampling.other_samplers import sample_astar, sample_drafters, sample_greedy, sample_knockout, sample_league
 from sims.sampling.sampler import sample_scheme
-from sims.sampling.streams import NumpyStream, Stream, TorchStream
 from sims.sampling.tree_sampler import method_player, sample_stepwise, sample_switching, sample_transfer
 from sims.worlds import World, checked_worlds, instances_of, world_tree
 

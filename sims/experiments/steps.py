@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.gate import gsi_law
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.logscale import normalize
-from gsi_theory.soft_value import soft_value, stepwise_tilt, tilt_gap
-from gsi_theory.stepwise import chain_rule, trajectory_law
-from gsi_theory.tree import ByStep, Prefix, Tree
+from gsi_theory.laws.gate import gsi_law
+from gsi_theory.steps.soft_value import soft_value, stepwise_tilt, tilt_gap
+from gsi_theory.steps.stepwise import chain_rule, trajectory_law
+from gsi_theory.steps.tree import ByStep, Prefix, Tree
 
 __all__ = ["COLUMNS", "QUESTION", "SETTINGS", "collect", "plan", "random_tree", "work"]
 

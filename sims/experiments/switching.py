@@ -1,8 +1,8 @@
 """Starting with the base and switching to the draft, against GSI at every step: reward against what the base writes.
 
-Trees of sims/worlds.py. The method of gsi_theory/switching.py (our reading of the SPECS cascade) starts with the base,
-or with the draft; its threshold u is a quantile of the tilted rewards, its switch v the median step reward. GSI with
-the same u begins every step with the draft, which is switching with v = -∞ and start "draft".
+Trees of sims/worlds.py. The method of gsi_theory/steps/switching.py (our reading of the SPECS cascade) starts with the
+base, or with the draft; its threshold u is a quantile of the tilted rewards, its switch v the median step reward. GSI
+with the same u begins every step with the draft, which is switching with v = -∞ and start "draft".
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from gsi_theory.instance import Scheme, tilted_policy, tilted_reward
-from gsi_theory.switching import switching_law
-from gsi_theory.tree import Tree
-from sims.beside import agreement, beside, over_problems
+from gsi_theory.steps.switching import switching_law
+from gsi_theory.steps.tree import Tree
+from sims.agreement import agreement, beside, over_problems
 from sims.sampling.tree_sampler import sample_switching
 from sims.worlds import World, world_tree
 

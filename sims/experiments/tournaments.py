@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Candidates
-from gsi_theory.knockout import knockout_bound, knockout_fail, league_bound, league_fail
-from gsi_theory.law import selection_law
-from gsi_theory.logscale import Array
-from sims.beside import agreement, beside
+from gsi_theory.laws.selection_law import selection_law
+from gsi_theory.steps.knockout import knockout_bound, knockout_fail, league_bound, league_fail
+from sims.agreement import agreement, beside
+from sims.sampling.generators import NumpyStream
 from sims.sampling.other_samplers import sample_knockout, sample_league
 from sims.sampling.sampler import alias_table, winners
-from sims.sampling.streams import NumpyStream
 
 __all__ = ["CLAIM", "COLUMNS", "FULL", "FULL_MINUTES", "QUESTION", "SETTINGS", "collect", "plan", "work"]
 

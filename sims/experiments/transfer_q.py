@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.gate import gsi_law
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Scheme
-from gsi_theory.logscale import Array
-from gsi_theory.soft_value import sequence_tilt, value_tilt
-from gsi_theory.stepwise import TrajectoryLaw, trajectory_law
-from gsi_theory.tree import Tree
-from sims.beside import agreement, beside, over_problems
+from gsi_theory.laws.gate import gsi_law
+from gsi_theory.steps.soft_value import sequence_tilt, value_tilt
+from gsi_theory.steps.stepwise import TrajectoryLaw, trajectory_law
+from gsi_theory.steps.tree import Tree
+from sims.agreement import agreement, beside, over_problems
 from sims.sampling.tree_sampler import sample_stepwise, sample_transfer, scheme_player
 from sims.worlds import World, world_tree
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.curve import tv_curve
-from gsi_theory.law import selection_law
+from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.laws.selection_law import selection_law
+from gsi_theory.laws.tv_curve import tv_curve
 from gsi_theory.limits import best_tv
-from gsi_theory.logscale import Array, normalize
-from sims.beside import agreement, excess_tv
+from sims.agreement import agreement, excess_tv
+from sims.sampling.generators import NumpyStream
 from sims.sampling.sampler import alias_table, winners
-from sims.sampling.streams import NumpyStream
 from sims.worlds import checked_worlds, instances_of
 
 __all__ = ["CLAIM", "COLUMNS", "FULL", "FULL_MINUTES", "QUESTION", "SETTINGS", "collect", "plan", "work"]

@@ -1,7 +1,7 @@
 """Monte Carlo sampler of every method of gsi_theory.methods, played as written, with what each round costs.
 
 Candidates are drawn, given noise, scored, kept or thrown away, round by round, in NumPy or torch
-(sims/sampling/streams.py).
+(sims/sampling/generators.py).
 From the library it takes the record `Instance`, the scheme and the documented defaults of a method's parameters, and no
 law: weights, clipping, gates and the search orders are written out here again, so that laws and sampler check each
 other.
@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.errors import InputError, nearest
-from gsi_theory.gate import gsi_law
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.law import as_count
-from gsi_theory.logscale import Array
+from gsi_theory.laws.gate import gsi_law
+from gsi_theory.laws.selection_law import as_count
+from sims.sampling.generators import Stream, as_stream
 from sims.sampling.sampler import alias_table, draw, noise, winners
-from sims.sampling.streams import Stream, as_stream
 
 __all__ = ["SAMPLERS", "Rounds", "sample_method"]
 

@@ -1,6 +1,6 @@
 """Monte Carlo samplers of what works on candidates in other ways: several drafters, tournaments, channel simulation.
 
-Played as written, in NumPy or torch, without the laws of gsi_theory.drafters, .knockout, .channel and .rules.race.
+Played as written, in NumPy or torch, without the laws of gsi_theory.laws.drafters, .knockout, .channel and .rules.race.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.logscale import Array
+from gsi_theory.arrays.logscale import Array
+from sims.sampling.generators import Stream, as_stream
 from sims.sampling.sampler import AliasTable, alias_table, draw, noise
-from sims.sampling.streams import Stream, as_stream
 
 __all__ = ["sample_astar", "sample_drafters", "sample_greedy", "sample_knockout", "sample_league"]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Instance, Scheme, log_weight, tilted_reward
-from gsi_theory.law import as_count
-from gsi_theory.logscale import Array
-from sims.sampling.streams import Stream, as_stream
+from gsi_theory.laws.selection_law import as_count
+from sims.sampling.generators import Stream, as_stream
 
 __all__ = ["AliasTable", "alias_table", "draw", "noise", "sample_scheme", "winners"]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.logscale import Array
-from gsi_theory.tree import Prefix, Tree
+from gsi_theory.steps.tree import Prefix, Tree
+from sims.sampling.generators import Stream, as_stream
 from sims.sampling.method_sampler import sample_method
 from sims.sampling.sampler import alias_table, draw, sample_scheme
-from sims.sampling.streams import Stream, as_stream
 
 __all__ = ["Player", "method_player", "sample_stepwise", "sample_switching", "sample_transfer", "scheme_player"]
 
@@ -62,7 +62,7 @@ def sample_stepwise(tree: Tree, player: Player, rounds: int, rng: np.random.Gene
 def sample_switching(
     tree: Tree, scheme: Scheme, switch: float, rounds: int, rng: np.random.Generator | Stream, start: str = "base"
 ) -> tuple[Any, Any]:
-    """Trajectories (rounds,) of the method of gsi_theory.switching, and how many steps the base wrote in each."""
+    """Trajectories (rounds,) of the method of gsi_theory.steps.switching, and how many steps the base wrote in each."""
     stream = as_stream(rng)
     xp = stream.xp
     drafting = xp.zeros_like(stream.table(np.empty(rounds, dtype=np.int64))) + (1 if start == "draft" else 0)

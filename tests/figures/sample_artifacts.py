@@ -1,7 +1,7 @@
 """Small plausible artifacts for the tests of figures and report; only those of REAL are results.
 
-Every artifact that the page reads is written through `gsi_theory.artifact`; one counterexample and one solution carry
-the cases that the tests look for (a surprise, and text that would be markup if it were not escaped).
+Every artifact that the page reads is written through `gsi_theory.runs.artifact`; one counterexample and one solution
+carry the cases that the tests look for (a surprise, and text that would be markup if it were not escaped).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.artifact import write_artifact
+from gsi_theory.runs.artifact import write_artifact
+from gsi_theory.runs.workers import local_pool
 from sims.experiments import run_experiment
-from sims.workers import local_pool
 
 __all__ = ["HOSTILE", "STATEMENTS", "write_samples"]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from figures.gallery import GALLERY, build_gallery
-from gsi_theory.artifact import read_artifact, write_artifact
 from gsi_theory.errors import InputError
+from gsi_theory.runs.artifact import read_artifact, write_artifact
+from gsi_theory.runs.workers import local_pool
 from sims.experiments import EXPERIMENTS, run_experiment
-from sims.workers import local_pool
 from tests.figures.test_report import Reader
 from tests.sims.test_experiments import TINY
 

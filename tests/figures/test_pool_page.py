@@ -19,12 +19,12 @@ import pytest
 
 from figures.pool_page import build_pool_page
 from gsi_theory import InputError, Scheme
-from gsi_theory.artifact import read_artifact
 from gsi_theory.cli import main
-from llm_check.benches.plan import WORLDS
-from llm_check.pools.pool import Pool, pool_from_columns, read_pool, write_pool
-from llm_check.pools.tails import pool_coverage
-from llm_check.predict import predict_position
+from gsi_theory.runs.artifact import read_artifact
+from llm_check.logs.pools.pool import Pool, pool_from_columns, read_pool, write_pool
+from llm_check.logs.pools.tails import pool_coverage
+from llm_check.logs.prediction import predict_position
+from tests.benches.plan import WORLDS
 from tests.figures.test_report import Reader
 
 HOSTILE = "</script><script>alert(1)</script>&<b>"

@@ -18,9 +18,9 @@ from figures.plot_data import COMMANDS, read_all
 from figures.plots import FIGURES, save_figures
 from figures.report import build_report
 from figures.style import drafts, number, power_of_ten
-from gsi_theory.artifact import read_artifact
 from gsi_theory.claims import CLAIMS
 from gsi_theory.errors import InputError
+from gsi_theory.runs.artifact import read_artifact
 from tests.figures.sample_artifacts import HOSTILE, write_samples
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}

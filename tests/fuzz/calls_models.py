@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from llm_check.tiny import checkpoint_path
+from llm_check.models.tiny import checkpoint_path
 from tests.fuzz.case import Case, Files, case_of
 from tests.fuzz.checkpoints import checkpoint_files
 from tests.fuzz.mutate import pick

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_check.tiny import checkpoint_path
+from llm_check.models.tiny import checkpoint_path
 from tests.fuzz.mutate import HOSTILE, bend, bend_bytes, dumps, pick
 
 __all__ = ["checkpoint_files"]

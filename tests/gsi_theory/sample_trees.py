@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from gsi_theory.tree import Tree
+from gsi_theory.steps.tree import Tree
 
 __all__ = ["BIG", "BIG_TREE", "RAGGED", "TREES", "as_array", "build", "grown", "worst"]
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from scipy import stats
 
 from gsi_theory import InputError, divergence, selection_law
-from gsi_theory.draws import Draws
+from gsi_theory.arrays.logscale import normalize
+from gsi_theory.laws.draws import Draws
 from gsi_theory.limits import best_tv
-from gsi_theory.logscale import normalize
 from gsi_theory.testing import candidates, instances
 from tests.oracles import enumeration
 from tests.oracles.limit_lp import best_tv_lp

@@ -12,11 +12,11 @@ import pytest
 from gsi_theory import selection_law
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import leave_one_out, subset_mean
-from gsi_theory.gated_estimate import score_gated_mean
-from gsi_theory.subsets import race as subset_race
-from gsi_theory.subsets import softmax as subset_softmax
-from gsi_theory.subsets import sums as subset_sums
-from gsi_theory.subsets.softmax import ERROR_STEP, VALUE_STEP, trapezoid
+from gsi_theory.rules import race_subsets as subset_race
+from gsi_theory.rules import softmax_subsets as subset_softmax
+from gsi_theory.rules import subset_sums
+from gsi_theory.rules.softmax_subsets import ERROR_STEP, VALUE_STEP, trapezoid
+from gsi_theory.samples.gated_estimate import score_gated_mean
 from tests.oracles.subsets import KERNELS, jackknife_variance, subset_average
 
 RULES = ("softmax", "race", "max")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gsi_theory import selection_law
-from gsi_theory.law import RULES
+from gsi_theory.laws.selection_law import RULES
 from tests.gsi_theory.hostile import hostile_candidates
 from tests.oracles import balls
 

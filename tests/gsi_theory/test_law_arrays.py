@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from gsi_theory import InputError, selection_law
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides_softmax import asked_drafts
-from gsi_theory.draws import Draws
-from gsi_theory.gate import gated_law
-from gsi_theory.law import RULES, score_gated_race
-from gsi_theory.logscale import normalize
+from gsi_theory.laws.draws import Draws
+from gsi_theory.laws.gate import gated_law
+from gsi_theory.laws.selection_law import RULES, score_gated_race
 from gsi_theory.rules import softmax as softmax_rule
 from tests.gsi_theory.hostile import hostile_candidates
 from tests.oracles import balls

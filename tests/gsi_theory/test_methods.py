@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from gsi_theory import InputError, Instance, Scheme, divergence, tilted_policy
-from gsi_theory.clipping import clip_log_ratio, early_exit_calls, expected_calls, first_passage
-from gsi_theory.efficiency import best_n, efficiency, needed_n
-from gsi_theory.gate import fallback_law
-from gsi_theory.law import selection_law
+from gsi_theory.laws.clipping import clip_log_ratio, early_exit_calls, expected_calls, first_passage
+from gsi_theory.laws.efficiency import best_n, efficiency, needed_n
+from gsi_theory.laws.gate import fallback_law
+from gsi_theory.laws.selection_law import selection_law
+from gsi_theory.laws.speculative import speculative_law
 from gsi_theory.limits import best_tv
 from gsi_theory.methods import METHODS, best_of_poisson, default_clip, expgsi, poisson_gsi, score_gate, several_drafters
-from gsi_theory.speculative import speculative_law
-from sims.families import FAMILIES, random_case
+from sims.instance_families import FAMILIES, random_case
 from tests.oracles import methods_enumeration as oracle
 
 COSTS = ("draft_samples", "base_samples", "base_scored", "draft_scored", "reward_calls")

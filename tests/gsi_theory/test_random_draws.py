@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gsi_theory import InputError, Instance, Scheme, selection_law
-from gsi_theory.draws import ONE_DRAW, Counts, Draws
-from gsi_theory.law import RULES, score_gated_race
+from gsi_theory.laws.draws import ONE_DRAW, Counts, Draws
+from gsi_theory.laws.selection_law import RULES, score_gated_race
 from gsi_theory.limits import best_tv
 from gsi_theory.methods import best_of_poisson, poisson_gsi
 from gsi_theory.rules import softmax as softmax_rule

@@ -12,12 +12,12 @@ import pytest
 from gsi_theory import Candidates, Instance, Scheme, gsi_law, selection_law
 from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.claims.facts import Facts
+from gsi_theory.laws.rsd import BUDGETS, best_step, mean_step
+from gsi_theory.laws.weights import form_weights, rounded
 from gsi_theory.methods import METHODS, rsd_sigmoid
-from gsi_theory.rsd import BUDGETS, best_step, mean_step
-from gsi_theory.stepwise import trajectory_law
-from gsi_theory.switching import switching_law
-from gsi_theory.tree import Tree
-from gsi_theory.weights import form_weights, rounded
+from gsi_theory.steps.stepwise import trajectory_law
+from gsi_theory.steps.switching import switching_law
+from gsi_theory.steps.tree import Tree
 
 
 def decimals(rng: np.random.Generator, size: int, zeros: bool = False) -> list[Fraction]:

@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, StoppingCriteria
 
 from gsi_theory.errors import InputError
 from llm_check.custom_generate import gsi
-from llm_check.decode import decode
-from llm_check.positions import Prompt
-from llm_check.tiny import checkpoint_path
-from llm_check.world import World, load_world
+from llm_check.models.decoding.positions import Prompt
+from llm_check.models.decoding.solution import decode
+from llm_check.models.tiny import checkpoint_path
+from llm_check.models.world import World, load_world
 
 SNIPPET = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -89,7 +89,7 @@ def test_a_padded_batch_is_what_decode_gives(method: str, world: World, model: A
 
 
 def call_rule(world: World, limit: int) -> Any:
-    from llm_check.steps import parse_step_rule
+    from llm_check.models.decoding.reasoning_steps import parse_step_rule
 
     return parse_step_rule("delimiter:\\n\\n", world.draft.tokenizer, limit)
 

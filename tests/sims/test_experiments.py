@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from gsi_theory import InputError, Scheme
-from gsi_theory.artifact import read_artifact
 from gsi_theory.claims.facts import Facts
+from gsi_theory.runs.artifact import read_artifact
+from gsi_theory.runs.workers import local_pool
 from sims.experiments import EXPERIMENTS, bounds_vs_n, checked_settings, exact_vs_mc, methods, run_experiment, steps
-from sims.families import FAMILIES, passing_threshold, signed
-from sims.workers import local_pool
+from sims.instance_families import FAMILIES, passing_threshold, signed
 
 TINY = {
     "exact_vs_mc": {"draws": 2000, "families": "two_point"},

@@ -10,14 +10,14 @@ import pytest
 from scipy import stats
 
 from gsi_theory import InputError, Instance, Scheme, tilted_policy
-from gsi_theory.artifact import read_artifact
 from gsi_theory.limits import best_tv
 from gsi_theory.methods import METHODS
+from gsi_theory.runs.artifact import read_artifact
+from gsi_theory.runs.workers import local_pool
 from sims.experiments import methods, run_experiment
 from sims.experiments.exact_vs_mc import compare
-from sims.families import FAMILIES
+from sims.instance_families import FAMILIES
 from sims.sampling.method_sampler import SAMPLERS, sample_method
-from sims.workers import local_pool
 
 # One outcome only the draft has, one only the base has, two of equal reward.
 EDGES = Instance.from_probabilities([0.4, 0.3, 0.2, 0.1, 0.0], [0.1, 0.2, 0.3, 0.0, 0.4], [0.2, 0.9, 0.5, 0.5, 0.7])

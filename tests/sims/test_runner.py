@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from gsi_theory.artifact import read_artifact, write_parquet_artifact
-from gsi_theory.artifact_tables import METADATA
 from gsi_theory.errors import InputError
-from sims import journal
+from gsi_theory.runs import journal
+from gsi_theory.runs.artifact import read_artifact, write_parquet_artifact
+from gsi_theory.runs.artifact_tables import METADATA
+from gsi_theory.runs.journal import Journal
+from gsi_theory.runs.workers import cluster_pool, in_this_process, local_pool
 from sims.command_simulate import app
 from sims.experiments import EXPERIMENTS, PROFILES, estimate, run_experiment
-from sims.journal import Journal
-from sims.workers import cluster_pool, in_this_process, local_pool
 
 # Importable by worker processes, which are spawned: written to a folder on the path.
 MODULE = """

@@ -7,19 +7,19 @@ import pytest
 from scipy import stats
 
 from gsi_theory import Scheme
-from gsi_theory.channel import greedy_rejection_law
 from gsi_theory.instance import tilted_policy
-from gsi_theory.knockout import knockout_fail
+from gsi_theory.laws.channel import greedy_rejection_law
 from gsi_theory.methods import METHODS
-from gsi_theory.soft_value import sequence_tilt, value_tilt
-from gsi_theory.switching import switching_law
-from sims.beside import agreement, beside, excess_tv, over_problems, with_spread
+from gsi_theory.steps.knockout import knockout_fail
+from gsi_theory.steps.soft_value import sequence_tilt, value_tilt
+from gsi_theory.steps.switching import switching_law
+from sims.agreement import agreement, beside, excess_tv, over_problems, with_spread
 from sims.experiments import checked_settings, samplers
 from sims.experiments.exact_vs_mc import compare
+from sims.sampling.generators import TorchStream
 from sims.sampling.method_sampler import SAMPLERS, sample_method
 from sims.sampling.other_samplers import sample_greedy, sample_knockout
 from sims.sampling.sampler import sample_scheme
-from sims.sampling.streams import TorchStream
 from sims.sampling.tree_sampler import sample_switching, sample_transfer
 from sims.worlds import World, world_instance, world_tree
 

@@ -7,10 +7,10 @@ import pytest
 
 from figures.plot_steps import draw
 from figures.style import house_style
-from gsi_theory.artifact import Artifact, read_artifact
-from gsi_theory.soft_value import soft_value
+from gsi_theory.runs.artifact import Artifact, read_artifact
+from gsi_theory.runs.workers import local_pool
+from gsi_theory.steps.soft_value import soft_value
 from sims.experiments import run_experiment, steps
-from sims.workers import local_pool
 
 TINY = {"trees": 3, "depth": 3, "branching": 2}
 

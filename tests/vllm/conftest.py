@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llm_check.tiny import checkpoint_path
-from llm_check.tiny.widen import widen_checkpoint
+from llm_check.models.tiny import checkpoint_path
+from llm_check.models.tiny.widen import widen_checkpoint
 from tests.vllm.real_server import RealServer
 
 if TYPE_CHECKING:
-    from llm_check.engines.token_engine import TokenEngine
+    from llm_check.models.engines.token_engine import TokenEngine
 
 HERE = Path(__file__).parent
 collect_ignore_glob = [] if find_spec("vllm") else ["test_*.py"]
@@ -43,7 +43,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def offline(wide: Path) -> Iterator[dict[str, TokenEngine]]:
     """vLLM in this process on draft and base, with the smallest cache blocks, so that short prefixes are cached."""
-    from llm_check.engines.load import load_engine
+    from llm_check.models.engines.load_engine import load_engine
 
     engines: dict[str, Any] = {
         name: load_engine(f"vllm:{wide / name}?enforce_eager=true&block_size=32") for name in ("draft", "base")

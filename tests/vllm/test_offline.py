@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from gsi_theory.errors import InputError
-from llm_check.engines.contract import Engine, require_pair
-from llm_check.engines.load import load_engine
-from llm_check.engines.token_engine import TokenEngine
-from llm_check.engines.transformers_engine import TransformersEngine
-from llm_check.steps import PAD, StepRule
-from llm_check.tiny import checkpoint_path
-from llm_check.tiny.tokenizer import BLANK_ID, EOS_ID
-from tests.llm_check.engines.contract_suite import PROMPTS, RULE, SPREAD, STEPS, streams_of
+from llm_check.models.decoding.reasoning_steps import PAD, StepRule
+from llm_check.models.engines.engine import Engine, require_pair
+from llm_check.models.engines.load_engine import load_engine
+from llm_check.models.engines.token_engine import TokenEngine
+from llm_check.models.engines.transformers_engine import TransformersEngine
+from llm_check.models.tiny import checkpoint_path
+from llm_check.models.tiny.tokenizer import BLANK_ID, EOS_ID
+from tests.llm_check.models.engines.contract_suite import PROMPTS, RULE, SPREAD, STEPS, streams_of
 
 AGREEMENT = 1e-4
 
@@ -115,7 +115,7 @@ def test_prompts_of_a_batch_may_exceed_what_is_prefilled_at_once(offline: dict[s
 @pytest.mark.parametrize(
     ("tail", "options", "named"),
     [
-        ("", {}, "heads of 16 numbers.*llm_check.tiny.widen"),
+        ("", {}, "heads of 16 numbers.*llm_check.models.tiny.widen"),
         ("?logprobs_mode=processed_logprobs", {}, "option logprobs_mode"),
         ("?trust_remote_code=true", {}, "option trust_remote_code"),
         ("", {"device": "cuda"}, "runs on cpu"),

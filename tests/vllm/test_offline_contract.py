@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from llm_check.engines.token_engine import TokenEngine
-from tests.llm_check.engines.contract_suite import CONTRACT, Pair
+from llm_check.models.engines.token_engine import TokenEngine
+from tests.llm_check.models.engines.contract_suite import CONTRACT, Pair
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from gsi_theory.errors import InputError
-from llm_check.engines.contract import Engine
-from llm_check.engines.load import load_engine
-from llm_check.engines.token_engine import TokenEngine
-from llm_check.pools.pool import read_pool
-from llm_check.steps import Steps
-from tests.llm_check.engines.contract_suite import CONTRACT, PROMPTS, RULE, STEPS, Pair, streams_of
-from tests.llm_check.engines.fake_vllm import FAULTS, forwarding_to, serving
+from llm_check.logs.pools.pool import read_pool
+from llm_check.models.decoding.reasoning_steps import Steps
+from llm_check.models.engines.engine import Engine
+from llm_check.models.engines.load_engine import load_engine
+from llm_check.models.engines.token_engine import TokenEngine
+from tests.llm_check.models.engines.contract_suite import CONTRACT, PROMPTS, RULE, STEPS, Pair, streams_of
+from tests.llm_check.models.engines.fake_vllm import FAULTS, forwarding_to, serving
 from tests.vllm.real_server import RealServer
 from tests.vllm.test_offline import scores_do_not_depend_on_order_or_on_the_prefix_cache
 

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 
 from gsi_theory import Instance, Scheme
 from gsi_theory.certified.certify import certify_claim
+from gsi_theory.certified.rational import ExactInstance, ExactScheme
 from gsi_theory.certified.sides import SIDES
 from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.claims.sides_softmax import asked_drafts, kl_chi2
 from gsi_theory.errors import InputError
-from gsi_theory.exact import ExactInstance, ExactScheme
-from gsi_theory.refutation.judging import judgments
+from gsi_theory.refutation.cases import judgments
 from gsi_theory.testing import check_claim, instances, schemes
 
 TRUE_CLAIMS = [c for c in CLAIMS.values() if c.expected is Outcome.HOLDS]

@@ -11,16 +11,16 @@ import pytest
 
 from gsi_theory import Instance, Scheme
 from gsi_theory.certified.certify import certify_claim
+from gsi_theory.certified.rational import ExactInstance
 from gsi_theory.claims import CLAIMS, OUTCOMES, Outcome
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides_bon import poisson_gap_value
-from gsi_theory.exact import ExactInstance
-from gsi_theory.gate import gsi_law
 from gsi_theory.instance import tilted_policy
-from gsi_theory.law import selection_law
-from gsi_theory.soft_value import sequence_tilt, tilt_gap, value_tilt
-from gsi_theory.stepwise import chain_rule, trajectory_law
-from gsi_theory.tree import Tree
+from gsi_theory.laws.gate import gsi_law
+from gsi_theory.laws.selection_law import selection_law
+from gsi_theory.steps.soft_value import sequence_tilt, tilt_gap, value_tilt
+from gsi_theory.steps.stepwise import chain_rule, trajectory_law
+from gsi_theory.steps.tree import Tree
 from tests.oracles import enumeration
 
 SMALL = Instance.from_probabilities([0.5, 0.3, 0.2], [0.3, 0.3, 0.4], [0.1, 0.9, 0.4])

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from gsi_theory import InputError, Instance, Scheme, gsi_law, selection_law
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.claims import CLAIMS, OUTCOMES, Outcome
 from gsi_theory.claims import facts as facts_module
 from gsi_theory.claims.facts import Facts
-from gsi_theory.draws import Counts
-from gsi_theory.law_batches import selection_laws
-from gsi_theory.logscale import normalize
-from gsi_theory.refutation.judging import batches, judgments
-from sims.families import random_case
+from gsi_theory.laws.draws import Counts
+from gsi_theory.laws.law_batches import selection_laws
+from gsi_theory.refutation.cases import batches, judgments
+from sims.instance_families import random_case
 from tests.gsi_theory.test_hostile import hostile
 
 torch = pytest.importorskip("torch")

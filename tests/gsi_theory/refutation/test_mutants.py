@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gsi_theory.artifact import read_artifact
 from gsi_theory.claims import CLAIMS
 from gsi_theory.refutation import mutants
 from gsi_theory.refutation.mutants import COLUMNS, SHARPER, judged, mutant_text, mutants_of, write_mutants
 from gsi_theory.refutation.refute import Round
 from gsi_theory.refutation.search_space import Space, random_points
+from gsi_theory.runs.artifact import read_artifact
 
 SMALL = (Round("sample", 2, 256), Round("climb", 2, 32, 60), Round("climb", 2, 32, 60, telling=True))
 

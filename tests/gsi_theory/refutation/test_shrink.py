@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from gsi_theory.certified.rational import ExactInstance, ExactScheme
 from gsi_theory.claims import CLAIMS, Outcome
-from gsi_theory.exact import ExactInstance, ExactScheme
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.refutation.shrink import CLEAR, ExactCase, excess_of, shrink
 

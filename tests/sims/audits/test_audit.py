@@ -14,21 +14,21 @@ import numpy as np
 import pytest
 
 from gsi_theory import InputError, Instance, Scheme, divergence
-from gsi_theory.artifact import read_artifact
 from gsi_theory.claims import CLAIMS, OUTCOMES, Outcome
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.claims.sides_softmax import kl_chi2
-from gsi_theory.law import selection_law
+from gsi_theory.laws.selection_law import selection_law
+from gsi_theory.runs.artifact import read_artifact
+from gsi_theory.runs.journal import Journal
+from gsi_theory.runs.workers import local_pool
 from sims.audits import audit, counterexamples
-from sims.audits.asked import EPSILON, asked
 from sims.audits.cells import judge_cell, rejudge
-from sims.audits.grid import AUDIT_FAMILIES, BETAS, KINDS, NS, Cell, batches_of, scheme_of
+from sims.audits.drafts_needed import EPSILON, asked
 from sims.audits.kl_rate import LADDER, RATE_COLUMNS, kl_rate, rate_summary
+from sims.audits.regimes import AUDIT_FAMILIES, BETAS, KINDS, NS, Cell, batches_of, scheme_of
 from sims.audits.tables import COLUMNS
-from sims.families import FAMILIES
-from sims.journal import Journal
-from sims.workers import local_pool
+from sims.instance_families import FAMILIES
 
 CLAIM_IDS = "M7-tv,M11-mean,M11-chi2,M12a,M12b,M19"
 TINY = {"instances": 4, "claims": CLAIM_IDS, "families": "few,hostile", "rewards": "signed", "rejudged": 5}
@@ -151,7 +151,7 @@ def test_killed_at_a_random_moment_and_restarted_gives_the_same_bytes(tmp_path) 
 
 def test_workers_end_with_the_process_that_started_them(tmp_path) -> None:
     code = (
-        "import sys, time\nfrom sims.workers import worker_pool\nimport os\n"
+        "import sys, time\nfrom gsi_theory.runs.workers import worker_pool\nimport os\n"
         "if __name__ == '__main__':\n"
         "    with worker_pool(1) as pool:\n"
         "        print(pool.submit(os.getpid).result(), flush=True)\n        time.sleep(60)\n"

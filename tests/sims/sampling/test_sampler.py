@@ -10,7 +10,7 @@ from scipy import stats
 
 from gsi_theory import InputError, Instance, Scheme, gsi_law
 from sims.experiments.exact_vs_mc import COMBINATIONS, compare, scheme_of
-from sims.families import FAMILIES, passing_threshold, random_case, signed
+from sims.instance_families import FAMILIES, passing_threshold, random_case, signed
 from sims.sampling.sampler import sample_scheme
 
 DRAWS = 20_000

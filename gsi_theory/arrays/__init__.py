@@ -1,0 +1,18 @@
+"""Arrays: their namespace (NumPy or torch), the log scale, quadrature, compiled loops, memory."""
+
+from __future__ import annotations
+
+import warnings
+
+
+def __getattr__(name: str) -> object:
+    """What this module held before it became a folder; for one release."""
+    from gsi_theory.arrays import namespace
+
+    if name.startswith("__") or not hasattr(namespace, name):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    place = f"gsi_theory.arrays.namespace.{name}"
+    warnings.warn(
+        f"gsi_theory.arrays.{name} is now {place}; the old name goes with the next release", DeprecationWarning, 2
+    )
+    return getattr(namespace, name)

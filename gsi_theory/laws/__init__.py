@@ -1,0 +1,1 @@
+"""Laws of the winner on finite sets: selection, gate, several drafters, relatives of GSI."""

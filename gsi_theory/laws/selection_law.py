@@ -1,0 +1,282 @@
+"""The law of the winner of n draws: M2-M5, plus the score-gated race of M9. Arrays in, arrays out.
+
+Symbols. K candidates with masses μ (log_mass (..., K), summing to one) and log-weights lw (log_weight (..., K), nats,
+not normalized; -inf is weight zero). n candidates are drawn iid from μ, candidate i scores w(Y_i)/T_i, the largest
+wins:
+
+    softmax   T ~ Exp(1)       (M3)    chosen with probability w_i / Σ w_j
+    race      T ~ Uniform(0,1) (M4)
+    max       T constant       (M5)    ties shared in proportion to mass
+
+Arrays may be NumPy or torch (CPU or CUDA, float64); results come back in kind, and torch gradients flow through the
+softmax law. Leading axes are a batch; pad short rows with mass zero (log_mass -inf). Weights that are the same along
+an axis of n (size 1 there) are evaluated once for all n.
+
+Conventions. Candidates of mass zero never matter, whatever their weight. If all n drawn have weight zero, the
+winner is uniform among them (the limit of equal weights tending to zero).
+
+Errors. `Law.log_error` bounds |error| of every log-probability above log(1e-300); `Law.error` bounds the TV error of
+the numbers. Both are for the weights as given; rounding in forming them is the caller's (see gate.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from gsi_theory.arrays.namespace import (
+    added,
+    as_arrays,
+    capped,
+    detached,
+    divided,
+    highest,
+    host,
+    lowest,
+    plain_number,
+    refuse_booleans,
+    sum_tolerance,
+)
+from gsi_theory.errors import InputError, require_name
+from gsi_theory.laws.draws import Counts, Draws, as_count, as_counts
+from gsi_theory.rules import max as max_rule
+from gsi_theory.rules import race as race_rule
+from gsi_theory.rules import softmax as softmax_rule
+
+__all__ = ["RULES", "Draws", "Law", "as_count", "score_gated_race", "selection_law"]
+
+EPS = float(np.finfo(np.float64).eps)
+LARGEST_LOG = 1e12
+SMALLEST = float(np.log(1e-300))
+_RATIOS = {"softmax": softmax_rule.log_ratio, "race": race_rule.log_ratio, "max": max_rule.log_ratio}
+RULES = tuple(_RATIOS)
+
+
+@dataclass(frozen=True)
+class Law:
+    """log_prob (..., K): log-probabilities of the winner; error (...): bound on their TV error; log_error: on each.
+
+    log_error (...) is in nats. Both errors are floats where there is no batch.
+    """
+
+    log_prob: Any
+    error: Any
+    log_error: Any
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Checked input as rows: log_mass, mass, log_weight (B, K), counts (B, M), zero (mask or None), zero_mass (B,).
+
+    log_mass is as given; log_total (B, 1, 1) normalizes it.
+    """
+
+    log_mass: Any
+    log_total: Any
+    mass: Any
+    log_weight: Any
+    counts: Counts
+    zero: Any
+    zero_mass: Any
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+
+    def unfold(self, values: Any) -> Any:
+        """(B, M, ...) to the batch shape of the call."""
+        xp = array_api_compat.array_namespace(values)
+        tail = tuple(values.shape[2:])
+        moved = xp.reshape(values, tuple(self.shape[a] for a in self.axes) + tail)
+        back = tuple(np.argsort(self.axes).tolist())
+        return xp.permute_dims(moved, back + tuple(range(len(back), len(back) + len(tail))))
+
+
+def _values(log_mass: Any, log_weight: Any) -> tuple[Any, Any, Any, bool]:
+    """(namespace, log_mass, log_weight, whether both are finite throughout)."""
+    refuse_booleans(log_mass=log_mass, log_weight=log_weight)
+    xp, (mass, weight) = as_arrays(log_mass=log_mass, log_weight=log_weight)
+    if mass.ndim < 1 or weight.ndim < 1 or mass.shape[-1] != weight.shape[-1] or mass.shape[-1] == 0:
+        raise InputError(
+            f"log_mass {tuple(mass.shape)} and log_weight {tuple(weight.shape)}: give arrays of one length K ≥ 1 "
+            "along the last axis"
+        )
+    try:
+        np.broadcast_shapes(mass.shape[:-1], weight.shape[:-1])
+    except ValueError as error:
+        raise InputError(
+            f"log_mass {tuple(mass.shape)} and log_weight {tuple(weight.shape)}: give batch axes that broadcast"
+        ) from error
+    # One pass each while all is well: min and max carry NaN, so only trouble looks closer.
+    plain = True
+    for name, values in (("log_mass", mass), ("log_weight", weight)):
+        if not (lowest(values) >= -LARGEST_LOG and highest(values) <= LARGEST_LOG):
+            _refuse(name, host(values), host(mass))
+            plain = False
+    return xp, mass, weight, plain
+
+
+def _refuse(name: str, values: np.ndarray, mass: np.ndarray) -> None:
+    used, values = np.broadcast_arrays(np.isfinite(mass), values)
+    bad = np.argwhere(np.isnan(values) | (used & (values > -np.inf) & (np.abs(values) > LARGEST_LOG)))
+    if len(bad):
+        place, value = ", ".join(map(str, bad[0])), values[tuple(bad[0])]
+        raise InputError(f"{name}[{place}] = {value}: give -inf or numbers within ±{LARGEST_LOG:g} nats")
+
+
+def _rows(log_mass: Any, log_weight: Any, n: Any) -> _Rows:
+    """Everything checked once, and brought to rows of weights times counts."""
+    xp, mass, weight, plain = _values(log_mass, log_weight)
+    size = mass.shape[-1]
+    probability = xp.exp(mass)
+    total = xp.sum(probability, axis=-1)
+    tolerance = sum_tolerance(log_mass)
+    off = np.argwhere(~(np.abs(host(total) - 1.0) <= tolerance))
+    if len(off):
+        where = f" in row {tuple(map(int, off[0]))}" if total.ndim else ""
+        value = float(host(total)[tuple(off[0])])
+        raise InputError(f"exp(log_mass) sums to {value!r}{where}: give masses that sum to 1 within {tolerance:.2g}")
+    probability = divided(probability, total[..., None])
+    fixed, poisson = as_counts(n, mass)
+    batch = np.broadcast_shapes(mass.shape[:-1], weight.shape[:-1])
+    try:
+        shape = np.broadcast_shapes(batch, tuple(fixed.shape))
+    except ValueError as error:
+        raise InputError(f"n {tuple(fixed.shape)} and a batch {batch}: give shapes that broadcast") from error
+    padded = (1,) * (len(shape) - len(batch)) + batch
+    own = [a for a, length in enumerate(shape) if padded[a] == length]
+    shared = [a for a, length in enumerate(shape) if padded[a] != length]
+    flat = (int(np.prod([shape[a] for a in own])), size)
+
+    def rows(values: Any) -> Any:
+        return xp.reshape(xp.broadcast_to(values, (*batch, size)), flat)
+
+    def columns(values: Any) -> Any:
+        moved = xp.permute_dims(xp.broadcast_to(values, shape), (*own, *shared))
+        return xp.reshape(moved, (flat[0], int(np.prod([shape[a] for a in shared]))))
+
+    log_total = rows(xp.broadcast_to(xp.log(total)[..., None], mass.shape))[:, None, :1]
+    mass, probability, weight = rows(mass), rows(probability), rows(weight)
+    counts = Counts(columns(fixed), columns(poisson))
+    zero, zero_mass = None, xp.zeros_like(probability[:, 0])
+    if not plain:
+        used = probability > 0
+        zero = used & (weight == -xp.inf)
+        zero_mass = xp.sum(xp.where(zero, probability, 0.0), axis=-1)
+        weight = xp.where(used & ~zero, weight, 0.0)
+        probability = xp.where(zero, 0.0, probability)
+    return _Rows(mass, log_total, probability, weight, counts, zero, zero_mass, shape, (*own, *shared))
+
+
+def selection_law(log_mass: Any, log_weight: Any, n: Any, rule: str = "softmax") -> Law:
+    """Law of the candidate selected among n draws (M2): softmax (M3), race (M4) or max (M5).
+
+    log_mass (..., K) sums to one within 1e-9, or what its dtype leaves of it (`sum_tolerance`; then normalized);
+    log_weight (..., K) in nats up to a constant, -inf legal, +inf only where the mass is zero; n a whole number from 1
+    to 2^53, an array of them that broadcasts with the leading axes, or `Draws`. Raises InputError otherwise.
+    """
+    require_name(rule, "rule", RULES)
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
+        rows = _rows(log_mass, log_weight, n)
+        xp = array_api_compat.array_namespace(rows.mass)
+        ratio = _RATIOS[rule](rows.mass, rows.log_weight, rows.counts, rows.zero_mass)
+        if rows.zero is not None:
+            ratio = xp.where(rows.zero[:, None, :], _zero_weight(xp, rows)[..., None], ratio)
+        single = rows.counts.single[..., None]
+        if bool(xp.any(single)):
+            ratio = xp.where(single, 0.0, ratio)
+        log_prob = capped(added(added(ratio, -rows.log_total), rows.log_mass[:, None, :]))
+        error, log_error = _errors(xp, detached(log_prob), rule)
+    if not rows.shape:
+        return Law(log_prob[0, 0], float(error[0, 0]), float(log_error[0, 0]))
+    return Law(rows.unfold(log_prob), rows.unfold(error), rows.unfold(log_error))
+
+
+def _zero_weight(xp: Any, rows: _Rows) -> Any:
+    """log P(y)/μ(y) (B, M) of weight zero: P(every draw has weight zero | N ≥ 1)/m₀.
+
+    log m₀ comes from the other side where m₀ is near one: n log m₀ would carry n units of its rounding.
+    """
+    live = xp.sum(rows.mass, axis=-1)[:, None, None]
+    zero_mass = xp.where(rows.zero_mass > 0, rows.zero_mass, 1.0)[:, None, None]
+    near = live < 0.5
+    log_zero = xp.where(near, xp.log1p(-xp.where(near, live, 0.0)), xp.log(zero_mass))
+    return (rows.counts.log_unbeaten(log_zero, live) - log_zero)[..., 0]
+
+
+def _errors(xp: Any, log_prob: Any, rule: str) -> tuple[Any, Any]:
+    """(TV error, log error), each (B, M).
+
+    A sum of m positive terms carries at most (log2 m + 2) units by pairwise summation in NumPy and one unit a term in a
+    running sum, as kept by the race and max rules; the exponent of a probability adds units of its size, since both
+    n log φ and the log-weight are read back from logs.
+    """
+    size = log_prob.shape[-1]
+    terms = 8.0 * np.log2(size + 1.0) + 100.0 if rule == "softmax" else 4.0 * np.sqrt(size) + 70.0
+    units = EPS * terms + softmax_rule.METHOD_ERROR
+    seen, least = log_prob, xp.min(log_prob, axis=-1)
+    if lowest(least) < SMALLEST:
+        seen = xp.clip(log_prob, SMALLEST, None)
+        least = xp.min(xp.where(log_prob > -np.inf, seen, 0.0), axis=-1)
+    p = xp.exp(seen)
+    total, entropy = xp.sum(p, axis=-1), -xp.vecdot(p, seen, axis=-1)
+    error = 0.5 * (units * total + 2.0 * EPS * entropy)
+    # The sum of the numbers is a free check: the deviation from one is error that happened.
+    error = xp.maximum(error, 0.5 * xp.abs(total - 1.0)) + 1e-300 * size
+    # A log-probability of -inf, as that of padding, is exact.
+    return error, units - 2.0 * EPS * least
+
+
+def score_gated_race(log_mass: Any, log_weight: Any, n: Any, log_score: Any) -> tuple[Any, Any]:
+    """Race rule, accepted when the winning score w/T is at least exp(log_score) (M9).
+
+    Returns (accepted log-mass (..., K), log P(reject) (...)), which sum to one: the accepted mass of y is
+    n μ w ∫_0^{min(1/w, 1/M)} A^{n-1} dv and P(reject) = A(1/M)^n; with `Draws` both are given at least one draw.
+    log_score = -inf accepts always, +inf never. Arguments as in `selection_law`; log_score a number, or an array that
+    broadcasts with the leading axes.
+    """
+    if not isinstance(log_score, (int, float)):
+        return _score_gated_rows(log_mass, log_weight, n, log_score)
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
+        rows = _rows(log_mass, log_weight, n)
+        xp = array_api_compat.array_namespace(rows.mass)
+        if log_score == -np.inf:
+            accepted = selection_law(log_mass, log_weight, n, "race").log_prob
+            log_reject = xp.full_like(accepted[..., 0], -np.inf)
+        elif log_score == np.inf:
+            shape = (*rows.counts.fixed.shape, rows.mass.shape[-1])
+            accepted = rows.unfold(xp.full_like(xp.broadcast_to(rows.mass[:, None, :], shape), -np.inf))
+            log_reject = xp.zeros_like(accepted[..., 0])
+        else:
+            score = xp.full_like(rows.zero_mass, float(log_score))
+            ratio, rejected = race_rule.score_gate(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, score)
+            accepted, log_reject = _accepted(xp, rows, ratio), rows.unfold(rejected)
+    return accepted, plain_number(log_reject)
+
+
+def _accepted(xp: Any, rows: _Rows, ratio: Any) -> Any:
+    """log of the accepted mass (..., K) from that over μ (B, M, K): weight zero scores nothing."""
+    if rows.zero is not None:
+        ratio = xp.where(rows.zero[:, None, :], -np.inf, ratio)
+    return rows.unfold(capped(rows.log_mass[:, None, :] + (ratio - rows.log_total)))
+
+
+def _score_gated_rows(log_mass: Any, log_weight: Any, n: Any, log_score: Any) -> tuple[Any, Any]:
+    """`score_gated_race` with a score of its own for every row; infinite scores are looked up, not integrated."""
+    xp, (mass, weight, score) = as_arrays(log_mass=log_mass, log_weight=log_weight, log_score=log_score)
+    fixed, poisson = as_counts(n, mass)
+    shape = np.broadcast_shapes(mass.shape[:-1], weight.shape[:-1], fixed.shape, score.shape)
+    mass, weight = (xp.broadcast_to(v, (*shape, v.shape[-1])) for v in (mass, weight))
+    counts = Counts(*(xp.broadcast_to(v, shape) for v in (fixed, poisson)))
+    score = xp.broadcast_to(score, shape)
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
+        rows = _rows(mass, weight, counts)
+        flat = xp.reshape(xp.where(xp.isfinite(score), score, 0.0), (-1,))
+        ratio, rejected = race_rule.score_gate(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, flat)
+        accepted, log_reject = _accepted(xp, rows, ratio), rows.unfold(rejected)
+    always, never = score == -np.inf, score == np.inf
+    if bool(xp.any(always)):
+        accepted = xp.where(always[..., None], selection_law(mass, weight, counts, "race").log_prob, accepted)
+    accepted = xp.where(never[..., None], -np.inf, accepted)
+    return accepted, plain_number(xp.where(never, 0.0, xp.where(always, -np.inf, log_reject)))

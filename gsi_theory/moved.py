@@ -1,0 +1,202 @@
+"""Modules that moved: each old name answers for one release, with a DeprecationWarning that names the new place.
+
+`import gsi_theory.law` gives the module `gsi_theory.laws.selection_law` itself, and `python -m OLD` runs it. To move a
+module, add a line to `MOVED`; it goes again with the release after the one that moved it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import CodeType, ModuleType
+
+__all__ = ["MOVED", "new_place"]
+
+# old place -> new place; a package's line holds for all below it that have no line of their own
+MOVED = {
+    "gsi_theory.logscale": "gsi_theory.arrays.logscale",
+    "gsi_theory.quadrature": "gsi_theory.arrays.quadrature",
+    "gsi_theory.compiled": "gsi_theory.arrays.kernels",
+    "gsi_theory.memory": "gsi_theory.arrays.memory",
+    "gsi_theory.law": "gsi_theory.laws.selection_law",
+    "gsi_theory.law_batches": "gsi_theory.laws.law_batches",
+    "gsi_theory.curve": "gsi_theory.laws.tv_curve",
+    "gsi_theory.draws": "gsi_theory.laws.draws",
+    "gsi_theory.drafters": "gsi_theory.laws.drafters",
+    "gsi_theory.channel": "gsi_theory.laws.channel",
+    "gsi_theory.clipping": "gsi_theory.laws.clipping",
+    "gsi_theory.efficiency": "gsi_theory.laws.efficiency",
+    "gsi_theory.race_means": "gsi_theory.laws.race_means",
+    "gsi_theory.rsd": "gsi_theory.laws.rsd",
+    "gsi_theory.speculative": "gsi_theory.laws.speculative",
+    "gsi_theory.weights": "gsi_theory.laws.weights",
+    "gsi_theory.gate": "gsi_theory.laws.gate",
+    "gsi_theory.knockout": "gsi_theory.steps.knockout",
+    "gsi_theory.tree": "gsi_theory.steps.tree",
+    "gsi_theory.stepwise": "gsi_theory.steps.stepwise",
+    "gsi_theory.soft_value": "gsi_theory.steps.soft_value",
+    "gsi_theory.switching": "gsi_theory.steps.switching",
+    "gsi_theory.coverage": "gsi_theory.samples.coverage",
+    "gsi_theory.gated_estimate": "gsi_theory.samples.gated_estimate",
+    "gsi_theory.intervals": "gsi_theory.samples.intervals",
+    "gsi_theory.reach": "gsi_theory.samples.reach",
+    "gsi_theory.subsets": "gsi_theory.rules",
+    "gsi_theory.subsets.compiled": "gsi_theory.rules.subset_kernels",
+    "gsi_theory.subsets.max": "gsi_theory.rules.max_subsets",
+    "gsi_theory.subsets.race": "gsi_theory.rules.race_subsets",
+    "gsi_theory.subsets.softmax": "gsi_theory.rules.softmax_subsets",
+    "gsi_theory.subsets.sums": "gsi_theory.rules.subset_sums",
+    "gsi_theory.exact": "gsi_theory.certified.rational",
+    "gsi_theory.certified.facts": "gsi_theory.certified.ball_facts",
+    "gsi_theory.certified.law": "gsi_theory.certified.ball_law",
+    "gsi_theory.refutation.judging": "gsi_theory.refutation.cases",
+    "gsi_theory.artifact": "gsi_theory.runs.artifact",
+    "gsi_theory.artifact_tables": "gsi_theory.runs.artifact_tables",
+    "gsi_theory.command_law": "gsi_theory.runs.command_law",
+    "gsi_theory.command_refute": "gsi_theory.runs.command_refute",
+    "gsi_theory.command_report": "gsi_theory.runs.command_report",
+    "gsi_theory.completion": "gsi_theory.runs.completion",
+    "gsi_theory.json_input": "gsi_theory.runs.json_input",
+    "gsi_theory.options": "gsi_theory.runs.options",
+    "gsi_theory.output": "gsi_theory.runs.output",
+    "gsi_theory.progress": "gsi_theory.runs.progress",
+    "gsi_theory.terminal": "gsi_theory.runs.terminal",
+    "sims.beside": "sims.agreement",
+    "sims.audits.asked": "sims.audits.drafts_needed",
+    "sims.audits.grid": "sims.audits.regimes",
+    "sims.hardware": "gsi_theory.runs.hardware",
+    "sims.journal": "gsi_theory.runs.journal",
+    "sims.workers": "gsi_theory.runs.workers",
+    "sims.sampling.streams": "sims.sampling.generators",
+    "sims.families": "sims.instance_families",
+    "llm_check.accuracy": "llm_check.models.decoding.accuracy",
+    "llm_check.checks.accuracy": "llm_check.models.checks.solution_accuracy",
+    "llm_check.checks.law": "llm_check.models.checks.step_law",
+    "llm_check.checks.noise": "llm_check.models.checks.decision_noise",
+    "llm_check.checks.prediction": "llm_check.models.checks.fresh_runs",
+    "llm_check.checks.prediction_cells": "llm_check.models.checks.fresh_run_cells",
+    "llm_check.checks.settings": "llm_check.models.checks.check_settings",
+    "llm_check.checks.table": "llm_check.models.checks.check_table",
+    "llm_check.checks.verdict": "llm_check.models.checks.check_verdict",
+    "llm_check.checks": "llm_check.models.checks",
+    "llm_check.command_check": "llm_check.models.command_check",
+    "llm_check.command_decode": "llm_check.models.command_decode",
+    "llm_check.command_pool": "llm_check.models.command_pool",
+    "llm_check.command_doctor": "llm_check.logs.command_doctor",
+    "llm_check.command_plan": "llm_check.logs.command_plan",
+    "llm_check.command_predict": "llm_check.logs.command_predict",
+    "llm_check.options": "llm_check.models.model_options",
+    "llm_check.decode": "llm_check.models.decoding.solution",
+    "llm_check.delimiter": "llm_check.models.decoding.delimiter",
+    "llm_check.measure": "llm_check.models.decoding.fresh_runs_of_step",
+    "llm_check.methods.candidates": "llm_check.models.decoding.step_candidates",
+    "llm_check.methods.selection": "llm_check.models.decoding.winners",
+    "llm_check.methods.step": "llm_check.models.decoding.method_step",
+    "llm_check.methods.table": "llm_check.models.decoding.method_table",
+    "llm_check.methods": "llm_check.models.decoding",
+    "llm_check.positions": "llm_check.models.decoding.positions",
+    "llm_check.prompting": "llm_check.models.decoding.prompting",
+    "llm_check.steps": "llm_check.models.decoding.reasoning_steps",
+    "llm_check.streams": "llm_check.models.decoding.random_streams",
+    "llm_check.solutions": "llm_check.models.decoding.solutions",
+    "llm_check.journal": "llm_check.models.decoding.solution_journal",
+    "llm_check.doctor.coverage": "llm_check.logs.diagnosis.step_coverage",
+    "llm_check.doctor.doctor": "llm_check.logs.diagnosis.findings",
+    "llm_check.doctor": "llm_check.logs.diagnosis",
+    "llm_check.planner.choice": "llm_check.logs.planner.goal",
+    "llm_check.planner.choose": "llm_check.logs.planner.best_option",
+    "llm_check.planner.cost": "llm_check.logs.planner.step_cost",
+    "llm_check.planner.grid": "llm_check.logs.planner.scheme_grid",
+    "llm_check.planner.latency": "llm_check.logs.planner.roofline",
+    "llm_check.planner.plan": "llm_check.logs.planner.recommendation",
+    "llm_check.planner.pool_page": "llm_check.logs.planner.page_artifact",
+    "llm_check.planner.table": "llm_check.logs.planner.option_table",
+    "llm_check.planner.turning": "llm_check.logs.planner.overuse",
+    "llm_check.planner": "llm_check.logs.planner",
+    "llm_check.predict": "llm_check.logs.prediction",
+    "llm_check.words": "llm_check.logs.words",
+    "llm_check.pools.checks": "llm_check.logs.pools.row_checks",
+    "llm_check.pools.files": "llm_check.logs.pools.pool_files",
+    "llm_check.pools.parts": "llm_check.models.collecting.parts",
+    "llm_check.pools.collect": "llm_check.models.collecting.collect",
+    "llm_check.pools.record": "llm_check.models.collecting.provenance",
+    "llm_check.pools.fingerprint": "llm_check.models.collecting.fingerprint",
+    "llm_check.pools.trajectories": "llm_check.models.collecting.trajectories",
+    "llm_check.pools": "llm_check.logs.pools",
+    "llm_check.engines.contract": "llm_check.models.engines.engine",
+    "llm_check.engines.load": "llm_check.models.engines.load_engine",
+    "llm_check.engines.noise": "llm_check.models.engines.engine_noise",
+    "llm_check.engines.weights": "llm_check.models.engines.weight_files",
+    "llm_check.engines.decoder": "llm_check.models.engines.lean_decoder",
+    "llm_check.engines": "llm_check.models.engines",
+    "llm_check.rewards.contract": "llm_check.models.rewards.reward_model",
+    "llm_check.rewards.load": "llm_check.models.rewards.load_reward",
+    "llm_check.rewards.memory": "llm_check.models.rewards.scored_once",
+    "llm_check.rewards": "llm_check.models.rewards",
+    "llm_check.tasks.load": "llm_check.models.tasks.load_task",
+    "llm_check.tasks.families": "llm_check.models.tasks.benchmarks",
+    "llm_check.tasks": "llm_check.models.tasks",
+    "llm_check.spec": "llm_check.models.tasks.spec",
+    "llm_check.grading.check": "llm_check.models.grading.check_grader",
+    "llm_check.grading.pool": "llm_check.models.grading.worker_pool",
+    "llm_check.grading": "llm_check.models.grading",
+    "llm_check.tiny": "llm_check.models.tiny",
+    "llm_check.enumeration": "llm_check.models.tiny.enumeration",
+    "llm_check.exact": "llm_check.models.tiny.exact_steps",
+    "llm_check.world": "llm_check.models.world",
+}
+
+
+def new_place(name: str) -> str | None:
+    """Where module `name` is now; None if it did not move."""
+    head, tail = name, ""
+    while head:
+        if head in MOVED:
+            return MOVED[head] + tail
+        head, _, last = head.rpartition(".")
+        tail = f".{last}{tail}"
+    return None
+
+
+class _Moved(MetaPathFinder, Loader):
+    """Finds a module under its old name and gives the module at its new place."""
+
+    def __init__(self) -> None:
+        self.specs: dict[str, ModuleSpec | None] = {}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        place = new_place(fullname)
+        if place is None:
+            return None
+        found = importlib.util.find_spec(place)
+        if found is None:
+            return None
+        return ModuleSpec(fullname, self, is_package=found.submodule_search_locations is not None)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        place = str(new_place(spec.name))
+        warnings.warn(f"{spec.name} is now {place}; the old name goes with the next release", DeprecationWarning, 2)
+        module = importlib.import_module(place)
+        self.specs[spec.name] = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Runs nothing, as the module ran under its new name; gives it back its own spec, which importing replaced."""
+        module.__spec__ = self.specs.pop(str(getattr(module.__spec__, "name", "")))
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """The code that `python -m OLD` runs."""
+        spec = importlib.util.find_spec(str(new_place(fullname)))
+        getter = getattr(spec.loader, "get_code", None) if spec else None
+        return getter(spec.name) if getter and spec else None
+
+
+if not any(isinstance(finder, _Moved) for finder in sys.meta_path):
+    sys.meta_path.insert(0, _Moved())  # first: an old package may hold a name that the new one uses otherwise

@@ -1,0 +1,182 @@
+"""Unbiased race curves (M31) and their gate on the score (M9), in closed form: no quadrature.
+
+Within a subset whose largest weight is w*, the race is this (permute-and-flip): candidates come in random order, each
+is kept with probability w/w*, the first kept wins. So with ranks m ascending in weight, a_j = w_j/w_m, q_j = 1 − a_j
+and e_k, d_k the means of sums.py over the m − 1 lighter candidates at z = q, g = f a, the average over n-subsets is
+
+    Σ_m p_m(n) [ f_m/n Σ_{k<n} e_k + Σ_{0<k<n} (1/k − 1/n) d_k ],   p_m(n) = C(m−1, n−1)/C(N, n),
+
+every n from the same running sums. The score gate at M replaces the m lightest, those with w < M, by one term: with
+a_j = w_j/M the accepted part of the subsets among them is C(m, n)/C(N, n) Σ_{0<k≤n} d_k/k, and the rejected part
+C(m, n)/C(N, n) e_n (a subset with a heavier member always passes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gsi_theory.arrays.logscale import Array
+from gsi_theory.arrays.namespace import COMPILED
+from gsi_theory.rules.subset_sums import Indices, divide, grow, hypergeometric, largest_rank
+
+if COMPILED:
+    from gsi_theory.rules import subset_kernels as compiled_subsets
+
+__all__ = ["race_curve", "race_parts"]
+
+NEGLIGIBLE = 1e-18  # of the subsets: ranks that are hardly ever the largest
+IDLE = 42.0  # lighter than e^{-42}/n by weight: never accepted before the heaviest
+LANES = 64  # candidates left out together
+
+
+def _ranks(size: int, ns: Indices, lightest: int) -> tuple[Array, Indices]:
+    """(p_m(n) (N, M), largest n for which rank m is ever the largest (N,), 0 for none and for m ≤ lightest)."""
+    shares = largest_rank(size, ns)
+    most = np.max(np.where(shares > NEGLIGIBLE, ns, 0), axis=1)
+    most[:lightest] = 0
+    return shares, most
+
+
+def _reach(size: int, most: int) -> int:
+    """Largest k to keep of `size` candidates, so that one can be left out for n ≤ most."""
+    return most if 2 * most <= size else size
+
+
+@dataclass(frozen=True)
+class _Lighter:
+    """The candidates lighter than a rank or a gate: means e (K+1,), d (V, K+1), ratios a, q (L,), `idle` with a = 0."""
+
+    e: Array
+    d: Array
+    a: Array
+    q: Array
+    idle: int
+
+    def without(self, values: Array) -> Iterator[tuple[slice, Array, Array, Array, Array]]:
+        """(candidates, e and d without each (K, L), (V, K, L), gains (V, L), q); one stands for all the idle."""
+        for at in (*range(0, min(self.idle, 1)), *range(self.idle, self.q.size, LANES)):
+            lanes = slice(0, 1) if at < self.idle else slice(at, min(at + LANES, self.q.size))
+            gain = np.ascontiguousarray(values[:, lanes] * self.a[lanes])
+            low, high = divide(self.e, self.d, self.q.size, self.q[lanes], gain)
+            yield slice(0, self.idle) if at < self.idle else lanes, low, high, gain, self.q[lanes]
+
+
+def _lighter(values: Array, log_weight: Array, log_top: float, most: int) -> _Lighter:
+    gap = log_weight - log_top
+    a, q = np.exp(gap), -np.expm1(gap)
+    idle = int(np.searchsorted(a, np.exp(-IDLE) / max(most, 1)))
+    e, d = hypergeometric(idle, idle, most)[None].copy(), np.zeros((values.shape[0], 1, most + 1))
+    # Candidates come heaviest last: e_k starts at one and nothing underflows that is not negligible in the end.
+    grow(e, d, q[idle:, None].copy(), a[idle:, None].copy(), np.ascontiguousarray(values[:, idle : a.size]), idle)
+    return _Lighter(e[0], d[:, 0], a, q, idle)
+
+
+def _kernel(lighter: _Lighter, top: Array, most: int) -> Array:
+    """Mean kernel (V, most+1) over n-subsets that hold a rank of values top (V,) and n − 1 lighter candidates."""
+    n, k = np.arange(1, most + 1), np.arange(1, most)
+    won = top[:, None] * np.cumsum(lighter.e[:most]) / n
+    before = np.zeros_like(won)
+    d = lighter.d[:, 1:most]
+    before[:, 1:] = np.cumsum(d / k, axis=1) - np.cumsum(d, axis=1) / n[1:]
+    return np.concatenate([np.zeros((top.size, 1)), won + before], axis=1)
+
+
+def _among(m: int, size: int, ns: Indices) -> Array:
+    """C(m, n)/C(size, n) (M,)."""
+    return hypergeometric(m, size, int(ns.max()))[ns]
+
+
+def race_curve(values: Array, log_weight: Array, ns: Indices, log_cut: float = -np.inf) -> Array:
+    """Mean of f over winners that pass the gate (V, M); the probability to pass is that of f = 1.
+
+    values (V, N) ≥ 0, log_weight (N,) ascending; ranks of weight zero count as the largest only behind a gate (never
+    accepted); log_cut: log M in units of the weights, -inf for no gate.
+    """
+    total = np.zeros((values.shape[0], ns.size))
+    below = _below(log_weight, log_cut)
+    if log_cut > -np.inf and below:
+        light = _lighter(values, log_weight[:below], log_cut, min(below, int(ns.max())))
+        at = np.minimum(ns, light.e.size - 1)
+        accepted = np.cumsum(light.d[:, 1:] / np.arange(1, light.e.size), axis=1)[:, at - 1]
+        total += _among(below, log_weight.size, ns) * accepted
+    _add_ranks(values, log_weight, ns, below, total)
+    return total
+
+
+def _add_ranks(values: Array, log_weight: Array, ns: Indices, below: int, total: Array) -> None:
+    """Add the subsets whose largest rank is above `below` to total (V, M)."""
+    shares, limits = _ranks(log_weight.size, ns, below)
+    if COMPILED:
+        far = IDLE + np.log(ns.max())
+        compiled_subsets.race_curve(values, log_weight, ns, shares, limits, far, total[:, :, None])
+        return
+    for m in (np.flatnonzero(limits) + 1).tolist():
+        most = int(limits[m - 1])
+        lighter = _lighter(values, log_weight[: m - 1], log_weight[m - 1], most)
+        asked = ns <= most
+        total[:, asked] += shares[m - 1, asked] * _kernel(lighter, values[:, m - 1], most)[:, ns[asked]]
+
+
+def _below(log_weight: Array, log_cut: float) -> int:
+    """How many are lighter than the gate, or of weight zero."""
+    return int(np.searchsorted(log_weight, max(log_cut, -np.finfo(np.float64).max)))
+
+
+def race_parts(values: Array, log_weight: Array, ns: Indices, log_cut: float = -np.inf) -> Array:
+    """Mean of the (gated) kernel over the n-subsets that hold candidate i (V, M, N); as race_curve, n < N."""
+    size = log_weight.size
+    out = np.zeros((values.shape[0], ns.size, size))
+    below = _below(log_weight, log_cut)
+    if log_cut > -np.inf and below:
+        light = _lighter(values, log_weight[:below], log_cut, _reach(below, int(ns.max())))
+        chance = (_among(below, size, ns) * size / below)[:, None]
+        for lanes, low, high, gain, q in light.without(values):
+            out[:, :, lanes] += chance * _gated_held(low, high, gain, q, below, ns)
+    _add_rank_parts(values, log_weight, ns, below, out)
+    return out
+
+
+def _add_rank_parts(values: Array, log_weight: Array, ns: Indices, below: int, out: Array) -> None:
+    """Add the subsets whose largest rank is above `below` to out (V, M, N)."""
+    size = log_weight.size
+    shares, limits = _ranks(size, ns, below)
+    if COMPILED:
+        compiled_subsets.race_parts(values, log_weight, ns, shares, limits, IDLE + np.log(ns.max()), out)
+        return
+    for m in (np.flatnonzero(limits) + 1).tolist():
+        most = int(limits[m - 1])
+        lighter = _lighter(values, log_weight[: m - 1], log_weight[m - 1], max(most, _reach(m - 1, most)))
+        asked = np.flatnonzero(ns <= most)
+        own = (size / ns * shares[m - 1])[asked]
+        out[:, asked, m - 1] += own * _kernel(lighter, values[:, m - 1], most)[:, ns[asked]]
+        weight = own * (ns[asked] - 1) / max(m - 1, 1)
+        for lanes, low, high, gain, q in lighter.without(values):
+            out[:, asked, lanes] += weight[:, None] * _held(low, high, q, gain, values[:, m - 1], ns[asked])
+
+
+def _held(low: Array, high: Array, q: Array, gain: Array, top: Array, ns: Indices) -> Array:
+    """Mean kernel over n-subsets that hold rank m and a lighter candidate i, for each i (V, M, L); any number at n = 1.
+
+    low, high: means without i; top: f_m (V,). Shares of m, of i, of another when i comes later, and earlier:
+    1/(n(n−1)) [f_m Σ e_k ((n−1−k) + (k+1) q) + g Σ e_k (n−1−k) + Σ d_k (n−k)(n−1−k)/k + q Σ d_k (n−1−k)], k ≤ n − 2.
+    """
+    k, at, n = np.arange(low.shape[0])[:, None], np.maximum(ns - 2, 0), ns[:, None]
+    zeroth, first = np.cumsum(low, axis=0)[at], np.cumsum(k * low, axis=0)[at]
+    total, turned = np.cumsum(high, axis=1)[:, at], np.cumsum(k * high, axis=1)[:, at]
+    inverse = np.cumsum(high / np.maximum(k, 1), axis=1)[:, at]
+    rest = (n - 1) * zeroth - first
+    won = top[:, None, None] * (rest + q * (zeroth + first)) + gain[:, None] * rest
+    won = won + n * (n - 1) * inverse - (2 * n - 1) * total + turned + q * ((n - 1) * total - turned)
+    return won / np.maximum(n * (n - 1), 1)
+
+
+def _gated_held(low: Array, high: Array, gain: Array, q: Array, light: int, ns: Indices) -> Array:
+    """Mean of the accepted part over n-subsets of `light` candidates that hold i (V, M, L), 0 where n > light."""
+    k = np.arange(low.shape[0])[:, None]
+    zeroth, total, inverse = np.cumsum(low, axis=0), np.cumsum(high, axis=1), np.cumsum(high / np.maximum(k, 1), axis=1)
+    at, n = np.minimum(ns, light) - 1, ns[:, None]
+    held = (gain[:, None] * zeroth[at] + n * inverse[:, at] - total[:, at] + q * total[:, at]) / n
+    return np.where(n <= light, held, 0.0)

@@ -1,0 +1,93 @@
+"""Sums over all subsets of a pool, one candidate at a time (M31): the recursion behind every unbiased curve.
+
+Symbols. z_j ∈ [0, 1] and gains g_j ≥ 0 of `size` candidates; means over k-subsets S, so that every number stays in
+range whatever C(size, k) is:
+
+    e_k = mean over S of Π_{j ∈ S} z_j,        d_k = mean over S of Σ_{i ∈ S} g_i Π_{j ∈ S, j ≠ i} z_j.
+
+A candidate more is a convex combination (grow), a candidate less its inverse (divide):
+
+    e_k(m) = (m−k)/m · e_k(m−1) + k/m · z e_{k−1}(m−1)
+    d_k(m) = (m−k)/m · d_k(m−1) + k/m · (z d_{k−1}(m−1) + g e_{k−1}(m−1))
+
+Growing adds positive terms only: each e_k and d_k has relative error ≤ 4 size · 2^{−53}. Leaving one out divides the
+polynomial by 1 + z x from below for k ≤ size/(1+z) and from above beyond, where it damps the errors that it inherits;
+the error is small against 1 (THEORY.md, M31), which is enough for a standard error and not used for values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsi_theory.arrays.logscale import Array
+from gsi_theory.arrays.namespace import COMPILED
+
+if COMPILED:
+    from gsi_theory.rules import subset_kernels as compiled_subsets
+
+__all__ = ["divide", "grow", "hypergeometric", "largest_rank"]
+
+Indices = NDArray[np.int64]
+
+
+def hypergeometric(ones: int, size: int, most: int) -> Array:
+    """C(ones, k)/C(size, k) for k ≤ most (most+1,): the chance that k of `size` all lie among `ones` of them."""
+    k = np.arange(min(most, size))
+    factors = np.maximum(ones - k, 0) / (size - k)
+    return np.concatenate([np.ones(1), np.cumprod(factors), np.zeros(max(most - size, 0))])
+
+
+def largest_rank(size: int, ns: Indices) -> Array:
+    """p_m(n) = C(m−1, n−1)/C(size, n) (size, M), m = 1..size: the chance that the largest rank of n drawn is m."""
+    m = np.arange(size, 1, -1)[:, None]
+    fall = np.maximum(m - ns, 0) / (m - 1)  # p_{m−1}/p_m
+    return np.ascontiguousarray(np.cumprod(np.vstack([ns / size, fall]), axis=0)[::-1])
+
+
+def grow(e: Array, d: Array, z: Array, rate: Array, values: Array, start: int) -> None:
+    """Add candidates a = 1..A to the means of B independent sums, in place.
+
+    e (B, K+1), d (V, B, K+1); z and rate (A, B); values (V, A) ≥ 0, g = values · rate; start: candidates held so far.
+    """
+    if COMPILED:
+        compiled_subsets.grow(e, d, z, rate, values, start)
+        return
+    k = np.arange(1, e.shape[1])
+    for a in range(z.shape[0]):
+        size = start + a + 1
+        kept, share = np.maximum(size - k, 0) / size, np.minimum(k, size) / size
+        lower = e[:, :-1].copy()
+        gain = values[:, a, None, None] * rate[a][:, None]
+        d[:, :, 1:] = kept * d[:, :, 1:] + share * (z[a][:, None] * d[:, :, :-1] + gain * lower)
+        e[:, 1:] = kept * e[:, 1:] + share * (z[a][:, None] * lower)
+
+
+def divide(e: Array, d: Array, size: int, z: Array, gain: Array) -> tuple[Array, Array]:
+    """(e (K, L), d (V, K, L)), k < min(K, size), of `size` candidates without candidate i, for each i.
+
+    e (K+1,), d (V, K+1) of all of them; z (L,), gain (V, L) of those left out in turn. Where K > size/2, e and d must
+    reach to k = size or to where they are negligible.
+    """
+    e, d = e[: size + 1], np.ascontiguousarray(d[:, : size + 1])
+    low, high = np.zeros((max(e.size - 1, 1), z.size)), np.zeros((d.shape[0], max(e.size - 1, 1), z.size))
+    if COMPILED:
+        compiled_subsets.divide(e, d, size, z, gain, low, high)
+        return low, high
+    most = e.size - 1
+    low[0] = 1.0
+    split = np.minimum(most, (size / (1.0 + z)).astype(np.int64))
+    for k in range(1, min(int(split.max(initial=0)) + 1, most)):
+        widen, back = size / (size - k), k / (size - k)
+        flow = z * high[:, k - 1] + gain * low[k - 1]
+        low[k] = np.maximum(widen * e[k] - back * z * low[k - 1], 0.0)
+        high[:, k] = np.maximum(widen * d[:, k, None] - back * flow, 0.0)
+    safe = np.where(split < most, z, 1.0)
+    kept, sums = np.zeros(z.size), np.zeros_like(gain)
+    for k in range(most, int(split.min(initial=most)), -1):
+        inside, widen, back = k > split, size / k, (size - k) / k
+        flow = np.maximum(widen * d[:, k, None] - back * sums, 0.0)
+        kept = np.where(inside, np.maximum((widen * e[k] - back * kept) / safe, 0.0), 0.0)
+        sums = np.where(inside, np.maximum((flow - gain * kept) / safe, 0.0), 0.0)
+        low[k - 1], high[:, k - 1] = np.where(inside, kept, low[k - 1]), np.where(inside, sums, high[:, k - 1])
+    return low, high

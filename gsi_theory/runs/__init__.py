@@ -1,0 +1,1 @@
+"""Runs: artifacts, journals, settings, progress, costs, the commands of `gsi`."""

@@ -1,0 +1,1 @@
+"""From a pool of samples: estimates, intervals, how far they speak."""

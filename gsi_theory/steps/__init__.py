@@ -1,0 +1,1 @@
+"""Several steps: trees, trajectories, soft values, switching, tournaments."""

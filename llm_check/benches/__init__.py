@@ -1,1 +1,0 @@
-"""Measurements behind the numbers we state: run each with `python -m llm_check.benches.NAME`."""

@@ -1,1 +1,0 @@
-"""Engines: language models as laws of the next step, behind the contract of `llm_check.engines.contract`."""

@@ -1,0 +1,1 @@
+"""From a log to an answer: pools, diagnosis, prediction, planner. Nothing here imports torch."""

@@ -1,0 +1,184 @@
+"""Choosing a scheme from noisy values without believing the luckiest one.
+
+Units are independent: prompts (each its positions' mean), or, with few prompts, pseudo-values of a jackknife over
+candidates. values (S, U) hold every option's estimate on every unit, so options are compared in pairs.
+
+    shortfall   a bound, at 95 %, of how much better than a candidate the best option may be, for all candidates at
+                once, so that one may be picked by its bound: the largest over options s of mean difference + q_s · its
+                standard error (multiple comparisons with the best, Hsu, Ann. Stat. 12, 1984). With s the best option
+                and q_s the quantile of the largest deviation of s from any other, the bound of no candidate fails; as
+                the best is not known, every s has its say. q_s by a multiplier bootstrap, carried over from
+                the normal law to Student's t, widened for few units, at most to the union bound
+    value       of the chosen option, less what its choice believed too much: the mean, over thirds of the units, of how
+                much better the option chosen on the others looks there than on the third; its interval is that of a
+                mean over units (`gsi_theory.samples.intervals`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtrit
+
+from gsi_theory.samples.intervals import Interval, population_mean
+
+__all__ = ["LEVEL", "Behind", "Picker", "Standing", "behind_best", "cross_fit", "mean_error", "pick_best", "standing"]
+
+Floats = NDArray[np.float64]
+LEVEL = 0.95
+FOLDS = 3
+_BOOTSTRAPS = 1000
+_SURE = 0.02  # a quantile of the bootstrap lies below the union bound at this level, whatever the seed
+_FEW = 10.0  # chosen by simulation (test_choose.py): 1 + 10/U² restores the level at 5 units of up to 40 options
+_EQUAL = 1e-12  # of their sizes: a smaller error of a difference is rounding
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Differences to one option: gap (S,) mean, error (S,) its standard error, quantile of the largest deviation."""
+
+    gap: Floats
+    error: Floats
+    quantile: float
+
+    @property
+    def upper(self) -> Floats:
+        """Simultaneous upper bounds of the differences (S,)."""
+        return self.gap + self.quantile * self.error
+
+    @property
+    def lower(self) -> Floats:
+        """Simultaneous lower bounds of the differences (S,)."""
+        return self.gap - self.quantile * self.error
+
+
+def mean_error(values: Floats) -> tuple[Floats, Floats]:
+    """(mean, standard error) over units of values (S, U), each (S,)."""
+    units = values.shape[1]
+    mean = values.mean(axis=1)
+    centered = values - mean[:, None]
+    return mean, np.sqrt(np.sum(centered**2, axis=1) / (units * max(units - 1, 1)))
+
+
+def _student(normal: float, units: int) -> float:
+    """Student's quantile at the level of a normal one: each error is estimated from the same few units."""
+    return float(-stdtrit(max(units - 1.0, 1.0), ndtr(-normal)))
+
+
+def _carried(normal: float, units: int) -> float:
+    """A bootstrap quantile of the largest of several deviations, for t statistics of `units` units.
+
+    Their residuals span units - 1 dimensions, in which the deviations of many options look more alike than they are.
+    """
+    return _student(normal, units) * (1.0 + _FEW / units**2)
+
+
+def standing(values: Floats, reference: Floats, seed: int = 0) -> Standing:
+    """Options (S, U) against a reference (U,). Units are drawn again by normal multipliers of the seed."""
+    difference = values - reference
+    units = difference.shape[1]
+    gap, error = mean_error(difference)
+    centered = difference - gap[:, None]
+    moving = error > _EQUAL * (1.0 + np.abs(gap))
+    if not moving.any():
+        return Standing(gap, error, 0.0)
+    weights = np.random.default_rng(seed).normal(size=(_BOOTSTRAPS, units))
+    # multipliers of a sample mean, in units of its standard error
+    deviations = weights @ (centered[moving] / (np.sqrt(units * max(units - 1, 1)) * error[moving, None])).T
+    union = _student(float(-ndtri((1.0 - LEVEL) / np.count_nonzero(moving))), units)
+    return Standing(gap, error, min(_carried(float(np.quantile(deviations.max(axis=1), LEVEL)), units), union))
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Of candidates (C,): shortfall, the bound of how much better the best option may be; rival, the option (a row of
+    the values) whose bound that is, the candidate itself where the bound is 0."""
+
+    shortfall: Floats
+    rival: NDArray[np.int64]
+
+
+def behind_best(values: Floats, candidates: NDArray[np.int64], unseen: Floats, seed: int = 0) -> Behind:
+    """How much better than each candidate (C,), rows of values (S, U), the best of all rows may be, at LEVEL.
+
+    unseen (C, S): what is added for a row against a candidate, 0 or more. The bounds hold for all candidates at once.
+    Only the rows that may give the largest bound are bootstrapped: those above what the others have for certain.
+    """
+    count, units = values.shape
+    itself = np.arange(candidates.size), candidates
+    unseen = unseen.copy()
+    unseen[itself] = 0.0
+    mean, own_error = mean_error(values)
+    scaled = (values - mean[:, None]) / np.sqrt(units * max(units - 1, 1))
+    gap = mean[None, :] - mean[candidates][:, None]
+    error = _pair_error(scaled[candidates], scaled, own_error)
+    certain = _student(float(-ndtri(_SURE / count)), units)
+    upper = gap + certain * error + unseen
+    floor = (gap + _student(float(ndtri(0.9)), units) * error + unseen).max(axis=1)
+    contends = (upper >= floor[:, None]).any(axis=0)
+    weights = np.random.default_rng(seed).normal(size=(_BOOTSTRAPS, units))
+    deviations = (weights @ scaled.T).astype(np.float32)
+    for s in np.flatnonzero(contends).tolist():
+        quantile = _quantile(deviations, s, _pair_error(scaled[[s]], scaled, own_error)[0])
+        upper[:, s] = gap[:, s] + min(_carried(quantile, units), certain) * error[:, s] + unseen[:, s]
+    upper[:, ~contends] = -np.inf
+    upper[itself] = 0.0  # no option is better than itself
+    return Behind(upper.max(axis=1), upper.argmax(axis=1))
+
+
+def _pair_error(some: Floats, every: Floats, own_error: Floats) -> Floats:
+    """(C, S) standard errors of differences of means, of centered values over the root of units (units - 1)."""
+    some_error = np.sqrt(np.sum(some**2, axis=1))
+    size = some_error[:, None] ** 2 + own_error[None, :] ** 2
+    square = size - 2.0 * (some @ every.T)
+    return np.sqrt(np.where(square > _EQUAL * size, square, 0.0))
+
+
+def _quantile(deviations: NDArray[np.float32], s: int, error: Floats) -> float:
+    """Quantile of the largest deviation of option s from any other, in standard errors of the difference."""
+    moving = error > 0
+    if not moving.any():
+        return 0.0
+    apart = (deviations[:, [s]] - deviations[:, moving]) / error[moving].astype(np.float32)
+    return float(np.quantile(apart.max(axis=1), LEVEL))
+
+
+Picker = Callable[[Floats], int | None]
+
+
+def pick_best(means: Floats, allowed: NDArray[np.bool_]) -> int | None:
+    """The allowed option with the largest mean, None when none is allowed."""
+    return int(np.argmax(np.where(allowed, means, -np.inf))) if allowed.any() else None
+
+
+def cross_fit(values: Floats, pick: Picker, bounds: tuple[float, float] | None = None) -> Interval:
+    """Value, standard error and 95 % interval of the option that `pick` chooses on values (S, U), units dealt in FOLDS.
+
+    With c the choice on all, c_k that without fold k, m means over all units, and i a unit of fold k, the mean of
+
+        x_i = f(c)_i + [f(c_k)_i − m(c_k)] − mean over l ≠ k of [f(c_l)_i − m(c_l)]
+
+    is m(c) + mean over k of (held-out less training mean of c_k), and x_i is what unit i adds to it: where all agree,
+    f(c)_i. Of 30 equal, independent options, the worst case, 90 % or more is covered (test_plan_parts.py).
+    `pick` gets the values of the training units; a fold in which nothing is chosen takes the choice on all, and where
+    that is None too, option 0. bounds: of the value; they replace the spread where it is not trusted. x may lie outside
+    (so may the estimates: the accepted part is unbiased, not bounded): the bounds are then moved out to hold it.
+    """
+    units = values.shape[1]
+    overall = pick(values) or 0
+    if units < 2:
+        wide = np.array(np.inf)
+        return Interval(values[overall].mean(), wide, -wide, wide, np.array(False))
+    folds = min(FOLDS, units)
+    fold = np.arange(units) % folds
+    picked = [pick(values[:, fold != k]) for k in range(folds)]
+    rows = values[[overall if c is None else c for c in picked]]
+    apart = rows - rows.mean(axis=1, keepdims=True)
+    held = apart[fold, np.arange(units)]
+    found = values[overall] + held - (apart.sum(axis=0) - held) / (folds - 1)
+    if bounds is not None:
+        bounds = min(bounds[0], float(found.min())), max(bounds[1], float(found.max()))
+    return population_mean(found, LEVEL, bounds if bounds is None or bounds[0] < bounds[1] else None)

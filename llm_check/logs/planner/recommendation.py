@@ -1,0 +1,239 @@
+"""`plan`: from one pool to a rule, gate, n, β and threshold with value, cost and guarantee, or why it cannot tell.
+
+The answer is tested, not only estimated: the cheapest option is recommended for which a bound on how much better any
+other within the budget may be, at 95 % for all together (choice.py), stays within the tolerance; where there is none,
+the reason says what the pool lacks. Values are unbiased where the pool's size allows (M31), and the recommended
+one's is cross-fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsi_theory.errors import InputError
+from gsi_theory.runs.terminal import formatted
+from gsi_theory.samples.intervals import Interval
+from llm_check.logs.diagnosis.findings import Diagnosis, doctor
+from llm_check.logs.planner.best_option import mean_error
+from llm_check.logs.planner.distinct import distinct_options
+from llm_check.logs.planner.goal import Choice, Goal, Question, best_of, cheapest_of
+from llm_check.logs.planner.notes import guarantee, limits, notes
+from llm_check.logs.planner.option_table import PlanTable, plan_table
+from llm_check.logs.planner.overuse import Turn, turns
+from llm_check.logs.planner.pareto import pareto_front
+from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, make_grid
+from llm_check.logs.planner.setup import COSTS, Setup, option_costs
+from llm_check.logs.planner.step_cost import Cost
+from llm_check.logs.planner.tail import RewardRange, tail_speaks
+from llm_check.logs.pools.pool import SOURCES, Pool, reward_range
+from llm_check.logs.pools.position_arrays import blocks, position_arrays
+
+__all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "make_plan", "option_costs"]
+
+Floats = NDArray[np.float64]
+KL_ERRORS = 1.645  # standard errors that a bound of KL(π‖law) stays below --max-kl, 95 % one-sided
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """table: values, rejection and distances of every option; recommendation: number of an option, or None, and reason.
+
+    worth: value of the recommended with its interval, cross-fitted; shortfall: how much better another may be (95 %).
+    values, errors, costs (S,): of every option, costs in `unit`; kl_bound, kl_bound_se, kl, tv (S,): means over sampled
+    positions, no NaN. front: numbers of the options that no other beats in value at no more cost, and of the
+    recommended; baseline: the option compared with, if any. rewards: the range of the reward, and whether it is
+    stated or what the pool shows. limits: what the pool cannot tell; improve: what would help; turns:
+    over-optimization; seed: of the bootstrap.
+    """
+
+    table: PlanTable
+    diagnosis: Diagnosis
+    recommendation: int | None
+    reason: str
+    worth: Interval | None
+    shortfall: float
+    values: Floats
+    errors: Floats
+    costs: Floats
+    cost: Cost
+    seconds: Floats | None
+    unit: str
+    kl_bound: Floats
+    kl_bound_se: Floats
+    kl: Floats
+    tv: Floats
+    front: NDArray[np.int64]
+    baseline: int | None
+    rewards: RewardRange
+    limits: tuple[str, ...]
+    improve: tuple[str, ...]
+    guarantee: str
+    turns: tuple[Turn, ...]
+    assumptions: tuple[str, ...]
+    seed: int
+
+
+def _columns(pool: Pool, wanted: str) -> list[str]:
+    names = ["reward", *(n for n in ("gold_reward", "correct") if n in pool.table.column_names)]
+    names = [n for n in names if pool.table[n].null_count == 0]
+    if wanted not in names:
+        raise InputError(f"value {wanted!r}: of this pool {', '.join(names)} can be maximized (columns without nulls)")
+    return names
+
+
+def _reward_range(pool: Pool, stated: tuple[float, float] | None) -> RewardRange:
+    """The range of the reward: as asked, as the pool's provenance states it, or else what the pool shows."""
+    column = pool.table["reward"].to_numpy().astype(np.float64)
+    least, most = float(column.min()), float(column.max())
+    if stated is not None:
+        low, high = stated
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise InputError(f"reward range {low:g} {high:g}: give two finite numbers, the smaller first")
+        if least < low or most > high:
+            outside = least if least < low else most
+            raise InputError(f"reward range {low:g} {high:g}: the pool holds a reward of {outside:g}, give its range")
+        return RewardRange(low, high, True)
+    low, high = reward_range(pool.metadata)
+    return RewardRange(min(low, least) if np.isfinite(low) else least, max(high, most) if np.isfinite(high) else most,
+                  bool(np.isfinite(high)))  # fmt: skip
+
+
+def _bounds(pool: Pool, name: str, rewards: RewardRange) -> tuple[float, float]:
+    """Bounds of a value: the range of the reward, 0 and 1 of correctness, else the least and largest that it shows."""
+    if name == "reward":
+        return rewards.low, rewards.high
+    if name == "correct":
+        return 0.0, 1.0
+    column = pool.table[name].to_numpy().astype(np.float64)
+    return float(column.min()), float(column.max())
+
+
+def _reference(table: PlanTable, n: int, means: Floats) -> int:
+    """Soft best-of-n on the base with the β of the largest value; n the largest of the grid up to the one asked."""
+    # of one draw the rule does not matter
+    soft = [s for s, o in enumerate(table.options) if o.method == "base" and (o.rule == "softmax" or o.n == n == 1)]
+    members = [s for s in soft if table.options[s].n <= n]
+    if not members:
+        lacks = f"--n a number of {n} or less" if soft else "--rule softmax"
+        raise InputError(f"no soft best-of-n on the base with n ≤ {n} among the options: let the grid hold {lacks}")
+    largest = max(table.options[s].n for s in members)
+    return max((s for s in members if table.options[s].n == largest), key=lambda s: float(means[s]))
+
+
+def choose_option(
+    table: PlanTable,
+    values: Floats,
+    costs: Floats,
+    kl_bound: Floats,
+    goal: Goal,
+    bounds: tuple[float, float],
+    seed: int = 0,
+) -> tuple[Choice, int | None]:
+    """The goal's choice, and the option it was compared with; best-of-n on the base, without drafts, is a choice too.
+
+    kl_bound: with its error added; bounds: of the value; seed: of the bootstrap.
+    """
+    means = values.mean(axis=1)
+    allowed = costs <= goal.max_cost
+    if not allowed.any():
+        cheapest = float(costs.min())
+        return Choice(None, f"nothing costs {goal.max_cost:.4g} or less: the cheapest is {cheapest:.4g}"), None
+    if np.isfinite(goal.max_kl):
+        speaking = np.array([tail_speaks(table.tails[o.beta]) for o in table.options])
+        allowed &= speaking & (kl_bound <= goal.max_kl)
+        if not allowed.any():
+            reason = f"cannot tell that any option is within {goal.max_kl:g} nats of the tilted policy"
+            return Choice(None, reason, ("smaller β, larger n, or a gate that rejects less",)), None
+    asked = Question(table, allowed, costs, kl_bound, bounds, seed)
+    if goal.within is not None:
+        reference = _reference(table, goal.baseline_n, means)
+        what = f"within {formatted(goal.within, 'g')} of {table.options[reference].text()}"
+        return cheapest_of(values, reference, -goal.within, what, asked), reference
+    if goal.min_gain is not None:
+        reference = _reference(table, 1, means)
+        what = f"better than one base draw by {formatted(goal.min_gain, 'g')}"
+        return cheapest_of(values, reference, goal.min_gain, what, asked), reference
+    return best_of(values, goal, asked), None
+
+
+def make_plan(
+    pool: Pool,
+    goal: Goal | None = None,
+    setup: Setup | None = None,
+    betas: Sequence[float] = BETAS,
+    ns: Sequence[int] = NS,
+    rules: Sequence[str] = RULES,
+    thresholds: Sequence[float] | None = None,
+    progress: Progress | None = None,
+    stated_range: tuple[float, float] | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Evaluate every option on the pool and answer the goal. Options of equal law and cost are listed once.
+
+    stated_range: the least and largest reward there is (default: as the pool's provenance states it, else the pool's
+    own); seed: of the bootstrap that compares options.
+    Raises InputError when no position has candidates of both sources, for a value column that the pool lacks, rewards
+    outside stated_range, or a grid that the pool is too small for.
+    """
+    goal, setup = goal or Goal(), setup or Setup()
+    names = _columns(pool, goal.value)
+    known = _reward_range(pool, stated_range)
+    arrays = position_arrays(pool)
+    parts = blocks(arrays)
+    if not parts:
+        drafts, base = (len(pool.positions(source)) for source in SOURCES)
+        raise InputError(
+            f"no position has both draft and base candidates (of {len(arrays.names)}, {drafts} have drafts, {base} "
+            "base candidates): a plan needs both, for the fallback; draw those that lack"
+        )
+    if setup.unit == "seconds" and (setup.device is None or setup.trio is None):
+        raise InputError("cost in seconds: name a device (--device h100)")
+    grid = make_grid(arrays, parts, betas, ns, rules, thresholds)
+    diagnosis = doctor(pool)
+    options = distinct_options(grid, arrays, parts)
+    table = plan_table(arrays, parts, grid, names, setup.step_tokens, progress, options, known)
+    cost, seconds = option_costs(table, setup)
+    costs = seconds if setup.unit == "seconds" and seconds is not None else getattr(cost, setup.unit)
+    values = table.values[names.index(goal.value)]
+    means, errors = mean_error(values)
+    kl_bound, kl_bound_se = _mean_error(table.distance.kl_bound)
+    kl_high = kl_bound + KL_ERRORS * kl_bound_se
+    choice, baseline = Choice(None, ""), None
+    wrong = [finding.id for finding in diagnosis.findings if finding.severity == "error"]
+    if wrong:
+        reason = f"the pool is not valid: {', '.join(wrong)} (gsi doctor): weights and thresholds mean nothing"
+        choice = Choice(None, reason, tuple(f.advice for f in diagnosis.findings if f.id in wrong))
+    else:
+        choice, baseline = choose_option(table, values, costs, kl_high, goal, _bounds(pool, goal.value, known), seed)
+    gold = [k for k, name in enumerate(names) if name != "reward"]
+    turned = [t for k in gold for t in turns(table.options, table.values[0], table.values[k])]
+    left = len(arrays.names) - table.positions
+    front = pareto_front(means, costs, kl_high)
+    if choice.chosen is not None and choice.chosen not in front:
+        front = np.array(sorted((*front.tolist(), choice.chosen), key=lambda s: (costs[s], means[s])))
+        choice = replace(choice, reason=f"{choice.reason}; of those that look better at no more cost it cannot be said")
+    return Plan(
+        table=table, diagnosis=diagnosis, recommendation=choice.chosen, reason=choice.reason, worth=choice.worth,
+        shortfall=choice.shortfall, values=means, errors=errors, costs=costs,
+        cost=cost, seconds=seconds, unit=setup.unit, kl_bound=kl_bound, kl_bound_se=kl_bound_se,
+        kl=_mean_error(table.distance.kl)[0], tv=_mean_error(table.distance.tv)[0],
+        front=front, baseline=baseline, rewards=known,
+        limits=tuple(limits(arrays, parts, table, ns)), improve=choice.improve,
+        guarantee=guarantee(table, choice.chosen, kl_bound, kl_bound_se), turns=tuple(turned),
+        assumptions=tuple(notes(table, setup, arrays.tokens() is None, left, len(grid.options()))), seed=seed,
+    )  # fmt: skip
+
+
+def _mean_error(values: Floats) -> tuple[Floats, Floats]:
+    """(mean, standard error) over positions (S, P) of a distance, 0 or more: a negative mean is noise. Infinite where
+    one position is."""
+    infinite = np.isinf(values).any(axis=1)
+    safe = np.where(np.isfinite(values), values, 0.0)
+    count = values.shape[1]
+    error = safe.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else np.full(values.shape[0], np.inf)
+    return np.where(infinite, np.inf, np.maximum(safe.mean(axis=1), 0.0)), np.where(infinite, np.inf, error)

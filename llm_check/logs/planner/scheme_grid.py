@@ -1,0 +1,171 @@
+"""The schemes a plan compares: rules × gates × β × n × n_base × thresholds, thresholds chosen from the pool itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from gsi_theory.errors import InputError
+from gsi_theory.runs.options import distinct
+from llm_check.logs.words import counted
+
+if TYPE_CHECKING:
+    from llm_check.logs.pools.position_arrays import Block, PositionArrays
+
+__all__ = ["BETAS", "NS", "Grid", "Option", "make_grid"]
+
+BETAS = (1.0, 2.0, 5.0, 10.0, 20.0)
+NS = (1, 2, 4, 8, 16, 32, 64)
+RULES = ("softmax", "race")
+# Beyond them the law is the draft's own, or the best draw's, as far as numbers can tell.
+BETA_RANGE = (1e-9, 1e9)
+MOST_NATS = 1e12  # of log-weights, as laws take them
+# Shares of the tilted policy below the threshold: about the rejection rates of the gate once n is large.
+TILTED_SHARES = (0.05, 0.2, 0.5)
+# Thresholds of the score gate, as M in units of the mean weight: n draws miss it with probability (1 - 1/M)^n at least.
+SCORES = (1.5, 4.0, 12.0)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One scheme; gate "none" | "tilted_reward" | "score"; method "gsi", or "base": soft best-of-n on the base."""
+
+    rule: str
+    gate: str
+    n: int
+    n_base: int
+    beta: float
+    threshold: float | None
+    method: str = "gsi"
+
+    def text(self) -> str:
+        """For people."""
+        if self.method == "base":
+            return f"{self.rule} best-of-{self.n} on the base, β = {self.beta:g}"
+        gate = "no gate" if self.threshold is None else f"{self.gate} ≥ {self.threshold:g}, n_base = {self.n_base}"
+        return f"{self.rule}, n = {self.n}, β = {self.beta:g}, {gate}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """rules, betas, ns, n_bases (smaller counts of the fallback beside n itself), and thresholds by β and gate."""
+
+    rules: tuple[str, ...]
+    betas: tuple[float, ...]
+    ns: tuple[int, ...]
+    n_bases: tuple[int, ...]
+    tilted: dict[float, tuple[float, ...]]
+    score: dict[float, tuple[float, ...]]
+
+    def base_counts(self, n: int) -> tuple[int, ...]:
+        """Counts of the fallback tried with n drafts."""
+        return tuple(sorted({b for b in self.n_bases if b < n} | {n}))
+
+    def options(self) -> list[Option]:
+        """Every scheme, then soft best-of-n on the base."""
+        found = []
+        for rule in self.rules:
+            for beta in self.betas:
+                for n in self.ns:
+                    found.append(Option(rule, "none", n, n, beta, None))
+                    gates = [("tilted_reward", u) for u in self.tilted[beta]]
+                    gates += [("score", u) for u in self.score[beta]] if rule == "race" else []
+                    for gate, u in gates:
+                        found += [Option(rule, gate, n, b, beta, u) for b in self.base_counts(n)]
+        for rule in self.rules:
+            found += [Option(rule, "none", n, n, b, None, "base") for b in self.betas for n in self.ns]
+        return found
+
+
+def _refuse_far(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> None:
+    """InputError for log-weights that are too large for laws."""
+    ratio, reward = arrays.log_ratio, arrays.floats("reward")
+    for rows in (rows for b in parts for rows in (b.draft, b.base)):
+        largest = np.abs(reward[rows]).max(), np.abs(ratio[rows][np.isfinite(ratio[rows])]).max(initial=0.0)
+        if not beta * largest[0] <= MOST_NATS - largest[1]:
+            raise InputError(
+                f"a plan needs |β r| + |ℓ| of at most {MOST_NATS:g} nats: β = {beta:g}, |reward| up to {largest[0]:g}, "
+                f"|logp_base - logp_draft| up to {largest[1]:g}: give smaller β, or leave such rows out"
+            )
+
+
+def _pooled(
+    arrays: PositionArrays, parts: Sequence[Block], beta: float, shares: Sequence[float]
+) -> tuple[NDArray[np.float64], float]:
+    """(r̃ at the shares of the tilted policy, mean over positions of the log mean weight)."""
+    ratio, reward = arrays.log_ratio, arrays.floats("reward")
+    tilts, weights, means = [], [], []
+    for block in parts:
+        log_weight = beta * reward[block.draft] + ratio[block.draft]
+        total = logsumexp(log_weight, axis=1)
+        finite = np.isfinite(total)
+        means.append(total[finite] - np.log(block.draft.shape[1]))
+        tilts.append((log_weight[finite] / beta).ravel())
+        weights.append(np.exp(log_weight[finite] - total[finite, None]).ravel())
+    tilt, weight = np.concatenate(tilts), np.concatenate(weights)
+    order = np.argsort(tilt)
+    share = np.cumsum(weight[order])
+    at = np.searchsorted(share, np.array(shares) * share[-1]).clip(0, tilt.size - 1)
+    return tilt[order][at], float(np.mean(np.concatenate(means)))
+
+
+def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
+    """Distinct values with three significant digits of their spread (exact without any), ascending."""
+    found = values[np.isfinite(values)]
+    spread, size = float(np.ptp(found)) if found.size else 0.0, float(np.abs(found).max(initial=0.0))
+    digits = 3 + np.floor(np.log10(size)) - np.floor(np.log10(spread)) if spread > 0 else 17
+    return tuple(sorted({float(f"{v:.{int(np.clip(digits, 3, 17))}g}") for v in found}))
+
+
+def make_grid(
+    arrays: PositionArrays,
+    parts: Sequence[Block],
+    betas: Sequence[float] = BETAS,
+    ns: Sequence[int] = NS,
+    rules: Sequence[str] = RULES,
+    thresholds: Sequence[float] | None = None,
+    shares: Sequence[float] = TILTED_SHARES,
+    scores: Sequence[float] = SCORES,
+) -> Grid:
+    """The grid for a pool, each member once: n up to half of the smallest set of either source; thresholds as
+    given, or from the pool, at `shares` of the tilted policy and at `scores` in units of the mean weight.
+
+    Raises InputError for β outside BETA_RANGE, an n below 1, an unknown rule, a threshold that is no finite number (or
+    too large for one times β), a pool too small for any n, or log-weights of more than MOST_NATS.
+    """
+    low, high = BETA_RANGE
+    betas, rules = distinct(float(beta) for beta in betas), distinct(rules)
+    if not all(low <= beta <= high for beta in betas):
+        raise InputError(f"β values {list(betas)}: a plan needs values above 0, from {low:g} to {high:g}")
+    most = np.finfo(np.float64).max / max(1.0, *betas)
+    if thresholds is not None and not all(-most <= u <= most for u in thresholds):
+        raise InputError(
+            f"threshold values {list(thresholds)}: give finite numbers in reward units (options without a gate are "
+            "compared in any case)"
+        )
+    unknown = [rule for rule in rules if rule not in RULES]
+    if unknown:
+        raise InputError(f"rule {unknown[0]!r}: a plan compares {', '.join(RULES)}")
+    if min(ns) < 1:
+        raise InputError(f"n values {list(ns)}: give whole numbers from 1")
+    smallest = min(min(block.draft.shape[1], block.base.shape[1]) for block in parts)
+    kept = tuple(sorted({int(n) for n in ns if n <= smallest // 2}))
+    if not kept:
+        cure = f"give n up to {smallest // 2}, or draw more candidates" if smallest > 1 else "draw 2 candidates or more"
+        raise InputError(
+            f"a position has {counted(smallest, 'candidate')} of a source, and half of that is less than every n of "
+            f"{list(ns)}: {cure}"
+        )
+    _refuse_far(arrays, parts, max(betas))
+    tilted, score = {}, {}
+    for beta in betas:
+        quantiles, mean = _pooled(arrays, parts, beta, shares)
+        given = distinct(float(u) for u in thresholds) if thresholds is not None else None
+        tilted[beta] = given if given is not None else _rounded(quantiles)
+        score[beta] = given if given is not None else _rounded((mean + np.log(np.array(scores))) / beta)
+    return Grid(rules, betas, kept, (1, 4), tilted, score)

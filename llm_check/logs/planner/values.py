@@ -1,0 +1,190 @@
+"""Expected value and rejection of every scheme of a grid at every position of a pool.
+
+Two estimators. `unbiased` (M31): averages over all subsets of the pool, for draft and base; since the two sets are
+independent, accepted part + P(reject) · fallback is unbiased too. `plug-in` (M30): laws on the pool with replacement,
+for pools whose size makes the first too slow; their first-order bias, θ - (θ_even + θ_odd)/2 from the two half pools,
+varies so little that some positions tell its mean. What is returned is one number a scheme and position, so that
+differences between schemes can be judged over positions, in pairs. Shapes: S options, V values, P positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsi_theory.estimate import checked_pool, curves
+from gsi_theory.laws.race_means import WIDEST, race_means
+from gsi_theory.laws.selection_law import score_gated_race, selection_law
+from llm_check.logs.planner.scheme_grid import Grid, Option
+from llm_check.logs.pools.position_arrays import Block, PositionArrays
+
+__all__ = ["ESTIMATORS", "Sets", "Values", "evaluate", "half_pool_shift", "sets_of"]
+
+Floats = NDArray[np.float64]
+_CELLS = 1 << 22  # numbers of a law held at once
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Candidates of positions with equal counts: log-ratio and reward (P, N) of the draft, reward (P, N_B) of the base,
+    values (V, P, N) and (V, P, N_B)."""
+
+    log_ratio: Floats
+    reward: Floats
+    base_reward: Floats
+    values: Floats
+    base_values: Floats
+
+    def at(self, rows: NDArray[np.integer]) -> Sets:
+        """Some of the positions."""
+        return Sets(
+            self.log_ratio[rows],
+            self.reward[rows],
+            self.base_reward[rows],
+            self.values[:, rows],
+            self.base_values[:, rows],
+        )
+
+    def pick(self, draft: slice | NDArray[np.integer], base: slice | NDArray[np.integer]) -> Sets:
+        """The same positions with fewer candidates."""
+        return Sets(
+            self.log_ratio[:, draft],
+            self.reward[:, draft],
+            self.base_reward[:, base],
+            self.values[..., draft],
+            self.base_values[..., base],
+        )
+
+
+@dataclass(frozen=True)
+class Values:
+    """value (V, S, P) expected values; reject (S, P) probability of the fallback (1 for soft best-of-n on the base)."""
+
+    value: Floats
+    reject: Floats
+
+
+def sets_of(arrays: PositionArrays, block: Block, names: Sequence[str]) -> Sets:
+    """The candidates of one block, with the columns `names` as values."""
+    ratio, reward = arrays.log_ratio, arrays.floats("reward")
+    columns = [arrays.floats(name) for name in names]
+    return Sets(
+        ratio[block.draft],
+        reward[block.draft],
+        reward[block.base],
+        np.stack([c[block.draft] for c in columns]),
+        np.stack([c[block.base] for c in columns]),
+    )
+
+
+def _law_means(values: Floats, log_weight: Floats, ns: Sequence[int], rule: str) -> Floats:
+    """(F, P, M) means of values (F, P, N) over winners among n with replacement (M30)."""
+    features, positions, size = values.shape
+    if rule == "race" and _in_range(log_weight):
+        return race_means(values, log_weight, np.array(ns), np.zeros(0))[0]
+    out = np.empty((features, positions, len(ns)))
+    step = max(1, _CELLS // (len(ns) * size))
+    for at in range(0, positions, step):
+        part = log_weight[at : at + step, None, :]
+        mass = np.full_like(part, -np.log(size))
+        law = np.exp(selection_law(mass, part, np.array(ns), rule).log_prob)
+        out[:, at : at + step] = np.einsum("pmn,fpn->fpm", law, values[:, at : at + step], optimize=True)
+    return out
+
+
+def _subset_means(values: Floats, log_weight: Floats, ns: Sequence[int], rule: str) -> Floats:
+    """(F, P, M) means over all subsets of n (M31)."""
+    rows = [curves(checked_pool(values[:, p], log_weight[p], ns, rule)) for p in range(log_weight.shape[0])]
+    return np.stack(rows, axis=1)
+
+
+def _in_range(log_weight: Floats) -> bool:
+    return bool(np.isfinite(log_weight).all() and (np.ptp(log_weight, axis=1) <= WIDEST).all())
+
+
+def _law_scored(values: Floats, log_weight: Floats, ns: Sequence[int], log_cuts: Floats) -> Floats:
+    """(U, F, P, M) accepted parts under the score gate (M9), with replacement."""
+    positions, size = log_weight.shape
+    if _in_range(log_weight):
+        return race_means(values, log_weight, np.array(ns), log_cuts)[1:]
+    mass = np.full((positions, size), -np.log(size))
+    out = np.empty((log_cuts.size, values.shape[0], positions, len(ns)))
+    for u, cut in enumerate(log_cuts.tolist()):
+        for m, n in enumerate(ns):
+            accepted, _ = score_gated_race(mass, log_weight, n, cut)
+            out[u, :, :, m] = np.einsum("pn,fpn->fp", np.exp(accepted), values)
+    return out
+
+
+def _subset_scored(values: Floats, log_weight: Floats, ns: Sequence[int], log_cuts: Floats) -> Floats:
+    """(U, F, P, M) accepted parts under the score gate over all subsets."""
+    rows = [
+        [curves(checked_pool(values[:, p], log_weight[p], ns, "race", cut)) for p in range(log_weight.shape[0])]
+        for cut in log_cuts.tolist()
+    ]
+    return np.stack([np.stack(row, axis=1) for row in rows])
+
+
+ESTIMATORS: dict[str, tuple[Callable[..., Floats], Callable[..., Floats]]] = {
+    "unbiased": (_subset_means, _subset_scored),
+    "plug-in": (_law_means, _law_scored),
+}
+
+
+def _accepted(sets: Sets, grid: Grid, rule: str, beta: float, estimator: str) -> dict[tuple[str, float | None], Floats]:
+    """Accepted parts (V + 1, P, M) of each gate and threshold; the last row is P(accept)."""
+    means, scored = ESTIMATORS[estimator]
+    weight = beta * sets.reward + sets.log_ratio
+    with_one = np.concatenate([sets.values, np.ones((1, *sets.reward.shape))])
+    cuts: list[float | None] = [None, *grid.tilted[beta]]
+    tilt = sets.reward + sets.log_ratio / beta
+    kept = [np.ones_like(tilt) if u is None else (tilt >= u).astype(np.float64) for u in cuts]
+    stacked = np.concatenate([with_one * k for k in kept])
+    result = means(stacked, weight, grid.ns, rule)
+    rows = with_one.shape[0]
+    found: dict[tuple[str, float | None], Floats] = {}
+    for k, u in enumerate(cuts):
+        found["none" if u is None else "tilted_reward", u] = result[k * rows : (k + 1) * rows]
+    if rule == "race":
+        gated = scored(with_one, weight, grid.ns, beta * np.array(grid.score[beta]))
+        found.update({("score", u): part for u, part in zip(grid.score[beta], gated, strict=True)})
+    return found
+
+
+def evaluate(sets: Sets, grid: Grid, options: Sequence[Option], estimator: str) -> Values:
+    """Values of all options at the positions of `sets`, by an estimator of ESTIMATORS."""
+    means = ESTIMATORS[estimator][0]
+    counts = sorted({b for n in grid.ns for b in grid.base_counts(n)})
+    at_n = {n: m for m, n in enumerate(grid.ns)}
+    at_base = {b: m for m, b in enumerate(counts)}
+    size = sets.values.shape[0], len(options), sets.reward.shape[0]
+    value, reject = np.empty(size), np.empty(size[1:])
+    for rule in grid.rules:
+        for beta in grid.betas:
+            accepted = _accepted(sets, grid, rule, beta, estimator)
+            fallback = means(sets.base_values, beta * sets.base_reward, counts, rule)
+            for s, option in enumerate(options):
+                if (option.rule, option.beta) != (rule, beta):
+                    continue
+                if option.method == "base":
+                    value[:, s], reject[s] = fallback[:, :, at_base[option.n]], 1.0
+                    continue
+                part = accepted[option.gate, option.threshold][:, :, at_n[option.n]]
+                if option.threshold is None:
+                    value[:, s], reject[s] = part[:-1], 0.0
+                    continue
+                reject[s] = np.clip(1.0 - part[-1], 0.0, 1.0)
+                value[:, s] = part[:-1] + reject[s] * fallback[:, :, at_base[option.n_base]]
+    return Values(value, reject)
+
+
+def half_pool_shift(sets: Sets, grid: Grid, options: Sequence[Option], whole: Values) -> Values:
+    """What takes the first-order bias off plug-in values `whole` of these positions: θ - (θ_even + θ_odd)/2."""
+    halves = [evaluate(sets.pick(slice(k, None, 2), slice(k, None, 2)), grid, options, "plug-in") for k in (0, 1)]
+    return Values(
+        whole.value - 0.5 * (halves[0].value + halves[1].value),
+        whole.reject - 0.5 * (halves[0].reject + halves[1].reject),
+    )

@@ -1,0 +1,239 @@
+"""Pools: what two language models drew at some positions, in a table that any engine can write. No torch here.
+
+A row is one candidate next step of one position, and a position is a pair (prompt_id, step). `source` says which
+model drew it; both models scored it. A file is Parquet, or JSONL with one object per row (log-probabilities of a
+support miss as -Infinity or "-inf"). `SCHEMA` lists the columns; columns of other names are kept and ignored.
+
+A pool is a weighted set of candidates of mass 1/N each, so it enters the same laws as an exact instance (M30); its
+log-ratio stays raw (never normalized), because thresholds are compared with raw tilted rewards.
+
+What is refused, with the row and the cure: missing columns, nulls or wrong types in required columns, an unknown
+source, rewards that are not finite or outside the range that the file states, log-probabilities that are NaN or
+positive or, under the model that drew the row, infinite, negative token counts, two rows of one (prompt_id, step,
+source, candidate), and rows of several sampling temperatures.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from gsi_theory import Candidates
+from gsi_theory.errors import InputError, nearest
+from gsi_theory.runs.artifact import atomic_write_bytes
+from llm_check.logs.pools.pool_files import METADATA_KEY, LeftOut, TableFile, read_table, said, table_of, typed
+from llm_check.logs.pools.row_checks import Range, checked_range, floats, group_order, offences
+from llm_check.logs.pools.schema import SCHEMA, SOURCES, Field
+
+__all__ = [
+    "SCHEMA",
+    "SOURCES",
+    "Field",
+    "Groups",
+    "LeftOut",
+    "Pool",
+    "pool_from_columns",
+    "pool_of_file",
+    "read_pool",
+    "write_pool",
+]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """A pool's rows by position and source: group g is rows `order[starts[g]:starts[g + 1]]`, by candidate.
+
+    `position[g]` is the position's number in `keys` (order of first appearance), `is_base[g]` its source. Groups are
+    in the order of (prompt, step, draft before base); `starts` has one entry more than there are groups.
+    """
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    position: NDArray[np.int64]
+    is_base: NDArray[np.bool_]
+    keys: tuple[tuple[str, int], ...]
+
+    @cached_property
+    def index(self) -> dict[tuple[str, int, str], int]:
+        """Group of each (prompt_id, step, source)."""
+        return {
+            (*self.keys[p], SOURCES[int(base)]): g
+            for g, (p, base) in enumerate(zip(self.position.tolist(), self.is_base.tolist(), strict=True))
+        }
+
+
+def _groups(table: pa.Table) -> Groups:
+    order, codes = group_order(table)
+    changes = np.ones((2, len(order)), dtype=bool)  # of the position; of the position or the source
+    changes[0, 1:] = (codes[0][1:] != codes[0][:-1]) | (codes[1][1:] != codes[1][:-1])
+    changes[1, 1:] = changes[0, 1:] | (codes[2][1:] != codes[2][:-1])
+    heads, starts = np.flatnonzero(changes[0]), np.flatnonzero(changes[1])
+    first = np.minimum.reduceat(order, heads)
+    rank = np.empty(len(heads), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(heads))
+    taken = table.select(["prompt_id", "step"]).take(pa.array(np.sort(first)))
+    keys = tuple(zip(taken["prompt_id"].to_pylist(), taken["step"].to_pylist(), strict=True))
+    position = rank[np.cumsum(changes[0])[starts] - 1]
+    return Groups(order, np.append(starts, len(order)), position, codes[2][starts] == 1, keys)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A validated pool: `table` (pyarrow, columns of SCHEMA), `metadata`, what produced it, and `left_out`, the bad
+    rows whose prompts are not in the table (empty unless read with strict=False).
+
+    Made by `read_pool` or `write_pool`; the arrays that its methods return are in the order of `candidate`.
+    """
+
+    table: pa.Table
+    metadata: dict[str, Any]
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def prompts_left_out(self) -> int:
+        """Prompts that are not in the table because one of their rows is bad."""
+        return len({fault.prompt_id for fault in self.left_out if fault.prompt_id is not None})
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The rows by position and source, as arrays."""
+        return _groups(self.table)
+
+    @cached_property
+    def _numbers(self) -> dict[str, NDArray[np.float64]]:
+        return {name: floats(self.table, name) for name in ("logp_draft", "logp_base", "reward")}
+
+    def keys(self) -> list[tuple[str, int]]:
+        """The positions (prompt_id, step), in the order of first appearance."""
+        return list(self.groups.keys)
+
+    def positions(self, source: str) -> list[tuple[str, int]]:
+        """The positions that have candidates of one source, in the order of first appearance."""
+        return [key for key in self.groups.keys if (*key, source) in self.groups.index]
+
+    def has(self, prompt_id: str, step: int, source: str) -> bool:
+        """Whether the position has candidates of the source."""
+        return (prompt_id, step, source) in self.groups.index
+
+    def rows(self, prompt_id: str, step: int, source: str) -> NDArray[np.int64]:
+        """Row numbers in `table` of one position and source. Raises InputError when there are none."""
+        if source not in SOURCES:
+            raise InputError(f"source {source!r}{nearest(source, SOURCES)}: use one of {', '.join(SOURCES)}")
+        group = self.groups.index.get((prompt_id, step, source))
+        if group is None:
+            raise InputError(f"the pool has no {source} candidates at {prompt_id!r}, step {step}: draw some there")
+        return self.groups.order[self.groups.starts[group] : self.groups.starts[group + 1]]
+
+    def draft_candidates(self, prompt_id: str, step: int) -> Candidates:
+        """The N draft draws of a position: log_mass -log N, reward, raw log_ratio = logp_base - logp_draft (nats)."""
+        return self._candidates(self.rows(prompt_id, step, "draft"))
+
+    def base_candidates(self, prompt_id: str, step: int) -> Candidates:
+        """The N_B base draws of a position, as `draft_candidates`; log-ratio +inf where the draft cannot draw it."""
+        return self._candidates(self.rows(prompt_id, step, "base"))
+
+    def _candidates(self, rows: NDArray[np.int64]) -> Candidates:
+        logp_draft, logp_base, reward = (self._numbers[n][rows] for n in ("logp_draft", "logp_base", "reward"))
+        return Candidates(np.full(len(rows), -np.log(len(rows))), reward, logp_base - logp_draft)
+
+    def column(self, prompt_id: str, step: int, source: str, name: str) -> NDArray[Any] | list[Any]:
+        """One column of one position and source: an array for numbers and truth values, a list otherwise.
+
+        Nulls of a number column become NaN. Raises InputError for a column that the pool does not have.
+        """
+        if name not in self.table.column_names:
+            raise InputError(f"the pool has no column {name!r}: it has {', '.join(self.table.column_names)}")
+        taken = self.table[name].take(pa.array(self.rows(prompt_id, step, source)))
+        if pa.types.is_nested(taken.type) or pa.types.is_string(taken.type):
+            return taken.to_pylist()
+        return taken.to_numpy()
+
+
+def reward_range(metadata: Mapping[str, Any], place: str = "the pool") -> Range:
+    """The range of the reward that provenance states under "reward"; an absent bound is infinite. InputError names
+    `place` where it states no range."""
+    stated = metadata.get("reward")
+    low, high = (stated.get(k) if isinstance(stated, Mapping) else None for k in ("low", "high"))
+    return checked_range(low, high, f"{place}, provenance, range of the reward")
+
+
+def pool_of_file(path: Path, file: TableFile, strict: bool = True) -> Pool:
+    """The pool of a file already read, its bad rows refused or, with their prompts, left out. Errors as `read_pool`."""
+
+    def number(row: int) -> int:
+        return row if file.lines is None else int(file.lines[row])
+
+    def place(row: int) -> str:
+        return f"{'row' if file.lines is None else 'line'} {number(row)}"
+
+    table = file.table
+    found = offences(table, reward_range(file.metadata, str(path)), place)
+    if strict and found:
+        worst = min(found, key=lambda offence: int(offence.rows[0]))
+        row = int(worst.rows[0])
+        fault = LeftOut(number(row), worst.field, table[worst.field][row].as_py(), worst.reason(row), None)
+        raise InputError(f"{path}, {place(row)}{said(fault)}")
+    names, faults = table["prompt_id"], list(file.left_out)
+    for offence in found:
+        for row in offence.rows.tolist():
+            value, prompt = table[offence.field][row].as_py(), names[row].as_py()
+            faults.append(LeftOut(number(row), offence.field, value, offence.reason(row), prompt))
+    if not faults:
+        return Pool(table, file.metadata)
+    faults.sort(key=lambda fault: fault.row)
+    gone = pa.array(sorted({f.prompt_id for f in faults if f.prompt_id is not None}), type=pa.string())
+    kept = table.filter(pc.and_(names.is_valid(), pc.invert(pc.is_in(names, gone))))
+    if kept.num_rows == 0:
+        first = faults[0]
+        alike = sum(fault.field == first.field for fault in faults)
+        more = f"; {alike:,} of {len(faults):,} faults are of that field" if len(faults) > 1 else ""
+        where = f"{'row' if file.lines is None else 'line'} {first.row}"
+        raise InputError(f"{path} has no prompt without a bad row: {where}{said(first)}{more}")
+    return Pool(kept, file.metadata, tuple(faults))
+
+
+def read_pool(path: str | os.PathLike[str], strict: bool = True) -> Pool:
+    """Read and validate a pool from `.parquet` or `.jsonl`.
+
+    With strict=False prompts that have a bad row are left out whole, and `left_out` lists the bad rows; a file that
+    cannot be read at all, or of which nothing is left, raises all the same.
+    Raises InputError naming file, row (Parquet: counted from 0) or line (JSONL: from 1), field, value and cure.
+    """
+    return pool_of_file(Path(path), read_table(Path(path), strict), strict)
+
+
+def write_pool(
+    path: str | os.PathLike[str], columns: pa.Table | Mapping[str, Any], provenance: Mapping[str, Any]
+) -> Pool:
+    """Validate and write a pool as Parquet, `provenance` with it as JSON; returns it as `read_pool` would.
+
+    The file appears whole or not at all, and equal content gives equal bytes. Errors as `read_pool`.
+    """
+    path = Path(path)
+    if path.suffix != ".parquet":
+        raise InputError(f"{path} ends in {path.suffix!r}: write_pool writes .parquet")
+    given = columns if isinstance(columns, pa.Table) else table_of(columns, path)
+    record = json.dumps(dict(provenance), sort_keys=True)
+    pool = pool_of_file(path, TableFile(typed(given, path), json.loads(record), None, ()), strict=True)
+    buffer = io.BytesIO()
+    pq.write_table(pool.table.replace_schema_metadata({METADATA_KEY: record.encode()}), buffer, compression="zstd")
+    atomic_write_bytes(path, buffer.getvalue())
+    return pool
+
+
+def pool_from_columns(columns: Mapping[str, Any]) -> Pool:
+    """A validated pool held in memory, from columns as `collect_pool` returns them. Errors as `read_pool`."""
+    place = Path("columns")
+    return pool_of_file(place, TableFile(typed(table_of(columns, place), place), {}, None, ()), strict=True)

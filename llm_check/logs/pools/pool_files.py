@@ -1,0 +1,298 @@
+"""Pool files as tables: Parquet, and JSONL with one object a line, of any size. No torch here.
+
+`read_table` gives columns in SCHEMA's types, and where each row stands in its file. In strict mode the first line that
+cannot be read raises; otherwise such lines are returned as `LeftOut`, for their prompts to be left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from gsi_theory.errors import InputError
+from gsi_theory.runs.json_input import JsonFault, parse_json, shown, text_lines
+from llm_check.logs.pools.schema import FIELDS, REQUIRED, SCHEMA
+
+__all__ = [
+    "ABSENT",
+    "METADATA_KEY",
+    "LeftOut",
+    "TableFile",
+    "json_lines",
+    "read_table",
+    "rows_table",
+    "said",
+    "table_of",
+    "typed",
+]
+
+METADATA_KEY = b"gsi_pool"
+# In place of the value of a field that a line lacks.
+ABSENT = "(absent)"
+# Lines held as Python objects at a time: tens of megabytes.
+_LINES = 20_000
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A bad row: `row` as its file counts (Parquet rows from 0, JSONL lines from 1), `field`, `value`, `reason`, and
+    the prompt that was left out because of it (None where the row does not say)."""
+
+    row: int
+    field: str
+    value: Any
+    reason: str
+    prompt_id: str | None
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A file read: `table`, what its provenance says, the line of each row (None: rows from 0), and lines unread."""
+
+    table: pa.Table
+    metadata: dict[str, Any]
+    lines: NDArray[np.int64] | None
+    left_out: tuple[LeftOut, ...]
+
+
+def table_of(columns: Mapping[str, Any], path: Path) -> pa.Table:
+    """A table from columns given as sequences; InputError for values of another type or unequal lengths."""
+    arrays = {}
+    for name, values in columns.items():
+        # the type is inferred, and cast by `typed`: given here, it would cut 0.5 to 0 and take true for 1
+        try:
+            arrays[name] = pa.array(values)
+        except (pa.ArrowException, OverflowError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}, column {name}: not {_kind(name)} ({reason}): give that type") from error
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"{path} got columns of unequal length {lengths}: give one value per row")
+    return pa.table(arrays)
+
+
+def typed(table: pa.Table, path: Path) -> pa.Table:
+    """The table with SCHEMA's columns in SCHEMA's types and order, then the other columns."""
+    missing = [name for name in REQUIRED if name not in table.column_names]
+    if missing:
+        raise InputError(f"{path} lacks the column(s) {', '.join(missing)}: a pool needs {', '.join(REQUIRED)}")
+    if table.num_rows == 0:
+        raise InputError(f"{path} has no rows: a pool needs at least one candidate")
+    if len(set(table.column_names)) < len(table.column_names):
+        raise InputError(f"{path} has a column twice among {', '.join(table.column_names)}: keep one of each")
+    columns = {}
+    for field in SCHEMA:
+        if field.name not in table.column_names:
+            continue
+        if not _castable(table[field.name].type, field.type):
+            raise InputError(
+                f"{path}, column {field.name}: {table[field.name].type}, not {field.type}: write that type"
+            )
+        try:
+            columns[field.name] = table[field.name].cast(field.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}, column {field.name}: not {field.type} ({reason}): write that type") from error
+    columns.update({name: table[name] for name in table.column_names if name not in FIELDS})
+    return pa.table(columns)
+
+
+def _castable(given: pa.DataType, kind: pa.DataType) -> bool:
+    """Whether a column may become one of SCHEMA's kinds: numbers numbers, text text. Arrow would read text as numbers
+    and truth values as 0 and 1."""
+    types = pa.types
+    if types.is_dictionary(given):
+        given = given.value_type
+    if types.is_null(given):
+        return True
+    if types.is_list(kind):
+        nested = types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given)
+        return nested and _castable(given.value_type, kind.value_type)
+    if types.is_string(kind):
+        return bool(types.is_string(given) or types.is_large_string(given) or types.is_string_view(given))
+    if types.is_boolean(kind):
+        return bool(types.is_boolean(given))
+    return bool(types.is_integer(given) or types.is_floating(given) or types.is_decimal(given))
+
+
+def read_table(path: Path, strict: bool) -> TableFile:
+    """The table of a `.parquet` or `.jsonl` file. Raises InputError for a file that cannot be read at all."""
+    if not path.is_file():
+        raise InputError(f"no pool at {path}: give a .parquet or .jsonl file (gsi pool writes one)")
+    if path.suffix == ".jsonl":
+        return rows_table(path, json_lines(path), strict)
+    if path.suffix != ".parquet":
+        raise InputError(f"{path} ends in {path.suffix!r}: a pool is a .parquet or a .jsonl file")
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is not a whole Parquet file ({reason}): copy or write it again") from error
+    return TableFile(typed(table, path), _metadata(table, path), None, ())
+
+
+def _metadata(table: pa.Table, path: Path) -> dict[str, Any]:
+    raw = (table.schema.metadata or {}).get(METADATA_KEY)
+    if raw is None:
+        return {}
+    try:
+        found = parse_json(raw.decode())
+    except ValueError as error:
+        raise InputError(f"{path} has provenance that is not JSON ({error}): write it with write_pool") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path} has provenance that is no object ({shown(found)}): write it with write_pool")
+    return found
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | LeftOut]]:
+    """(line number, object) of every line that is not blank; a LeftOut in place of what is no JSON object."""
+    for number, line in text_lines(path):
+        try:
+            row = parse_json(line)
+        except JsonFault as fault:
+            place = "" if fault.column is None else f"column {fault.column}: "
+            yield number, LeftOut(number, "", line.strip()[:80], f"{place}{fault.reason}; one object a line", None)
+            continue
+        if isinstance(row, dict):
+            yield number, row
+        else:
+            reason = f"column 1: {shown(row)} is not an object of named values"
+            yield number, LeftOut(number, "", line.strip()[:80], reason, None)
+
+
+def _batches(
+    lines: Iterator[tuple[int, dict[str, Any] | LeftOut]],
+) -> Iterator[tuple[list[int], list[dict[str, Any]], list[LeftOut]]]:
+    """Line numbers and objects of some lines at a time, and the lines among them that are no rows."""
+    numbers: list[int] = []
+    rows: list[dict[str, Any]] = []
+    faults: list[LeftOut] = []
+    for number, row in lines:
+        if isinstance(row, LeftOut):
+            faults.append(row)
+        elif (absent := next((name for name in REQUIRED if name not in row), None)) is not None:
+            reason = f"a pool needs {', '.join(REQUIRED)}"
+            faults.append(LeftOut(number, absent, ABSENT, reason, _prompt(row)))
+        else:
+            numbers.append(number)
+            rows.append(row)
+        if len(rows) + len(faults) >= _LINES:
+            yield numbers, rows, faults
+            numbers, rows, faults = [], [], []
+    yield numbers, rows, faults
+
+
+def rows_table(path: Path, rows: Iterator[tuple[int, dict[str, Any] | LeftOut]], strict: bool) -> TableFile:
+    """The table of numbered objects, as `json_lines` gives them; `path` names them in messages."""
+    tables: list[pa.Table] = []
+    lines: list[NDArray[np.int64]] = []
+    left_out: list[LeftOut] = []
+    for numbers, objects, unread in _batches(rows):
+        table, kept, unfit = _chunk(path, objects, numbers)
+        faults = sorted([*unread, *unfit], key=lambda fault: fault.row)
+        if strict and faults:
+            raise InputError(f"{path}, line {faults[0].row}{said(faults[0])}")
+        left_out += faults
+        if len(kept):
+            tables.append(table)
+            lines.append(np.asarray(numbers, dtype=np.int64)[kept])
+    if not tables:
+        raise _no_rows(path, left_out)
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowException, TypeError) as error:
+        raise InputError(f"{path} has a column of several types ({error}): write one type") from error
+    return TableFile(typed(table, path), {}, np.concatenate(lines), tuple(left_out))
+
+
+def _no_rows(path: Path, faults: list[LeftOut]) -> InputError:
+    """Why nothing of a file is a row: the first fault, and how many are like it."""
+    if not faults:
+        return InputError(f"{path} has no rows: a pool needs at least one candidate")
+    first = faults[0]
+    alike = sum((fault.field, fault.value is ABSENT) == (first.field, first.value is ABSENT) for fault in faults)
+    more = f"; {alike:,} of {len(faults):,} bad lines are like it" if len(faults) > 1 else ""
+    return InputError(f"{path} has no rows: line {first.row}{said(first)}{more}")
+
+
+def said(fault: LeftOut) -> str:
+    """A fault after the place it is at: field, value, reason."""
+    if fault.value is ABSENT:
+        return f": no field {fault.field!r}, {fault.reason}"
+    return f", {fault.field} = {shown(fault.value)}: {fault.reason}" if fault.field else f", {fault.reason}"
+
+
+def _chunk(
+    path: Path, rows: list[dict[str, Any]], numbers: list[int]
+) -> tuple[pa.Table, NDArray[np.int64], list[LeftOut]]:
+    """The table of some lines, which of them are in it, and those that are not."""
+    present = dict.fromkeys(name for row in rows for name in row)
+    used = [name for name in FIELDS if name in present] + [name for name in present if name not in FIELDS]
+    fits = np.ones(len(rows), dtype=bool)
+    faults: list[LeftOut] = []
+    for name in used:
+        for i in _unfit([_value(name, row) for row in rows], _kind(name)):
+            if fits[i]:
+                faults.append(
+                    LeftOut(numbers[i], name, _value(name, rows[i]), f"write it as {_kind(name)}", _prompt(rows[i]))
+                )
+            fits[i] = False
+    kept = np.flatnonzero(fits)
+    arrays = {}
+    for name in used:
+        try:
+            arrays[name] = pa.array([_value(name, rows[i]) for i in kept], type=_kind(name))
+        except (pa.ArrowException, OverflowError) as error:
+            where = f"{path}, lines {numbers[0]} to {numbers[-1]}, column {name}"
+            raise InputError(f"{where}: several types ({error}), write one type") from error
+    return pa.table(arrays), kept, faults
+
+
+def _kind(name: str) -> pa.DataType | None:
+    return FIELDS[name].type if name in FIELDS else None
+
+
+def _prompt(row: dict[str, Any]) -> str | None:
+    name = row.get("prompt_id")
+    return name if isinstance(name, str) else None
+
+
+def _value(name: str, row: dict[str, Any]) -> Any:
+    value = row.get(name)
+    return -np.inf if value == "-inf" and name.startswith("logp_") else value
+
+
+def _unfit(values: list[Any], kind: pa.DataType | None) -> list[int]:
+    """Indices of values that are not of the column's type; none for a column that SCHEMA does not know.
+
+    Arrow alone would take true for 1 and cut 0.5 to 0.
+    """
+    if kind is None or (_plain(values, kind) and _converts(values, kind)):
+        return []
+    return [i for i, value in enumerate(values) if not (_plain([value], kind) and _converts([value], kind))]
+
+
+def _plain(values: list[Any], kind: pa.DataType) -> bool:
+    """Whether all values are of the JSON types that a column of this kind is written in."""
+    types = set(map(type, values)) - {type(None)}
+    if pa.types.is_list(kind):
+        return types <= {list} and _plain([part for value in values if value for part in value], kind.value_type)
+    if pa.types.is_integer(kind):
+        return types <= {int, float} and (float not in types or all(v.is_integer() for v in values if type(v) is float))
+    return types <= ({int, float} if pa.types.is_floating(kind) else {bool} if pa.types.is_boolean(kind) else {str})
+
+
+def _converts(values: list[Any], kind: pa.DataType) -> bool:
+    try:
+        pa.array(values, type=kind)
+    except (pa.ArrowException, OverflowError):
+        return False
+    return True

@@ -1,0 +1,49 @@
+"""The columns of a pool: names, types, units, meaning; `python -m llm_check.logs.pools.schema` prints them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+__all__ = ["FIELDS", "REQUIRED", "SCHEMA", "SOURCES", "Field"]
+
+SOURCES = ("draft", "base")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of a pool."""
+
+    name: str
+    type: pa.DataType
+    required: bool
+    unit: str
+    meaning: str
+
+
+SCHEMA: tuple[Field, ...] = (
+    Field("prompt_id", pa.string(), True, "", "the problem or prompt"),
+    Field("step", pa.int32(), True, "", "position within the solution, from 0; all rows of a position share a prefix"),
+    Field("source", pa.string(), True, "", 'the model that drew the candidate: "draft" or "base"'),
+    Field("candidate", pa.int32(), True, "", "number of the draw within (prompt_id, step, source), from 0"),
+    Field("logp_draft", pa.float64(), True, "nats", "log-probability of the whole step under the draft"),
+    Field("logp_base", pa.float64(), True, "nats", "log-probability of the whole step under the base"),
+    Field("reward", pa.float64(), True, "reward", "reward of the step, from the reward model"),
+    Field("gold_reward", pa.float64(), False, "reward", "reward of the step, from an exact checker"),
+    Field("correct", pa.bool_(), False, "", "whether the whole solution that the step belongs to is right"),
+    Field("n_tokens", pa.int32(), False, "tokens", "length of the step"),
+    Field("finish_reason", pa.string(), False, "", 'why the step ended: "stop", "eos" or "length" (cut by the cap)'),
+    Field("text", pa.string(), False, "", "the step as text"),
+    Field("token_ids", pa.list_(pa.int32()), False, "", "the step as token ids"),
+    Field("token_logp_draft", pa.list_(pa.float64()), False, "nats", "log-probability of each token, draft"),
+    Field("token_logp_base", pa.list_(pa.float64()), False, "nats", "log-probability of each token, base"),
+    Field("sampling_temperature", pa.float64(), False, "", "temperature the candidates were drawn at, one per pool"),
+)
+FIELDS = {field.name: field for field in SCHEMA}
+REQUIRED = tuple(field.name for field in SCHEMA if field.required)
+
+if __name__ == "__main__":
+    for field in SCHEMA:
+        need = "required" if field.required else "optional"
+        print(f"{field.name:<21} {field.type!s:<22} {need:<9} {field.unit:<7} {field.meaning}")

@@ -1,0 +1,1 @@
+"""Language models at work: engines, reward models, tasks, decoding, checks against predictions."""

@@ -1,0 +1,54 @@
+"""The checks on language models by name: what `gsi check` and `gsi report` run."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gsi_theory.errors import Named
+
+__all__ = ["CHECKS", "Check"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """name of the artifact, the module that runs it, and the question it answers.
+
+    `reference`: what a second pair of engines is to the check ("enumerated" or "compared"; None: it takes none). The
+    module is imported when it is used, because the models' libraries are slow to import.
+    """
+
+    name: str
+    module: str
+    question: str
+    reference: str | None = None
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Settings that a user may change, with their defaults."""
+        defaults: dict[str, Any] = self._found("DEFAULTS")
+        return defaults
+
+    def run(self, *arguments: Any, **reference: Any) -> Path:
+        """run(world, seed, out, settings, progress, command), and reference=World where the check takes one."""
+        path: Path = self._found("run")(*arguments, **reference)
+        return path
+
+    def _found(self, name: str) -> Any:
+        return getattr(importlib.import_module(f"llm_check.models.checks.{self.module}"), name)
+
+
+CHECKS: dict[str, Check] = Named("check", {
+    check.name: check
+    for check in (
+        Check("lm_headline", "headline", "How many drafts does each bound ask for, and how many are needed?"),
+        Check("lm_law", "law", "Do samplers on any engine follow the exact law of the enumerated next step?",
+              "enumerated"),
+        Check("lm_prediction", "prediction", "Does half a pool predict what fresh runs measure?"),
+        Check("lm_accuracy", "accuracy", "Which share of problems does each method solve, at every n?"),
+        Check("lm_speed", "speed", "How long does a GSI step take, against the naive way?"),
+        Check("lm_noise", "noise", "Which decisions does numerical noise of the log-ratio flip?", "compared"),
+    )
+})  # fmt: skip

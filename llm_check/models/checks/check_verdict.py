@@ -1,0 +1,79 @@
+"""What a check found, in one sentence: passed or failed, and how clearly; where nothing is judged, the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gsi_theory.runs.artifact import Artifact
+
+__all__ = ["verdict"]
+
+
+def _law(s: Mapping[str, Any]) -> str:
+    return (
+        f"smallest p {s['worst_p_holm']:.2g} of {s['comparisons']} χ² tests of samplers and "
+        f"{s['worst_outcome_p_holm']:.2g} of {s['outcomes_tested']} single outcomes, after Holm's correction, bound "
+        f"{s['family_level']:g}; largest |z| of an outcome {s['max_abs_z']:.2f}; mean ratio π_B/π_S over drafts "
+        f"{s['ratio_mean']:.4f} ± {s['ratio_mean_se']:.4f} (1 if right)"
+    )
+
+
+def _prediction(s: Mapping[str, Any]) -> str:
+    return (
+        f"largest |z| {s['worst_abs_z']:.2f} of {s['comparisons']} comparisons of predicted and measured, bound "
+        f"{s['bonferroni_bound']:.2f}; smallest p {s['worst_p_holm']:.2g} after Holm's correction, bound {s['level']:g}"
+    )
+
+
+def _headline(s: Mapping[str, Any]) -> str:
+    return (
+        f"drafts for KL(π‖law) ≤ {s['epsilon']:g} nats at β = {s['beta']:g}, where most are needed: GSI's Theorem 1 "
+        f"asks 10^{s['log10_n_theorem_b']:.1f}, the bound on the instance {s['n_instance']:,}; exactly enough are "
+        f"{s['n_exact_softmax']:,} (softmax) and {s['n_exact_race']:,} (race)"
+    )
+
+
+def _noise(s: Mapping[str, Any]) -> str:
+    return (
+        f"{s['engines'][1]} against {s['engines'][0]}: log-ratios of steps differ by {s['log_ratio_sd']:.2g} nats "
+        f"(standard deviation), {s['log_ratio_max']:.2g} at most; of {s['runs']:,} steps {100 * s['winner_flips']:.2g} "
+        f"% chose another winner, {100 * s['gate_flips']:.2g} % another side of the gate, "
+        f"{100 * s['outcome_flips']:.2g} % ended with another step"
+    )
+
+
+def _speed(s: Mapping[str, Any]) -> str:
+    return (
+        f"a step of n = {s['n']} takes {s['seconds_per_step']:.3g} s, the naive way {s['ratio_median']:.3g} times as "
+        f"long ({s['ratio_low']:.3g} to {s['ratio_high']:.3g} in {s['repeats']} repeats); with {s['batch']} prompts "
+        f"side by side {s['batch_seconds_per_step']:.3g} s each, the naive way {s['batch_ratio_median']:.3g} times as "
+        "long"
+    )
+
+
+_SAID: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "lm_law": _law,
+    "lm_prediction": _prediction,
+    "lm_headline": _headline,
+    "lm_noise": _noise,
+    "lm_speed": _speed,
+}
+
+
+def verdict(artifact: Artifact) -> str:
+    """The sentence on a check's artifact; it begins with "passed" or "failed" where the check judges."""
+    s = artifact.summary
+    said = _accuracy(artifact) if artifact.name == "lm_accuracy" else _SAID[artifact.name](s)
+    return f"{'passed' if s['passed'] else 'failed'}: {said}" if "passed" in s else said
+
+
+def _accuracy(artifact: Artifact) -> str:
+    """Accuracy of every method at its largest n."""
+    columns = artifact.tables["methods"]
+    last = {
+        name: (n, accuracy)
+        for name, n, accuracy in zip(columns["method"], columns["n"], columns["accuracy"], strict=True)
+    }
+    shown = (f"{name} {'–' if a is None else f'{100 * a:.1f} %'} (n = {n})" for name, (n, a) in last.items())
+    return f"solved of {artifact.summary['problems']} problems: {', '.join(shown)}"

@@ -1,0 +1,195 @@
+"""Samplers on language models against the exact law of their next step: artifact `lm_law`.
+
+At each position all next steps of the pair are enumerated (transformers, whatever engine draws). The draft, one step of
+GSI (gated softmax, gated race, score-gated race, ungated) and soft best-of-n on the base are run many times on the
+world's engines; outcomes are tested against the exact law of the same scheme: Pearson's χ² for each sampler and
+position, and an exact binomial test for each outcome, both corrected by Holm over everything tested. Also recorded: how
+far log-probabilities are from a plain full forward, and the mean ratio of the draft's draws, which estimates
+E_{π_S}[π_B/π_S] = 1 (M32). Positions that are finished are kept beside the artifact until it is written: a run that was
+stopped goes on, one of other settings, models or code begins anew.
+
+The full bar: gsi check lm_law --set problems=24 --set draws=10000
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gsi_theory import Scheme, gsi_law
+from gsi_theory.errors import InputError
+from gsi_theory.laws.gate import fallback_law
+from gsi_theory.runs.artifact import provenance, write_artifact
+from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.significance import binomial_p, holm
+from llm_check.models.decoding.positions import Position
+from llm_check.models.decoding.random_streams import Purpose
+from llm_check.models.decoding.reasoning_steps import require_candidates
+from llm_check.models.decoding.solution import measure_step
+from llm_check.models.decoding.solution_journal import Journal, journal_path
+from llm_check.models.engines.engine import Engine
+from llm_check.models.tiny.exact_steps import (
+    SMALLEST_EXPECTED,
+    EnumeratedPosition,
+    checked_positions,
+    enumerate_position,
+    frequency_test,
+)
+from llm_check.models.world import World, transformers_pair
+
+__all__ = ["DEFAULTS", "LEVEL", "full_forward_difference", "outcome_p_values", "run", "schemes_tested"]
+
+LEVEL = 0.01
+DEFAULTS: dict[str, Any] = {
+    "beta": 2.0, "n": 4, "threshold": 0.5, "draws": 10_000, "problems": 4, "tolerance": 1e-6,
+}  # fmt: skip
+
+
+def schemes_tested(beta: float, n: int, threshold: float) -> dict[str, Scheme]:
+    """Name -> scheme of every sampler that is tested."""
+    return {
+        "gsi": Scheme(beta, n, threshold),
+        "gsi_ungated": Scheme(beta, n),
+        "gsi_race": Scheme(beta, n, threshold, "race"),
+        "gsi_race_score": Scheme(beta, n, threshold, "race", gate="score"),
+        "soft_bon_base": Scheme(beta, n, float("inf")),
+    }
+
+
+def full_forward_difference(engine: Engine, model: Any, prefix: list[int], steps: list[list[int]]) -> float:
+    """Largest |difference| of token log-probs between an engine's scores and one plain forward of prefix + step by the
+    transformers model of the same weights."""
+    scored = engine.score(engine.prefill([prefix]), [steps])[0]
+    worst = 0.0
+    for row, step in zip(scored, steps, strict=True):
+        with torch.inference_mode():
+            ids = torch.tensor([prefix + step], device=model.device)
+            logits = model(input_ids=ids, use_cache=False).logits[0].float()
+        plain = torch.log_softmax(logits, -1)[len(prefix) - 1 : -1].gather(1, ids[0, len(prefix) :, None])[:, 0]
+        worst = max(worst, float(np.max(np.abs(row[: len(step)] - plain.cpu().numpy()))))
+    return worst
+
+
+def outcome_p_values(outcomes: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Exact p-values of the count of each outcome that is expected at least SMALLEST_EXPECTED times, and of the rest
+    together; outcomes (M,) in 0..K, K outside the law."""
+    draws = len(outcomes)
+    counts = np.bincount(outcomes, minlength=probability.size + 1)
+    large = draws * probability >= SMALLEST_EXPECTED
+    rest = counts[:-1][~large].sum() + counts[-1]
+    wanted = np.r_[probability[large], max(0.0, 1.0 - probability[large].sum())]
+    return binomial_p(np.r_[counts[:-1][large], rest], draws, np.minimum(wanted, 1.0))
+
+
+def _tests(world: World, found: EnumeratedPosition, chosen: dict[str, Any], seed: int) -> dict[str, Any]:
+    """A row for each sampler, the p-values of its outcomes, and mean and variance of the ratios π_B/π_S drawn."""
+    place, draws = found.position, chosen["draws"]
+    streams = [place.stream(seed, Purpose.CHECK)]
+    drafted = world.draft.sample(world.draft.prefill([place.prefix]), draws, streams, world.rule)
+    outcomes = {"draft": found.locate(drafted.tokens[0])}
+    laws = {"draft": np.exp(found.instance.log_draft)}
+    schemes = schemes_tested(chosen["beta"], chosen["n"], chosen["threshold"])
+    measured = measure_step(
+        world.draft, world.base, world.reward_model, place, draws, list(schemes.values()), world.rule, seed
+    )
+    at = found.locate(measured.steps)
+    for row, (name, scheme) in enumerate(schemes.items()):
+        outcomes[name] = at[measured.selected[row]]
+        if name == "soft_bon_base":
+            laws[name] = np.exp(fallback_law(found.instance.base_candidates(), scheme).log_prob)
+        else:
+            laws[name] = np.exp(gsi_law(found.instance, scheme).log_prob)
+    rows, single = [], []
+    for name in outcomes:
+        test = frequency_test(outcomes[name], laws[name])
+        single.append(outcome_p_values(outcomes[name], laws[name]))
+        rows.append({
+            "problem_id": place.prompt_id, "step": place.step,
+            "prefix_text": world.draft.tokenizer.decode(list(place.prefix)),
+            "outcomes": len(found.tokens), "missing_mass": max(found.missing_draft, found.missing_base),
+            "draws": draws, "cells": test.cells, "chi2_stat": test.statistic, "dof": test.dof,
+            "p_value": test.p_value, "max_abs_z": test.max_abs_z, "sampler": name,
+            "n": 1 if name == "draft" else chosen["n"], "beta": chosen["beta"],
+        })  # fmt: skip
+    scored = world.base.score(world.base.prefill([list(place.prefix)]), drafted.tokens).sum(axis=-1)
+    ratio = np.exp(scored[0] - drafted.logp[0])
+    return {"rows": rows, "outcome_p": single, "ratio": (float(ratio.mean()), float(ratio.var()))}
+
+
+def run(
+    world: World,
+    seed: int,
+    out: Path,
+    settings: dict[str, str],
+    progress: Callable[[int, int], None],
+    command: str,
+    reference: World | None = None,
+) -> Path:
+    """Write the artifact; settings beta, n, threshold, draws (per sampler), problems, tolerance (mass left out).
+
+    `reference` is the transformers world whose next steps are enumerated, of the same weights (None: this one). Raises
+    InputError when that is no pair of transformers models.
+    """
+    chosen = read_settings(settings, DEFAULTS)
+    exact = reference or world
+    transformers_pair(exact)
+    draws, n = chosen["draws"], chosen["n"]
+    require_candidates(draws * n, 1, world.rule, f"draws = {draws} of n = {n}")
+    places = checked_positions(exact, seed, chosen["problems"])
+    made = provenance(command, seed)
+    engines = [asdict(e.contract) for pair in (world, exact) for e in (pair.draft, pair.base)]
+    journal = Journal(journal_path(out), {"provenance": made, "engines": engines}, replace=True)
+    keys = [(place.prompt_id, str(place.step)) for place in places]
+    try:
+        for done, (key, place) in enumerate(zip(keys, places, strict=True), start=1):
+            if key not in journal:
+                found = enumerate_position(exact, place, chosen["tolerance"])
+                tested = _tests(world, found, chosen, seed)
+                journal.add({key: tested | {"difference": _difference(world, exact, place, found, seed)}})
+            progress(done, len(places))
+    except InputError:
+        journal.delete_if_empty()
+        raise
+    summary, table = _judged([journal[key] for key in keys], chosen["draws"])
+    about = {"engine": world.draft.contract.engine, "engine_version": world.draft.contract.engine_version}
+    path = write_artifact(out, "lm_law", made, summary | about, {"prompts": table})
+    journal.delete()
+    return path
+
+
+def _judged(positions: list[dict[str, Any]], draws: int) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """(summary, table of a row for each sampler and position) of the tests at all positions."""
+    rows = [row for at in positions for row in at["rows"]]
+    table: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in rows[0]}
+    single = [np.array(p) for at in positions for p in at["outcome_p"]]
+    means, variances = np.array([at["ratio"] for at in positions]).T
+    overall, each = holm(np.array(table["p_value"])), holm(np.concatenate(single))
+    sizes = np.cumsum([len(p) for p in single])[:-1]
+    table["p_holm"] = overall.tolist()
+    table["outcome_p_holm"] = [float(p.min()) for p in np.split(each, sizes)]
+    summary = {
+        "worst_p": min(table["p_value"]), "comparisons": len(overall), "worst_p_holm": float(overall.min()),
+        "outcomes_tested": len(each), "worst_outcome_p_holm": float(each.min()),
+        # The line of the figure: the p-value below which the first comparison fails.
+        "level": LEVEL / len(overall), "family_level": LEVEL,
+        "passed": bool(overall.min() > LEVEL and each.min() > LEVEL),
+        "max_abs_z": max(table["max_abs_z"]),
+        "max_logp_difference": max(at["difference"] for at in positions),
+        "largest_missing_mass": max(table["missing_mass"]),
+        "ratio_mean": float(means.mean()),
+        "ratio_mean_se": float(np.sqrt(variances.mean() / (draws * len(positions)))),
+    }  # fmt: skip
+    return summary, table
+
+
+def _difference(world: World, exact: World, place: Position, found: EnumeratedPosition, seed: int) -> float:
+    """Over 50 enumerated steps picked at random, likely or not, for both models."""
+    picked = place.stream(seed, Purpose.PICK).generator().choice(len(found.tokens), min(50, len(found.tokens)), False)
+    steps = [row[row >= 0].tolist() for row in found.tokens[picked]]
+    pairs = zip((world.draft, world.base), transformers_pair(exact), strict=True)
+    return max(full_forward_difference(e, plain.model, list(place.prefix), steps) for e, plain in pairs)

@@ -1,0 +1,1 @@
+"""Pools of language models: collected part by part, with provenance."""

@@ -1,0 +1,148 @@
+"""Solutions of a task by one or several methods: decoded in batches, graded, kept problem by problem, summarized.
+
+A solution is one JSON object: method, problem_id, text, step_ids [step][token], finished (eos seen), grade ("right",
+"wrong", "failed"), reason, answer (read from the text), and `steps`, columns with one entry for each step (those of
+`methods.step.StepOutcome`; null where a method does not compute a value).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from gsi_theory.errors import InputError
+from gsi_theory.runs.progress import Report
+from llm_check.models.decoding.accuracy import accuracy_of, paired_difference
+from llm_check.models.decoding.method_table import METHODS, named_method
+from llm_check.models.decoding.positions import Prompt
+from llm_check.models.decoding.reasoning_steps import StepRule
+from llm_check.models.decoding.solution import DecodeResult, decode
+from llm_check.models.decoding.solution_journal import Journal
+from llm_check.models.decoding.step_candidates import COSTS, Models
+
+__all__ = ["Plan", "differences", "solve_task", "summary"]
+
+# Normal quantile of the 95 % interval of an acceptance rate.
+Z = 1.96
+Grader = Callable[[Sequence[Any], Sequence[str]], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which methods, at which settings; `batch` problems are decoded side by side, which moves numbers in their last
+    digits only."""
+
+    methods: tuple[str, ...]
+    beta: float
+    n: int
+    threshold: float | None
+    n_base: int | None = None
+    seed: int = 0
+    batch: int = 16
+
+    def __post_init__(self) -> None:
+        for field in ("beta", "threshold"):
+            value = getattr(self, field)
+            object.__setattr__(self, field, value if value is None else value + 0.0)  # no -0.0
+        for i, name in enumerate(self.methods):
+            named_method(name).scheme(self.beta, self.n, self.threshold, self.n_base)
+            if name in self.methods[:i]:
+                raise InputError(f"method {name!r} is given twice: give each once")
+        if self.batch < 1:
+            raise InputError(f"batch = {self.batch}: decode at least 1 problem at a time")
+
+
+def solve_task(
+    plan: Plan,
+    models: Models,
+    prompts: Sequence[Prompt],
+    rule: StepRule,
+    max_steps: int,
+    grade: Grader,
+    journal: Journal,
+    progress: Report | None = None,
+) -> list[dict[str, Any]]:
+    """The solutions of every method and problem, methods in the order of the plan; those in the journal are kept.
+
+    Batches are always the same ones, and none remembers rewards of another: a batch of which anything is missing is
+    decoded whole, so that a resumed run does the very arithmetic of one in one go. progress(done, total) counts
+    solutions. Raises InputError as `decode`.
+    """
+    parts = [prompts[start : start + plan.batch] for start in range(0, len(prompts), plan.batch)]
+    done, total = 0, len(plan.methods) * len(prompts)
+    for name in plan.methods:
+        for part in parts:
+            if any((name, prompt.prompt_id) not in journal for prompt in part):
+                models.reward_model.forget()
+                result = decode(
+                    name, models.draft, models.base, models.reward_model, part, plan.beta, plan.n, plan.threshold,
+                    rule, plan.seed, max_steps, plan.n_base, models.drafters, models.drafter_counts,
+                    None if progress is None else _shifted(progress, done, total),
+                )  # fmt: skip
+                grades = grade([prompt.problem for prompt in part], result.text)
+                journal.add({(name, row["problem_id"]): row for row in _rows(result, grades)})
+            done += len(part)
+            if progress is not None:
+                progress(done, total)
+    return [journal[name, prompt.prompt_id] for name in plan.methods for prompt in prompts]
+
+
+def _shifted(progress: Report, done: int, total: int) -> Report:
+    return lambda finished, _: progress(done + finished, total)
+
+
+def _rows(result: DecodeResult, grades: Sequence[Any]) -> Iterator[dict[str, Any]]:
+    owner = result.records["problem"]
+    for i, (prompt_id, grade) in enumerate(zip(result.prompt_ids, grades, strict=True)):
+        own = owner == i
+        steps = {key: values[own] for key, values in result.records.items() if key not in ("problem", "step")}
+        yield {
+            "method": result.method, "problem_id": prompt_id, "text": result.text[i],
+            "step_ids": [list(step) for step in result.step_ids[i]], "finished": bool(result.finished[i]),
+            "grade": str(grade.verdict), "reason": grade.reason, "answer": grade.answer, "steps": steps,
+        }  # fmt: skip
+
+
+def _acceptance(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
+    """Share of steps accepted with its 95 % interval. Steps of one solution are not independent: the ratio estimator's
+    residuals are summed by solution."""
+    accepted = [np.array(row["steps"]["accepted"], dtype=float) for row in rows]
+    steps = sum(len(part) for part in accepted)
+    rate = sum(part.sum() for part in accepted) / steps
+    error = float(np.sqrt(sum((part - rate).sum() ** 2 for part in accepted)) / steps)
+    return float(rate), max(0.0, rate - Z * error), min(1.0, rate + Z * error)
+
+
+def summary(name: str, plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """One method's solutions in numbers: accuracy with Wilson's interval and failures of grading apart, acceptance,
+    the share of steps the draft (or a further drafter) drew, mean reward of a step, and the costs of all solutions."""
+    scheme = METHODS[name].scheme(plan.beta, plan.n, plan.threshold, plan.n_base)
+    found = accuracy_of([row["grade"] for row in rows])
+    gated = scheme.threshold is not None and METHODS[name].switch is None
+    acceptance = _acceptance(rows) if gated else (None, None, None)
+    sources = [source for row in rows for source in row["steps"]["source"]]
+    return {
+        "method": name, "n": scheme.n, "n_base": scheme.base_draws, "beta": scheme.beta, "threshold": scheme.threshold,
+        "problems": len(rows), "accuracy": found.accuracy, "accuracy_low": found.low, "accuracy_high": found.high,
+        "right": found.right, "wrong": found.wrong, "failed": found.failed,
+        "finished": sum(row["finished"] for row in rows), "steps": len(sources),
+        "draft_share": sum(source != "base" for source in sources) / len(sources),
+        "mean_reward": float(np.mean([reward for row in rows for reward in row["steps"]["reward"]])),
+        "acceptance_rate": acceptance[0], "acceptance_low": acceptance[1], "acceptance_high": acceptance[2],
+        **{cost: sum(sum(row["steps"][cost]) for row in rows) for cost in COSTS},
+    }  # fmt: skip
+
+
+def differences(names: Sequence[str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Paired differences of accuracy of every two methods, first minus second; p-values are of one comparison each."""
+    grades = {name: {row["problem_id"]: row["grade"] for row in rows if row["method"] == name} for name in names}
+    found = []
+    for first, second in combinations(names, 2):
+        shared = [problem for problem in grades[first] if problem in grades[second]]
+        pair = paired_difference([grades[first][p] for p in shared], [grades[second][p] for p in shared])
+        found.append({"first": first, "second": second, **asdict(pair)})
+    return found

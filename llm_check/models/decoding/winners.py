@@ -1,0 +1,119 @@
+"""Selection among candidates, and gates: log-weights, scores, winners. Arrays only; no models.
+
+Shapes: B runs, N candidates each. r reward (reward units), ℓ = log π_B - log p_mix (nats), β = scheme.beta, u =
+scheme.threshold (reward units). The score of a candidate is log-weight - log T in nats, T its noise (M2): Exp(1) for
+softmax, Uniform(0, 1) for race, constant for max. Noise comes as uniforms in [0, 1), T = 1 - uniform or its logarithm,
+so the same numbers serve every rule and n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsi_theory import Scheme
+from gsi_theory.laws.clipping import clip_log_ratio
+from gsi_theory.laws.rsd import sigmoid
+from gsi_theory.methods import default_clip
+
+__all__ = ["GATES", "WEIGHTS", "Gate", "Weight", "log_cut", "log_noise", "tilted_reward", "winners"]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Weight:
+    """log_weight(r, ℓ, scheme) in nats, and whether it reads r (`judges`) and ℓ (`ratio`)."""
+
+    log_weight: Callable[[Floats, Floats, Scheme], Floats]
+    judges: bool = True
+    ratio: bool = True
+
+
+def _clipped(sides: str) -> Weight:
+    """β r + ℓ clipped at log n nats, above ("one") or on both sides ("two")."""
+    return Weight(lambda r, ratio, s: s.beta * r + clip_log_ratio(ratio, default_clip(s), sides))
+
+
+WEIGHTS: dict[str, Weight] = {
+    "none": Weight(lambda r, ratio, s: np.zeros_like(r), judges=False, ratio=False),
+    "reward": Weight(lambda r, ratio, s: s.beta * r, ratio=False),
+    "best": Weight(lambda r, ratio, s: r, ratio=False),
+    "ratio": Weight(lambda r, ratio, s: s.beta * r + ratio),
+    "clipped": _clipped("one"),
+    "clipped_both": _clipped("two"),
+}
+
+
+def tilted_reward(reward: Floats, log_ratio: Floats, beta: float) -> Floats:
+    """r̃ = r + ℓ/β (M1); at β = 0 its limit, r where ℓ = 0 and ±inf elsewhere. NaN stays NaN."""
+    if beta > 0:
+        return reward + log_ratio / beta
+    limit = np.where(log_ratio == 0, reward, np.copysign(np.inf, log_ratio))
+    return np.where(np.isnan(log_ratio), np.nan, limit)
+
+
+def log_noise(uniforms: Floats, rule: str) -> Floats:
+    """log T of each candidate under `rule`; zero for max."""
+    if rule == "max":
+        return np.zeros_like(uniforms)
+    # 1 - u is in (0, 1]; the floor keeps the noise finite where it is exactly 1.
+    exponential = np.maximum(-np.log1p(-uniforms), np.finfo(np.float64).tiny)
+    return -exponential if rule == "race" else np.log(exponential)
+
+
+def winners(log_weight: Floats, noise: Floats, drawn: Flags | None = None) -> tuple[NDArray[np.int64], Floats]:
+    """Index (B,) of the largest score among the candidates `drawn` (B, N; default all), and that score in nats.
+
+    Ties go to the first, a candidate as good as any: candidates are exchangeable.
+    """
+    score = log_weight - noise
+    if drawn is not None:
+        # Below every candidate that was drawn, also those of weight zero.
+        score = np.where(drawn, np.maximum(score, -np.finfo(np.float64).max), -np.inf)
+    winner = score.argmax(axis=1)
+    return winner, np.take_along_axis(score, winner[:, None], axis=1)[:, 0]
+
+
+def cut(scheme: Scheme) -> float:
+    """The threshold u of a scheme that has one."""
+    assert scheme.threshold is not None
+    return scheme.threshold
+
+
+def log_cut(scheme: Scheme) -> float:
+    """The score gate's log M = β u in nats (M9), also for u = ±inf."""
+    return scheme.beta * cut(scheme) if np.isfinite(cut(scheme)) else cut(scheme)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """value(r, ℓ, score, scheme): what is judged, in reward units (B,); passes(...): who is accepted.
+
+    `passes` gets (r, ℓ, score, scheme, uniforms); equality is accepted. `judges`, `ratio`: whether r and ℓ are read.
+    """
+
+    value: Callable[[Floats, Floats, Floats, Scheme], Floats]
+    passes: Callable[[Floats, Floats, Floats, Scheme, Floats], Flags]
+    judges: bool = True
+    ratio: bool = True
+
+
+GATES: dict[str, Gate] = {
+    "tilted_reward": Gate(
+        lambda r, ratio, score, s: tilted_reward(r, ratio, s.beta),
+        lambda r, ratio, score, s, u: tilted_reward(r, ratio, s.beta) >= cut(s),
+    ),
+    "score": Gate(
+        lambda r, ratio, score, s: score / s.beta if s.beta > 0 else np.full_like(score, np.nan),
+        lambda r, ratio, score, s, u: score >= log_cut(s),
+    ),
+    "reward": Gate(lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: r >= cut(s), ratio=False),
+    "sigmoid": Gate(
+        lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: u < sigmoid(cut(s), s.beta)(r), ratio=False
+    ),
+}

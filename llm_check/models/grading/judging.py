@@ -1,0 +1,54 @@
+"""What is true of a step, beside its reward: right by the task's checker, and, where it ends the solution, correct."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_check.models.decoding.positions import Position
+from llm_check.models.decoding.prompting import plain_text
+from llm_check.models.decoding.reasoning_steps import PAD
+from llm_check.models.grading.grading import Grade, Verdict
+
+__all__ = ["NOBODY", "Judges"]
+
+CheckStep = Callable[[Any, int, str], bool]
+Grader = Callable[[Sequence[Any], Sequence[str]], Sequence[Grade]]
+
+
+@dataclass(frozen=True)
+class Judges:
+    """`check_step(problem, step, text)` and `grade(problems, texts)` of a task (None where it has none), and
+    `max_steps`, after which a solution is graded whether or not it ended."""
+
+    check_step: CheckStep | None = None
+    grade: Grader | None = None
+    max_steps: int | None = None
+
+    def gold(self, place: Position, texts: Sequence[str]) -> NDArray[np.float64] | None:
+        """1.0 where the checker says right, else 0.0, of M steps at a position; None without a checker."""
+        if self.check_step is None:
+            return None
+        return np.array([float(self.check_step(place.problem, place.step, text)) for text in texts])
+
+    def correct(
+        self, tokenizer: Any, place: Position, steps: NDArray[np.integer], ended: Sequence[bool]
+    ) -> list[bool | None] | None:
+        """Whether the solution that ends with each of M steps (M, T) is right; None for a step after which it goes on,
+        and where the grader gave up. `ended`: by an end of sequence. Without a grader None."""
+        if self.grade is None:
+            return None
+        last = self.max_steps is not None and place.step + 1 >= self.max_steps
+        final = [k for k, end in enumerate(ended) if end or last]
+        path = [token for step in place.path for token in step]
+        texts = [plain_text(tokenizer, [*path, *steps[k][steps[k] != PAD].tolist()]) for k in final]
+        grades = self.grade([place.problem] * len(final), texts) if final else []
+        found = {k: None if g.verdict == Verdict.FAILED else g.is_right for k, g in zip(final, grades, strict=True)}
+        return [found.get(k) for k in range(len(steps))]
+
+
+NOBODY = Judges()

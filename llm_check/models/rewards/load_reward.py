@@ -1,0 +1,142 @@
+"""Load a reward model by name: a checkpoint folder, whose config.json says which kind it is, or a kind by its name."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gsi_theory.errors import InputError, nearest
+from llm_check.models.rewards.reward_model import RewardModel
+from llm_check.models.tasks.spec import Spec, parse_spec, read_options
+
+__all__ = ["KINDS", "Kind", "load_reward"]
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("give a number") from None
+    if math.isnan(value):
+        raise ValueError("give a number, not NaN")
+    return value
+
+
+def _step_token(place: str, tokenizer: Any, device: str, dtype: str, settings: dict[str, Any]) -> RewardModel:
+    from llm_check.models.rewards.step_token import load_step_token_reward
+
+    return load_step_token_reward(Path(place), tokenizer, device, dtype, **settings)
+
+
+def _sequence_classifier(place: str, tokenizer: Any, device: str, dtype: str, settings: dict[str, Any]) -> RewardModel:
+    from llm_check.models.rewards.sequence_classifier import load_sequence_classifier
+
+    return load_sequence_classifier(Path(place), tokenizer, device, dtype, **settings)
+
+
+def _token_classifier(place: str, tokenizer: Any, device: str, dtype: str, settings: dict[str, Any]) -> RewardModel:
+    from llm_check.models.rewards.token_classifier import ProcessRewardModel
+
+    if dtype != "float32":
+        raise InputError(f"dtype {dtype!r} for the token classifier {place}: it runs in float32")
+    model = ProcessRewardModel.from_pretrained(place, device)
+    own, theirs = (t.get_vocab() for t in (model.tokenizer, tokenizer))
+    if own != theirs:
+        token = min(token for token in own.keys() | theirs.keys() if own.get(token) != theirs.get(token))
+        raise InputError(
+            f"the token classifier {place} reads the policies' token ids, but {token!r} is {own.get(token)} for it and "
+            f"{theirs.get(token)} for them: use a reward model of the same tokenizer, or one that reads text"
+        )
+    return model
+
+
+def _verifiable(place: str, tokenizer: Any, device: str, dtype: str, settings: dict[str, Any]) -> RewardModel:
+    from llm_check.models.rewards.verifiable import VerifiableReward
+
+    if place:
+        raise InputError(f"reward verifiable:{place}: write verifiable alone; the task has the answers")
+    return VerifiableReward(tokenizer)
+
+
+def _callable(place: str, tokenizer: Any, device: str, dtype: str, settings: dict[str, Any]) -> RewardModel:
+    from llm_check.models.rewards.python_callable import load_callable
+
+    return load_callable(place, tokenizer, low=settings.get("low", -math.inf), high=settings.get("high", math.inf))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of reward model is loaded, the readers of its settings, and the architectures (by their ending) in
+    a folder's config.json that mean it."""
+
+    load: Callable[[str, Any, str, str, dict[str, Any]], RewardModel]
+    settings: Mapping[str, Callable[[str], Any]]
+    architectures: tuple[str, ...] = ()
+
+
+KINDS: dict[str, Kind] = {
+    "qwen_prm": Kind(_step_token, {}, ("Qwen2ForProcessRewardModel",)),
+    "skywork_prm": Kind(_step_token, {"step_token": str}, ("Qwen2ForPrmModel",)),
+    "sequence_classifier": Kind(_sequence_classifier, {"activation": str}, ("ForSequenceClassification",)),
+    "token_classifier": Kind(_token_classifier, {}, ("ForTokenClassification",)),
+    "verifiable": Kind(_verifiable, {}),
+    "python": Kind(_callable, {"low": _number, "high": _number}),
+}
+
+
+def load_reward(
+    spec: str | Callable[[str, str], float], tokenizer: Any, *, device: str = "cpu", dtype: str = "float32"
+) -> RewardModel:
+    """The reward model named by `spec`: a FOLDER, whose config.json tells its kind, or KIND:PLACE?setting=value.
+
+        qwen_prm:FOLDER   skywork_prm:FOLDER?step_token=\\n\\n   sequence_classifier:FOLDER?activation=raw
+        token_classifier:FOLDER   verifiable   python:module:function?low=0&high=1
+
+    or a function of (prefix text, step text). `tokenizer` is the policies'. Checkpoints are read from safetensors, and
+    no code in them is run. Raises InputError for an unknown kind, architecture or setting, or a folder that will not
+    do.
+    """
+    if not isinstance(spec, str):
+        from llm_check.models.rewards.python_callable import from_function
+
+        return from_function(spec, tokenizer)
+    parsed = parse_spec(spec, KINDS)
+    name = parsed.kind or _kind_of_folder(parsed)
+    kind = KINDS[name]
+    if kind.architectures and parsed.kind:
+        _require_architecture(parsed, kind)
+    return kind.load(parsed.place, tokenizer, device, dtype, read_options(parsed, kind.settings))
+
+
+def _architecture(spec: Spec) -> str:
+    from llm_check.models.engines.checkpoint import read_config
+    from llm_check.models.rewards.checkpoints import architecture_of
+
+    folder = Path(spec.place)
+    return architecture_of(folder, read_config(folder))
+
+
+def _kind_of_folder(spec: Spec) -> str:
+    head = spec.place.partition(":")[0]
+    if not os.path.exists(spec.place) and head != spec.place and head not in KINDS:
+        cure = f"use one of {', '.join(KINDS)}"
+        raise InputError(f"reward {spec.text!r}: {head!r} is no kind of reward model{nearest(head, KINDS)}; {cure}")
+    architecture = _architecture(spec)
+    for name, kind in KINDS.items():
+        if architecture.endswith(kind.architectures) and kind.architectures:
+            return name
+    known = ", ".join(ending for kind in KINDS.values() for ending in kind.architectures)
+    raise InputError(f"{spec.place} holds {architecture}, no reward model known here (...{known}): give one of these")
+
+
+def _require_architecture(spec: Spec, kind: Kind) -> None:
+    architecture = _architecture(spec)
+    if not architecture.endswith(kind.architectures):
+        raise InputError(
+            f"{spec.place} holds {architecture}, but {spec.kind} needs ...{' or '.join(kind.architectures)}: give its "
+            "folder alone, and config.json tells the kind"
+        )

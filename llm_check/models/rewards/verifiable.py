@@ -1,0 +1,84 @@
+"""The verifiable reward: 1 where the solution so far has the right final answer, 0 where it has none or a wrong one.
+
+Grading runs in the worker processes of `llm_check.models.grading.worker_pool`. A grader's failure (a time limit, an
+expression it cannot read) is not a wrong answer: its step gets 0 because no right answer was established, and the
+failure is counted in `failures` under its reason and warned of once, so that a run can report it. No torch here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsi_theory.errors import InputError
+from llm_check.models.decoding.positions import Position
+from llm_check.models.grading.answers import final_answers
+from llm_check.models.grading.grading import Grade, Verdict, grade_arithmetic
+from llm_check.models.rewards.scored_once import Pair, RewardMemory, score_once
+from llm_check.models.rewards.text import solution_text
+from llm_check.models.tasks.arithmetic import Problem as ArithmeticProblem
+from llm_check.models.tasks.benchmarks import grade_rows
+
+__all__ = ["VerifiableReward"]
+
+
+@dataclass(frozen=True)
+class VerifiableReward:
+    """Rewards 0 or 1; `failures` counts what the grader could not judge, by reason."""
+
+    policy_tokenizer: Any
+    name: str = "verifiable"
+    low: float = 0.0
+    high: float = 1.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
+    memory: RewardMemory = field(default_factory=RewardMemory, repr=False)
+
+    def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """The reward (M,) of M steps (token ids of the policies), step i at position i.
+
+        Raises InputError for lists of unequal lengths, an empty step, or a problem without reference answers.
+        """
+        return score_once(self.memory, self.name, (self.low, self.high), places, steps, self._compute)
+
+    def forget(self) -> None:
+        """Drop remembered rewards."""
+        self.memory.forget()
+
+    def _compute(self, pairs: list[Pair]) -> list[float]:
+        texts = [solution_text(place, step, self.policy_tokenizer) for place, step in pairs]
+        problems = [_gradable(place) for place, _ in pairs]
+        # Most steps of a solution come before its answer and need no grader.
+        ended = [i for i, text in enumerate(texts) if final_answers(text)]
+        graded = dict(zip(ended, _grade([problems[i] for i in ended], [texts[i] for i in ended]), strict=True))
+        for grade in graded.values():
+            if grade.verdict is Verdict.FAILED:
+                if not self.failures:
+                    warnings.warn(f"the grader failed, counted in failures: {grade.reason}", stacklevel=2)
+                self.failures[grade.reason] += 1
+        return [float(i in graded and graded[i].is_right) for i in range(len(pairs))]
+
+
+def _gradable(place: Position) -> Any:
+    problem = place.problem
+    if not isinstance(problem, ArithmeticProblem) and not getattr(problem, "answers", ()):
+        raise InputError(
+            f"prompt {place.prompt_id} has no reference answer, which the verifiable reward grades by: give problems "
+            "with an answer (load_task makes them)"
+        )
+    return problem
+
+
+def _grade(problems: list[Any], texts: list[str]) -> list[Grade]:
+    exact = [i for i, problem in enumerate(problems) if isinstance(problem, ArithmeticProblem)]
+    other = [i for i in range(len(problems)) if i not in set(exact)]
+    grades: dict[int, Grade] = {}
+    for rows, grader in ((exact, grade_arithmetic), (other, grade_rows)):
+        grades |= zip(rows, grader([problems[i] for i in rows], [texts[i] for i in rows]), strict=True)
+    return [grades[i] for i in range(len(problems))]

@@ -1,0 +1,91 @@
+"""One problem, and a task: problems with prompts, a grader and the bounds of a solution. No torch here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_check.models.decoding.positions import Prompt
+from llm_check.models.decoding.prompting import prompt_ids
+from llm_check.models.grading.grading import Grade
+
+__all__ = ["Problem", "Task", "paragraphs"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem with its reference answers.
+
+    `question` is the whole text a policy reads (context and choices included). `answers` must all be given, in any
+    order; `several` says that one of them may list more. `choices` are the options of multiple choice, whose answer
+    is a letter. `tolerance` is an absolute error, `unit` what the answer is measured in, `reference` a solution's text.
+    """
+
+    problem_id: str
+    question: str
+    answers: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+    tolerance: float | None = None
+    several: bool = False
+    reference: str = ""
+
+    @property
+    def answer(self) -> str:
+        """The reference answer as text; several are joined by ", "."""
+        return ", ".join(self.answers)
+
+    @property
+    def prompt(self) -> str:
+        """The question and a blank line: what a policy reads under the template "bare"."""
+        return self.question + "\n\n"
+
+
+def paragraphs(problem: Problem) -> tuple[str, ...]:
+    """The paragraphs of the reference solution, all but the last followed by a blank line; () where there is none."""
+    parts = [part for part in re.split(r"\n\s*\n", problem.reference) if part.strip()]
+    return tuple(part + "\n\n" for part in parts[:-1]) + tuple(parts[-1:])
+
+
+@dataclass(frozen=True)
+class Task:
+    """Problems, how they are put to a policy, how solutions are graded, and where steps end.
+
+    `template` (see `llm_check.models.decoding.prompting.TEMPLATES`) and `step_spec` are defaults; `max_steps` steps of
+    `max_tokens` tokens bound a solution. `check_step(problem, step index, step text)` is the gold process reward, or
+    None. `reference_steps` cuts a problem's reference solution into steps. `source` names the file or the hub's data
+    set the problems came from.
+    """
+
+    name: str
+    problems: tuple[Any, ...]
+    instruction: str
+    template: str
+    step_spec: str
+    max_tokens: int
+    max_steps: int
+    grader: Callable[[Sequence[Any], Sequence[str]], list[Grade]]
+    check_step: Callable[[Any, int, str], bool] | None = None
+    reference_steps: Callable[[Any], tuple[str, ...]] = paragraphs
+    source: str = ""
+
+    def prompts(self, tokenizer: Any, template: str | None = None) -> list[Prompt]:
+        """Every problem's prompt as token ids, under `template` (None: the task's own).
+
+        Raises InputError for an unknown template, or a tokenizer without the chat template asked for.
+        """
+        chosen = template or self.template
+        return [
+            Prompt(problem.problem_id, prompt_ids(tokenizer, problem.question, self.instruction, chosen), problem)
+            for problem in self.problems
+        ]
+
+    def solution_steps(self, problem: Any) -> tuple[str, ...] | None:
+        """The steps of the reference solution, with their delimiters, or None where the problem has no reference."""
+        return self.reference_steps(problem) or None
+
+    def grade(self, problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
+        """The grade of each solution text; FAILED says that the grader gave up. InputError for unequal lengths."""
+        return self.grader(problems, texts)

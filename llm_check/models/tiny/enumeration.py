@@ -1,0 +1,156 @@
+"""All next steps of a language model with their exact probabilities: what no large model can offer.
+
+The token trie under one prefix is grown level by level; a level's open nodes are encoded in batches over the shared
+prefix cache. A path is a leaf when the step rule closes it (delimiter, eos, or the cap on its length), so with
+tolerance 0 the trie closes at the cap and no mass is missing. With tolerance > 0 the least probable paths, at most
+that mass in all, are left out and reported as `missing_mass`.
+
+Shapes: M leaves, T = rule.max_tokens. Log-probabilities are in nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gsi_theory.errors import InputError
+from llm_check.models.decoding.reasoning_steps import PAD, StepRule, finish_reasons
+from llm_check.models.engines.engine import Engine
+from llm_check.models.engines.transformers_engine import PrefixCache, TransformersEngine
+
+# Rows of a forward: enough to fill it, few enough for the caches of a level.
+MAX_ROWS = 4096
+
+__all__ = ["StepTrie", "enumerate_steps", "score_trie"]
+
+
+@dataclass(frozen=True)
+class StepTrie:
+    """The leaves: `tokens` (M, T) int32 padded with PAD, `logp` (M,) nats, `finish` (M,), and the mass left out.
+
+    Leaves are sorted by their tokens, so equal arguments give equal arrays.
+    """
+
+    tokens: NDArray[np.int32]
+    logp: NDArray[np.float64]
+    finish: NDArray[np.str_]
+    missing_mass: float
+
+    @cached_property
+    def steps(self) -> list[tuple[int, ...]]:
+        """The leaves as tuples of token ids."""
+        lengths = (self.tokens != PAD).sum(axis=1)
+        return [tuple(row[:k]) for row, k in zip(self.tokens.tolist(), lengths.tolist(), strict=True)]
+
+    @cached_property
+    def _position(self) -> dict[bytes, int]:
+        return {row.tobytes(): i for i, row in enumerate(self.tokens)}
+
+    def locate(self, tokens: NDArray[np.integer]) -> NDArray[np.int64]:
+        """The leaf of each step of `tokens` (..., T), padded with PAD; -1 where a step is no leaf (left out)."""
+        rows = np.full((*tokens.shape[:-1], self.tokens.shape[1]), PAD, dtype=np.int32)
+        rows[..., : tokens.shape[-1]] = tokens
+        flat = rows.reshape(-1, self.tokens.shape[1])
+        found = [self._position.get(row.tobytes(), -1) for row in flat]
+        return np.array(found, dtype=np.int64).reshape(tokens.shape[:-1])
+
+
+@dataclass(frozen=True)
+class _Level:
+    """Open paths of one length: `tokens` (U, depth), `logp` (U,), `state` (U,) of the step rule, their caches in
+    groups, in order, and the law of their next tokens (U, V)."""
+
+    tokens: NDArray[np.int32]
+    logp: NDArray[np.float64]
+    state: NDArray[np.integer]
+    caches: tuple[PrefixCache, ...]
+    law: NDArray[np.float64]
+
+
+def _children(level: _Level) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64]]:
+    """All continuations of a level by one token: tokens (U V, depth + 1), log-probabilities, parents."""
+    count, width = level.law.shape
+    parents = np.repeat(np.arange(count), width)
+    added = np.tile(np.arange(width, dtype=np.int32), count)
+    return np.column_stack([level.tokens[parents], added]), (level.logp[:, None] + level.law).ravel(), parents
+
+
+def _kept(logp: NDArray[np.float64], budget: float) -> NDArray[np.bool_]:
+    """All but the least probable paths, dropping as many as a mass of `budget` allows; mass 0 is always dropped."""
+    mass = np.exp(logp)
+    order = np.argsort(mass, kind="stable")
+    kept = np.empty(len(mass), dtype=bool)
+    kept[order] = np.cumsum(mass[order]) > budget
+    return kept
+
+
+def _grown(
+    engine: TransformersEngine, level: _Level, parents: NDArray[np.int64], added: NDArray[np.int32], max_rows: int
+) -> Iterator[PrefixCache]:
+    """The caches of the open children, in groups that share a parent group and hold at most `max_rows` rows."""
+    start = 0
+    for cache in level.caches:
+        inside = np.flatnonzero((parents >= start) & (parents < start + cache.rows))
+        for part in np.array_split(inside, max(1, -(-len(inside) // max_rows))):
+            if len(part):
+                yield engine.extend(engine.select(cache, parents[part] - start), added[part, None].tolist())
+        start += cache.rows
+
+
+def enumerate_steps(
+    engine: TransformersEngine,
+    prefix: list[int],
+    rule: StepRule,
+    tolerance: float = 0.0,
+    max_leaves: int = 2_000_000,
+    max_rows: int = MAX_ROWS,
+) -> StepTrie:
+    """Every next step after `prefix` (token ids) with its log-probability; at most `tolerance` of mass left out.
+
+    Each level may drop an equal share of what is left of the tolerance, least probable paths first.
+    Raises InputError for a tolerance outside [0, 1) or a trie of more than `max_leaves` paths.
+    """
+    if not 0.0 <= tolerance < 1.0:
+        raise InputError(f"enumerate_steps got tolerance {tolerance}: give a mass in [0, 1)")
+    start = engine.prefill([prefix])
+    state = np.full(1, rule.start_state)
+    level = _Level(np.zeros((1, 0), dtype=np.int32), np.zeros(1), state, (start,), engine.log_probs(start))
+    leaves: list[tuple[NDArray[np.int32], NDArray[np.float64]]] = []
+    found, missing = 0, 0.0
+    for depth in range(1, rule.max_tokens + 1):
+        tokens, logp, parents = _children(level)
+        kept = _kept(logp, (tolerance - missing) / (rule.max_tokens + 1 - depth))
+        missing += float(np.exp(logp[~kept]).sum())
+        state, closed = rule.advance(level.state[parents], tokens[:, -1])
+        closed |= depth == rule.max_tokens
+        leaf, is_open = kept & closed, kept & ~closed
+        padded = np.full((int(leaf.sum()), rule.max_tokens), PAD, dtype=np.int32)
+        padded[:, :depth] = tokens[leaf]
+        leaves.append((padded, logp[leaf]))
+        found += len(padded)
+        if found + int(is_open.sum()) > max_leaves:
+            raise InputError(
+                f"more than {max_leaves} next steps at depth {depth} of {rule.max_tokens} with tolerance "
+                f"{tolerance}: raise the tolerance or shorten the cap"
+            )
+        if not is_open.any():
+            break
+        caches = tuple(_grown(engine, level, parents[is_open], tokens[is_open, -1], max_rows))
+        law = np.concatenate([engine.log_probs(cache) for cache in caches])
+        level = _Level(tokens[is_open], logp[is_open], state[is_open], caches, law)
+    return _sorted_trie(np.concatenate([t for t, _ in leaves]), np.concatenate([p for _, p in leaves]), rule, missing)
+
+
+def _sorted_trie(tokens: NDArray[np.int32], logp: NDArray[np.float64], rule: StepRule, missing: float) -> StepTrie:
+    order = np.lexsort(tokens.T[::-1])
+    return StepTrie(tokens[order], logp[order], finish_reasons(tokens[order], rule), missing)
+
+
+def score_trie(engine: Engine, prefix: list[int], trie: StepTrie) -> NDArray[np.float64]:
+    """Log-probabilities (M,) of the leaves of `trie` under another model, each shared partial step encoded once."""
+    scored: NDArray[np.float64] = engine.score(engine.prefill([prefix]), trie.tokens[None])[0].sum(axis=1)
+    return scored

@@ -1,1 +1,0 @@
-"""Reward models, behind the contract of `llm_check.rewards.contract`."""

@@ -1,0 +1,89 @@
+"""What a step costs: tokens, operations and seconds agree about which model does what."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gsi_theory.errors import InputError
+from llm_check.logs.planner.recommendation import Setup, option_costs
+from llm_check.logs.planner.roofline import DEVICES, SHAPES, Calibration, Trio, calibrate, gsi_seconds, soft_bon_seconds
+from llm_check.logs.planner.scheme_grid import Option
+from llm_check.logs.planner.step_cost import Sizes, step_cost
+
+TRIO = Trio(SHAPES["qwen2.5-math-1.5b"], SHAPES["qwen2.5-math-7b"], SHAPES["qwen2.5-math-prm-7b"])
+H100 = DEVICES["h100"]
+
+
+def test_one_draft_without_a_gate_takes_the_time_of_drafting_alone() -> None:
+    alone = gsi_seconds(TRIO, H100, 1, 1, 0.0, 40.0, 40.0, alone=True)
+    passes = 40 * (2.0 * 1.54e9 + (500.0 + 20.0 + 1.0) * TRIO.draft.cache_bytes) / 3.35e12
+    assert alone == pytest.approx(passes)
+    slower = gsi_seconds(TRIO, H100, 1, 1, 0.0, 40.0, 40.0, calibration=Calibration(1.0, 100.0), alone=True)
+    assert slower == pytest.approx(passes)
+    both = gsi_seconds(TRIO, H100, [1, 1], 1, 0.0, 40.0, 40.0, alone=[True, False])
+    assert both[0] == pytest.approx(passes) and both[1] > both[0]
+
+
+def test_seconds_of_one_option_do_not_depend_on_the_others() -> None:
+    lengths = np.array([10.0, 4000.0])
+    together = gsi_seconds(TRIO, H100, 16, 16, 0.5, lengths, lengths)
+    apart = [float(gsi_seconds(TRIO, H100, 16, 16, 0.5, length, length)) for length in lengths]
+    assert together == pytest.approx(apart, rel=1e-12)
+
+
+def test_a_plan_counts_seconds_of_the_models_that_see_tokens() -> None:
+    options = [
+        Option("softmax", "none", 1, 1, 5.0, None), Option("softmax", "none", 2, 2, 5.0, None),
+        Option("softmax", "tilted_reward", 1, 1, 5.0, 0.5), Option("softmax", "none", 1, 1, 5.0, None, "base"),
+    ]  # fmt: skip
+    reject = np.array([0.0, 0.0, 0.25, 1.0])
+    table = SimpleNamespace(
+        options=options, reject=reject, reject_tokens=40.0 * reject, base_tokens=40.0, draft_tokens=40.0
+    )
+    quick, slow = (Setup(device=H100, trio=TRIO, calibration=Calibration(1.0, factor)) for factor in (1.0, 2.0))
+    cost, seconds = option_costs(table, quick)  # type: ignore[arg-type]
+    later = option_costs(table, slow)[1]  # type: ignore[arg-type]
+    assert seconds is not None and later is not None
+    seen = cost.scored + cost.judged > 0
+    assert seen.tolist() == [False, True, True, True]
+    # twice as slow a base and reward model: a difference exactly where they see tokens
+    assert (later > seconds).tolist() == seen.tolist()
+
+
+@pytest.mark.parametrize("tokens", [-5.0, float("nan"), float("inf"), 1e306])
+def test_no_cost_is_negative_or_infinite(tokens: float) -> None:
+    sizes = Sizes(1e9, 7e9, 7e9)
+    for lengths in ((tokens, 10.0), (10.0, tokens)):
+        with pytest.raises(InputError, match="give"):
+            step_cost(4, 4, 0.5, *lengths, sizes)
+    assert step_cost(4, 4, 0.5, 0.0, 0.0, sizes).flops == 0.0
+
+
+@pytest.mark.parametrize("context", [-1.0, float("nan"), float("inf"), 1e308])
+def test_no_time_is_negative_or_infinite(context: float) -> None:
+    with pytest.raises(InputError, match="give"):
+        gsi_seconds(TRIO, H100, 4, 4, 0.5, 10.0, 10.0, context)
+    with pytest.raises(InputError, match="give"):
+        soft_bon_seconds(TRIO, H100, 4, 10.0, context)
+    with pytest.raises(InputError, match="give"):
+        calibrate(TRIO, H100, 1.0, 1.0, 4, context)
+
+
+@pytest.mark.parametrize(
+    ("draft", "base", "n", "said"),
+    [
+        (float("inf"), 1.0, 4, "draft timing inf"),
+        (1.0, float("nan"), 4, "base timing nan"),
+        (-1.0, 1.0, 4, "draft timing -1.0"),
+        (1.0, 1e308, 4, "base passes scaled by inf"),
+        (1.0, 1.0, 0, "n = 0: give a whole number"),
+        (1.0, 1.0, 4.5, "n = 4.5: give a whole number"),
+        (1.0, 1.0, float("nan"), "n = nan: give a whole number"),
+    ],
+)
+def test_timings_that_cannot_be_measured_are_refused(draft: float, base: float, n: float, said: str) -> None:
+    with np.errstate(over="ignore"), pytest.raises(InputError, match=said):
+        calibrate(TRIO, H100, draft, base, n, 500.0)

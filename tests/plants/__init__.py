@@ -1,0 +1,1 @@
+"""Faults planted in pools on purpose, and pools to plant them in."""
