@@ -9,20 +9,19 @@ square root, plus a few units of rounding.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gsi_theory.arrays.logscale import excess, log_sum
 from gsi_theory.arrays.namespace import as_arrays, as_number, highest, host, plain_number
 from gsi_theory.errors import InputError
+from gsi_theory.types import Array, Namespace
 
 __all__ = ["chi2", "hockey_stick", "kl", "log_pair", "renyi", "tv"]
 
 LARGEST_ORDER = 1e100  # of a Rényi divergence but inf: times log-probabilities it is a float
 
 
-def log_pair(log_p: Any, log_q: Any) -> tuple[Any, Any, Any]:
+def log_pair(log_p: Array, log_q: Array) -> tuple[Array, Array, Array]:
     """(namespace, p, q) as float64 log-probabilities; InputError on shapes that do not fit, NaN or a value above 0."""
     xp, (p, q) = as_arrays(log_p=log_p, log_q=log_q)
     try:
@@ -45,18 +44,18 @@ def log_pair(log_p: Any, log_q: Any) -> tuple[Any, Any, Any]:
     return xp, p, q
 
 
-def _log_quotient(xp: Any, p: Any, q: Any) -> Any:
+def _log_quotient(xp: Namespace, p: Array, q: Array) -> Array:
     """log q - log p where both are positive, else 0 (the caller treats zeros apart)."""
     both = xp.isfinite(p) & xp.isfinite(q)
     return xp.where(both, q, 0.0) - xp.where(both, p, 0.0)
 
 
-def _outside(xp: Any, p: Any, q: Any) -> Any:
+def _outside(xp: Namespace, p: Array, q: Array) -> Array:
     """Whether p has mass where q has none."""
     return xp.any(xp.isfinite(p) & ~xp.isfinite(q), axis=-1)
 
 
-def kl(log_p: Any, log_q: Any) -> Any:
+def kl(log_p: Array, log_q: Array) -> Array:
     """KL(p‖q) in nats, as Σ p·(q/p - 1 - log(q/p)) + q(p = 0): every term is ≥ 0. +inf if p has mass outside q."""
     xp, p, q = log_pair(log_p, log_q)
     t = _log_quotient(xp, p, q)
@@ -68,7 +67,7 @@ def kl(log_p: Any, log_q: Any) -> Any:
     return plain_number(xp.where(_outside(xp, p, q), xp.inf, total))
 
 
-def tv(log_p: Any, log_q: Any) -> Any:
+def tv(log_p: Array, log_q: Array) -> Array:
     """Total variation ½ Σ|p - q|, in [0, 1]; |p - q| is taken as max·(1 - e^{-|log quotient|})."""
     xp, p, q = log_pair(log_p, log_q)
     alone = ~(xp.isfinite(p) & xp.isfinite(q))
@@ -78,7 +77,7 @@ def tv(log_p: Any, log_q: Any) -> Any:
     return plain_number(xp.clip(0.5 * xp.sum(terms, axis=-1), None, 1.0))
 
 
-def chi2(log_p: Any, log_q: Any) -> Any:
+def chi2(log_p: Array, log_q: Array) -> Array:
     """χ²(p‖q) = Σ (p - q)²/q; +inf if p has mass outside q, or if it exceeds the largest float64."""
     xp, p, q = log_pair(log_p, log_q)
     t = -_log_quotient(xp, p, q)
@@ -91,7 +90,7 @@ def chi2(log_p: Any, log_q: Any) -> Any:
     return plain_number(xp.where(_outside(xp, p, q), xp.inf, total))
 
 
-def renyi(log_p: Any, log_q: Any, order: float) -> Any:
+def renyi(log_p: Array, log_q: Array, order: float) -> Array:
     """Rényi divergence D_α(p‖q) in nats, α = order ≥ 0; α = 1 is kl, α = inf is the log of the largest quotient.
 
     log_p, log_q (..., K). Raises InputError for an order that is negative or NaN.
@@ -113,7 +112,7 @@ def renyi(log_p: Any, log_q: Any, order: float) -> Any:
     return plain_number(xp.where(lost, xp.inf, value))
 
 
-def hockey_stick(log_p: Any, log_q: Any, gamma: float) -> Any:
+def hockey_stick(log_p: Array, log_q: Array, gamma: float) -> Array:
     """E_γ(p‖q) = Σ (p - γ q)_+ for γ ≥ 0; γ = 1 is total variation.
 
     log_p, log_q (..., K). Raises InputError for a γ that is negative or NaN.

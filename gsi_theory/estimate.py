@@ -19,14 +19,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.arrays.namespace import as_numbers, numbers_or_indicators
 from gsi_theory.errors import InputError, require_name
 from gsi_theory.laws.selection_law import RULES
 from gsi_theory.rules.max_subsets import max_curve, max_parts
 from gsi_theory.rules.race_subsets import race_curve, race_parts
 from gsi_theory.rules.softmax_subsets import softmax_curve, softmax_parts
-from gsi_theory.rules.subset_sums import Indices, hypergeometric
+from gsi_theory.rules.subset_sums import hypergeometric
+from gsi_theory.types import Floats, Ints
 
 __all__ = [
     "Estimate",
@@ -49,16 +49,16 @@ ENTRIES = 1 << 25  # of the largest array of deviations kept at once
 class Estimate:
     """value and stderr, one entry per n: (M,), or (V, M) for several values; stderr is +inf for a pool of one."""
 
-    value: Array
-    stderr: Array
+    value: Floats
+    stderr: Floats
 
 
 @dataclass(frozen=True)
 class LeaveOneOut:
     """value (V, M), deviation (V, M, N): the jackknife covariance of two values is Σ_j of their deviations' product."""
 
-    value: Array
-    deviation: Array
+    value: Floats
+    deviation: Floats
 
 
 def subset_mean(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: str = "softmax") -> Estimate:
@@ -91,9 +91,9 @@ def leave_one_out(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule:
 class SubsetPool:
     """Checked input of a curve: values (V, N), log_weight (N,), ns (M,), rule; log_cut gates a race's score (M9)."""
 
-    values: Array
-    log_weight: Array
-    ns: Indices
+    values: Floats
+    log_weight: Floats
+    ns: Ints
     rule: str
     log_cut: float = -np.inf
 
@@ -127,7 +127,7 @@ def checked_pool(
     return SubsetPool(table, weight, counts.astype(np.int64), rule, log_cut)
 
 
-def _drawn_near(weight: Array, log_cut: float) -> tuple[Array, float]:
+def _drawn_near(weight: Floats, log_cut: float) -> tuple[Floats, float]:
     """The same weights and cut with gaps of at most GAP nats where they spread over FAR or more.
 
     Only order counts across such a gap: e^{-GAP} is nothing beside 1. Far from zero the nodes of the quadrature, and
@@ -143,7 +143,7 @@ def _drawn_near(weight: Array, log_cut: float) -> tuple[Array, float]:
     return points[:-1], float(points[-1])
 
 
-def refuse(bad: NDArray[np.bool_], array: Array, name: str, cure: str) -> None:
+def refuse(bad: NDArray[np.bool_], array: Floats, name: str, cure: str) -> None:
     """InputError naming the first entry of `array` that is bad, if any is."""
     where = np.argwhere(bad)
     if where.size:
@@ -151,7 +151,7 @@ def refuse(bad: NDArray[np.bool_], array: Array, name: str, cure: str) -> None:
         raise InputError(f"{name}[{at}] = {float(array[tuple(where[0])])!r}: {cure}")
 
 
-def _ranked(pool: SubsetPool) -> tuple[Array, Array, NDArray[np.intp], int]:
+def _ranked(pool: SubsetPool) -> tuple[Floats, Floats, NDArray[np.intp], int]:
     """(values − min f, log-weights, order, zero weights), ranks ascending in weight; a gate adds a row f = 1."""
     order = np.argsort(pool.log_weight, kind="stable")
     weight = pool.log_weight[order]
@@ -161,13 +161,13 @@ def _ranked(pool: SubsetPool) -> tuple[Array, Array, NDArray[np.intp], int]:
     return np.ascontiguousarray(shifted), weight, order, int(np.sum(weight == -np.inf))
 
 
-def curves(pool: SubsetPool) -> Array:
+def curves(pool: SubsetPool) -> Floats:
     """The averages over all n-subsets (V, M)."""
     ns, at = np.unique(pool.ns, return_inverse=True)
     return _curves(replace(pool, ns=ns))[:, at]
 
 
-def _curves(pool: SubsetPool) -> Array:
+def _curves(pool: SubsetPool) -> Floats:
     """As `curves`; ns ascending, each once."""
     values, weight, _, zeros = _ranked(pool)
     low, high = pool.values.min(axis=1, keepdims=True), pool.values.max(axis=1, keepdims=True)
@@ -189,12 +189,12 @@ def _curves(pool: SubsetPool) -> Array:
     return np.clip(low + total, low, high)
 
 
-def _all_zero(zeros: int, size: int, ns: Indices) -> Array:
+def _all_zero(zeros: int, size: int, ns: Ints) -> Floats:
     """C(zeros, n)/C(size, n): the share of the subsets whose weights are all zero; their winner is uniform."""
     return hypergeometric(zeros, size, int(ns.max()))[ns]
 
 
-def deviations(pool: SubsetPool) -> Array:
+def deviations(pool: SubsetPool) -> Floats:
     """√((N−1)/N) (U − U without j) (V, M, N) = √((N−1)/N) n/(N−n) (mean over subsets with j − U); n = N as N − 1."""
     size = pool.log_weight.size
     if size == 1:
@@ -210,7 +210,7 @@ def deviations(pool: SubsetPool) -> Array:
     return out[:, at]
 
 
-def _held(values: Array, weight: Array, zeros: int, ns: Indices, pool: SubsetPool) -> Array:
+def _held(values: Floats, weight: Floats, zeros: int, ns: Ints, pool: SubsetPool) -> Floats:
     """Mean of the rule's expected f over the n-subsets that hold each candidate (V, M, N), candidates ranked."""
     size = weight.size
     if pool.gated:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays.logscale import Array, log_sum, normalize
+from gsi_theory.arrays.logscale import log_sum, normalize
 from gsi_theory.arrays.namespace import as_number, as_numbers, sum_tolerance
 from gsi_theory.errors import InputError, quoted, require_name
 from gsi_theory.laws.selection_law import RULES, as_count
+from gsi_theory.types import Floats
 
 __all__ = ["GATES", "Candidates", "Instance", "Scheme", "beta_times", "log_weight", "tilted_policy", "tilted_reward"]
 
@@ -23,31 +24,31 @@ ROUNDING = 1e-14
 LARGEST_NATS = 1e300
 
 
-def _vector(values: ArrayLike, name: str) -> Array:
+def _vector(values: ArrayLike, name: str) -> Floats:
     array = as_numbers(values, name)
     if array.ndim != 1 or array.size == 0:
         raise InputError(f"{name} has shape {array.shape}: give a flat list of K ≥ 1 numbers")
     return array + 0.0  # a copy, in which -0.0 is 0.0, as it is printed
 
 
-def _frozen(array: Array) -> Array:
+def _frozen(array: Floats) -> Floats:
     array.setflags(write=False)
     return array
 
 
-def _refuse(bad: np.ndarray, values: Array, name: str, cure: str) -> None:
+def _refuse(bad: np.ndarray, values: Floats, name: str, cure: str) -> None:
     where = np.flatnonzero(bad)
     if where.size:
         raise InputError(f"{name}[{where[0]}] = {float(values[where[0]])!r}: {cure}")
 
 
-def _same_length(**arrays: Array) -> None:
+def _same_length(**arrays: Floats) -> None:
     lengths = {name: a.size for name, a in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"lengths differ ({', '.join(f'{k} {v}' for k, v in lengths.items())}): give one K for all")
 
 
-def _log_policy(values: Array, name: str, tolerance: float) -> Array:
+def _log_policy(values: Floats, name: str, tolerance: float) -> Floats:
     _refuse(~np.isfinite(values) | (values < 0), values, name, "give finite probabilities ≥ 0")
     with np.errstate(over="ignore"):
         total = float(np.sum(values))
@@ -66,9 +67,9 @@ class Instance:
     what is no array of numbers (strings, booleans, dicts, tensors that need gradients).
     """
 
-    log_draft: Array
-    log_base: Array
-    reward: Array
+    log_draft: Floats
+    log_base: Floats
+    reward: Floats
 
     def __post_init__(self) -> None:
         fields = {name: _vector(getattr(self, name), name) for name in ("log_draft", "log_base", "reward")}
@@ -104,7 +105,7 @@ class Instance:
         return int(self.reward.size)
 
     @property
-    def log_ratio(self) -> Array:
+    def log_ratio(self) -> Floats:
         """ℓ = log π_B - log π_S (K,) in nats; +inf where uncovered, 0 where both policies are zero."""
         neither = (self.log_base == -np.inf) & (self.log_draft == -np.inf)
         return np.where(neither, 0.0, self.log_base) - np.where(neither, 0.0, self.log_draft)
@@ -131,9 +132,9 @@ class Candidates:
     base mass); +inf is legal only for candidates that are not drawn from the draft. Raises InputError otherwise.
     """
 
-    log_mass: Array
-    reward: Array
-    log_ratio: Array
+    log_mass: Floats
+    reward: Floats
+    log_ratio: Floats
 
     def __post_init__(self) -> None:
         fields = {name: _vector(getattr(self, name), name) for name in ("log_mass", "reward", "log_ratio")}
@@ -193,7 +194,7 @@ def as_beta(value: object) -> float:
     return beta + 0.0
 
 
-def beta_times(reward: Array, beta: float) -> Array:
+def beta_times(reward: Floats, beta: float) -> Floats:
     """β r (K,) in nats. InputError beyond ±LARGEST_NATS: float64 could not hold their sums and differences."""
     beta = as_beta(beta)
     worst = int(np.argmax(np.abs(reward)))
@@ -205,19 +206,19 @@ def beta_times(reward: Array, beta: float) -> Array:
     return beta * reward
 
 
-def log_weight(candidates: Candidates, beta: float) -> Array:
+def log_weight(candidates: Candidates, beta: float) -> Floats:
     """β r + ℓ (K,) in nats: the log-weight of draft candidates."""
     return beta_times(candidates.reward, beta) + candidates.log_ratio
 
 
-def tilted_policy(instance: Instance, beta: float) -> Array:
+def tilted_policy(instance: Instance, beta: float) -> Floats:
     """log π_{β,B} (K,): the base tilted by e^{βr} (M1). Raises InputError for what is no Instance."""
     if not isinstance(instance, Instance):
         raise InputError(f"{type(instance).__name__} as instance: give an Instance")
     return normalize(instance.log_base + beta_times(instance.reward, beta))
 
 
-def tilted_reward(instance: Instance | Candidates, beta: float) -> Array:
+def tilted_reward(instance: Instance | Candidates, beta: float) -> Floats:
     """r̃ = r + ℓ/β (K,) in reward units (M1); at β = 0 its limit: r where ℓ = 0, ±inf by the sign of ℓ elsewhere."""
     if not isinstance(instance, Instance | Candidates):
         raise InputError(f"{type(instance).__name__} as instance: give an Instance or Candidates")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gsi_theory.arrays.namespace import plain_number
 from gsi_theory.divergence import log_pair
 from gsi_theory.laws.draws import as_counts
+from gsi_theory.types import Array
 
 __all__ = ["best_tv"]
 
 
-def best_tv(log_target: Any, log_proposal: Any, n: Any) -> Any:
+def best_tv(log_target: Array, log_proposal: Array, n: Array) -> Array:
     """Least TV to the first law over **all** rules that return one of n iid draws from the second (M19).
 
     max over the superlevel sets A of w = first/second of π(A) - 1 + (1 - μ(A))^n; attained. Both (..., K) in nats,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays.logscale import Array, log_sum
+from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.arrays.namespace import plain_number
 from gsi_theory.errors import InputError, Named
 from gsi_theory.instance import Candidates, Instance, Scheme, log_weight
@@ -38,6 +38,7 @@ from gsi_theory.laws.rsd import (
 from gsi_theory.laws.selection_law import score_gated_race, selection_law
 from gsi_theory.laws.speculative import speculative_law
 from gsi_theory.laws.weights import form_weights, rounded
+from gsi_theory.types import Floats
 
 __all__ = [
     "METHODS",
@@ -71,7 +72,7 @@ class MethodLaw:
     (`base_scored`, one forward pass each) and base completions scored by the draft; reward calls.
     """
 
-    log_prob: Array
+    log_prob: Floats
     error: float
     p_accept: float | None = None
     draft_samples: float = 0.0
@@ -99,14 +100,14 @@ class Method:
     proposal: str | None = None
 
 
-def _rounding(log_prob: Array) -> float:
+def _rounding(log_prob: Floats) -> float:
     """TV error of a law made of a few sums of K positive terms: one unit a pairwise level, and exp of rounded logs."""
     visible = log_prob[np.isfinite(log_prob)]
     units = np.log2(log_prob.size + 1.0) + 16.0 + 2.0 * np.abs(visible)
     return EPS * float(np.exp(visible) @ units)
 
 
-def _weight_rounding(size: Array, log_mass: Array) -> float:
+def _weight_rounding(size: Floats, log_mass: Floats) -> float:
     """Rounding moves a log-weight by EPS·size (weights.py) and every log-probability by twice that."""
     used = size[np.isfinite(size) & np.isfinite(log_mass)]
     return 2.0 * EPS * float(np.max(used, initial=0.0))
@@ -131,7 +132,7 @@ def default_log_score(scheme: Scheme, candidates: Candidates) -> float:
     return scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
 
 
-def _held_weight(candidates: Candidates, beta: float) -> Array:
+def _held_weight(candidates: Candidates, beta: float) -> Floats:
     """Log-weights with -inf where there is no mass, so that uncovered outcomes never appear."""
     return np.where(np.isfinite(candidates.log_mass), log_weight(candidates, beta), -np.inf)
 
@@ -269,8 +270,8 @@ def speculative(instance: Instance, scheme: Scheme) -> MethodLaw:
 
 
 def _gated_by_score(
-    instance: Instance, scheme: Scheme, accepted: Array, log_reject: float, error: float
-) -> tuple[Array, float, float, float]:
+    instance: Instance, scheme: Scheme, accepted: Floats, log_reject: float, error: float
+) -> tuple[Floats, float, float, float]:
     """(log_prob, error, p_accept, expected base samples) of an accepted mass with the fallback by the race rule."""
     fallback = fallback_law(instance.base_candidates(), replace(scheme, rule="race", gate="score"))
     reject = float(np.exp(log_reject))

@@ -1,7 +1,8 @@
-"""Modules that moved: each old name answers for one release, with a DeprecationWarning that names the new place.
+"""What moved: each old name answers for one release, with a DeprecationWarning that names the new place.
 
-`import gsi_theory.law` gives the module `gsi_theory.laws.selection_law` itself, and `python -m OLD` runs it. To move a
-module, add a line to `MOVED`; it goes again with the release after the one that moved it.
+`import gsi_theory.law` gives what is now `gsi_theory.laws.selection_law`, and `python -m OLD` runs it. To move a
+module, add a line to `MOVED`; to move a name out of a module, a line to `MOVED_NAMES`. Lines go with the release after
+the one that added them. A module that stays where it is but lost names says `__getattr__ = moved_names(__name__)`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 
-__all__ = ["MOVED", "new_place"]
+__all__ = ["MOVED", "MOVED_NAMES", "moved_names", "new_place"]
 
 # old place -> new place; a package's line holds for all below it that have no line of their own
 MOVED = {
@@ -152,6 +153,12 @@ MOVED = {
 }
 
 
+# old module.name -> new module.name
+MOVED_NAMES = {
+    "gsi_theory.logscale.Array": "gsi_theory.types.Floats",
+}
+
+
 def new_place(name: str) -> str | None:
     """Where module `name` is now; None if it did not move."""
     head, tail = name, ""
@@ -163,33 +170,49 @@ def new_place(name: str) -> str | None:
     return None
 
 
-class _Moved(MetaPathFinder, Loader):
-    """Finds a module under its old name and gives the module at its new place."""
+def _warn(old: str, new: str) -> None:
+    warnings.warn(f"{old} is now {new}; the old name goes with the next release", DeprecationWarning, 3)
 
-    def __init__(self) -> None:
-        self.specs: dict[str, ModuleSpec | None] = {}
+
+def moved_names(module: str) -> Callable[[str], object]:
+    """The `__getattr__` of `module`: answers names of `MOVED_NAMES` that it held; AttributeError for others."""
+
+    def answer(name: str) -> object:
+        new = MOVED_NAMES.get(f"{module}.{name}")
+        if new is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        _warn(f"{module}.{name}", new)
+        place, _, attribute = new.rpartition(".")
+        return getattr(importlib.import_module(place), attribute)
+
+    return answer
+
+
+class _OldPlace(ModuleType):
+    """A moved module under its old name: the names that it holds now, and those of `MOVED_NAMES`."""
+
+    def __getattr__(self, name: str) -> object:
+        if f"{self.__name__}.{name}" in MOVED_NAMES:
+            return moved_names(self.__name__)(name)
+        return getattr(importlib.import_module(str(new_place(self.__name__))), name)
+
+
+class _Moved(MetaPathFinder, Loader):
+    """Finds a module under its old name and gives it the names of the module at its new place."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         place = new_place(fullname)
-        if place is None:
-            return None
-        found = importlib.util.find_spec(place)
-        if found is None:
-            return None
-        return ModuleSpec(fullname, self, is_package=found.submodule_search_locations is not None)
+        spec = importlib.util.find_spec(place) if place else None
+        return spec and ModuleSpec(fullname, self, is_package=spec.submodule_search_locations is not None)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        place = str(new_place(spec.name))
-        warnings.warn(f"{spec.name} is now {place}; the old name goes with the next release", DeprecationWarning, 2)
-        module = importlib.import_module(place)
-        self.specs[spec.name] = module.__spec__
-        return module
+        _warn(spec.name, str(new_place(spec.name)))
+        return _OldPlace(spec.name, importlib.import_module(str(new_place(spec.name))).__doc__)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Runs nothing, as the module ran under its new name; gives it back its own spec, which importing replaced."""
-        module.__spec__ = self.specs.pop(str(getattr(module.__spec__, "name", "")))
+        """Nothing: the module ran when it was imported under its new name."""
 
     def get_code(self, fullname: str) -> CodeType | None:
         """The code that `python -m OLD` runs."""
@@ -199,4 +222,4 @@ class _Moved(MetaPathFinder, Loader):
 
 
 if not any(isinstance(finder, _Moved) for finder in sys.meta_path):
-    sys.meta_path.insert(0, _Moved())  # first: an old package may hold a name that the new one uses otherwise
+    sys.meta_path.insert(0, _Moved())  # first: an old folder's name may hold other modules today

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
+from gsi_theory.types import Floats
 
 __all__ = ["LEVEL", "Pair", "agreement", "beside", "bonferroni_bound", "excess_tv", "over_problems", "with_spread"]
 
@@ -20,7 +20,7 @@ EVENTS = 25.0
 Pair = tuple[float, float, float | None]
 
 
-def beside(prob: Array, values: Array, outcomes: np.ndarray) -> Pair:
+def beside(prob: Floats, values: Floats, outcomes: np.ndarray) -> Pair:
     """E f under the law prob (K,), the mean of f over simulated outcomes (draws,), and its exact standard error."""
     exact = float(prob @ values)
     variance = float(prob @ (values - exact) ** 2)
@@ -29,7 +29,7 @@ def beside(prob: Array, values: Array, outcomes: np.ndarray) -> Pair:
     return exact, float(values[outcomes].mean()), float(np.sqrt(variance / draws)) if common else None
 
 
-def excess_tv(prob: Array, tilted: Array, outcomes: np.ndarray) -> Pair:
+def excess_tv(prob: Floats, tilted: Floats, outcomes: np.ndarray) -> Pair:
     """TV(law, π) as law(A) - π(A), A = {law > π}: exact, and by the share of simulated outcomes in A."""
     above = (prob > tilted).astype(np.float64)
     exact, found, error = beside(prob, above, outcomes)

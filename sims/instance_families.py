@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array, log_sum, normalize
+from gsi_theory.arrays.logscale import log_sum, normalize
 from gsi_theory.instance import Instance, Scheme, as_beta, tilted_policy, tilted_reward
 from gsi_theory.laws.selection_law import as_count
+from gsi_theory.types import Floats
 
 __all__ = ["FAMILIES", "REWARDS", "Family", "passing_threshold", "random_case", "score_threshold", "signed"]
 
@@ -31,7 +32,7 @@ class Family:
     build: Callable[[int], Instance]
 
 
-def _zipf(size: int, exponent: float) -> Array:
+def _zipf(size: int, exponent: float) -> Floats:
     return normalize(-exponent * np.log(np.arange(1.0, size + 1.0)))
 
 

@@ -26,11 +26,12 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from gsi_theory.arrays.logscale import Array, log_sum, normalize
+from gsi_theory.arrays.logscale import log_sum, normalize
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance
 from gsi_theory.runs.options import distinct
 from gsi_theory.steps.tree import Prefix, Tree
+from gsi_theory.types import Floats
 from sims.pool_world import pool_instances
 
 __all__ = ["WORLDS", "World", "checked_worlds", "instances_of", "world_instance", "world_tree"]
@@ -68,14 +69,14 @@ WORLDS: dict[str, World] = {
 WHOLE = ("good", "depth", "size")
 
 
-def _scores(size: int, tail: float) -> Array:
+def _scores(size: int, tail: float) -> Floats:
     """Generalized Pareto quantiles at (i - ½)/K, ascending, scaled to [0, 1]."""
     q = (np.arange(size) + 0.5) / size
     z = -np.log1p(-q) if tail == 0 else ((1.0 - q) ** -tail - 1.0) / tail
     return np.asarray((z - z[0]) / (z[-1] - z[0]))
 
 
-def _draft(log_base: Array, z: Array, coverage: float) -> Array:
+def _draft(log_base: Floats, z: Floats, coverage: float) -> Floats:
     """π_S ∝ π_B e^{-a z} with the a at which sup log(π_B/π_S) = a max z + log E_B e^{-a z} is log coverage."""
 
     def gap(a: float) -> float:

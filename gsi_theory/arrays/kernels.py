@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from gsi_theory.types import Floats, Ints
+
 __all__ = [
     "cell_moments",
     "cell_values",
@@ -16,8 +18,6 @@ __all__ = [
     "race_walk",
 ]
 
-Array = NDArray[np.float64]
-Indices = NDArray[np.int64]
 TINY = 2.3e-308
 
 
@@ -33,7 +33,7 @@ def _add(total: float, lost: float, term: float) -> tuple[float, float]:
 
 
 @njit(cache=True)
-def decayed_scan(log_terms: Array, decay: Array) -> Array:
+def decayed_scan(log_terms: Floats, decay: Floats) -> Floats:
     """`logscale.decayed_log_cumsum` on rows (B, K).
 
     The sum is e^scale · total, the decay since the scale was set kept apart: neither grows with the number of terms.
@@ -60,7 +60,7 @@ def decayed_scan(log_terms: Array, decay: Array) -> Array:
 
 
 @njit(cache=True)
-def cell_moments(mass: Array, log_weight: Array, width: float, first: Indices, cells: int) -> Array:
+def cell_moments(mass: Floats, log_weight: Floats, width: float, first: Ints, cells: int) -> Floats:
     """Σ μ T_i(s) per cell, i < 6: mass, log_weight (B, K); cell = first_b - floor(lw/width); out (B, cells, 8).
 
     Column 6 holds what rounding lost of the mass; the other moments weigh in with powers of the cell's half-width.
@@ -88,7 +88,7 @@ def cell_moments(mass: Array, log_weight: Array, width: float, first: Indices, c
 
 
 @njit(cache=True)
-def cell_values(log_weight: Array, width: float, first: NDArray[np.int64], coefficient: Array) -> Array:
+def cell_values(log_weight: Floats, width: float, first: NDArray[np.int64], coefficient: Floats) -> Floats:
     """The polynomials of `coefficient` (B, M, cells, 6) at (B, K) log-weights: (B, M, K).
 
     The logarithm is left to NumPy, which takes several at a time.
@@ -111,7 +111,9 @@ def cell_values(log_weight: Array, width: float, first: NDArray[np.int64], coeff
 
 
 @njit(cache=True)
-def race_fall(mass: Array, scale: Array, fall: Array, zero_mass: Array) -> tuple[Array, Array, Array, Array, Array]:
+def race_fall(
+    mass: Floats, scale: Floats, fall: Floats, zero_mass: Floats
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """`rules.race._sum_fall` on rows (B, K): scale = w_k / w_0 descending, fall = expm1(-gap), written over by drop."""
     held, share = np.empty_like(mass), np.empty_like(mass)
     a, deficit = np.empty_like(mass), np.empty_like(mass)
@@ -142,7 +144,7 @@ def race_fall(mass: Array, scale: Array, fall: Array, zero_mass: Array) -> tuple
 
 
 @njit(cache=True)
-def race_walk(mass: Array, scale: Array, share: Array, held: Array, value: Array, remaining: Array) -> int:
+def race_walk(mass: Floats, scale: Floats, share: Floats, held: Floats, value: Floats, remaining: Floats) -> int:
     """Fill held = S_k/w_0 and value = the argument of log A_k, ranked; how many of these are A_k - 1, for log1p.
 
     scale = w_k/w_0; share = w_k/w_{k-1} - 1 is written over by (A_k - A_{k-1})/A_{k-1}, at least -1; remaining is
@@ -171,7 +173,7 @@ def race_walk(mass: Array, scale: Array, share: Array, held: Array, value: Array
 
 
 @njit(cache=True)
-def race_powers(log_a: Array, step: Array, n: float, level: Array, change: Array) -> None:
+def race_powers(log_a: Floats, step: Floats, n: float, level: Floats, change: Floats) -> None:
     """Fill level = n log A_{k-1} and change = n log A_k/A_{k-1}; step = log1p of race_walk's share, or from log_a where
     that is not small."""
     before = 0.0
@@ -186,7 +188,7 @@ def race_powers(log_a: Array, step: Array, n: float, level: Array, change: Array
 
 
 @njit(cache=True)
-def race_collect(power: Array, change: Array, held: Array, scale: Array, order: Indices, out: Array) -> None:
+def race_collect(power: Floats, change: Floats, held: Floats, scale: Floats, order: Ints, out: Floats) -> None:
     """out_y = P(y)/μ(y) from power = A_{k-1}^n, change = (A_k/A_{k-1})^n - 1, in the order of the candidates."""
     total, lost = 0.0, 0.0
     for i in range(order.size):

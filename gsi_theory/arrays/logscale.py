@@ -6,20 +6,16 @@ here emits a warning or a NaN for legal input.
 
 from __future__ import annotations
 
-from typing import Any
-
 import array_api_compat
 import numpy as np
-from numpy.typing import NDArray
 
 from gsi_theory.arrays.namespace import COMPILED, is_numpy
+from gsi_theory.types import Array
 
 __all__ = ["Array", "decayed_log_cumsum", "excess", "log1mexp", "log_sum", "normalize"]
 
-Array = NDArray[np.float64]
 
-
-def log_sum(log_terms: Any, axis: int = -1) -> Any:
+def log_sum(log_terms: Array, axis: int = -1) -> Array:
     """log Σ exp(log_terms) along `axis`; -inf for an empty or all-zero sum."""
     xp = array_api_compat.array_namespace(log_terms)
     if log_terms.shape[axis] == 0:
@@ -32,7 +28,7 @@ def log_sum(log_terms: Any, axis: int = -1) -> Any:
         return xp.squeeze(shift, axis=axis) + xp.log(xp.sum(xp.exp(log_terms - shift), axis=axis))
 
 
-def decayed_log_cumsum(log_terms: Any, decay: Any) -> Any:
+def decayed_log_cumsum(log_terms: Array, decay: Array) -> Array:
     """c_i = log(e^{c_{i-1} - decay_i} + e^{log_terms_i}) along the last axis; decay ≥ 0 of the same shape.
 
     decay_0 is not used; +inf starts the sum anew. A running sum of products that keeps its own scale: c stays of the
@@ -58,7 +54,7 @@ def decayed_log_cumsum(log_terms: Any, decay: Any) -> Any:
     return value
 
 
-def log1mexp(log_p: Any) -> Any:
+def log1mexp(log_p: Array) -> Array:
     """log(1 - exp(log_p)) for log_p ≤ 0, accurate at both ends (Mächler 2012)."""
     xp = array_api_compat.array_namespace(log_p)
     half = -float(np.log(2.0))
@@ -69,7 +65,7 @@ def log1mexp(log_p: Any) -> Any:
         return xp.where(near, close, xp.log1p(-xp.exp(xp.where(near, half, log_p))))
 
 
-def normalize(log_terms: Any) -> Any:
+def normalize(log_terms: Array) -> Array:
     """log_terms shifted so that they sum to one along the last axis."""
     xp = array_api_compat.array_namespace(log_terms)
     top = xp.max(log_terms, axis=-1, keepdims=True)
@@ -77,7 +73,7 @@ def normalize(log_terms: Any) -> Any:
     return near - xp.expand_dims(log_sum(near), axis=-1)
 
 
-def excess(t: Any) -> Any:
+def excess(t: Array) -> Array:
     """expm1(t) - t ≥ 0 without cancellation; +inf at t = ±inf.
 
     Below |t| = 0.05 the Taylor series to t¹⁰ is exact to rounding (the next term is under 1e-19 of the first).

@@ -14,6 +14,7 @@ import array_api_compat
 import numpy as np
 
 from gsi_theory.errors import InputError, quoted
+from gsi_theory.types import Array
 
 __all__ = [
     "COMPILED",
@@ -52,7 +53,7 @@ COMPILED = importlib.util.find_spec("numba") is not None and os.environ.get("GSI
 SUM_TOLERANCE = 1e-9
 
 
-def as_numbers(value: Any, name: str) -> np.ndarray:
+def as_numbers(value: Array, name: str) -> np.ndarray:
     """`value` as a float64 NumPy array; torch tensors come to the host.
 
     Raises InputError naming what is no array of real numbers: strings, booleans, dicts, None, ragged lists, tensors
@@ -78,7 +79,7 @@ def as_numbers(value: Any, name: str) -> np.ndarray:
         raise InputError(f"{name} is not a list of numbers ({error}): give numbers") from error
 
 
-def _refuse_strange(value: Any, array: np.ndarray, name: str, part: str = "") -> None:
+def _refuse_strange(value: Array, array: np.ndarray, name: str, part: str = "") -> None:
     """InputError for the first entry of `value`, `part` of `name`, that is no number though float() would take it."""
     if isinstance(value, list | tuple) and set(map(type, value)) <= {float, int}:
         return
@@ -93,7 +94,7 @@ def _refuse_strange(value: Any, array: np.ndarray, name: str, part: str = "") ->
             _refuse_strange(entry, array, name, f"{part}[{place}]")
 
 
-def as_number(value: Any, name: str, cure: str) -> float:
+def as_number(value: Array, name: str, cure: str) -> float:
     """`value`, a real number (NumPy and torch scalars and Fractions pass), as a float; InputError ending in `cure`."""
     try:
         array = as_numbers(value, name)
@@ -104,7 +105,7 @@ def as_number(value: Any, name: str, cure: str) -> float:
     return float(array)
 
 
-def sum_tolerance(value: Any) -> float:
+def sum_tolerance(value: Array) -> float:
     """How far from one the masses, or their logs, may sum: 1e-9, and more for what lower precision has rounded.
 
     K numbers of machine epsilon e are each off by a few e, and logs by e times their size, at most e log K in the mean:
@@ -125,7 +126,7 @@ def sum_tolerance(value: Any) -> float:
     return max(SUM_TOLERANCE, 4.0 * unit * (1.0 + float(np.log(max(1, size)))))
 
 
-def as_arrays(**values: Any) -> tuple[Any, list[Any]]:
+def as_arrays(**values: Array) -> tuple[Array, list[Array]]:
     """(namespace, float64 arrays) for values given by name: torch tensors stay torch, all else becomes NumPy.
 
     A NumPy value beside a torch one moves to the tensor's device. Arrays of booleans are indicators, 0 and 1. Raises
@@ -147,63 +148,63 @@ def as_arrays(**values: Any) -> tuple[Any, list[Any]]:
     ]
 
 
-def numbers_or_indicators(value: Any, name: str) -> np.ndarray:
+def numbers_or_indicators(value: Array, name: str) -> np.ndarray:
     """As `as_numbers`; arrays of booleans are indicators, 0 and 1."""
     return np.asarray(value, dtype=np.float64) if _boolean(value) else as_numbers(value, name)
 
 
-def _boolean(value: Any) -> bool:
+def _boolean(value: Array) -> bool:
     """Whether `value` is an array, NumPy or torch, or a flat list of nothing but booleans."""
     if isinstance(value, list | tuple):
         return set(map(type, value)) == {bool}
     return str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
 
 
-def refuse_booleans(**values: Any) -> None:
+def refuse_booleans(**values: Array) -> None:
     """InputError naming the first of the arrays that holds booleans."""
     for name, value in values.items():
         if _boolean(value):
             raise InputError(f"{name} is not a list of numbers, but of booleans: give numbers")
 
 
-def is_numpy(array: Any) -> bool:
+def is_numpy(array: Array) -> bool:
     """Whether the array lives in NumPy (where the compiled kernels apply)."""
     return isinstance(array, np.ndarray)
 
 
-def host(array: Any) -> np.ndarray:
+def host(array: Array) -> np.ndarray:
     """A NumPy copy, detached from any graph: for bookkeeping that decides shapes."""
     return array.detach().cpu().numpy() if array_api_compat.is_torch_array(array) else np.asarray(array)
 
 
-def detached(array: Any) -> Any:
+def detached(array: Array) -> Array:
     """The same numbers without a gradient."""
     return array.detach() if array_api_compat.is_torch_array(array) else array
 
 
-def lowest(array: Any) -> float:
+def lowest(array: Array) -> float:
     """Smallest entry (NaN if there is one), as a number without a gradient."""
     return float(detached(array).min())
 
 
-def highest(array: Any) -> float:
+def highest(array: Array) -> float:
     """Largest entry, as `lowest`."""
     return float(detached(array).max())
 
 
-def plain_number(value: Any) -> Any:
+def plain_number(value: Array) -> Array:
     """A float for a single NumPy number, never -0.0; anything else as it is (a torch scalar keeps its gradient)."""
     return float(value) + 0.0 if isinstance(value, np.generic) or (is_numpy(value) and value.ndim == 0) else value
 
 
-def table(values: np.ndarray, like: Any) -> Any:
+def table(values: np.ndarray, like: Array) -> Array:
     """A NumPy constant in the namespace and on the device of `like`."""
     if isinstance(like, np.ndarray):
         return values
     return array_api_compat.array_namespace(like).asarray(values, device=array_api_compat.device(like))
 
 
-def scatter_sum(index: Any, values: Any, size: int) -> Any:
+def scatter_sum(index: Array, values: Array, size: int) -> Array:
     """out_i = Σ over positions with index = i of values; index and values flat, out (size,)."""
     if isinstance(values, np.ndarray):
         return np.bincount(index, weights=values, minlength=size)
@@ -211,7 +212,7 @@ def scatter_sum(index: Any, values: Any, size: int) -> Any:
     return xp.zeros(size, dtype=values.dtype, device=values.device).index_add(0, index, values)
 
 
-def running_sum(values: Any) -> Any:
+def running_sum(values: Array) -> Array:
     """Running sum along the last axis, in blocks of about √K, so that a term is rounded at most 2√K times.
 
     A plain running sum rounds it up to K times, and a million equal terms drift by 1e-11.
@@ -240,32 +241,32 @@ def rows_of(size: int, per_row: int, budget: int) -> list[slice]:
 # million numbers costs more than most operations on it. Torch arrays are never written over: gradients need them.
 
 
-def added(owned: Any, values: Any) -> Any:
+def added(owned: Array, values: Array) -> Array:
     """owned + values."""
     return np.add(owned, values, out=owned) if is_numpy(owned) else owned + values
 
 
-def times(owned: Any, values: Any) -> Any:
+def times(owned: Array, values: Array) -> Array:
     """owned · values."""
     return np.multiply(owned, values, out=owned) if is_numpy(owned) else owned * values
 
 
-def divided(owned: Any, values: Any) -> Any:
+def divided(owned: Array, values: Array) -> Array:
     """owned / values."""
     return np.divide(owned, values, out=owned) if is_numpy(owned) else owned / values
 
 
-def capped(owned: Any) -> Any:
+def capped(owned: Array) -> Array:
     """min(owned, 0)."""
     if is_numpy(owned):
         return np.minimum(owned, 0.0, out=owned)
     return array_api_compat.array_namespace(owned).where(owned > 0.0, 0.0, owned)
 
 
-def _elementwise(name: str) -> Callable[[Any], Any]:
+def _elementwise(name: str) -> Callable[[Any], Array]:
     in_numpy = getattr(np, name)
 
-    def apply(owned: Any) -> Any:
+    def apply(owned: Array) -> Array:
         if is_numpy(owned):
             return in_numpy(owned, out=owned)
         return getattr(array_api_compat.array_namespace(owned), name)(owned)
@@ -276,7 +277,7 @@ def _elementwise(name: str) -> Callable[[Any], Any]:
 exp_of, expm1_of, log_of, log1p_of = (_elementwise(name) for name in ("exp", "expm1", "log", "log1p"))
 
 
-def log_of_either(a: Any, deficit: Any) -> Any:
+def log_of_either(a: Array, deficit: Array) -> Array:
     """log a where deficit = 1 - a is at least ½, log(1 - deficit) elsewhere; deficit ascends along the last axis."""
     if is_numpy(a) and a.shape[0] == 1:
         near = int(np.searchsorted(deficit[0], 0.5))

@@ -5,12 +5,11 @@ x = log t, u = x + log w; rows (B), counts (B, M), nodes (J). Errors are derived
 
 from __future__ import annotations
 
-from typing import Any
-
 import array_api_compat
 import numpy as np
 
 from gsi_theory.laws.draws import Counts
+from gsi_theory.types import Array, Namespace
 
 __all__ = ["FAR", "LEFT", "RIGHT", "STEP", "TINY", "grid", "slopes", "sum_of_nodes"]
 
@@ -30,7 +29,7 @@ def grid(counts: Counts, spread: float) -> tuple[int, int]:
     return ahead, ahead + int(np.ceil((spread + RIGHT) / STEP)) + 2
 
 
-def slopes(xp: Any, counts: Counts, kept: Any, deficit: Any) -> Any:
+def slopes(xp: Namespace, counts: Counts, kept: Array, deficit: Array) -> Array:
     """log G'(φ)/P(N ≥ 1) (B, M, J) from φ and 1 - φ (B, J), each a sum of its own: the smaller of the two decides."""
     near = deficit < 0.5
     log_phi = xp.where(
@@ -39,7 +38,7 @@ def slopes(xp: Any, counts: Counts, kept: Any, deficit: Any) -> Any:
     return counts.log_slope(log_phi[:, None, :], deficit[:, None, :])
 
 
-def sum_of_nodes(full: Any, inside: Any, rate: Any, square: Any, slope: Any) -> Any:
+def sum_of_nodes(full: Array, inside: Array, rate: Array, square: Array, slope: Array) -> Array:
     """STEP · (inside + geometric tail left of the first node), inside (..., M, C).
 
     rate, square (..., 1, C): e^u and e^{2u} at the first node, summed over what a column stands for; full and slope

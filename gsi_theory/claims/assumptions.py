@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gsi_theory.claims.claim import Assumption
@@ -11,27 +9,28 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides_rejection import base_mean, step_at
 from gsi_theory.claims.sides_tournament import LEAGUE_CELLS
 from gsi_theory.laws.draws import MOST
+from gsi_theory.types import Array
 
 
-def _positive_base(f: Facts) -> Any:
+def _positive_base(f: Facts) -> Array:
     return ~f.xp.any(f.covered & ~f.xp.isfinite(f.log_base), axis=-1)
 
 
-def _splits(f: Facts) -> Any:
+def _splits(f: Facts) -> Array:
     some = f.pi > 0
     return f.xp.any(some & f.accepted, axis=-1) & f.xp.any(some & ~f.accepted, axis=-1)
 
 
-def _always(f: Facts, value: bool) -> Any:
+def _always(f: Facts, value: bool) -> Array:
     """One answer for every row."""
     return f.xp.isfinite(f.beta) & value
 
 
-def _earns(f: Facts) -> Any:
+def _earns(f: Facts) -> Array:
     return f.xp.vecdot(f.pi, f.reward, axis=-1) > 0
 
 
-def _well_posed(f: Facts) -> Any:
+def _well_posed(f: Facts) -> Array:
     """n + v > 1 for v = E_π[r w]/E_π r; w is finite enough on every row that the sides see."""
     some = f.held & f.covered
     w = f.xp.where(some, f.xp.exp(f.xp.clip(f.xp.where(some, f.log_w, 0.0), None, 690.0)), 0.0)

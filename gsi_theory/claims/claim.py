@@ -13,7 +13,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -22,6 +21,7 @@ from gsi_theory.arrays.namespace import detached, host
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.instance import Instance, Scheme
+from gsi_theory.types import Array, Namespace
 
 __all__ = ["OUTCOMES", "Assumption", "Claim", "Judgement", "Outcome", "Verdict"]
 
@@ -63,13 +63,13 @@ class Judgement:
     ever NaN. In torch lhs, rhs and slack carry gradients.
     """
 
-    outcome: Any
-    applies: Any
-    lhs: Any
-    rhs: Any
-    slack: Any
-    error: Any
-    trivial: Any
+    outcome: Array
+    applies: Array
+    lhs: Array
+    rhs: Array
+    slack: Array
+    error: Array
+    trivial: Array
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Assumption:
     """A named predicate on facts: `holds` gives booleans (...), without a warning on any row."""
 
     name: str
-    holds: Callable[[Facts], Any]
+    holds: Callable[[Facts], Array]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Claim:
         lhs, rhs, slack, error = (float(v) + 0.0 for v in (found.lhs, found.rhs, found.slack, found.error))
         return Verdict(outcome, lhs, rhs, slack, error, reason)
 
-    def applies(self, facts: Facts) -> Any:
+    def applies(self, facts: Facts) -> Array:
         """Where every assumption holds, booleans (...)."""
         found = facts.xp.isfinite(facts.beta)
         for assumption in self.assumptions:
@@ -149,7 +149,7 @@ class Claim:
         outcome = xp.where(applies, outcome, _CODE[Outcome.NOT_APPLICABLE])
         return Judgement(outcome, applies, lhs, rhs, slack, error, trivial)
 
-    def ratio(self, facts: Facts) -> Any:
+    def ratio(self, facts: Facts) -> Array:
         """lhs/rhs (...): 1 is tight, above 1 a bound fails; with gradients in torch, finite ones where it is finite.
 
         The divisor is never smaller in size than the error bound, so that rounding alone never shows as tightness and
@@ -167,11 +167,11 @@ class Claim:
             return lhs / xp.where(small, xp.where(rhs < 0, -least, least), rhs)
 
 
-def _device(array: Any) -> Any:
+def _device(array: Array) -> Array:
     return array_api_compat.device(array)
 
 
-def _spread(facts: Facts, applies: Any, values: Any, filler: float) -> Any:
+def _spread(facts: Facts, applies: Array, values: Array, filler: float) -> Array:
     """Values of the rows that apply, back in their places (...), the filler elsewhere."""
     xp = facts.xp
     chosen = host(applies)
@@ -184,7 +184,7 @@ def _spread(facts: Facts, applies: Any, values: Any, filler: float) -> Any:
     return xp.where(applies, values[index], filler)
 
 
-def _codes(xp: Any, cases: tuple[tuple[Any, Outcome], ...]) -> Any:
+def _codes(xp: Namespace, cases: tuple[tuple[Array, Outcome], ...]) -> Array:
     """Codes of the first condition that is true; HOLDS where none is."""
     found = xp.zeros_like(cases[0][0], dtype=xp.int64)
     for condition, outcome in reversed(cases):
@@ -192,13 +192,13 @@ def _codes(xp: Any, cases: tuple[tuple[Any, Outcome], ...]) -> Any:
     return found
 
 
-def _limit_codes(xp: Any, slack: Any, rhs: Any, error: Any, scale: Any) -> Any:
+def _limit_codes(xp: Namespace, slack: Array, rhs: Array, error: Array, scale: Array) -> Array:
     size = abs(rhs)
     unclear = ~(error <= 0.01 * xp.where(size > scale, size, scale))
     return _codes(xp, ((unclear, Outcome.UNDECIDED), (-slack > error, Outcome.REFUTED)))
 
 
-def _bound_codes(xp: Any, slack: Any, rhs: Any, error: Any, trivial: Any) -> Any:
+def _bound_codes(xp: Namespace, slack: Array, rhs: Array, error: Array, trivial: Array) -> Array:
     return _codes(
         xp,
         (

@@ -31,6 +31,7 @@ from gsi_theory.laws.gate import GsiLaw, gated_law
 from gsi_theory.laws.law_batches import selection_laws
 from gsi_theory.laws.selection_law import EPS, RULES, SMALLEST, Law, score_gated_race
 from gsi_theory.laws.weights import Weights, form_weights, gate_doubt, rounded
+from gsi_theory.types import Array
 
 __all__ = ["Facts"]
 
@@ -45,17 +46,17 @@ class Facts:
     threshold is in reward units, NaN where there is no gate. An outcome of zero mass in both policies is padding.
     """
 
-    log_draft: Any
-    log_base: Any
-    reward: Any
-    beta: Any
-    threshold: Any
-    n: Any
-    n_base: Any
+    log_draft: Array
+    log_base: Array
+    reward: Array
+    beta: Array
+    threshold: Array
+    n: Array
+    n_base: Array
     rule: str
     gate: str
-    _source: tuple[Facts, Callable[[Any], Any]] | None = field(default=None, repr=False)
-    _known: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _source: tuple[Facts, Callable[[Any], Array]] | None = field(default=None, repr=False)
+    _known: dict[Array, Array] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, instance: Instance, scheme: Scheme) -> Facts:
@@ -68,13 +69,13 @@ class Facts:
     @classmethod
     def batch(
         cls,
-        log_draft: Any,
-        log_base: Any,
-        reward: Any,
-        beta: Any,
-        n: Any,
-        threshold: Any = None,
-        n_base: Any = None,
+        log_draft: Array,
+        log_base: Array,
+        reward: Array,
+        beta: Array,
+        n: Array,
+        threshold: Array = None,
+        n_base: Array = None,
         rule: str = "softmax",
         gate: str = "tilted_reward",
         real_n: bool = False,
@@ -97,7 +98,7 @@ class Facts:
         return cls(**checked_rows(values, real_n), rule=rule, gate=gate)
 
     @property
-    def xp(self) -> Any:
+    def xp(self) -> Array:
         """The arrays' namespace."""
         return array_api_compat.array_namespace(self.reward)
 
@@ -111,7 +112,7 @@ class Facts:
         """Batch axes (...)."""
         return tuple(self.reward.shape[:-1])
 
-    def rows(self, mask: Any) -> Facts:
+    def rows(self, mask: Array) -> Facts:
         """The rows where `mask` (...) holds, at least one, as a flat batch that shares the laws of `self`."""
         chosen = host(mask)
         if chosen.all():
@@ -119,7 +120,7 @@ class Facts:
         index = table(np.flatnonzero(chosen), self.reward)
         depth = len(self.shape)
 
-        def pick(values: Any) -> Any:
+        def pick(values: Array) -> Array:
             return self.xp.reshape(values, (-1, *values.shape[depth:]))[index]
 
         names = ("log_draft", "log_base", "reward", "beta", "threshold", "n", "n_base")
@@ -131,13 +132,13 @@ class Facts:
             ),
         )
 
-    def once(self, key: Any, make: Callable[[], T]) -> T:
+    def once(self, key: Array, make: Callable[[], T]) -> T:
         """make(), kept under `key`, so that claims share it."""
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
 
-    def shared(self, key: Any, make: Callable[[Facts], L]) -> L:
+    def shared(self, key: Array, make: Callable[[Facts], L]) -> L:
         """The law make(facts) of these rows, computed once for all rows of the batch that they were taken from."""
         if self._source is None:
             return self.once(key, lambda: make(self))
@@ -150,13 +151,13 @@ class Facts:
         return self.once(key, taken)
 
     @cached_property
-    def log_ratio(self) -> Any:
+    def log_ratio(self) -> Array:
         """ℓ = log π_B - log π_S (..., K) nats; +inf where uncovered, 0 where both are zero."""
         neither = ~(self.covered | self.xp.isfinite(self.log_base))
         return self.xp.where(neither, 0.0, self.log_base) - self.xp.where(neither, 0.0, self.log_draft)
 
     @cached_property
-    def tilted_reward(self) -> Any:
+    def tilted_reward(self) -> Array:
         """r̃ = r + ℓ/β (..., K) (M1), with its limits at β = 0, as instance.tilted_reward."""
         xp, ratio = self.xp, self.log_ratio
         divided = (self.beta > 0)[..., None] & xp.isfinite(ratio)
@@ -165,37 +166,37 @@ class Facts:
         return xp.where(divided | (ratio == 0), tilted, xp.where(ratio > 0, np.inf, -np.inf))
 
     @cached_property
-    def log_pi(self) -> Any:
+    def log_pi(self) -> Array:
         """log π_{β,B} (..., K) (M1)."""
         return normalize(self.log_base + self.beta[..., None] * self.reward)
 
     @cached_property
-    def pi(self) -> Any:
+    def pi(self) -> Array:
         """π_{β,B} (..., K)."""
         return self.xp.exp(self.log_pi)
 
     @cached_property
-    def held(self) -> Any:
+    def held(self) -> Array:
         """Where π > 0 (..., K)."""
         return self.xp.isfinite(self.log_pi)
 
     @cached_property
-    def covered(self) -> Any:
+    def covered(self) -> Array:
         """Where the draft has mass (..., K)."""
         return self.xp.isfinite(self.log_draft)
 
     @cached_property
-    def uncovered(self) -> Any:
+    def uncovered(self) -> Array:
         """Whether base mass lies where the draft has none (...)."""
         return self.xp.any(self.xp.isfinite(self.log_base) & ~self.covered, axis=-1)
 
     @cached_property
-    def has_threshold(self) -> Any:
+    def has_threshold(self) -> Array:
         """Whether there is a threshold (...)."""
         return ~self.xp.isnan(self.threshold)
 
     @cached_property
-    def log_w(self) -> Any:
+    def log_w(self) -> Array:
         """log w = log π - log π_S (..., K) where π > 0, +inf where uncovered, -inf where π = 0."""
         xp = self.xp
         draft = xp.where(self.covered, self.log_draft, 0.0)
@@ -203,28 +204,28 @@ class Facts:
         return xp.where(self.held, xp.where(self.covered, inside, np.inf), -np.inf)
 
     @cached_property
-    def log_coverage(self) -> Any:
+    def log_coverage(self) -> Array:
         """log C = log sup w (...)."""
         return self.xp.max(self.log_w, axis=-1)
 
     @cached_property
-    def w(self) -> Any:
+    def w(self) -> Array:
         """w (..., K); +inf where it exceeds float64."""
         with np.errstate(over="ignore"):
             return self.xp.exp(self.log_w)
 
     @cached_property
-    def chi2(self) -> Any:
+    def chi2(self) -> Array:
         """χ²(π‖π_S) (...)."""
         return divergence.chi2(self.log_pi, self.log_draft)
 
     @cached_property
-    def chi2_pair(self) -> Any:
+    def chi2_pair(self) -> Array:
         """χ²(π_B‖π_S) (...)."""
         return divergence.chi2(self.log_base, self.log_draft)
 
     @cached_property
-    def varies(self) -> Any:
+    def varies(self) -> Array:
         """Whether w is more than rounding away from constant on the draft (...)."""
         xp, log_w = self.xp, detached(self.log_w)
         top = xp.max(xp.where(self.covered, log_w, -np.inf), axis=-1)
@@ -234,7 +235,7 @@ class Facts:
         return spread > 1e-9
 
     @cached_property
-    def weight_error(self) -> Any:
+    def weight_error(self) -> Array:
         """Bound on the rounding of log π and of the log-weights (...), nats; no gradient."""
         xp = self.xp
         draft = xp.where(self.covered, xp.abs(detached(self.log_draft)), 0.0)
@@ -243,19 +244,19 @@ class Facts:
         return 8.0 * EPS * (1.0 + xp.max(xp.where(self.held, size, 0.0), axis=-1))
 
     @cached_property
-    def accepted(self) -> Any:
+    def accepted(self) -> Array:
         """A = {r̃ ≥ u} (..., K); everything where there is no threshold."""
         return (self.tilted_reward >= self.threshold[..., None]) | ~self.has_threshold[..., None]
 
     @cached_property
-    def gate_doubt(self) -> Any:
+    def gate_doubt(self) -> Array:
         """Where rounding alone decides `accepted` (..., K)."""
         beta, threshold = self.beta[..., None], self.threshold[..., None]
         size = self._weights("softmax").size
         return gate_doubt(self.tilted_reward, self.reward, self.log_ratio, size, beta, threshold)
 
     @cached_property
-    def centered(self) -> Any:
+    def centered(self) -> Array:
         """r - min r (..., K) over the outcomes that some policy has, 0 elsewhere: in [0, osc(r)]."""
         xp = self.xp
         real = self.covered | xp.isfinite(self.log_base)
@@ -263,28 +264,28 @@ class Facts:
         return xp.where(real, self.reward - low[..., None], 0.0)
 
     @cached_property
-    def outcomes(self) -> Any:
+    def outcomes(self) -> Array:
         """How many outcomes some policy has (...), padding left out: what sums of K terms round in proportion to."""
         real = self.covered | self.xp.isfinite(self.log_base)
         return self.xp.sum(self.xp.astype(real, self.xp.float64), axis=-1)
 
     @cached_property
-    def osc(self) -> Any:
+    def osc(self) -> Array:
         """osc(r) = max r - min r (...) over the outcomes that some policy has."""
         return self.xp.max(self.centered, axis=-1)
 
     @cached_property
-    def log_z(self) -> Any:
+    def log_z(self) -> Array:
         """log Z = log E_{π_B} e^{βr} (...) (M1): the log-weight βr + ℓ is log w + log Z."""
         return log_sum(self.log_base + self.beta[..., None] * self.reward)
 
     @cached_property
-    def log_score(self) -> Any:
+    def log_score(self) -> Array:
         """log M of the score gate (M9) (...), M = e^{βu}/Z in units of the normalized weight; 1/Z without finite u."""
         with np.errstate(over="ignore"):
             return self.beta * self.xp.where(self.xp.isfinite(self.threshold), self.threshold, 0.0) - self.log_z
 
-    def draft_law(self, rule: str | None = None, n: Any = None) -> Law:
+    def draft_law(self, rule: str | None = None, n: Array = None) -> Law:
         """Ungated law Q of the draft winner (default: the batch's rule and n), weight rounding included.
 
         n: whole numbers (...) as floats, unchecked. Only the laws at the batch's own n are kept.
@@ -304,14 +305,14 @@ class Facts:
             ("weights", rule), lambda: form_weights(self.log_draft, self.reward, self.log_ratio, beta, rule)
         )
 
-    def base_law(self, n: Any = None) -> Law:
+    def base_law(self, n: Array = None) -> Law:
         """Law B of the base winner among n_base, or n, draws (softmax: soft best-of-n on the base)."""
         if n is None:
             return self.shared("base law", lambda rows: rows.base_law(rows.n_base))
         made = form_weights(self.log_base, self.reward, None, self.beta[..., None], self.rule)
         return rounded(selection_laws(self.log_base, made.log_weight, n, self.rule), made)
 
-    def gated_law(self, n: Any) -> GsiLaw:
+    def gated_law(self, n: Array) -> GsiLaw:
         """Law G of the scheme with n = n_base = `n`, a number or (...), unchecked (M6; M9 with gate score)."""
         n = self.xp.zeros_like(self.n) + n
         made = self._weights(self.rule)
@@ -333,7 +334,7 @@ class Facts:
             lambda rows: gated_law(rows.draft_law(), rows.base_law(), kept=rows.accepted, doubt=rows.gate_doubt),
         )
 
-    def kl_to(self, law: Law | GsiLaw) -> tuple[Any, Any]:
+    def kl_to(self, law: Law | GsiLaw) -> tuple[Array, Array]:
         """(KL(π‖law) (...), its error).
 
         First order in the log-probabilities' error, which enters as q - p and as log(q/p); +inf where `blind`.
@@ -347,13 +348,13 @@ class Facts:
         error = law.log_error * (moved + law.log_error) + 16.0 * EPS * detached(value)
         return value, error + self.blind(law.log_prob)
 
-    def blind(self, log_q: Any) -> Any:
+    def blind(self, log_q: Array) -> Array:
         """+inf where a law has log-probabilities log_q (..., K), at outcomes of π, of which its log_error says nothing,
         0 elsewhere (...): below log(1e-300), or underflown to none where the draft has mass."""
         log_q = detached(log_q)
         lost = self.held & (log_q < SMALLEST) & ((log_q > -np.inf) | self.covered)
         return self.xp.where(self.xp.any(lost, axis=-1), np.inf, 0.0)
 
-    def kl(self, rule: str) -> tuple[Any, Any]:
+    def kl(self, rule: str) -> tuple[Array, Array]:
         """`kl_to` the draft law of a rule at the batch's own n."""
         return self.once(("kl", rule), lambda: self.kl_to(self.draft_law(rule)))

@@ -12,6 +12,7 @@ from gsi_theory.arrays.namespace import as_arrays, highest, host, lowest, sum_to
 from gsi_theory.errors import InputError
 from gsi_theory.instance import ROUNDING
 from gsi_theory.laws.draws import MOST
+from gsi_theory.types import Array, Namespace
 
 __all__ = ["checked_rows"]
 
@@ -72,7 +73,7 @@ def _refuse(bad: np.ndarray, values: np.ndarray, name: str, cure: str) -> None:
         raise InputError(f"{name}[{', '.join(map(str, place))}] = {values[tuple(place)]!r}: {cure}")
 
 
-def _policy(xp: Any, log_prob: Any, name: str, tolerance: float) -> Any:
+def _policy(xp: Namespace, log_prob: Array, name: str, tolerance: float) -> Array:
     """Normalized like Instance: what sums to one to rounding stays as it is."""
     total = log_sum(log_prob)
     values = host(total)
@@ -80,7 +81,7 @@ def _policy(xp: Any, log_prob: Any, name: str, tolerance: float) -> Any:
     return xp.where((xp.abs(total) > ROUNDING)[..., None], log_prob - total[..., None], log_prob)
 
 
-def _filled(xp: Any, log_draft: Any, log_base: Any, reward: Any) -> Any:
+def _filled(xp: Namespace, log_draft: Array, log_base: Array, reward: Array) -> Array:
     """Rewards with those of padding replaced by the row's first other one: they must not widen osc(r)."""
     real = xp.isfinite(log_draft) | xp.isfinite(log_base)
     if bool(xp.all(real)):

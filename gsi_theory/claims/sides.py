@@ -12,7 +12,6 @@ sides_race.py (M17, M19) and sides_limits.py (M7, M18), and the table in claims.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.facts import Facts
 from gsi_theory.laws.selection_law import EPS
+from gsi_theory.types import Array
 
 __all__ = ["Sides", "chi2_error", "least", "log_of_positive"]
 
@@ -31,26 +31,26 @@ class Sides:
     Arrays (...), or numbers that hold for every row.
     """
 
-    lhs: Any
-    rhs: Any
-    error: Any
-    trivial: Any = float("inf")
-    scale: Any = 1e-3
+    lhs: Array
+    rhs: Array
+    error: Array
+    trivial: Array = float("inf")
+    scale: Array = 1e-3
 
 
-def log_of_positive(x: Any) -> Any:
+def log_of_positive(x: Array) -> Array:
     """log x, -inf without a gradient where x ≤ 0."""
     xp = array_api_compat.array_namespace(x)
     return xp.where(x > 0, xp.log(xp.where(x > 0, x, 1.0)), -np.inf)
 
 
-def least(a: Any, b: Any) -> Any:
+def least(a: Array, b: Array) -> Array:
     """The smaller of two arrays, or of an array and a number."""
     xp = array_api_compat.array_namespace(a)
     return xp.where(a <= b, a, b)
 
 
-def chi2_error(f: Facts, log_q: Any) -> Any:
+def chi2_error(f: Facts, log_q: Array) -> Array:
     """Error (...) of χ²(π‖q): every log-quotient is off by ≤ 2 weight errors, which enters as 2 (w - 1) w q."""
     xp, log_pi, log_q = f.xp, detached(f.log_pi), detached(log_q)
     inside = f.held & xp.isfinite(log_q)

@@ -6,7 +6,6 @@ Best-of-n ranks by the weights of the draft candidates, β r̃; F and F_- are th
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import numpy as np
 
@@ -15,11 +14,12 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.claims.sides_selection import drift_kl
 from gsi_theory.laws.selection_law import EPS
+from gsi_theory.types import Array
 
 __all__ = ["bon_kl", "bon_win_rate", "poisson_gap", "poisson_gap_value"]
 
 
-def _formula(f: Facts) -> Any:
+def _formula(f: Facts) -> Array:
     """log n - (n-1)/n (...)."""
     return f.xp.log(f.n) - (f.n - 1.0) / f.n
 

@@ -6,8 +6,6 @@ of the fixed allocation is found row by row in NumPy (no gradient); that of the 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gsi_theory import divergence
@@ -17,11 +15,12 @@ from gsi_theory.claims.sides import Sides, chi2_error, least
 from gsi_theory.laws.drafters import fixed_allocation_law
 from gsi_theory.laws.law_batches import selection_laws
 from gsi_theory.laws.selection_law import EPS, Law
+from gsi_theory.types import Array
 
 __all__ = ["fixed_allocation", "mixture_chi2", "random_allocation"]
 
 
-def _log_mix(f: Facts) -> Any:
+def _log_mix(f: Facts) -> Array:
     """log p_mix (..., K); -inf where neither policy has mass."""
     xp = f.xp
     whole = f.n + f.n_base
@@ -30,7 +29,7 @@ def _log_mix(f: Facts) -> Any:
     return xp.where(none, -np.inf, xp.logaddexp(xp.where(none, 0.0, one), xp.where(none, 0.0, other)))
 
 
-def _log_weight(f: Facts, log_mix: Any) -> Any:
+def _log_weight(f: Facts, log_mix: Array) -> Array:
     """log π/p_mix (..., K), -inf where π = 0."""
     xp = f.xp
     return xp.where(f.held, xp.where(f.held, f.log_pi, 0.0) - xp.where(f.held, log_mix, 0.0), -np.inf)

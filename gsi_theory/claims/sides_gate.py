@@ -7,8 +7,6 @@ scheme has.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gsi_theory import divergence
@@ -19,6 +17,7 @@ from gsi_theory.claims.sides import Sides, log_of_positive
 from gsi_theory.claims.sides_selection import excess_share, mean_change, pinsker
 from gsi_theory.laws.draws import Counts
 from gsi_theory.laws.selection_law import EPS, Law, score_gated_race
+from gsi_theory.types import Array
 
 __all__ = [
     "gate_gains",
@@ -35,26 +34,26 @@ __all__ = [
 SMALLEST = -600.0  # log of an accepted mass below which the law of the race loses digits
 
 
-def split_weights(f: Facts) -> tuple[Any, Any]:
+def split_weights(f: Facts) -> tuple[Array, Array]:
     """(a, 1 - a) (...), each a sum of its own terms."""
     xp = f.xp
     inside = xp.sum(xp.where(f.accepted, f.pi, 0.0), axis=-1)
     return inside, xp.sum(xp.where(f.accepted, 0.0, f.pi), axis=-1)
 
 
-def _covariance(f: Facts) -> Any:
+def _covariance(f: Facts) -> Array:
     """Cov_π(1_A, r) = a b (E_π[r | A] - E_π[r | Aᶜ]) (...), as b Σ_A π r - a Σ_{Aᶜ} π r."""
     xp, (a, b) = f.xp, split_weights(f)
     part = f.pi * f.centered
     return b * xp.sum(xp.where(f.accepted, part, 0.0), axis=-1) - a * xp.sum(xp.where(f.accepted, 0.0, part), axis=-1)
 
 
-def _base_tv(f: Facts) -> tuple[Any, Law]:
+def _base_tv(f: Facts) -> tuple[Array, Law]:
     law = f.base_law()
     return f.once("tv of the base law", lambda: divergence.tv(f.log_pi, law.log_prob)), law
 
 
-def _draft_tv(f: Facts) -> tuple[Any, Law]:
+def _draft_tv(f: Facts) -> tuple[Array, Law]:
     law = f.draft_law()
     return f.once(("tv", f.rule), lambda: divergence.tv(f.log_pi, law.log_prob)), law
 
@@ -65,7 +64,7 @@ def gate_gains(f: Facts) -> Sides:
     return Sides(0.0 * f.osc, _covariance(f), error)
 
 
-def _gated_error(f: Facts) -> Any:
+def _gated_error(f: Facts) -> Array:
     """Error of E_G r - E_π r (...): both laws' TV errors times osc(r)."""
     return detached(f.osc) * (2.0 * f.gated().error + 8.0 * f.weight_error + (2.0 * f.outcomes + 32.0) * EPS)
 
@@ -101,7 +100,7 @@ def gated_reward_without_bias(f: Facts) -> Sides:
     return Sides(-mean_change(f, f.gated().log_prob), f.osc * (draft + b * base), error, _most_lost(f))
 
 
-def _most_lost(f: Facts) -> Any:
+def _most_lost(f: Facts) -> Array:
     """E_π r - min r, which no law can lose more than."""
     return detached(f.xp.vecdot(f.pi, f.centered, axis=-1))
 
@@ -146,7 +145,7 @@ def score_gate_law(f: Facts) -> Law:
     return f.shared("score gate", _scored)
 
 
-def _outside(f: Facts) -> Any:
+def _outside(f: Facts) -> Array:
     """E_M = E_μ(w - M)_+ = E_π(1 - M/w)_+ (...)."""
     xp = f.xp
     apart = f.log_score[..., None] - xp.where(f.held, f.log_w, 0.0)
@@ -154,7 +153,7 @@ def _outside(f: Facts) -> Any:
     return xp.sum(xp.where(above, f.pi * -xp.expm1(xp.where(above, apart, -1.0)), 0.0), axis=-1)
 
 
-def _accepted_tv(f: Facts) -> tuple[Any, Any]:
+def _accepted_tv(f: Facts) -> tuple[Array, Array]:
     """(TV of the law given acceptance to π, its error) (...); nothing is known where acceptance underflows."""
     xp, law = f.xp, score_gate_law(f)
     seen = f.xp.max(detached(law.log_prob), axis=-1) > SMALLEST

@@ -7,7 +7,6 @@ correction plus the numerical error of the terms. Gradients are those of the ext
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, log_of_positive
 from gsi_theory.laws.gate import GsiLaw
 from gsi_theory.laws.selection_law import EPS, Law
+from gsi_theory.types import Array
 
 __all__ = ["gate_limit", "gate_vanishes", "linear_rate", "rate"]
 
@@ -24,16 +24,16 @@ __all__ = ["gate_limit", "gate_vanishes", "linear_rate", "rate"]
 LARGEST_LOG_SCALE = 20.0
 LARGEST_LOG_W = 300.0  # its square is finite; such weights are far beyond the largest scale
 
-Term = Callable[[int], tuple[Any, Any]]
+Term = Callable[[int], tuple[Array, Array]]
 
 
-def _starts(f: Facts, log_scale: Any) -> Any:
+def _starts(f: Facts, log_scale: Array) -> Array:
     """The least of the three n (...): 10⁴ above the scale of the corrections."""
     xp = f.xp
     return xp.round(1e4 * xp.exp(xp.clip(detached(log_scale), 0.0, LARGEST_LOG_SCALE)))
 
 
-def _limit(f: Facts, log_scale: Any, term: Term, smooth: bool) -> tuple[Any, Any]:
+def _limit(f: Facts, log_scale: Array, term: Term, smooth: bool) -> tuple[Array, Array]:
     """Limit of term(n) = L + a/n + b/n² + … from n, 2n, 4n, with its error; 0 and +inf where nothing can be said:
     where n would have to be too large, or a term is infinite (KL(G_n‖π) when u = -inf accepts a weight of zero).
 
@@ -53,7 +53,7 @@ def _limit(f: Facts, log_scale: Any, term: Term, smooth: bool) -> tuple[Any, Any
     return three, xp.where(known, error, np.inf)
 
 
-def _largest_reward(f: Facts) -> Any:
+def _largest_reward(f: Facts) -> Array:
     return f.xp.max(f.xp.abs(detached(f.reward)), axis=-1)
 
 
@@ -65,7 +65,7 @@ def _gate_law(f: Facts, k: int) -> GsiLaw:
     return f.gated_law(k * _starts(f, _gate_scale(f)))
 
 
-def _gate_scale(f: Facts) -> Any:
+def _gate_scale(f: Facts) -> Array:
     """log of the larger coverage constant of π, under the draft and under the base (...)."""
     xp = f.xp
     against = xp.where(f.held, detached(f.log_pi), 0.0) - xp.where(f.held, detached(f.log_base), 0.0)
@@ -79,7 +79,7 @@ def rate(f: Facts, kind: str) -> Sides:
     xp, pi = f.xp, f.pi
     start = _starts(f, f.log_coverage)
 
-    def term(k: int) -> tuple[Any, Any]:
+    def term(k: int) -> tuple[Array, Array]:
         n = k * start
         law = f.shared(("rate", k), lambda all_rows: _rate_law(all_rows, k))
         if kind == "kl":
@@ -114,7 +114,7 @@ def rate(f: Facts, kind: str) -> Sides:
     return Sides(limit, constant, error, scale=0.0)
 
 
-def _gate_constant(f: Facts, kind: str) -> Any:
+def _gate_constant(f: Facts, kind: str) -> Array:
     """The closed form of (M7) (...), a = π(A), b = 1 - a."""
     xp = f.xp
     a = xp.sum(xp.where(f.accepted, f.pi, 0.0), axis=-1)
@@ -133,7 +133,7 @@ def gate_limit(f: Facts, kind: str) -> Sides:
     """(M7): what the gated law tends to as n = n_base → ∞; a = π(A), which has no gradient through the gate's edge."""
     xp = f.xp
 
-    def term(k: int) -> tuple[Any, Any]:
+    def term(k: int) -> tuple[Array, Array]:
         law = f.shared(("gate", k), lambda all_rows: _gate_law(all_rows, k))
         if kind == "kl_forward":
             return f.kl_to(law)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from gsi_theory.claims.sides import Sides, least
 from gsi_theory.laws.draws import Counts
 from gsi_theory.laws.selection_law import EPS, Law
 from gsi_theory.limits import best_tv
+from gsi_theory.types import Array, Namespace
 
 __all__ = [
     "decreasing",
@@ -33,7 +33,7 @@ LARGEST_LOG = 690.0  # e^690 is finite and so is its product with a mass
 BUDGET = 1 << 16  # entries of the largest temporary array: a few of them fit the cache
 
 
-def _tv(f: Facts, rule: str) -> tuple[Any, Law]:
+def _tv(f: Facts, rule: str) -> tuple[Array, Law]:
     law = f.draft_law(rule)
     return f.once(("tv", rule), lambda: divergence.tv(f.log_pi, law.log_prob)), law
 
@@ -80,7 +80,7 @@ def race_tail(f: Facts) -> Sides:
     return Sides(value, rhs, xp.where(detached(f.log_coverage) > LARGEST_LOG, np.inf, error), 1.0)
 
 
-def _tail(xp: Any, mass: Any, w: Any, trial: Any, n: Any) -> Any:
+def _tail(xp: Namespace, mass: Array, w: Array, trial: Array, n: Array) -> Array:
     """E_M + (1 - A_M/M)^n at every M of `trial` (..., T)."""
     each, bound = w[..., None, :], trial[..., None]
     above = xp.clip(each - bound, 0.0, None)
@@ -132,7 +132,7 @@ def race_bound(f: Facts, form: str) -> Sides:
     return Sides(value, rhs, law.error + f.weight_error + moved + 16.0 * EPS, 1.0)
 
 
-def _missed(f: Facts) -> tuple[Any, Any]:
+def _missed(f: Facts) -> tuple[Array, Array]:
     """((1 - 1/C)ⁿ (...), its error): the error of log C times n (1 - 1/C)ⁿ/(C - 1)."""
     xp = f.xp
     some = f.log_coverage > 0
@@ -163,7 +163,7 @@ def mixture(f: Facts) -> Sides:
     return Sides(xp.max(xp.where(f.held, apart, -np.inf), axis=-1), rhs, error, scale=1.0)
 
 
-def _divergence(f: Facts, law: Law, kind: str) -> tuple[Any, Any]:
+def _divergence(f: Facts, law: Law, kind: str) -> tuple[Array, Array]:
     """(D(law, π) (...), its error to first order in the errors of the log-probabilities)."""
     xp, log_q = f.xp, law.log_prob
     if kind == "tv":
@@ -195,7 +195,7 @@ def _divergence(f: Facts, law: Law, kind: str) -> tuple[Any, Any]:
     return value, error if kind in ("kl_reverse", "chi2") else error + f.blind(log_q)
 
 
-def _weighted(xp: Any, log_p: Any, t: Any, where: Any) -> Any:
+def _weighted(xp: Namespace, log_p: Array, t: Array, where: Array) -> Array:
     """Σ p |e^t - 1| (...) over `where`; e^t may overflow where p e^t does not."""
     large = t > 300.0
     with np.errstate(over="ignore", under="ignore"):
@@ -217,7 +217,7 @@ def decreasing(f: Facts, kind: str) -> Sides:
     return Sides(one, other, error + further)
 
 
-def _spare(f: Facts) -> tuple[Any, Any]:
+def _spare(f: Facts) -> tuple[Array, Array]:
     """(E_n(π‖μ) = Σ (π - nμ)_+ (...), its error)."""
     xp = f.xp
     apart = xp.log(f.n)[..., None] - xp.where(f.held & f.covered, f.log_w, 0.0)

@@ -6,8 +6,6 @@ the step is compared with is the sigmoid of slope β about t; both then accept e
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gsi_theory import divergence
@@ -16,6 +14,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.laws.rsd import mean_excess
 from gsi_theory.laws.selection_law import EPS
+from gsi_theory.types import Array
 
 __all__ = [
     "base_mean",
@@ -30,12 +29,12 @@ __all__ = [
 ]
 
 
-def base_mean(f: Facts) -> Any:
+def base_mean(f: Facts) -> Array:
     """E_{π_B} (r - min r) (...)."""
     return f.xp.vecdot(f.xp.exp(f.log_base), f.centered, axis=-1)
 
 
-def step_at(f: Facts) -> Any:
+def step_at(f: Facts) -> Array:
     """The threshold t - min r of the step (...): u, or E_{π_B} r without one."""
     xp = f.xp
     real = f.covered | xp.isfinite(f.log_base)
@@ -43,14 +42,14 @@ def step_at(f: Facts) -> Any:
     return xp.where(f.has_threshold, xp.where(f.has_threshold, f.threshold, 0.0) - low, base_mean(f))
 
 
-def _rsd(f: Facts, omega: Any) -> Any:
+def _rsd(f: Facts, omega: Array) -> Array:
     """ω π_S + (1 - E ω) π_B (..., K), with 1 - E ω summed from E(1 - ω)."""
     xp = f.xp
     draft = xp.exp(f.log_draft)
     return omega * draft + xp.vecdot(draft, 1.0 - omega, axis=-1)[..., None] * xp.exp(f.log_base)
 
 
-def step_omega(f: Facts) -> tuple[Any, Any]:
+def step_omega(f: Facts) -> tuple[Array, Array]:
     """(ω (..., K) of the step, draft mass (...) whose acceptance turns on a tie that float64 cannot tell)."""
     xp, default = f.xp, ~f.has_threshold[..., None]
     excess, slack = mean_excess(f.log_base, f.reward)
@@ -60,7 +59,7 @@ def step_omega(f: Facts) -> tuple[Any, Any]:
     return xp.where(kept, 1.0, 0.0), doubt
 
 
-def _sigmoid(f: Facts) -> Any:
+def _sigmoid(f: Facts) -> Array:
     xp = f.xp
     t = step_at(f)
     finite = xp.isfinite(t)
@@ -70,7 +69,7 @@ def _sigmoid(f: Facts) -> Any:
     return xp.where(finite[..., None], 1.0 / (1.0 + xp.exp(-steep)), xp.where((t < 0)[..., None], 1.0, 0.0))
 
 
-def _rounding(f: Facts) -> Any:
+def _rounding(f: Facts) -> Array:
     return detached(f.osc) * (2.0 * f.outcomes + 32.0) * EPS + 4.0 * f.weight_error * detached(f.osc)
 
 
@@ -112,7 +111,7 @@ def rsd_tilts(f: Facts) -> Sides:
     return Sides(lhs, 0.0, 4.0 * f.weight_error + (f.outcomes + 16.0) * EPS + doubt, scale=1e-2)
 
 
-def _speculative(f: Facts) -> tuple[Any, Any]:
+def _speculative(f: Facts) -> tuple[Array, Array]:
     """(law (..., K), P(accept) (...)): min(π_S, π_B), else a draw from (π_B - π_S)_+ normalized."""
     xp = f.xp
     draft, base = xp.exp(f.log_draft), xp.exp(f.log_base)

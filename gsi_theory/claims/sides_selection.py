@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gsi_theory import divergence
@@ -14,6 +12,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, chi2_error, least
 from gsi_theory.laws.draws import Counts
 from gsi_theory.laws.selection_law import EPS, Law, selection_law
+from gsi_theory.types import Array
 
 __all__ = [
     "channel",
@@ -32,7 +31,7 @@ __all__ = [
 LARGEST_LOG = 690.0  # e^690 is finite and so is its product with a mass
 
 
-def excess_share(f: Facts, log_mass: Any, n: Any) -> Any:
+def excess_share(f: Facts, log_mass: Array, n: Array) -> Array:
     """E_π[(w - 1)_+/(n - 1 + w)] (...) of the proposal log_mass (..., K), what (M10) leaves of TV(P_n, π)."""
     xp = f.xp
     both = f.held & xp.isfinite(log_mass)
@@ -42,13 +41,13 @@ def excess_share(f: Facts, log_mass: Any, n: Any) -> Any:
     return xp.vecdot(f.pi, share, axis=-1)
 
 
-def mean_change(f: Facts, log_q: Any) -> Any:
+def mean_change(f: Facts, log_q: Array) -> Array:
     """E_q r - E_π r (...) for log-probabilities q (..., K)."""
     xp = f.xp
     return xp.vecdot(xp.exp(log_q) - f.pi, f.centered, axis=-1)
 
 
-def pinsker(f: Facts, chi2: Any, n: Any) -> Any:
+def pinsker(f: Facts, chi2: Array, n: Array) -> Array:
     """√(½ log(1 + χ²/n)) (...), without a gradient where χ² = 0; at most 1e150 where χ² is infinite."""
     xp = f.xp
     some = chi2 > 0
@@ -56,12 +55,12 @@ def pinsker(f: Facts, chi2: Any, n: Any) -> Any:
     return xp.where(some, xp.sqrt(inside), 0.0)
 
 
-def _tv(f: Facts, rule: str) -> tuple[Any, Law]:
+def _tv(f: Facts, rule: str) -> tuple[Array, Law]:
     law = f.draft_law(rule)
     return f.once(("tv", rule), lambda: divergence.tv(f.log_pi, law.log_prob)), law
 
 
-def _pinsker_error(f: Facts, rhs: Any) -> Any:
+def _pinsker_error(f: Facts, rhs: Array) -> Array:
     """√x moves by half the error of x over √x: χ² is known to a few weight errors of its size and absolutely."""
     rough = chi2_error(f, f.log_draft) / detached(f.n)
     return least(rough / f.xp.clip(detached(rhs), 1e-290, None), f.xp.sqrt(rough)) + 16.0 * EPS * detached(rhs)
@@ -121,14 +120,14 @@ def reward_share(f: Facts) -> Sides:
     return Sides(-xp.vecdot(gap, f.reward, axis=-1) / mean, rhs, error + moved * (1.0 + steep), 1.0)
 
 
-def _apart(f: Facts, log_q: Any) -> tuple[Any, Any]:
+def _apart(f: Facts, log_q: Array) -> tuple[Array, Array]:
     """(where log_q and the draft both have mass (..., K), log_q - log π_S there)."""
     xp = f.xp
     both = f.covered & xp.isfinite(log_q)
     return both, xp.where(both, log_q, 0.0) - xp.where(both, f.log_draft, 0.0)
 
 
-def drift_kl(f: Facts, rule: str) -> tuple[Any, Any]:
+def drift_kl(f: Facts, rule: str) -> tuple[Array, Array]:
     """(KL(P_n‖π_S) (...), its error) of a rule."""
     xp, law = f.xp, f.draft_law(rule)
     value = divergence.kl(law.log_prob, f.log_draft)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gsi_theory import divergence
@@ -11,11 +9,12 @@ from gsi_theory.arrays.namespace import as_arrays, detached
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, chi2_error, least, log_of_positive
 from gsi_theory.laws.selection_law import EPS
+from gsi_theory.types import Array, Namespace
 
 __all__ = ["asked_drafts", "kl_chi2", "kl_mean", "pointwise", "soft_bon", "theorem_one"]
 
 
-def _log_growth(f: Facts) -> Any:
+def _log_growth(f: Facts) -> Array:
     """log(1 + (w - 1)/n) (..., K) where π > 0, else 0; at n = 1 it is log w itself, which the sum would cancel."""
     xp, n = f.xp, f.n[..., None]
     log_w = xp.where(f.held, f.log_w, 0.0)
@@ -24,7 +23,7 @@ def _log_growth(f: Facts) -> Any:
     return xp.where(single, log_w, xp.where(large, log_w - xp.log(n), near))
 
 
-def _from_draft(f: Facts) -> Any:
+def _from_draft(f: Facts) -> Array:
     """KL(π‖π_S), what one draw gives."""
     return f.once("KL of one draw", lambda: detached(divergence.kl(f.log_pi, f.log_draft)))
 
@@ -56,7 +55,7 @@ def kl_chi2(f: Facts) -> Sides:
     return Sides(value, f.xp.log1p(f.chi2 / f.n), error + rounding, _from_draft(f))
 
 
-def _log_asked(f: Facts, reading: str) -> Any:
+def _log_asked(f: Facts, reading: str) -> Array:
     """log of what n·(e^ε - 1) must reach (...) under a reading of GSI Theorem 1 (M12)."""
     xp, reward = f.xp, f.reward
     size = xp.max(reward, axis=-1) - xp.min(reward, axis=-1) if reading == "osc" else xp.max(xp.abs(reward), axis=-1)
@@ -68,14 +67,14 @@ def _log_asked(f: Facts, reading: str) -> Any:
     return _log_expm1(xp, log_cover + exponent)
 
 
-def _log_expm1(xp: Any, x: Any) -> Any:
+def _log_expm1(xp: Namespace, x: Array) -> Array:
     """log(e^x - 1) for x ≥ 0; -inf at 0."""
     some = x > 0
     x = xp.where(some, x, 1.0)
     return xp.where(some, x + xp.log(-xp.expm1(-x)), -np.inf)
 
 
-def asked_drafts(f: Facts, reading: str, epsilon: float) -> Any:
+def asked_drafts(f: Facts, reading: str, epsilon: float) -> Array:
     """log of the n that a reading of GSI Theorem 1 (M12) asks for KL(π‖Q) ≤ ε; "instance" asks it by (M11)."""
     top = log_of_positive(as_arrays(chi2=f.chi2)[1][0]) if reading == "instance" else _log_asked(f, reading)
     return f.xp.clip(top - float(np.log(np.expm1(epsilon))), 0.0, None)

@@ -8,7 +8,6 @@ The trajectory (j, k) has reward R = r_j + s_j r_k. Arrays over trajectories are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -20,6 +19,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.laws.law_batches import selection_laws
 from gsi_theory.laws.selection_law import EPS, Law
+from gsi_theory.types import Array
 
 __all__ = [
     "chain_kl",
@@ -37,27 +37,27 @@ __all__ = [
 class _Tree:
     """first (..., K), second (..., K, K) step rewards; total R and log π_B of trajectories; error of a log, nats."""
 
-    first: Any
-    second: Any
-    total: Any
-    log_joint: Any
-    error: Any
+    first: Array
+    second: Array
+    total: Array
+    log_joint: Array
+    error: Array
 
 
-def _log_sum(log_terms: Any) -> Any:
+def _log_sum(log_terms: Array) -> Array:
     """Log of the sum of exp along the last axis, -inf without a gradient where every term is -inf."""
     xp = array_api_compat.array_namespace(log_terms)
     none = xp.all(log_terms == -np.inf, axis=-1)
     return xp.where(none, -np.inf, log_sum(xp.where(none[..., None], 0.0, log_terms)))
 
 
-def _flat(values: Any) -> Any:
+def _flat(values: Array) -> Array:
     """(..., K, K) as one law (..., K²)."""
     shape = tuple(values.shape)
     return values.reshape((*shape[:-2], shape[-1] * shape[-1]))
 
 
-def _normalized(log_terms: Any) -> Any:
+def _normalized(log_terms: Array) -> Array:
     return log_terms - _log_sum(log_terms)[..., None]
 
 
@@ -81,13 +81,13 @@ def _tree_of(f: Facts) -> _Tree:
     return f.once("tree of two steps", lambda: _tree(f))
 
 
-def _sequence(f: Facts) -> Any:
+def _sequence(f: Facts) -> Array:
     """log of the sequence tilt ∝ π_B e^{βR} (..., K²)."""
     tree = _tree_of(f)
     return _normalized(_flat(tree.log_joint + f.beta[..., None, None] * tree.total))
 
 
-def _stepwise(f: Facts) -> tuple[Any, Any, Any]:
+def _stepwise(f: Facts) -> tuple[Array, Array, Array]:
     """(log of the stepwise tilt (..., K²), log Z of the second step (..., K), log Z of the first (...))."""
     tree, beta = _tree_of(f), f.beta[..., None]
     later = f.log_base[..., None, :] + beta[..., None] * tree.second
@@ -98,14 +98,14 @@ def _stepwise(f: Facts) -> tuple[Any, Any, Any]:
     return _flat(joint), log_z, top
 
 
-def _mean(f: Facts, log_p: Any, values: Any) -> Any:
+def _mean(f: Facts, log_p: Array, values: Array) -> Array:
     """E_p of values (..., K²)."""
     xp = f.xp
     p = xp.exp(log_p)
     return xp.sum(p * xp.where(p > 0, values, 0.0), axis=-1)
 
 
-def _largest(f: Facts) -> Any:
+def _largest(f: Facts) -> Array:
     return f.xp.max(f.xp.abs(detached(_tree_of(f).first)), axis=-1)
 
 
@@ -153,7 +153,7 @@ def stepwise_oscillation(f: Facts) -> Sides:
     return Sides(lhs, high - low, 4.0 * _tree_of(f).error * (1.0 + detached(lhs)))
 
 
-def _transfer(f: Facts) -> tuple[Any, Any]:
+def _transfer(f: Facts) -> tuple[Array, Array]:
     """(log ρ (..., K²) the sequence tilt, log of the algorithm (..., K²): each step of ρ tilted by e^{αQ}, α = β)."""
     xp, tree, beta = f.xp, _tree_of(f), f.beta[..., None]
     rho = _sequence(f).reshape(tree.total.shape)
@@ -208,7 +208,7 @@ def _stepwise_law(f: Facts) -> Law:
     return Law(log_prob, first.error + worst, first.log_error + worst + 4.0 * tree.error)
 
 
-def _steps(f: Facts) -> tuple[Any, Any, Law]:
+def _steps(f: Facts) -> tuple[Array, Array, Law]:
     """(log π^1 (..., K), log π^2 (..., K, K), joint law of the method) of the stepwise tilt and the stepwise method."""
     tree = _tree_of(f)
     first = _normalized(f.log_base + f.beta[..., None] * tree.first)
@@ -216,7 +216,7 @@ def _steps(f: Facts) -> tuple[Any, Any, Law]:
     return first, second, f.shared("stepwise law", _stepwise_law)
 
 
-def _conditional(f: Facts, law: Law) -> tuple[Any, Any]:
+def _conditional(f: Facts, law: Law) -> tuple[Array, Array]:
     """(log P^1 (..., K), log P^2 (..., K, K)) of a joint law; P^2 is uniform after a step of probability zero."""
     xp = f.xp
     joint = law.log_prob.reshape((*f.shape, f.size, f.size))

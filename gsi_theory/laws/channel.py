@@ -25,9 +25,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaincc
 
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.errors import InputError
 from gsi_theory.laws.selection_law import Law, as_count
+from gsi_theory.types import Floats
 
 __all__ = ["greedy_rejection_law"]
 
@@ -60,7 +61,7 @@ def greedy_rejection_law(log_target: ArrayLike, log_proposal: ArrayLike, n: int)
     return Law(log_prob, error, error / max(float(prob[prob > 0].min()), 1e-300))
 
 
-def _accepted(mu: Array, w: Array, n: int, nodes: int) -> Array:
+def _accepted(mu: Floats, w: Floats, n: int, nodes: int) -> Floats:
     """P(x accepted) (K,): mass times the integral up to w(x), summed over the pieces between weights."""
     levels = np.unique(w[(mu > 0) & (w > 0)])
     x, weights = np.polynomial.legendre.leggauss(nodes)

@@ -16,16 +16,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays.logscale import Array, log1mexp, log_sum
+from gsi_theory.arrays.logscale import log1mexp, log_sum
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.laws.selection_law import as_count
+from gsi_theory.types import Floats
 
 __all__ = ["SIDES", "FirstPassage", "clip_log_ratio", "early_exit_calls", "expected_calls", "first_passage"]
 
 SIDES = ("one", "two")
 
 
-def clip_log_ratio(log_ratio: ArrayLike, clip: float, sides: str = "one") -> Array:
+def clip_log_ratio(log_ratio: ArrayLike, clip: float, sides: str = "one") -> Floats:
     """min(ℓ, clip) ("one"), or ℓ clipped to [-clip, clip] ("two"); (K,) nats, clip ≥ 0, inf leaves ℓ as it is.
 
     Two-sided clipping lets outcomes without base mass win: their ratio becomes e^{-clip}.
@@ -78,7 +79,7 @@ def early_exit_calls(
 class FirstPassage:
     """accepted_log_mass (K,); log_p_reject; expected number of candidates scored; log_pass = log a of one candidate."""
 
-    accepted_log_mass: Array
+    accepted_log_mass: Floats
     log_p_reject: float
     calls: float
     log_pass: float

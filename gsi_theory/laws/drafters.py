@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array, decayed_log_cumsum, log_sum, normalize
+from gsi_theory.arrays.logscale import decayed_log_cumsum, log_sum, normalize
 from gsi_theory.arrays.quadrature import FAR, STEP
 from gsi_theory.errors import InputError
 from gsi_theory.laws.draws import MOST
 from gsi_theory.laws.selection_law import Law, as_count, selection_law
+from gsi_theory.types import Floats
 
 __all__ = [
     "FIXED_RULES",
@@ -45,7 +46,7 @@ NODES, NODE_WEIGHTS = 0.5 * (NODES + 1.0), 0.5 * NODE_WEIGHTS
 FALL = 45.0
 
 
-def _checked(log_drafters: ArrayLike, counts: Sequence[int]) -> tuple[Array, Array]:
+def _checked(log_drafters: ArrayLike, counts: Sequence[int]) -> tuple[Floats, Floats]:
     """Drafters that draw at all, normalized (m, K), and their counts (m,) as floats."""
     drafters = np.atleast_2d(np.asarray(log_drafters, dtype=np.float64))
     if drafters.ndim != 2 or drafters.shape[0] != len(counts) or drafters.shape[1] == 0:
@@ -63,13 +64,13 @@ def _checked(log_drafters: ArrayLike, counts: Sequence[int]) -> tuple[Array, Arr
     return np.stack([normalize(drafters[j]) for j in used]), np.array(numbers, dtype=np.float64)
 
 
-def log_mixture(log_drafters: ArrayLike, counts: Sequence[int]) -> Array:
+def log_mixture(log_drafters: ArrayLike, counts: Sequence[int]) -> Floats:
     """log p_mix (K,) with p_mix = Σ (n_j/n) p_j (M20). Raises InputError on masses off one or no draws at all."""
     drafters, numbers = _checked(log_drafters, counts)
     return normalize(log_sum(drafters + np.log(numbers / numbers.sum())[:, None], axis=0))
 
 
-def balance_log_weight(log_target: ArrayLike, log_drafters: ArrayLike, counts: Sequence[int]) -> Array:
+def balance_log_weight(log_target: ArrayLike, log_drafters: ArrayLike, counts: Sequence[int]) -> Floats:
     """log(π/p_mix) (K,), the balance heuristic (M20); -inf where no drafter has mass. π may be unnormalized."""
     mix, target = log_mixture(log_drafters, counts), np.asarray(log_target, dtype=np.float64)
     held = np.isfinite(mix)
@@ -117,7 +118,7 @@ def fixed_allocation_law(
     return _with_error(np.minimum(log_prob, 0.0), rule)
 
 
-def _with_error(log_prob: Array, rule: str) -> Law:
+def _with_error(log_prob: Floats, rule: str) -> Law:
     """Rounding as for `selection_law`: sums of K positive terms, and powers at relative precision of the deficit."""
     visible = log_prob[log_prob > np.log(1e-300)]
     terms = np.log2(log_prob.size + 1.0) + 8.0 if rule == "softmax" else log_prob.size + 8.0
@@ -128,7 +129,7 @@ def _with_error(log_prob: Array, rule: str) -> Law:
     return Law(log_prob, max(error, 0.5 * abs(float(p.sum()) - 1.0)) + 1e-300 * log_prob.size, log_error)
 
 
-def _log_powers(log_base: Array, counts: Array) -> Array:
+def _log_powers(log_base: Floats, counts: Floats) -> Floats:
     """Row j: log of b_j^{n_j - 1} Π_{i≠j} b_i^{n_i} for log_base (m, ...) = log b; b⁰ = 1, also for b = 0."""
     rows = []
     for j in range(counts.size):
@@ -138,13 +139,13 @@ def _log_powers(log_base: Array, counts: Array) -> Array:
     return np.stack(rows)
 
 
-def _log_survival(deficit: Array, kept: Array) -> Array:
+def _log_survival(deficit: Floats, kept: Floats) -> Floats:
     """log of a probability given both as 1 - deficit and as kept, each a sum of positive terms."""
     with np.errstate(divide="ignore"):
         return np.where(deficit < 0.5, np.log1p(-np.minimum(deficit, 0.5)), np.log(kept))
 
 
-def _nodes(log_weight: Array, n: float, right: float) -> Array:
+def _nodes(log_weight: Floats, n: float, right: float) -> Floats:
     """Multiples of STEP in the union of [-lw - log n - FAR, -lw + right] over candidates, lw descending; ascending."""
     low = np.floor((-log_weight - np.log(n) - FAR) / STEP)
     high = np.ceil((-log_weight + right) / STEP)
@@ -160,7 +161,7 @@ def _blocks(size: int, width: int) -> list[slice]:
     return [slice(i, min(i + rows, size)) for i in range(0, size, rows)]
 
 
-def _fixed_softmax(drafters: Array, log_weight: Array, counts: Array, zero_mass: Array) -> Array:
+def _fixed_softmax(drafters: Floats, log_weight: Floats, counts: Floats, zero_mass: Floats) -> Floats:
     """log w(y) ∫ e^{-t w(y)} φ_j^{n_j - 1} Π_{i≠j} φ_i^{n_i} dt, (m, K), by the trapezoid rule in log-time (M20)."""
     right = float(np.log(800.0 - np.min(drafters[np.isfinite(drafters)])))
     x = _nodes(log_weight, float(counts.sum()), right)
@@ -180,7 +181,7 @@ def _fixed_softmax(drafters: Array, log_weight: Array, counts: Array, zero_mass:
     return out + np.log(STEP)
 
 
-def _fixed_race(drafters: Array, log_weight: Array, counts: Array, zero_mass: Array) -> Array:
+def _fixed_race(drafters: Floats, log_weight: Floats, counts: Floats, zero_mass: Floats) -> Floats:
     """log w(y) ∫_0^{1/w(y)} A_j^{n_j - 1} Π_{i≠j} A_i^{n_i} dv, A_i(v) = Σ p_i (1 - v w)_+, (m, K) (M20).
 
     Between breakpoints 1/w_{k-1} and 1/w_k every A_i is linear; lengths are in units of 1/w_k, so wide log-weights cost

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from gsi_theory.arrays.logscale import log1mexp
 from gsi_theory.arrays.namespace import as_number, as_numbers, detached, highest, table
 from gsi_theory.errors import InputError, quoted
+from gsi_theory.types import Array
 
 __all__ = ["MOST", "Counts", "Draws", "as_count", "as_counts"]
 
@@ -76,8 +76,8 @@ class Counts:
     Where fixed is 0, poisson is at least ONE_DRAW.
     """
 
-    fixed: Any
-    poisson: Any
+    fixed: Array
+    poisson: Array
 
     @property
     def log_largest(self) -> float:
@@ -85,28 +85,28 @@ class Counts:
         return float(np.log(max(highest(self.fixed + self.poisson), 1.0)))
 
     @property
-    def single(self) -> Any:
+    def single(self) -> Array:
         """Where the number is exactly one, so that the law is the proposal itself."""
         return (self.fixed == 1) & (self.poisson == 0)
 
     @property
-    def some(self) -> Any:
+    def some(self) -> Array:
         """P(N ≥ 1), (B, M)."""
         xp = array_api_compat.array_namespace(self.fixed)
         return xp.where(self.fixed > 0, 1.0, -xp.expm1(-self.poisson))
 
     @property
-    def _poisson_alone(self) -> Any:
+    def _poisson_alone(self) -> Array:
         """The mean where no draw is fixed, elsewhere any positive number; (B, M, 1)."""
         xp = array_api_compat.array_namespace(self.fixed)
         return xp.where(self.fixed > 0, 1.0, self.poisson)[..., None]
 
-    def log_pgf(self, log_s: Any, deficit: Any) -> Any:
+    def log_pgf(self, log_s: Array, deficit: Array) -> Array:
         """log G(s) from log s and 1 - s, which broadcast against (B, M, 1)."""
         power = _times(self.fixed[..., None], log_s)
         return power - self.poisson[..., None] * deficit if self.random else power
 
-    def log_unbeaten(self, log_s: Any, deficit: Any) -> Any:
+    def log_unbeaten(self, log_s: Array, deficit: Array) -> Array:
         """log P(no draw interferes | N ≥ 1) = log (G(s) - G(0))/P(N ≥ 1), from log s and 1 - s."""
         level = self.log_pgf(log_s, deficit)
         if not self.random:
@@ -116,7 +116,7 @@ class Counts:
         alone = log_s + level + _log_h(mean * xp.exp(log_s)) - _log_h(mean)
         return xp.where(self.fixed[..., None] > 0, level, alone)
 
-    def log_fall(self, log_s: Any, deficit: Any, log_quotient: Any, drop: Any) -> Any:
+    def log_fall(self, log_s: Array, deficit: Array, log_quotient: Array, drop: Array) -> Array:
         """log (G(s) - G(t))/P(N ≥ 1) for t ≤ s, from log s, 1 - s, log t/s and s - t."""
         level, step = self.log_pgf(log_s, deficit), log1mexp(self.log_pgf_step(log_quotient, drop))
         if not self.random:
@@ -132,7 +132,7 @@ class Counts:
         """Whether any number of draws is random."""
         return bool(array_api_compat.array_namespace(self.poisson).any(self.poisson > 0))
 
-    def log_slope(self, log_s: Any, deficit: Any) -> Any:
+    def log_slope(self, log_s: Array, deficit: Array) -> Array:
         """log G'(s)/P(N ≥ 1), from log s and 1 - s."""
         xp = array_api_compat.array_namespace(self.fixed)
         fixed, at_one = self.fixed[..., None], self.log_slope_at_one()[..., None]
@@ -144,7 +144,7 @@ class Counts:
         rate = xp.log(xp.where(fixed > 0, fixed + poisson * xp.exp(log_s), 1.0))
         return xp.where(fixed > 0, rate, at_one) + powers - poisson * deficit
 
-    def log_slope_at_one(self) -> Any:
+    def log_slope_at_one(self) -> Array:
         """log G'(1)/P(N ≥ 1) = log E[N | N ≥ 1], (B, M)."""
         xp = array_api_compat.array_namespace(self.fixed)
         if not self.random:
@@ -154,12 +154,12 @@ class Counts:
             -_log_h(self._poisson_alone)[..., 0],
         )  # fmt: skip
 
-    def log_pgf_step(self, log_quotient: Any, drop: Any) -> Any:
+    def log_pgf_step(self, log_quotient: Array, drop: Array) -> Array:
         """log G(t)/G(s) for t ≤ s, from log t/s and s - t."""
         return self.log_pgf(log_quotient, drop)
 
 
-def _times(count: Any, log_s: Any) -> Any:
+def _times(count: Array, log_s: Array) -> Array:
     """count · log s with 0 · -inf = 0."""
     xp = array_api_compat.array_namespace(count)
     if bool(xp.all(count > 0)):
@@ -167,14 +167,14 @@ def _times(count: Any, log_s: Any) -> Any:
     return count * xp.where((count == 0) & (log_s == -xp.inf), 0.0, log_s)
 
 
-def _log_h(x: Any) -> Any:
+def _log_h(x: Array) -> Array:
     """log (1 - e^{-x})/x for x ≥ 0, 0 at x = 0."""
     xp = array_api_compat.array_namespace(x)
     y = xp.where(x > 0.0, x, 1.0)
     return xp.where(x > 0.0, xp.log(-xp.expm1(-y) / y), 0.0)
 
 
-def as_counts(n: Any, like: Any) -> tuple[Any, Any]:
+def as_counts(n: Array, like: Array) -> tuple[Array, Array]:
     """(fixed, poisson) arrays of one shape from an int, a Draws or an array of whole numbers; InputError otherwise.
 
     `Counts` pass as they are, real numbers included: (M2) is a law for every real n ≥ 1, and the caller has checked.

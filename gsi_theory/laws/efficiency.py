@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.divergence import tv
 from gsi_theory.errors import InputError
 from gsi_theory.limits import best_tv
+from gsi_theory.types import Floats
 
 __all__ = ["best_n", "efficiency", "needed_n"]
 
@@ -38,7 +38,7 @@ def _smallest(distance: Callable[[int], float], epsilon: float, n_max: int) -> f
     return float(high)
 
 
-def needed_n(law_of_n: Callable[[int], Array], log_pi: ArrayLike, epsilon: float, n_max: int = LARGEST_N) -> float:
+def needed_n(law_of_n: Callable[[int], Floats], log_pi: ArrayLike, epsilon: float, n_max: int = LARGEST_N) -> float:
     """Smallest n with TV(law_of_n(n), π) ≤ epsilon; inf when n_max draws do not suffice. law_of_n: n -> log-probs (K,).
 
     TV is assumed not to increase in n: a theorem for the race rule (M17), the rule for softmax, false for

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -23,6 +22,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import Candidates, Instance, Scheme, beta_times, log_weight, tilted_reward
 from gsi_theory.laws.selection_law import EPS, Law, score_gated_race, selection_law
 from gsi_theory.laws.weights import Weights, form_weights, gate_doubt, rounded
+from gsi_theory.types import Array, Namespace
 
 __all__ = ["GsiLaw", "fallback_law", "gated_law", "gsi_law", "gsi_laws"]
 
@@ -38,15 +38,15 @@ class GsiLaw:
     accurate where p_accept is 1 to rounding.
     """
 
-    log_prob: Any
-    p_accept: Any
-    accepted_log_mass: Any
-    fallback_log_prob: Any
-    error: Any
-    log_error: Any
-    log_p_reject: Any
+    log_prob: Array
+    p_accept: Array
+    accepted_log_mass: Array
+    fallback_log_prob: Array
+    error: Array
+    log_error: Array
+    log_p_reject: Array
 
-    def expectation(self, draft_values: Any, base_values: Any | None = None) -> Any:
+    def expectation(self, draft_values: Array, base_values: Array | None = None) -> Array:
         """E f under the law; f on the draft candidates, and on the base candidates (default: the same values)."""
         base_values = draft_values if base_values is None else base_values
         xp, (accepted, fallback, log_reject, draft, base) = as_arrays(
@@ -130,9 +130,9 @@ def gated_law(
     ungated: Law,
     fallback: Law,
     *,
-    kept: Any = None,
-    doubt: Any = None,
-    scored: tuple[Any, Any] | None = None,
+    kept: Array = None,
+    doubt: Array = None,
+    scored: tuple[Array, Array] | None = None,
     paired: bool = False,
 ) -> GsiLaw:
     """G from the draft law Q and the base law B (..., K): (M6) with `kept` (..., K) = {r̃ ≥ u}, or (M9) with `scored`.
@@ -166,13 +166,13 @@ def gated_law(
     )
 
 
-def _log_total(xp: Any, log_terms: Any) -> Any:
+def _log_total(xp: Namespace, log_terms: Array) -> Array:
     """log_sum whose gradient is zero, not NaN, where every term is -inf."""
     none = xp.all(log_terms == -np.inf, axis=-1)
     return xp.where(none, -np.inf, log_sum(xp.where(none[..., None], 0.0, log_terms)))
 
 
-def _either(xp: Any, one: Any, other: Any) -> Any:
+def _either(xp: Namespace, one: Array, other: Array) -> Array:
     """logaddexp whose gradient is zero, not NaN, where both are -inf."""
     none = (one == -np.inf) & (other == -np.inf)
     return xp.where(none, -np.inf, xp.logaddexp(xp.where(none, 0.0, one), xp.where(none, 0.0, other)))

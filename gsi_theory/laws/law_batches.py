@@ -6,21 +6,20 @@ largest n ask for. Rows sorted by what they ask for, in blocks that fit the proc
 
 from __future__ import annotations
 
-from typing import Any
-
 import array_api_compat
 import numpy as np
 
 from gsi_theory.arrays.namespace import host, table
 from gsi_theory.laws.draws import Counts
 from gsi_theory.laws.selection_law import Law, selection_law
+from gsi_theory.types import Array
 
 __all__ = ["selection_laws"]
 
 ENTRIES = 1 << 10  # outcomes in a block: with 200 nodes each, arrays of 2 MB
 
 
-def selection_laws(log_mass: Any, log_weight: Any, n: Any, rule: str) -> Law:
+def selection_laws(log_mass: Array, log_weight: Array, n: Array, rule: str) -> Law:
     """`selection_law` of rows log_mass, log_weight (..., K) and real n ≥ 1 (...), which is not checked."""
     xp = array_api_compat.array_namespace(log_mass, log_weight)
     shape, size = tuple(log_mass.shape[:-1]), log_mass.shape[-1]
@@ -38,7 +37,7 @@ def selection_laws(log_mass: Any, log_weight: Any, n: Any, rule: str) -> Law:
         parts.append(selection_law(log_mass[at], log_weight[at], Counts(count, xp.zeros_like(count)), rule))
     back = table(np.argsort(order), log_mass)
 
-    def joined(name: str, tail: tuple[int, ...]) -> Any:
+    def joined(name: str, tail: tuple[int, ...]) -> Array:
         return xp.reshape(xp.concat([getattr(part, name) for part in parts])[back], shape + tail)
 
     return Law(joined("log_prob", (size,)), joined("error", ()), joined("log_error", ()))

@@ -16,10 +16,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Floats
 
 __all__ = ["WIDEST", "race_means"]
 
-Floats = NDArray[np.float64]
 # Spread of log-weights beyond which a weight relative to the largest would leave float64.
 WIDEST = 600.0
 

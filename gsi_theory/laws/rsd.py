@@ -14,16 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays.logscale import Array, log_sum
+from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.arrays.namespace import detached, highest, plain_number
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance
+from gsi_theory.types import Array, Floats
 
 __all__ = [
     "BUDGETS",
@@ -40,7 +40,7 @@ __all__ = [
     "step",
 ]
 
-Omega = ArrayLike | Callable[[Array], ArrayLike]
+Omega = ArrayLike | Callable[[Floats], ArrayLike]
 BUDGETS = ("at_most", "at_least")
 EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 
@@ -49,8 +49,8 @@ EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 class RsdLaw:
     """log_prob (K,); accepted_log_mass (K,) = log(ω π_S); log_p_reject, accurate where nearly all is accepted."""
 
-    log_prob: Array
-    accepted_log_mass: Array
+    log_prob: Floats
+    accepted_log_mass: Floats
     log_p_reject: float
 
     @property
@@ -66,13 +66,13 @@ class StepRule:
     doubt: draft mass whose acceptance turns on a tie with E_{π_B} r that float64 cannot tell.
     """
 
-    omega: Array
+    omega: Floats
     threshold: float
     share: float
     doubt: float = 0.0
 
 
-def checked_omega(omega: Omega, reward: Array) -> Array:
+def checked_omega(omega: Omega, reward: Floats) -> Floats:
     """ω as an array (K,); a callable is applied to the rewards. InputError unless every entry is in [0, 1]."""
     values = np.asarray(omega(reward) if callable(omega) else omega, dtype=np.float64)
     if values.shape != reward.shape:
@@ -83,15 +83,15 @@ def checked_omega(omega: Omega, reward: Array) -> Array:
     return values
 
 
-def step(threshold: float) -> Callable[[Array], Array]:
+def step(threshold: float) -> Callable[[Floats], Floats]:
     """ω = 1 where r ≥ threshold (reward units), else 0."""
     return lambda reward: np.where(reward >= threshold, 1.0, 0.0)
 
 
-def sigmoid(threshold: float, slope: float) -> Callable[[Array], Array]:
+def sigmoid(threshold: float, slope: float) -> Callable[[Floats], Floats]:
     """ω = 1/(1 + e^{-slope·(r - threshold)}), a step smoothed over 1/slope reward units; threshold ±inf: none, all."""
 
-    def omega(reward: Array) -> Array:
+    def omega(reward: Floats) -> Floats:
         if np.isinf(threshold):
             return np.full(np.shape(reward), 1.0 if threshold < 0 else 0.0)
         with np.errstate(over="ignore"):
@@ -102,7 +102,7 @@ def sigmoid(threshold: float, slope: float) -> Callable[[Array], Array]:
     return omega
 
 
-def sigmoid_doubt(log_draft: Array, gap: Array, slack: Array, slope: float) -> float:
+def sigmoid_doubt(log_draft: Floats, gap: Floats, slack: Floats, slope: float) -> float:
     """Bound on how far E_{π_S} ω moves, ω = 1/(1 + e^{-slope·gap}), when rounding moves each gap by its slack.
 
     gap, slack in reward units (K,) or (1,). ω changes by at most 1, and has a derivative of at most e^{-|x|}.
@@ -112,7 +112,7 @@ def sigmoid_doubt(log_draft: Array, gap: Array, slack: Array, slope: float) -> f
     return float(np.exp(log_draft) @ (np.minimum(moved, 1.0) * np.exp(-np.clip(x - moved, 0.0, None))))
 
 
-def mean_excess(log_base: Any, reward: Any) -> tuple[Any, Any]:
+def mean_excess(log_base: Array, reward: Array) -> tuple[Array, Array]:
     """(r - E_{π_B} r (..., K), bound on its rounding (..., 1)) in reward units, from log_base, reward (..., K).
 
     Where the base has one reward alone both are exact and the bound is 0. No gradient.

@@ -22,7 +22,6 @@ the numbers. Both are for the weights as given; rounding in forming them is the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -45,6 +44,7 @@ from gsi_theory.laws.draws import Counts, Draws, as_count, as_counts
 from gsi_theory.rules import max as max_rule
 from gsi_theory.rules import race as race_rule
 from gsi_theory.rules import softmax as softmax_rule
+from gsi_theory.types import Array, Namespace
 
 __all__ = ["RULES", "Draws", "Law", "as_count", "score_gated_race", "selection_law"]
 
@@ -62,9 +62,9 @@ class Law:
     log_error (...) is in nats. Both errors are floats where there is no batch.
     """
 
-    log_prob: Any
-    error: Any
-    log_error: Any
+    log_prob: Array
+    error: Array
+    log_error: Array
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,17 @@ class _Rows:
     log_mass is as given; log_total (B, 1, 1) normalizes it.
     """
 
-    log_mass: Any
-    log_total: Any
-    mass: Any
-    log_weight: Any
+    log_mass: Array
+    log_total: Array
+    mass: Array
+    log_weight: Array
     counts: Counts
-    zero: Any
-    zero_mass: Any
+    zero: Array
+    zero_mass: Array
     shape: tuple[int, ...]
     axes: tuple[int, ...]
 
-    def unfold(self, values: Any) -> Any:
+    def unfold(self, values: Array) -> Array:
         """(B, M, ...) to the batch shape of the call."""
         xp = array_api_compat.array_namespace(values)
         tail = tuple(values.shape[2:])
@@ -93,7 +93,7 @@ class _Rows:
         return xp.permute_dims(moved, back + tuple(range(len(back), len(back) + len(tail))))
 
 
-def _values(log_mass: Any, log_weight: Any) -> tuple[Any, Any, Any, bool]:
+def _values(log_mass: Array, log_weight: Array) -> tuple[Array, Array, Array, bool]:
     """(namespace, log_mass, log_weight, whether both are finite throughout)."""
     refuse_booleans(log_mass=log_mass, log_weight=log_weight)
     xp, (mass, weight) = as_arrays(log_mass=log_mass, log_weight=log_weight)
@@ -125,7 +125,7 @@ def _refuse(name: str, values: np.ndarray, mass: np.ndarray) -> None:
         raise InputError(f"{name}[{place}] = {value}: give -inf or numbers within ±{LARGEST_LOG:g} nats")
 
 
-def _rows(log_mass: Any, log_weight: Any, n: Any) -> _Rows:
+def _rows(log_mass: Array, log_weight: Array, n: Array) -> _Rows:
     """Everything checked once, and brought to rows of weights times counts."""
     xp, mass, weight, plain = _values(log_mass, log_weight)
     size = mass.shape[-1]
@@ -149,10 +149,10 @@ def _rows(log_mass: Any, log_weight: Any, n: Any) -> _Rows:
     shared = [a for a, length in enumerate(shape) if padded[a] != length]
     flat = (int(np.prod([shape[a] for a in own])), size)
 
-    def rows(values: Any) -> Any:
+    def rows(values: Array) -> Array:
         return xp.reshape(xp.broadcast_to(values, (*batch, size)), flat)
 
-    def columns(values: Any) -> Any:
+    def columns(values: Array) -> Array:
         moved = xp.permute_dims(xp.broadcast_to(values, shape), (*own, *shared))
         return xp.reshape(moved, (flat[0], int(np.prod([shape[a] for a in shared]))))
 
@@ -169,7 +169,7 @@ def _rows(log_mass: Any, log_weight: Any, n: Any) -> _Rows:
     return _Rows(mass, log_total, probability, weight, counts, zero, zero_mass, shape, (*own, *shared))
 
 
-def selection_law(log_mass: Any, log_weight: Any, n: Any, rule: str = "softmax") -> Law:
+def selection_law(log_mass: Array, log_weight: Array, n: Array, rule: str = "softmax") -> Law:
     """Law of the candidate selected among n draws (M2): softmax (M3), race (M4) or max (M5).
 
     log_mass (..., K) sums to one within 1e-9, or what its dtype leaves of it (`sum_tolerance`; then normalized);
@@ -193,7 +193,7 @@ def selection_law(log_mass: Any, log_weight: Any, n: Any, rule: str = "softmax")
     return Law(rows.unfold(log_prob), rows.unfold(error), rows.unfold(log_error))
 
 
-def _zero_weight(xp: Any, rows: _Rows) -> Any:
+def _zero_weight(xp: Namespace, rows: _Rows) -> Array:
     """log P(y)/μ(y) (B, M) of weight zero: P(every draw has weight zero | N ≥ 1)/m₀.
 
     log m₀ comes from the other side where m₀ is near one: n log m₀ would carry n units of its rounding.
@@ -205,7 +205,7 @@ def _zero_weight(xp: Any, rows: _Rows) -> Any:
     return (rows.counts.log_unbeaten(log_zero, live) - log_zero)[..., 0]
 
 
-def _errors(xp: Any, log_prob: Any, rule: str) -> tuple[Any, Any]:
+def _errors(xp: Namespace, log_prob: Array, rule: str) -> tuple[Array, Array]:
     """(TV error, log error), each (B, M).
 
     A sum of m positive terms carries at most (log2 m + 2) units by pairwise summation in NumPy and one unit a term in a
@@ -228,7 +228,7 @@ def _errors(xp: Any, log_prob: Any, rule: str) -> tuple[Any, Any]:
     return error, units - 2.0 * EPS * least
 
 
-def score_gated_race(log_mass: Any, log_weight: Any, n: Any, log_score: Any) -> tuple[Any, Any]:
+def score_gated_race(log_mass: Array, log_weight: Array, n: Array, log_score: Array) -> tuple[Array, Array]:
     """Race rule, accepted when the winning score w/T is at least exp(log_score) (M9).
 
     Returns (accepted log-mass (..., K), log P(reject) (...)), which sum to one: the accepted mass of y is
@@ -255,14 +255,14 @@ def score_gated_race(log_mass: Any, log_weight: Any, n: Any, log_score: Any) -> 
     return accepted, plain_number(log_reject)
 
 
-def _accepted(xp: Any, rows: _Rows, ratio: Any) -> Any:
+def _accepted(xp: Namespace, rows: _Rows, ratio: Array) -> Array:
     """log of the accepted mass (..., K) from that over μ (B, M, K): weight zero scores nothing."""
     if rows.zero is not None:
         ratio = xp.where(rows.zero[:, None, :], -np.inf, ratio)
     return rows.unfold(capped(rows.log_mass[:, None, :] + (ratio - rows.log_total)))
 
 
-def _score_gated_rows(log_mass: Any, log_weight: Any, n: Any, log_score: Any) -> tuple[Any, Any]:
+def _score_gated_rows(log_mass: Array, log_weight: Array, n: Array, log_score: Array) -> tuple[Array, Array]:
     """`score_gated_race` with a score of its own for every row; infinite scores are looked up, not integrated."""
     xp, (mass, weight, score) = as_arrays(log_mass=log_mass, log_weight=log_weight, log_score=log_score)
     fixed, poisson = as_counts(n, mass)

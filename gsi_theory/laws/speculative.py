@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array, log1mexp, log_sum
+from gsi_theory.arrays.logscale import log1mexp, log_sum
 from gsi_theory.instance import Instance
+from gsi_theory.types import Floats
 
 __all__ = ["SpeculativeLaw", "speculative_law"]
 
@@ -23,9 +24,9 @@ class SpeculativeLaw:
     p_accept = Σ min(π_S, π_B); log_p_reject = log TV(π_B, π_S), accurate for nearly equal policies.
     """
 
-    log_prob: Array
-    accepted_log_mass: Array
-    residual_log_prob: Array
+    log_prob: Floats
+    accepted_log_mass: Floats
+    residual_log_prob: Floats
     p_accept: float
     log_p_reject: float
 

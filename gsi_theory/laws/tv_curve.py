@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory.arrays import quadrature
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.divergence import tv
 from gsi_theory.errors import InputError
 from gsi_theory.laws.draws import Counts, as_counts
@@ -24,6 +24,7 @@ from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.rules import race as race_rule
 from gsi_theory.rules import softmax as softmax_rule
 from gsi_theory.rules import softmax_cells
+from gsi_theory.types import Floats
 
 __all__ = ["tv_curve"]
 
@@ -31,7 +32,7 @@ LARGEST, FEW_ENTRIES = 1 << 22, 1 << 17  # entries of the laws formed at once; o
 LEAST = -1e4  # stands for log 0: every power of e^{-10000} is zero
 
 
-def tv_curve(log_mass: ArrayLike, log_weight: ArrayLike, n: ArrayLike, rule: str = "softmax") -> Array:
+def tv_curve(log_mass: ArrayLike, log_weight: ArrayLike, n: ArrayLike, rule: str = "softmax") -> Floats:
     """TV(P_n, π) (M,) for whole numbers n (M,): the law of the winner of n draws against its limit π ∝ μ w.
 
     Rule softmax or race; log_mass and log_weight (K,) as in `selection_law`; errors are those of its laws. Raises
@@ -57,14 +58,14 @@ def tv_curve(log_mass: ArrayLike, log_weight: ArrayLike, n: ArrayLike, rule: str
     return _race(mu, lw, fixed) if rule == "race" else _softmax(mu, lw, Counts(fixed[None], poisson[None]))
 
 
-def _by_laws(log_mass: Array, log_weight: Array, n: Array, rule: str) -> Array:
+def _by_laws(log_mass: Floats, log_weight: Floats, n: Floats, rule: str) -> Floats:
     log_pi = normalize(np.where(np.isfinite(log_mass), log_mass + log_weight, -np.inf))
     step = max(1, LARGEST // log_mass.size)
     parts = (n[i : i + step] for i in range(0, n.size, step))
     return np.concatenate([tv(selection_law(log_mass, log_weight, part, rule).log_prob, log_pi) for part in parts])
 
 
-def _race(mass: Array, log_weight: Array, n: Array) -> Array:
+def _race(mass: Floats, log_weight: Floats, n: Floats) -> Floats:
     fall = race_rule.fall_linear(xp, mass[None], log_weight[None], np.zeros(1))
     log_a = race_rule.log_fall(xp, fall)[0][0]
     held = np.append(fall.held[0] / fall.held[0, 0], 0.0)
@@ -85,7 +86,7 @@ def _race(mass: Array, log_weight: Array, n: Array) -> Array:
     return np.clip(out, 0.0, 1.0)
 
 
-def _softmax(mass: Array, log_weight: Array, counts: Counts) -> Array:
+def _softmax(mass: Floats, log_weight: Floats, counts: Counts) -> Floats:
     """TV of every n; weights descending. The groups are the steps of softmax_cells.py."""
     spread = float(log_weight[0] - log_weight[-1])
     ahead, nodes = quadrature.grid(counts, spread)

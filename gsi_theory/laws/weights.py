@@ -13,13 +13,13 @@ their rounding were parted by it, and the error of the law holds the mass of the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from gsi_theory.arrays.namespace import detached, host, plain_number, table
 from gsi_theory.laws.selection_law import EPS, Law
+from gsi_theory.types import Array
 
 __all__ = ["Weights", "form_weights", "gate_doubt", "rounded"]
 
@@ -31,12 +31,12 @@ class Weights:
     """log_weight (..., K) to select by; size (..., K) that its rounding is in proportion to; doubt (..., K): members of
     a level of rule max whose order float64 cannot tell, None for other rules."""
 
-    log_weight: Any
-    size: Any
-    doubt: Any
+    log_weight: Array
+    size: Array
+    doubt: Array
 
 
-def form_weights(log_mass: Any, reward: Any, log_ratio: Any, beta: Any, rule: str) -> Weights:
+def form_weights(log_mass: Array, reward: Array, log_ratio: Array, beta: Array, rule: str) -> Weights:
     """β r + ℓ (..., K) of candidates log_mass, reward, log_ratio (..., K); without log_ratio (None) β r, of base draws.
 
     beta: a number, or an array that broadcasts. Candidates of mass zero, or with ℓ = -inf, are left as they are.
@@ -76,7 +76,7 @@ def rounded(law: Law, weights: Weights) -> Law:
     return Law(law.log_prob, error, law.log_error + plain_number(moved))
 
 
-def gate_doubt(tilted: Any, reward: Any, log_ratio: Any, size: Any, beta: Any, threshold: Any) -> Any:
+def gate_doubt(tilted: Array, reward: Array, log_ratio: Array, size: Array, beta: Array, threshold: Array) -> Array:
     """Where rounding alone parts r̃ from the threshold u (..., K): |β (r - u) + ℓ| ≤ EPS·(size + |β u| + 8), but r̃ ≠ u.
 
     The 8 is for masses that were rounded and normalized before their logs were taken, which moves ℓ even where it is 0.

@@ -7,10 +7,10 @@ from dataclasses import fields
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.claims.claim import Claim, Judgement
 from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
+from gsi_theory.types import Floats
 
 __all__ = ["batches", "judgments"]
 
@@ -45,7 +45,7 @@ def batches(cases: Cases) -> Iterator[tuple[list[int], Facts]]:
             )
 
 
-def judgments(claims: Mapping[str, Claim], cases: Cases) -> dict[str, dict[str, Array]]:
+def judgments(claims: Mapping[str, Claim], cases: Cases) -> dict[str, dict[str, Floats]]:
     """By claim, every field of its `Judgement` as an array (number of cases,), in the order of the cases."""
     found = {key: {f.name: np.zeros(len(cases)) for f in fields(Judgement)} for key in claims}
     for members, facts in batches(cases):
@@ -56,7 +56,7 @@ def judgments(claims: Mapping[str, Claim], cases: Cases) -> dict[str, dict[str, 
     return found
 
 
-def _padded(rows: Sequence[Array], filler: float) -> Array:
+def _padded(rows: Sequence[Floats], filler: float) -> Floats:
     out = np.full((len(rows), max(map(len, rows))), filler)
     for i, row in enumerate(rows):
         out[i, : len(row)] = row

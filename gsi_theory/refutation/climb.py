@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.claims.claim import Claim
 from gsi_theory.errors import InputError
 from gsi_theory.refutation.search_space import NEVER, Space, excess
+from gsi_theory.types import Array, Floats
 
 __all__ = ["available", "climb"]
 
@@ -32,12 +31,12 @@ def available() -> bool:
 def climb(
     claim: Claim,
     space: Space,
-    start: Array,
+    start: Floats,
     steps: int,
     whole: bool = False,
     telling: bool = False,
     deadline: float = np.inf,
-) -> tuple[Array, Array]:
+) -> tuple[Floats, Floats]:
     """(points, excess) after `steps` steps from `start` (B, 3K + 3): for every row the best point met on the way.
 
     With `whole` n is rounded and stays where it is, otherwise it moves too, over the reals. Coordinates that a claim
@@ -59,8 +58,8 @@ def climb(
 
 
 def _climb(
-    torch: Any, claim: Claim, space: Space, start: Array, steps: int, whole: bool, telling: bool, deadline: float
-) -> tuple[Array, Array]:
+    torch: Array, claim: Claim, space: Space, start: Floats, steps: int, whole: bool, telling: bool, deadline: float
+) -> tuple[Floats, Floats]:
     low, high = (torch.asarray(v) for v in space.bounds)
     width = torch.where(high > low, high - low, 1.0)
     points = torch.asarray(np.clip(start, *space.bounds))
@@ -83,7 +82,7 @@ def _climb(
     return best.numpy(), top.numpy()
 
 
-def _slope(torch: Any, claim: Claim, space: Space, points: Any, whole: bool, telling: bool) -> tuple[Any, Any]:
+def _slope(torch: Array, claim: Claim, space: Space, points: Array, whole: bool, telling: bool) -> tuple[Array, Array]:
     """Excess (B,) and its gradient (B, 3K + 3) at the points; 0 where it is not finite."""
     points = points.detach().requires_grad_()
     value = excess(claim, space.facts(points, whole), telling)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import differential_evolution
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.certified.certify import Certificate, certify_claim
 from gsi_theory.certified.sides import SIDES
 from gsi_theory.claims import CLAIMS
@@ -26,6 +25,7 @@ from gsi_theory.refutation import climb
 from gsi_theory.refutation.cases import judgments
 from gsi_theory.refutation.search_space import NEVER, Space, excess, random_points, spaces_of
 from gsi_theory.refutation.shrink import CLEAR, ExactCase, shrink
+from gsi_theory.types import Floats
 
 __all__ = ["QUICK", "ROUNDS", "Example", "Finding", "Round", "Search", "refute", "search"]
 
@@ -170,7 +170,7 @@ class _State:
         self.evaluations = 0
         self.gradient = climb.available()
 
-    def note(self, space: Space, points: Array) -> Array:
+    def note(self, space: Space, points: Floats) -> Floats:
         """Judge points at whole n, keep the worst; their excess (B,)."""
         facts = space.facts(points)
         value, told = excess(self.claim, facts), excess(self.claim, facts, telling=True)
@@ -181,7 +181,7 @@ class _State:
         return value
 
 
-def _kept(claim: Claim, facts: Facts, value: Array, best: Example | None) -> Example | None:
+def _kept(claim: Claim, facts: Facts, value: Floats, best: Example | None) -> Example | None:
     top = int(np.argmax(value))
     if value[top] <= NEVER or (best is not None and value[top] <= best.excess):
         return best
@@ -241,7 +241,7 @@ def _global(state: _State, step: Round, space: Space, rng: np.random.Generator) 
     """Differential evolution over the same box, a generation at a time."""
     space = _place(step, space)
 
-    def cost(points: Array) -> Array:
+    def cost(points: Floats) -> Floats:
         return -state.note(space, points.T)
 
     differential_evolution(

@@ -8,15 +8,15 @@ NumPy and, with gradients, in torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.claim import OUTCOMES, Claim, Judgement, Outcome
 from gsi_theory.claims.facts import Facts
+from gsi_theory.types import Array, Floats, Namespace
 
 __all__ = ["Space", "excess", "random_points", "spaces_of"]
 
@@ -44,14 +44,14 @@ class Space:
     zeros: int = 0
 
     @property
-    def bounds(self) -> tuple[Array, Array]:
+    def bounds(self) -> tuple[Floats, Floats]:
         """Lower and upper ends of the box, (3K + 3,) each."""
         k, (logit, beta, n) = self.size, WIDE if self.wide else NARROW
         low = [logit] * (2 * k) + [self.lowest_reward] * k + [np.log(LEAST_BETA), np.log(self.least_n), 0.0]
         high = [0.0] * (2 * k) + [1.0] * k + [np.log(beta), np.log(n), 1.0]
         return np.array(low), np.array(high)
 
-    def facts(self, points: Any, whole: bool = True) -> Facts:
+    def facts(self, points: Array, whole: bool = True) -> Facts:
         """Facts of points (B, 3K + 3); n is rounded unless `whole` is False, when the laws continue to real n."""
         xp, k = array_api_compat.array_namespace(points), self.size
         logits = points[:, k : 2 * k]
@@ -68,7 +68,7 @@ class Space:
         cut = self._threshold(xp, tilted, detached(beta), detached(points[:, 3 * k + 2]))
         return Facts.batch(log_draft, log_base, reward, beta, n, cut, rule=self.rule, gate=self.gate, real_n=True)
 
-    def _threshold(self, xp: Any, tilted: Any, beta: Any, place: Any) -> Any:
+    def _threshold(self, xp: Namespace, tilted: Array, beta: Array, place: Array) -> Array:
         """u (B,): half-way between neighboring tilted rewards, or outside; for the score gate anywhere about them."""
         order = xp.sort(tilted, axis=-1)
         if self.gate == "score":
@@ -80,7 +80,7 @@ class Space:
         return xp.take_along_axis(middle, index[:, None], axis=-1)[:, 0]
 
 
-def excess(claim: Claim, facts: Facts, telling: bool = False) -> Any:
+def excess(claim: Claim, facts: Facts, telling: bool = False) -> Array:
     """How far the claim fails (...): > 0 refuted beyond the numerical error, 0 tight, NEVER where it does not apply.
 
     (lhs - rhs - error)/max(|lhs|, |rhs|), which is lhs/rhs - 1 below a positive bound; |lhs - rhs| for "=". Where the
@@ -94,7 +94,7 @@ def excess(claim: Claim, facts: Facts, telling: bool = False) -> Any:
     return _excess(claim, xp, found)
 
 
-def _excess(claim: Claim, xp: Any, found: Judgement) -> Any:
+def _excess(claim: Claim, xp: Namespace, found: Judgement) -> Array:
     known = found.applies & (abs(found.rhs) != np.inf) & (abs(found.lhs) != np.inf) & xp.isfinite(found.error)
     lhs, rhs = (xp.where(known, v, 0.0) for v in (found.lhs, found.rhs))
     error = xp.where(known, found.error, 0.0)
@@ -109,7 +109,7 @@ def _excess(claim: Claim, xp: Any, found: Judgement) -> Any:
     return xp.where(known, xp.where(blank, -1.0, value), NEVER)
 
 
-def random_points(space: Space, count: int, rng: np.random.Generator) -> Array:
+def random_points(space: Space, count: int, rng: np.random.Generator) -> Floats:
     """`count` points (count, 3K + 3), a part of each hostile: equal policies, structured rewards, one draft."""
     k, (low, high) = space.size, space.bounds
     spread = rng.choice([5.0, 50.0] if space.wide else [0.3, 1.5, 5.0], (count, 1))

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.certified.rational import ExactInstance, ExactScheme
 from gsi_theory.claims.claim import Claim
 from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.refutation.cases import batches
 from gsi_theory.refutation.search_space import NEVER, excess
+from gsi_theory.types import Floats
 
 __all__ = ["BARELY", "CLEAR", "ExactCase", "excess_of", "shrink"]
 
@@ -59,7 +59,7 @@ class ExactCase:
         return self.instance.to_instance(), self.scheme.to_scheme()
 
 
-def excess_of(claim: Claim, cases: Sequence[ExactCase]) -> Array:
+def excess_of(claim: Claim, cases: Sequence[ExactCase]) -> Floats:
     """How far the claim fails on each case, as `search_space.excess`."""
     found = np.full(len(cases), NEVER)
     for members, facts in batches([case.floats() for case in cases]):
@@ -115,7 +115,7 @@ def _from_lattice(claim: Claim, scheme: ExactScheme, goal: float) -> ExactCase |
     return None
 
 
-def _lattice_facts(axes: Sequence[Sequence], index: Array, scheme: ExactScheme, cut: Fraction | None) -> Facts:
+def _lattice_facts(axes: Sequence[Sequence], index: Floats, scheme: ExactScheme, cut: Fraction | None) -> Facts:
     p, q, reward, beta, n = (np.array(axis, dtype=float)[i] for axis, i in zip(axes, index.T, strict=True))
     draft, base = (np.log(np.stack([v, 1.0 - v], axis=1)) for v in (p, q))
     threshold = None if cut is None else float(cut)

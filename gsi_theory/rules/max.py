@@ -5,19 +5,18 @@ F is the mass up to and including a level, F_- the mass below it; a level is a s
 
 from __future__ import annotations
 
-from typing import Any
-
 import array_api_compat
 import numpy as np
 
 from gsi_theory.arrays.logscale import decayed_log_cumsum
 from gsi_theory.arrays.namespace import is_numpy, running_sum
 from gsi_theory.laws.draws import Counts
+from gsi_theory.types import Array, Namespace
 
 __all__ = ["log_ratio"]
 
 
-def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any:
+def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> Array:
     """log P(y)/μ(y) (B, M, K); mass, log_weight (B, K), counts (B, M)."""
     xp = array_api_compat.array_namespace(mass, log_weight)
     order = xp.argsort(log_weight, axis=-1, descending=True, stable=False)
@@ -48,7 +47,7 @@ def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any
     return xp.take_along_axis(won, xp.broadcast_to(back[:, None, :], won.shape), axis=-1)
 
 
-def _over_level(xp: Any, log_mass: Any, new: Any, last: Any) -> Any:
+def _over_level(xp: Namespace, log_mass: Array, new: Array, last: Array) -> Array:
     """log of the mass of each candidate's level: a sum that starts anew at each level, read at its last member."""
     restart = xp.where(new, xp.inf, xp.zeros_like(log_mass))
     total = xp.where(last, decayed_log_cumsum(log_mass, restart), -xp.inf)
@@ -56,7 +55,7 @@ def _over_level(xp: Any, log_mass: Any, new: Any, last: Any) -> Any:
     return xp.flip(decayed_log_cumsum(xp.flip(total, axis=-1), back), axis=-1)
 
 
-def _fill(xp: Any, marked: Any) -> Any:
+def _fill(xp: Namespace, marked: Array) -> Array:
     """Each entry's value is that of the nearest marked entry (not -inf) at or before it; marked values ascend."""
     if is_numpy(marked):
         return np.maximum.accumulate(marked, axis=-1)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
-from gsi_theory.rules.subset_sums import Indices, largest_rank
+from gsi_theory.rules.subset_sums import largest_rank
+from gsi_theory.types import Floats, Ints
 
 __all__ = ["max_curve", "max_parts"]
 
 
-def _levels(log_weight: Array) -> tuple[Array, Array]:
+def _levels(log_weight: Floats) -> tuple[Floats, Floats]:
     """(first, size) of the level of equal weights of each rank; log_weight (N,) ascending."""
     new = np.r_[True, log_weight[1:] != log_weight[:-1]]
     starts = np.flatnonzero(new)
@@ -22,18 +22,18 @@ def _levels(log_weight: Array) -> tuple[Array, Array]:
     return starts[level], np.diff(np.r_[starts, log_weight.size])[level]
 
 
-def _level_means(values: Array, first: Array, size: Array) -> Array:
+def _level_means(values: Floats, first: Floats, size: Floats) -> Floats:
     total = np.add.reduceat(values, np.unique(first), axis=1)
     return total[:, np.unique(first, return_inverse=True)[1]] / size
 
 
-def max_curve(values: Array, log_weight: Array, ns: Indices) -> Array:
+def max_curve(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
     """(V, M) from values (V, N), log_weight (N,) ascending."""
     first, size = _levels(log_weight)
     return _level_means(values, first, size) @ largest_rank(log_weight.size, ns)
 
 
-def max_parts(values: Array, log_weight: Array, ns: Indices) -> Array:
+def max_parts(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
     """Mean of the kernel over the n-subsets that hold candidate i (V, M, N); n < N.
 
     With i in a level of c candidates up to rank m, the other n − 1 are all at most of that level with probability

@@ -12,7 +12,6 @@ accuracy; everything is relative to w_k, so log-weights of 1e6 cost no digits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -36,6 +35,7 @@ from gsi_theory.arrays.namespace import (
     times,
 )
 from gsi_theory.laws.draws import Counts
+from gsi_theory.types import Array, Namespace
 
 __all__ = ["fall_linear", "log_fall", "log_ratio", "score_gate"]
 
@@ -47,7 +47,7 @@ TINY = 2.3e-308
 BELOW = 1e290  # stands for -log 0 where an infinity would meet a zero
 
 
-def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any:
+def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> Array:
     """log P(y)/μ(y) (B, M, K); log_weight finite (any number where mass is zero)."""
     xp = array_api_compat.array_namespace(mass, log_weight)
     if _large(mass, log_weight, counts, zero_mass):
@@ -62,7 +62,7 @@ def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any
     return _restore(xp, integral, order, back)
 
 
-def _large(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> bool:
+def _large(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> bool:
     """Whether rows are long, plain and on the linear scale: then few passes over little memory are what matters."""
     if not (COMPILED and is_numpy(mass)) or mass.shape[1] < LARGE or counts.random or highest(zero_mass) > 0:
         return False
@@ -70,7 +70,7 @@ def _large(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> bool:
     return lightest > 0 and highest(log_weight) - lowest(log_weight) - float(np.log(lightest)) <= LINEAR
 
 
-def _large_row(mass: Any, log_weight: Any, n: Any, out: Any) -> None:
+def _large_row(mass: Array, log_weight: Array, n: Array, out: Array) -> None:
     """`log_ratio` of one row (K,) for fixed n (M,), into out (M, K). Arrays serve twice: new ones cost page faults."""
     from gsi_theory.arrays.kernels import race_collect, race_powers, race_walk
 
@@ -91,7 +91,7 @@ def _large_row(mass: Any, log_weight: Any, n: Any, out: Any) -> None:
         log_of(row)
 
 
-def _scale(log_weight: Any, top: Any) -> Any:
+def _scale(log_weight: Array, top: Array) -> Array:
     """w/w_top of log-weights (..., K) descending from top.
 
     Far below the top, neighbors would be moved against each other by the rounding of their differences from it: that
@@ -105,15 +105,15 @@ def _scale(log_weight: Any, top: Any) -> Any:
     return times(exp_of(below), 1.0 + lost)
 
 
-def _flat(order: Any) -> bool:
+def _flat(order: Array) -> bool:
     return isinstance(order, np.ndarray) and order.shape[0] == 1
 
 
-def _rank(xp: Any, values: Any, order: Any) -> Any:
+def _rank(xp: Namespace, values: Array, order: Array) -> Array:
     return values[:, order[0]] if _flat(order) else xp.take_along_axis(values, order, axis=-1)
 
 
-def _restore(xp: Any, ranked: Any, order: Any, back: Any) -> Any:
+def _restore(xp: Namespace, ranked: Array, order: Array, back: Array) -> Array:
     if back is None:
         out = np.empty_like(ranked)
         out[..., order[0]] = ranked
@@ -121,7 +121,7 @@ def _restore(xp: Any, ranked: Any, order: Any, back: Any) -> Any:
     return xp.take_along_axis(ranked, xp.broadcast_to(back[:, None, :], ranked.shape), axis=-1)
 
 
-def _used(xp: Any, mass: Any, log_weight: Any) -> Any:
+def _used(xp: Namespace, mass: Array, log_weight: Array) -> Array:
     """log_weight with candidates of mass zero moved among the others: they must not widen the spread."""
     used = host(mass) > 0
     if used.all():
@@ -130,7 +130,7 @@ def _used(xp: Any, mass: Any, log_weight: Any) -> Any:
     return xp.where(table(used, mass), log_weight, table(np.where(np.isfinite(low), low, 0.0), mass))
 
 
-def _integral(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> tuple[Any, Any]:
+def _integral(xp: Namespace, mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> tuple[Array, Array]:
     """(log of w_k ∫_0^{1/w_k} G'(A)/P(N ≥ 1) (B, M, K), (log A_k, 1 - A_k) (B, K)); weights descending."""
     gap = _gap(xp, log_weight)
     lightest = lowest(mass) or lowest(xp.where(mass > 0, mass, 1.0))
@@ -161,7 +161,7 @@ def _integral(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: An
     return integral, (log_a, fall.deficit)
 
 
-def _after(xp: Any, values: Any) -> Any:
+def _after(xp: Namespace, values: Array) -> Array:
     """Each entry's predecessor, 0 for the first: a function of A just before a breakpoint."""
     return xp.concat([xp.zeros_like(values[:, :1]), values[:, :-1]], axis=-1)
 
@@ -171,19 +171,19 @@ class _Fall:
     """A along the breakpoints, (B, K) each: scale w_k / w_0 (where kept), held S_k / w_0 (or S_k / w_k), drop
     A_{k-1} - A_k, share drop / A_{k-1}, A_k, deficit 1 - A_k."""
 
-    scale: Any
-    held: Any
-    drop: Any
-    share: Any
-    a: Any
-    deficit: Any
+    scale: Array
+    held: Array
+    drop: Array
+    share: Array
+    a: Array
+    deficit: Array
 
 
-def _gap(xp: Any, log_weight: Any) -> Any:
+def _gap(xp: Namespace, log_weight: Array) -> Array:
     return xp.concat([xp.zeros_like(log_weight[:, :1]), log_weight[:, :-1] - log_weight[:, 1:]], axis=-1)
 
 
-def fall_linear(xp: Any, mass: Any, log_weight: Any, zero_mass: Any) -> _Fall:
+def fall_linear(xp: Namespace, mass: Array, log_weight: Array, zero_mass: Array) -> _Fall:
     """A along the breakpoints, on the linear scale; mass, log_weight (B, K) with weights descending."""
     scale, share = _scale(log_weight, log_weight[:, :1]), expm1_of(-_gap(xp, log_weight))
     if COMPILED and is_numpy(mass):
@@ -194,7 +194,7 @@ def fall_linear(xp: Any, mass: Any, log_weight: Any, zero_mass: Any) -> _Fall:
     return _sum_fall(xp, scale, held, held / scale, share, mass, zero_mass)
 
 
-def _fall_wide(xp: Any, mass: Any, gap: Any, zero_mass: Any) -> _Fall:
+def _fall_wide(xp: Namespace, mass: Array, gap: Array, zero_mass: Array) -> _Fall:
     reverse = xp.concat([xp.zeros_like(gap[:, :1]), xp.flip(gap[:, 1:], axis=-1)], axis=-1)
     some = mass > 0
     log_mass = xp.where(some, xp.log(xp.where(some, mass, 1.0)), -xp.inf)
@@ -202,7 +202,9 @@ def _fall_wide(xp: Any, mass: Any, gap: Any, zero_mass: Any) -> _Fall:
     return _sum_fall(xp, None, ratio, ratio, xp.expm1(-gap), mass, zero_mass)
 
 
-def _sum_fall(xp: Any, scale: Any, held: Any, ratio: Any, share: Any, mass: Any, zero_mass: Any) -> _Fall:
+def _sum_fall(
+    xp: Namespace, scale: Array, held: Array, ratio: Array, share: Array, mass: Array, zero_mass: Array
+) -> _Fall:
     zero = xp.zeros_like(mass[:, :1])
     drop = -ratio * share
     rise = running_sum(xp.flip(drop[:, 1:], axis=-1))
@@ -217,7 +219,7 @@ def _sum_fall(xp: Any, scale: Any, held: Any, ratio: Any, share: Any, mass: Any,
     return _Fall(scale, held, drop, share, a, deficit)
 
 
-def log_fall(xp: Any, fall: _Fall) -> tuple[Any, Any]:
+def log_fall(xp: Namespace, fall: _Fall) -> tuple[Array, Array]:
     """(log A_k, log A_k / A_{k-1}), (B, K) each: of A or of 1 - A, whichever is the smaller."""
     log_a, share = log_of_either(fall.a, fall.deficit), fall.share
     if highest(share) < 0.5:
@@ -228,7 +230,9 @@ def log_fall(xp: Any, fall: _Fall) -> tuple[Any, Any]:
     return log_a, xp.where(quotient > 0.0, 0.0, quotient)
 
 
-def score_gate(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, log_score: Any) -> tuple[Any, Any]:
+def score_gate(
+    mass: Array, log_weight: Array, counts: Counts, zero_mass: Array, log_score: Array
+) -> tuple[Array, Array]:
     """(M9): accept when the winning score w/T is at least exp(log_score) (B,), finite.
 
     Returns (log of accepted mass over μ (B, M, K), log P(reject) (B, M)): the accepted mass of y is
@@ -250,6 +254,6 @@ def score_gate(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, log_s
     return accepted, log_reject
 
 
-def _rank_back(xp: Any, ranked: Any, back: Any) -> Any:
+def _rank_back(xp: Namespace, ranked: Array, back: Array) -> Array:
     """The entry of the gate, (B, 1), of a ranked (B, K + 1) array."""
     return xp.take_along_axis(ranked, back[:, -1:], axis=-1)

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.arrays.namespace import COMPILED
-from gsi_theory.rules.subset_sums import Indices, divide, grow, hypergeometric, largest_rank
+from gsi_theory.rules.subset_sums import divide, grow, hypergeometric, largest_rank
+from gsi_theory.types import Floats, Ints
 
 if COMPILED:
     from gsi_theory.rules import subset_kernels as compiled_subsets
@@ -32,7 +32,7 @@ IDLE = 42.0  # lighter than e^{-42}/n by weight: never accepted before the heavi
 LANES = 64  # candidates left out together
 
 
-def _ranks(size: int, ns: Indices, lightest: int) -> tuple[Array, Indices]:
+def _ranks(size: int, ns: Ints, lightest: int) -> tuple[Floats, Ints]:
     """(p_m(n) (N, M), largest n for which rank m is ever the largest (N,), 0 for none and for m ≤ lightest)."""
     shares = largest_rank(size, ns)
     most = np.max(np.where(shares > NEGLIGIBLE, ns, 0), axis=1)
@@ -49,13 +49,13 @@ def _reach(size: int, most: int) -> int:
 class _Lighter:
     """The candidates lighter than a rank or a gate: means e (K+1,), d (V, K+1), ratios a, q (L,), `idle` with a = 0."""
 
-    e: Array
-    d: Array
-    a: Array
-    q: Array
+    e: Floats
+    d: Floats
+    a: Floats
+    q: Floats
     idle: int
 
-    def without(self, values: Array) -> Iterator[tuple[slice, Array, Array, Array, Array]]:
+    def without(self, values: Floats) -> Iterator[tuple[slice, Floats, Floats, Floats, Floats]]:
         """(candidates, e and d without each (K, L), (V, K, L), gains (V, L), q); one stands for all the idle."""
         for at in (*range(0, min(self.idle, 1)), *range(self.idle, self.q.size, LANES)):
             lanes = slice(0, 1) if at < self.idle else slice(at, min(at + LANES, self.q.size))
@@ -64,7 +64,7 @@ class _Lighter:
             yield slice(0, self.idle) if at < self.idle else lanes, low, high, gain, self.q[lanes]
 
 
-def _lighter(values: Array, log_weight: Array, log_top: float, most: int) -> _Lighter:
+def _lighter(values: Floats, log_weight: Floats, log_top: float, most: int) -> _Lighter:
     gap = log_weight - log_top
     a, q = np.exp(gap), -np.expm1(gap)
     idle = int(np.searchsorted(a, np.exp(-IDLE) / max(most, 1)))
@@ -74,7 +74,7 @@ def _lighter(values: Array, log_weight: Array, log_top: float, most: int) -> _Li
     return _Lighter(e[0], d[:, 0], a, q, idle)
 
 
-def _kernel(lighter: _Lighter, top: Array, most: int) -> Array:
+def _kernel(lighter: _Lighter, top: Floats, most: int) -> Floats:
     """Mean kernel (V, most+1) over n-subsets that hold a rank of values top (V,) and n − 1 lighter candidates."""
     n, k = np.arange(1, most + 1), np.arange(1, most)
     won = top[:, None] * np.cumsum(lighter.e[:most]) / n
@@ -84,12 +84,12 @@ def _kernel(lighter: _Lighter, top: Array, most: int) -> Array:
     return np.concatenate([np.zeros((top.size, 1)), won + before], axis=1)
 
 
-def _among(m: int, size: int, ns: Indices) -> Array:
+def _among(m: int, size: int, ns: Ints) -> Floats:
     """C(m, n)/C(size, n) (M,)."""
     return hypergeometric(m, size, int(ns.max()))[ns]
 
 
-def race_curve(values: Array, log_weight: Array, ns: Indices, log_cut: float = -np.inf) -> Array:
+def race_curve(values: Floats, log_weight: Floats, ns: Ints, log_cut: float = -np.inf) -> Floats:
     """Mean of f over winners that pass the gate (V, M); the probability to pass is that of f = 1.
 
     values (V, N) ≥ 0, log_weight (N,) ascending; ranks of weight zero count as the largest only behind a gate (never
@@ -106,7 +106,7 @@ def race_curve(values: Array, log_weight: Array, ns: Indices, log_cut: float = -
     return total
 
 
-def _add_ranks(values: Array, log_weight: Array, ns: Indices, below: int, total: Array) -> None:
+def _add_ranks(values: Floats, log_weight: Floats, ns: Ints, below: int, total: Floats) -> None:
     """Add the subsets whose largest rank is above `below` to total (V, M)."""
     shares, limits = _ranks(log_weight.size, ns, below)
     if COMPILED:
@@ -120,12 +120,12 @@ def _add_ranks(values: Array, log_weight: Array, ns: Indices, below: int, total:
         total[:, asked] += shares[m - 1, asked] * _kernel(lighter, values[:, m - 1], most)[:, ns[asked]]
 
 
-def _below(log_weight: Array, log_cut: float) -> int:
+def _below(log_weight: Floats, log_cut: float) -> int:
     """How many are lighter than the gate, or of weight zero."""
     return int(np.searchsorted(log_weight, max(log_cut, -np.finfo(np.float64).max)))
 
 
-def race_parts(values: Array, log_weight: Array, ns: Indices, log_cut: float = -np.inf) -> Array:
+def race_parts(values: Floats, log_weight: Floats, ns: Ints, log_cut: float = -np.inf) -> Floats:
     """Mean of the (gated) kernel over the n-subsets that hold candidate i (V, M, N); as race_curve, n < N."""
     size = log_weight.size
     out = np.zeros((values.shape[0], ns.size, size))
@@ -139,7 +139,7 @@ def race_parts(values: Array, log_weight: Array, ns: Indices, log_cut: float = -
     return out
 
 
-def _add_rank_parts(values: Array, log_weight: Array, ns: Indices, below: int, out: Array) -> None:
+def _add_rank_parts(values: Floats, log_weight: Floats, ns: Ints, below: int, out: Floats) -> None:
     """Add the subsets whose largest rank is above `below` to out (V, M, N)."""
     size = log_weight.size
     shares, limits = _ranks(size, ns, below)
@@ -157,7 +157,7 @@ def _add_rank_parts(values: Array, log_weight: Array, ns: Indices, below: int, o
             out[:, asked, lanes] += weight[:, None] * _held(low, high, q, gain, values[:, m - 1], ns[asked])
 
 
-def _held(low: Array, high: Array, q: Array, gain: Array, top: Array, ns: Indices) -> Array:
+def _held(low: Floats, high: Floats, q: Floats, gain: Floats, top: Floats, ns: Ints) -> Floats:
     """Mean kernel over n-subsets that hold rank m and a lighter candidate i, for each i (V, M, L); any number at n = 1.
 
     low, high: means without i; top: f_m (V,). Shares of m, of i, of another when i comes later, and earlier:
@@ -173,7 +173,7 @@ def _held(low: Array, high: Array, q: Array, gain: Array, top: Array, ns: Indice
     return won / np.maximum(n * (n - 1), 1)
 
 
-def _gated_held(low: Array, high: Array, gain: Array, q: Array, light: int, ns: Indices) -> Array:
+def _gated_held(low: Floats, high: Floats, gain: Floats, q: Floats, light: int, ns: Ints) -> Floats:
     """Mean of the accepted part over n-subsets of `light` candidates that hold i (V, M, L), 0 where n > light."""
     k = np.arange(low.shape[0])[:, None]
     zeroth, total, inverse = np.cumsum(low, axis=0), np.cumsum(high, axis=1), np.cumsum(high / np.maximum(k, 1), axis=1)

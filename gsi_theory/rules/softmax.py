@@ -12,17 +12,15 @@ Errors of all three (step, truncation, interpolation, rounding) are derived in T
 
 from __future__ import annotations
 
-from typing import Any
-
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.arrays.namespace import host, lowest, rows_of, table
 from gsi_theory.arrays.quadrature import STEP, grid, slopes, sum_of_nodes
 from gsi_theory.laws.draws import Counts
 from gsi_theory.rules.softmax_bands import by_bands
 from gsi_theory.rules.softmax_cells import NODES, by_cells
+from gsi_theory.types import Array, Floats
 
 __all__ = ["CELLED", "METHOD_ERROR", "log_ratio"]
 
@@ -34,7 +32,7 @@ BUDGET = 1 << 21  # entries of the largest temporary array
 METHOD_ERROR = 2e-16
 
 
-def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any:
+def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> Array:
     """log P(y)/μ(y) (B, M, K); log_weight finite (any number where mass is zero).
 
     mass (B, K) and zero_mass (B,), the mass of weight zero, sum to one in each row.
@@ -69,7 +67,7 @@ def log_ratio(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any
     return xp.take(xp.concat(parts), table(np.argsort(np.concatenate(order)), log_weight), axis=0)
 
 
-def _matrix(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, top: Array, spread: float) -> Any:
+def _matrix(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array, top: Floats, spread: float) -> Array:
     xp = array_api_compat.array_namespace(log_weight)
     ahead, nodes = grid(counts, spread)
     start = STEP * (-np.floor(top / STEP) - 1.0 - ahead)

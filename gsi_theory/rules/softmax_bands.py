@@ -5,15 +5,14 @@ Only pairs of a node and a candidate that is neither settled nor still to come a
 
 from __future__ import annotations
 
-from typing import Any
-
 import array_api_compat
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array, decayed_log_cumsum, log_sum
+from gsi_theory.arrays.logscale import decayed_log_cumsum, log_sum
 from gsi_theory.arrays.namespace import host, rows_of, running_sum, table
 from gsi_theory.arrays.quadrature import FAR, RIGHT, STEP, slopes
 from gsi_theory.laws.draws import Counts
+from gsi_theory.types import Array, Floats, Namespace
 
 __all__ = ["by_bands", "windows"]
 
@@ -21,7 +20,7 @@ SETTLED = 7.0  # e^{-e^7} is zero in float64
 BUDGET = 1 << 20  # entries of the largest temporary array
 
 
-def by_bands(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, _top: Array, _spread: float) -> Any:
+def by_bands(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array, _top: Floats, _spread: float) -> Array:
     """log P/μ (B, M, K), one row after the other."""
     xp = array_api_compat.array_namespace(log_weight)
     out = []
@@ -31,7 +30,7 @@ def by_bands(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, _top: A
     return xp.stack(out)
 
 
-def windows(log_weight: Array, log_largest: float) -> Array:
+def windows(log_weight: Floats, log_largest: float) -> Floats:
     """Nodes j·STEP in the union over candidates of [-lw - log n - FAR, -lw + RIGHT], ascending; lw descending, n ≥ 1.
 
     Between windows φ is constant and the integrand grows like e^x up to the next window, so what is left out is a
@@ -44,7 +43,7 @@ def windows(log_weight: Array, log_largest: float) -> Array:
     return STEP * np.concatenate([np.arange(low[s], high[e] + 1) for s, e in zip(starts, ends, strict=True)])
 
 
-def _band_row(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: Any) -> Any:
+def _band_row(xp: Namespace, mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> Array:
     """One row (K,) of any spread -> (M, K); the order of the candidates is restored at the end."""
     plain = host(log_weight)
     order = np.argsort(-plain, kind="stable")
@@ -71,8 +70,8 @@ def _band_row(xp: Any, mass: Any, log_weight: Any, counts: Counts, zero_mass: An
 
 
 def _band_slopes(
-    xp: Any, x: Any, x_host: Array, mass: Any, lw: Any, lw_host: Array, counts: Counts, zero_mass: Any
-) -> Any:
+    xp: Namespace, x: Array, x_host: Floats, mass: Array, lw: Array, lw_host: Floats, counts: Counts, zero_mass: Array
+) -> Array:
     """log G'(φ)/P(N ≥ 1) (M, J) at ascending nodes; lw descending. Sums only positive terms, 1 - φ below φ = ½."""
     zero = xp.zeros_like(mass[:1])
     gone = xp.concat([zero, running_sum(mass)])

@@ -8,27 +8,24 @@ moments to its cell and reads a polynomial of DEGREE coefficients there.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import array_api_compat
 import numpy as np
-from numpy.typing import NDArray
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.arrays.namespace import COMPILED, added, is_numpy, rows_of, scatter_sum, table
 from gsi_theory.arrays.quadrature import STEP, grid, slopes, sum_of_nodes
 from gsi_theory.laws.draws import Counts
+from gsi_theory.types import Array, Floats, Ints, Namespace
 
 __all__ = ["FINE", "NODES", "WIDTH", "by_cells", "cell_flows", "cell_sums", "heaviest_cell", "node_masses"]
 
-Indices = NDArray[np.int64]
 NODES, FINE, DEGREE = 12, 16, 6  # interpolation nodes a step; cells in a step and coefficients in a cell
 WIDTH = STEP / FINE
 BUDGET = 1 << 23  # entries of the laws evaluated at once
 
 
 @cache
-def _interpolation() -> tuple[Array, Array]:
+def _interpolation() -> tuple[Floats, Floats]:
     """(offsets s_k (NODES,) of the nodes in a step; transfer (FINE·DEGREE, NODES)).
 
     The transfer takes values at the nodes to Chebyshev coefficients in the FINE cells of the step, heaviest first; its
@@ -46,13 +43,13 @@ def _interpolation() -> tuple[Array, Array]:
     return STEP * 0.5 * (1.0 + nodes), transfer.reshape(FINE * DEGREE, NODES)
 
 
-def _chebyshev(s: Any) -> list[Any]:
+def _chebyshev(s: Array) -> list[Array]:
     t2 = 2.0 * s * s - 1.0
     t3 = 2.0 * s * t2 - s
     return [s * 0.0 + 1.0, s, t2, t3, 2.0 * t2 * t2 - 1.0, 2.0 * t2 * t3 - s]
 
 
-def by_cells(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, top: Array, spread: float) -> Any:
+def by_cells(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array, top: Floats, spread: float) -> Array:
     """log P/μ (B, M, K) of rows of spread (nats) at most; top (B,) their largest log-weights."""
     xp = array_api_compat.array_namespace(log_weight)
     ahead, nodes = grid(counts, spread)
@@ -67,12 +64,12 @@ def by_cells(mass: Any, log_weight: Any, counts: Counts, zero_mass: Any, top: Ar
     return out[0] if len(out) == 1 else xp.concat(out)
 
 
-def heaviest_cell(top: Array) -> Indices:
+def heaviest_cell(top: Floats) -> Ints:
     """Number (B,) of the topmost fine cell of the step that holds each row's largest log-weight."""
     return ((np.floor(np.floor(top * (1.0 / WIDTH)) / FINE) + 1.0) * FINE - 1.0).astype(np.int64)
 
 
-def node_masses(xp: Any, mass: Any, log_weight: Any, first: Indices, cells: int) -> Any:
+def node_masses(xp: Namespace, mass: Array, log_weight: Array, first: Ints, cells: int) -> Array:
     """Masses (B, cells, NODES) at the interpolation nodes of each step, heaviest step first."""
     transfer = table(_interpolation()[1], mass)
     count = cells * FINE
@@ -90,14 +87,14 @@ def node_masses(xp: Any, mass: Any, log_weight: Any, first: Indices, cells: int)
     return xp.reshape(moments, (mass.shape[0], cells, FINE * DEGREE)) @ transfer
 
 
-def _place(xp: Any, log_weight: Any, first: Indices) -> tuple[Any, Any]:
+def _place(xp: Namespace, log_weight: Array, first: Ints) -> tuple[Array, Array]:
     """(fine cell counted from the heaviest (B, K), position in it from -1 to 1)."""
     at = xp.floor(log_weight * (1.0 / WIDTH))
     s = (log_weight - at * WIDTH) * (2.0 / WIDTH) - 1.0
     return table(first, log_weight)[:, None] - xp.astype(at, xp.int64), s
 
 
-def _kernel(like: Any, ahead: int, cells: int, nodes: int) -> tuple[Any, Any]:
+def _kernel(like: Array, ahead: int, cells: int, nodes: int) -> tuple[Array, Array]:
     """(u (NODES, nodes + cells - 1) at each interpolation node for every difference j - cell; index of the difference
     (cells, nodes))."""
     steps = np.arange(nodes + cells - 1) - (cells - 1) - ahead - 1.0
@@ -105,7 +102,7 @@ def _kernel(like: Any, ahead: int, cells: int, nodes: int) -> tuple[Any, Any]:
     return table(STEP * steps + _interpolation()[0][:, None], like), table(index, like)
 
 
-def cell_sums(xp: Any, masses: Any, ahead: int, nodes: int, zero_mass: Any) -> tuple[Any, Any]:
+def cell_sums(xp: Namespace, masses: Array, ahead: int, nodes: int, zero_mass: Array) -> tuple[Array, Array]:
     """φ and 1 - φ (B, nodes) from the masses (B, cells, NODES) at the interpolation nodes."""
     u, index = _kernel(masses, ahead, masses.shape[1], nodes)
     # Settled candidates: exp(-e^u) underflows to zero, as it should.
@@ -117,7 +114,7 @@ def cell_sums(xp: Any, masses: Any, ahead: int, nodes: int, zero_mass: Any) -> t
     return kept, deficit
 
 
-def cell_flows(masses: Array, ahead: int, nodes: int) -> tuple[Array, Array, Array]:
+def cell_flows(masses: Floats, ahead: int, nodes: int) -> tuple[Floats, Floats, Floats]:
     """Of one row of masses (cells, NODES): Σ μ e^{u - e^u} (cells, nodes), Σ μ e^u and Σ μ e^{2u} at the first node."""
     flow, once, twice = np.zeros((masses.shape[0], nodes)), np.zeros(masses.shape[0]), np.zeros(masses.shape[0])
     u, index = _kernel(masses, ahead, masses.shape[0], nodes)
@@ -129,11 +126,11 @@ def cell_flows(masses: Array, ahead: int, nodes: int) -> tuple[Array, Array, Arr
     return flow, once, twice
 
 
-def _toeplitz(xp: Any, values: Any, index: Any) -> Any:
+def _toeplitz(xp: Namespace, values: Array, index: Array) -> Array:
     return xp.reshape(xp.take(values, xp.reshape(index, (-1,)), axis=0), index.shape)
 
 
-def _cell_laws(xp: Any, counts: Counts, slope: Any, cells: int, ahead: int, nodes: int) -> tuple[Any, Any]:
+def _cell_laws(xp: Namespace, counts: Counts, slope: Array, cells: int, ahead: int, nodes: int) -> tuple[Array, Array]:
     """(Chebyshev coefficients (B, M, cells·FINE, DEGREE) of P/μ over its largest value; log of that (B, M, 1)).
 
     Over 120 nats P/μ falls by a factor e^{122}·n, so the linear scale holds it.
@@ -151,7 +148,7 @@ def _cell_laws(xp: Any, counts: Counts, slope: Any, cells: int, ahead: int, node
     return xp.reshape(coefficient, (*logs.shape[:2], cells * FINE, DEGREE)), level[..., 0]
 
 
-def _evaluate(xp: Any, log_weight: Any, first: Indices, coefficient: Any, level: Any) -> Any:
+def _evaluate(xp: Namespace, log_weight: Array, first: Ints, coefficient: Array, level: Array) -> Array:
     if COMPILED and is_numpy(log_weight):
         from gsi_theory.arrays.kernels import cell_values
 
@@ -160,7 +157,7 @@ def _evaluate(xp: Any, log_weight: Any, first: Indices, coefficient: Any, level:
     place, s = _place(xp, log_weight, first)
     rows, count = coefficient.shape[:2]
     at = xp.broadcast_to(place[:, None, :], (rows, count, place.shape[-1]))
-    value: Any = 0.0
+    value: Array = 0.0
     for i, t in enumerate(_chebyshev(s)):
         value = value + xp.take_along_axis(coefficient[..., i], at, axis=-1) * t[:, None, :]
     return xp.log(value) + level

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array, log_sum
+from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.arrays.namespace import COMPILED
-from gsi_theory.rules.subset_sums import Indices, divide, grow, hypergeometric
+from gsi_theory.rules.subset_sums import divide, grow, hypergeometric
+from gsi_theory.types import Floats, Ints
 
 if COMPILED:
     from gsi_theory.rules import subset_kernels as compiled_subsets
@@ -37,19 +38,19 @@ BLOCK = 16  # nodes grown together
 class Block:
     """Neighboring nodes: log t (B,), factor dt/(t dx)·h (B,), window [first, last) of candidates grown one by one."""
 
-    log_t: Array
-    factor: Array
+    log_t: Floats
+    factor: Floats
     first: int
     last: int
 
 
-def trapezoid(x: Array, step: float, log_top: float) -> tuple[Array, Array]:
+def trapezoid(x: Floats, step: float, log_top: float) -> tuple[Floats, Floats]:
     """(log t, h dt/(t dx)) at x for weights of subsets up to e^{log_top}: t = 2 exp(x − e^{−x})/W_top."""
     fall = np.exp(-x)
     return np.log(2.0) - log_top + x - fall, step * (1.0 + fall)
 
 
-def _blocks(log_weight: Array, most: int, zeros: int, step: float) -> Iterator[Block]:
+def _blocks(log_weight: Floats, most: int, zeros: int, step: float) -> Iterator[Block]:
     """Nodes where some candidate has begun and is not settled; log_weight (A,) descending, finite."""
     log_top = float(log_sum(log_weight[:most]))
     anchor = np.log(2.0) - log_top
@@ -67,7 +68,7 @@ def _blocks(log_weight: Array, most: int, zeros: int, step: float) -> Iterator[B
             yield Block(log_t, factor, first, last)
 
 
-def _grown(block: Block, log_weight: Array, values: Array, most: int, zeros: int) -> tuple[Array, ...]:
+def _grown(block: Block, log_weight: Floats, values: Floats, most: int, zeros: int) -> tuple[Floats, ...]:
     """(e (B, k+1), d (V, B, k+1), z (A, B), rate (A, B)) of all candidates at the nodes of a block; k ≤ most."""
     window = slice(block.first, block.last)
     flow = np.exp(np.minimum(block.log_t + log_weight[window, None], 7.0))
@@ -84,7 +85,7 @@ def _grown(block: Block, log_weight: Array, values: Array, most: int, zeros: int
     return e, d, z, rate
 
 
-def softmax_curve(values: Array, log_weight: Array, most: int, zeros: int) -> Array:
+def softmax_curve(values: Floats, log_weight: Floats, most: int, zeros: int) -> Floats:
     """Σ over nodes of d_n (V, most+1) for n ≤ most; exact to rounding for 2 ≤ n.
 
     values (V, A) ≥ 0 of the candidates of positive weight, log_weight (A,) finite and descending; zeros: how many
@@ -98,7 +99,7 @@ def softmax_curve(values: Array, log_weight: Array, most: int, zeros: int) -> Ar
     return total
 
 
-def softmax_parts(values: Array, log_weight: Array, ns: Indices, zeros: int) -> Array:
+def softmax_parts(values: Floats, log_weight: Floats, ns: Ints, zeros: int) -> Floats:
     """Mean of the kernel over the n-subsets that hold candidate i (V, M, A+1), i = A: any candidate of weight zero.
 
     Shapes as in softmax_curve; ns ascending, 2 ≤ n < A + zeros. The kernel is that of the coarse step, to 4e-7.
@@ -123,7 +124,7 @@ def softmax_parts(values: Array, log_weight: Array, ns: Indices, zeros: int) -> 
 
 
 def _add_block(
-    e: Array, d: Array, size: int, z: Array, rate: Array, values: Array, ns: Indices, out: Array, waited: Array
+    e: Floats, d: Floats, size: int, z: Floats, rate: Floats, values: Floats, ns: Ints, out: Floats, waited: Floats
 ) -> None:
     """Add the nodes of a block: to out (V, M, A) each candidate's subsets, to waited (V, M) those of one not begun."""
     if COMPILED:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+from gsi_theory.types import Floats, Ints
 
 __all__ = ["divide", "grow", "race_curve", "race_parts", "softmax_parts"]
 
 LANES = 64  # candidates left out together: their rows then fit the cache
-
-Array = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 
 # Rows are bound to names of their own where they are used: otherwise LLVM does not vectorize the loop along them.
 
 
 @njit(cache=True, fastmath={"contract"})
-def grow(e: Array, d: Array, z: Array, rate: Array, values: Array, start: int) -> None:
+def grow(e: Floats, d: Floats, z: Floats, rate: Floats, values: Floats, start: int) -> None:
     """`sums.grow`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A); k runs inside, downward."""
     most = e.shape[1] - 1
     for b in range(e.shape[0]):
@@ -38,7 +36,7 @@ def grow(e: Array, d: Array, z: Array, rate: Array, values: Array, start: int) -
 
 
 @njit(cache=True, fastmath={"contract"})
-def divide(e: Array, d: Array, size: int, z: Array, gain: Array, low: Array, high: Array) -> None:
+def divide(e: Floats, d: Floats, size: int, z: Floats, gain: Floats, low: Floats, high: Floats) -> None:
     """`sums.divide`: e (K+1,), d (V, K+1), z (L,), gain (V, L); fills low (K, L), high (V, K, L)."""
     most, lanes = e.size - 1, z.size
     split = np.empty(lanes, dtype=np.int64)
@@ -75,7 +73,7 @@ def divide(e: Array, d: Array, size: int, z: Array, gain: Array, low: Array, hig
 
 @njit(cache=True)
 def race_sums(
-    low: Array, high: Array, q: Array, gain: Array, top: Array, weight: Array, column: Indices, out: Array
+    low: Floats, high: Floats, q: Floats, gain: Floats, top: Floats, weight: Floats, column: Ints, out: Floats
 ) -> None:
     """`race._add_held`: low (K, L), high (V, K, L), q (L,), gain (V, L), top (V,), weight and column (K+2,),
     added to out (V, M, L)."""
@@ -108,7 +106,7 @@ def race_sums(
 
 @njit(cache=True)
 def softmax_parts(
-    e: Array, d: Array, size: int, z: Array, rate: Array, values: Array, ns: Indices, out: Array, waited: Array
+    e: Floats, d: Floats, size: int, z: Floats, rate: Floats, values: Floats, ns: Ints, out: Floats, waited: Floats
 ) -> None:
     """`softmax._add_block`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A), ns (M,) ≤ K; added to
     out (V, M, A) and waited (V, M)."""
@@ -134,7 +132,9 @@ def softmax_parts(
 
 
 @njit(cache=True)
-def _lighter(values: Array, log_weight: Array, m: int, most: int, far: float) -> tuple[Array, Array, Array, Array, int]:
+def _lighter(
+    values: Floats, log_weight: Floats, m: int, most: int, far: float
+) -> tuple[Floats, Floats, Floats, Floats, int]:
     """`race._lighter` of rank m: (e (1, K+1), d (V, 1, K+1), a, q (m−1, 1), idle); lighter by far: idle."""
     a, q, idle = np.empty((m - 1, 1)), np.empty((m - 1, 1)), 0
     for j in range(m - 1):
@@ -151,7 +151,7 @@ def _lighter(values: Array, log_weight: Array, m: int, most: int, far: float) ->
 
 @njit(cache=True)
 def _add_largest(
-    e: Array, d: Array, top: Array, share: Array, ns: Indices, most: int, column: Indices, out: Array, at: int
+    e: Floats, d: Floats, top: Floats, share: Floats, ns: Ints, most: int, column: Ints, out: Floats, at: int
 ) -> None:
     """Add share · `race._kernel` of the n ≤ most that are asked to out (V, M, ·) at the last index `at`."""
     for v in range(top.size):
@@ -167,7 +167,7 @@ def _add_largest(
 
 @njit(cache=True)
 def race_curve(
-    values: Array, log_weight: Array, ns: Indices, shares: Array, most: Indices, far: float, out: Array
+    values: Floats, log_weight: Floats, ns: Ints, shares: Floats, most: Ints, far: float, out: Floats
 ) -> None:
     """`race._add_ranks`: values (V, N), log_weight (N,), shares (N, M), most (N,), 0: skip; out (V, M, 1)."""
     column = np.full(ns.max() + 1, -1, dtype=np.int64)
@@ -181,7 +181,7 @@ def race_curve(
 
 @njit(cache=True)
 def race_parts(
-    values: Array, log_weight: Array, ns: Indices, shares: Array, most: Indices, far: float, out: Array
+    values: Floats, log_weight: Floats, ns: Ints, shares: Floats, most: Ints, far: float, out: Floats
 ) -> None:
     """`race._add_rank_parts`: as race_curve, out (V, M, N)."""
     size = log_weight.size

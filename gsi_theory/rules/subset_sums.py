@@ -18,34 +18,31 @@ the error is small against 1 (THEORY.md, M31), which is enough for a standard er
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.arrays.namespace import COMPILED
+from gsi_theory.types import Floats, Ints
 
 if COMPILED:
     from gsi_theory.rules import subset_kernels as compiled_subsets
 
 __all__ = ["divide", "grow", "hypergeometric", "largest_rank"]
 
-Indices = NDArray[np.int64]
 
-
-def hypergeometric(ones: int, size: int, most: int) -> Array:
+def hypergeometric(ones: int, size: int, most: int) -> Floats:
     """C(ones, k)/C(size, k) for k ≤ most (most+1,): the chance that k of `size` all lie among `ones` of them."""
     k = np.arange(min(most, size))
     factors = np.maximum(ones - k, 0) / (size - k)
     return np.concatenate([np.ones(1), np.cumprod(factors), np.zeros(max(most - size, 0))])
 
 
-def largest_rank(size: int, ns: Indices) -> Array:
+def largest_rank(size: int, ns: Ints) -> Floats:
     """p_m(n) = C(m−1, n−1)/C(size, n) (size, M), m = 1..size: the chance that the largest rank of n drawn is m."""
     m = np.arange(size, 1, -1)[:, None]
     fall = np.maximum(m - ns, 0) / (m - 1)  # p_{m−1}/p_m
     return np.ascontiguousarray(np.cumprod(np.vstack([ns / size, fall]), axis=0)[::-1])
 
 
-def grow(e: Array, d: Array, z: Array, rate: Array, values: Array, start: int) -> None:
+def grow(e: Floats, d: Floats, z: Floats, rate: Floats, values: Floats, start: int) -> None:
     """Add candidates a = 1..A to the means of B independent sums, in place.
 
     e (B, K+1), d (V, B, K+1); z and rate (A, B); values (V, A) ≥ 0, g = values · rate; start: candidates held so far.
@@ -63,7 +60,7 @@ def grow(e: Array, d: Array, z: Array, rate: Array, values: Array, start: int) -
         e[:, 1:] = kept * e[:, 1:] + share * (z[a][:, None] * lower)
 
 
-def divide(e: Array, d: Array, size: int, z: Array, gain: Array) -> tuple[Array, Array]:
+def divide(e: Floats, d: Floats, size: int, z: Floats, gain: Floats) -> tuple[Floats, Floats]:
     """(e (K, L), d (V, K, L)), k < min(K, size), of `size` candidates without candidate i, for each i.
 
     e (K+1,), d (V, K+1) of all of them; z (L,), gain (V, L) of those left out in turn. Where K > size/2, e and d must

@@ -16,7 +16,6 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.certified.ball_facts import BallFacts
 from gsi_theory.certified.certify import certify_all
 from gsi_theory.certified.rational import Enclosure, ExactInstance, ExactScheme
@@ -28,6 +27,7 @@ from gsi_theory.laws.selection_law import EPS, RULES, Law
 from gsi_theory.runs.json_input import JsonFault, read_json, shown
 from gsi_theory.runs.options import OUTPUT, refuse_options
 from gsi_theory.runs.terminal import console, formatted, wrapped
+from gsi_theory.types import Floats
 
 __all__ = ["app", "read_exact_instance", "read_instance"]
 
@@ -108,7 +108,7 @@ def _exact(text: str) -> Decimal:
 class _Summary:
     instance: Instance
     law: GsiLaw
-    log_pi: Array
+    log_pi: Floats
 
     def record(self) -> dict[str, Any]:
         """The fields of `gsi law --json` (DESIGN of the command line); infinities as the string "inf"."""

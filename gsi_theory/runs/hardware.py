@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Instance
 from gsi_theory.methods import MethodLaw
+from gsi_theory.types import Floats
 
 __all__ = ["HARDWARE", "Hardware", "flops", "seconds", "value_of"]
 
@@ -72,6 +72,6 @@ def seconds(law: MethodLaw, h: Hardware = HARDWARE) -> float:
     return total
 
 
-def value_of(instance: Instance, beta: float, log_prob: Array) -> float:
+def value_of(instance: Instance, beta: float, log_prob: Floats) -> float:
     """E r - KL(law‖base)/β in reward units, which the tilted policy maximizes; there it is β⁻¹ log Z."""
     return float(np.exp(log_prob) @ instance.reward) - divergence.kl(log_prob, instance.log_base) / beta

@@ -30,11 +30,12 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from gsi_theory.arrays.logscale import Array, log_sum
+from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.arrays.namespace import as_number, as_numbers
 from gsi_theory.errors import InputError, quoted
 from gsi_theory.estimate import refuse
 from gsi_theory.instance import LARGEST_NATS
+from gsi_theory.types import Floats
 
 __all__ = ["Coverage", "chi2_from_base", "mean_low", "weight_coverage"]
 
@@ -139,14 +140,14 @@ def mean_low(log_values: ArrayLike, level: float = 0.95, bold: float = 0.0) -> f
     return float(brentq(lambda m: _evidence(values, m, bold) - goal, low, high, xtol=1e-9)) - 1e-9
 
 
-def _beyond(weight: Array, log_total: float) -> float:
+def _beyond(weight: Floats, log_total: float) -> float:
     """e^{max − log_total} where the maximum is attained once, else 0."""
     top = float(weight.max())
     with np.errstate(over="ignore"):
         return _finite(np.exp(top - log_total)) if np.count_nonzero(weight == top) == 1 else 0.0
 
 
-def _evidence(values: Array, log_mean: float, bold: float) -> float:
+def _evidence(values: Floats, log_mean: float, bold: float) -> float:
     ratio = np.exp(np.minimum(values - log_mean, 700.0))
     bets = np.append(BETS, BOLDEST) if bold > 0 else BETS
     factors = np.log1p(bets[:, None] * (ratio - 1.0)).sum(axis=1)
@@ -156,7 +157,7 @@ def _evidence(values: Array, log_mean: float, bold: float) -> float:
     return float(log_sum(factors) - np.log(BETS.size))
 
 
-def _checked(log_weight: ArrayLike, zero: bool = False) -> Array:
+def _checked(log_weight: ArrayLike, zero: bool = False) -> Floats:
     weight = as_numbers(log_weight, "log_weight")
     if weight.ndim != 1 or weight.size == 0:
         raise InputError(f"log_weight of shape {weight.shape}: give N ≥ 1 numbers in nats")

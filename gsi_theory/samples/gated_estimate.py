@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.arrays.namespace import as_numbers, numbers_or_indicators
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import (
@@ -29,6 +28,7 @@ from gsi_theory.estimate import (
     leave_one_out,
     subset_mean,
 )
+from gsi_theory.types import Floats
 
 __all__ = ["GatedEstimate", "gated_error", "gated_mean", "score_gated_mean"]
 
@@ -96,7 +96,7 @@ def score_gated_mean(
     return _combined(value[0], value[1], spread[0], spread[1], fallback, cuts.ndim == 0)
 
 
-def _gated_curve(pool: SubsetPool) -> Array:
+def _gated_curve(pool: SubsetPool) -> Floats:
     return np.zeros((2, pool.ns.size)) if pool.log_cut == np.inf else curves(pool)
 
 
@@ -108,7 +108,7 @@ def _fallback(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, n_base: i
     return Estimate(*(np.broadcast_to(part, (count,)).copy() for part in (found.value, found.stderr)))
 
 
-def gated_error(d_accepted: Array, d_chance: Array, rest: Array, fallback: Estimate) -> Array:
+def gated_error(d_accepted: Floats, d_chance: Floats, rest: Floats, fallback: Estimate) -> Floats:
     """√(Σ_j (dA_j − B̂ dp_j)² + (1 − p̂)² Var B̂) (..., M) from deviations (..., M, N), rest = 1 − p̂ and B̂ (..., M).
 
     +inf where a deviation or the fallback's error is: a pool of one candidate.
@@ -121,7 +121,7 @@ def gated_error(d_accepted: Array, d_chance: Array, rest: Array, fallback: Estim
 
 
 def _combined(
-    accepted: Array, chance: Array, d_accepted: Array, d_chance: Array, fallback: Estimate, single: bool
+    accepted: Floats, chance: Floats, d_accepted: Floats, d_chance: Floats, fallback: Estimate, single: bool
 ) -> GatedEstimate:
     """accepted, chance (U, M), their deviations (U, M, N), fallback (M,)."""
     rest = 1.0 - chance

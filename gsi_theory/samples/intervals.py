@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.arrays.namespace import numbers_or_indicators
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import refuse
 from gsi_theory.samples.coverage import mean_low
+from gsi_theory.types import Floats
 
 __all__ = ["Interval", "bounded_mean", "fixed_mean", "population_mean", "spread_over"]
 
@@ -43,11 +43,11 @@ class Interval:
     trusted: whether it covers close to the level; a `bounded_mean` (False) covers at least with it.
     """
 
-    value: Array
-    stderr: Array
-    low: Array
-    high: Array
-    trusted: Array
+    value: Floats
+    stderr: Floats
+    low: Floats
+    high: Floats
+    trusted: Floats
 
 
 def population_mean(values: ArrayLike, level: float = 0.95, bounds: tuple[float, float] | None = None) -> Interval:
@@ -78,7 +78,7 @@ def population_mean(values: ArrayLike, level: float = 0.95, bounds: tuple[float,
     return Interval(found.value, stderr, low, high, found.trusted)
 
 
-def _unskewed(values: Array, quantile: float) -> Array:
+def _unskewed(values: Floats, quantile: float) -> Floats:
     """The T at which Hall's transformation of T is `quantile`: (cbrt(1 + 3a(q − a/2)) − 1)/a, q where a is 0."""
     count = values.shape[0]
     apart = values - values.mean(axis=0)
@@ -118,7 +118,7 @@ def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95
     return Interval(array.mean(axis=0), stderr, low + scale * under, low + scale * over, trusted)
 
 
-def _inside(mean: Array, count: int, bounds: tuple[float, float], rule: float | Array) -> Array:
+def _inside(mean: Floats, count: int, bounds: tuple[float, float], rule: float | Floats) -> Floats:
     low, high = bounds
     return np.asarray(count * np.minimum(mean - low, high - mean) >= rule * (high - low))
 
@@ -153,7 +153,7 @@ def fixed_mean(
     )
 
 
-def spread_over(values: ArrayLike) -> Array:
+def spread_over(values: ArrayLike) -> Floats:
     """How many prompts make up the spread of values (P, ...): (Σd²)²/Σd⁴, between 1 and P; 0 where all are equal."""
     array = numbers_or_indicators(values, "values")
     square = (array - array.mean(axis=0)) ** 2
@@ -163,7 +163,7 @@ def spread_over(values: ArrayLike) -> Array:
     return np.where(equal, 0.0, share.sum(axis=0) ** 2 / np.maximum((share**2).sum(axis=0), 1.0))
 
 
-def _checked(values: ArrayLike, name: str, level: float) -> Array:
+def _checked(values: ArrayLike, name: str, level: float) -> Floats:
     if not 0 < level < 1:
         raise InputError(f"level {level!r}: give a number between 0 and 1, such as 0.95")
     array = numbers_or_indicators(values, name)

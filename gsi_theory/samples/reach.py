@@ -17,11 +17,12 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.arrays.namespace import as_numbers
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import refuse
 from gsi_theory.samples.coverage import weight_coverage
+from gsi_theory.types import Floats
 
 __all__ = [
     "Answer",
@@ -166,7 +167,7 @@ def drafts_for_base(base_log_ratio: ArrayLike, base_log_weight: ArrayLike, toler
     refuse(np.isnan(ratio) | (ratio == -np.inf), ratio, "base_log_ratio", "give nats (+inf: out of the draft's reach)")
     refuse(~np.isfinite(weight), weight, "base_log_weight", "give finite nats")
     order = np.argsort(-(ratio + weight))
-    mass: Array = np.cumsum(np.exp(normalize(weight))[order])
+    mass: Floats = np.cumsum(np.exp(normalize(weight))[order])
     last = int(np.searchsorted(mass, tolerance * (1.0 - 1e-9)))  # equality is meant to count, rounding aside
     total = ratio + weight
     level = float(total[order[min(last, ratio.size - 1)]])

@@ -12,13 +12,15 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import betainc
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.errors import InputError
+from gsi_theory.types import Floats
 
 __all__ = ["knockout_bound", "knockout_fail", "league_bound", "league_fail", "lost_majority"]
 
 
-def _checked(p: object, right: object, candidates: object, comparisons: object) -> tuple[Array, Array, Array, Array]:
+def _checked(
+    p: object, right: object, candidates: object, comparisons: object
+) -> tuple[Floats, Floats, Floats, Floats]:
     arrays = [np.asarray(v, dtype=np.float64) for v in (p, right, candidates, comparisons)]
     for name, values, low, high in zip(
         ("p", "right", "candidates", "comparisons"), arrays, (0.0, 0.0, 1.0, 1.0), (1.0, 1.0, 2.0**53, 2.0**53),
@@ -34,7 +36,7 @@ def _checked(p: object, right: object, candidates: object, comparisons: object) 
     return one, two, three, four
 
 
-def lost_majority(right: Array, comparisons: Array) -> Array:
+def lost_majority(right: Floats, comparisons: Floats) -> Floats:
     """P(the correct one loses the majority of K comparisons), a tie counting half; K real arrays of whole numbers."""
     k = np.floor(comparisons / 2.0)
     even = comparisons == 2.0 * k
@@ -44,7 +46,7 @@ def lost_majority(right: Array, comparisons: Array) -> Array:
     return np.asarray(np.where(even, 0.5 * (upto + below), upto))
 
 
-def knockout_fail(p: object, right: object, candidates: object, comparisons: object) -> Array:
+def knockout_fail(p: object, right: object, candidates: object, comparisons: object) -> Floats:
     """P(the winner is incorrect) of the knockout; arrays or numbers that broadcast. Relative accuracy about 1e-12.
 
     Bracket sizes on one level differ by at most one, so ⌊log₂ N⌋ steps of a recursion on two of them are enough.
@@ -52,7 +54,7 @@ def knockout_fail(p: object, right: object, candidates: object, comparisons: obj
     q, right_, n, k = _checked(1.0 - np.asarray(p, dtype=np.float64), right, candidates, comparisons)
     lost = lost_majority(right_, k)
 
-    def meet(a: Array, b: Array) -> Array:
+    def meet(a: Floats, b: Floats) -> Floats:
         """P(fail) of two brackets with P(fail) a and b: both incorrect, or one and it wins."""
         return a * b + (a * (1.0 - b) + b * (1.0 - a)) * lost
 
@@ -69,7 +71,7 @@ def knockout_fail(p: object, right: object, candidates: object, comparisons: obj
     return np.asarray(small)
 
 
-def knockout_bound(p: object, right: object, candidates: object, comparisons: object) -> Array:
+def knockout_bound(p: object, right: object, candidates: object, comparisons: object) -> Floats:
     """(1-p)^N + ⌈log₂N⌉ e^{-2K(right-½)²} (M25)."""
     q, right_, n, k = _checked(1.0 - np.asarray(p, dtype=np.float64), right, candidates, comparisons)
     with np.errstate(under="ignore"):

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.errors import InputError
 from gsi_theory.instance import as_beta
 from gsi_theory.laws.selection_law import EPS, LARGEST_LOG
 from gsi_theory.steps.stepwise import TrajectoryLaw, trajectory_law
 from gsi_theory.steps.tree import ByNode, ByStep, Level, Tree
+from gsi_theory.types import Floats
 
 __all__ = [
     "SoftValue",
@@ -158,8 +158,8 @@ def _to_go(tree: Tree, law: TrajectoryLaw, beta: float, reward: ArrayLike | None
     beta = as_beta(beta)
     rewards = tuple(level.reward for level in tree.levels) if reward is None else tree.at_ends(reward)
     _check_nats(beta, tree.accumulate(rewards))
-    node: list[Array] = []
-    step: list[Array] = []
+    node: list[Floats] = []
+    step: list[Floats] = []
     for t in reversed(range(tree.depth)):
         level = tree.levels[t]
         values = rewards[t].copy()
@@ -170,7 +170,7 @@ def _to_go(tree: Tree, law: TrajectoryLaw, beta: float, reward: ArrayLike | None
     return tuple(reversed(node)), tuple(reversed(step))
 
 
-def _soft_mean(level: Level, log_p: Array, values: Array, beta: float) -> Array:
+def _soft_mean(level: Level, log_p: Floats, values: Floats, beta: float) -> Floats:
     """β⁻¹ log Σ p e^{β·value} (N,) over the steps of each node; at β = 0 the mean Σ p·value.
 
     Relative to the largest value m in the support it is m + β⁻¹ log1p(-s), s = Σ p (1 - e^{β(value - m)}), a sum of

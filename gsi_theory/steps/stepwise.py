@@ -15,16 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.laws.gate import GsiLaw
 from gsi_theory.laws.selection_law import EPS, Law
 from gsi_theory.steps.tree import ByNode, ByStep, Level, Tree, place
+from gsi_theory.types import Floats
 
 __all__ = ["ChainRule", "Method", "TrajectoryLaw", "chain_rule", "trajectory_law"]
 
-Method = Callable[[Instance], "Array | Law | GsiLaw"]
+Method = Callable[[Instance], "Floats | Law | GsiLaw"]
 SUM_TOLERANCE = 1e-9
 
 
@@ -54,11 +54,11 @@ class TrajectoryLaw:
         return self.tree.at_nodes(self.log_prefix)
 
     @cached_property
-    def log_prob(self) -> Array:
+    def log_prob(self) -> Floats:
         """Log-probabilities (L,) of tree.trajectories."""
         return self.prefix_log_prob(self.tree.depth)
 
-    def prefix_log_prob(self, depth: int) -> Array:
+    def prefix_log_prob(self, depth: int) -> Floats:
         """Log-probabilities of tree.prefixes(depth): the law of the first `depth` steps."""
         return self.tree.arrange(self.log_prefix, depth)
 
@@ -119,7 +119,7 @@ def trajectory_law(tree: Tree, method: Method) -> TrajectoryLaw:
     return TrajectoryLaw(tree, step, error, reject if gated else None, accept if gated else None)
 
 
-def _level_laws(tree: Tree, t: int, method: Method) -> tuple[Array, Array, Array | None, Array | None]:
+def _level_laws(tree: Tree, t: int, method: Method) -> tuple[Floats, Floats, Floats | None, Floats | None]:
     """Of one level: log-probabilities by step; TV errors, log P(reject) and P(accept) by node, the last two or None."""
     level = tree.levels[t]
     found = [method(instance) for instance in level.instances]
@@ -151,11 +151,11 @@ class ChainRule:
     the laws of the first d steps. tv_coupling: 1 - Σ Π_t min(P^t, Q^t). Always tv ≤ tv_coupling ≤ cumsum(tv_step).
     """
 
-    kl_step: Array
-    kl: Array
-    tv_step: Array
-    tv: Array
-    tv_coupling: Array
+    kl_step: Floats
+    kl: Floats
+    tv_step: Floats
+    tv: Floats
+    tv_coupling: Floats
 
 
 def chain_rule(p: TrajectoryLaw, q: TrajectoryLaw) -> ChainRule:
@@ -191,13 +191,13 @@ def _alike(one: Tree, other: Tree) -> bool:
     return same and one.depth == other.depth
 
 
-def _by_node(level: Level, divergence_of: Callable[[Array, Array], float], log_p: Array, log_q: Array) -> Array:
+def _by_node(level: Level, divergence_of: Callable[[Floats, Floats], float], log_p: Floats, log_q: Floats) -> Floats:
     ends = level.start[1:-1]
     pairs = zip(np.split(log_p, ends), np.split(log_q, ends), strict=True)
     return np.array([divergence_of(p, q) for p, q in pairs])
 
 
-def _means(log_reach: ByNode, values: ByNode) -> Array:
+def _means(log_reach: ByNode, values: ByNode) -> Floats:
     """(T,): Σ over the nodes of a level of P(prefix)·value; a node of probability zero counts nothing, even if +inf."""
     out = []
     for reach, value in zip(log_reach, values, strict=True):

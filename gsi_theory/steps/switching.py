@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Scheme
 from gsi_theory.laws.gate import gsi_laws
 from gsi_theory.steps.tree import Tree
+from gsi_theory.types import Floats
 
 __all__ = ["SwitchingLaw", "switching_law"]
 
@@ -31,13 +31,13 @@ class SwitchingLaw:
     error: bound on the TV error of log_prob, at most 1."""
 
     tree: Tree
-    log_prob: Array
+    log_prob: Floats
     proposed: float
     kept: float
     written: float
     error: float
 
-    def expectation(self, values: Array) -> float:
+    def expectation(self, values: Floats) -> float:
         """E f for values f (L,) of the trajectories."""
         return float(np.exp(self.log_prob) @ values)
 

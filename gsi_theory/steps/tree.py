@@ -20,15 +20,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance
+from gsi_theory.types import Floats
 
 __all__ = ["ByNode", "ByStep", "Level", "Prefix", "Tree", "place"]
 
 Prefix = tuple[int, ...]
-ByNode = tuple[Array, ...]
-ByStep = tuple[Array, ...]
+ByNode = tuple[Floats, ...]
+ByStep = tuple[Floats, ...]
 Indices = NDArray[np.intp]
 Given = TypeVar("Given")
 
@@ -67,29 +67,29 @@ class Level:
         return np.repeat(np.arange(len(self.instances)), np.diff(self.start))
 
     @cached_property
-    def log_draft(self) -> Array:
+    def log_draft(self) -> Floats:
         """log π_S(step | prefix), (E,)."""
         return np.concatenate([i.log_draft for i in self.instances])
 
     @cached_property
-    def log_base(self) -> Array:
+    def log_base(self) -> Floats:
         """log π_B(step | prefix), (E,)."""
         return np.concatenate([i.log_base for i in self.instances])
 
     @cached_property
-    def reward(self) -> Array:
+    def reward(self) -> Floats:
         """Step rewards (E,), reward units."""
         return np.concatenate([i.reward for i in self.instances])
 
-    def total(self, values: Array) -> Array:
+    def total(self, values: Floats) -> Floats:
         """Sums (N,) over the steps of each node."""
         return np.asarray(np.add.reduceat(values, self.start[:-1]))
 
-    def largest(self, values: Array) -> Array:
+    def largest(self, values: Floats) -> Floats:
         """Maxima (N,) over the steps of each node."""
         return np.asarray(np.maximum.reduceat(values, self.start[:-1]))
 
-    def log_total(self, log_terms: Array) -> Array:
+    def log_total(self, log_terms: Floats) -> Floats:
         """log Σ exp (N,) over the steps of each node, each of which has a finite term."""
         top = self.largest(log_terms)
         return top + np.log(self.total(np.exp(log_terms - top[self.node])))
@@ -166,7 +166,7 @@ class Tree:
             return self.accumulate([level.reward for level in self.levels])
 
     @cached_property
-    def total_reward(self) -> Array:
+    def total_reward(self) -> Floats:
         """Σ_t r_t of each trajectory, (L,)."""
         return self.arrange(self.collected)
 
@@ -192,16 +192,16 @@ class Tree:
             begin = out[-1][~level.ends]
         return tuple(out)
 
-    def accumulate(self, by_step: Sequence[Array]) -> ByStep:
+    def accumulate(self, by_step: Sequence[Floats]) -> ByStep:
         """Sums of by-step values along each path from the root, by step (products, of log-probabilities)."""
-        out: list[Array] = []
+        out: list[Floats] = []
         so_far = np.zeros(1)
         for level, values in zip(self.levels, by_step, strict=True):
             out.append(so_far[level.node] + values)
             so_far = out[-1][~level.ends]
         return tuple(out)
 
-    def at_nodes(self, accumulated: Sequence[Array]) -> ByNode:
+    def at_nodes(self, accumulated: Sequence[Floats]) -> ByNode:
         """By-step values handed to the nodes that the steps lead to, by node; 0 at the root."""
         pairs = zip(accumulated[:-1], self.levels[:-1], strict=True)
         return (np.zeros(1), *(values[~level.ends] for values, level in pairs))
@@ -211,7 +211,7 @@ class Tree:
         flat = [prefix for t, keep in self._atoms(depth) for prefix in _kept(self._step_prefixes[t], keep)]
         return tuple(flat[i] for i in self._order(depth))
 
-    def arrange(self, by_step: Sequence[Array], depth: int | None = None) -> Array:
+    def arrange(self, by_step: Sequence[Floats], depth: int | None = None) -> Floats:
         """Values by step as one array in the order of `prefixes(depth)`; without depth that of the trajectories."""
         depth = self.depth if depth is None else depth
         return np.concatenate([by_step[t][keep] for t, keep in self._atoms(depth)])[self._order(depth)]

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
@@ -24,6 +23,7 @@ from gsi_theory.estimate import Estimate, checked_pool, curves, deviations, leav
 from gsi_theory.instance import beta_times, log_weight, tilted_reward
 from gsi_theory.runs.options import distinct
 from gsi_theory.samples.gated_estimate import gated_error
+from gsi_theory.types import Floats
 from llm_check.logs.pools.pool import SOURCES, Pool
 
 __all__ = [
@@ -35,8 +35,6 @@ __all__ = [
     "scheme_grid",
     "smallest_set",
 ]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

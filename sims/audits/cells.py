@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.certified.certify import certify_claim
 from gsi_theory.certified.rational import ExactInstance
 from gsi_theory.certified.sides import PREMISES, SIDES
 from gsi_theory.claims import CLAIMS, OUTCOMES, Claim, Judgement, Outcome
 from gsi_theory.instance import Instance, Scheme
+from gsi_theory.types import Floats
 from sims.audits.regimes import Batch, Cell, batches_of, scheme_of
 
 __all__ = ["Found", "case_of", "certifiable", "judge_cell", "parts_of", "rejudge"]
@@ -50,7 +50,7 @@ def parts_of(case: Found) -> tuple[Instance, Scheme]:
     return Instance(*policies), Scheme(*case["scheme"])
 
 
-def _ratios(claim: Claim, found: Judgement) -> Array:
+def _ratios(claim: Claim, found: Judgement) -> Floats:
     """lhs/rhs, e^{lhs - rhs} for logs, where a bound was neither refuted nor vacuous and the ratio is resolved; else 0.
 
     Undecided evaluations count: where both sides are equal the ratio is one.
@@ -64,7 +64,7 @@ def _ratios(claim: Claim, found: Judgement) -> Array:
     return np.where(kept, values, 0.0)
 
 
-def _spots(batch: Batch, outcome: Array, code: int, slack: Array, most: int) -> Iterable[tuple[float, int, int]]:
+def _spots(batch: Batch, outcome: Floats, code: int, slack: Floats, most: int) -> Iterable[tuple[float, int, int]]:
     """(slack, instance, place in the ladder) of the evaluations with that outcome, least slack first."""
     rows = np.flatnonzero(outcome == code)
     order = rows[np.argsort(slack.reshape(-1)[rows], kind="stable")][:most]

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance
+from gsi_theory.types import Floats
 from sims.instance_families import FAMILIES, signed
 
 __all__ = ["RATE_COLUMNS", "kl_rate", "rate_summary"]
@@ -38,12 +38,12 @@ def _instance(rng: np.random.Generator) -> Instance:
     return signed(found) if rng.random() < 0.5 else found
 
 
-def _facts(instance: Instance, beta: float, n: Array) -> Facts:
+def _facts(instance: Instance, beta: float, n: Floats) -> Facts:
     """One row for each n."""
     return Facts.batch(instance.log_draft[None], instance.log_base[None], instance.reward[None], beta, n)
 
 
-def _quotients(instance: Instance, beta: float, n: Array, constant: float) -> Array:
+def _quotients(instance: Instance, beta: float, n: Floats, constant: float) -> Floats:
     return np.asarray(_facts(instance, beta, n).kl("softmax")[0]) * n * n / constant
 
 

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
+from gsi_theory.types import Floats
 from sims.instance_families import FAMILIES, REWARDS, passing_threshold, score_threshold, signed
 
 __all__ = ["AUDIT_FAMILIES", "BETAS", "KINDS", "NS", "Batch", "Cell", "batches_of", "scheme_of"]
@@ -40,12 +41,12 @@ def _named(name: str) -> Build:
     return lambda rng: FAMILIES[name].build(int(rng.integers(2**62)))
 
 
-def _dirichlets(rng: np.random.Generator, size: int) -> tuple[Array, Array]:
+def _dirichlets(rng: np.random.Generator, size: int) -> tuple[Floats, Floats]:
     draft, base = (rng.dirichlet(np.full(size, _log_uniform(rng, 0.1, 10.0))) for _ in range(2))
     return draft, base
 
 
-def _rewards(rng: np.random.Generator, size: int) -> Array:
+def _rewards(rng: np.random.Generator, size: int) -> Floats:
     """Uniform in [0, 1], one time in four zeros and ones."""
     reward = rng.uniform(0.0, 1.0, size)
     return np.rint(reward) if rng.random() < 0.25 else reward
@@ -163,7 +164,7 @@ def _stream(seed: int, cell: Cell) -> np.random.Generator:
     return np.random.default_rng([seed, 30, *key])
 
 
-def _padded(rows: list[Array], filler: float) -> Array:
+def _padded(rows: list[Floats], filler: float) -> Floats:
     out = np.full((len(rows), max(map(len, rows))), filler)
     for i, row in enumerate(rows):
         out[i, : len(row)] = row

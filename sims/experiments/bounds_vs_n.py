@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides_limits import gate_limit
 from gsi_theory.claims.sides_race import dominance, race_tail, race_tv, rule_limit
@@ -21,6 +20,7 @@ from gsi_theory.claims.sides_softmax import kl_chi2, kl_mean, theorem_one
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.laws.gate import gsi_law
 from gsi_theory.laws.selection_law import selection_law
+from gsi_theory.types import Floats
 from sims.instance_families import FAMILIES, passing_threshold, score_threshold
 
 __all__ = ["QUESTION", "SETTINGS", "collect", "plan", "work"]
@@ -92,7 +92,7 @@ def _reward_rows(family: str, instance: Instance, beta: float, n: int) -> Rows:
     draft, base, reward = instance.draft_candidates(), instance.base_candidates(), instance.reward
     median = passing_threshold(instance, beta)
     # Without a gate the law is of one selection; (law, p_accept, threshold) by method.
-    plain: dict[str, Array] = {
+    plain: dict[str, Floats] = {
         "draft": draft.log_mass,
         "base": base.log_mass,
         "soft_bon_draft": selection_law(draft.log_mass, beta * reward, n).log_prob,
@@ -101,7 +101,7 @@ def _reward_rows(family: str, instance: Instance, beta: float, n: int) -> Rows:
         "gsi_ungated": gsi_law(instance, Scheme(beta, n)).log_prob,
         "tilted": tilted_policy(instance, beta),
     }
-    laws: dict[str, tuple[Array, float | None, float | None]] = {m: (law, None, None) for m, law in plain.items()}
+    laws: dict[str, tuple[Floats, float | None, float | None]] = {m: (law, None, None) for m, law in plain.items()}
     for method, scheme in (
         ("gsi", Scheme(beta, n, median)),
         ("gsi_race", Scheme(beta, n, median, "race")),

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.laws.drafters import fixed_allocation_bound, log_mixture
 from gsi_theory.limits import best_tv
 from gsi_theory.methods import several_drafters
+from gsi_theory.types import Floats
 from sims.agreement import agreement, excess_tv, over_problems
 from sims.sampling.other_samplers import sample_drafters
 from sims.worlds import World, world_instance
@@ -49,7 +50,7 @@ def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
     return [("cell", seed, k, *cell, settings["beta"], settings["draws"]) for k, cell in enumerate(cells)]
 
 
-def _team(seed: int, index: int) -> tuple[Instance, Array]:
+def _team(seed: int, index: int) -> tuple[Instance, Floats]:
     """An instance and its drafters (3, K): each third of the outcomes, in random order, is missed by one of them."""
     instance = world_instance(World(10.0, size=60), [seed, index])
     third = np.random.default_rng([seed, 62, index]).permutation(instance.size) % TEAM
@@ -63,7 +64,7 @@ def work(job: Job) -> list[list[Any]]:
     log_pi, rng = tilted_policy(instance, beta), np.random.default_rng([seed, 63, cell])
     pi, scheme = np.exp(log_pi), Scheme(beta, n)
     each = (n // TEAM,) * TEAM
-    teams: list[tuple[str, Array, tuple[int, ...], str]] = [
+    teams: list[tuple[str, Floats, tuple[int, ...], str]] = [
         ("fixed", drafters, each, "fixed"), ("random", drafters, each, "random"),
         *((f"alone {j + 1}", drafters[j : j + 1], (n,), "random") for j in range(TEAM)),
     ]  # fmt: skip

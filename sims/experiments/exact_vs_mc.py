@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.laws.gate import gsi_law
+from gsi_theory.types import Floats
 from sims.agreement import bonferroni_bound
 from sims.instance_families import FAMILIES, passing_threshold, score_threshold
 from sims.sampling.sampler import sample_scheme
@@ -56,7 +56,7 @@ Job = tuple[int, int, str, str, str, int, float, int]
 class Comparison:
     """z of the outcome counts (cells,), z of the acceptances (None without a gate), TV of frequencies to the law."""
 
-    z: Array
+    z: Floats
     acceptance_z: float | None
     tv: float
 
@@ -71,7 +71,7 @@ class Comparison:
         return float(max(np.max(np.abs(self.z)), abs(self.acceptance_z or 0.0)))
 
 
-def _deviate(count: Array, draws: int, p: Array) -> Array:
+def _deviate(count: Floats, draws: int, p: Floats) -> Floats:
     """Normal deviate of the two-sided binomial tail of `count` in `draws` at probability p; inf where impossible."""
     from scipy import stats  # slow to import
 
@@ -82,7 +82,7 @@ def _deviate(count: Array, draws: int, p: Array) -> Array:
     return np.sign(gap) * np.where(tail > 0, stats.norm.isf(np.clip(tail, 1e-310, 0.5)), plain)
 
 
-def compare(prob: Array, p_accept: float | None, outcomes: np.ndarray, accepted: np.ndarray) -> Comparison:
+def compare(prob: Floats, p_accept: float | None, outcomes: np.ndarray, accepted: np.ndarray) -> Comparison:
     """Counts of `outcomes` (draws,) and `accepted` (draws,) against a law: prob (K,) and p_accept (None: no gate)."""
     draws = outcomes.size
     count = np.bincount(outcomes, minlength=prob.size).astype(np.float64)

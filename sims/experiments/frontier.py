@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.laws.draws import Draws
 from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.methods import METHODS
+from gsi_theory.types import Floats
 from sims.agreement import agreement, beside
 from sims.instance_families import passing_threshold
 from sims.sampling.generators import NumpyStream
@@ -61,7 +62,7 @@ def _instance(world: str, seed: int) -> Instance:
     """A world's instance; "uniform" is 2000 equally likely outcomes of evenly spread rewards, as in (M23)."""
     if world != "uniform":
         return instances_of(world, [seed])[0]
-    even: Array = np.array(normalize(np.zeros(2000)), dtype=np.float64)
+    even: Floats = np.array(normalize(np.zeros(2000)), dtype=np.float64)
     return Instance(even, even, np.linspace(0.0, 1.0, 2001)[1:] - 0.5 / 2000.0)
 
 
@@ -80,7 +81,7 @@ def _tilt_of_mean(instance: Instance, mean: float) -> float | None:
     return divergence.kl(tilted_policy(instance, low), instance.log_base)
 
 
-def _law(instance: Instance, key: str, n: int, beta: float | None) -> tuple[Array, Scheme]:
+def _law(instance: Instance, key: str, n: int, beta: float | None) -> tuple[Floats, Scheme]:
     scheme = Scheme(1.0 if beta is None else beta, n)
     if key == "race_base":
         return selection_law(instance.log_base, scheme.beta * instance.reward, n, "race").log_prob, scheme

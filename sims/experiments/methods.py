@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.laws.efficiency import best_n, efficiency, needed_n
 from gsi_theory.limits import best_tv
 from gsi_theory.methods import METHODS, Method, MethodLaw
+from gsi_theory.types import Floats
 from sims.agreement import bonferroni_bound
 from sims.experiments.exact_vs_mc import LEVEL, compare
 from sims.instance_families import FAMILIES, passing_threshold
@@ -72,7 +72,7 @@ def cost_z(counts: np.ndarray, expected: float) -> float | None:
     return gap / float(np.sqrt(max(variance, 1e-12) / counts.size))
 
 
-def _efficiency(method: Method, instance: Instance, log_pi: Array, law: MethodLaw, n: int) -> tuple[Any, Any, Any]:
+def _efficiency(method: Method, instance: Instance, log_pi: Floats, law: MethodLaw, n: int) -> tuple[Any, Any, Any]:
     """(least TV of any rule on n draws, draws with which the best rule has this TV, its share of n)."""
     if method.proposal is None:
         return None, None, None

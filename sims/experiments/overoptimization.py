@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.methods import METHODS
+from gsi_theory.types import Floats
 from sims.agreement import agreement, beside, with_spread
 from sims.instance_families import passing_threshold
 from sims.sampling.method_sampler import sample_method
@@ -52,7 +53,7 @@ def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
     return [("cell", seed, k, *cell, settings["size"], settings["draws"]) for k, cell in enumerate(cells)]
 
 
-def _problem(seed: int, world: str, index: int, size: int) -> tuple[Instance, Array]:
+def _problem(seed: int, world: str, index: int, size: int) -> tuple[Instance, Floats]:
     """An instance whose reward is the proxy, and the gold rewards (K,)."""
     rng = np.random.default_rng([seed, 54, index])
     gold, error = rng.normal(size=(2, size))
@@ -71,7 +72,7 @@ def work(job: Job) -> list[list[Any]]:
     rows: list[list[Any]] = []
     played = {"soft_bon_64": "soft_bon_base"}
 
-    def note(key: str, n: int | None, beta: float, log_prob: Array, scheme: Scheme | None) -> None:
+    def note(key: str, n: int | None, beta: float, log_prob: Floats, scheme: Scheme | None) -> None:
         prob = np.exp(log_prob)
         pair: tuple[float, float | None, float | None] = (float(prob @ gold), None, None)
         if scheme is not None and scheme.n <= MOST_SIMULATED:

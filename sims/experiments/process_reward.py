@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.laws.gate import gsi_law
 from gsi_theory.steps.soft_value import sequence_tilt, soft_value
 from gsi_theory.steps.stepwise import TrajectoryLaw, trajectory_law
 from gsi_theory.steps.tree import Tree
+from gsi_theory.types import Floats
 from sims.agreement import agreement, beside, with_spread
 from sims.experiments.steps import random_tree
 from sims.sampling.generators import Stream
@@ -74,7 +74,7 @@ def work(job: Job) -> list[list[Any]]:
     tree, correct = random_tree(seed, index, depth, branching)
     rng = np.random.default_rng([seed, 57, cell])
     value = soft_value(tree, BETA, correct)
-    shape: list[Array] = [rng.normal(size=v.size) for v in value.increment]
+    shape: list[Floats] = [rng.normal(size=v.size) for v in value.increment]
     sequence = sequence_tilt(tree, BETA, correct)
     tilted = float(np.exp(sequence.log_prob) @ correct)
     base = float(np.exp(trajectory_law(tree, lambda i: i.log_base).log_prob) @ correct)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Scheme, tilted_policy
 from gsi_theory.methods import METHODS
+from gsi_theory.types import Floats
 from sims.agreement import agreement, beside, with_spread
 from sims.instance_families import passing_threshold
 from sims.sampling.method_sampler import sample_method
@@ -65,7 +65,7 @@ def work(job: Job) -> list[list[Any]]:
             law, played = method.law(instance, scheme), sample_method(key, instance, scheme, draws, rng)
             pair = beside(np.exp(law.log_prob), instance.reward, played.outcome)
             rows.append([world, key, n, *pair, law.p_accept, divergence.tv(law.log_prob, log_pi)])
-    pi: Array = np.exp(log_pi)
+    pi: Floats = np.exp(log_pi)
     rows.append([world, "tilted", None, float(pi @ instance.reward), None, None, None, 0.0])
     return rows
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.laws.channel import greedy_rejection_law
 from gsi_theory.laws.efficiency import best_n, needed_n
 from gsi_theory.laws.selection_law import selection_law
+from gsi_theory.types import Floats
 from sims.agreement import agreement, excess_tv
 from sims.sampling.generators import NumpyStream
 from sims.sampling.other_samplers import sample_astar, sample_greedy
@@ -51,13 +51,13 @@ def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
     return [("cell", seed, k, *cell, settings["draws"]) for k, cell in enumerate(cells)]
 
 
-def _law(rule: str, pi: Array, mu: Array, n: int) -> Array:
+def _law(rule: str, pi: Floats, mu: Floats, n: int) -> Floats:
     if rule == "greedy":
         return greedy_rejection_law(pi, mu, n).log_prob
     return np.asarray(selection_law(mu, pi - mu, n, rule).log_prob)
 
 
-def _outcomes(rule: str, pi: Array, mu: Array, n: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+def _outcomes(rule: str, pi: Floats, mu: Floats, n: int, draws: int, rng: np.random.Generator) -> np.ndarray:
     if rule == "greedy":
         return np.asarray(sample_greedy(pi, mu, n, draws, rng))
     if rule == "race":

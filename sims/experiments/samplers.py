@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.arrays.namespace import host
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Scheme, tilted_policy
@@ -24,6 +24,7 @@ from gsi_theory.steps.knockout import knockout_fail, league_fail
 from gsi_theory.steps.soft_value import sequence_tilt, value_tilt
 from gsi_theory.steps.stepwise import trajectory_law
 from gsi_theory.steps.switching import switching_law
+from gsi_theory.types import Floats
 from sims.agreement import LEVEL, bonferroni_bound
 from sims.experiments.exact_vs_mc import COMBINATIONS, Comparison, compare
 from sims.experiments.exact_vs_mc import scheme_of as scheme_of_gate
@@ -86,7 +87,7 @@ def stream_of(backend: str, seed: int, cell: int) -> Stream:
     return TorchStream(state, "cpu" if backend == "torch" else "cuda")
 
 
-def _plain(prob: Array, outcomes: Any) -> Comparison:
+def _plain(prob: Floats, outcomes: Any) -> Comparison:
     return compare(prob, None, host(outcomes), np.ones(1, dtype=bool))
 
 

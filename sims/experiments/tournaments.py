@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Candidates
 from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.steps.knockout import knockout_bound, knockout_fail, league_bound, league_fail
+from gsi_theory.types import Floats
 from sims.agreement import agreement, beside
 from sims.sampling.generators import NumpyStream
 from sims.sampling.other_samplers import sample_knockout, sample_league
@@ -50,7 +50,7 @@ def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
     return [("cell", seed, i, *cell, settings["draws"]) for i, cell in enumerate(cells)]
 
 
-def _scored(p: float, right: float) -> tuple[Candidates, Array]:
+def _scored(p: float, right: float) -> tuple[Candidates, Floats]:
     """Candidates by (kind, score), and whether each is incorrect: d = √2 Φ⁻¹(q) between the means, variance 1."""
     quantile = ndtri((np.arange(GRID) + 0.5) / GRID)
     score = np.concatenate([quantile + np.sqrt(2.0) * ndtri(right), quantile])

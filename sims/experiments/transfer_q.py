@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Scheme
 from gsi_theory.laws.gate import gsi_law
 from gsi_theory.steps.soft_value import sequence_tilt, value_tilt
 from gsi_theory.steps.stepwise import TrajectoryLaw, trajectory_law
 from gsi_theory.steps.tree import Tree
+from gsi_theory.types import Floats
 from sims.agreement import agreement, beside, over_problems
 from sims.sampling.tree_sampler import sample_stepwise, sample_transfer, scheme_player
 from sims.worlds import World, world_tree
@@ -57,7 +57,7 @@ def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
     return [("cell", seed, i, *(settings[k] for k in names)) for i in range(settings["trees"])]
 
 
-def _row(method: str, parameter: float | None, beta: float, law: TrajectoryLaw, base: Array, reward: Array,
+def _row(method: str, parameter: float | None, beta: float, law: TrajectoryLaw, base: Floats, reward: Floats,
          outcomes: np.ndarray | None, bound: float | None, loss: Loss = (None, None)) -> list[Any]:  # fmt: skip
     prob = np.exp(law.log_prob)
     pair: tuple[float, float | None, float | None] = (float(prob @ reward), None, None)
@@ -67,7 +67,7 @@ def _row(method: str, parameter: float | None, beta: float, law: TrajectoryLaw, 
     return [method, parameter, beta, *pair, divergence.kl(law.log_prob, base), largest, bound, *loss]
 
 
-def _loss(tree: Tree, alpha: float, beta: float, law: Array, base: Array) -> Loss:
+def _loss(tree: Tree, alpha: float, beta: float, law: Floats, base: Floats) -> Loss:
     """(E_{ρ*} R - E_alg R, its bound (M26)), in reward units; the bound's β is 1/α here.
 
     As log(ρ_BL/ρ_sft) is α R up to a constant, the bound is E_{ρ*} R - E_{ρ_BL} R whatever ρ* is.

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.laws.tv_curve import tv_curve
 from gsi_theory.limits import best_tv
+from gsi_theory.types import Floats
 from sims.agreement import agreement, excess_tv
 from sims.sampling.generators import NumpyStream
 from sims.sampling.sampler import alias_table, winners
@@ -68,7 +69,7 @@ def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
 RULES = ("softmax", "race")
 
 
-def _pool(seed: int, name: str, candidates: int, beta: float) -> tuple[Array, Array]:
+def _pool(seed: int, name: str, candidates: int, beta: float) -> tuple[Floats, Floats]:
     """(log-masses, log-weights) of a pool: uniform masses; of a world the draft and β r̃."""
     if name in WIDTHS:
         rng = np.random.default_rng([seed, 64, list(WIDTHS).index(name)])

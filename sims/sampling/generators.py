@@ -7,12 +7,13 @@ namespace and device. NumPy and torch streams of one seed are different streams.
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Protocol
+from typing import Protocol
 
 import array_api_compat.numpy as xnp
 import numpy as np
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Array, Namespace
 
 __all__ = ["NumpyStream", "Stream", "TorchStream", "as_stream"]
 
@@ -22,42 +23,42 @@ Shape = tuple[int, ...]
 class Stream(Protocol):
     """What samplers draw from; `chunk`: how many candidates are best held at once."""
 
-    xp: Any
+    xp: Namespace
     chunk: int
 
-    def uniform(self, shape: Shape) -> Any:
+    def uniform(self, shape: Shape) -> Array:
         """Uniform on [0, 1)."""
 
-    def exponential(self, shape: Shape) -> Any:
+    def exponential(self, shape: Shape) -> Array:
         """Exp(1)."""
 
-    def poisson(self, mean: float, size: int) -> Any:
+    def poisson(self, mean: float, size: int) -> Array:
         """Poisson numbers (size,), int64."""
 
-    def table(self, values: Any) -> Any:
+    def table(self, values: Array) -> Array:
         """A NumPy constant as an array of this stream's kind."""
 
 
 class NumpyStream:
     """A stream over numpy.random.Generator."""
 
-    xp: Any = xnp
+    xp: Namespace = xnp
     # 64 K candidates stay in the cache of one core
     chunk = 1 << 16
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
 
-    def uniform(self, shape: Shape) -> Any:
+    def uniform(self, shape: Shape) -> Array:
         return self.rng.random(shape)
 
-    def exponential(self, shape: Shape) -> Any:
+    def exponential(self, shape: Shape) -> Array:
         return self.rng.standard_exponential(shape)
 
-    def poisson(self, mean: float, size: int) -> Any:
+    def poisson(self, mean: float, size: int) -> Array:
         return self.rng.poisson(mean, size)
 
-    def table(self, values: Any) -> Any:
+    def table(self, values: Array) -> Array:
         return np.asarray(values)
 
 
@@ -72,24 +73,24 @@ class TorchStream:
 
         if device != "cpu" and not torch.cuda.is_available():
             raise InputError(f"no {device} device on this machine: sample with torch on the CPU, or with numpy")
-        self.xp: Any = xtorch
+        self.xp: Namespace = xtorch
         self.torch, self.device = torch, device
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(seed)
         self.chunk = 1 << 16 if device == "cpu" else 1 << 24
 
-    def uniform(self, shape: Shape) -> Any:
+    def uniform(self, shape: Shape) -> Array:
         return self.torch.rand(shape, generator=self.generator, dtype=self.torch.float64, device=self.device)
 
-    def exponential(self, shape: Shape) -> Any:
+    def exponential(self, shape: Shape) -> Array:
         empty = self.torch.empty(shape, dtype=self.torch.float64, device=self.device)
         return empty.exponential_(generator=self.generator)
 
-    def poisson(self, mean: float, size: int) -> Any:
+    def poisson(self, mean: float, size: int) -> Array:
         rate = self.torch.full((size,), float(mean), dtype=self.torch.float64, device=self.device)
         return self.torch.poisson(rate, generator=self.generator).to(self.torch.int64)
 
-    def table(self, values: Any) -> Any:
+    def table(self, values: Array) -> Array:
         return self.torch.as_tensor(np.array(values), device=self.device)
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.laws.gate import gsi_law
 from gsi_theory.laws.selection_law import as_count
+from gsi_theory.types import Array, Floats
 from sims.sampling.generators import Stream, as_stream
 from sims.sampling.sampler import alias_table, draw, noise, winners
 
@@ -36,19 +36,19 @@ class Rounds:
     Arrays of the stream's kind.
     """
 
-    outcome: Any
-    accepted: Any
-    draft_samples: Any
-    base_samples: Any
-    base_scored: Any
-    draft_scored: Any
-    reward_calls: Any
+    outcome: Array
+    accepted: Array
+    draft_samples: Array
+    base_samples: Array
+    base_scored: Array
+    draft_scored: Array
+    reward_calls: Array
 
 
 FIELDS = tuple(Rounds.__dataclass_fields__)
 
 
-def _rounds(stream: Stream, outcome: Any, accepted: Any = None, **costs: Any) -> Rounds:
+def _rounds(stream: Stream, outcome: Array, accepted: Array = None, **costs: Array) -> Rounds:
     xp = stream.xp
     zero = xp.zeros_like(outcome)
     filled = {name: zero + costs.get(name, 0) for name in FIELDS[2:]}
@@ -56,28 +56,28 @@ def _rounds(stream: Stream, outcome: Any, accepted: Any = None, **costs: Any) ->
     return Rounds(outcome, kept, **filled)
 
 
-def _drawn(log_policy: Array, shape: tuple[int, ...], stream: Stream) -> Any:
+def _drawn(log_policy: Floats, shape: tuple[int, ...], stream: Stream) -> Array:
     return draw(alias_table(log_policy, stream), shape, stream)
 
 
-def _pick(stream: Stream, drawn: Any, score: Any) -> tuple[Any, Any]:
+def _pick(stream: Stream, drawn: Array, score: Array) -> tuple[Array, Array]:
     """Outcome of the largest score of each row, and that score; ties to the first, a position as good as any."""
     xp = stream.xp
     at, lines = xp.argmax(score, axis=1), stream.table(np.arange(drawn.shape[0]))
     return drawn[lines, at], score[lines, at]
 
 
-def _ratio(instance: Instance) -> Array:
+def _ratio(instance: Instance) -> Floats:
     """log(π_B/π_S), 0 where the draft has no mass: such outcomes are never drafted."""
     drafted = instance.log_draft > -np.inf
     return np.where(drafted, instance.log_base, 0.0) - np.where(drafted, instance.log_draft, 0.0)
 
 
-def _best(log_policy: Array, weight: Array, n: int, rule: str, rounds: int, stream: Stream) -> tuple[Any, Any]:
+def _best(log_policy: Floats, weight: Floats, n: int, rule: str, rounds: int, stream: Stream) -> tuple[Array, Array]:
     return winners(alias_table(log_policy, stream), stream.table(weight), n, rule, rounds, stream)
 
 
-def _fall_back(instance: Instance, scheme: Scheme, rule: str, outcome: Any, kept: Any, stream: Stream) -> None:
+def _fall_back(instance: Instance, scheme: Scheme, rule: str, outcome: Array, kept: Array, stream: Stream) -> None:
     """Replace rejected outcomes in place by a selection among n_base base draws weighted β r."""
     lost = int(stream.xp.sum(~kept))
     if lost:
@@ -146,7 +146,7 @@ def _gsi(rule: str, n_base: int | None = None) -> Sampler:
     return play
 
 
-def _log_cut(instance: Instance, scheme: Scheme, weight: Array) -> float:
+def _log_cut(instance: Instance, scheme: Scheme, weight: Floats) -> float:
     """log M: β u, or n times the mean weight."""
     if scheme.threshold is not None:
         return scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
@@ -226,7 +226,7 @@ def _pooled(rule: str, random: bool = False) -> Sampler:
     return play
 
 
-def _verified(instance: Instance, omega: Array, rounds: int, stream: Stream) -> Rounds:
+def _verified(instance: Instance, omega: Floats, rounds: int, stream: Stream) -> Rounds:
     outcome = _drawn(instance.log_draft, (rounds,), stream)
     kept = stream.uniform((rounds,)) < stream.table(omega)[outcome]
     lost = int(stream.xp.sum(~kept))
@@ -236,7 +236,7 @@ def _verified(instance: Instance, omega: Array, rounds: int, stream: Stream) -> 
     return _rounds(stream, outcome, kept, draft_samples=1, base_samples=extra, reward_calls=1)
 
 
-def _above_mean(instance: Instance) -> Array:
+def _above_mean(instance: Instance) -> Floats:
     """r - E_{π_B} r (K,), centered first, so that rewards equal to it stay so under rounding; 0 within 1e-13."""
     base = np.exp(instance.log_base)
     centered = instance.reward - np.min(instance.reward[base > 0])
@@ -249,8 +249,8 @@ def _rsd(smooth: bool) -> Sampler:
         excess = _above_mean(instance) if scheme.threshold is None else instance.reward - scheme.threshold
         finite = np.isfinite(excess)
         steep = np.where(finite, scheme.beta * np.where(finite, excess, 0.0), excess)
-        smoothed: Array = 0.5 * (1.0 + np.tanh(0.5 * steep))
-        omega: Array = smoothed if smooth else np.where(excess >= 0.0, 1.0, 0.0)
+        smoothed: Floats = 0.5 * (1.0 + np.tanh(0.5 * steep))
+        omega: Floats = smoothed if smooth else np.where(excess >= 0.0, 1.0, 0.0)
         return _verified(instance, omega, rounds, stream)
 
     return play

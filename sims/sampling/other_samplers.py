@@ -5,11 +5,9 @@ Played as written, in NumPy or torch, without the laws of gsi_theory.laws.drafte
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
+from gsi_theory.types import Array, Floats
 from sims.sampling.generators import Stream, as_stream
 from sims.sampling.sampler import AliasTable, alias_table, draw, noise
 
@@ -18,14 +16,20 @@ __all__ = ["sample_astar", "sample_drafters", "sample_greedy", "sample_knockout"
 Rng = np.random.Generator | Stream
 
 
-def _first(stream: Stream, values: Any, drawn: Any) -> Any:
+def _first(stream: Stream, values: Array, drawn: Array) -> Array:
     """The candidate of the largest value in each row."""
     return drawn[stream.table(np.arange(drawn.shape[0])), stream.xp.argmax(values, axis=1)]
 
 
 def sample_drafters(
-    log_weighted: Array, log_drafters: Array, counts: tuple[int, ...], rule: str, allocation: str, rounds: int, rng: Rng
-) -> Any:
+    log_weighted: Floats,
+    log_drafters: Floats,
+    counts: tuple[int, ...],
+    rule: str,
+    allocation: str,
+    rounds: int,
+    rng: Rng,
+) -> Array:
     """Outcomes (rounds,) of n_j draws from each drafter, one selection by `rule` with weights π/p_mix (M20).
 
     log_weighted: log π up to a constant (K,). allocation "fixed", or "random": each draw picks its drafter first.
@@ -49,7 +53,7 @@ def sample_drafters(
     return stream.xp.concat(parts)
 
 
-def _from_each(tables: list[AliasTable], which: Any, stream: Stream) -> Any:
+def _from_each(tables: list[AliasTable], which: Array, stream: Stream) -> Array:
     """A draw of drafter which[...] at every place."""
     drawn = stream.xp.zeros_like(which)
     for j, table in enumerate(tables):
@@ -57,7 +61,7 @@ def _from_each(tables: list[AliasTable], which: Any, stream: Stream) -> Any:
     return drawn
 
 
-def _beats(stream: Stream, a: Any, b: Any, right: float, comparisons: int) -> Any:
+def _beats(stream: Stream, a: Array, b: Array, right: float, comparisons: int) -> Array:
     """Whether the winner of a and b (correct or not) is correct: the majority of `comparisons`, a tie is a coin."""
     xp = stream.xp
     wins = xp.zeros_like(a, dtype=xp.int64)
@@ -68,11 +72,11 @@ def _beats(stream: Stream, a: Any, b: Any, right: float, comparisons: int) -> An
     return xp.where(a == b, a, correct_wins)
 
 
-def sample_knockout(p: float, right: float, candidates: int, comparisons: int, rounds: int, rng: Rng) -> Any:
+def sample_knockout(p: float, right: float, candidates: int, comparisons: int, rounds: int, rng: Rng) -> Array:
     """Whether the winner of the knockout is incorrect, (rounds,): brackets of ⌈N/2⌉ and ⌊N/2⌋ play on (M25)."""
     stream = as_stream(rng)
 
-    def bracket(size: int) -> Any:
+    def bracket(size: int) -> Array:
         if size == 1:
             return stream.uniform((rounds,)) < p
         return _beats(stream, bracket(size - size // 2), bracket(size // 2), right, comparisons)
@@ -80,7 +84,7 @@ def sample_knockout(p: float, right: float, candidates: int, comparisons: int, r
     return ~bracket(candidates)
 
 
-def sample_league(p: float, right: float, candidates: int, comparisons: int, rounds: int, rng: Rng) -> Any:
+def sample_league(p: float, right: float, candidates: int, comparisons: int, rounds: int, rng: Rng) -> Array:
     """Whether the league fails, (rounds,): its best share of wins belongs to, or is shared with, an incorrect one.
 
     Every candidate meets `comparisons` opponents drawn uniformly, with repetition, from the other N - 1 (M25).
@@ -108,12 +112,12 @@ def sample_league(p: float, right: float, candidates: int, comparisons: int, rou
     return xp.concat(parts)
 
 
-def _arrivals(n: int, rounds: int, stream: Stream) -> Any:
+def _arrivals(n: int, rounds: int, stream: Stream) -> Array:
     """Times (R, n) of the first n points of a Poisson process of rate 1."""
     return stream.xp.cumulative_sum(stream.exponential((rounds, n)), axis=1)
 
 
-def sample_astar(log_target: Array, log_proposal: Array, n: int, rounds: int, rng: Rng) -> Any:
+def sample_astar(log_target: Floats, log_proposal: Floats, n: int, rounds: int, rng: Rng) -> Array:
     """Outcomes (rounds,) of A* sampling stopped after n arrivals: the largest w(X_i)/T_i (M27)."""
     stream = as_stream(rng)
     weight = np.where(np.isfinite(log_proposal), log_target - np.where(np.isfinite(log_proposal), log_proposal, 0.0), 0)
@@ -127,7 +131,7 @@ def sample_astar(log_target: Array, log_proposal: Array, n: int, rounds: int, rn
     return stream.xp.concat(parts)
 
 
-def _stretch(mass: Array, w: Array) -> Array:
+def _stretch(mass: Floats, w: Floats) -> Floats:
     """φ(w) (K,): the time at which h' = Σ μ (w - h)_+, h(0) = 0, reaches w; +inf at the largest weight."""
     levels, times = [0.0], [0.0]
     for level in np.unique(w[mass > 0]):
@@ -141,7 +145,7 @@ def _stretch(mass: Array, w: Array) -> Array:
     return np.array([times[levels.index(float(v))] if m > 0 else 0.0 for v, m in zip(w, mass, strict=True)])
 
 
-def sample_greedy(log_target: Array, log_proposal: Array, n: int, rounds: int, rng: Rng) -> Any:
+def sample_greedy(log_target: Floats, log_proposal: Floats, n: int, rounds: int, rng: Rng) -> Array:
     """Outcomes (rounds,) of greedy Poisson rejection with at most n arrivals, then one more draw (M27)."""
     stream = as_stream(rng)
     xp = stream.xp

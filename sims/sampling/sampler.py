@@ -8,13 +8,12 @@ take the largest, ask the gate, and on rejection draw n_base candidates from the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Instance, Scheme, log_weight, tilted_reward
 from gsi_theory.laws.selection_law import as_count
+from gsi_theory.types import Array, Floats
 from sims.sampling.generators import Stream, as_stream
 
 __all__ = ["AliasTable", "alias_table", "draw", "noise", "sample_scheme", "winners"]
@@ -24,12 +23,12 @@ __all__ = ["AliasTable", "alias_table", "draw", "noise", "sample_scheme", "winne
 class AliasTable:
     """Walker's table of a law's support: share kept by each column, its outcome, and the outcome it is shared with."""
 
-    share: Any
-    outcome: Any
-    alias: Any
+    share: Array
+    outcome: Array
+    alias: Array
 
 
-def alias_table(log_mass: Array, stream: Stream) -> AliasTable:
+def alias_table(log_mass: Floats, stream: Stream) -> AliasTable:
     """The table of a law (K,), in the namespace of the stream."""
     support = np.flatnonzero(np.isfinite(log_mass))
     mass = np.exp(log_mass[support])
@@ -48,7 +47,7 @@ def alias_table(log_mass: Array, stream: Stream) -> AliasTable:
     return AliasTable(stream.table(share), stream.table(support), stream.table(support[alias]))
 
 
-def draw(table: AliasTable, shape: tuple[int, ...], stream: Stream) -> Any:
+def draw(table: AliasTable, shape: tuple[int, ...], stream: Stream) -> Array:
     """Outcomes of the given shape, iid from the table's law; one uniform gives the column and the coin."""
     xp = stream.xp
     place = stream.uniform(shape) * table.share.shape[0]
@@ -56,7 +55,7 @@ def draw(table: AliasTable, shape: tuple[int, ...], stream: Stream) -> Any:
     return xp.where(place - column < table.share[column], table.outcome[column], table.alias[column])
 
 
-def noise(rule: str, shape: tuple[int, ...], stream: Stream) -> Any:
+def noise(rule: str, shape: tuple[int, ...], stream: Stream) -> Array:
     """-log T: T ~ Exp(1) (softmax), or Uniform(0, 1), so that -log T ~ Exp(1) (race), or T constant (max)."""
     xp = stream.xp
     if rule == "softmax":
@@ -65,14 +64,14 @@ def noise(rule: str, shape: tuple[int, ...], stream: Stream) -> Any:
 
 
 def winners(
-    table: AliasTable, weight: Any, n: int, rule: str, rounds: int, stream: Stream, chunk: int | None = None
-) -> tuple[Any, Any]:
+    table: AliasTable, weight: Array, n: int, rule: str, rounds: int, stream: Stream, chunk: int | None = None
+) -> tuple[Array, Array]:
     """Winner among n draws and its log-score, each (rounds,); at most about `chunk` candidates are held at a time.
 
     Ties go to the first position. Positions are exchangeable, so that is a position chosen uniformly among the tied.
     """
     xp, chunk = stream.xp, stream.chunk if chunk is None else chunk
-    parts: list[tuple[Any, Any]] = []
+    parts: list[tuple[Array, Array]] = []
     rows = max(1, chunk // n)
     for start in range(0, rounds, rows):
         count = min(rows, rounds - start)
@@ -92,7 +91,7 @@ def winners(
 
 def sample_scheme(
     instance: Instance, scheme: Scheme, draws: int, rng: np.random.Generator | Stream, chunk: int | None = None
-) -> tuple[Any, Any]:
+) -> tuple[Array, Array]:
     """Play `scheme` on `instance` independently `draws` times: (outcome (draws,), accepted (draws,)), of rng's kind.
 
     Without a threshold every round is accepted. `chunk` bounds the candidates held at once (memory), and is part of

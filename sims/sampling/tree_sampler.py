@@ -7,20 +7,19 @@ together. Rewards and values are recomputed here from the tree's records, so law
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.steps.tree import Prefix, Tree
+from gsi_theory.types import Array, Floats
 from sims.sampling.generators import Stream, as_stream
 from sims.sampling.method_sampler import sample_method
 from sims.sampling.sampler import alias_table, draw, sample_scheme
 
 __all__ = ["Player", "method_player", "sample_stepwise", "sample_switching", "sample_transfer", "scheme_player"]
 
-Player = Callable[[Instance, int, Stream], Any]
+Player = Callable[[Instance, int, Stream], Array]
 
 
 def method_player(method: str, scheme: Scheme) -> Player:
@@ -33,7 +32,7 @@ def scheme_player(scheme: Scheme) -> Player:
     return lambda instance, rounds, stream: sample_scheme(instance, scheme, rounds, stream)[0]
 
 
-def _walk(tree: Tree, rounds: int, stream: Stream, step: Callable[[int, int, Instance, Any], Any]) -> Any:
+def _walk(tree: Tree, rounds: int, stream: Stream, step: Callable[[int, int, Instance, Array], Array]) -> Array:
     """Trajectory indices (rounds,); step(level, node, instance, rounds at the node) gives their outcomes."""
     xp = stream.xp
     node = xp.zeros_like(stream.table(np.empty(rounds, dtype=np.int64)))
@@ -53,7 +52,7 @@ def _walk(tree: Tree, rounds: int, stream: Stream, step: Callable[[int, int, Ins
     return ended
 
 
-def sample_stepwise(tree: Tree, player: Player, rounds: int, rng: np.random.Generator | Stream) -> Any:
+def sample_stepwise(tree: Tree, player: Player, rounds: int, rng: np.random.Generator | Stream) -> Array:
     """Trajectories (rounds,), as indices into tree.trajectories, of `player` at every node."""
     stream = as_stream(rng)
     return _walk(tree, rounds, stream, lambda t, at, instance, here: player(instance, int(here.shape[0]), stream))
@@ -61,7 +60,7 @@ def sample_stepwise(tree: Tree, player: Player, rounds: int, rng: np.random.Gene
 
 def sample_switching(
     tree: Tree, scheme: Scheme, switch: float, rounds: int, rng: np.random.Generator | Stream, start: str = "base"
-) -> tuple[Any, Any]:
+) -> tuple[Array, Array]:
     """Trajectories (rounds,) of the method of gsi_theory.steps.switching, and how many steps the base wrote in each."""
     stream = as_stream(rng)
     xp = stream.xp
@@ -69,7 +68,7 @@ def sample_switching(
     written = xp.zeros_like(drafting)
     base_only = Scheme(scheme.beta, scheme.base_draws)
 
-    def step(t: int, at: int, instance: Instance, here: Any) -> Any:
+    def step(t: int, at: int, instance: Instance, here: Array) -> Array:
         chosen = xp.zeros_like(here)
         by_base = drafting[here] == 0
         drafts = xp.nonzero(~by_base)[0]
@@ -90,8 +89,8 @@ def sample_switching(
 
 
 def sample_transfer(
-    tree: Tree, alpha: float, beta: float, reward: Array, rounds: int, rng: np.random.Generator | Stream
-) -> Any:
+    tree: Tree, alpha: float, beta: float, reward: Floats, rounds: int, rng: np.random.Generator | Stream
+) -> Array:
     """Trajectories of Transfer Q* decoding (M26): each step ∝ ρ_BL(y | prefix) e^{β Q}, Q = E_BL[R | prefix, y].
 
     ρ_BL is the base tilted by e^{αR} as a whole. Both are summed over the leaves below each prefix, by brute force.
@@ -103,9 +102,9 @@ def sample_transfer(
     for leaf, path in enumerate(tree.trajectories):
         for k in range(len(path) + 1):
             below.setdefault(path[:k], []).append(leaf)
-    tables: dict[tuple[int, int], Any] = {}
+    tables: dict[tuple[int, int], Array] = {}
 
-    def step(t: int, at: int, instance: Instance, here: Any) -> Any:
+    def step(t: int, at: int, instance: Instance, here: Array) -> Array:
         if (t, at) not in tables:
             prefix = tree.node_prefixes(t)[at]
             tables[t, at] = alias_table(_transfer_step(prefix, instance.size, below, tilted, reward, beta), stream)
@@ -114,7 +113,7 @@ def sample_transfer(
     return _walk(tree, rounds, stream, step)
 
 
-def _path_sums(tree: Tree) -> Array:
+def _path_sums(tree: Tree) -> Floats:
     """log π_B of each trajectory, by walking every path."""
     return np.array(
         [sum(float(tree.instance(path[:k]).log_base[path[k]]) for k in range(len(path))) for path in tree.trajectories]
@@ -122,8 +121,8 @@ def _path_sums(tree: Tree) -> Array:
 
 
 def _transfer_step(
-    prefix: Prefix, size: int, below: dict[Prefix, list[int]], tilted: Array, reward: Array, beta: float
-) -> Array:
+    prefix: Prefix, size: int, below: dict[Prefix, list[int]], tilted: Floats, reward: Floats, beta: float
+) -> Floats:
     terms = []
     for k in range(size):
         leaves: Sequence[int] = below[(*prefix, k)]

@@ -23,7 +23,7 @@ import typer
 from numpy.typing import NDArray
 
 from gsi_theory import Instance, Scheme
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.estimate import Estimate, subset_mean
 from gsi_theory.instance import log_weight, tilted_reward
 from gsi_theory.laws.gate import gsi_laws
@@ -31,6 +31,7 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.progress import Report, progress_bar
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
 from gsi_theory.samples.intervals import fixed_mean, population_mean
+from gsi_theory.types import Floats
 from llm_check.logs.pools.tails import pareto_khat
 
 __all__ = ["METHODS", "NS", "WORLDS", "World", "estimates", "measured", "prompts_of", "summarized", "truth"]
@@ -86,7 +87,7 @@ def prompts_of(world: World, count: int, rng: np.random.Generator) -> list[Insta
     return found
 
 
-def truth(instance: Instance, world: World) -> Array:
+def truth(instance: Instance, world: World) -> Floats:
     """Expected reward (methods, n) by the exact laws."""
     u, beta = world.threshold, world.beta
     kinds: list[dict[str, Any]] = [{"rule": rule} for rule in METHODS[:3]]
@@ -95,7 +96,7 @@ def truth(instance: Instance, world: World) -> Array:
     return np.array([law.expectation(instance.reward) for law in laws]).reshape(len(METHODS), len(NS))
 
 
-def estimates(instance: Instance, world: World, drafts: int, rng: np.random.Generator) -> tuple[Array, Array, float]:
+def estimates(instance: Instance, world: World, drafts: int, rng: np.random.Generator) -> tuple[Floats, Floats, float]:
     """(values, standard errors) (methods, n) from `drafts` draws of each source, and k̂ of the tilt's weights."""
     draft, base = instance.draft_candidates(), instance.base_candidates()
     picked = _drawn(draft.log_mass, drafts, rng)
@@ -109,7 +110,7 @@ def estimates(instance: Instance, world: World, drafts: int, rng: np.random.Gene
     return np.array([e.value for e in found]), np.array([e.stderr for e in found]), pareto_khat(weight)
 
 
-def _drawn(log_mass: Array, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _drawn(log_mass: Floats, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.searchsorted(np.cumsum(np.exp(log_mass))[:-1], rng.random(count), side="right")
 
 

@@ -22,19 +22,19 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.estimate import checked_pool, curves, subset_mean
+from gsi_theory.types import Floats
 from tests.benches.laws import ratio, seconds
 
 __all__ = ["fresh_subsets", "nested_subsets"]
 
-Kind = Callable[[Array, Array, int, int, np.random.Generator], Array]
+Kind = Callable[[Floats, Floats, int, int, np.random.Generator], Floats]
 SEED = 0
 POOL, LARGEST_N, VALUES = 1024, 256, 3
 TIMED_N = (16, 48, 80, 112, 144, 176, 208, 240)  # their mean is that of 1..256 to half a per cent
 
 
-def pool(size: int) -> tuple[Array, Array]:
+def pool(size: int) -> tuple[Floats, Floats]:
     """(values (3, N), log-weights (N,)): uniform; normal with standard deviation 2 nats."""
     rng = np.random.default_rng(SEED)
     return rng.random((VALUES, size)), 2.0 * rng.normal(size=size)
@@ -45,7 +45,7 @@ def _chunks(subsets: int, width: int) -> list[int]:
     return [min(rows, subsets - at) for at in range(0, subsets, rows)]
 
 
-def fresh_subsets(values: Array, log_weight: Array, n: int, subsets: int, rng: np.random.Generator) -> Array:
+def fresh_subsets(values: Floats, log_weight: Floats, n: int, subsets: int, rng: np.random.Generator) -> Floats:
     """Mean over random n-subsets of Σ w f/Σ w, softmax (V,)."""
     weight = np.exp(log_weight - log_weight.max())
     table = np.vstack([values * weight, weight]).T
@@ -57,7 +57,7 @@ def fresh_subsets(values: Array, log_weight: Array, n: int, subsets: int, rng: n
     return total / subsets
 
 
-def nested_subsets(values: Array, log_weight: Array, most: int, subsets: int, rng: np.random.Generator) -> Array:
+def nested_subsets(values: Floats, log_weight: Floats, most: int, subsets: int, rng: np.random.Generator) -> Floats:
     """The same for every n ≤ most (V, most) from prefixes of random orders."""
     weight = np.exp(log_weight - log_weight.max())
     total = np.zeros((values.shape[0], most))
@@ -69,7 +69,7 @@ def nested_subsets(values: Array, log_weight: Array, most: int, subsets: int, rn
     return total / subsets
 
 
-def best_of_subsets(values: Array, log_weight: Array, most: int, subsets: int, rng: np.random.Generator) -> Array:
+def best_of_subsets(values: Floats, log_weight: Floats, most: int, subsets: int, rng: np.random.Generator) -> Floats:
     """Max rule, every n ≤ most (V, most), from prefixes of random orders."""
     total = np.zeros((values.shape[0], most))
     for rows in _chunks(subsets, log_weight.size):
@@ -82,7 +82,7 @@ def best_of_subsets(values: Array, log_weight: Array, most: int, subsets: int, r
     return total / subsets
 
 
-def race_subsets(values: Array, log_weight: Array, n: int, subsets: int, rng: np.random.Generator) -> Array:
+def race_subsets(values: Floats, log_weight: Floats, n: int, subsets: int, rng: np.random.Generator) -> Floats:
     """Race rule at one n (V,): fresh subsets; each simulates one race, w/U largest (its exact law would cost more)."""
     total = np.zeros(values.shape[0])
     for rows in _chunks(subsets, log_weight.size):

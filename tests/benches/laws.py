@@ -23,10 +23,11 @@ import typer
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from gsi_theory.arrays.logscale import Array, normalize
+from gsi_theory.arrays.logscale import normalize
 from gsi_theory.arrays.namespace import COMPILED
 from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.laws.tv_curve import tv_curve
+from gsi_theory.types import Floats
 
 __all__ = ["ratio"]
 
@@ -51,13 +52,13 @@ def ratio(a: Callable[[], object], b: Callable[[], object], pairs: int) -> tuple
     return float(middle), float(low), float(high)
 
 
-def candidates(size: int) -> tuple[Array, Array]:
+def candidates(size: int) -> tuple[Floats, Floats]:
     """(log-masses, log-weights) (K,): normal, standard deviations 1 and 3 nats."""
     rng = np.random.default_rng(SEED)
     return normalize(rng.normal(size=size)), 3.0 * rng.normal(size=size)
 
 
-def simulate_curve(log_weight: Array, rule: str, trials: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def simulate_curve(log_weight: Floats, rule: str, trials: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Winner counts (LARGEST_N, N) of a uniform pool for every n up to LARGEST_N: one trial draws LARGEST_N candidates
     and its prefixes serve every n, which is the cheapest way known to us."""
     size, rows = log_weight.size, 1000

@@ -25,6 +25,7 @@ from gsi_theory import Candidates, Scheme
 from gsi_theory.laws.gate import fallback_law, gsi_laws
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.progress import progress_bar
+from gsi_theory.types import Floats
 from llm_check.logs.planner.goal import Goal
 from llm_check.logs.planner.option_table import plan_table
 from llm_check.logs.planner.recommendation import Setup, choose_option, option_costs
@@ -35,7 +36,6 @@ from llm_check.logs.pools.position_arrays import blocks, position_arrays
 
 __all__ = ["WORLDS", "FiniteWorld", "run", "truth"]
 
-Floats = NDArray[np.float64]
 BETAS, NS, THRESHOLDS = (2.0, 5.0, 20.0), (1, 2, 4, 8, 16, 32), (0.4, 0.7)
 TOKENS = 100.0
 

@@ -28,6 +28,7 @@ from scipy import stats
 from gsi_theory import Candidates, Scheme
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.progress import progress_bar
+from gsi_theory.types import Floats
 from llm_check.logs.pools.pool import pool_from_columns
 from llm_check.logs.prediction import predict_position, scheme_grid
 from llm_check.models.collecting.collect import collect_pool, positions
@@ -37,7 +38,6 @@ from llm_check.models.world import load_world
 
 __all__ = ["halves", "ratios", "run", "z_scores"]
 
-Floats = NDArray[np.float64]
 BETAS, NS, RULES, THRESHOLD = (1.0, 5.0, 20.0), (1, 2, 4, 8, 16, 32, 64), ("softmax", "race"), 0.5
 LEAST = 5.0
 SAME = 1e-12

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, log_softmax
+
+from gsi_theory.types import Floats, Ints
 
 __all__ = ["Sampling", "TokenWorld", "add_noise", "drop_texts", "drop_tokens", "duplicate_rows", "restrict",
            "round_numbers", "score_whole"]  # fmt: skip
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Columns = dict[str, list[Any]]
 
 

@@ -27,11 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, fdtrc
 
+from gsi_theory.types import Floats
 from llm_check.logs.pools.position_arrays import PositionArrays
 
 __all__ = ["FREEDOM", "UNBALANCED", "Balance", "check_balance"]
 
-Floats = NDArray[np.float64]
 LOWEST = 0.05
 QUANTILES = (LOWEST, 0.15, 0.3, 0.45, 0.6)
 EDGES = (0.01, 0.99)  # h is clipped there: no single row decides

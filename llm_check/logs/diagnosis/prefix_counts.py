@@ -16,12 +16,10 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gsi_theory.types import Floats, Ints
 from llm_check.logs.pools.position_arrays import PositionArrays, pair_codes, same_text_codes
 
 __all__ = ["Draws", "step_draws", "token_draws", "token_lists"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
+from gsi_theory.types import Floats
 from llm_check.logs.pools.position_arrays import PositionArrays, blocks
 
 __all__ = ["RatioCheck", "check_ratio"]
 
-Floats = NDArray[np.float64]
 _LARGEST = 300.0  # nats: squares of what it bounds are floats
 _SHIFTS = 2000.0
 

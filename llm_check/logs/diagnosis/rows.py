@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from gsi_theory.types import Floats, Ints
 from llm_check.logs.diagnosis.prefix_counts import token_lists
 from llm_check.logs.pools.position_arrays import PositionArrays, pair_codes, same_text_codes
 
@@ -19,8 +19,6 @@ __all__ = [
     "check_rewards", "cross_check", "logged_grid", "spread_by_reward",
 ]  # fmt: skip
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 MODELS = ("draft", "base")
 _LAGS = 512
 

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 
 from gsi_theory.arrays.logscale import log_sum
+from gsi_theory.types import Floats
 from llm_check.logs.diagnosis.prefix_counts import Draws
 
 __all__ = ["TokenCheck", "check_draws"]
 
-Floats = NDArray[np.float64]
 
 TEMPERATURES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5, 2.0, 4.0)
 FEWER = (0.01, 0.1, 0.3, 0.5, 0.7, 0.85, 0.95)

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
 from gsi_theory.samples.intervals import Interval, population_mean
+from gsi_theory.types import Floats
 
 __all__ = ["LEVEL", "Behind", "Picker", "Standing", "behind_best", "cross_fit", "mean_error", "pick_best", "standing"]
 
-Floats = NDArray[np.float64]
 LEVEL = 0.95
 FOLDS = 3
 _BOOTSTRAPS = 1000

@@ -26,12 +26,12 @@ from scipy.special import logsumexp
 
 from gsi_theory.arrays.logscale import normalize
 from gsi_theory.laws.selection_law import score_gated_race, selection_law
+from gsi_theory.types import Floats
 from llm_check.logs.planner.scheme_grid import Grid, Option
 from llm_check.logs.planner.values import Sets
 
 __all__ = ["Distances", "Tilt", "distances", "tilt_of"]
 
-Floats = NDArray[np.float64]
 _FAR = 700.0  # log-weight of a candidate that the draft cannot draw
 _SPECK = -80.0  # least log-mass of a candidate: nothing beside 1/N, far above where logs of laws lose accuracy
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from gsi_theory.samples.intervals import Interval
+from gsi_theory.types import Floats
 from llm_check.logs.planner.best_option import Picker, behind_best, cross_fit, pick_best, standing
 from llm_check.logs.planner.option_table import PlanTable
 from llm_check.logs.planner.pareto import by_cost
@@ -25,7 +26,6 @@ from llm_check.logs.planner.tail import draft_tail
 
 __all__ = ["Choice", "Goal", "Question", "best_of", "cheapest_of", "unseen_effect", "worth_of"]
 
-Floats = NDArray[np.float64]
 Bounds = tuple[float, float]  # of the value maximized
 # An outcome of probability a was missed by all of N draws with probability above 5 % only if a N < log 20.
 UNSEEN = float(-np.log(0.05))

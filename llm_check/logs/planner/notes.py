@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gsi_theory.types import Floats
 from llm_check.logs.planner.option_table import PlanTable
 from llm_check.logs.planner.roofline import Calibration
 from llm_check.logs.planner.setup import Setup
@@ -16,7 +16,6 @@ from llm_check.logs.words import counted
 
 __all__ = ["guarantee", "limits", "notes"]
 
-Floats = NDArray[np.float64]
 FEW = 0.2  # share of positions with small sets that are worth leaving out
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gsi_theory.types import Floats
 from llm_check.logs.planner.distance import Distances, distances
 from llm_check.logs.planner.scheme_grid import Grid, Option
 from llm_check.logs.planner.tail import RewardRange, Tail, tail_of
@@ -21,7 +22,6 @@ from llm_check.logs.pools.position_arrays import Block, PositionArrays
 
 __all__ = ["PlanTable", "choose_estimator", "plan_table"]
 
-Floats = NDArray[np.float64]
 MOST_UNITS = 2000
 FEW_UNITS = 10
 GROUPS = 10

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gsi_theory.runs.artifact import provenance, write_artifact
 from llm_check.logs.planner.best_option import mean_error
@@ -27,7 +26,6 @@ from llm_check.logs.pools.tails import PositionCoverage, position_coverage
 
 __all__ = ["NAME", "write_pool_page"]
 
-Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 NAME = "pool_page"
 EXPLORED, COVERED = 150, 40

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gsi_theory.errors import InputError
 from gsi_theory.runs.terminal import formatted
 from gsi_theory.samples.intervals import Interval
+from gsi_theory.types import Floats
 from llm_check.logs.diagnosis.findings import Diagnosis, doctor
 from llm_check.logs.planner.best_option import mean_error
 from llm_check.logs.planner.distinct import distinct_options
@@ -34,7 +35,6 @@ from llm_check.logs.pools.position_arrays import blocks, position_arrays
 
 __all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "make_plan", "option_costs"]
 
-Floats = NDArray[np.float64]
 KL_ERRORS = 1.645  # standard errors that a bound of KL(π‖law) stays below --max-kl, 95 % one-sided
 Progress = Callable[[int, int], None]
 

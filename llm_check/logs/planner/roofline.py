@@ -20,14 +20,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Floats
 
 __all__ = ["DEVICES", "SHAPES", "Calibration", "Device", "Shape", "Trio", "calibrate", "gsi_seconds", "main",
            "soft_bon_seconds", "table"]  # fmt: skip
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

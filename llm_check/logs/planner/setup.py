@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gsi_theory.types import Floats
 from llm_check.logs.planner.option_table import PlanTable
 from llm_check.logs.planner.roofline import Calibration, Device, Trio, gsi_seconds, soft_bon_seconds
 from llm_check.logs.planner.step_cost import Cost, Sizes, step_cost
 
 __all__ = ["COSTS", "Setup", "option_costs"]
 
-Floats = NDArray[np.float64]
 COSTS = ("flops", "tokens", "seconds")
 
 

@@ -14,13 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Floats
 
 __all__ = ["Cost", "Sizes", "step_cost"]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from scipy.special import logsumexp
 
 from gsi_theory.samples.coverage import mean_low
 from gsi_theory.samples.reach import drafts_for_base, khat_limit
+from gsi_theory.types import Floats
 from llm_check.logs.pools.position_arrays import Block, PositionArrays
 from llm_check.logs.pools.tails import pareto_khat
 
@@ -51,7 +52,6 @@ __all__ = [
     "upto",
 ]
 
-Floats = NDArray[np.float64]
 _Missed = tuple[Floats, Floats, NDArray[np.bool_]]
 LEAST_ESS = 10.0  # a self-normalized mean over base candidates is biased by about 1/ess of itself
 UNSEEN_LIMIT = 0.05  # share of the tilted policy that the base candidates may have missed

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from gsi_theory.estimate import checked_pool, curves
 from gsi_theory.laws.race_means import WIDEST, race_means
 from gsi_theory.laws.selection_law import score_gated_race, selection_law
+from gsi_theory.types import Floats
 from llm_check.logs.planner.scheme_grid import Grid, Option
 from llm_check.logs.pools.position_arrays import Block, PositionArrays
 
 __all__ = ["ESTIMATORS", "Sets", "Values", "evaluate", "half_pool_shift", "sets_of"]
 
-Floats = NDArray[np.float64]
 _CELLS = 1 << 22  # numbers of a law held at once
 
 

@@ -14,12 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from gsi_theory.types import Floats, Ints
 from llm_check.logs.pools.pool import SOURCES, Pool
 
 __all__ = ["Block", "PositionArrays", "blocks", "pair_codes", "position_arrays", "same_text_codes", "some_positions"]
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

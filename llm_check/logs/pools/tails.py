@@ -11,12 +11,12 @@ import numpy as np
 from arviz_stats.base import array_stats  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import ArrayLike
 
-from gsi_theory.arrays.logscale import Array
 from gsi_theory.arrays.namespace import as_numbers
 from gsi_theory.errors import InputError
 from gsi_theory.instance import log_weight
 from gsi_theory.samples.coverage import Coverage, chi2_from_base, weight_coverage
 from gsi_theory.samples.reach import Answer, tail_seen
+from gsi_theory.types import Floats
 from llm_check.logs.pools.pool import Pool
 
 __all__ = ["PositionCoverage", "pareto_khat", "pool_coverage", "position_coverage"]
@@ -68,7 +68,7 @@ def pareto_khat(log_weight: ArrayLike) -> float:
     return float(khat) if np.isfinite(khat) else np.inf
 
 
-def _spread(ranked: Array) -> Array:
+def _spread(ranked: Floats) -> Floats:
     """Equal log-weights spread evenly up to the next larger one: the fit divides by gaps (discrete policies tie)."""
     distinct, first, group, count = np.unique(ranked, return_index=True, return_inverse=True, return_counts=True)
     gap = np.diff(distinct, append=distinct[-1])

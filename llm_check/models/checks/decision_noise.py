@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.types import Floats
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.fresh_run_cells import sampled_positions
 from llm_check.models.collecting.collect import step_rewards
@@ -33,7 +34,6 @@ __all__ = ["DEFAULTS", "flips", "run"]
 
 DEFAULTS: dict[str, Any] = {"betas": (1.0, 5.0, 20.0), "ns": (4, 16), "threshold": 0.5, "problems": 24, "runs": 500}
 RULES = ("softmax", "race")
-Floats = NDArray[np.float64]
 
 
 def flips(reward: Floats, ratios: tuple[Floats, Floats], uniforms: Floats, scheme: Scheme) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from gsi_theory import Candidates, Scheme
+from gsi_theory.types import Floats
 from llm_check.logs.pools.pool import Pool, pool_from_columns
 from llm_check.logs.prediction import PositionPrediction, predict_position
 from llm_check.models.collecting.collect import candidates_table, sampled_paths
@@ -31,7 +31,6 @@ __all__ = ["FRESH", "RATES", "Half", "halves", "position_cells", "sampled_positi
 
 FRESH = 1_000_003  # added to the seed of the pool, so that the fresh runs share no stream with it
 RATES = ("accuracy", "p_accept")
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Floats
 
 __all__ = ["Calibration", "MeanDifference", "binomial_p", "calibration", "holm", "mean_difference"]
-
-Floats = NDArray[np.float64]
 
 
 def holm(p: Floats) -> Floats:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory import Scheme
+from gsi_theory.types import Floats
 from llm_check.models.decoding.method_table import METHODS, Method, policies_used
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose
@@ -24,7 +25,6 @@ from llm_check.models.decoding.winners import GATES, tilted_reward
 
 __all__ = ["RECORDED", "StepOutcome", "run_step"]
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 

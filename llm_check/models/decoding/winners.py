@@ -18,10 +18,10 @@ from gsi_theory import Scheme
 from gsi_theory.laws.clipping import clip_log_ratio
 from gsi_theory.laws.rsd import sigmoid
 from gsi_theory.methods import default_clip
+from gsi_theory.types import Floats
 
 __all__ = ["GATES", "WEIGHTS", "Gate", "Weight", "log_cut", "log_noise", "tilted_reward", "winners"]
 
-Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
