@@ -15,7 +15,6 @@ from gsi_theory.runs.artifact import read_artifact, write_artifact
 from gsi_theory.runs.workers import local_pool
 from sims.experiments import EXPERIMENTS, run_experiment
 from tests.figures.test_report import Reader
-from tests.sims.test_experiments import TINY
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gallery")
     for entry in GALLERY:
         path = folder / f"{entry.name}.json"
-        run_experiment(entry.name, 0, path, TINY[entry.name], local_pool(1), None, f"gsi simulate {entry.name}")
+        run_experiment(entry.name, 0, path, EXPERIMENTS[entry.name].tiny, local_pool(1), None, f"gsi simulate {entry.name}")
     return folder
 
 
