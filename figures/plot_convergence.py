@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from figures.figure_table import PageFigure, finding
 from figures.plot_data import Row, distinct, rows, spread
 from figures.style import WIDTH, log_ticks, look
 from gsi_theory.runs.artifact import Artifact
@@ -99,3 +100,54 @@ def draw_kl(artifact: Artifact) -> Figure:
 def draw_tv(artifact: Artifact) -> Figure:
     """TV(P_n, π) of both rules with the bounds M17 and the limit M19."""
     return _grid(artifact, _TV, "TV(P, π)", 1e-6)
+
+
+FIGURES = (
+    PageFigure(
+        name="convergence_kl",
+        artifact="bounds_vs_n",
+        page="report",
+        draw=draw_kl,
+        title="KL to the tilted policy against n",
+        caption=(
+            "Both laws with the instance bounds (M11) and the published Theorem 1 (b), a panel for each family and β.",
+            finding(
+                "below_instance_bounds",
+                "The exact softmax law lies below both instance bounds at every n.",
+                "The exact softmax law lies above an instance bound in {exceptions}.",
+            ),
+            finding(
+                "theorem_b_far",
+                "At n = {n} and β = {beta} Theorem 1 (b) is {orders:.1f} powers of ten above the exact law "
+                "(median of the families).",
+                "At n = {n} and β = {beta} Theorem 1 (b) is no power of ten above the exact law, only "
+                "{orders:.1f} (median of the families).",
+            ),
+        ),
+        alt="Grid of log-log panels, families by beta: exact KL of the softmax and race laws against n, with the "
+        "instance bounds and the bound of GSI Theorem 1 (b).",
+    ),
+    PageFigure(
+        name="convergence_tv",
+        artifact="bounds_vs_n",
+        page="report",
+        draw=draw_tv,
+        title="Total variation to the tilted policy against n",
+        caption=(
+            "No rule that returns one of n draws can go below the green line (M19), which ends where its value is "
+            "zero.",
+            finding(
+                "race_below_softmax",
+                "The race is below softmax, and above that line, at every n.",
+                "The order of limit, race and softmax is broken in {exceptions}.",
+            ),
+            finding(
+                "race_below_bounds",
+                "The race is below both of its bounds (M17) everywhere.",
+                "The race is above one of its bounds (M17) in {exceptions}.",
+            ),
+        ),
+        alt="Grid of log-log panels, families by beta: total variation of the softmax and race laws, two bounds for "
+        "the race rule, and the lower limit for any rule.",
+    ),
+)

@@ -74,15 +74,26 @@ class _Table(Mapping[str, Experiment]):
 EXPERIMENTS = _Table()
 
 
-@cache
-def experiment_at(address: str) -> Experiment:
-    """The experiment of a name, or NAME of a user's FILE.py:NAME. InputError where there is none."""
-    return load_member(address, Experiment) if names_file(address) else EXPERIMENTS[address]
+def _absolute(address: str) -> str:
+    """A user's file by its whole path, so that workers of other folders find it."""
+    file, _, name = address.rpartition(":")
+    return f"{Path(file).resolve()}:{name}" if names_file(address) and name else address
 
 
 def _digest(address: str) -> str | None:
     """Digest of a user's file, which the fingerprint of this package does not cover."""
-    return hashlib.sha256(Path(address.rpartition(":")[0]).read_bytes()).hexdigest() if names_file(address) else None
+    file = Path(address.rpartition(":")[0])
+    return hashlib.sha256(file.read_bytes()).hexdigest() if names_file(address) and file.is_file() else None
+
+
+@cache
+def _loaded(address: str, digest: str | None) -> Experiment:
+    return load_member(address, Experiment) if names_file(address) else EXPERIMENTS[address]
+
+
+def experiment_at(address: str) -> Experiment:
+    """The experiment of a name, or NAME of a user's FILE.py:NAME. InputError where there is none."""
+    return _loaded(address, _digest(address))
 
 
 class Job(NamedTuple):
@@ -156,8 +167,8 @@ def _run_of(experiment: Experiment, seed: int, settings: Mapping[str, Any]) -> R
 
 
 def _jobs(address: str, run: Run) -> list[Job]:
-    cells, digest = experiment_at(address).cells(run.settings), _digest(address)
-    return [Job(address, digest, run.seed, i, tuple(cell), dict(run.settings)) for i, cell in enumerate(cells)]
+    cells, digest, place = experiment_at(address).cells(run.settings), _digest(address), _absolute(address)
+    return [Job(place, digest, run.seed, i, tuple(cell), dict(run.settings)) for i, cell in enumerate(cells)]
 
 
 def _play(job: Job) -> list[list[Any]]:

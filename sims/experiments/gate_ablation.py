@@ -104,11 +104,11 @@ def collect(rows: Rows, run: Run) -> Collected:
             "with": middle[worst][1],
         },
         "at_limit": everywhere(
-            {f"{r.world}, {r.share:g}": abs(r.tv - r.limit_tv) <= NEAR for r in last}, n=NS[-1], near=NEAR
+            {f"{r.world} at {r.share:g}": abs(r.tv - r.limit_tv) <= NEAR for r in last}, n=NS[-1], near=NEAR
         ),
         "ungated_falls": everywhere(falls("none")),
         "score_falls": everywhere(falls("score")),
-        "limit_has_more_reward": everywhere({f"{r.world}, {r.share:g}": r.limit_reward_gap >= 0.0 for r in last}),
+        "limit_has_more_reward": everywhere({f"{r.world} at {r.share:g}": r.limit_reward_gap >= 0.0 for r in last}),
     }
     pairs = [(r.tv, r.tv_simulated, r.tv_stderr) for r in table]
     pairs += [(r.reward_gap, r.reward_simulated, r.reward_stderr) for r in table]

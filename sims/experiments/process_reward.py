@@ -108,7 +108,9 @@ def collect(rows: Rows, run: Run) -> Collected:
     costs = [cost for cost in taken.values() if cost is not None]
     findings = {
         "exact_without_noise": {"holds": zero < ROUNDING, "kl": zero},
-        "kl_grows": everywhere({f"{x:g}": all(b > a for a, b in pairwise(values)) for x, values in kl.items()}),
+        "kl_grows": everywhere(
+            {f"{x:g}": values[-1] > values[0] for x, values in kl.items() if depth > 1}, steps=depth
+        ),
         "noise_sets_kl": {"holds": bool(noisy), "noise": min(noisy, default=None), "n": most_n[1]},
         "noise_costs_more": {
             "holds": all(a <= b for a, b in pairwise(costs)) if len(costs) > 1 else None,

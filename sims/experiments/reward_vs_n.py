@@ -13,6 +13,7 @@ import numpy as np
 from gsi_theory import divergence
 from gsi_theory.instance import tilted_policy
 from gsi_theory.methods import METHODS
+from gsi_theory.types import Record
 from sims.agreement import agreement, beside, over_problems
 from sims.experiment_record import Collected, Experiment, Rows, Run, Settings, everywhere
 from sims.instance_families import method_scheme
@@ -85,21 +86,23 @@ def collect(rows: Rows, run: Run) -> Collected:
         }
 
     gains = {world: max(reward[world, "gsi", n] - reward[world, "gsi_ungated", n] for n in NS) for world in worlds}
-    excess = {
-        key: {world: reward[world, key, last] - reward[world, "tilted", None] for world in worlds}
-        for key in ("gsi", "gsi_score_gate")
-    }
+
+    def below_tilt(key: str) -> Record:
+        excess = {world: reward[world, key, last] - reward[world, "tilted", None] for world in worlds}
+        passed = {world: value for world, value in excess.items() if value > 0.0}
+        return everywhere({world: world not in passed for world in worlds}, excess=passed)
+
     findings = {
         "above_rsd": everywhere(above("rsd")),
         "above_draft": everywhere(above("soft_bon_draft")),
         "even_with_base": everywhere(above("soft_bon_base", EVEN), even=EVEN),
         "gate_gains": everywhere({world: gain > 0.0 for world, gain in gains.items()}, gains=gains),
-        "gsi_below_tilt": everywhere({world: value <= 0.0 for world, value in excess["gsi"].items()}),
-        "score_gate_below_tilt": everywhere({world: value <= 0.0 for world, value in excess["gsi_score_gate"].items()}),
+        "gsi_below_tilt": below_tilt("gsi"),
+        "score_gate_below_tilt": below_tilt("gsi_score_gate"),
     }
     summary = agreement((r.reward, r.simulated, r.stderr) for r in rows["reward"])
     summary |= {"beta": run.settings["beta"], "instances": run.settings["instances"], "largest_n": last}
-    return summary | {"findings": findings, "excess": excess}, {"reward": table}
+    return summary | {"findings": findings}, {"reward": table}
 
 
 EXPERIMENT = Experiment(
