@@ -156,6 +156,8 @@ MOVED = {
 # old module.name -> new module.name
 MOVED_NAMES = {
     "gsi_theory.logscale.Array": "gsi_theory.types.Floats",
+    "gsi_theory.options.read_pairs": "gsi_theory.runs.settings.read_pairs",
+    "gsi_theory.options.set_options": "gsi_theory.runs.settings.set_options",
 }
 
 
