@@ -29,11 +29,8 @@ def table_bytes(columns: Mapping[str, Sequence[Any] | np.ndarray], record: Mappi
     arrays = {}
     for name, values in columns.items():
         # from_pandas would turn NaN into null; a list of Python numbers keeps it, so that it can be refused
-        plain = (
-            values.tolist()
-            if isinstance(values, np.ndarray)
-            else [v.item() if isinstance(v, np.generic) else v for v in values]
-        )
+        members = values.tolist() if isinstance(values, np.ndarray) else values
+        plain = [v.item() if isinstance(v, np.generic) else v for v in members]
         bad = [i for i, v in enumerate(plain) if isinstance(v, float) and v != v]
         if bad:
             raise InputError(

@@ -37,16 +37,16 @@ class Setting(NamedTuple):
     allowed: Allowed
 
 
-def whole(value: object, allowed: range, place: str) -> int:
+def whole(value: Any, allowed: range, place: str) -> int:
     """`value`, a number or its text, as a whole number of the range; InputError names the place."""
     try:
-        number = int(value) if isinstance(value, str | float) else value.__index__()  # type: ignore[attr-defined]
-    except (AttributeError, ValueError, OverflowError):
+        number = None if isinstance(value, bool) else int(value)
+    except (TypeError, ValueError, OverflowError):
         number = None
-    if number not in allowed or isinstance(value, bool) or (isinstance(value, float) and value != number):
+    if number is None or number not in allowed or (isinstance(value, float) and value != number):
         cure = f"give a whole number from {allowed.start} to {allowed.stop - 1}"
         raise InputError(f"{place} = {quoted(value)}: {cure}")
-    return int(number)
+    return number
 
 
 def _parts(value: object) -> list[object]:
