@@ -158,6 +158,9 @@ MOVED = {
 # old module.name -> new module.name
 MOVED_NAMES = {
     "gsi_theory.logscale.Array": "gsi_theory.types.Floats",
+    "gsi_theory.options.read_pairs": "gsi_theory.runs.settings.read_pairs",
+    "llm_check.methods.selection.tilted_reward": "gsi_theory.instance.tilted_rewards",
+    "gsi_theory.options.set_options": "gsi_theory.runs.settings.set_options",
 }
 
 

@@ -24,6 +24,7 @@ from gsi_theory.errors import InputError, UnknownName, nearest
 from gsi_theory.runs.artifact import provenance, require_writable, write_parquet_artifact
 from gsi_theory.runs.journal import Journal, code_fingerprint
 from gsi_theory.runs.progress import Report
+from gsi_theory.runs.settings import checked, whole
 from gsi_theory.runs.user_file import load_member, names_file
 from gsi_theory.runs.workers import Pool, local_pool
 from sims.experiment_record import PROFILES, Experiment, Rows, Run
@@ -33,8 +34,6 @@ __all__ = [
     "PROFILES",
     "WORKERS",
     "RunCost",
-    "checked_settings",
-    "checked_whole",
     "estimate",
     "experiment_at",
     "run_experiment",
@@ -117,53 +116,10 @@ class RunCost:
     stderr: float
 
 
-def checked_whole(value: object, allowed: range, place: str) -> int:
-    """`value` as a whole number of the range; InputError names the place."""
-    cure = f"give a whole number from {allowed.start} to {allowed.stop - 1}"
-    try:
-        number = int(value) if isinstance(value, str | float | int) and not isinstance(value, bool) else None
-    except (ValueError, OverflowError):
-        number = None
-    if number is None or number not in allowed or (isinstance(value, float) and value != number):
-        raise InputError(f"{place} = {value!r}: {cure}")
-    return number
-
-
-def _checked_names(value: object, allowed: tuple[str, ...], place: str) -> tuple[str, ...]:
-    texts = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
-    names = [name.strip() if isinstance(name, str) else name for name in texts]
-    for name in names:
-        if name not in allowed:
-            cure = f"give some of {', '.join(allowed)}, comma separated"
-            raise InputError(f"{place} = {value!r} names {name!r}{nearest(name, allowed)}: {cure}")
-    return tuple(name for name in allowed if name in names)
-
-
-def checked_settings(name: str, known: Mapping[str, tuple[Any, Any]], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults of `known` overridden by `chosen`: whole numbers as int, lists of names as tuples in table order.
-
-    `known` maps a setting to (default, allowed): a range, a tuple of names, or a function (value, place) -> checked
-    value. Raises InputError naming the setting, the value and what is allowed.
-    """
-    for key in chosen:
-        if key not in known:
-            raise InputError(
-                f"setting {key!r} of experiment {name!r}{nearest(key, known)}: give one of {', '.join(known)}"
-            )
-    checked: dict[str, Any] = {}
-    for key, (default, allowed) in known.items():
-        value, place = chosen.get(key, default), f"setting {key} of experiment {name!r}"
-        if callable(allowed):
-            checked[key] = allowed(value, place)
-        else:
-            checked[key] = (checked_whole if isinstance(allowed, range) else _checked_names)(value, allowed, place)
-    return checked
-
-
 def _run_of(experiment: Experiment, seed: int, settings: Mapping[str, Any]) -> Run:
     """Seed and settings, checked. InputError otherwise."""
-    seed = checked_whole(seed, range(2**63), "seed")
-    return Run(seed, checked_settings(experiment.name, experiment.settings, settings))
+    seed = whole(seed, range(2**63), "seed")
+    return Run(seed, checked(experiment.settings, settings, f" of experiment {experiment.name!r}"))
 
 
 def _jobs(address: str, run: Run) -> list[Job]:

@@ -13,9 +13,10 @@ import sims.experiments
 from gsi_theory import InputError, Scheme
 from gsi_theory.claims.facts import Facts
 from gsi_theory.runs.artifact import read_artifact
+from gsi_theory.runs.settings import checked
 from gsi_theory.runs.workers import local_pool
 from sims.experiment_record import Run
-from sims.experiments import EXPERIMENTS, checked_settings, run_experiment
+from sims.experiments import EXPERIMENTS, run_experiment
 from sims.instance_families import FAMILIES, passing_threshold, signed
 
 # Summaries and tables that others may read: no key and no column of theirs goes.
@@ -85,7 +86,7 @@ def test_every_simulation_has_a_stream_of_its_own(name, monkeypatch) -> None:
     plain, seeds = np.random.default_rng, []
     monkeypatch.setattr(np.random, "default_rng", lambda seed: (seeds.append(tuple(seed)), plain(seed))[1])
     experiment = EXPERIMENTS[name]
-    settings = checked_settings(name, experiment.settings, experiment.tiny)
+    settings = checked(experiment.settings, experiment.tiny)
     last = list(enumerate(experiment.cells(settings)))[-3:]
     streams = []
     for number, cell in last:
@@ -142,7 +143,7 @@ def test_bad_seed(tmp_path) -> None:
 
 def test_defaults_pass_their_own_check() -> None:
     for experiment in EXPERIMENTS.values():
-        chosen = checked_settings("any", experiment.settings, {})
+        chosen = checked(experiment.settings, {})
         assert set(chosen) == set(experiment.defaults)
         assert chosen.get("families", tuple(FAMILIES)) == tuple(FAMILIES) or experiment.name == "methods"
 

@@ -13,12 +13,13 @@ from gsi_theory import Scheme
 from gsi_theory.instance import tilted_policy
 from gsi_theory.laws.channel import greedy_rejection_law
 from gsi_theory.methods import METHODS
+from gsi_theory.runs.settings import checked
 from gsi_theory.steps.knockout import knockout_fail
 from gsi_theory.steps.soft_value import sequence_tilt, value_tilt
 from gsi_theory.steps.switching import switching_law
 from sims.agreement import agreement, beside, compare, excess_tv, over_problems
 from sims.experiment_record import Run
-from sims.experiments import checked_settings, samplers
+from sims.experiments import samplers
 from sims.sampling.generators import TorchStream
 from sims.sampling.method_sampler import SAMPLERS, sample_method
 from sims.sampling.other_samplers import sample_greedy, sample_knockout
@@ -33,7 +34,7 @@ INSTANCE = world_instance(KnobWorld(20.0, size=12), [0])
 
 def played(least: int, **settings: object) -> tuple[dict[str, object], list[samplers.Row]]:
     """Summary and rows of the cells with n from `least` on."""
-    run = Run(0, checked_settings("samplers", samplers.EXPERIMENT.settings, settings))
+    run = Run(0, checked(samplers.EXPERIMENT.settings, settings))
     cells = list(enumerate(samplers.cells(run.settings)))
     rows = [
         row for i, cell in cells if cell.n >= least for row in samplers.work(cell, dataclasses.replace(run, number=i))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gsi_theory.instance import tilted_rewards
 from llm_check.logs.planner.scheme_grid import Grid, Option
 from llm_check.logs.pools.position_arrays import Block, PositionArrays
 
@@ -40,7 +41,7 @@ def _seen(grid: Grid, arrays: PositionArrays, parts: Sequence[Block], beta: floa
     own, base = ([reward[rows] for rows in kind] for kind in ([b.draft for b in parts], [b.base for b in parts]))
     ratios = [ratio[b.draft] for b in parts]
     weights = [beta * r + raw for r, raw in zip(own, ratios, strict=True)]
-    tilts = np.concatenate([(r + raw / beta).ravel() for r, raw in zip(own, ratios, strict=True)])
+    tilts = np.concatenate([tilted_rewards(r, raw, beta).ravel() for r, raw in zip(own, ratios, strict=True)])
     equal = [all(bool((x == x[:, :1]).all()) for x in kind) for kind in (weights, own, base)]
     passed = {u: np.packbits(tilts >= u).tobytes() for u in grid.tilted[beta]}
     ends = min(float(w.min()) for w in weights), max(float(w.max()) for w in weights)
