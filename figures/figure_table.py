@@ -73,7 +73,11 @@ class _Words(string.Formatter):
 
     def format_field(self, value: object, format_spec: str) -> str:
         if isinstance(value, Mapping):
-            pairs = (f"{self.format_field(v, format_spec)} for {k}" for k, v in value.items() if v is not None)
+            pairs = (
+                f"{self.format_field(v, format_spec)} for {str(k).replace('_', ' ')}"
+                for k, v in value.items()
+                if v is not None
+            )
             return ", ".join(pairs) or "–"
         if isinstance(value, list):
             texts = [self.format_field(v, format_spec) for v in value[:MOST_LISTED]]

@@ -120,7 +120,7 @@ FIGURES = (
                 "theorem_b_far",
                 "At n = {n} and β = {beta} Theorem 1 (b) is {orders:.1f} powers of ten above the exact law "
                 "(median of the families).",
-                "At n = {n} and β = {beta} Theorem 1 (b) is no power of ten above the exact law, only "
+                "At n = {n} and β = {beta} Theorem 1 (b) is above the exact law by fewer powers of ten than one, "
                 "{orders:.1f} (median of the families).",
             ),
         ),

@@ -129,7 +129,7 @@ def collect(rows: Rows, run: Run) -> Collected:
     for r in table:
         if r.tilt_kl is not None:
             gaps.setdefault((r.world == "uniform", r.method), []).append(r.kl - r.tilt_kl)
-    worlds = {method: max(values) for (uniform, method), values in gaps.items() if not uniform}
+    worlds = {method: max(values) for (uniform, method), values in gaps.items() if not uniform and method != "tilted"}
     poisson = max(gaps[True, "best_of_poisson"])
     kl = {(r.world, r.method, r.n, r.beta): r.kl - r.tilt_kl for r in table if r.tilt_kl is not None}
     nearer = {
