@@ -1,20 +1,26 @@
 """The table of figures: a figure is a file `plot_NAME.py` that exports FIGURE (or FIGURES), and is found by itself.
 
 A caption is a template over the summary of the artifact that the figure is drawn from, so that its numbers and its
-findings are of that profile and seed: figures compute nothing. A finding is a pair of sentences; the artifact says
-which of the two is true (summary["findings"][name]["holds"]), and neither is said where it was not judged.
+findings are of that profile and seed: figures compute nothing. Each line that begins with [NAME] tells a finding:
+
+    Compare the blue line with the green one at n = {largest_n}.
+    [blue_above] Blue is above green everywhere. | Blue is not above green in {exceptions}.
+    [] Bands are two standard errors.
+
+Which of the two sentences is said, the artifact knows (summary["findings"][NAME]["holds"]); neither where it was not
+judged. {Fields} are the finding's numbers, and those of the summary. A line that begins with [] goes on in plain text.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
 
 from matplotlib.figure import Figure
 
@@ -22,7 +28,7 @@ from figures.style import number
 from gsi_theory.runs.artifact import Artifact
 from gsi_theory.types import Record
 
-__all__ = ["Caption", "Finding", "PageFigure", "figures_of", "finding", "said", "spoken"]
+__all__ = ["Finding", "PageFigure", "figures_of", "findings_in", "said", "spoken"]
 
 MOST_LISTED = 4
 
@@ -36,10 +42,6 @@ class Finding:
     false: str
 
 
-# Text, or sentences and findings one after the other.
-Caption: TypeAlias = str | tuple[str | Finding, ...]
-
-
 @dataclass(frozen=True)
 class PageFigure:
     """A figure of a page.
@@ -47,7 +49,8 @@ class PageFigure:
     name      of its files; `artifact` is what it is drawn from
     page      "report" (placed by its template) or "gallery" (in the order of `order`, then by name)
     draw      the artifact's figure
-    caption   what to see; `question` stands before it and `claim`, what the literature says and is found, after it
+    caption   what to see; `question` stands before it and `claim`, what the literature says and is found, after it;
+              caption and claim are templates as above
     alt       alternative text
     """
 
@@ -56,16 +59,21 @@ class PageFigure:
     page: str
     draw: Callable[[Artifact], Figure]
     title: str
-    caption: Caption
+    caption: str
     alt: str
     question: str = ""
-    claim: Caption = ""
+    claim: str = ""
     order: int = 100
 
 
-def finding(name: str, true: str, otherwise: str) -> Finding:
-    """A finding of a caption: the sentence if it holds, and what was found otherwise."""
-    return Finding(name, true, otherwise)
+def findings_in(caption: str) -> list[Finding]:
+    """The parts of a caption; plain text is a finding without a name, said in any case."""
+    parts = []
+    for name, text in re.findall(r"(?:^\s*\[(\w*)\]|\A)(.*?)(?=^\s*\[\w*\]|\Z)", caption, re.DOTALL | re.MULTILINE):
+        true, _, false = " ".join(text.split()).partition(" | ")
+        if true:
+            parts.append(Finding(name, true, false))
+    return parts
 
 
 class _Words(string.Formatter):
@@ -89,13 +97,13 @@ class _Words(string.Formatter):
         return number(value).replace("_", " ") if plain else format(value, format_spec)
 
 
-def said(caption: Caption, summary: Record) -> str:
+def said(caption: str, summary: Record) -> str:
     """The caption's text. KeyError for a finding or number that the summary lacks; an older artifact, without
     findings, has none said."""
     findings, sentences = summary.get("findings"), []
-    for part in (caption,) if isinstance(caption, str) else caption:
-        if isinstance(part, str):
-            sentences.append(_Words().vformat(part, (), summary))
+    for part in findings_in(caption):
+        if not part.name:
+            sentences.append(_Words().vformat(part.true, (), summary))
         elif findings is not None and findings[part.name]["holds"] is not None:
             numbers = findings[part.name]
             sentences.append(_Words().vformat(part.true if numbers["holds"] else part.false, (), summary | numbers))

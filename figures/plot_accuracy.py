@@ -79,8 +79,10 @@ FIGURE = PageFigure(
     page="report",
     draw=draw,
     title="Accuracy on the language models",
-    caption="Differences smaller than the intervals are not resolved by these problems; the lower row shows how often "
-    "the gate accepts a draft, the share of steps the base model need not write.",
+    caption="""
+    Differences smaller than the intervals are not resolved by these problems; the lower row shows how often the gate
+    accepts a draft, the share of steps the base model need not write.
+    """,
     alt="Line charts with error bars of the share of problems solved, and of the share of steps accepted, against "
     "the number of candidates, one line for each method.",
 )

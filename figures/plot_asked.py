@@ -89,8 +89,10 @@ FIGURE = PageFigure(
     page="report",
     draw=draw,
     title="Drafts asked for and drafts needed",
-    caption="Read how far the square of a row lies to the right of its circle: that many powers of ten the guarantee "
-    "asks too much, over the families of instances (ticks; the large mark is their median).",
+    caption="""
+    Read how far the square of a row lies to the right of its circle: that many powers of ten the guarantee asks too
+    much, over the families of instances (ticks; the large mark is their median).
+    """,
     alt="Dot charts on a log axis for three beta: for each guarantee the number of drafts it asks for, above what "
     "the exact law needs and, for total variation, the number no rule can go below.",
 )

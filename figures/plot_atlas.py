@@ -99,9 +99,10 @@ FIGURE = PageFigure(
     page="report",
     draw=draw,
     title="Where each bound is tight, and where it says nothing",
-    caption="The darker a cell, the nearer the bound comes to being attained by some instance there; hatched cells "
-    "say no more than the trivial bound on any instance, and a cross marks cells with instances that refute "
-    "the claim.",
+    caption="""
+    The darker a cell, the nearer the bound comes to being attained by some instance there; hatched cells say no more
+    than the trivial bound on any instance, and a cross marks cells with instances that refute the claim.
+    """,
     alt="Heat map with a row for each bound and a column for each number of candidates, in a panel for each beta; "
     "shades give the largest ratio of left to right side, hatching marks vacuous cells and crosses refuted "
     "ones.",

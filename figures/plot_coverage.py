@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, where
 from figures.small_multiples import curve, key, look_of, panels, ticks
 from gsi_theory.runs.artifact import Artifact
@@ -51,46 +51,29 @@ FIGURE = PageFigure(
     draw=draw,
     title="Weak, medium and strong drafters",
     question="How weak may the draft be before GSI no longer pays?",
-    caption="Follow a color from left (draft = base) to right. The bottom row is the value E r - KL/β gained over "
-    "soft best-of-n on the base that takes the same time: at zero the draft no longer pays. It has steps "
-    "because the base writes many candidates in the time of one, so that a method gains while it is faster "
-    "than one base step.",
-    claim=(
-        "GSI's Theorem 1 says that coverage hurts the ungated law.",
-        finding(
-            "ungated_farther",
-            "It does: its TV is larger at a coverage of {largest_coverage:,.0f} than where the draft is the base.",
-            "Not in TV for a correlation of {exceptions} between reward and what the draft misses.",
-        ),
-        finding(
-            "good_answers_matter",
-            "What hurts is coverage of good answers: its reward falls by {missing:.2f} where the draft misses them, by "
-            "{unrelated:.2f} where reward is unrelated to the draft.",
-            "Reward falls by {missing:.2f} where the draft misses good answers, and by no less than half of that, "
-            "{unrelated:.2f}, where reward is unrelated to the draft.",
-        ),
-        finding(
-            "pays_unrelated",
-            "There GSI still pays at the largest coverage, by {gain:.2f}.",
-            "There GSI no longer pays at the largest coverage: its gain is {gain:.2f}.",
-        ),
-        "Where the draft misses good answers:",
-        finding(
-            "gsi_pays",
-            "a gate that passes half of π still gains at a coverage of {largest_coverage:,.0f};",
-            "a gate that passes half of π loses from a coverage of {end:.3g} on;",
-        ),
-        finding(
-            "gsi_90_pays",
-            "one that passes nine tenths of π still gains at a coverage of {largest_coverage:,.0f};",
-            "one that passes nine tenths of π loses from a coverage of {end:.3g} on;",
-        ),
-        finding(
-            "gsi_score_gate_pays",
-            "the score gate still gains at a coverage of {largest_coverage:,.0f}.",
-            "the score gate loses from a coverage of {end:.3g} on.",
-        ),
-    ),
+    caption="""
+    Follow a color from left (draft = base) to right. The bottom row is the value E r - KL/β gained over soft best-of-n
+    on the base that takes the same time: at zero the draft no longer pays. It has steps because the base writes many
+    candidates in the time of one, so that a method gains while it is faster than one base step.
+    """,
+    claim="""
+    GSI's Theorem 1 says that coverage hurts the ungated law.
+    [ungated_farther] It does: its TV is larger at a coverage of {largest_coverage:,.0f} than where the draft is the
+    base. | Not in TV for a correlation of {exceptions} between reward and what the draft misses.
+    [good_answers_matter] What hurts is coverage of good answers: its reward falls by {missing:.2f} where the draft
+    misses them, by {unrelated:.2f} where reward is unrelated to the draft. | Reward falls by {missing:.2f} where the
+    draft misses good answers, and by no less than half of that, {unrelated:.2f}, where reward is unrelated to the
+    draft.
+    [pays_unrelated] There GSI still pays at the largest coverage, by {gain:.2f}. | There GSI no longer pays at the
+    largest coverage: its gain is {gain:.2f}.
+    [] Where the draft misses good answers:
+    [gsi_pays] a gate that passes half of π still gains at a coverage of {largest_coverage:,.0f}; | a gate that passes
+    half of π loses from a coverage of {end:.3g} on;
+    [gsi_90_pays] one that passes nine tenths of π still gains at a coverage of {largest_coverage:,.0f}; | one that
+    passes nine tenths of π loses from a coverage of {end:.3g} on;
+    [gsi_score_gate_pays] the score gate still gains at a coverage of {largest_coverage:,.0f}. | the score gate loses
+    from a coverage of {end:.3g} on.
+    """,
     alt="Nine panels against coverage: reward, total variation to the tilt, and gain over soft best-of-n in equal "
     "time, for drafts that prefer, ignore or miss good answers.",
 )

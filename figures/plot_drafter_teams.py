@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, where
 from figures.small_multiples import curve, key, look_of, panels, powers
 from figures.style import Look
@@ -50,30 +50,16 @@ FIGURE = PageFigure(
     title="Several drafters, each blind to a third",
     question="Can several drafters, each blind to part of the base's support, replace one that sees it all?",
     caption="A gray line cannot go to zero: one drafter alone keeps the mass it misses.",
-    claim=(
-        "The balance heuristic in the form of (M20):",
-        finding(
-            "bound_holds",
-            "the bound of the fixed allocation holds, and is from {least:.2g} to {most:.2g} times too large,",
-            "the bound of the fixed allocation is broken {broken} times; it is from {least:.2g} to {most:.2g} times "
-            "the KL,",
-        ),
-        finding(
-            "bound_loosens",
-            "ever more so as n grows, as all bounds of order 1/n on KL are (M18).",
-            "not more so at the largest n ({last:.2g}) than at the smallest ({first:.2g}).",
-        ),
-        finding(
-            "together_reach",
-            "At n = {n} together they are {team:.2g} from π in TV, the best one alone {alone:.2g}.",
-            "At n = {n} together they are still {team:.2g} from π in TV, no tenth of the {alone:.2g} of the best one "
-            "alone.",
-        ),
-        finding(
-            "allocations_alike",
-            "Fixed and random allocation differ little, in TV by at most {apart:.2g}.",
-            "Fixed and random allocation differ in TV by up to {apart:.2g}.",
-        ),
-    ),
+    claim="""
+    The balance heuristic in the form of (M20):
+    [bound_holds] the bound of the fixed allocation holds, and is from {least:.2g} to {most:.2g} times too large, | the
+    bound of the fixed allocation is broken {broken} times; it is from {least:.2g} to {most:.2g} times the KL,
+    [bound_loosens] ever more so as n grows, as all bounds of order 1/n on KL are (M18). | not more so at the largest n
+    ({last:.2g}) than at the smallest ({first:.2g}).
+    [together_reach] At n = {n} together they are {team:.2g} from π in TV, the best one alone {alone:.2g}. | At n = {n}
+    together they are still {team:.2g} from π in TV, no tenth of the {alone:.2g} of the best one alone.
+    [allocations_alike] Fixed and random allocation differ little, in TV by at most {apart:.2g}. | Fixed and random
+    allocation differ in TV by up to {apart:.2g}.
+    """,
     alt="Total variation against n for three drafters alone and together under two rules, and KL with its bound.",
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows, scalars, where
 from figures.small_multiples import curve, key, look_of, panels, ticks, worlds_title
 from gsi_theory.runs.artifact import Artifact
@@ -73,43 +73,24 @@ FIGURE = PageFigure(
     draw=draw,
     title="Reward against KL, and against β",
     question="How much reward does each method buy with its divergence from the base, and how does β set it?",
-    caption=(
-        "Above, the dotted line of the tilt, which no law can exceed, and how near the others come; the middle row "
-        "shows by how much they miss it (the smallest values are drawn at its lower edge). Thicker lines are larger "
-        "n.",
-        finding(
-            "none_above_tilt",
-            "No law exceeds the tilt.",
-            "The laws of {exceptions} exceed the tilt: a fault of the numbers.",
-        ),
-        finding(
-            "ungated_below",
-            "GSI without a gate falls below the others: up to {ungated:.2g} nats, with its gate {gated:.2g}.",
-            "GSI without a gate does not fall below the others: up to {ungated:.2g} nats, with its gate {gated:.2g}.",
-        ),
-    ),
-    claim=(
-        "GSI's Figure 6 in form. Verdun et al. (arXiv 2505.03156) state that soft best-of-n is near the tilt.",
-        finding(
-            "race_nearer",
-            "At β = {beta:g} the race is nearer still, at every n. The largest gaps to the tilt of equal reward, in "
-            "nats: {largest_gaps:.2g}.",
-            "At β = {beta:g} the race is not nearer in {exceptions}. The largest gaps to the tilt of equal reward, in "
-            "nats: {largest_gaps:.2g}.",
-        ),
-        finding(
-            "poisson_uniform",
-            "Best-of-Poisson (arXiv 2506.19248) is confirmed for uniform rewards, where its largest gap is {gap:.2g} "
-            "nats, below {published:.1g} (M23);",
-            "Best-of-Poisson (arXiv 2506.19248) is not confirmed for uniform rewards, where its largest gap is "
-            "{gap:.2g} nats, above {published:.1g} (M23);",
-        ),
-        finding(
-            "poisson_worlds",
-            "for the rewards of the worlds it is {gap:.2g}, below that number too.",
-            "for the rewards of the worlds, which are not uniform under the base, it is {gap:.2g}, above that number.",
-        ),
-    ),
+    caption="""
+    Above, the dotted line of the tilt, which no law can exceed, and how near the others come; the middle row shows by
+    how much they miss it (the smallest values are drawn at its lower edge). Thicker lines are larger n.
+    [none_above_tilt] No law exceeds the tilt. | The laws of {exceptions} exceed the tilt: a fault of the numbers.
+    [ungated_below] GSI without a gate falls below the others: up to {ungated:.2g} nats, with its gate {gated:.2g}. |
+    GSI without a gate does not fall below the others: up to {ungated:.2g} nats, with its gate {gated:.2g}.
+    """,
+    claim="""
+    GSI's Figure 6 in form. Verdun et al. (arXiv 2505.03156) state that soft best-of-n is near the tilt.
+    [race_nearer] At β = {beta:g} the race is nearer still, at every n. The largest gaps to the tilt of equal reward, in
+    nats: {largest_gaps:.2g}. | At β = {beta:g} the race is not nearer in {exceptions}. The largest gaps to the tilt of
+    equal reward, in nats: {largest_gaps:.2g}.
+    [poisson_uniform] Best-of-Poisson (arXiv 2506.19248) is confirmed for uniform rewards, where its largest gap is
+    {gap:.2g} nats, below {published:.1g} (M23); | Best-of-Poisson (arXiv 2506.19248) is not confirmed for uniform
+    rewards, where its largest gap is {gap:.2g} nats, above {published:.1g} (M23);
+    [poisson_worlds] for the rewards of the worlds it is {gap:.2g}, below that number too. | for the rewards of the
+    worlds, which are not uniform under the base, it is {gap:.2g}, above that number.
+    """,
     alt="Above, expected reward against KL to the base; in the middle, how much more KL than the tilt of equal "
     "reward; below, reward against beta; for soft best-of-n, race, best-of-n, best-of-Poisson, GSI and the tilt, "
     "a column for each world and one for uniform rewards.",

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows, where
 from figures.small_multiples import curve, key, panels, powers, worlds_title
 from figures.style import Look, look
@@ -63,41 +63,24 @@ FIGURE = PageFigure(
     draw=draw,
     title="The gate, on and off",
     question="Does the rejection step bring the law nearer to the tilted policy, and what does it do to reward?",
-    caption=(
-        "Blue curves (gates) go to their dotted limit instead of zero.",
-        finding(
-            "at_limit",
-            "At n = {n} all of them are within {near:g} of it.",
-            "At n = {n} these are not yet within {near:g} of it (world at share passed): {exceptions}.",
-        ),
-        finding(
-            "ungated_falls",
-            "Purple (no gate) keeps falling in every world.",
-            "Purple (no gate) does not keep falling in {exceptions}.",
-        ),
-        finding(
-            "score_falls",
-            "So does orange (score gate).",
-            "Orange (score gate) does not keep falling in {exceptions}.",
-        ),
-        finding(
-            "limit_has_more_reward",
-            "Below, every limit is on the side of more reward.",
-            "Below, the limit is on the side of less reward for {exceptions}.",
-        ),
-    ),
-    claim=(
-        "The ablation of GSI (arXiv 2506.04118):",
-        finding(
-            "gate_helps",
-            "it is confirmed at small n. At n = {n} in the world {world} TV is {without:.2f} without a gate and "
-            "{with:.2f} with one that passes {share:g} of π.",
-            "it is not confirmed. At n = {n} in the world {world} TV is {without:.2f} without a gate and {with:.2f} "
-            "with one that passes {share:g} of π.",
-        ),
-        "At large n the gate is a bias of exactly a(1 − a): the gated law does not tend to π (M7). GSI's Theorem 1, "
-        "on the law without fallback, does not say so. A gate on the score has no such bias (M9).",
-    ),
+    caption="""
+    Blue curves (gates) go to their dotted limit instead of zero.
+    [at_limit] At n = {n} all of them are within {near:g} of it. | At n = {n} these are not yet within {near:g} of it
+    (world at share passed): {exceptions}.
+    [ungated_falls] Purple (no gate) keeps falling in every world. | Purple (no gate) does not keep falling in
+    {exceptions}.
+    [score_falls] So does orange (score gate). | Orange (score gate) does not keep falling in {exceptions}.
+    [limit_has_more_reward] Below, every limit is on the side of more reward. | Below, the limit is on the side of less
+    reward for {exceptions}.
+    """,
+    claim="""
+    The ablation of GSI (arXiv 2506.04118):
+    [gate_helps] it is confirmed at small n. At n = {n} in the world {world} TV is {without:.2f} without a gate and
+    {with:.2f} with one that passes {share:g} of π. | it is not confirmed. At n = {n} in the world {world} TV is
+    {without:.2f} without a gate and {with:.2f} with one that passes {share:g} of π.
+    [] At large n the gate is a bias of exactly a(1 − a): the gated law does not tend to π (M7). GSI's Theorem 1, on the
+    law without fallback, does not say so. A gate on the score has no such bias (M9).
+    """,
     alt="Panels of total variation and reward gap against n for GSI without gate, with gates that pass several shares "
     "of the tilted policy and with the score gate, a column for each world; gated curves end on dotted limits.",
 )

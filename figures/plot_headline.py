@@ -81,8 +81,10 @@ FIGURE = PageFigure(
     page="report",
     draw=draw,
     title="What the bounds ask and what is needed",
-    caption="Read how far each mark lies to the left of the one above it, on a scale of powers of ten; faint ticks "
-    "are the other positions that were enumerated.",
+    caption="""
+    Read how far each mark lies to the left of the one above it, on a scale of powers of ten; faint ticks are the other
+    positions that were enumerated.
+    """,
     alt="Dot chart on a log axis of the number of drafts asked by GSI Theorem 1 (b), by the instance bound, and "
     "needed by the exact laws of the softmax and race rules.",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, where
 from figures.small_multiples import curve, key, look_of, panels, worlds_title
 from gsi_theory.runs.artifact import Artifact
@@ -42,35 +42,23 @@ FIGURE = PageFigure(
     title="Value at equal time and at equal FLOPs",
     question="At equal time, and at equal FLOPs, which method has most value E r - KL/β, and when is it soft "
     "best-of-n?",
-    caption="Curves run along n. A method left of and above another is better at that budget. Methods with a gate "
-    "bend to the left: with more drafts they fall back less often, and writing with the base is what takes "
-    "time.",
-    claim=(
-        "GSI (arXiv 2506.04118) claims to be faster than soft best-of-n on the base at equal reward. With candidates "
-        "written as one batch the threshold decides, at the value of soft best-of-n (less "
-        "{findings[gsi_faster][equal]:g}) for n = {findings[gsi_faster][n]}.",
-        finding(
-            "gsi_90_faster",
-            "With one that passes nine tenths of π this is confirmed in every world;",
-            "With one that passes nine tenths of π this is not so in {exceptions};",
-        ),
-        finding(
-            "gsi_faster",
-            "with one that passes half of π it is confirmed in every world.",
-            "with one that passes half of π it is not so in {exceptions}.",
-        ),
-        finding(
-            "soft_wins_seconds",
-            "Given much time soft best-of-n on the base has most value in every world;",
-            "Given much time another method than soft best-of-n on the base has most value in {exceptions};",
-        ),
-        finding(
-            "soft_wins_flops",
-            "given many FLOPs likewise.",
-            "given many FLOPs, in {exceptions}.",
-        ),
-        "Scoring with the base costs as many FLOPs as writing (M33), so fewer FLOPs come from better drafts alone.",
-    ),
+    caption="""
+    Curves run along n. A method left of and above another is better at that budget. Methods with a gate bend to the
+    left: with more drafts they fall back less often, and writing with the base is what takes time.
+    """,
+    claim="""
+    GSI (arXiv 2506.04118) claims to be faster than soft best-of-n on the base at equal reward. With candidates written
+    as one batch the threshold decides, at the value of soft best-of-n (less {findings[gsi_faster][equal]:g}) for n =
+    {findings[gsi_faster][n]}.
+    [gsi_90_faster] With one that passes nine tenths of π this is confirmed in every world; | With one that passes nine
+    tenths of π this is not so in {exceptions};
+    [gsi_faster] with one that passes half of π it is confirmed in every world. | with one that passes half of π it is
+    not so in {exceptions}.
+    [soft_wins_seconds] Given much time soft best-of-n on the base has most value in every world; | Given much time
+    another method than soft best-of-n on the base has most value in {exceptions};
+    [soft_wins_flops] given many FLOPs likewise. | given many FLOPs, in {exceptions}.
+    [] Scoring with the base costs as many FLOPs as writing (M33), so fewer FLOPs come from better drafts alone.
+    """,
     alt="Value against seconds and against FLOPs a step for eight methods, a column for each world, a curve along n "
     "for each.",
 )

@@ -51,8 +51,10 @@ FIGURE = PageFigure(
     page="report",
     draw=draw,
     title="Language-model sampler against the enumerated law",
-    caption="P-values along the diagonal and above the dashed line mean that the steps the transformer sampled follow "
-    "the exact law computed by enumerating every step.",
+    caption="""
+    P-values along the diagonal and above the dashed line mean that the steps the transformer sampled follow the exact
+    law computed by enumerating every step.
+    """,
     alt="Left, ordered p-values of goodness-of-fit tests against uniform quantiles; right, largest z-score of "
     "each test against its number of cells.",
 )

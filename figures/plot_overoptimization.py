@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, where
 from figures.small_multiples import band, curve, key, look_of, panels, powers
 from gsi_theory.runs.artifact import Artifact
@@ -51,53 +51,29 @@ FIGURE = PageFigure(
     draw=draw,
     title="Proxy against gold reward",
     question="When does more selection by a proxy lower the gold reward, and does soft selection prevent it?",
-    caption=(
-        "Below, a few outcomes have a high proxy and a low gold reward.",
-        finding(
-            "proxy_rises",
-            "The proxy of best-of-n (faint) goes on rising after its gold has peaked, from {from:.2f} to {to:.2f}.",
-            "The proxy of best-of-n (faint) does not rise after its gold has peaked: {from:.2f} there, {to:.2f} at "
-            "the end.",
-        ),
-        "Bands, two standard errors over problems, are wide where a few hacked outcomes decide.",
-    ),
-    claim=(
-        "Gao et al. (arXiv 2210.10760):",
-        finding(
-            "gamed_holds",
-            "where the proxy can be gamed gold does not fall below {share:.0%} of its peak: {peak:.2f} at n = "
-            "{peak_n}, {last:.2f} at n = {last_n:,}.",
-            "confirmed where the proxy can be gamed: gold falls from {peak:.2f} at n = {peak_n} to {last:.2f} at "
-            "n = {last_n:,}.",
-        ),
-        finding(
-            "honest_holds",
-            "An honest error of the same size does not do that: gold ends at {last:.2f}, its peak is {peak:.2f}.",
-            "An honest error of the same size lowers it too: from {peak:.2f} at n = {peak_n} to {last:.2f}.",
-        ),
-        "Verdun et al. (arXiv 2505.03156):",
-        finding(
-            "soft_holds",
-            "β = {beta:g} guards, gold ends at {last:.2f} with a peak of {peak:.2f};",
-            "β = {beta:g} does not guard, gold falls from {peak:.2f} to {last:.2f};",
-        ),
-        finding(
-            "sharp_holds",
-            "β = {beta:g} guards too.",
-            "β = {beta:g} does not guard: gold falls from {peak:.2f} to {last:.2f}.",
-        ),
-        finding(
-            "soft_peak_lower",
-            "The price is a lower peak, {soft:.2f} in place of {best:.2f}.",
-            "It has no price: its peak is {soft:.2f}, that of best-of-n {best:.2f}.",
-        ),
-        finding(
-            "tilt_peak_lower",
-            "The tilt's best gold at any β is {tilt:.2f}, below best-of-n's {best:.2f}: it puts weight on the hacked "
-            "outcomes as soon as β is large.",
-            "The tilt's best gold at any β is {tilt:.2f}, no lower than best-of-n's {best:.2f}.",
-        ),
-    ),
+    caption="""
+    Below, a few outcomes have a high proxy and a low gold reward.
+    [proxy_rises] The proxy of best-of-n (faint) goes on rising after its gold has peaked, from {from:.2f} to {to:.2f}.
+    | The proxy of best-of-n (faint) does not rise after its gold has peaked: {from:.2f} there, {to:.2f} at the end.
+    [] Bands, two standard errors over problems, are wide where a few hacked outcomes decide.
+    """,
+    claim="""
+    Gao et al. (arXiv 2210.10760):
+    [gamed_holds] where the proxy can be gamed gold does not fall below {share:.0%} of its peak: {peak:.2f} at n =
+    {peak_n}, {last:.2f} at n = {last_n:,}. | confirmed where the proxy can be gamed: gold falls from {peak:.2f} at n =
+    {peak_n} to {last:.2f} at n = {last_n:,}.
+    [honest_holds] An honest error of the same size does not do that: gold ends at {last:.2f}, its peak is {peak:.2f}. |
+    An honest error of the same size lowers it too: from {peak:.2f} at n = {peak_n} to {last:.2f}.
+    [] Verdun et al. (arXiv 2505.03156):
+    [soft_holds] β = {beta:g} guards, gold ends at {last:.2f} with a peak of {peak:.2f}; | β = {beta:g} does not guard,
+    gold falls from {peak:.2f} to {last:.2f};
+    [sharp_holds] β = {beta:g} guards too. | β = {beta:g} does not guard: gold falls from {peak:.2f} to {last:.2f}.
+    [soft_peak_lower] The price is a lower peak, {soft:.2f} in place of {best:.2f}. | It has no price: its peak is
+    {soft:.2f}, that of best-of-n {best:.2f}.
+    [tilt_peak_lower] The tilt's best gold at any β is {tilt:.2f}, below best-of-n's {best:.2f}: it puts weight on the
+    hacked outcomes as soon as β is large. | The tilt's best gold at any β is {tilt:.2f}, no lower than best-of-n's
+    {best:.2f}.
+    """,
     alt="Gold reward against n and against KL for best-of-n, soft best-of-n, GSI and the tilt, with an honest proxy "
     "above and one that can be gamed below.",
 )

@@ -77,8 +77,10 @@ FIGURE = PageFigure(
     page="report",
     draw=draw,
     title="Prediction from a pool against fresh runs",
-    caption="Points on the diagonal within their one-standard-error bars mean that the pool predicted what a fresh "
-    "run of the two language models then measured.",
+    caption="""
+    Points on the diagonal within their one-standard-error bars mean that the pool predicted what a fresh run of the two
+    language models then measured.
+    """,
     alt="Scatter plots of measured against predicted reward and acceptance with error bars, and a normal quantile "
     "plot of all z-scores.",
 )

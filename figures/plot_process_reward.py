@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, where
 from figures.small_multiples import band, curve, key, look_of, panels, ticks
 from gsi_theory.runs.artifact import Artifact
@@ -51,35 +51,22 @@ FIGURE = PageFigure(
     draw=draw,
     title="Tilting steps or trajectories, with a noisy process reward",
     question="What does tilting step by step lose against tilting whole trajectories, as steps and reward noise grow?",
-    caption=(
-        "Without noise the stepwise tilt is the tilt of trajectories (its KL, zero, is not drawn). Each depth has "
-        "trees of its own, hence the kinks.",
-        finding(
-            "kl_grows",
-            "With noise its KL is larger at T = {steps} than after one step.",
-            "Its KL is no larger at T = {steps} than after one step for a noise of {exceptions}.",
-        ),
-        finding(
-            "noise_sets_kl",
-            "From a noise of {noise:g} on it is noise and not n = {n} that sets the KL.",
-            "At no level of noise is it noise rather than n = {n} that sets the KL.",
-        ),
-    ),
-    claim=(
-        finding(
-            "exact_without_noise",
-            "(M29) is confirmed exactly: the largest KL without noise is {kl}.",
-            "(M29) is not confirmed: the largest KL without noise is {kl}.",
-        ),
-        "The reading of a process reward as a tilt of the response (GSI, arXiv 2506.04118) holds for soft values "
-        "alone.",
-        finding(
-            "noise_costs_more",
-            "Of the gain in correct trajectories at T = {steps} noise takes the more the larger it is: {taken:.0%}.",
-            "Of the gain in correct trajectories at T = {steps} noise takes, not always more where it is larger: "
-            "{taken:.0%}.",
-        ),
-    ),
+    caption="""
+    Without noise the stepwise tilt is the tilt of trajectories (its KL, zero, is not drawn). Each depth has trees of
+    its own, hence the kinks.
+    [kl_grows] With noise its KL is larger at T = {steps} than after one step. | Its KL is no larger at T = {steps} than
+    after one step for a noise of {exceptions}.
+    [noise_sets_kl] From a noise of {noise:g} on it is noise and not n = {n} that sets the KL. | At no level of noise is
+    it noise rather than n = {n} that sets the KL.
+    """,
+    claim="""
+    [exact_without_noise] (M29) is confirmed exactly: the largest KL without noise is {kl}. | (M29) is not confirmed:
+    the largest KL without noise is {kl}.
+    [] The reading of a process reward as a tilt of the response (GSI, arXiv 2506.04118) holds for soft values alone.
+    [noise_costs_more] Of the gain in correct trajectories at T = {steps} noise takes the more the larger it is:
+    {taken:.0%}. | Of the gain in correct trajectories at T = {steps} noise takes, not always more where it is larger:
+    {taken:.0%}.
+    """,
     alt="KL to the sequence tilt and share of correct trajectories against depth, a column for each level of reward "
     "noise.",
 )

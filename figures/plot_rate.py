@@ -52,9 +52,11 @@ FIGURE = PageFigure(
     page="report",
     draw=draw,
     title="KL falls like 1/n², and from which n",
-    caption="Left, all points below the dashed line mean that n² KL(π‖Pₙ) is ½ Var(w) up to the share written at that "
-    "line (M18); right, points on the dashed line mean that the fitted product of C = sup w and 1 + χ² tells "
-    "from which n to rely on it.",
+    caption="""
+    Left, all points below the dashed line mean that n² KL(π‖Pₙ) is ½ Var(w) up to the share written at that line (M18);
+    right, points on the dashed line mean that the fitted product of C = sup w and 1 + χ² tells from which n to rely on
+    it.
+    """,
     alt="Two log-log scatter plots over random instances: distance of n squared times KL from its limit against "
     "the coverage constant, and the n from which it is right within ten percent against a fitted formula.",
 )

@@ -66,7 +66,9 @@ FIGURE = PageFigure(
     page="report",
     draw=draw,
     title="Expected reward against β",
-    caption="Compare each method with the dotted line of the tilted policy, the law it is meant to sample: above it, "
-    "a method earns more reward by sampling another law.",
+    caption="""
+    Compare each method with the dotted line of the tilted policy, the law it is meant to sample: above it, a method
+    earns more reward by sampling another law.
+    """,
     alt="Line charts of expected reward against beta for every method, one panel for each family of instances.",
 )

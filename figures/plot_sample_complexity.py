@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, where
 from figures.small_multiples import key, look_of, panels
 from gsi_theory.runs.artifact import Artifact
@@ -51,42 +51,22 @@ FIGURE = PageFigure(
     draw=draw,
     title="Draws for TV ≤ ε: KL, χ² and the limit",
     question="How many draws does each rule need for TV ≤ ε, and is it KL, χ² or coverage that decides?",
-    caption=(
-        "Each column of marks is an instance. The green bars are what no rule can go below.",
-        finding(
-            "race_nearer",
-            "The race stays within a factor of {race:.2g} of them, softmax needs up to {softmax:.2g} times as many.",
-            "The race needs up to {race:.2g} times as many, softmax no more than {softmax:.2g} times.",
-        ),
-    ),
-    claim=(
-        "Flamich and Wells (arXiv 2405.04363):",
-        finding(
-            "exponential_suffices",
-            "e^(KL/ε) draws suffice for greedy rejection on every instance here.",
-            "e^(KL/ε) draws suffice for greedy rejection on {share:.0%} of the instances here, as its o(1) allows.",
-        ),
-        finding(
-            "kl_orders",
-            "KL orders the instances as the limit (M19) does;",
-            "KL does not order the instances as the limit (M19) does ({exceptions});",
-        ),
-        finding(
-            "chi2_orders",
-            "χ² orders them so too.",
-            "nor does χ² in every case ({exceptions}).",
-        ),
-        finding(
-            "greedy_needs_most",
-            "Greedy rejection needs most draws of the three everywhere.",
-            "Greedy rejection needs most draws of the three on {share:.0%} of the instances.",
-        ),
-        finding(
-            "softmax_below_chi2",
-            "Softmax stays below χ²/ε wherever χ² ≥ 1 (M11).",
-            "Softmax is above χ²/ε for {exceptions}.",
-        ),
-    ),
+    caption="""
+    Each column of marks is an instance. The green bars are what no rule can go below.
+    [race_nearer] The race stays within a factor of {race:.2g} of them, softmax needs up to {softmax:.2g} times as many.
+    | The race needs up to {race:.2g} times as many, softmax no more than {softmax:.2g} times.
+    """,
+    claim="""
+    Flamich and Wells (arXiv 2405.04363):
+    [exponential_suffices] e^(KL/ε) draws suffice for greedy rejection on every instance here. | e^(KL/ε) draws suffice
+    for greedy rejection on {share:.0%} of the instances here, as its o(1) allows.
+    [kl_orders] KL orders the instances as the limit (M19) does; | KL does not order the instances as the limit (M19)
+    does ({exceptions});
+    [chi2_orders] χ² orders them so too. | nor does χ² in every case ({exceptions}).
+    [greedy_needs_most] Greedy rejection needs most draws of the three everywhere. | Greedy rejection needs most draws
+    of the three on {share:.0%} of the instances.
+    [softmax_below_chi2] Softmax stays below χ²/ε wherever χ² ≥ 1 (M11). | Softmax is above χ²/ε for {exceptions}.
+    """,
     alt="Draws needed for softmax, race and greedy Poisson rejection against KL above and chi-squared below, a column "
     "for each epsilon, with the limit of every rule.",
 )

@@ -73,8 +73,10 @@ FIGURE = PageFigure(
     page="report",
     draw=draw,
     title="Exact laws against simulation",
-    caption="Every cell should lie below the dashed bound, and the acceptance z-scores on the diagonal: then the "
-    "sampler and the exact law agree to within chance.",
+    caption="""
+    Every cell should lie below the dashed bound, and the acceptance z-scores on the diagonal: then the sampler and the
+    exact law agree to within chance.
+    """,
     alt="Left, largest absolute z-score of each cell with the Bonferroni bound; right, normal quantile plot of "
     "the z-scores of acceptance rates.",
 )

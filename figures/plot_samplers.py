@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, scalars, where
 from figures.small_multiples import key, panels
 from gsi_theory.runs.artifact import Artifact
@@ -36,22 +36,15 @@ FIGURE = PageFigure(
     draw=draw,
     title="Every sampler against its exact law",
     question="Does every sampler play the exact law of its method?",
-    caption=(
-        finding(
-            "all_agree",
-            "All marks lie below the dashed bound: the simulations beside the exact lines above are of the same laws.",
-            "Marks lie above the dashed bound among {exceptions}.",
-        ),
-    ),
-    claim=(
-        finding(
-            "all_agree",
-            "The laws of schemes with every rule and gate, of all methods, of several drafters, of channel "
-            "simulation, of methods on trees and of tournaments are confirmed, with {draws_per_cell:,} rounds a cell "
-            "in {backend}.",
-            "Not all laws are confirmed, with {draws_per_cell:,} rounds a cell in {backend}.",
-        ),
-        "Other profiles play more rounds a cell; with --set backend=torch, in torch.",
-    ),
+    caption="""
+    [all_agree] All marks lie below the dashed bound: the simulations beside the exact lines above are of the same laws.
+    | Marks lie above the dashed bound among {exceptions}.
+    """,
+    claim="""
+    [all_agree] The laws of schemes with every rule and gate, of all methods, of several drafters, of channel
+    simulation, of methods on trees and of tournaments are confirmed, with {draws_per_cell:,} rounds a cell in
+    {backend}. | Not all laws are confirmed, with {draws_per_cell:,} rounds a cell in {backend}.
+    [] Other profiles play more rounds a cell; with --set backend=torch, in torch.
+    """,
     alt="Largest absolute z-score of each cell by kind of sampler, with the Bonferroni bound.",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, where
 from figures.small_multiples import curve, key, panels
 from figures.style import Look
@@ -41,24 +41,18 @@ FIGURE = PageFigure(
     draw=draw,
     title="Start with the base, or with the draft",
     question="Is it better to start with the base and hand over to the draft, or to begin every step with the draft?",
-    caption="A curve runs along the threshold. At the same share of steps written by the base, higher is better.",
-    claim=(
-        "The cascade of SPECS in our reading:",
-        finding(
-            "base_saved",
-            "that its best reward is kept (to {kept:g}) with a part of the base's steps is confirmed, with "
-            "{share:.0%} of them at most;",
-            "that its best reward is kept (to {kept:g}) with a part of the base's steps is not confirmed in every "
-            "panel;",
-        ),
-        finding(
-            "gsi_better",
-            "that this takes a start with the base is not: draft first at every step, which is GSI, earns more at "
-            "equal share in every panel.",
-            "a start with the base earns as much as draft first at every step, which is GSI, at some equal share for "
-            "{exceptions}.",
-        ),
-    ),
+    caption="""
+    A curve runs along the threshold. At the same share of steps written by the base, higher is better.
+    """,
+    claim="""
+    The cascade of SPECS in our reading:
+    [base_saved] that its best reward is kept (to {kept:g}) with a part of the base's steps is confirmed, with
+    {share:.0%} of them at most; | that its best reward is kept (to {kept:g}) with a part of the base's steps is not
+    confirmed in every panel;
+    [gsi_better] that this takes a start with the base is not: draft first at every step, which is GSI, earns more at
+    equal share in every panel. | a start with the base earns as much as draft first at every step, which is GSI, at
+    some equal share for {exceptions}.
+    """,
     alt="Expected reward against the share of steps written by the base for three ways to switch, a panel for each "
     "coverage and n.",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, where
 from figures.small_multiples import curve, key, panels
 from figures.style import Look
@@ -54,49 +54,25 @@ FIGURE = PageFigure(
     title="Knockout and league",
     question="How do tournaments fail as candidates and comparisons grow, and would scoring have used the calls "
     "better?",
-    caption=(
-        "A candidate is correct with probability p, and a comparison finds the correct one of two with q, by K votes. "
-        "Along a blue line the candidates grow. Pink is best-of-n by a score that is right on a pair with probability "
-        "q, with the same number of calls.",
-        finding(
-            "knockout_falls_many",
-            "With K = {votes} the knockout falls with every doubling of the candidates.",
-            "With K = {votes} the knockout does not fall with every doubling of the candidates for {exceptions}.",
-        ),
-        finding(
-            "league_falls_few",
-            "With K = {votes} so does the league.",
-            "With K = {votes} the league gets worse with more candidates somewhere: {exceptions}.",
-        ),
-    ),
-    claim=(
-        "Chen et al. (arXiv 2411.19477):",
-        finding(
-            "bounds_hold",
-            "both bounds hold wherever tried;",
-            "a bound is broken {broken} times;",
-        ),
-        finding(
-            "league_bound_vacuous",
-            "but that of the league is above one everywhere here,",
-            "that of the league is above one at {share:.0%} of the settings,",
-        ),
-        finding(
-            "knockout_bound_vacuous",
-            "and so is that of the knockout.",
-            "that of the knockout at {share:.0%}.",
-        ),
-        finding(
-            "scoring_beats_league",
-            "Scoring beats the league at {share:.0%} of the budgets,",
-            "Scoring loses to the league but at {share:.0%} of the budgets,",
-        ),
-        finding(
-            "scoring_beats_knockout",
-            "and the knockout at {share:.0%}.",
-            "and to the knockout but at {share:.0%}.",
-        ),
-    ),
+    caption="""
+    A candidate is correct with probability p, and a comparison finds the correct one of two with q, by K votes. Along a
+    blue line the candidates grow. Pink is best-of-n by a score that is right on a pair with probability q, with the
+    same number of calls.
+    [knockout_falls_many] With K = {votes} the knockout falls with every doubling of the candidates. | With K = {votes}
+    the knockout does not fall with every doubling of the candidates for {exceptions}.
+    [league_falls_few] With K = {votes} so does the league. | With K = {votes} the league gets worse with more
+    candidates somewhere: {exceptions}.
+    """,
+    claim="""
+    Chen et al. (arXiv 2411.19477):
+    [bounds_hold] both bounds hold wherever tried; | a bound is broken {broken} times;
+    [league_bound_vacuous] but that of the league is above one everywhere here, | that of the league is above one at
+    {share:.0%} of the settings,
+    [knockout_bound_vacuous] and so is that of the knockout. | that of the knockout at {share:.0%}.
+    [scoring_beats_league] Scoring beats the league at {share:.0%} of the budgets, | Scoring loses to the league but at
+    {share:.0%} of the budgets,
+    [scoring_beats_knockout] and the knockout at {share:.0%}. | and to the knockout but at {share:.0%}.
+    """,
     alt="Failure of knockout and league against calls for three judges and three numbers of votes, with bounds, "
     "best-of-n and soft best-of-n at equal calls.",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import rows, where
 from figures.small_multiples import curve, key, look_of, panels, ticks
 from figures.style import Look
@@ -45,33 +45,22 @@ FIGURE = PageFigure(
     draw=draw,
     title="Transfer Q* against stepwise GSI on trees",
     question="Does Transfer Q* decoding earn more reward at its KL than stepwise GSI, and how loose are its bounds?",
-    caption="Left, nearer to the dotted line is better. Then the largest log-ratio to the base, and the reward lost "
-    "to the tilt of whole trajectories ρ*; the dotted lines are what the theorem allows.",
-    claim=(
-        "Transfer Q* (arXiv 2405.20495):",
-        finding(
-            "transfer_near_tilt",
-            "confirmed: with exact Q it is within {below:.2g} of the most reward at its KL, whatever the aligned "
-            "policy it starts from.",
-            "with exact Q it earns up to {below:.2g} less than the most reward at its KL, more than {near:g}.",
-        ),
-        finding(
-            "bounds_hold",
-            "Its two bounds always hold, at best {ratio:.2g} of the one on the ratio and {loss:.2g} of the one on the "
-            "loss used; for this aligned policy the latter is what the aligned policy itself loses.",
-            "Its two bounds are broken {broken} times.",
-        ),
-        finding(
-            "gsi_few_below",
-            "GSI needs no Q and pays for that at n = {n}, by up to {below:.2g} of reward at its KL,",
-            "GSI needs no Q and does not pay for that at n = {n}: it earns at most {below:.2g} less than the best,",
-        ),
-        finding(
-            "gsi_many_below",
-            "and by up to {below:.2g} at n = {n}.",
-            "and at n = {n} at most {below:.2g} less.",
-        ),
-    ),
+    caption="""
+    Left, nearer to the dotted line is better. Then the largest log-ratio to the base, and the reward lost to the tilt
+    of whole trajectories ρ*; the dotted lines are what the theorem allows.
+    """,
+    claim="""
+    Transfer Q* (arXiv 2405.20495):
+    [transfer_near_tilt] confirmed: with exact Q it is within {below:.2g} of the most reward at its KL, whatever the
+    aligned policy it starts from. | with exact Q it earns up to {below:.2g} less than the most reward at its KL, more
+    than {near:g}.
+    [bounds_hold] Its two bounds always hold, at best {ratio:.2g} of the one on the ratio and {loss:.2g} of the one on
+    the loss used; for this aligned policy the latter is what the aligned policy itself loses. | Its two bounds are
+    broken {broken} times.
+    [gsi_few_below] GSI needs no Q and pays for that at n = {n}, by up to {below:.2g} of reward at its KL, | GSI needs
+    no Q and does not pay for that at n = {n}: it earns at most {below:.2g} less than the best,
+    [gsi_many_below] and by up to {below:.2g} at n = {n}. | and at n = {n} at most {below:.2g} less.
+    """,
     alt="Reward against KL for Transfer Q*, GSI and the tilt of trajectories; largest log-ratio to the base, and "
     "reward lost to the tilt, each with its bound against beta.",
 )

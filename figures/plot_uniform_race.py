@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import PageFigure, finding
+from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows, where
 from figures.small_multiples import curve, key, look_of, panels, powers
 from figures.style import Look
@@ -67,27 +67,18 @@ FIGURE = PageFigure(
     draw=draw,
     title="Uniform Race's experiment, exactly",
     question="How fast do softmax and race converge on a pool, at every n and without simulation?",
-    caption="The race falls geometrically, softmax like 1/n (M17); simulations (marks) end where their standard error "
-    "begins, the exact curves do not.",
-    claim=(
-        "Uniform Race:",
-        finding(
-            "race_below",
-            "confirmed on every pool and at every n, the race is below softmax",
-            "not confirmed, the race is above softmax on {exceptions}",
-        ),
-        finding(
-            "bounds_hold",
-            "and below both bounds (M17).",
-            "and above one of the bounds (M17) at {broken} places.",
-        ),
-        finding(
-            "limit_zero",
-            "The limit of every rule (M19) reaches zero at finite n on every pool, because n draws can show all "
-            "candidates that matter.",
-            "The limit of every rule (M19) does not reach zero up to n = {largest_n} on {exceptions}.",
-        ),
-    ),
+    caption="""
+    The race falls geometrically, softmax like 1/n (M17); simulations (marks) end where their standard error begins, the
+    exact curves do not.
+    """,
+    claim="""
+    Uniform Race:
+    [race_below] confirmed on every pool and at every n, the race is below softmax | not confirmed, the race is above
+    softmax on {exceptions}
+    [bounds_hold] and below both bounds (M17). | and above one of the bounds (M17) at {broken} places.
+    [limit_zero] The limit of every rule (M19) reaches zero at finite n on every pool, because n draws can show all
+    candidates that matter. | The limit of every rule (M19) does not reach zero up to n = {largest_n} on {exceptions}.
+    """,
     alt="Total variation against n for softmax and race, a panel for each pool, with two bounds, the limit, and "
     "simulations.",
 )

@@ -89,13 +89,14 @@ def band(axes: Any, rows: Iterable[Row], x: str, y: str, spread: str, color: str
     axes.fill_between([r[x] for r in line], low, high, color=color, alpha=0.13, linewidth=0)
 
 
-def key(figure: Figure, axes: Iterable[Any], columns: int = 4, place: str = "lower") -> None:
-    """One key for all panels, below ("upper": above) them, each label once."""
+def key(figure: Figure, axes: Iterable[Any], columns: int = 4, above: bool = False) -> None:
+    """One key for all panels, below or above them, each label once."""
     handles: dict[str, Any] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(list(handles.values()), list(handles), loc=f"outside {place} center", ncols=columns)
+    loc: Any = f"outside {'upper' if above else 'lower'} center"
+    figure.legend(list(handles.values()), list(handles), loc=loc, ncols=columns)
 
 
 def ticks(axes: Any, values: Sequence[float], labels: Sequence[str] | None = None) -> None:

@@ -154,7 +154,7 @@ def over_problems(rows: Sequence[Row], keys: int, spread_of: str | None = None) 
     for row in rows:
         groups.setdefault(tuple(row[:keys]), []).append(row)
     merged = []
-    for key, group in groups.items():
+    for group in groups.values():
         values: dict[str, float | None] = {}
         for name, column in list(zip(group[0]._fields, zip(*group, strict=True), strict=True))[keys:]:
             if any(v is None for v in column):
@@ -166,5 +166,5 @@ def over_problems(rows: Sequence[Row], keys: int, spread_of: str | None = None) 
         if spread_of is not None:
             each = [getattr(row, spread_of) for row in group]
             values["spread"] = float(np.std(each, ddof=1) / np.sqrt(len(each))) if len(each) > 1 else None
-        merged.append(type(group[0])(*key, **values))
+        merged.append(group[0]._replace(**values))
     return merged

@@ -130,8 +130,7 @@ def command(
         ),
     ] = "quick",
     setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the experiment; repeatable."),
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the experiment; repeatable.")
     ] = None,
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Seed of every random stream.", rich_help_panel=RUN)

@@ -29,15 +29,7 @@ from gsi_theory.runs.user_file import load_member, names_file
 from gsi_theory.runs.workers import Pool, local_pool
 from sims.experiment_record import PROFILES, Experiment, Rows, Run
 
-__all__ = [
-    "EXPERIMENTS",
-    "PROFILES",
-    "WORKERS",
-    "RunCost",
-    "estimate",
-    "experiment_at",
-    "run_experiment",
-]
+__all__ = ["EXPERIMENTS", "PROFILES", "WORKERS", "RunCost", "estimate", "experiment_at", "run_experiment"]
 
 WORKERS = min(8, os.cpu_count() or 1)
 # A dry run measures at most so many cells of each kind, taken at random because costs follow patterns along the list,
@@ -127,7 +119,7 @@ def _jobs(address: str, run: Run) -> list[Job]:
     return [Job(place, digest, run.seed, i, tuple(cell), dict(run.settings)) for i, cell in enumerate(cells)]
 
 
-def _play(job: Job) -> list[list[Any]]:
+def _play(job: tuple[Any, ...]) -> list[list[Any]]:
     """The rows of one cell, each after the name of its table, as JSON holds them."""
     address, digest, seed, number, cell, settings = job
     if _digest(address) != digest:

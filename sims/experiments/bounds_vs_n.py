@@ -208,10 +208,7 @@ EXPERIMENT = Experiment(
     name="bounds_vs_n",
     question="How close is each law to the tilted policy at n drafts, and how close do the bounds come?",
     claim="GSI Theorem 1 and its relatives (M10)-(M19): how close to the exact distances are they?",
-    settings={
-        "families": (",".join(FAMILIES), tuple(FAMILIES)),
-        "largest_log2_n": (20, range(0, 41)),
-    },
+    settings={"families": (",".join(FAMILIES), tuple(FAMILIES)), "largest_log2_n": (20, range(0, 41))},
     full={"largest_log2_n": 40},
     full_minutes=0.1,
     tiny={"families": "two_point", "largest_log2_n": 3},

@@ -51,7 +51,7 @@ class Row(NamedTuple):
     coverage: float
     method: str
     reward: float
-    simulated: float
+    simulated: float | None
     stderr: float | None
     p_accept: float | None
     tv: float

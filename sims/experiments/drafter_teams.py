@@ -106,11 +106,7 @@ EXPERIMENT = Experiment(
     question="Can several drafters, each blind to part of the base's support, replace one that sees it all?",
     claim="Balance heuristic (Veach and Guibas 1995) in the form of (M20): the fixed allocation obeys KL ≤ log(1 + (1 "
     "+ χ² - min_j E_{p_j} w)/n), below a random one; a drafter alone keeps TV = π(missed).",
-    settings={
-        "instances": (4, range(1, 10_001)),
-        "draws": (4000, range(100, 10_000_001)),
-        "beta": (3, range(1, 1001)),
-    },
+    settings={"instances": (4, range(1, 10_001)), "draws": (4000, range(100, 10_000_001)), "beta": (3, range(1, 1001))},
     full={"instances": 30, "draws": 20_000},
     full_minutes=1.4,
     tiny={"instances": 1, "draws": 100},

@@ -85,10 +85,7 @@ EXPERIMENT = Experiment(
     name="exact_vs_mc",
     question="Do simulated frequencies agree with the exact law of every rule and gate?",
     claim="Every sampler plays the law that the exact formulas state (M2)-(M9).",
-    settings={
-        "draws": (50_000, range(1, 1_000_000_001)),
-        "families": (",".join(FAMILIES), tuple(FAMILIES)),
-    },
+    settings={"draws": (50_000, range(1, 1_000_000_001)), "families": (",".join(FAMILIES), tuple(FAMILIES))},
     full={"draws": 1_000_000},
     full_minutes=2.5,
     tiny={"draws": 2000, "families": "two_point"},

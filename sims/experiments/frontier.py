@@ -161,10 +161,7 @@ EXPERIMENT = Experiment(
     question="How much reward does each method buy with its divergence from the base, and how does β set it?",
     claim="GSI (arXiv 2506.04118), Figure 6 in form; Verdun et al. (2505.03156): soft best-of-n is near the tilt; "
     "best-of-Poisson (2506.19248): its KL gap to the tilt of equal mean stays below 8e-4 for uniform rewards (M23).",
-    settings={
-        "worlds": ("medium,weak", checked_worlds),
-        "draws": (5000, range(100, 10_000_001)),
-    },
+    settings={"worlds": ("medium,weak", checked_worlds), "draws": (5000, range(100, 10_000_001))},
     full={"draws": 1_000_000, "worlds": "strong,medium,weak,one_answer,lucky,blind"},
     full_minutes=14.0,
     tiny={"worlds": "size:6", "draws": 200},

@@ -41,10 +41,10 @@ class Row(NamedTuple):
     share: float
     a: float
     tv: float
-    tv_simulated: float
+    tv_simulated: float | None
     tv_stderr: float | None
     reward_gap: float
-    reward_simulated: float
+    reward_simulated: float | None
     reward_stderr: float | None
     p_accept: float
     limit_tv: float

@@ -50,7 +50,7 @@ class Row(NamedTuple):
     method: str
     n: int
     reward: float
-    simulated: float
+    simulated: float | None
     stderr: float | None
     value: float
     flops: float

@@ -200,10 +200,7 @@ EXPERIMENT = Experiment(
     name="methods",
     question="All methods on one instance: how far from the tilt, how much reward, at what number of draws?",
     claim="Every method of the literature named in gsi_theory.methods has the law and the cost stated there.",
-    settings={
-        "draws": (20_000, range(1, 100_000_001)),
-        "families": ("zipf", tuple(FAMILIES)),
-    },
+    settings={"draws": (20_000, range(1, 100_000_001)), "families": ("zipf", tuple(FAMILIES))},
     full={"draws": 1_000_000, "families": tuple(FAMILIES)},
     full_minutes=6.0,
     tiny={"draws": 2000, "families": "two_point"},

@@ -76,7 +76,7 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
         pair = Pair(float(prob @ gold), None, None)
         if scheme is not None and scheme.n <= MOST_SIMULATED:
             pair = beside(prob, gold, sample_method(key, instance, scheme, run.settings["draws"], rng).outcome)
-        n, kl = scheme and scheme.n, divergence.kl(log_prob, instance.log_base)
+        n, kl = None if scheme is None else scheme.n, divergence.kl(log_prob, instance.log_base)
         return Row(cell.world, name, n, beta, *pair, float(prob @ instance.reward), kl)
 
     def played(name: str, key: str, beta: float, n: int) -> Row:

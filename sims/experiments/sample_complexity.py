@@ -84,7 +84,7 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
             needed = needed_n(lambda n, rule=rule: _law(rule, pi, mu, n), pi, epsilon, MOST)  # type: ignore[misc]
             outcomes = _outcomes(rule, pi, mu, at, run.settings["draws"], rng)
             tv = excess_tv(np.exp(_law(rule, pi, mu, at)), np.exp(pi), outcomes)
-            counts = (v if np.isfinite(v) else None for v in (needed, limit))
+            counts = (needed if np.isfinite(needed) else None, limit if np.isfinite(limit) else None)
             yield Row(rule, epsilon, *cell, kl, chi2, *counts, *tv)
 
 
@@ -129,10 +129,7 @@ EXPERIMENT = Experiment(
     question="How many draws does each rule need for TV ≤ ε, and is it KL, χ² or coverage that decides?",
     claim="Flamich and Wells (2405.04363): about 2^{KL/ε} samples suffice for approximate channel simulation (M27); "
     "(M11), (M17): χ²/ε for softmax and (1 + χ²)/ε for the race; (M19): no rule needs fewer than the limit.",
-    settings={
-        "instances": (2, range(1, 1001)),
-        "draws": (4000, range(100, 10_000_001)),
-    },
+    settings={"instances": (2, range(1, 1001)), "draws": (4000, range(100, 10_000_001))},
     full={"instances": 20, "draws": 200_000},
     full_minutes=5.5,
     tiny={"instances": 1, "draws": 100},

@@ -187,11 +187,11 @@ def _merged(rows: Sequence[Row], keys: int) -> list[Row]:
     for row in rows:
         groups.setdefault(tuple(row[:keys]), []).append(row)
     how = {"low": min, "high": max}
-    ways = [how.get(name.rpartition("_")[2], np.mean) for name in rows[0]._fields[keys:]]
     merged = []
-    for key, group in groups.items():
-        columns = list(zip(*group, strict=True))[keys:]
-        merged.append(type(rows[0])(*key, *(float(way(column)) for way, column in zip(ways, columns, strict=True))))
+    for group in groups.values():
+        columns = list(zip(rows[0]._fields, zip(*group, strict=True), strict=True))[keys:]
+        means = {name: float(how.get(name.rpartition("_")[2], np.mean)(column)) for name, column in columns}
+        merged.append(group[0]._replace(**means))
     return merged
 
 
@@ -236,11 +236,7 @@ EXPERIMENT = Experiment(
     "the sequence tilt?",
     claim="Errors of a stepwise method add up (M28); tilting steps is tilting trajectories for soft values alone "
     "(M29).",
-    settings={
-        "trees": (8, range(1, 1001)),
-        "depth": (6, range(1, 9)),
-        "branching": (3, range(2, 7)),
-    },
+    settings={"trees": (8, range(1, 1001)), "depth": (6, range(1, 9)), "branching": (3, range(2, 7))},
     full={"trees": 32, "depth": 7},
     full_minutes=4.5,
     tiny={"trees": 2, "depth": 2, "branching": 2},

@@ -98,8 +98,9 @@ def _below_tilt(table: Sequence[Row], method: str, parameter: float) -> float:
     """The most reward that a method earns less than the tilt of trajectories at the same KL, by linear interpolation
     of the tilt's curve, which is concave, so that the number is none too large."""
     tilt = sorted((r.kl, r.reward) for r in table if r.method == "sequence tilt")
-    own = [r for r in table if (r.method, r.parameter) == (method, parameter) and tilt[0][0] <= r.kl <= tilt[-1][0]]
-    return max((float(np.interp(r.kl, *zip(*tilt, strict=True))) - r.reward for r in own), default=0.0)
+    kl, reward = zip(*tilt, strict=True)
+    own = [r for r in table if (r.method, r.parameter) == (method, parameter) and kl[0] <= r.kl <= kl[-1]]
+    return max((float(np.interp(r.kl, kl, reward)) - r.reward for r in own), default=0.0)
 
 
 def collect(rows: Rows, run: Run) -> Collected:

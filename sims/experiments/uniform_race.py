@@ -83,7 +83,8 @@ def _pool(name: str, run: Run) -> tuple[Floats, Floats]:
         size = run.settings["candidates"]
         return normalize(np.zeros(size)), WIDTHS[name] * run.rng(64, list(WIDTHS).index(name)).normal(size=size)
     instance = instance_of(name, [run.seed])
-    return instance.log_draft, run.settings["beta"] * instance.reward + instance.log_ratio
+    weight: Floats = run.settings["beta"] * instance.reward + instance.log_ratio
+    return instance.log_draft, weight
 
 
 def work(cell: Cell, run: Run) -> Iterator[Row | Simulated]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from figures.figure_table import Finding, PageFigure, figures_of, said, spoken
+from figures.figure_table import Finding, PageFigure, figures_of, findings_in, said, spoken
 from gsi_theory.runs.artifact import Artifact
 from sims.experiments import EXPERIMENTS
 from tests.sims.tiny_runs import tiny_artifact
@@ -22,17 +22,15 @@ OF_EXPERIMENTS = [name for name, entry in FIGURES.items() if entry.artifact in E
 Row = dict[str, Any]
 
 
+def findings(entry: PageFigure) -> list[Finding]:
+    return [part for part in findings_in(entry.caption) + findings_in(entry.claim) if part.name]
+
+
 def parts(entry: PageFigure) -> Iterator[str]:
     """Every template of a figure's texts."""
     yield from (entry.title, entry.question, entry.alt)
-    for caption in (entry.caption, entry.claim):
-        for part in (caption,) if isinstance(caption, str) else caption:
-            yield from (part.true, part.false) if isinstance(part, Finding) else (part,)
-
-
-def findings(entry: PageFigure) -> list[Finding]:
-    texts = [c for c in (entry.caption, entry.claim) if not isinstance(c, str)]
-    return [part for caption in texts for part in caption if isinstance(part, Finding)]
+    for part in findings_in(entry.caption) + findings_in(entry.claim):
+        yield from (part.true, part.false)
 
 
 # Digits that are not results: of formulas and their numbers, of papers, of theorems and figures in them, and n ≥ 1.
@@ -49,7 +47,9 @@ FORMULAS = (
     r"o\(1\)",
 )
 # Numbers in words, but for shares that are settings of an experiment.
-WORDS = r"\b(four|five|six|seven|eight|nine(?! tenths)|(?<!of )ten|eleven|twelve|eighteen|twenty|sixty|hundred|thousand|million)\b"
+WORDS = (
+    r"\b(four|five|six|seven|eight|nine(?! tenths)|(?<!of )ten|eleven|twelve|eighteen|twenty|sixty|hundred|thousand)\b"
+)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -73,12 +73,18 @@ def test_every_caption_can_be_said_of_any_seed(name: str, seed: int) -> None:
     for part in findings(entry):
         for holds in (True, False):
             record = artifact.summary["findings"][part.name] | {"holds": holds}
-            text = said((part,), artifact.summary | {"findings": {part.name: record}})
+            text = said(
+                f"[{part.name}] {part.true} | {part.false}", artifact.summary | {"findings": {part.name: record}}
+            )
             assert text and "{" not in text
 
 
 def test_a_finding_that_does_not_hold_is_told_the_other_way_and_one_not_judged_is_not_told() -> None:
-    caption = (Finding("above", "GSI is above {n}.", "GSI is not above {n}, in {where}."), "All of {seed}.")
+    caption = """
+    [above] GSI is above
+    {n}. | GSI is not above {n}, in {where}.
+    [] All of {seed}.
+    """
     numbers = {"n": 1234, "where": ["a", "b", "c", "d", "e"]}
     told = [said(caption, {"seed": 3, "findings": {"above": numbers | {"holds": h}}}) for h in (True, False, None)]
     assert told == [
@@ -223,7 +229,7 @@ def false_sentences(entry: PageFigure, artifact: Artifact, truth: dict[str, bool
     for part in findings(entry):
         if part.name in truth:
             numbers = {"findings": {part.name: artifact.summary["findings"][part.name] | {"holds": truth[part.name]}}}
-            right = said((part,), artifact.summary | numbers)
+            right = said(f"[{part.name}] {part.true} | {part.false}", artifact.summary | numbers)
             if right not in f"{told.caption} {told.claim}":
                 wrong.append(part.name)
     return wrong
