@@ -84,8 +84,8 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
             needed = needed_n(lambda n, rule=rule: _law(rule, pi, mu, n), pi, epsilon, MOST)  # type: ignore[misc]
             outcomes = _outcomes(rule, pi, mu, at, run.settings["draws"], rng)
             tv = excess_tv(np.exp(_law(rule, pi, mu, at)), np.exp(pi), outcomes)
-            counts = (needed if np.isfinite(needed) else None, limit if np.isfinite(limit) else None)
-            yield Row(rule, epsilon, *cell, kl, chi2, *counts, *tv)
+            known = [v if np.isfinite(v) else None for v in (needed, limit)]
+            yield Row(rule, epsilon, *cell, kl, chi2, known[0], known[1], *tv)
 
 
 def collect(rows: Rows, run: Run) -> Collected:

@@ -27,7 +27,7 @@ from gsi_theory.laws.gate import gsi_law
 from gsi_theory.steps.soft_value import soft_value, stepwise_tilt, tilt_gap
 from gsi_theory.steps.stepwise import chain_rule, trajectory_law
 from gsi_theory.steps.tree import ByStep, Prefix, Tree
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Record
 from sims.experiment_record import Collected, Experiment, Rows, Run, Settings, everywhere
 
 # Process scores lie in [0, 1]: the threshold is the middle, and at this beta n = 4 is too few and n = 16 nearly enough.
@@ -190,7 +190,7 @@ def _merged(rows: Sequence[Row], keys: int) -> list[Row]:
     merged = []
     for group in groups.values():
         columns = list(zip(rows[0]._fields, zip(*group, strict=True), strict=True))[keys:]
-        means = {name: float(how.get(name.rpartition("_")[2], np.mean)(column)) for name, column in columns}
+        means: Record = {name: float(how.get(name.rpartition("_")[2], np.mean)(column)) for name, column in columns}
         merged.append(group[0]._replace(**means))
     return merged
 

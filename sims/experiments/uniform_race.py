@@ -81,10 +81,10 @@ def _pool(name: str, run: Run) -> tuple[Floats, Floats]:
     """(log-masses, log-weights) of a pool: uniform masses; of a world the draft and β r̃."""
     if name in WIDTHS:
         size = run.settings["candidates"]
-        return normalize(np.zeros(size)), WIDTHS[name] * run.rng(64, list(WIDTHS).index(name)).normal(size=size)
+        noise: Floats = run.rng(64, list(WIDTHS).index(name)).normal(size=size)
+        return normalize(np.zeros(size)), WIDTHS[name] * noise
     instance = instance_of(name, [run.seed])
-    weight: Floats = run.settings["beta"] * instance.reward + instance.log_ratio
-    return instance.log_draft, weight
+    return instance.log_draft, run.settings["beta"] * instance.reward + instance.log_ratio
 
 
 def work(cell: Cell, run: Run) -> Iterator[Row | Simulated]:
