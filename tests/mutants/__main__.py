@@ -95,13 +95,14 @@ def main() -> None:
     ).stdout.strip()
     folder = ROOT / ".mutants"
     data, journal = folder / f"coverage-{commit}", folder / f"{commit}-{options.seed}.jsonl"
+    pristine = _copy(folder / "pristine")
     trees = [_copy(folder / f"tree-{k}") for k in range(options.workers)]
     if not (data / "durations.json").exists():
         print("which tests run which lines: some minutes", flush=True)
         measure(trees[0], data)
     covering = Covering(trees[0], data)
     rooms = options.rooms.split(",")
-    mutants = [(room, m) for room in rooms for m in sample(trees[0], room, options.size // len(rooms), options.seed)]
+    mutants = [(room, m) for room in rooms for m in sample(pristine, room, options.size // len(rooms), options.seed)]
     results: dict[str, dict[str, str]] = {}
     if journal.exists():
         results = {record["key"]: record for record in map(json.loads, journal.read_text().splitlines())}
@@ -115,7 +116,7 @@ def main() -> None:
         try:
             seconds = sum(covering.seconds.get(test, 0.0) for test in tests)
             outcome = trial(tree, mutant, tests, seconds)
-            return {"key": str(mutant), "room": room, "outcome": outcome, "change": described(trees[0], mutant)}
+            return {"key": str(mutant), "room": room, "outcome": outcome, "change": described(pristine, mutant)}
         finally:
             free.put(tree)
 
