@@ -1,7 +1,7 @@
 """The index of formulas, docs/formulas.md: `python -m tests.formula_index` writes it, a test keeps it true.
 
-A formula is an M-number of gsi_theory/THEORY.md. Its statement opens with the number there, in bold where it has a name;
-code, tests and figures are the files that name it, claims those of `CLAIMS` that say they judge it.
+A formula is an M-number of gsi_theory/THEORY.md. Its statement opens with the number there, in bold where it has a
+name; code, tests and figures are the files that name it, claims those of `CLAIMS` that say they judge it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from gsi_theory.claims import CLAIMS
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = ROOT / "docs" / "formulas.md"
 NUMBER = re.compile(r"\bM(\d+)(?:[-–]M?(\d+)\b)?")
+SENTENCE_END = re.compile(r"(?<=[\w)]\.)(?<!al\.)\s|\n\n|\*Proof|:\n")
 HEAD = """# Formulas
 
 Every formula of [THEORY.md](../gsi_theory/THEORY.md) by its number: where it is computed, which claims judge it, which
@@ -32,7 +33,7 @@ def statements() -> dict[int, str]:
     out: dict[int, str] = {}
     for opening in (r"^\**\(M(\d+)\)?(?=[^)]*\*\*)", r"^[\s*#-]*\(M(\d+)\)"):
         for match in re.finditer(opening, text, re.MULTILINE):
-            sentence = re.split(r"(?<=[\w)]\.)(?<!al\.)\s|\n\n|\*Proof|:\n", text[match.end() :].lstrip(").* "), maxsplit=1)[0]
+            sentence = SENTENCE_END.split(text[match.end() :].lstrip(").* "), maxsplit=1)[0]
             words = " ".join(re.sub(r"\\?\*", "", sentence).replace("|", "\\|").split()).strip(" .:;")
             if words:
                 out.setdefault(int(match[1]), words if len(words) <= 110 else words[:108].rsplit(" ", 1)[0] + " …")
