@@ -81,7 +81,7 @@ def _pool(name: str, run: Run) -> tuple[Floats, Floats]:
     """(log-masses, log-weights) of a pool: uniform masses; of a world the draft and β r̃."""
     if name in WIDTHS:
         size = run.settings["candidates"]
-        noise: Floats = run.rng(64, list(WIDTHS).index(name)).normal(size=size)
+        noise = np.asarray(run.rng(64, list(WIDTHS).index(name)).normal(size=size))
         return normalize(np.zeros(size)), WIDTHS[name] * noise
     instance = instance_of(name, [run.seed])
     return instance.log_draft, run.settings["beta"] * instance.reward + instance.log_ratio
