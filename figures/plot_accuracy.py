@@ -37,20 +37,38 @@ def _lines(axes: Any, cells: list[Row], quantity: str, handles: dict[str, Any]) 
             if not shown:
                 continue
             middle = [c[names[0]] for c in shown]
-            errors = [[m - c[names[1]] for m, c in zip(middle, shown, strict=True)],
-                      [c[names[2]] - m for m, c in zip(middle, shown, strict=True)]]  # fmt: skip
+            errors = [
+                [m - c[names[1]] for m, c in zip(middle, shown, strict=True)],
+                [c[names[2]] - m for m, c in zip(middle, shown, strict=True)],
+            ]
             label = style.label if len(thresholds) < 2 else f"{style.label}, u = {threshold:g}"
             handles[label] = axes.errorbar(
-                [(c["n"] or 1) * apart for c in shown], middle, yerr=errors, color=style.color, marker=style.marker,
-                linestyle=style.line, linewidth=1.1, elinewidth=0.8, capsize=1.5,
+                [(c["n"] or 1) * apart for c in shown],
+                middle,
+                yerr=errors,
+                color=style.color,
+                marker=style.marker,
+                linestyle=style.line,
+                linewidth=1.1,
+                elinewidth=0.8,
+                capsize=1.5,
                 markerfacecolor=style.color if t == 0 else "white",
-            )  # fmt: skip
+            )
 
 
 def draw(artifact: Artifact) -> Figure:
     """A column for each beta (at most three): accuracy above, acceptance rate of the gated methods below."""
-    numbers = ("n", "beta", "threshold", "accuracy", "accuracy_low", "accuracy_high", "acceptance_rate",
-               "acceptance_low", "acceptance_high")  # fmt: skip
+    numbers = (
+        "n",
+        "beta",
+        "threshold",
+        "accuracy",
+        "accuracy_low",
+        "accuracy_high",
+        "acceptance_rate",
+        "acceptance_low",
+        "acceptance_high",
+    )
     cells = rows(artifact, "methods", numbers, ("method",))
     # a method that does not tilt (draft or base alone) belongs to every column
     betas = spread(sorted(distinct(c["beta"] for c in cells if c["beta"])), MOST_BETAS) or [0.0]

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from figures.figure_table import PageFigure
-from figures.plot_data import Row, distinct, rows
+from figures.plot_data import Row, distinct, rows, where
 from figures.style import WIDTH, drafts
 from gsi_theory.runs.artifact import Artifact
 
@@ -34,10 +34,10 @@ def asked_table(artifact: Artifact) -> list[Row]:
     cells = rows(artifact, "asked", NUMBERS, ("id", "distance", "family"))
     betas, made = sorted(distinct(c["beta"] for c in cells)), []
     for key in distinct(c["id"] for c in cells):
-        own = [c for c in cells if c["id"] == key]
+        own = where(cells, id=key)
         shown = []
         for beta in betas:
-            part = [c for c in own if c["beta"] == beta]
+            part = where(own, beta=beta)
             found = [_values(part, column) for column in ("log10_asked", "log10_needed")]
             shown.append([drafts(median(values)) if values else "–" for values in found])
         made.append({"id": key, "distance": own[0]["distance"], "betas": betas, "shown": shown})
@@ -46,7 +46,7 @@ def asked_table(artifact: Artifact) -> list[Row]:
 
 def _panel(axes: Any, cells: list[Row], names: list[str]) -> None:
     for y, name in enumerate(names):
-        own = [c for c in cells if c["id"] == name]
+        own = where(cells, id=name)
         for column, _, color, marker, shift in MARKS:
             values = _values(own, column)
             if not values:
@@ -66,7 +66,7 @@ def draw(artifact: Artifact) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.9 + 0.36 * len(names)))
     grid = figure.subplots(1, len(betas), sharex=True, sharey=True, squeeze=False)[0]
     for axes, beta in zip(grid, betas, strict=True):
-        _panel(axes, [c for c in cells if c["beta"] == beta], names)
+        _panel(axes, where(cells, beta=beta), names)
         axes.set(title=f"β = {beta:g}", ylim=(len(names) - 0.5, -0.5), xlabel="drafts n")
         axes.set_yticks(range(len(names)), [f"{name}\n{words[distance[name]]}" for name in names])
         axes.grid(axis="y", visible=False)

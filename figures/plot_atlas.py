@@ -87,9 +87,14 @@ def draw(artifact: Artifact) -> Figure:
             spine.set_visible(False)
     grid[0].set_yticks(range(len(names)), names)
     figure.legend(
-        handles=_handles(), loc="outside upper center", ncols=5, columnspacing=1.2, handlelength=1.5,
-        title="largest left side over right side", title_fontsize=8,
-    )  # fmt: skip
+        handles=_handles(),
+        loc="outside upper center",
+        ncols=5,
+        columnspacing=1.2,
+        handlelength=1.5,
+        title="largest left side over right side",
+        title_fontsize=8,
+    )
     return figure
 
 

@@ -43,9 +43,15 @@ def _points(axes: Any, cells: list[Row], x: str, y: str, ns: list[int]) -> None:
             shown = [c for c in cells if c["n"] == n and c["rule"] == rule and c[x] is not None and c[y] is not None]
             style = look(rule)
             axes.scatter(
-                [c[x] for c in shown], [c[y] for c in shown], s=11, marker=style.marker, color=style.color, alpha=alpha,
-                linewidths=0, zorder=2 + alpha,
-            )  # fmt: skip
+                [c[x] for c in shown],
+                [c[y] for c in shown],
+                s=11,
+                marker=style.marker,
+                color=style.color,
+                alpha=alpha,
+                linewidths=0,
+                zorder=2 + alpha,
+            )
 
 
 def _words(n: int) -> str:

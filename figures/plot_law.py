@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, scalars
+from figures.small_multiples import key
 from figures.style import WIDTH, look
 from gsi_theory.runs.artifact import Artifact
 
@@ -41,7 +42,7 @@ def draw(artifact: Artifact) -> Figure:
     left.set(xlabel="rank / number of tests", ylabel="p-value, ordered")
     right.xaxis.get_major_locator().set_params(integer=True)
     right.set(xlabel="cells of the test", ylabel="largest |z| of a cell", ylim=(0, None))
-    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    key(figure, [left], 5, above=True)
     return figure
 
 

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, spread
+from figures.small_multiples import ticks
 from figures.style import LOOKS, WIDTH, look
 from gsi_theory.runs.artifact import Artifact
 
@@ -49,9 +50,8 @@ def draw(artifact: Artifact) -> Figure:
         positive = [c["beta"] for c in cells if c["beta"] is not None and c["beta"] > 0]
         if positive and max(positive) > 25 * min(positive):
             axes.set_xscale("symlog", linthresh=min(positive))
-        ticks = spread(sorted(distinct(c["beta"] for c in cells)), 6)
-        axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
-        axes.set_xticks([], minor=True)
+        betas = spread(sorted(distinct(c["beta"] for c in cells)), 6)
+        ticks(axes, betas)
         axes.set_title(families[index].replace("_", " "))
         axes.set_xlabel("inverse temperature β")
         if index % across == 0:

@@ -38,9 +38,16 @@ def _worst_scores(axes: Any, cells: list[dict[str, Any]], bound: float, level: f
         own = [(families.index(c["family"]), z) for c, z in zip(cells, worst, strict=True) if c["rule"] == rule]
         offset = 0.5 * ((k + 0.5) / len(rules) - 0.5)
         axes.plot(
-            [x + offset for x, _ in own], [z for _, z in own], linestyle="", marker=style.marker, color=style.color,
-            markersize=4, alpha=0.75, markeredgewidth=0, label=style.label,
-        )  # fmt: skip
+            [x + offset for x, _ in own],
+            [z for _, z in own],
+            linestyle="",
+            marker=style.marker,
+            color=style.color,
+            markersize=4,
+            alpha=0.75,
+            markeredgewidth=0,
+            label=style.label,
+        )
     axes.axhline(bound, color="#000000", linestyle="--", linewidth=1)
     axes.text(
         1.0, bound, f"Bonferroni bound at {level:g}", ha="right", va="bottom", transform=axes.get_yaxis_transform()
