@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows, scalars, where
 from figures.small_multiples import curve, key, look_of, panels, ticks, worlds_title
+from figures.style import number
 from gsi_theory.runs.artifact import Artifact
 
 METHODS = ("soft_bon_base", "race_base", "gsi_ungated", "gsi")
@@ -58,7 +59,7 @@ def draw(artifact: Artifact) -> Figure:
             level = published["poisson_uniform"]["published"]
             gap.axhline(level, color="#7f7f7f", linewidth=0.8)
             where_to = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-            gap.annotate(f"{level:g} (M23)", (0.98, level), fontsize=8, color="#555555", **where_to)
+            gap.annotate(f"{number(level, 1)} (M23)", (0.98, level), fontsize=8, color="#555555", **where_to)
     for row, label in enumerate(("expected reward", "KL above the tilt\nof equal reward, nats", "expected reward")):
         grid[row * len(worlds)].set_ylabel(label)
     key(figure, grid)
