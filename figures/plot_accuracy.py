@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows, spread
 from figures.style import LOOKS, WIDTH, log_ticks, look
 from gsi_theory.runs.artifact import Artifact
+from gsi_theory.types import Record
 
 __all__ = ["draw", "ordered_methods"]
 
@@ -22,7 +22,7 @@ def ordered_methods(cells: list[Row]) -> list[str]:
     return [m for m in LOOKS if m in found] + [m for m in found if m not in LOOKS]
 
 
-def _lines(axes: Any, cells: list[Row], quantity: str, handles: dict[str, Any]) -> None:
+def _lines(axes: Axes, cells: list[Row], quantity: str, handles: Record) -> None:
     """One line for each method and threshold; points are set apart a little in n so that intervals stay readable."""
     methods = ordered_methods(cells)
     names = ("accuracy", "accuracy_low", "accuracy_high")
@@ -75,7 +75,7 @@ def draw(artifact: Artifact) -> Figure:
     gated = any(c["acceptance_rate"] is not None for c in cells)
     figure = Figure(figsize=(WIDTH, 5.2 if gated else 3.4))
     grid = figure.subplots(1 + gated, len(betas), sharex=True, sharey="row", squeeze=False)
-    handles: dict[str, Any] = {}
+    handles: Record = {}
     for j, beta in enumerate(betas):
         own = [c for c in cells if not c["beta"] or c["beta"] == beta]
         _lines(grid[0][j], own, "accuracy", handles)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -44,7 +44,7 @@ def asked_table(artifact: Artifact) -> list[Row]:
     return made
 
 
-def _panel(axes: Any, cells: list[Row], names: list[str]) -> None:
+def _panel(axes: Axes, cells: list[Row], names: list[str]) -> None:
     for y, name in enumerate(names):
         own = where(cells, id=name)
         for column, _, color, marker, shift in MARKS:

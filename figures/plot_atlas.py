@@ -6,8 +6,9 @@ Vacuous and refuted regimes are marked by hatching and a cross, so that no readi
 from __future__ import annotations
 
 import math
-from typing import Any
 
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
@@ -33,7 +34,7 @@ def _count(n: float) -> str:
     return f"{n:.0f}" if n <= 64 else f"$2^{{{round(math.log2(n))}}}$"
 
 
-def _cells(axes: Any, cells: list[Row], place: dict[str, int], ns: list[float]) -> None:
+def _cells(axes: Axes, cells: list[Row], place: dict[str, int], ns: list[float]) -> None:
     norm, colors = BoundaryNorm(STEPS, len(COLORS)), ListedColormap(COLORS)
     vacuous, mostly = [], []
     for cell in cells:
@@ -57,8 +58,10 @@ def _cells(axes: Any, cells: list[Row], place: dict[str, int], ns: list[float]) 
         axes.plot([x], [y], marker="_", color="black", markersize=4.5, markeredgewidth=1.0)
 
 
-def _handles() -> list[Any]:
-    steps: list[Any] = [Patch(facecolor=c, edgecolor="#999999", label=t) for c, t in zip(COLORS, LABELS, strict=True)]
+def _handles() -> list[Artist]:
+    steps: list[Artist] = [
+        Patch(facecolor=c, edgecolor="#999999", label=t) for c, t in zip(COLORS, LABELS, strict=True)
+    ]
     cross = Line2D([], [], linestyle="", marker="x", color="#c1272d", markeredgewidth=1.3, label="refuted here")
     dash = Line2D([], [], linestyle="", marker="_", color="black", label="vacuous in over half")
     return [*steps, Patch(facecolor=VACUOUS, edgecolor="#8a8a8a", hatch="//////", label="vacuous in all"), dash, cross]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.figure_table import PageFigure
@@ -48,7 +49,7 @@ _TV = (
 )
 
 
-def _panel(axes: Any, cells: list[Row], lines: tuple[_Line, ...]) -> None:
+def _panel(axes: Axes, cells: list[Row], lines: tuple[_Line, ...]) -> None:
     for line in lines:
         points = [(c["n"], c[line.column]) for c in cells if c[line.column] is not None and c[line.column] > 0]
         if points:

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from jinja2 import TemplateError
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import Artifact, read_artifact
+from gsi_theory.types import Record
 
 __all__ = ["COMMANDS", "Row", "distinct", "drawing", "read_all", "rows", "scalars", "spread", "where"]
 
-Row = dict[str, Any]
+Row: TypeAlias = Record
 
 # artifact name -> command that writes it
 COMMANDS: Mapping[str, str] = {
@@ -67,7 +68,7 @@ def drawing(name: str | None = None) -> Iterator[None]:
         raise InputError(f"{what} is not as its command writes it ({type(error).__name__}: {error}): {cure}") from error
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 

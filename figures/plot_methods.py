@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -15,6 +16,7 @@ from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows, where
 from figures.style import WIDTH
 from gsi_theory.runs.artifact import Artifact
+from gsi_theory.types import Record
 
 __all__ = ["draw"]
 
@@ -41,7 +43,7 @@ def _shown(cells: list[Row]) -> list[int]:
     return ns[-MOST_NS:]
 
 
-def _distances(axes: Any, cells: list[Row], place: dict[str, int], ns: list[int]) -> None:
+def _distances(axes: Axes, cells: list[Row], place: dict[str, int], ns: list[int]) -> None:
     for n, shade in zip(ns, SHADES[len(ns)], strict=True):
         own = where(cells, n=n)
         axes.scatter([max(c["tv"], LEAST) for c in own], [place[c["method"]] for c in own], s=16, color=shade, zorder=3)
@@ -53,7 +55,7 @@ def _distances(axes: Any, cells: list[Row], place: dict[str, int], ns: list[int]
     axes.set_xticks([1e-3, 1e-2, 1e-1, 1], ["≤0.001", "0.01", "0.1", "1"])
 
 
-def _rewards(axes: Any, cells: list[Row], references: list[Row], place: dict[str, int], ns: list[int]) -> None:
+def _rewards(axes: Axes, cells: list[Row], references: list[Row], place: dict[str, int], ns: list[int]) -> None:
     for line in references:
         color, style = LINES[line["policy"]]
         axes.axvline(line["reward"], color=color, linestyle=style, linewidth=1, zorder=1)
@@ -63,11 +65,13 @@ def _rewards(axes: Any, cells: list[Row], references: list[Row], place: dict[str
     axes.set_xlabel("expected reward")
 
 
-def _costs(axes: Any, cells: list[Row], place: dict[str, int], n: int) -> None:
+def _costs(axes: Axes, cells: list[Row], place: dict[str, int], n: int) -> None:
     own = where(cells, n=n)
     for name, _, marker, color, filled, below in COSTS:
         shown = [c for c in own if c[name] > 0]
-        face = {"facecolors": color if filled else "none", "edgecolors": color} if marker != "x" else {"color": color}
+        face: Record = (
+            {"facecolors": color if filled else "none", "edgecolors": color} if marker != "x" else {"color": color}
+        )
         axes.scatter(
             [max(c[name], LEAST) for c in shown],
             [place[c["method"]] + below for c in shown],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -25,7 +24,7 @@ COLUMNS = 3
 GATES = {"none": ("o", "no gate"), "tilted_reward": ("s", "gate on tilted reward"), "score": ("X", "gate on score")}
 
 
-def _scatter(axes: Any, cells: list[Row], quantity: str) -> None:
+def _scatter(axes: Axes, cells: list[Row], quantity: str) -> None:
     own = where(cells, quantity=quantity)
     for rule in distinct(c["rule"] for c in own):
         for gate in distinct(c["gate"] for c in own):

@@ -6,8 +6,7 @@ nats; the reward of a trajectory is whether it is correct.
 
 from __future__ import annotations
 
-from typing import Any
-
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -41,7 +40,7 @@ def _label(method: str) -> str:
     return _LABELS.get(method, look(method).label)
 
 
-def _accumulated(axes: Any, cells: list[Row]) -> None:
+def _accumulated(axes: Axes, cells: list[Row]) -> None:
     """KL after each number of steps, one line for each method and n; open markers for every n but the largest."""
     ns = sorted(distinct(c["n"] for c in cells))
     methods = distinct(c["method"] for c in cells)
@@ -78,7 +77,7 @@ def _accumulated(axes: Any, cells: list[Row]) -> None:
     axes.set_title("error after t steps")
 
 
-def _bounded(axes: Any, cells: list[Row]) -> None:
+def _bounded(axes: Axes, cells: list[Row]) -> None:
     """TV of one method at its smallest n, the spread over trees, and the three bounds."""
     method = cells[0]["method"]
     n = min(c["n"] for c in where(cells, method=method))
@@ -104,7 +103,7 @@ def _bounded(axes: Any, cells: list[Row]) -> None:
     axes.set_title(f"bounds for {_label(method)}, n = {n}")
 
 
-def _gaps(left: Any, right: Any, cells: list[Row]) -> None:
+def _gaps(left: Axes, right: Axes, cells: list[Row]) -> None:
     """KL between the two tilts, and the share of correct trajectories, against beta at the largest number of steps."""
     deepest = max(c["steps"] for c in cells)
     own = where(cells, steps=deepest)
