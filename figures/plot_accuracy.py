@@ -18,8 +18,8 @@ MOST_BETAS = 3
 
 def ordered_methods(cells: list[Row]) -> list[str]:
     """The methods found, in the order of the table of looks, unknown ones last."""
-    found = distinct(c["method"] for c in cells)
-    return [m for m in LOOKS if m in found] + [m for m in found if m not in LOOKS]
+    present = distinct(c["method"] for c in cells)
+    return [m for m in LOOKS if m in present] + [m for m in present if m not in LOOKS]
 
 
 def _lines(axes: Axes, cells: list[Row], quantity: str, handles: Record) -> None:
@@ -30,10 +30,10 @@ def _lines(axes: Axes, cells: list[Row], quantity: str, handles: Record) -> None
         names = ("acceptance_rate", "acceptance_low", "acceptance_high")
     for k, method in enumerate(methods):
         style, apart = look(method), 1.035 ** (k - (len(methods) - 1) / 2)
-        own = [c for c in cells if c["method"] == method and all(c[name] is not None for name in names)]
-        thresholds = distinct(c["threshold"] for c in own)
+        subset = [c for c in cells if c["method"] == method and all(c[name] is not None for name in names)]
+        thresholds = distinct(c["threshold"] for c in subset)
         for t, threshold in enumerate(thresholds or [None]):
-            shown = sorted((c for c in own if c["threshold"] == threshold), key=lambda c: c["n"] or 1)
+            shown = sorted((c for c in subset if c["threshold"] == threshold), key=lambda c: c["n"] or 1)
             if not shown:
                 continue
             middle = [c[names[0]] for c in shown]
@@ -77,11 +77,11 @@ def draw(artifact: Artifact) -> Figure:
     grid = figure.subplots(1 + gated, len(betas), sharex=True, sharey="row", squeeze=False)
     handles: Record = {}
     for j, beta in enumerate(betas):
-        own = [c for c in cells if not c["beta"] or c["beta"] == beta]
-        _lines(grid[0][j], own, "accuracy", handles)
+        subset = [c for c in cells if not c["beta"] or c["beta"] == beta]
+        _lines(grid[0][j], subset, "accuracy", handles)
         grid[0][j].set_title(f"β = {beta:g}")
         if gated:
-            _lines(grid[1][j], own, "acceptance", {})
+            _lines(grid[1][j], subset, "acceptance", {})
         grid[-1][j].set_xlabel("candidates per step n")
     log_ticks(grid[0][0], sorted(distinct(c["n"] or 1 for c in cells)))
     grid[0][0].set_ylabel("share of problems solved")

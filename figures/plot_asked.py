@@ -34,21 +34,21 @@ def asked_table(artifact: Artifact) -> list[Row]:
     cells = rows(artifact, "asked", NUMBERS, ("id", "distance", "family"))
     betas, made = sorted(distinct(c["beta"] for c in cells)), []
     for key in distinct(c["id"] for c in cells):
-        own = where(cells, id=key)
+        subset = where(cells, id=key)
         shown = []
         for beta in betas:
-            part = where(own, beta=beta)
-            found = [_values(part, column) for column in ("log10_asked", "log10_needed")]
-            shown.append([drafts(median(values)) if values else "–" for values in found])
-        made.append({"id": key, "distance": own[0]["distance"], "betas": betas, "shown": shown})
+            part = where(subset, beta=beta)
+            medians = [_values(part, column) for column in ("log10_asked", "log10_needed")]
+            shown.append([drafts(median(values)) if values else "–" for values in medians])
+        made.append({"id": key, "distance": subset[0]["distance"], "betas": betas, "shown": shown})
     return made
 
 
 def _panel(axes: Axes, cells: list[Row], names: list[str]) -> None:
     for y, name in enumerate(names):
-        own = where(cells, id=name)
+        subset = where(cells, id=name)
         for column, _, color, marker, shift in MARKS:
-            values = _values(own, column)
+            values = _values(subset, column)
             if not values:
                 continue
             axes.plot([values[0], values[-1]], [y + shift] * 2, color=color, linewidth=1.2, alpha=0.6)

@@ -43,14 +43,14 @@ def read_all(folder: Path) -> dict[str, Artifact | None]:
     """
     if not folder.is_dir():
         raise InputError(f"artifacts folder {folder} does not exist: run gsi report, or give the right folder")
-    found: dict[str, Artifact | None] = {}
+    artifacts: dict[str, Artifact | None] = {}
     for name in COMMANDS:
         path = folder / f"{name}.json"
         try:
-            found[name] = read_artifact(path, name) if path.exists() else None
+            artifacts[name] = read_artifact(path, name) if path.exists() else None
         except (OSError, KeyError) as error:
             raise InputError(f"{path} cannot be read ({error!r}): rerun {COMMANDS[name]}") from error
-    return found
+    return artifacts
 
 
 @contextmanager
@@ -84,20 +84,23 @@ def rows(
 
     A cell of a `numbers` column is a number or None. Raises InputError naming artifact, table and column otherwise.
     """
-    place, cure = f"table {table!r} of artifact {artifact.name!r}", f"rerun {COMMANDS.get(artifact.name, 'gsi report')}"
+    position, cure = (
+        f"table {table!r} of artifact {artifact.name!r}",
+        f"rerun {COMMANDS.get(artifact.name, 'gsi report')}",
+    )
     if table not in artifact.tables:
-        raise InputError(f"{place} is missing (found {sorted(artifact.tables)}): {cure}")
+        raise InputError(f"{position} is missing (found {sorted(artifact.tables)}): {cure}")
     columns, numbers = artifact.tables[table], tuple(numbers)
     for name in (*numbers, *others):
         if name not in columns:
-            raise InputError(f"{place} has no column {name!r} (found {sorted(columns)}): {cure}")
+            raise InputError(f"{position} has no column {name!r} (found {sorted(columns)}): {cure}")
     for name in numbers:
         for i, value in enumerate(columns[name]):
             if not _is_number(value):
-                raise InputError(f"{place} holds {value!r} in {name}[{i}], expected a number: {cure}")
+                raise InputError(f"{position} holds {value!r} in {name}[{i}], expected a number: {cure}")
     count = len(next(iter(columns.values()), []))
     if count == 0 and not may_be_empty:
-        raise InputError(f"{place} is empty: {cure}")
+        raise InputError(f"{position} is empty: {cure}")
     made: list[Row] = [{name: column[i] for name, column in columns.items()} for i in range(count)]
     for row in made:
         for name in optional:

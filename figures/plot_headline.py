@@ -37,13 +37,13 @@ NEEDS = (
 
 def needs(record: Row) -> dict[str, float | None]:
     """log10 of each number of drafts in a summary or a row of `positions`; None where it is not stated."""
-    found: dict[str, float | None] = {}
+    numbers: dict[str, float | None] = {}
     for need in NEEDS:
         value = record.get(need.column)
         if value is not None and not need.column.startswith("log10"):
             value = log10(max(value, 1))
-        found[need.column] = value
-    return found
+        numbers[need.column] = value
+    return numbers
 
 
 def draw(artifact: Artifact) -> Figure:

@@ -25,10 +25,10 @@ GATES = {"none": ("o", "no gate"), "tilted_reward": ("s", "gate on tilted reward
 
 
 def _scatter(axes: Axes, cells: list[Row], quantity: str) -> None:
-    own = where(cells, quantity=quantity)
-    for rule in distinct(c["rule"] for c in own):
-        for gate in distinct(c["gate"] for c in own):
-            shown = where(own, rule=rule, gate=gate)
+    subset = where(cells, quantity=quantity)
+    for rule in distinct(c["rule"] for c in subset):
+        for gate in distinct(c["gate"] for c in subset):
+            shown = where(subset, rule=rule, gate=gate)
             axes.errorbar(
                 [c["predicted"] for c in shown],
                 [c["measured"] for c in shown],
@@ -42,7 +42,7 @@ def _scatter(axes: Axes, cells: list[Row], quantity: str) -> None:
                 alpha=0.75,
                 markeredgewidth=0,
             )
-    values = [c[k] for c in own for k in ("predicted", "measured")]
+    values = [c[k] for c in subset for k in ("predicted", "measured")]
     ends = [min(values), max(values)]
     axes.plot(ends, ends, color="#000000", linewidth=0.8, zorder=1)
     axes.set(xlabel="predicted", ylabel="measured", title=_TITLES.get(quantity, quantity))

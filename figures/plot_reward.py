@@ -29,16 +29,16 @@ def draw(artifact: Artifact) -> Figure:
     down = -(-len(families) // across)
     figure = Figure(figsize=(WIDTH, 0.9 + 2.3 * down))
     grid = figure.subplots(down, across, squeeze=False)
-    found = distinct(c["method"] for c in cells)
-    methods = [m for m in LOOKS if m in found] + [m for m in found if m not in LOOKS]
+    present = distinct(c["method"] for c in cells)
+    methods = [m for m in LOOKS if m in present] + [m for m in present if m not in LOOKS]
     handles = {}
     for index, axes in enumerate(grid.flat):
         if index >= len(families):
             axes.set_axis_off()
             continue
         for method in methods:
-            own = [c for c in cells if c["family"] == families[index] and c["method"] == method]
-            at_n = [c for c in own if c["n"] == n or c["n"] is None]
+            subset = [c for c in cells if c["family"] == families[index] and c["method"] == method]
+            at_n = [c for c in subset if c["n"] == n or c["n"] is None]
             points = sorted((c["beta"], c["expected_reward"]) for c in at_n if c["expected_reward"] is not None)
             if not points:
                 continue

@@ -35,11 +35,11 @@ def _worst_scores(axes: Axes, cells: list[Row], bound: float, level: float) -> N
     worst = [min(c["max_abs_z"], SHOWN_Z) for c in cells]
     for k, rule in enumerate(rules):
         style = look(rule)
-        own = [(families.index(c["family"]), z) for c, z in zip(cells, worst, strict=True) if c["rule"] == rule]
+        subset = [(families.index(c["family"]), z) for c, z in zip(cells, worst, strict=True) if c["rule"] == rule]
         offset = 0.5 * ((k + 0.5) / len(rules) - 0.5)
         axes.plot(
-            [x + offset for x, _ in own],
-            [z for _, z in own],
+            [x + offset for x, _ in subset],
+            [z for _, z in subset],
             linestyle="",
             marker=style.marker,
             color=style.color,

@@ -47,10 +47,10 @@ def _accumulated(axes: Axes, cells: list[Row]) -> None:
     for method in methods:
         style = look(method)
         for n in ns:
-            own = sorted(where(cells, method=method, n=n), key=lambda c: c["steps"])
+            subset = sorted(where(cells, method=method, n=n), key=lambda c: c["steps"])
             axes.plot(
-                [c["steps"] for c in own],
-                [c["kl"] for c in own],
+                [c["steps"] for c in subset],
+                [c["kl"] for c in subset],
                 color=style.color,
                 marker=style.marker,
                 linestyle="-" if n == ns[-1] else "--",
@@ -81,14 +81,16 @@ def _bounded(axes: Axes, cells: list[Row]) -> None:
     """TV of one method at its smallest n, the spread over trees, and the three bounds."""
     method = cells[0]["method"]
     n = min(c["n"] for c in where(cells, method=method))
-    own = sorted(where(cells, method=method, n=n), key=lambda c: c["steps"])
-    x, style = [c["steps"] for c in own], look(method)
-    axes.fill_between(x, [c["tv_low"] for c in own], [c["tv_high"] for c in own], color=style.color, alpha=0.12, lw=0)
+    subset = sorted(where(cells, method=method, n=n), key=lambda c: c["steps"])
+    x, style = [c["steps"] for c in subset], look(method)
+    axes.fill_between(
+        x, [c["tv_low"] for c in subset], [c["tv_high"] for c in subset], color=style.color, alpha=0.12, lw=0
+    )
     for column, label, color, line in _BOUNDS:
-        axes.plot(x, [c[column] for c in own], color=color, linestyle=line, label=label)
+        axes.plot(x, [c[column] for c in subset], color=color, linestyle=line, label=label)
     axes.plot(
         x,
-        [c["tv"] for c in own],
+        [c["tv"] for c in subset],
         color=style.color,
         marker=style.marker,
         linestyle="--",
@@ -96,7 +98,7 @@ def _bounded(axes: Axes, cells: list[Row]) -> None:
         label="exact (band: all trees)",
     )
     axes.set(xlabel="steps t", ylabel="TV(stepwise tilt, method)")
-    axes.set_ylim(0, 1.55 * max(max(c["tv_high"], *(c[name] for name, *_ in _BOUNDS)) for c in own))
+    axes.set_ylim(0, 1.55 * max(max(c["tv_high"], *(c[name] for name, *_ in _BOUNDS)) for c in subset))
     # TV ends at 1; the room above is for the key.
     axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1.0])
     axes.legend(loc="upper left", handlelength=2.4)
@@ -106,9 +108,9 @@ def _bounded(axes: Axes, cells: list[Row]) -> None:
 def _gaps(left: Axes, right: Axes, cells: list[Row]) -> None:
     """KL between the two tilts, and the share of correct trajectories, against beta at the largest number of steps."""
     deepest = max(c["steps"] for c in cells)
-    own = where(cells, steps=deepest)
-    betas = sorted(distinct(c["beta"] for c in own))
-    sequence = sorted({(c["beta"], c["reward_sequence"]) for c in own})
+    subset = where(cells, steps=deepest)
+    betas = sorted(distinct(c["beta"] for c in subset))
+    sequence = sorted({(c["beta"], c["reward_sequence"]) for c in subset})
     right.plot(
         *zip(*sequence, strict=True),
         color="#000000",
@@ -117,7 +119,7 @@ def _gaps(left: Axes, right: Axes, cells: list[Row]) -> None:
         label="sequence tilt itself",
     )
     for (kind, noise), style in _KINDS.items():
-        line = sorted(where(own, kind=kind, noise=noise), key=lambda c: c["beta"])
+        line = sorted(where(subset, kind=kind, noise=noise), key=lambda c: c["beta"])
         for axes, column, floor in ((left, "kl_sequence", FLOOR), (right, "reward_stepwise", -1.0)):
             points = [(c["beta"], c[column]) for c in line if c[column] is not None and c[column] > floor]
             axes.plot(

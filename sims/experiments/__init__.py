@@ -116,8 +116,8 @@ def _run_of(experiment: Experiment, seed: int, settings: Settings) -> Run:
 
 
 def _jobs(address: str, run: Run) -> list[Job]:
-    cells, digest, place = experiment_at(address).cells(run.settings), _digest(address), _absolute(address)
-    return [Job(place, digest, run.seed, i, tuple(cell), dict(run.settings)) for i, cell in enumerate(cells)]
+    cells, digest, position = experiment_at(address).cells(run.settings), _digest(address), _absolute(address)
+    return [Job(position, digest, run.seed, i, tuple(cell), dict(run.settings)) for i, cell in enumerate(cells)]
 
 
 def _play(job: tuple[Any, ...]) -> list[list[object]]:
@@ -188,7 +188,7 @@ def estimate(address: str, seed: int, settings: Settings) -> RunCost:
     _play(jobs[0])
     measured: dict[str, list[float]] = {kind: [] for kind in kinds}
     began, pick = time.process_time(), random.Random(0)
-    samples = {kind: pick.sample(own, min(MEASURED, len(own))) for kind, own in kinds.items()}
+    samples = {kind: pick.sample(subset, min(MEASURED, len(subset))) for kind, subset in kinds.items()}
     for at in range(MEASURED):
         for kind, sample in samples.items():
             if at >= len(sample) or (at > 1 and time.process_time() - began > LONGEST_DRY_RUN):
@@ -196,7 +196,7 @@ def estimate(address: str, seed: int, settings: Settings) -> RunCost:
             start = time.process_time()
             _play(sample[at])
             measured[kind].append(time.process_time() - start)
-    counts = {kind: len(own) for kind, own in kinds.items()}
+    counts = {kind: len(subset) for kind, subset in kinds.items()}
     seconds = sum(counts[kind] * statistics.mean(times) for kind, times in measured.items())
     # of cells that were all measured nothing is estimated
     errors = [

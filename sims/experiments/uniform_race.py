@@ -57,12 +57,12 @@ class Simulated(NamedTuple):
     trials: int
 
 
-def _pools(value: str | Sequence[str], place: str) -> tuple[str, ...]:
+def _pools(value: str | Sequence[str], position: str) -> tuple[str, ...]:
     """Names of WIDTHS, or worlds (pool:FILE among them)."""
     texts = value.split(",") if isinstance(value, str) else tuple(value)
     known = tuple(t.strip() for t in texts if t.strip() in WIDTHS)
     others = [t for t in texts if t.strip() not in WIDTHS]
-    return known + (checked_worlds(others, place) if others else ())
+    return known + (checked_worlds(others, position) if others else ())
 
 
 def cells(settings: Settings) -> list[Cell]:
