@@ -28,13 +28,13 @@ from figures.style import number
 from gsi_theory.runs.artifact import Artifact
 from gsi_theory.types import Record
 
-__all__ = ["Finding", "PageFigure", "figures_of", "findings_in", "said", "spoken"]
+__all__ = ["FindingText", "PageFigure", "figures_of", "findings_in", "said", "spoken"]
 
 MOST_LISTED = 4
 
 
 @dataclass(frozen=True)
-class Finding:
+class FindingText:
     """What is said if the artifact's finding `name` holds, and what otherwise; {fields} are its numbers."""
 
     name: str
@@ -66,13 +66,13 @@ class PageFigure:
     order: int = 100
 
 
-def findings_in(caption: str) -> list[Finding]:
+def findings_in(caption: str) -> list[FindingText]:
     """The parts of a caption; plain text is a finding without a name, said in any case."""
     parts = []
     for name, text in re.findall(r"(?:^\s*\[(\w*)\]|\A)(.*?)(?=^\s*\[\w*\]|\Z)", caption, re.DOTALL | re.MULTILINE):
         true, _, false = " ".join(text.split()).partition(" | ")
         if true:
-            parts.append(Finding(name, true, false))
+            parts.append(FindingText(name, true, false))
     return parts
 
 

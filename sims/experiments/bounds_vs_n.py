@@ -34,13 +34,13 @@ PASSING = (0.25, 0.5, 0.75)
 AT_N, NEAR, ROUNDING = 16, 1e-3, 1e-9
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     kind: str  # a table
     family: str
     beta: float
 
 
-class Curve(NamedTuple):
+class _Curve(NamedTuple):
     family: str
     beta: float
     n: int
@@ -56,7 +56,7 @@ class Curve(NamedTuple):
     bound_tv_tail: float
 
 
-class Gate(NamedTuple):
+class _Gate(NamedTuple):
     family: str
     beta: float
     threshold: float
@@ -73,7 +73,7 @@ class Gate(NamedTuple):
     limit_reward_gap: float
 
 
-class Reward(NamedTuple):
+class _Reward(NamedTuple):
     family: str
     method: str
     n: int
@@ -84,7 +84,7 @@ class Reward(NamedTuple):
     p_accept: float | None  # None where nothing is gated
 
 
-def _curve(family: str, instance: Instance, beta: float, n: int) -> Curve:
+def _curve(family: str, instance: Instance, beta: float, n: int) -> _Curve:
     facts = Facts.of(instance, Scheme(beta, n))
     tv, kl = dominance(facts, "tv"), dominance(facts, "kl_forward")
     values = (
@@ -92,10 +92,10 @@ def _curve(family: str, instance: Instance, beta: float, n: int) -> Curve:
         *(kl_mean(facts).rhs, kl_chi2(facts).rhs, theorem_one(facts, "b").rhs),
         *(race_tv(facts).rhs, race_tail(facts).rhs),
     )
-    return Curve(family, beta, n, *map(float, values))
+    return _Curve(family, beta, n, *map(float, values))
 
 
-def _gates(family: str, instance: Instance, beta: float) -> Iterator[Gate]:
+def _gates(family: str, instance: Instance, beta: float) -> Iterator[_Gate]:
     for threshold in sorted({passing_threshold(instance, beta, share) for share in PASSING}):
         limits = None
         for rule in ("softmax", "race"):
@@ -108,10 +108,10 @@ def _gates(family: str, instance: Instance, beta: float) -> Iterator[Gate]:
                 law = facts.gated_law(n).log_prob
                 kl = divergence.kl(facts.log_pi, law), divergence.kl(law, facts.log_pi)
                 gap = float((np.exp(law) - facts.pi) @ instance.reward)
-                yield Gate(family, beta, threshold, rule, n, a, divergence.tv(law, facts.log_pi), *kl, gap, *limits)
+                yield _Gate(family, beta, threshold, rule, n, a, divergence.tv(law, facts.log_pi), *kl, gap, *limits)
 
 
-def _rewards(family: str, instance: Instance, beta: float, n: int) -> Iterator[Reward]:
+def _rewards(family: str, instance: Instance, beta: float, n: int) -> Iterator[_Reward]:
     """Expected reward and KL(law‖base) of every method at (beta, n)."""
     draft, base = instance.draft_candidates().log_mass, instance.base_candidates().log_mass
     reward = instance.reward
@@ -135,15 +135,15 @@ def _rewards(family: str, instance: Instance, beta: float, n: int) -> Iterator[R
         gated = gsi_law(instance, scheme)
         laws[method] = gated.log_prob, gated.p_accept, scheme.threshold
     for method, (law, p, u) in laws.items():
-        yield Reward(family, method, n, beta, u, float(np.exp(law) @ reward), divergence.kl(law, base), p)
+        yield _Reward(family, method, n, beta, u, float(np.exp(law) @ reward), divergence.kl(law, base), p)
 
 
-def cells(settings: Settings) -> list[Cell]:
+def cells(settings: Settings) -> list[_Cell]:
     """One cell a (table, family, beta); the seed fixes the families."""
-    return [Cell(*cell) for cell in product(("curves", "gate", "reward"), settings["families"], BETAS)]
+    return [_Cell(*cell) for cell in product(("curves", "gate", "reward"), settings["families"], BETAS)]
 
 
-def work(cell: Cell, run: Run) -> Iterator[NamedTuple]:
+def work(cell: _Cell, run: Run) -> Iterator[NamedTuple]:
     """The rows of one table on one family at one beta."""
     kind, family, beta = cell
     instance = FAMILIES[family].build(run.seed)
@@ -212,8 +212,8 @@ EXPERIMENT = Experiment(
     full={"largest_log2_n": 40},
     full_minutes=0.1,
     tiny={"families": "two_point", "largest_log2_n": 3},
-    cell=Cell,
-    rows={"curves": Curve, "gate": Gate, "reward": Reward},
+    cell=_Cell,
+    rows={"curves": _Curve, "gate": _Gate, "reward": _Reward},
     cells=cells,
     work=work,
     collect=collect,

@@ -40,13 +40,13 @@ N = 16
 LADDER = np.unique(np.round(2.0 ** (np.arange(0, 57) / 8.0))).astype(int)
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     correlation: float
     coverage: float
     problem: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     correlation: float
     coverage: float
     method: str
@@ -60,9 +60,9 @@ class Row(NamedTuple):
     log_chi2: float
 
 
-def cells(settings: Settings) -> list[Cell]:
+def cells(settings: Settings) -> list[_Cell]:
     """Problems share their base and noise along the coverages."""
-    return [Cell(r, c, i) for r in CORRELATIONS for c in COVERAGES for i in range(settings["instances"])]
+    return [_Cell(r, c, i) for r in CORRELATIONS for c in COVERAGES for i in range(settings["instances"])]
 
 
 def _equal_time(instance: Instance, beta: float, limit: float) -> float:
@@ -76,7 +76,7 @@ def _equal_time(instance: Instance, beta: float, limit: float) -> float:
     return best
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """Rows of one problem."""
     beta, rng = run.settings["beta"], run.rng(53)
     # more outcomes than usual, so that a coverage of 10⁶ is reached by a graded draft
@@ -91,7 +91,7 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
         took, value = seconds(law), value_of(instance, beta, law.log_prob)
         gain = 0.0 if key == "soft_bon_base" else value - _equal_time(instance, beta, took)
         tv = divergence.tv(law.log_prob, log_pi)
-        yield Row(cell.correlation, cell.coverage, name, *pair, law.p_accept, tv, took, gain, log_chi2)
+        yield _Row(cell.correlation, cell.coverage, name, *pair, law.p_accept, tv, took, gain, log_chi2)
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -143,8 +143,8 @@ EXPERIMENT = Experiment(
     full={"instances": 200, "draws": 20_000},
     full_minutes=14.0,
     tiny={"instances": 1, "draws": 100},
-    cell=Cell,
-    rows={"coverage": Row},
+    cell=_Cell,
+    rows={"coverage": _Row},
     cells=cells,
     work=work,
     collect=collect,

@@ -30,12 +30,12 @@ NS = (3, 6, 12, 24, 48, 96, 192)
 ALIKE = 0.05
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     problem: int
     n: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     team: str
     rule: str
     n: int
@@ -47,8 +47,8 @@ class Row(NamedTuple):
     tv_limit: float | None
 
 
-def cells(settings: Settings) -> list[Cell]:
-    return [Cell(i, n) for i in range(settings["instances"]) for n in NS]
+def cells(settings: Settings) -> list[_Cell]:
+    return [_Cell(i, n) for i in range(settings["instances"]) for n in NS]
 
 
 def _team(seed: int, index: int) -> tuple[Instance, Floats]:
@@ -58,7 +58,7 @@ def _team(seed: int, index: int) -> tuple[Instance, Floats]:
     return instance, np.stack([normalize(np.where(third == j, -np.inf, instance.log_draft)) for j in range(TEAM)])
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """Rows of one problem at one n: each rule, each drafter alone, and the team with both allocations."""
     n, beta = cell.n, run.settings["beta"]
     instance, drafters = _team(run.seed, cell.problem)
@@ -78,7 +78,7 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
             bound = fixed_allocation_bound(log_pi, drafters, each) if (team, rule) == ("fixed", "softmax") else None
             limit = best_tv(log_pi, log_mixture(members, counts), n) if allocation == "random" else None
             pair = excess_tv(np.exp(law), np.exp(log_pi), outcomes)
-            yield Row(team, rule, n, *pair, kl if np.isfinite(kl) else None, bound, limit)
+            yield _Row(team, rule, n, *pair, kl if np.isfinite(kl) else None, bound, limit)
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -110,8 +110,8 @@ EXPERIMENT = Experiment(
     full={"instances": 30, "draws": 20_000},
     full_minutes=1.4,
     tiny={"instances": 1, "draws": 100},
-    cell=Cell,
-    rows={"teams": Row},
+    cell=_Cell,
+    rows={"teams": _Row},
     cells=cells,
     work=work,
     collect=collect,

@@ -23,7 +23,7 @@ BETAS = (1.0, 20.0)
 LEVEL = 0.01
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     stream: int
     family: str
     rule: str
@@ -32,7 +32,7 @@ class Cell(NamedTuple):
     n: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     family: str
     rule: str
     gate: str
@@ -47,21 +47,21 @@ class Row(NamedTuple):
     acceptance_z: float | None
 
 
-class Count(NamedTuple):
+class _Count(NamedTuple):
     """Number of comparisons of a cell, and the largest |z| of all of them."""
 
     comparisons: int
     worst: float
 
 
-def cells(settings: Settings) -> list[Cell]:
+def cells(settings: Settings) -> list[_Cell]:
     """A cell keeps its stream when families are left out."""
     every = ((family, *way, beta, n) for family, way, beta, n in product(FAMILIES, COMBINATIONS, BETAS, NS))
-    made = [Cell(i, *cell) for i, cell in enumerate(every)]
+    made = [_Cell(i, *cell) for i, cell in enumerate(every)]
     return [cell for cell in made if cell.family in settings["families"]]
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row | Count]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row | _Count]:
     """One row of the table, and what it compares."""
     stream, family, rule, gate, beta, n = cell
     instance, draws = FAMILIES[family].build(run.seed), run.settings["draws"]
@@ -70,8 +70,8 @@ def work(cell: Cell, run: Run) -> Iterator[Row | Count]:
     outcomes, accepted = sample_scheme(instance, scheme, draws, run.rng(10, stream))
     match = compare(np.exp(law.log_prob), None if gate == "none" else law.p_accept, outcomes, accepted)
     sizes, worst, rate = (draws, instance.size), float(np.max(np.abs(match.z))), float(accepted.mean())
-    yield Row(family, rule, gate, n, beta, *sizes, worst, match.tv, law.p_accept, rate, match.acceptance_z)
-    yield Count(match.count, match.worst)
+    yield _Row(family, rule, gate, n, beta, *sizes, worst, match.tv, law.p_accept, rate, match.acceptance_z)
+    yield _Count(match.count, match.worst)
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -89,8 +89,8 @@ EXPERIMENT = Experiment(
     full={"draws": 1_000_000},
     full_minutes=2.5,
     tiny={"draws": 2000, "families": "two_point"},
-    cell=Cell,
-    rows={"cells": Row, "counts": Count},
+    cell=_Cell,
+    rows={"cells": _Row, "counts": _Count},
     cells=cells,
     work=work,
     collect=collect,

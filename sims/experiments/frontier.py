@@ -35,14 +35,14 @@ PUBLISHED_GAP = 8e-4
 ROUNDING = 1e-9
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     world: str
     method: str
     n: int | None
     beta: float | None
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     world: str
     method: str
     n: int | None
@@ -54,14 +54,14 @@ class Row(NamedTuple):
     tilt_kl: float | None
 
 
-def cells(settings: Settings) -> list[Cell]:
+def cells(settings: Settings) -> list[_Cell]:
     """One cell a (world, method, n, β); n or β is None where the method has none."""
-    made: list[Cell] = []
+    made: list[_Cell] = []
     for world in (*settings["worlds"], "uniform"):
-        made += [Cell(world, "tilted", None, beta) for beta in BETAS]
-        made += [Cell(world, key, n, None) for key in ("best_of_n_base", "best_of_poisson") for n in LADDER]
+        made += [_Cell(world, "tilted", None, beta) for beta in BETAS]
+        made += [_Cell(world, key, n, None) for key in ("best_of_n_base", "best_of_poisson") for n in LADDER]
         along = ALONG_BETA[:2] if world == "uniform" else ALONG_BETA
-        made += [Cell(world, key, n, beta) for key in along for n in NS for beta in BETAS]
+        made += [_Cell(world, key, n, beta) for key in along for n in NS for beta in BETAS]
     return made
 
 
@@ -107,7 +107,7 @@ def _played(instance: Instance, key: str, scheme: Scheme, draws: int, rng: np.ra
     return np.asarray(winners(table, weight, scheme.n, "race", draws, stream)[0])
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """One row of the table."""
     instance = _instance(cell.world, run.seed)
     beta = 1.0 if cell.beta is None else cell.beta
@@ -119,7 +119,7 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
         outcomes = _played(instance, cell.method, scheme, run.settings["draws"], run.rng(52))
         pair = beside(np.exp(log_prob), instance.reward, outcomes)
     kl = divergence.kl(log_prob, instance.log_base)
-    yield Row(*cell, kl, *pair, _tilt_of_mean(instance, pair.exact))
+    yield _Row(*cell, kl, *pair, _tilt_of_mean(instance, pair.exact))
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -165,8 +165,8 @@ EXPERIMENT = Experiment(
     full={"draws": 1_000_000, "worlds": "strong,medium,weak,one_answer,lucky,blind"},
     full_minutes=14.0,
     tiny={"worlds": "size:6", "draws": 200},
-    cell=Cell,
-    rows={"plane": Row},
+    cell=_Cell,
+    rows={"plane": _Row},
     cells=cells,
     work=work,
     collect=collect,

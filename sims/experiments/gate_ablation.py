@@ -27,14 +27,14 @@ SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
 AT_N, AT_SHARE, NEAR = 16, 0.5, 0.02
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     world: str
     gate: str
     share: float
     n: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     world: str
     gate: str
     n: int
@@ -51,12 +51,12 @@ class Row(NamedTuple):
     limit_reward_gap: float
 
 
-def cells(settings: Settings) -> list[Cell]:
+def cells(settings: Settings) -> list[_Cell]:
     gates = [("none", 1.0), *(("tilted_reward", share) for share in SHARES), ("score", 1.0)]
-    return [Cell(world, gate, share, n) for world in settings["worlds"] for gate, share in gates for n in NS]
+    return [_Cell(world, gate, share, n) for world in settings["worlds"] for gate, share in gates for n in NS]
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """One row: a gate at one n."""
     world, gate, share, n = cell
     beta, instance = run.settings["beta"], instance_of(world, [run.seed])
@@ -79,7 +79,7 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
     best, tv = float(pi @ instance.reward), excess_tv(prob, pi, outcomes)
     assert simulated is not None and abs(tv.exact - divergence.tv(law.log_prob, np.log(pi))) < 1e-9
     gaps = exact - best, simulated - best, error
-    yield Row(world, gate, n, share, a, *tv, *gaps, law.p_accept, limit_tv, limit_gap)
+    yield _Row(world, gate, n, share, a, *tv, *gaps, law.p_accept, limit_tv, limit_gap)
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -128,8 +128,8 @@ EXPERIMENT = Experiment(
     full={"draws": 1_000_000, "worlds": "strong,medium,weak,one_answer,lucky,blind"},
     full_minutes=12.5,
     tiny={"worlds": "size:6", "draws": 200},
-    cell=Cell,
-    rows={"gate": Row},
+    cell=_Cell,
+    rows={"gate": _Row},
     cells=cells,
     work=work,
     collect=collect,

@@ -40,12 +40,12 @@ NS = tuple(2**k for k in range(0, 9))
 AT_N, EQUAL = 16, 0.01
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     world: str
     problem: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     world: str
     method: str
     n: int
@@ -58,11 +58,11 @@ class Row(NamedTuple):
     p_accept: float | None
 
 
-def cells(settings: Settings) -> list[Cell]:
-    return [Cell(world, i) for world in settings["worlds"] for i in range(settings["instances"])]
+def cells(settings: Settings) -> list[_Cell]:
+    return [_Cell(world, i) for world in settings["worlds"] for i in range(settings["instances"])]
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """Rows of one problem."""
     beta, rng = run.settings["beta"], run.rng(56)
     instance = instance_of(cell.world, [run.seed], cell.problem)
@@ -73,10 +73,10 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
             played = sample_method(key, instance, scheme, run.settings["draws"], rng)
             pair = beside(np.exp(law.log_prob), instance.reward, played.outcome)
             value = value_of(instance, beta, law.log_prob)
-            yield Row(cell.world, name, n, *pair, value, flops(law), seconds(law), law.p_accept)
+            yield _Row(cell.world, name, n, *pair, value, flops(law), seconds(law), law.p_accept)
 
 
-def _winners(table: Sequence[Row], cost: str) -> dict[str, str]:
+def _winners(table: Sequence[_Row], cost: str) -> dict[str, str]:
     """Which method has the largest value within each budget: twice the least cost, four times, and so on."""
     costs = [getattr(r, cost) for r in table]
     best, budget = {}, 2.0 * min(costs)
@@ -87,7 +87,7 @@ def _winners(table: Sequence[Row], cost: str) -> dict[str, str]:
     return best
 
 
-def _faster(table: Sequence[Row], method: str) -> bool:
+def _faster(table: Sequence[_Row], method: str) -> bool:
     """Whether a method reaches the value of soft best-of-AT_N on the base in less time."""
     (soft,) = (r for r in table if (r.method, r.n) == ("soft_bon_base", AT_N))
     return any(r.method == method and r.seconds < soft.seconds and r.value >= soft.value - EQUAL for r in table)
@@ -124,8 +124,8 @@ EXPERIMENT = Experiment(
     full={"instances": 200, "draws": 20_000},
     full_minutes=26.0,
     tiny={"worlds": "size:6", "instances": 1, "draws": 100},
-    cell=Cell,
-    rows={"cost": Row},
+    cell=_Cell,
+    rows={"cost": _Row},
     cells=cells,
     work=work,
     collect=collect,

@@ -36,7 +36,7 @@ LEVEL = 0.01
 REACHED, APART = 0.05, 0.01
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     kind: str  # a table
     stream: int
     family: str
@@ -44,7 +44,7 @@ class Cell(NamedTuple):
     n: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     family: str
     method: str
     label: str
@@ -89,25 +89,25 @@ class Reference(NamedTuple):
     kl: float
 
 
-class Count(NamedTuple):
+class _Count(NamedTuple):
     """Number of comparisons of a cell, and the largest |z| of all of them."""
 
     comparisons: int
     worst: float
 
 
-def cells(settings: Settings) -> list[Cell]:
+def cells(settings: Settings) -> list[_Cell]:
     """One cell a row of `methods`, each with its own stream, which it keeps when families are left out."""
-    made: list[Cell] = []
+    made: list[_Cell] = []
     for at, family in enumerate(FAMILIES):
         if family not in settings["families"]:
             continue
-        made.append(Cell("references", 0, family, "", 0))
+        made.append(_Cell("references", 0, family, "", 0))
         for number, (key, method) in enumerate(METHODS.items()):
             if method.proposal is not None:
-                made.append(Cell("needed", 0, family, key, 0))
+                made.append(_Cell("needed", 0, family, key, 0))
             # room for a thousand methods a family and a hundred values of n a method
-            made += [Cell("methods", 100_000 * at + 100 * number + i, family, key, n) for i, n in enumerate(NS)]
+            made += [_Cell("methods", 100_000 * at + 100 * number + i, family, key, n) for i, n in enumerate(NS)]
     return made
 
 
@@ -124,14 +124,14 @@ def _efficiency(
     return best_tv(log_pi, log_proposal, n), best, efficiency(best, float(n))
 
 
-def _method(cell: Cell, run: Run, instance: Instance) -> Iterator[Row | Count]:
+def _method(cell: _Cell, run: Run, instance: Instance) -> Iterator[_Row | _Count]:
     key, n, draws, method = cell.method, cell.n, run.settings["draws"], METHODS[cell.method]
     scheme, log_pi = method_scheme(key, instance, BETA, n), tilted_policy(instance, BETA)
     law = method.law(instance, scheme)
     played = sample_method(key, instance, scheme, draws, run.rng(30, cell.stream))
     match = compare(np.exp(law.log_prob), law.p_accept, played.outcome, played.accepted)
     z = cost_z(played.base_scored, law.base_scored)
-    yield Row(
+    yield _Row(
         cell.family,
         key,
         method.label,
@@ -156,10 +156,10 @@ def _method(cell: Cell, run: Run, instance: Instance) -> Iterator[Row | Count]:
         None if law.p_accept is None else float(played.accepted.mean()),
         draws,
     )
-    yield Count(match.count + (z is not None), max(match.worst, abs(z or 0.0)))
+    yield _Count(match.count + (z is not None), max(match.worst, abs(z or 0.0)))
 
 
-def work(cell: Cell, run: Run) -> Iterator[NamedTuple]:
+def work(cell: _Cell, run: Run) -> Iterator[NamedTuple]:
     """The rows of one method at one n; the draws one method needs; or the policies of a family."""
     instance = FAMILIES[cell.family].build(run.seed)
     log_pi = tilted_policy(instance, BETA)
@@ -204,8 +204,8 @@ EXPERIMENT = Experiment(
     full={"draws": 1_000_000, "families": tuple(FAMILIES)},
     full_minutes=6.0,
     tiny={"draws": 2000, "families": "two_point"},
-    cell=Cell,
-    rows={"methods": Row, "needed": Needed, "references": Reference, "counts": Count},
+    cell=_Cell,
+    rows={"methods": _Row, "needed": Needed, "references": Reference, "counts": _Count},
     cells=cells,
     work=work,
     collect=collect,

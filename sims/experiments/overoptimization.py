@@ -33,12 +33,12 @@ MOST_SIMULATED = 256
 KEPT, COLLAPSED = 0.9, 0.5
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     world: str
     problem: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     world: str
     method: str
     n: int | None
@@ -51,11 +51,11 @@ class Row(NamedTuple):
     spread: float | None = None  # standard error of `gold` over problems
 
 
-def cells(settings: Settings) -> list[Cell]:
-    return [Cell(world, i) for world in WORLDS for i in range(settings["instances"])]
+def cells(settings: Settings) -> list[_Cell]:
+    return [_Cell(world, i) for world in WORLDS for i in range(settings["instances"])]
 
 
-def _problem(cell: Cell, run: Run) -> tuple[Instance, Floats]:
+def _problem(cell: _Cell, run: Run) -> tuple[Instance, Floats]:
     """An instance whose reward is the proxy, and the gold rewards (K,)."""
     rng, size = run.rng(54, cell.problem), run.settings["size"]
     gold, error = rng.normal(size=(2, size))
@@ -66,20 +66,20 @@ def _problem(cell: Cell, run: Run) -> tuple[Instance, Floats]:
     return Instance(normalize(base + 0.5 * drift), normalize(base), proxy), gold
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """Rows of one problem: methods along n, and the tilt and soft best-of-64 along β."""
     instance, gold = _problem(cell, run)
     rng = run.rng(55)
 
-    def row(name: str, beta: float, log_prob: Floats, key: str = "", scheme: Scheme | None = None) -> Row:
+    def row(name: str, beta: float, log_prob: Floats, key: str = "", scheme: Scheme | None = None) -> _Row:
         prob = np.exp(log_prob)
         pair = Pair(float(prob @ gold), None, None)
         if scheme is not None and scheme.n <= MOST_SIMULATED:
             pair = beside(prob, gold, sample_method(key, instance, scheme, run.settings["draws"], rng).outcome)
         n, kl = None if scheme is None else scheme.n, divergence.kl(log_prob, instance.log_base)
-        return Row(cell.world, name, n, beta, *pair, float(prob @ instance.reward), kl)
+        return _Row(cell.world, name, n, beta, *pair, float(prob @ instance.reward), kl)
 
-    def played(name: str, key: str, beta: float, n: int) -> Row:
+    def played(name: str, key: str, beta: float, n: int) -> _Row:
         scheme = method_scheme(key, instance, beta, n)
         return row(name, beta, METHODS[key].law(instance, scheme).log_prob, key, scheme)
 
@@ -140,8 +140,8 @@ EXPERIMENT = Experiment(
     full={"instances": 200, "draws": 20_000, "size": 20_000},
     full_minutes=38.0,
     tiny={"instances": 1, "draws": 100, "size": 100},
-    cell=Cell,
-    rows={"gold": Row},
+    cell=_Cell,
+    rows={"gold": _Row},
     cells=cells,
     work=work,
     collect=collect,

@@ -36,12 +36,12 @@ SETS = 1.5
 ROUNDING = 1e-9
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     depth: int
     tree: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     noise: float
     method: str
     n: int | None
@@ -56,8 +56,8 @@ class Row(NamedTuple):
     spread: float | None = None  # standard error of `correct` over trees
 
 
-def cells(settings: Settings) -> list[Cell]:
-    return [Cell(d, i) for d in range(1, settings["depth"] + 1) for i in range(settings["trees"])]
+def cells(settings: Settings) -> list[_Cell]:
+    return [_Cell(d, i) for d in range(1, settings["depth"] + 1) for i in range(settings["trees"])]
 
 
 def _tilted_player(instance: Instance, rounds: int, stream: Stream) -> Array:
@@ -72,7 +72,7 @@ def _way(tree: Tree, method: str, n: int | None) -> tuple[TrajectoryLaw, Player]
     return trajectory_law(tree, partial(gsi_law, scheme=scheme)), scheme_player(scheme)
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """Rows of one tree; its noise is the same, scaled, at every level of noise."""
     tree, correct = random_tree(run.seed, cell.tree, cell.depth, run.settings["branching"])
     rng, value = run.rng(57), soft_value(tree, BETA, correct)
@@ -87,7 +87,7 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
             outcomes = sample_stepwise(noisy, player, run.settings["draws"], rng)
             pair = beside(np.exp(law.log_prob), correct, outcomes)
             kl, tv = divergence.kl(sequence, law.log_prob), divergence.tv(sequence, law.log_prob)
-            yield Row(noise, method, n, cell.depth, *pair, kl, tv, tilted, base)
+            yield _Row(noise, method, n, cell.depth, *pair, kl, tv, tilted, base)
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -136,8 +136,8 @@ EXPERIMENT = Experiment(
     full={"trees": 40, "depth": 6, "draws": 10_000},
     full_minutes=7.0,
     tiny={"trees": 1, "depth": 2, "branching": 2, "draws": 200},
-    cell=Cell,
-    rows={"depth": Row},
+    cell=_Cell,
+    rows={"depth": _Row},
     cells=cells,
     work=work,
     collect=collect,

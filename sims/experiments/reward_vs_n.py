@@ -36,12 +36,12 @@ NS = (1, 2, 4, 8, 16, 32, 64)
 EVEN = 0.005
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     world: str
     problem: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     world: str
     method: str
     n: int | None
@@ -53,11 +53,11 @@ class Row(NamedTuple):
     spread: float | None = None  # standard error of `reward` over problems
 
 
-def cells(settings: Settings) -> list[Cell]:
-    return [Cell(world, i) for world in settings["worlds"] for i in range(settings["instances"])]
+def cells(settings: Settings) -> list[_Cell]:
+    return [_Cell(world, i) for world in settings["worlds"] for i in range(settings["instances"])]
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """Every method at every n on one problem, and the tilted policy."""
     beta, rng = run.settings["beta"], run.rng(50)
     instance = instance_of(cell.world, [run.seed], cell.problem)
@@ -68,8 +68,8 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
             law = METHODS[key].law(instance, scheme)
             played = sample_method(key, instance, scheme, run.settings["draws"], rng)
             pair = beside(np.exp(law.log_prob), instance.reward, played.outcome)
-            yield Row(cell.world, key, n, *pair, law.p_accept, divergence.tv(law.log_prob, log_pi))
-    yield Row(cell.world, "tilted", None, float(np.exp(log_pi) @ instance.reward), None, None, None, 0.0)
+            yield _Row(cell.world, key, n, *pair, law.p_accept, divergence.tv(law.log_prob, log_pi))
+    yield _Row(cell.world, "tilted", None, float(np.exp(log_pi) @ instance.reward), None, None, None, 0.0)
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -119,8 +119,8 @@ EXPERIMENT = Experiment(
     full={"instances": 200, "draws": 20_000},
     full_minutes=8.2,
     tiny={"worlds": "size:6", "instances": 1, "draws": 200},
-    cell=Cell,
-    rows={"reward": Row},
+    cell=_Cell,
+    rows={"reward": _Row},
     cells=cells,
     work=work,
     collect=collect,

@@ -31,13 +31,13 @@ RULES = ("softmax", "race", "greedy")
 MOST = 2**20
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     coverage: float
     tail: float
     problem: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     rule: str
     epsilon: float
     coverage: float
@@ -52,8 +52,8 @@ class Row(NamedTuple):
     tv_stderr: float | None
 
 
-def cells(settings: Settings) -> list[Cell]:
-    return [Cell(c, t, i) for c in COVERAGES for t in TAILS for i in range(settings["instances"])]
+def cells(settings: Settings) -> list[_Cell]:
+    return [_Cell(c, t, i) for c in COVERAGES for t in TAILS for i in range(settings["instances"])]
 
 
 def _law(rule: str, pi: Floats, mu: Floats, n: int) -> Floats:
@@ -71,7 +71,7 @@ def _outcomes(rule: str, pi: Floats, mu: Floats, n: int, draws: int, rng: np.ran
     return np.asarray(winners(alias_table(mu, stream), pi - mu, n, rule, draws, stream)[0])
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """Rows of one instance."""
     world = KnobWorld(cell.coverage, tail=cell.tail, size=60)
     instance, rng = world_instance(world, [run.seed, cell.problem]), run.rng(58)
@@ -85,7 +85,7 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
             outcomes = _outcomes(rule, pi, mu, at, run.settings["draws"], rng)
             tv = excess_tv(np.exp(_law(rule, pi, mu, at)), np.exp(pi), outcomes)
             known = [v if np.isfinite(v) else None for v in (needed, limit)]
-            yield Row(rule, epsilon, *cell, kl, chi2, known[0], known[1], *tv)
+            yield _Row(rule, epsilon, *cell, kl, chi2, known[0], known[1], *tv)
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -133,8 +133,8 @@ EXPERIMENT = Experiment(
     full={"instances": 20, "draws": 200_000},
     full_minutes=5.5,
     tiny={"instances": 1, "draws": 100},
-    cell=Cell,
-    rows={"needed": Row},
+    cell=_Cell,
+    rows={"needed": _Row},
     cells=cells,
     work=work,
     collect=collect,

@@ -56,14 +56,14 @@ ENTRANTS = (3, 8)
 COSTS = ("draft_samples", "base_samples", "base_scored", "draft_scored", "reward_calls")
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     kind: str
     world: str
     method: str
     n: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     kind: str
     world: str
     method: str
@@ -166,15 +166,15 @@ _WAYS: dict[str, tuple[str, ...]] = {
 }
 
 
-def cells(settings: Settings) -> list[Cell]:
+def cells(settings: Settings) -> list[_Cell]:
     ways = [(kind, way) for kind, subset in _WAYS.items() for way in subset]
-    made = [Cell(kind, world, way, n) for world in settings["worlds"] for kind, way in ways for n in NS]
+    made = [_Cell(kind, world, way, n) for world in settings["worlds"] for kind, way in ways for n in NS]
     tree_ways = (*STEPWISE, "switching base", "switching draft", "transfer Q*")
-    made += [Cell("tree", *cell) for cell in product(TREES, tree_ways, (1, 4))]
-    return made + [Cell("tournament", "tournament", *cell) for cell in product(TOURNAMENTS, ENTRANTS)]
+    made += [_Cell("tree", *cell) for cell in product(TREES, tree_ways, (1, 4))]
+    return made + [_Cell("tournament", "tournament", *cell) for cell in product(TOURNAMENTS, ENTRANTS)]
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """One row: number of comparisons and largest |z| of one cell."""
     draws, backend = run.settings["draws"], run.settings["backend"]
     played = cell.method, cell.n, draws, stream_of(backend, run.seed, run.number)
@@ -184,7 +184,7 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
         matches = _tournament(*played)
     else:
         matches = _ON_INSTANCES[cell.kind](instance_of(cell.world, [run.seed]), *played)
-    yield Row(*cell, draws, sum(m.count for m in matches), max(m.worst for m in matches), backend)
+    yield _Row(*cell, draws, sum(m.count for m in matches), max(m.worst for m in matches), backend)
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -210,8 +210,8 @@ EXPERIMENT = Experiment(
     full={"draws": 1_000_000, "worlds": "strong,medium,weak,one_answer,lucky,outliers"},
     full_minutes=3.8,
     tiny={"draws": 1000, "worlds": "size:6"},
-    cell=Cell,
-    rows={"cells": Row},
+    cell=_Cell,
+    rows={"cells": _Row},
     cells=cells,
     work=work,
     collect=collect,

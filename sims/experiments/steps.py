@@ -46,7 +46,7 @@ KINDS = (
 ROUNDING = 1e-9
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     kind: str  # a table
     tree: int
     depth: int
@@ -93,7 +93,7 @@ class ChainError(NamedTuple):
     worst: float
 
 
-Row = TypeVar("Row", Accumulated, Gap)
+_Row = TypeVar("_Row", Accumulated, Gap)
 
 
 def random_tree(seed: int, index: int, depth: int, branching: int) -> tuple[Tree, Floats]:
@@ -168,22 +168,22 @@ def _gap(tree: Tree, correct: Floats, seed: int, index: int) -> Iterator[Gap]:
             yield Gap(kind, noise, tree.depth, beta, *kl, gap.kl_stepwise, gap.tv, *rewards)
 
 
-def cells(settings: Settings) -> list[Cell]:
+def cells(settings: Settings) -> list[_Cell]:
     """One cell a (table, tree, depth): accumulation on the deepest trees, the gap also on shallower ones."""
     deepest = settings["depth"]
     depths = {"accumulation": [deepest], "gap": [d for d in range(1, deepest + 1) if (deepest - d) % 2 == 0]}
-    return [Cell(kind, i, d) for kind, subset in depths.items() for d in subset for i in range(settings["trees"])]
+    return [_Cell(kind, i, d) for kind, subset in depths.items() for d in subset for i in range(settings["trees"])]
 
 
-def work(cell: Cell, run: Run) -> Iterator[NamedTuple]:
+def work(cell: _Cell, run: Run) -> Iterator[NamedTuple]:
     """The rows of one table from one tree."""
     tree, correct = random_tree(run.seed, cell.tree, cell.depth, run.settings["branching"])
     yield from _accumulation(tree, correct) if cell.kind == "accumulation" else _gap(tree, correct, run.seed, cell.tree)
 
 
-def _merged(rows: Sequence[Row], keys: int) -> list[Row]:
+def _merged(rows: Sequence[_Row], keys: int) -> list[_Row]:
     """Rows with the same key as one: the mean of each column, the extremes of those that end in _low and _high."""
-    groups: dict[tuple[object, ...], list[Row]] = {}
+    groups: dict[tuple[object, ...], list[_Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[:keys]), []).append(row)
     how = {"low": min, "high": max}
@@ -240,7 +240,7 @@ EXPERIMENT = Experiment(
     full={"trees": 32, "depth": 7},
     full_minutes=4.5,
     tiny={"trees": 2, "depth": 2, "branching": 2},
-    cell=Cell,
+    cell=_Cell,
     rows={"accumulation": Accumulated, "gap": Gap, "errors": ChainError},
     cells=cells,
     work=work,

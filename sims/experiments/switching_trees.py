@@ -28,13 +28,13 @@ WAYS = ("start base", "start draft", "gsi")
 KEPT = 0.02
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     coverage: float
     tree: int
     n: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     coverage: float
     way: str
     n: int
@@ -47,8 +47,8 @@ class Row(NamedTuple):
     steps: float
 
 
-def cells(settings: Settings) -> list[Cell]:
-    return [Cell(c, i, n) for c in COVERAGES for i in range(settings["trees"]) for n in NS]
+def cells(settings: Settings) -> list[_Cell]:
+    return [_Cell(c, i, n) for c in COVERAGES for i in range(settings["trees"]) for n in NS]
 
 
 def _typical(tree: Tree, beta: float, share: float) -> float:
@@ -60,7 +60,7 @@ def _typical(tree: Tree, beta: float, share: float) -> float:
     return float(values[order[np.searchsorted(np.cumsum(mass[order]), share)]])
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """Rows of one tree at one n: every way along the thresholds."""
     depth, size = run.settings["depth"], run.settings["size"]
     world = KnobWorld(cell.coverage, correlation=0.5, tail=-0.5, depth=depth, size=size)
@@ -75,7 +75,7 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
             outcomes, written = sample_switching(tree, scheme, switch, run.settings["draws"], rng, start)
             pair = beside(np.exp(law.log_prob), tree.total_reward, np.asarray(outcomes))
             written = float(np.mean(written))
-            yield Row(cell.coverage, way, cell.n, share, *pair, law.written, written, float(depth))
+            yield _Row(cell.coverage, way, cell.n, share, *pair, law.written, written, float(depth))
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -119,8 +119,8 @@ EXPERIMENT = Experiment(
     full={"trees": 20, "draws": 50_000},
     full_minutes=3.2,
     tiny={"trees": 1, "depth": 2, "size": 2, "draws": 200},
-    cell=Cell,
-    rows={"plane": Row},
+    cell=_Cell,
+    rows={"plane": _Row},
     cells=cells,
     work=work,
     collect=collect,

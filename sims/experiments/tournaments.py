@@ -35,14 +35,14 @@ GRID = 400
 TRIVIAL = 1.0
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     p: float
     right: float
     candidates: int
     votes: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     method: str
     p: float
     right: float
@@ -55,8 +55,8 @@ class Row(NamedTuple):
     bound: float | None
 
 
-def cells(settings: Settings) -> list[Cell]:
-    return [Cell(p, q, n, k) for p, q in JUDGES for n in NS for k in VOTES]
+def cells(settings: Settings) -> list[_Cell]:
+    return [_Cell(p, q, n, k) for p, q in JUDGES for n in NS for k in VOTES]
 
 
 def _scored(p: float, right: float) -> tuple[Candidates, Floats]:
@@ -67,7 +67,7 @@ def _scored(p: float, right: float) -> tuple[Candidates, Floats]:
     return Candidates(mass, score, np.zeros(2 * GRID)), np.repeat([0.0, 1.0], GRID)
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """Rows of the two tournaments, and of best-of-n and soft best-of-n with as many calls as each of them."""
     p, right, n, votes = cell
     draws, stream = run.settings["draws"], NumpyStream(run.rng(59))
@@ -79,12 +79,12 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
         fail = float(law(p, right, n, votes))
         lost = np.asarray(play(p, right, n, votes, draws, stream)).astype(np.int64)
         pair = beside(np.array([1.0 - fail, fail]), np.array([0.0, 1.0]), lost)
-        yield Row(method, *cell, calls, *pair, min(float(bound(p, right, n, votes)), TRIVIAL))
+        yield _Row(method, *cell, calls, *pair, min(float(bound(p, right, n, votes)), TRIVIAL))
         many = max(1, calls // 2)
         for name, weight, rule in (("best-of-n", scored.reward, "max"), ("soft", SOFT_BETA * scored.reward, "softmax")):
             prob = np.exp(selection_law(scored.log_mass, weight, many, rule).log_prob)
             played, _ = winners(alias_table(scored.log_mass, stream), weight, many, rule, draws, stream)
-            yield Row(f"{name} against {method}", *cell, calls, *beside(prob, wrong, played), None)
+            yield _Row(f"{name} against {method}", *cell, calls, *beside(prob, wrong, played), None)
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -95,7 +95,7 @@ def collect(rows: Rows, run: Run) -> Collected:
     findings = {"bounds_hold": {"holds": broken == 0, "broken": broken}}
     shares = {}
     for method in ("knockout", "league"):
-        settings = [Cell(*r[1:5]) for r in table if r.method == method]
+        settings = [_Cell(*r[1:5]) for r in table if r.method == method]
         less = [fail[f"best-of-n against {method}", *c] < fail[method, *c] for c in settings]
         vacuous = [r.bound >= TRIVIAL for r in table if r.method == method]
         shares[method] = float(np.mean(less))
@@ -125,8 +125,8 @@ EXPERIMENT = Experiment(
     full={"draws": 50_000},
     full_minutes=0.8,
     tiny={"draws": 100},
-    cell=Cell,
-    rows={"fail": Row},
+    cell=_Cell,
+    rows={"fail": _Row},
     cells=cells,
     work=work,
     collect=collect,

@@ -34,11 +34,11 @@ NS = (4, 32)
 NEAR = 0.01
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     tree: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     method: str
     parameter: float | None
     beta: float
@@ -52,8 +52,8 @@ class Row(NamedTuple):
     loss_bound: float | None = None
 
 
-def cells(settings: Settings) -> list[Cell]:
-    return [Cell(i) for i in range(settings["trees"])]
+def cells(settings: Settings) -> list[_Cell]:
+    return [_Cell(i) for i in range(settings["trees"])]
 
 
 def _loss(tree: Tree, alpha: float, beta: float, law: Floats, base: Floats) -> tuple[float, float]:
@@ -66,7 +66,7 @@ def _loss(tree: Tree, alpha: float, beta: float, law: Floats, base: Floats) -> t
     return float((np.exp(best) - np.exp(law)) @ tree.total_reward), terms / alpha
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """Rows of one tree."""
     depth, size, draws = (run.settings[name] for name in ("depth", "size", "draws"))
     world = KnobWorld(COVERAGE, correlation=0.5, depth=depth, size=size)
@@ -80,21 +80,21 @@ def work(cell: Cell, run: Run) -> Iterator[Row]:
         return *pair, divergence.kl(log_prob, base), float(np.max((log_prob - base)[prob > 0]))
 
     for beta in BETAS:
-        yield Row("sequence tilt", None, beta, *measured(sequence_tilt(tree, beta).log_prob, None), beta * top)
+        yield _Row("sequence tilt", None, beta, *measured(sequence_tilt(tree, beta).log_prob, None), beta * top)
         for alpha in ALPHAS:
             law = value_tilt(sequence_tilt(tree, alpha), beta).log_prob
             outcomes = np.asarray(sample_transfer(tree, alpha, beta, reward, draws, rng))
             # In our β, which multiplies rewards: (α + T β) R.
             bound, loss = (alpha + depth * beta) * top, _loss(tree, alpha, beta, law, base)
-            yield Row("transfer Q*", alpha, beta, *measured(law, outcomes), bound, *loss)
+            yield _Row("transfer Q*", alpha, beta, *measured(law, outcomes), bound, *loss)
         for n in NS:
             scheme = Scheme(beta, n)
             law = trajectory_law(tree, partial(gsi_law, scheme=scheme)).log_prob
             outcomes = np.asarray(sample_stepwise(tree, scheme_player(scheme), draws, rng))
-            yield Row("gsi_ungated", float(n), beta, *measured(law, outcomes))
+            yield _Row("gsi_ungated", float(n), beta, *measured(law, outcomes))
 
 
-def _below_tilt(table: Sequence[Row], method: str, parameter: float) -> float:
+def _below_tilt(table: Sequence[_Row], method: str, parameter: float) -> float:
     """The most reward that a method earns less than the tilt of trajectories at the same KL, by linear interpolation
     of the tilt's curve, which is concave, so that the number is none too large."""
     tilt = sorted((r.kl, r.reward) for r in table if r.method == "sequence tilt")
@@ -140,8 +140,8 @@ EXPERIMENT = Experiment(
     full={"trees": 50, "depth": 4, "size": 5, "draws": 100_000},
     full_minutes=9.5,
     tiny={"trees": 1, "depth": 2, "size": 2, "draws": 200},
-    cell=Cell,
-    rows={"plane": Row},
+    cell=_Cell,
+    rows={"plane": _Row},
     cells=cells,
     work=work,
     collect=collect,

@@ -29,7 +29,7 @@ RULES = ("softmax", "race")
 ROUNDING = 1e-9
 
 
-class Cell(NamedTuple):
+class _Cell(NamedTuple):
     kind: str  # a table: the curve up to the largest n, or the simulation at one n
     stream: int
     pool: str
@@ -37,7 +37,7 @@ class Cell(NamedTuple):
     n: int
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     pool: str
     rule: str
     n: int
@@ -65,15 +65,15 @@ def _pools(value: str | Sequence[str], position: str) -> tuple[str, ...]:
     return known + (checked_worlds(others, position) if others else ())
 
 
-def cells(settings: Settings) -> list[Cell]:
+def cells(settings: Settings) -> list[_Cell]:
     """One cell a (pool, rule) for the curves, one a (pool, rule, n) for the simulation."""
     ways = [(pool, rule) for pool in settings["pools"] for rule in RULES]
     largest = settings["largest_n"]
     ladder = [2**k for k in range(0, int(np.log2(largest)) + 1)]
     simulated = [(*way, n) for way in ways for n in ladder]
     return [
-        *(Cell("exact", 0, *way, largest) for way in ways),
-        *(Cell("simulated", i, *cell) for i, cell in enumerate(simulated)),
+        *(_Cell("exact", 0, *way, largest) for way in ways),
+        *(_Cell("simulated", i, *cell) for i, cell in enumerate(simulated)),
     ]
 
 
@@ -87,7 +87,7 @@ def _pool(name: str, run: Run) -> tuple[Floats, Floats]:
     return instance.log_draft, run.settings["beta"] * instance.reward + instance.log_ratio
 
 
-def work(cell: Cell, run: Run) -> Iterator[Row | Simulated]:
+def work(cell: _Cell, run: Run) -> Iterator[_Row | Simulated]:
     """The curve of one rule on one pool, or its simulation at one n."""
     kind, number, name, rule, n = cell
     mass, weight = _pool(name, run)
@@ -104,7 +104,7 @@ def work(cell: Cell, run: Run) -> Iterator[Row | Simulated]:
     slow = np.minimum(1.0, 2.0 * (1.0 + chi2) / (math.e * ns))
     columns = (tv_curve(mass, weight, ns, rule), tail, slow, best_tv(log_pi[None], mass[None], ns[:, None])[:, 0])
     for k, *values in zip(ns.tolist(), *columns, strict=True):
-        yield Row(name, rule, k, *map(float, values))
+        yield _Row(name, rule, k, *map(float, values))
 
 
 def collect(rows: Rows, run: Run) -> Collected:
@@ -143,8 +143,8 @@ EXPERIMENT = Experiment(
     full={"trials": 1_000_000, "candidates": 256, "largest_n": 1024},
     full_minutes=2.9,
     tiny={"pools": "pool of width 1,size:6", "candidates": 8, "largest_n": 8, "trials": 1000},
-    cell=Cell,
-    rows={"exact": Row, "simulated": Simulated},
+    cell=_Cell,
+    rows={"exact": _Row, "simulated": Simulated},
     cells=cells,
     work=work,
     collect=collect,

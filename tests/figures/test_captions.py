@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from figures.figure_table import Finding, PageFigure, figures_of, findings_in, said, spoken
+from figures.figure_table import FindingText, PageFigure, figures_of, findings_in, said, spoken
 from gsi_theory.runs.artifact import Artifact
 from sims.experiments import EXPERIMENTS
 from tests.sims.tiny_runs import tiny_artifact
@@ -22,7 +22,7 @@ OF_EXPERIMENTS = [name for name, entry in FIGURES.items() if entry.artifact in E
 Row = dict[str, Any]
 
 
-def findings(entry: PageFigure) -> list[Finding]:
+def findings(entry: PageFigure) -> list[FindingText]:
     return [part for part in findings_in(entry.caption) + findings_in(entry.claim) if part.name]
 
 

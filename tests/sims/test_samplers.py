@@ -32,7 +32,7 @@ KINDS = ("scheme", "method", "drafters", "channel", "tree", "tournament")
 INSTANCE = world_instance(KnobWorld(20.0, size=12), [0])
 
 
-def played(least: int, **settings: object) -> tuple[dict[str, object], list[samplers.Row]]:
+def played(least: int, **settings: object) -> tuple[dict[str, object], list[samplers._Row]]:
     """Summary and rows of the cells with n from `least` on."""
     run = Run(0, checked(samplers.EXPERIMENT.settings, settings))
     cells = list(enumerate(samplers.cells(run.settings)))
