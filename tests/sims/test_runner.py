@@ -154,7 +154,7 @@ def test_tables_carry_provenance_and_survive_the_round_trip(tmp_path: Path) -> N
     artifact = read_artifact(path, "a")
     assert artifact.tables == {"t": columns} and artifact.provenance == RECORD
     metadata = pq.read_schema(tmp_path / "a.t.parquet").metadata
-    assert json.loads(metadata[METADATA]) == RECORD | {"artifact": "a", "table": "t"}
+    assert json.loads(metadata[METADATA]) == RECORD | {"schema": 2, "artifact": "a", "table": "t"}
     before = (tmp_path / "a.t.parquet").read_bytes()
     write_parquet_artifact(path, "a", RECORD, {"n": 1}, {"t": columns})
     assert (tmp_path / "a.t.parquet").read_bytes() == before
