@@ -17,14 +17,14 @@ from rich.table import Column, Table
 
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.artifact import is_current, provenance
+from gsi_theory.runs.costs import DEVICES, SHAPES, Sizes, Slowdown, Trio
 from gsi_theory.runs.options import OUTPUT, RUN, listed
 from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, wrapped
 from llm_check.logs.command_doctor import left_out_lines, left_out_record, plain
-from llm_check.logs.planner.roofline import DEVICES, SHAPES, Calibration, Trio, calibrate
+from llm_check.logs.planner.calibration import calibrate
 from llm_check.logs.planner.scheme_grid import BETAS, NS
-from llm_check.logs.planner.step_cost import Sizes
 from llm_check.logs.words import counted, number
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _setup(unit: str, device: str | None, models: str, timings: str | None, cont
         raise InputError(f"--device {device!r}{nearest(device, DEVICES)}: give one of {', '.join(DEVICES)}")
     if any(name not in SHAPES for name in names):
         raise InputError(f"--device with --models {models!r}: seconds need known shapes, give {', '.join(SHAPES)}")
-    trio, calibration = Trio(*(SHAPES[n] for n in names)), Calibration()
+    trio, calibration = Trio(*(SHAPES[n] for n in names)), Slowdown()
     if timings is not None:
         given = _timings(timings)
         calibration = calibrate(trio, DEVICES[device], given[1], given[2], given[0], context)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.costs import StepCost
 from gsi_theory.runs.terminal import formatted
 from gsi_theory.samples.intervals import Interval
 from gsi_theory.types import Floats
@@ -28,7 +29,6 @@ from llm_check.logs.planner.overuse import Turn, turns
 from llm_check.logs.planner.pareto import pareto_front
 from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, make_grid
 from llm_check.logs.planner.setup import COSTS, Setup, option_costs
-from llm_check.logs.planner.step_cost import Cost
 from llm_check.logs.planner.tail import RewardRange, tail_speaks
 from llm_check.logs.pools.pool import SOURCES, Pool, reward_range
 from llm_check.logs.pools.position_arrays import blocks, position_arrays
@@ -60,7 +60,7 @@ class Plan:
     values: Floats
     errors: Floats
     costs: Floats
-    cost: Cost
+    cost: StepCost
     seconds: Floats | None
     unit: str
     kl_bound: Floats

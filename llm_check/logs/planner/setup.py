@@ -6,10 +6,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gsi_theory.runs.costs import (
+    Device,
+    Sizes,
+    Slowdown,
+    StepCost,
+    Trio,
+    gsi_seconds,
+    soft_bon_seconds,
+    step_cost,
+)
 from gsi_theory.types import Floats
 from llm_check.logs.planner.option_table import PlanTable
-from llm_check.logs.planner.roofline import Calibration, Device, Trio, gsi_seconds, soft_bon_seconds
-from llm_check.logs.planner.step_cost import Cost, Sizes, step_cost
 
 __all__ = ["COSTS", "Setup", "option_costs"]
 
@@ -25,12 +33,12 @@ class Setup:
     unit: str = "flops"
     device: Device | None = None
     trio: Trio | None = None
-    calibration: Calibration = field(default_factory=Calibration)
+    calibration: Slowdown = field(default_factory=Slowdown)
     context: float = 500.0
     step_tokens: float = 100.0
 
 
-def option_costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
+def option_costs(table: PlanTable, setup: Setup) -> tuple[StepCost, Floats | None]:
     """Cost of every option, and its seconds when a device is given."""
     options = table.options
     base = np.array([o.method == "base" for o in options])
