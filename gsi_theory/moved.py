@@ -105,7 +105,7 @@ MOVED = {
     "llm_check.steps": "llm_check.models.decoding.reasoning_steps",
     "llm_check.streams": "llm_check.models.decoding.random_streams",
     "llm_check.solutions": "llm_check.models.decoding.solutions",
-    "llm_check.journal": "llm_check.models.decoding.solution_journal",
+    "llm_check.journal": "gsi_theory.runs.journal",
     "llm_check.doctor.coverage": "llm_check.logs.diagnosis.step_coverage",
     "llm_check.doctor.doctor": "llm_check.logs.diagnosis.findings",
     "llm_check.doctor": "llm_check.logs.diagnosis",
@@ -166,6 +166,7 @@ MOVED_NAMES = {
     "llm_check.planner.latency.soft_bon_seconds": "gsi_theory.runs.costs.soft_bon_seconds",
     "llm_check.planner.latency.Calibration": "gsi_theory.runs.costs.Slowdown",
     "llm_check.planner.cost.Cost": "gsi_theory.runs.costs.StepCost",
+    "llm_check.journal.plain": "gsi_theory.runs.json_output.plain",
     "llm_check.methods.selection.tilted_reward": "gsi_theory.instance.tilted_rewards",
     "gsi_theory.options.set_options": "gsi_theory.runs.settings.set_options",
 }

@@ -15,12 +15,13 @@ from rich.table import Table
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import atomic_write_text, provenance, require_writable
+from gsi_theory.runs.journal import Journal, journal_path
+from gsi_theory.runs.json_output import plain
 from gsi_theory.runs.options import OUTPUT, RUN, refuse_options
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, wrapped
 from llm_check.models.decoding.method_table import METHODS
 from llm_check.models.decoding.prompting import template_record
-from llm_check.models.decoding.solution_journal import Journal, journal_path, plain
 from llm_check.models.model_options import (
     MODELS,
     TASK,

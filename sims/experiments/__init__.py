@@ -23,7 +23,7 @@ from typing import Any
 
 from gsi_theory.errors import InputError, Named, nearest
 from gsi_theory.runs.artifact import provenance, require_writable, write_parquet_artifact
-from gsi_theory.runs.journal import Journal, code_fingerprint
+from gsi_theory.runs.journal import Journal, code_fingerprint, journal_path
 from gsi_theory.runs.progress import Report
 from gsi_theory.runs.settings import checked, whole
 from gsi_theory.runs.workers import Pool, local_pool
@@ -115,7 +115,7 @@ def run_experiment(
     """Write the artifact of experiment `name` to the path `out`, its tables as Parquet beside it; returns `out`.
 
     `settings` overrides defaults by name (numbers or their text); progress(done, total) counts cells. Finished cells
-    are kept in the folder beside `out` until the artifact is written, so a killed run goes on where it stopped. Same
+    are kept in a journal beside `out` until the artifact is written, so a killed run goes on where it stopped. Same
     seed and settings give the same bytes. Raises InputError on an unknown experiment or setting, a bad value or a bad
     seed, before anything is computed.
     """
@@ -124,7 +124,7 @@ def run_experiment(
     chosen = checked(experiment.settings, settings, f" of experiment {name!r}")
     record = {"seed": seed, "settings": chosen, "code": code_fingerprint(), "versions": provenance("", 0)["versions"]}
     require_writable(out)
-    journal = Journal(out.with_suffix(".cells"), record)
+    journal = Journal(journal_path(out), record, replace=True)
     jobs = experiment.plan(seed, chosen)
     results = journal.run(jobs, experiment.work, local_pool(WORKERS) if pool is None else pool, progress)
     summary, tables = experiment.collect(seed, chosen, results)
@@ -133,7 +133,7 @@ def run_experiment(
         for table, (header, rows) in tables.items()
     }
     path = write_parquet_artifact(out, name, provenance(command, seed), summary, columns)
-    journal.close()
+    journal.delete()
     return path
 
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.journal import Journal
 from gsi_theory.runs.progress import Report
 from llm_check.models.decoding.accuracy import accuracy_of, paired_difference
 from llm_check.models.decoding.method_table import METHODS, named_method
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.decoding.solution import DecodeResult, decode
-from llm_check.models.decoding.solution_journal import Journal
 from llm_check.models.decoding.step_candidates import COSTS, Models
 
 __all__ = ["Plan", "differences", "solve_task", "summary"]
