@@ -8,7 +8,7 @@ import textwrap
 
 from rich.console import Console
 
-__all__ = ["columns", "console", "formatted", "kept_together", "wrapped"]
+__all__ = ["columns", "console", "counted", "formatted", "kept_together", "number", "wrapped"]
 
 _NO_BREAK = "\u00a0"
 _NARROWEST = 40
@@ -41,6 +41,19 @@ def formatted(value: float | str | None, form: str = ".3g") -> str:
         return "∞" if found > 0 else "-∞"
     text = format(found, form)
     return text.removeprefix("-") if float(text.rstrip("%")) == 0.0 else text
+
+
+def number(value: float) -> str:
+    """A value of a table: four decimals, or three digits where these would show none of it or too many; inf in
+    words."""
+    if value == float("inf"):
+        return "unknown"
+    return formatted(value, ".4f" if value == 0 or 5e-5 <= abs(value) < 1e5 else ".2e")
+
+
+def counted(count: int, noun: str) -> str:
+    """`count` and `noun`, with the plural's s where there are several or none: 1 prompt, 2,000 prompts."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def kept_together(text: str) -> str:

@@ -13,8 +13,7 @@ from rich.table import Table
 
 from gsi_theory.runs.options import OUTPUT
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.runs.terminal import console, formatted, wrapped
-from llm_check.logs.words import counted
+from gsi_theory.runs.terminal import console, counted, formatted, wrapped
 
 if TYPE_CHECKING:
     from llm_check.logs.diagnosis.findings import Diagnosis

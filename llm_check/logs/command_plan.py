@@ -21,11 +21,10 @@ from gsi_theory.runs.costs import DEVICES, SHAPES, Sizes, Slowdown, Trio
 from gsi_theory.runs.options import OUTPUT, RUN, listed
 from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.runs.terminal import console, wrapped
+from gsi_theory.runs.terminal import console, counted, number, wrapped
 from llm_check.logs.command_doctor import left_out_lines, left_out_record, plain
 from llm_check.logs.planner.calibration import calibrate
 from llm_check.logs.planner.scheme_grid import BETAS, NS
-from llm_check.logs.words import counted, number
 
 if TYPE_CHECKING:
     from llm_check.logs.planner.recommendation import Plan

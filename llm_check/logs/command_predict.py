@@ -13,9 +13,8 @@ from rich.table import Table
 
 from gsi_theory.runs.options import OUTPUT, distinct, listed
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.runs.terminal import console, wrapped
+from gsi_theory.runs.terminal import console, counted, number, wrapped
 from llm_check.logs.command_doctor import left_out_lines, left_out_record, plain
-from llm_check.logs.words import counted, number
 
 if TYPE_CHECKING:
     from llm_check.logs.pools.pool import Pool

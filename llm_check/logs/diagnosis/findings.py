@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from gsi_theory.samples.reach import khat_limit
+from gsi_theory.runs.terminal import counted
+from gsi_theory.samples.pool_limits import khat_limit
 from llm_check.logs.diagnosis.balance import FREEDOM
 from llm_check.logs.diagnosis.evidence import FEW_ROWS, LEVEL, Evidence, examine
 from llm_check.logs.diagnosis.tokens import TokenCheck
 from llm_check.logs.pools.pool import SOURCES, Pool
-from llm_check.logs.words import counted
 
 __all__ = ["FINDINGS", "Diagnosis", "Finding", "FindingRule", "doctor"]
 

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.options import distinct
-from llm_check.logs.words import counted
+from gsi_theory.runs.terminal import counted
 
 if TYPE_CHECKING:
     from llm_check.logs.pools.position_arrays import Block, PositionArrays
