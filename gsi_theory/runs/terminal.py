@@ -72,8 +72,6 @@ def wrapped(text: str, first: str = "", rest: str | None = None, width: int | No
     room = width - max(len(first), len(rest))
     chunks = kept_together(text).split(" ")
     kept = " ".join(c if len(c) <= room else c.replace(_NO_BREAK, " ") for c in chunks)
-    lines = textwrap.wrap(
-        kept, width, initial_indent=first, subsequent_indent=rest,
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+    fill = textwrap.TextWrapper(width, first, rest, break_long_words=False, break_on_hyphens=False)
+    lines = fill.wrap(kept)
     return "\n".join(lines or [first.rstrip()]).replace(_NO_BREAK, " ")
