@@ -11,7 +11,7 @@ import pytest
 # Page faults of 500 arrays of half a megabyte, each freed before the next.
 CODE = """
 import resource, sys, numpy as np
-from sims.workers import keep_memory
+from gsi_theory.runs.workers import keep_memory
 if sys.argv[1] == "keep":
     assert keep_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -39,3 +39,12 @@ def test_nothing_is_set_where_nothing_was_asked(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
     assert keep_memory.__wrapped__() is False
+
+
+def test_a_cluster_client_is_loaded_only_where_a_cluster_is_asked_for() -> None:
+    code = (
+        "import sys; from gsi_theory.runs.workers import cluster_pool; cluster_pool('tcp://host:8786')\n"
+        "print(*({'dask', 'distributed'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
