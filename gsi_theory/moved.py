@@ -118,6 +118,8 @@ MOVED = {
     "llm_check.planner.pool_page": "llm_check.logs.planner.page_artifact",
     "llm_check.planner.table": "llm_check.logs.planner.option_table",
     "llm_check.planner.turning": "llm_check.logs.planner.overuse",
+    "llm_check.planner.distinct": "llm_check.logs.planner.scheme_grid",
+    "llm_check.planner.pareto": "llm_check.logs.planner.best_option",
     "llm_check.planner": "llm_check.logs.planner",
     "llm_check.predict": "llm_check.logs.prediction",
     "llm_check.words": "llm_check.logs.words",
@@ -156,6 +158,15 @@ MOVED = {
 # old module.name -> new module.name
 MOVED_NAMES = {
     "gsi_theory.logscale.Array": "gsi_theory.types.Floats",
+    "llm_check.command_doctor.left_out_lines": "llm_check.logs.command_answer.left_out_lines",
+    "llm_check.command_doctor.plain": "llm_check.logs.command_answer.plain",
+    "llm_check.command_plan.embedded_page": "llm_check.models.embedded_page.embedded_page",
+    "llm_check.command_predict.mean_rows": "llm_check.logs.prediction.mean_rows",
+    "llm_check.doctor.doctor.Diagnosis": "llm_check.logs.diagnosis.diagnosis.Diagnosis",
+    "llm_check.doctor.doctor.doctor": "llm_check.logs.diagnosis.diagnosis.doctor",
+    "llm_check.doctor.prefix_counts.Draws": "llm_check.logs.diagnosis.prefix_counts.PrefixDraws",
+    "llm_check.doctor.rows.Coverage": "llm_check.logs.diagnosis.rows.StepCover",
+    "llm_check.pools.position_arrays.Block": "llm_check.logs.pools.position_arrays.PositionBlock",
 }
 
 
@@ -195,6 +206,12 @@ class _OldPlace(ModuleType):
         if f"{self.__name__}.{name}" in MOVED_NAMES:
             return moved_names(self.__name__)(name)
         return getattr(importlib.import_module(str(new_place(self.__name__))), name)
+
+    def __call__(self, *arguments: object, **options: object) -> object:
+        """Where a package exports a function of a name that a module had, that function: importing the module under
+        its old name puts the module in the function's place."""
+        package, _, name = self.__name__.rpartition(".")
+        return getattr(importlib.import_module(package), "__getattr__")(name)(*arguments, **options)
 
 
 class _Moved(MetaPathFinder, Loader):

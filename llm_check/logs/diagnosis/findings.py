@@ -1,26 +1,27 @@
-"""`doctor`: what is wrong with a pool, from its own numbers. A table of findings, each with its evidence and a cure.
+"""What can be wrong with a pool: a table of findings, each with its test and a cure.
 
-The tests are in ratio.py (M32), tokens.py (M34) and rows.py; evidence.py runs them. Here
-each entry of FINDINGS says when a finding is made and what to do. Severity: "error" voids every guarantee and forbids
-a plan; "warning" limits what can be said. All tests together alarm on a clean pool with probability below 5 %.
+The tests are in ratio.py (M32), tokens.py (M34) and rows.py, evidence.py runs them, causes.py says what they point to.
+Here each entry of FINDINGS is a finding: its test returns the evidence, numbers by name, when the finding is made. A
+new finding is a test and an entry. Severity: "error" voids every guarantee and forbids a plan; "warning" limits what
+can be said. All tests together alarm on a clean pool with probability below 5 %.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from gsi_theory.samples.reach import khat_limit
+from gsi_theory.types import Record
 from llm_check.logs.diagnosis.balance import FREEDOM
-from llm_check.logs.diagnosis.evidence import FEW_ROWS, LEVEL, Evidence, examine
+from llm_check.logs.diagnosis.causes import accused, causes, duplicated, says_balance
+from llm_check.logs.diagnosis.evidence import LEVEL, Evidence
 from llm_check.logs.diagnosis.tokens import TokenCheck
-from llm_check.logs.pools.pool import SOURCES, Pool
-from llm_check.logs.words import counted
+from llm_check.logs.pools.schema import SOURCES
 
-__all__ = ["FINDINGS", "Diagnosis", "Finding", "FindingRule", "doctor"]
+__all__ = ["FINDINGS", "Finding", "FindingRule"]
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,8 @@ class Finding:
 
     id: str
     severity: str
-    evidence: dict[str, Any]
+    evidence: Record
     advice: str
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """valid: no finding is an error. ratio_mean, ratio_mean_se: (M32) over the drafts, None without any; untested: what
-    could not be."""
-
-    valid: bool
-    ratio_mean: float | None
-    ratio_mean_se: float | None
-    findings: tuple[Finding, ...]
-    untested: tuple[str, ...]
-    evidence: Evidence
 
 
 @dataclass(frozen=True)
@@ -53,45 +41,54 @@ class FindingRule:
     id: str
     severity: str
     advice: str
-    evidence: Callable[[Evidence], dict[str, Any] | None]
+    evidence: Callable[[Evidence], Record | None]
 
 
-def _numbers(check: TokenCheck | None) -> dict[str, Any]:
+def _numbers(check: TokenCheck | None) -> Record:
     return {} if check is None else {"level": check.level, "draws": check.events}
 
 
-def _by_balance(e: Evidence, source: str, cause: str) -> dict[str, Any]:
+def _by_balance(e: Evidence, source: str, cause: str) -> Record:
     """Numbers of the balance of the sources where it accuses this one and its counts do not decide."""
-    sources, named, margin = e.blamed
-    if e.balance is None or not e.by_balance(source):
+    if e.balance is None or not says_balance(e, source):
         return {}
-    found: dict[str, Any] = {"balance_chi2": e.balance.chi2}
-    if np.isfinite(margin):
-        found["nats_over_the_other_cause"] = margin if named == cause else -margin
-    both = "both" if len(sources) == 2 else source
+    says = accused(e)
+    numbers: Record = {"balance_chi2": e.balance.chi2}
+    if np.isfinite(says.margin):
+        numbers["nats_over_the_other_cause"] = says.margin if says.cause == cause else -says.margin
+    both = "both" if len(says.sources) == 2 else source
     if cause == "temperature" and both in e.balance.temperatures:
-        found["temperature_about"] = e.balance.temperatures[both]
-    if len(e.causes(source)) > 1:
-        found["undecided"] = "temperature_mismatch or truncated_sampling: token log-probabilities would tell"
-    return found
+        numbers["temperature_about"] = e.balance.temperatures[both]
+    if len(causes(e, source)) > 1:
+        numbers["undecided"] = "temperature_mismatch or truncated_sampling: token log-probabilities would tell"
+    return numbers
 
 
-def _temperature(e: Evidence) -> dict[str, Any] | None:
-    found = {}
+def _of_cause(e: Evidence, cause: str, by_counts: Callable[[TokenCheck, bool], Record]) -> Record | None:
+    """Evidence by source of a cause, of copies none: of the balance where it decides, else by_counts(check, whether a
+    temperature is a cause too)."""
+    evidence: Record = {}
     for source in SOURCES:
-        if "temperature" not in e.causes(source) or e.duplicated:
+        if cause not in causes(e, source) or duplicated(e):
             continue
-        check, balanced = e.draws[source], _by_balance(e, source, "temperature")
-        found[source] = _numbers(check) | balanced
-        if check is not None and not balanced:
-            found[source] |= {
-                "temperature": check.temperature, "interval_95": list(check.interval or ()),
-                "log_e_value": check.log_e_temperature,
-            }  # fmt: skip
-    return found or None
+        check, balanced = e.draws[source], _by_balance(e, source, cause)
+        counts = by_counts(check, "temperature" in causes(e, source)) if check is not None and not balanced else {}
+        evidence[source] = _numbers(check) | balanced | counts
+    return evidence or None
 
 
-def _recorded(e: Evidence) -> dict[str, Any] | None:
+def _temperature(e: Evidence) -> Record | None:
+    def counts(check: TokenCheck, tempered: bool) -> Record:
+        return {
+            "temperature": check.temperature,
+            "interval_95": list(check.interval or ()),
+            "log_e_value": check.log_e_temperature,
+        }
+
+    return _of_cause(e, "temperature", counts)
+
+
+def _recorded(e: Evidence) -> Record | None:
     name = "sampling_temperature"
     if not e.whole.has(name):
         return None
@@ -99,111 +96,118 @@ def _recorded(e: Evidence) -> dict[str, Any] | None:
     return None if recorded == 1.0 else {name: recorded}
 
 
-def _truncated(e: Evidence) -> dict[str, Any] | None:
-    found = {}
-    for source in SOURCES:
-        if "truncated" not in e.causes(source) or e.duplicated:
-            continue
-        check, balanced = e.draws[source], _by_balance(e, source, "truncated")
-        found[source] = _numbers(check) | balanced
-        if check is not None and not balanced:
-            tempered = "temperature" in e.causes(source)
-            found[source] |= {
-                "new_expected": check.new_expected_tempered if tempered else check.new_expected,
-                "new_drawn": check.new_seen, "kept_mass": check.kept_mass,
-                "log_e_value": check.log_e_fewer_tempered if tempered else check.log_e_fewer,
-                "temperature_interval_95": list(check.interval or ()),
-            }  # fmt: skip
-    return found or None
+def _truncated(e: Evidence) -> Record | None:
+    def counts(check: TokenCheck, tempered: bool) -> Record:
+        return {
+            "new_expected": check.new_expected_tempered if tempered else check.new_expected,
+            "new_drawn": check.new_seen,
+            "kept_mass": check.kept_mass,
+            "log_e_value": check.log_e_fewer_tempered if tempered else check.log_e_fewer,
+            "temperature_interval_95": list(check.interval or ()),
+        }
+
+    return _of_cause(e, "truncated", counts)
 
 
 def _explained(e: Evidence) -> bool:
     """Whether another finding already says why the ratios do not balance."""
-    causes = frozenset().union(*(e.causes(source) for source in SOURCES))
+    blamed = frozenset().union(*(causes(e, source) for source in SOURCES))
     shifts = e.ratio.shifts
     small = shifts.size == 0 or float(np.median(np.abs(shifts))) < 1.0
-    return e.duplicated or _whole(e) is not None or (bool(causes & {"temperature", "truncated"}) and small)
+    return duplicated(e) or _whole(e) is not None or (bool(blamed & {"temperature", "truncated"}) and small)
 
 
-def _context(e: Evidence) -> dict[str, Any] | None:
-    found: dict[str, Any] = {}
+def _context(e: Evidence) -> Record | None:
+    evidence: Record = {}
     for source in SOURCES:
         check = e.draws[source]
-        if check is not None and "context" in e.causes(source) and not e.duplicated:
-            found[source] = _numbers(check) | {"log_e_value": max(check.log_e_misfit, check.log_e_more)}
+        if check is not None and "context" in causes(e, source) and not duplicated(e):
+            evidence[source] = _numbers(check) | {"log_e_value": max(check.log_e_misfit, check.log_e_more)}
     for cross, constant in e.crossed:
         if not constant:
-            found[f"{cross.model}_log_prob_by_source"] = {
-                "steps_compared": cross.compared, "median_difference": cross.shift, "scatter": cross.within,
-            }  # fmt: skip
+            evidence[f"{cross.model}_log_prob_by_source"] = {
+                "steps_compared": cross.compared,
+                "median_difference": cross.shift,
+                "scatter": cross.within,
+            }
     mean, error = (1.0, 0.0) if e.ratio.mean is None or e.ratio.mean_se is None else (e.ratio.mean, e.ratio.mean_se)
     above = mean - 1.0 > max(5.0 * error, 1e-6)  # rounding is no other law
     alone = e.ratio.positions == 0 and mean + 5.0 * error < 0.5
     # Markov: a mean of expectation 1 exceeds 1/LEVEL with probability at most LEVEL, however few rows and heavy tails
     never = max(mean, e.ratio.inverse_mean or 1.0) * LEVEL > 1.0
     if (e.bridge_broken or never or (not e.few and (above or alone))) and not _explained(e):
-        found["ratio"] = {"mean": e.ratio.mean, "mean_se": e.ratio.mean_se, "bridge_z": e.ratio.z}
+        evidence["ratio"] = {"mean": e.ratio.mean, "mean_se": e.ratio.mean_se, "bridge_z": e.ratio.z}
         if e.ratio.inverse_mean is not None:
-            found["ratio"]["inverse_mean"] = e.ratio.inverse_mean
+            evidence["ratio"]["inverse_mean"] = e.ratio.inverse_mean
         if e.ratio.shifts.size:
-            found["ratio"]["median_log_ratio_of_normalizers"] = float(np.median(e.ratio.shifts))
+            evidence["ratio"]["median_log_ratio_of_normalizers"] = float(np.median(e.ratio.shifts))
     if e.unbalanced and not e.noisy and not _explained(e):
-        found["balance"] = {"chi2": e.balance.chi2 if e.balance else 0.0, "degrees_of_freedom": FREEDOM}
-    return found or None
+        evidence["balance"] = {"chi2": e.balance.chi2 if e.balance else 0.0, "degrees_of_freedom": FREEDOM}
+    return evidence or None
 
 
-def _whole(e: Evidence) -> dict[str, Any] | None:
-    found: dict[str, Any] = {}
+def _whole(e: Evidence) -> Record | None:
+    evidence: Record = {}
     for cover in e.uncovered:
-        found[cover.model] = {
-            "rows_of_other_length": cover.other_length, "rows_with_other_sum": cover.other_sum,
-            "rows_with_mean_for_sum": cover.is_mean, "median_gap_nats": cover.gap,
-        }  # fmt: skip
+        evidence[cover.model] = {
+            "rows_of_other_length": cover.other_length,
+            "rows_with_other_sum": cover.other_sum,
+            "rows_with_mean_for_sum": cover.is_mean,
+            "median_gap_nats": cover.gap,
+        }
     for source in SOURCES:
         check = e.draws[source]
-        if check is not None and "shift" in e.causes(source) and not e.duplicated:
-            found.setdefault(source, {})["kept_mass"] = check.kept_mass
+        if check is not None and "shift" in causes(e, source) and not duplicated(e):
+            evidence.setdefault(source, {})["kept_mass"] = check.kept_mass
     for cross, constant in e.crossed:
         if constant:
-            found.setdefault(cross.model, {})["shift_between_sources_nats"] = cross.shift
-    contexts = any("context" in e.causes(source) for source in SOURCES)
-    if not found and e.shifted and not contexts and not any(not constant for _, constant in e.crossed):
-        found["ratio"] = {"median_shift_nats": float(np.median(e.ratio.shifts)), "misfit": e.ratio.shift_misfit}
-    return found or None
+            evidence.setdefault(cross.model, {})["shift_between_sources_nats"] = cross.shift
+    contexts = any("context" in causes(e, source) for source in SOURCES)
+    if not evidence and e.shifted and not contexts and not any(not constant for _, constant in e.crossed):
+        evidence["ratio"] = {"median_shift_nats": float(np.median(e.ratio.shifts)), "misfit": e.ratio.shift_misfit}
+    return evidence or None
 
 
-def _duplicates(e: Evidence) -> dict[str, Any] | None:
-    if not e.duplicated:
+def _duplicates(e: Evidence) -> Record | None:
+    if not duplicated(e):
         return None
     r = e.repeats
     return {
-        "candidates_apart": r.lag, "equal": r.matches, "compared": r.compared, "expected": r.expected,
-        "impossible_pairs": r.impossible, "equal_by": r.what,
-    }  # fmt: skip
+        "candidates_apart": r.lag,
+        "equal": r.matches,
+        "compared": r.compared,
+        "expected": r.expected,
+        "impossible_pairs": r.impossible,
+        "equal_by": r.what,
+    }
 
 
-def _rewards(e: Evidence) -> dict[str, Any] | None:
+def _rewards(e: Evidence) -> Record | None:
     r, rows = e.rewards, e.whole.order.size
     few = 0 < r.outside <= 0.1 * rows
     if not (few or r.far or r.sentinel):
         return None
     return {
-        "low": r.low, "high": r.high, "rows_outside_0_1": r.outside, "rows_far_out": r.far, "row": r.first,
+        "low": r.low,
+        "high": r.high,
+        "rows_outside_0_1": r.outside,
+        "rows_far_out": r.far,
+        "row": r.first,
         "value": r.value,
-    }  # fmt: skip
+    }
 
 
-def _equal(e: Evidence) -> dict[str, Any] | None:
+def _equal(e: Evidence) -> Record | None:
     return {"rows": e.whole.order.size, "value": e.rewards.low} if e.rewards.low == e.rewards.high else None
 
 
-def _cut(e: Evidence) -> dict[str, Any] | None:
+def _cut(e: Evidence) -> Record | None:
     if e.cuts.share <= 0.01:
         return None
     return {"share": e.cuts.share, "known_by": e.cuts.known_by, "longest": e.cuts.longest}
 
 
-def _tail(e: Evidence) -> dict[str, Any] | None:
+def _tail(e: Evidence) -> Record | None:
     # Among few distinct steps k̂ is large without a tail: the weight must also sit with few draws.
     if e.tail is None:
         return None
@@ -212,15 +216,15 @@ def _tail(e: Evidence) -> dict[str, Any] | None:
     return {"khat": khat, "limit": limit, "share_of_largest_1_percent": top} if khat > limit and top >= 0.2 else None
 
 
-def _noise(e: Evidence) -> dict[str, Any] | None:
-    found: dict[str, Any] = {
+def _noise(e: Evidence) -> Record | None:
+    evidence: Record = {
         model: {"sd_nats_per_logged_number": value, "sd_tilted_reward_at_beta_20": value / 20.0}
         for model, value in e.noisy.items()
     }
     for model, grid in e.grid.items():
         if grid is not None:
-            found.setdefault(model, {})["stored_as"] = grid
-    return found or None
+            evidence.setdefault(model, {})["stored_as"] = grid
+    return evidence or None
 
 
 FINDINGS: tuple[FindingRule, ...] = (
@@ -297,32 +301,3 @@ FINDINGS: tuple[FindingRule, ...] = (
         _noise,
     ),
 )
-
-
-def doctor(pool: Pool) -> Diagnosis:
-    """Every finding of FINDINGS that a pool gives cause for."""
-    e = examine(pool)
-    findings = []
-    for rule in FINDINGS:
-        evidence = rule.evidence(e)
-        if evidence is not None:
-            findings.append(Finding(rule.id, rule.severity, evidence, rule.advice))
-    weaker = "could not be checked" if e.balance is None else "was checked by its balance with the other source only"
-    untested = [
-        f"{source}: nothing was drawn twice at a shared prefix, so its sampling {weaker} (log token_ids and "
-        f"token_logp_{source})"
-        for source in SOURCES
-        if e.draws[source] is None
-    ]
-    if e.few:
-        untested.append(f"{counted(e.arrays.order.size, 'row')}: too few to judge mean ratios, {FEW_ROWS} or more tell")
-    if e.ratio.mean is None:
-        untested.append("0 drafts: nothing tells what the draft's law is, nor how it covers the base")
-    if e.ratio.positions == 0:
-        untested.append("no position has candidates of both sources: only the plain mean ratio could be checked")
-    if e.arrays.order.size < e.whole.order.size:
-        untested.append(
-            f"draws and ratios of {len(e.arrays.names):,} of {counted(len(e.whole.names), 'position')} were checked"
-        )
-    valid = all(finding.severity != "error" for finding in findings)
-    return Diagnosis(valid, e.ratio.mean, e.ratio.mean_se, tuple(findings), tuple(untested), e)

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from gsi_theory.errors import InputError
 from gsi_theory.samples.intervals import Interval
 from gsi_theory.types import Floats
-from llm_check.logs.planner.best_option import Picker, behind_best, cross_fit, pick_best, standing
+from llm_check.logs.planner.best_option import Picker, behind_best, by_cost, cross_fit, pick_best, standing
 from llm_check.logs.planner.option_table import PlanTable
-from llm_check.logs.planner.pareto import by_cost
 from llm_check.logs.planner.tail import draft_tail
 
 __all__ = ["Choice", "Goal", "Question", "best_of", "cheapest_of", "unseen_effect", "worth_of"]

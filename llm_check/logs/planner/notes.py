@@ -11,7 +11,7 @@ from llm_check.logs.planner.option_table import PlanTable
 from llm_check.logs.planner.roofline import Calibration
 from llm_check.logs.planner.setup import Setup
 from llm_check.logs.planner.tail import tail_limits, tail_speaks, upto
-from llm_check.logs.pools.position_arrays import Block, PositionArrays
+from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 from llm_check.logs.words import counted
 
 __all__ = ["guarantee", "limits", "notes"]
@@ -19,7 +19,7 @@ __all__ = ["guarantee", "limits", "notes"]
 FEW = 0.2  # share of positions with small sets that are worth leaving out
 
 
-def limits(arrays: PositionArrays, parts: Sequence[Block], table: PlanTable, asked: Sequence[int]) -> list[str]:
+def limits(arrays: PositionArrays, parts: Sequence[PositionBlock], table: PlanTable, asked: Sequence[int]) -> list[str]:
     """What the pool cannot tell, one line for every β of one cause; and which few positions hold n down."""
     found = tail_limits(table.tails.values())
     sizes = np.concatenate([np.full(b.positions.size, min(b.draft.shape[1], b.base.shape[1])) for b in parts])

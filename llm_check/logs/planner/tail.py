@@ -32,7 +32,7 @@ from scipy.special import logsumexp
 from gsi_theory.samples.coverage import mean_low
 from gsi_theory.samples.reach import drafts_for_base, khat_limit
 from gsi_theory.types import Floats
-from llm_check.logs.pools.position_arrays import Block, PositionArrays
+from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 from llm_check.logs.pools.tails import pareto_khat
 
 __all__ = [
@@ -161,7 +161,9 @@ def as_fallen(bounds: Mapping[int, float], share: float = UNSEEN_LIMIT) -> float
     return float((bounds[1] / share) ** (1.0 / min(power, 1.0)))
 
 
-def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float, rewards: RewardRange | None = None) -> Tail:
+def tail_of(
+    arrays: PositionArrays, parts: Sequence[PositionBlock], beta: float, rewards: RewardRange | None = None
+) -> Tail:
     """The tail at one β over all positions of a pool; rewards: their range, what the pool shows by default."""
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     highest = float(max(reward[rows].max() for b in parts for rows in (b.draft, b.base)))
@@ -236,7 +238,7 @@ def missed(raised: Floats, highest: float) -> _Missed:
         return np.where(alone, np.exp(top - others), 0.0), np.exp(highest - others), top >= highest
 
 
-def _needed(ratio: Floats, reward: Floats, parts: Sequence[Block], beta: float) -> tuple[float, float]:
+def _needed(ratio: Floats, reward: Floats, parts: Sequence[PositionBlock], beta: float) -> tuple[float, float]:
     """(median, largest) over positions of the drafts that reach the last 5 % of the tilted mass."""
     stride = max(1, sum(b.base.shape[0] for b in parts) // MOST_READ)
     found = [

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.output import atomic_write_bytes, is_replaceable, require_writable, stage, writing
-from llm_check.logs.pools.pool_files import METADATA_KEY
+from llm_check.logs.pools.pool_files import METADATA_KEY, file_metadata
 
 __all__ = ["Part", "Parts", "first_difference", "open_parts"]
 
@@ -111,7 +111,7 @@ class Parts:
             writer = None
             for group in self._row_groups(names):
                 if writer is None:
-                    schema = group.schema.with_metadata({METADATA_KEY: record.encode()})
+                    schema = group.schema.with_metadata(file_metadata(record))
                     writer = open_file.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
                 writer.write_table(group, row_group_size=group.num_rows)
         shutil.rmtree(self.folder)
