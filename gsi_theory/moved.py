@@ -70,7 +70,7 @@ MOVED = {
     "sims.beside": "sims.agreement",
     "sims.audits.asked": "sims.audits.drafts_needed",
     "sims.audits.grid": "sims.audits.regimes",
-    "sims.hardware": "gsi_theory.runs.hardware",
+    "sims.hardware": "gsi_theory.runs.costs",
     "sims.journal": "gsi_theory.runs.journal",
     "sims.workers": "gsi_theory.runs.workers",
     "sims.sampling.streams": "sims.sampling.generators",
@@ -111,9 +111,9 @@ MOVED = {
     "llm_check.doctor": "llm_check.logs.diagnosis",
     "llm_check.planner.choice": "llm_check.logs.planner.goal",
     "llm_check.planner.choose": "llm_check.logs.planner.best_option",
-    "llm_check.planner.cost": "llm_check.logs.planner.step_cost",
+    "llm_check.planner.cost": "gsi_theory.runs.costs",
     "llm_check.planner.grid": "llm_check.logs.planner.scheme_grid",
-    "llm_check.planner.latency": "llm_check.logs.planner.roofline",
+    "llm_check.planner.latency": "llm_check.logs.planner.calibration",
     "llm_check.planner.plan": "llm_check.logs.planner.recommendation",
     "llm_check.planner.pool_page": "llm_check.logs.planner.page_artifact",
     "llm_check.planner.table": "llm_check.logs.planner.option_table",
@@ -158,8 +158,8 @@ MOVED = {
 # old module.name -> new module.name
 MOVED_NAMES = {
     "gsi_theory.logscale.Array": "gsi_theory.types.Floats",
-    "llm_check.command_doctor.left_out_lines": "llm_check.logs.command_answer.left_out_lines",
-    "llm_check.command_doctor.plain": "llm_check.logs.command_answer.plain",
+    "llm_check.command_doctor.left_out_lines": "llm_check.logs.words.left_out_lines",
+    "llm_check.command_doctor.plain": "gsi_theory.runs.json_output.plain",
     "llm_check.command_plan.embedded_page": "llm_check.models.embedded_page.embedded_page",
     "llm_check.command_predict.mean_rows": "llm_check.logs.prediction.mean_rows",
     "llm_check.doctor.doctor.Diagnosis": "llm_check.logs.diagnosis.diagnosis.Diagnosis",
@@ -167,6 +167,18 @@ MOVED_NAMES = {
     "llm_check.doctor.prefix_counts.Draws": "llm_check.logs.diagnosis.prefix_counts.PrefixDraws",
     "llm_check.doctor.rows.Coverage": "llm_check.logs.diagnosis.rows.StepCover",
     "llm_check.pools.position_arrays.Block": "llm_check.logs.pools.position_arrays.PositionBlock",
+    "gsi_theory.options.read_pairs": "gsi_theory.runs.settings.read_pairs",
+    "llm_check.planner.latency.DEVICES": "gsi_theory.runs.costs.DEVICES",
+    "llm_check.planner.latency.SHAPES": "gsi_theory.runs.costs.SHAPES",
+    "llm_check.planner.latency.Device": "gsi_theory.runs.costs.Device",
+    "llm_check.planner.latency.Shape": "gsi_theory.runs.costs.Shape",
+    "llm_check.planner.latency.Trio": "gsi_theory.runs.costs.Trio",
+    "llm_check.planner.latency.gsi_seconds": "gsi_theory.runs.costs.gsi_seconds",
+    "llm_check.planner.latency.soft_bon_seconds": "gsi_theory.runs.costs.soft_bon_seconds",
+    "llm_check.planner.latency.Calibration": "gsi_theory.runs.costs.Slowdown",
+    "llm_check.planner.cost.Cost": "gsi_theory.runs.costs.StepCost",
+    "llm_check.methods.selection.tilted_reward": "gsi_theory.instance.tilted_rewards",
+    "gsi_theory.options.set_options": "gsi_theory.runs.settings.set_options",
 }
 
 
@@ -211,7 +223,7 @@ class _OldPlace(ModuleType):
         """Where a package exports a function of a name that a module had, that function: importing the module under
         its old name puts the module in the function's place."""
         package, _, name = self.__name__.rpartition(".")
-        return getattr(importlib.import_module(package), "__getattr__")(name)(*arguments, **options)
+        return importlib.import_module(package).__getattr__(name)(*arguments, **options)
 
 
 class _Moved(MetaPathFinder, Loader):

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import Artifact, is_current, provenance, read_artifact
-from gsi_theory.runs.options import OUTPUT, RUN, read_pairs, set_options
+from gsi_theory.runs.options import OUTPUT, RUN
 from gsi_theory.runs.progress import progress_bar
+from gsi_theory.runs.settings import read_pairs, set_options
 from gsi_theory.runs.terminal import columns, console, wrapped
 from sims.audits.audit import PRESETS, run_audit
 from sims.audits.drafts_needed import BETAS_ASKED

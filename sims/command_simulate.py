@@ -18,11 +18,12 @@ from typing import Annotated, Any
 import typer
 
 from gsi_theory.runs.artifact import is_current, provenance, read_artifact
-from gsi_theory.runs.options import OUTPUT, RUN, given_options, read_pairs, refuse_options, set_options
+from gsi_theory.runs.options import OUTPUT, RUN, given_options, refuse_options
 from gsi_theory.runs.progress import progress_bar
+from gsi_theory.runs.settings import checked, read_pairs, set_options
 from gsi_theory.runs.terminal import wrapped
 from gsi_theory.runs.workers import Pool, cluster_pool, local_pool
-from sims.experiments import EXPERIMENTS, PROFILES, WORKERS, Experiment, checked_settings, estimate, run_experiment
+from sims.experiments import EXPERIMENTS, PROFILES, WORKERS, Experiment, estimate, run_experiment
 
 __all__ = ["app", "simulate"]
 
@@ -82,7 +83,7 @@ def _agrees(summary: Mapping[str, Any]) -> bool:
 
 
 def _settings(experiment: Experiment, profile: str) -> dict[str, Any]:
-    return checked_settings(experiment.name, experiment.settings, experiment.profile(profile))
+    return checked(experiment.settings, experiment.profile(profile), f" of experiment {experiment.name!r}")
 
 
 def _dry_run(name: str, seed: int, settings: Mapping[str, Any], workers: int) -> str:

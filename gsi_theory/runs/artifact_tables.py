@@ -29,7 +29,8 @@ def table_bytes(columns: Mapping[str, Sequence[Any] | np.ndarray], record: Mappi
     arrays = {}
     for name, values in columns.items():
         # from_pandas would turn NaN into null; a list of Python numbers keeps it, so that it can be refused
-        plain = values.tolist() if isinstance(values, np.ndarray) else [_plain(v) for v in values]
+        members = values.tolist() if isinstance(values, np.ndarray) else values
+        plain = [v.item() if isinstance(v, np.generic) else v for v in members]
         bad = [i for i, v in enumerate(plain) if isinstance(v, float) and v != v]
         if bad:
             raise InputError(
@@ -56,7 +57,3 @@ def read_table(path: Path, sha256: str) -> dict[str, list[Any]]:
         raise InputError(f"{path} is not the table its artifact was written with: {cure}")
     found: dict[str, list[Any]] = pq.ParquetFile(io.BytesIO(content)).read(use_threads=False).to_pydict()
     return found
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

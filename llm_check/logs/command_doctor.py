@@ -14,8 +14,7 @@ from gsi_theory.runs.options import OUTPUT
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, formatted, wrapped
 from gsi_theory.types import Json, Record
-from llm_check.logs.command_answer import left_out_lines
-from llm_check.logs.words import counted
+from llm_check.logs.words import counted, left_out_lines
 
 __all__ = ["app"]
 

@@ -17,15 +17,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 from typer.models import OptionInfo
 
+from gsi_theory.runs.costs import DEVICES, SHAPES
 from gsi_theory.runs.options import OUTPUT, RUN, listed
 from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, wrapped
 from gsi_theory.types import Json, Record
-from llm_check.logs.command_answer import left_out_lines
-from llm_check.logs.planner.roofline import DEVICES, SHAPES
 from llm_check.logs.planner.scheme_grid import BETAS, NS
-from llm_check.logs.words import counted, number
+from llm_check.logs.words import counted, left_out_lines, number
 
 __all__ = ["app"]
 

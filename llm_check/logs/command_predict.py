@@ -15,8 +15,7 @@ from gsi_theory.runs.options import OUTPUT, listed
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, wrapped
 from gsi_theory.types import Record
-from llm_check.logs.command_answer import left_out_lines
-from llm_check.logs.words import counted, number
+from llm_check.logs.words import counted, left_out_lines, number
 
 if TYPE_CHECKING:
     from llm_check.logs.prediction import MeanPredictions

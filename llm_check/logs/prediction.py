@@ -20,12 +20,11 @@ import numpy as np
 
 from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
-from gsi_theory.estimate import Estimate, checked_pool, curves, deviations, leave_one_out, subset_mean
+from gsi_theory.estimate import Estimate, leave_one_out, subset_mean
 from gsi_theory.instance import beta_times, log_weight, tilted_reward
 from gsi_theory.runs.options import distinct
-from gsi_theory.samples.gated_estimate import gated_error
+from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
 from gsi_theory.types import Floats, Record
-from llm_check.logs.command_answer import answer
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool
 
 __all__ = [
@@ -121,37 +120,32 @@ def predict_position(
         found, passed = _family_means(draft, base, schemes[members[0]], ns, own, theirs)
         value[members], stderr[members] = found.value.T, found.stderr.T
         if passed is not None:
-            accept[members], accept_se[members] = passed.value[0], passed.stderr[0]
+            accept[members], accept_se[members] = passed.value, passed.stderr
     return PositionPrediction(value, stderr, accept, accept_se)
 
 
 def _family_means(
     draft: Candidates, base: Candidates, scheme: Scheme, ns: list[int], own: Floats, theirs: Floats
 ) -> tuple[Estimate, Estimate | None]:
-    """Means (V, M) of the values for schemes that differ from `scheme` in n alone, and acceptance (1, M) at a gate.
+    """Means (V, M) of the values for schemes that differ from `scheme` in n alone, and acceptance (M,) at a gate.
 
-    With A = E[f; accepted], p the acceptance and F the fallback's mean, a gated mean is A + (1 - p) F, unbiased because
-    the two sets are independent; its error is that of `gated_estimate`, here for several values in one pass, inf where
-    there is one draft.
+    Where there is one draft the error is inf.
     """
-    weight = log_weight(draft, scheme.beta)
+    weight, rule = log_weight(draft, scheme.beta), scheme.rule
     if scheme.threshold is None:
-        return subset_mean(own, weight, ns, scheme.rule), None
+        return subset_mean(own, weight, ns, rule), None
+    fallback = (
+        theirs,
+        beta_times(base.reward, scheme.beta),
+        ns,
+        None if scheme.base_draws == scheme.n else scheme.n_base,
+    )
     if scheme.gate == "score":
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
-        pool = checked_pool(np.vstack([own, np.ones(own.shape[1])]), weight, ns, "race", cut)
-        means = np.zeros((len(own) + 1, len(ns))) if cut == np.inf else curves(pool)
-        parts = deviations(pool)
+        found = score_gated_mean(own, weight, cut, *fallback)
     else:
-        kept = (tilted_reward(draft, scheme.beta) >= scheme.threshold).astype(np.float64)
-        both = leave_one_out(np.vstack([own * kept, kept]), weight, ns, scheme.rule)
-        means, parts = both.value, both.deviation
-    draws = ns if scheme.base_draws == scheme.n else [scheme.base_draws] * len(ns)
-    fallback = subset_mean(theirs, beta_times(base.reward, scheme.beta), draws, scheme.rule)
-    accepted, chance, rest = means[:-1], means[-1:], 1.0 - means[-1:]
-    error = gated_error(parts[:-1], parts[-1:], rest, fallback)
-    passed = Estimate(chance, np.sqrt(np.sum(parts[-1:] ** 2, axis=-1)))
-    return Estimate(accepted + rest * fallback.value, error), passed
+        found = gated_mean(own, weight, tilted_reward(draft, scheme.beta) >= scheme.threshold, *fallback, rule)
+    return found.value, found.p_accept
 
 
 def acceptance_floor(draft: Candidates, schemes: Sequence[Scheme]) -> Floats:
@@ -271,14 +265,14 @@ class MeanPredictions:
 
     def record(self) -> Record:
         """The object of `gsi predict --json`."""
-        return answer(
-            {
-                "predictions": self.rows,
-                "n_clipped": self.clipped,
-                "positions_left_out": self.missing,
-                "left_out": self.left_out,
-            }
-        )
+        fields = {
+            "predictions": self.rows,
+            "n_clipped": self.clipped,
+            "positions_left_out": self.missing,
+            "left_out": self.left_out,
+        }
+        record: Record = plain(with_schema("predict", fields))
+        return record
 
 
 def predict(

@@ -1,8 +1,12 @@
-"""Numbers in sentences."""
+"""Numbers in sentences, and what all commands say of rows left out."""
 
 from __future__ import annotations
 
-__all__ = ["counted", "number"]
+from gsi_theory.types import Record
+
+__all__ = ["counted", "left_out_lines", "number"]
+
+FAULTS_SHOWN = 10
 
 
 def counted(count: int, noun: str) -> str:
@@ -18,3 +22,16 @@ def number(value: float) -> str:
     if value == 0 or 5e-5 <= abs(value) < 1e5:
         return f"{value + 0.0:.4f}"
     return f"{value:.2e}"
+
+
+def left_out_lines(left: Record) -> list[str]:
+    """What was left out, in words: the count and the first bad rows; no line when nothing was."""
+    if not left["rows"]:
+        return []
+    faults = [f"  row or line {fault['row']}{fault['said']}" for fault in left["faults"][:FAULTS_SHOWN]]
+    more = left["rows"] - len(faults)
+    return [
+        f"left out: {counted(left['prompts'], 'prompt')} for {counted(left['rows'], 'bad row')}",
+        *faults,
+        *([f"  and {more:,} more: --json lists them all"] if more else []),
+    ]

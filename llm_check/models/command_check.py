@@ -12,8 +12,9 @@ import typer
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import is_current, provenance, read_artifact, require_writable
-from gsi_theory.runs.options import OUTPUT, given_options, read_pairs, refuse_options, set_options
+from gsi_theory.runs.options import OUTPUT, given_options, refuse_options
 from gsi_theory.runs.progress import progress_bar
+from gsi_theory.runs.settings import read_pairs, set_options
 from gsi_theory.runs.terminal import wrapped
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.check_table import CHECKS

@@ -16,6 +16,7 @@ from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.journal import Journal, code_fingerprint
 from gsi_theory.runs.progress import Report
+from gsi_theory.runs.settings import checked, whole
 from gsi_theory.runs.workers import local_pool
 from sims.audits.cells import certifiable, judge_cell, rejudge
 from sims.audits.counterexamples import search
@@ -23,7 +24,6 @@ from sims.audits.drafts_needed import BETAS_ASKED, asked
 from sims.audits.kl_rate import kl_rate
 from sims.audits.regimes import AUDIT_FAMILIES, BETAS, NS, Cell
 from sims.audits.tables import Totals, tables_of
-from sims.experiments import checked_settings, checked_whole
 from sims.instance_families import FAMILIES, REWARDS
 
 __all__ = ["PRESETS", "SETTINGS", "run_audit"]
@@ -102,8 +102,8 @@ def run_audit(
     `settings` overrides SETTINGS by name. progress(done, total) counts jobs. Raises InputError on an unknown setting, a
     bad value or a bad seed, before anything is computed.
     """
-    seed = checked_whole(seed, range(2**63), "seed")
-    chosen = checked_settings("audit", SETTINGS, settings)
+    seed = whole(seed, range(2**63), "seed")
+    chosen = checked(SETTINGS, settings, " of the audit")
     record = {"seed": seed, "settings": chosen, "code": code_fingerprint(), "versions": provenance("", 0)["versions"]}
     journal = Journal(out.with_suffix(".cells"), record)
     jobs = _plan(seed, chosen)

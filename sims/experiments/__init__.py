@@ -25,6 +25,7 @@ from gsi_theory.errors import InputError, Named, nearest
 from gsi_theory.runs.artifact import provenance, require_writable, write_parquet_artifact
 from gsi_theory.runs.journal import Journal, code_fingerprint
 from gsi_theory.runs.progress import Report
+from gsi_theory.runs.settings import checked, whole
 from gsi_theory.runs.workers import Pool, local_pool
 from sims.experiments import (
     bounds_vs_n,
@@ -53,8 +54,6 @@ __all__ = [
     "WORKERS",
     "Cost",
     "Experiment",
-    "checked_settings",
-    "checked_whole",
     "estimate",
     "run_experiment",
 ]
@@ -65,7 +64,6 @@ PROFILES = ("quick", "full")
 # and after so many seconds of computing no more than two of each.
 MEASURED, LONGEST_DRY_RUN = 12, 20.0
 
-Allowed = Any  # a range of whole numbers, a tuple of names, or a function (value, place) -> checked value
 Collected = tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]
 
 
@@ -76,7 +74,7 @@ class Experiment:
     name: str
     question: str
     claim: str
-    settings: Mapping[str, tuple[Any, Allowed]]
+    settings: Mapping[str, tuple[Any, Any]]  # as runs/settings.py reads them
     full: Mapping[str, Any]
     full_minutes: float
     plan: Callable[[int, Mapping[str, Any]], Sequence[tuple[Any, ...]]]
@@ -105,49 +103,6 @@ class Cost:
     stderr: float
 
 
-def checked_whole(value: Any, allowed: range, place: str) -> int:
-    """`value` as a whole number of the range; InputError names the place."""
-    cure = f"give a whole number from {allowed.start} to {allowed.stop - 1}"
-    try:
-        number = int(value) if not isinstance(value, bool) else None
-    except (TypeError, ValueError, OverflowError):
-        number = None
-    if number is None or number not in allowed or (isinstance(value, float) and value != number):
-        raise InputError(f"{place} = {value!r}: {cure}")
-    return number
-
-
-def _names(value: Any, allowed: tuple[str, ...], place: str) -> tuple[str, ...]:
-    given = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
-    names = [name.strip() if isinstance(name, str) else name for name in given]
-    for name in names:
-        if name not in allowed:
-            cure = f"give some of {', '.join(allowed)}, comma separated"
-            raise InputError(f"{place} = {value!r} names {name!r}{nearest(name, allowed)}: {cure}")
-    return tuple(name for name in allowed if name in names)
-
-
-def checked_settings(name: str, known: Mapping[str, tuple[Any, Allowed]], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults of `known` overridden by `given`: whole numbers as int, lists of names as tuples in table order.
-
-    `known` maps a setting to (default, allowed): a range, a tuple of names, or a function (value, place) -> checked
-    value. Raises InputError naming the setting, the value and what is allowed.
-    """
-    for key in given:
-        if key not in known:
-            raise InputError(
-                f"setting {key!r} of experiment {name!r}{nearest(key, known)}: give one of {', '.join(known)}"
-            )
-    checked: dict[str, Any] = {}
-    for key, (default, allowed) in known.items():
-        value, place = given.get(key, default), f"setting {key} of experiment {name!r}"
-        if callable(allowed):
-            checked[key] = allowed(value, place)
-        else:
-            checked[key] = (checked_whole if isinstance(allowed, range) else _names)(value, allowed, place)
-    return checked
-
-
 def run_experiment(
     name: str,
     seed: int,
@@ -165,8 +120,8 @@ def run_experiment(
     seed, before anything is computed.
     """
     experiment = EXPERIMENTS[name]
-    seed = checked_whole(seed, range(2**63), "seed")
-    chosen = checked_settings(name, experiment.settings, settings)
+    seed = whole(seed, range(2**63), "seed")
+    chosen = checked(experiment.settings, settings, f" of experiment {name!r}")
     record = {"seed": seed, "settings": chosen, "code": code_fingerprint(), "versions": provenance("", 0)["versions"]}
     require_writable(out)
     journal = Journal(out.with_suffix(".cells"), record)
@@ -189,8 +144,8 @@ def estimate(name: str, seed: int, settings: Mapping[str, Any]) -> Cost:
     before, so that compilation and imports are not counted either.
     """
     experiment = EXPERIMENTS[name]
-    chosen = checked_settings(name, experiment.settings, settings)
-    jobs = experiment.plan(checked_whole(seed, range(2**63), "seed"), chosen)
+    chosen = checked(experiment.settings, settings, f" of experiment {name!r}")
+    jobs = experiment.plan(whole(seed, range(2**63), "seed"), chosen)
     kinds: dict[str, list[Any]] = {}
     for job in jobs:
         kinds.setdefault(job[0] if isinstance(job[0], str) else "cell", []).append(job)

@@ -24,13 +24,13 @@ from scipy.special import expit, log_softmax
 from gsi_theory import Candidates, Scheme
 from gsi_theory.laws.gate import fallback_law, gsi_laws
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.runs.costs import step_cost
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.types import Floats
 from llm_check.logs.planner.goal import Goal
 from llm_check.logs.planner.option_table import plan_table
 from llm_check.logs.planner.recommendation import Setup, choose_option, option_costs
 from llm_check.logs.planner.scheme_grid import Option, make_grid
-from llm_check.logs.planner.step_cost import step_cost
 from llm_check.logs.pools.pool import Pool, pool_from_columns
 from llm_check.logs.pools.position_arrays import blocks
 

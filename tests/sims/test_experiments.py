@@ -8,8 +8,9 @@ import pytest
 from gsi_theory import InputError, Scheme
 from gsi_theory.claims.facts import Facts
 from gsi_theory.runs.artifact import read_artifact
+from gsi_theory.runs.settings import checked
 from gsi_theory.runs.workers import local_pool
-from sims.experiments import EXPERIMENTS, bounds_vs_n, checked_settings, exact_vs_mc, methods, run_experiment, steps
+from sims.experiments import EXPERIMENTS, bounds_vs_n, exact_vs_mc, methods, run_experiment, steps
 from sims.instance_families import FAMILIES, passing_threshold, signed
 
 TINY = {
@@ -99,7 +100,7 @@ def test_every_cell_has_a_stream_of_its_own(name, monkeypatch) -> None:
     plain, seeds = np.random.default_rng, []
     monkeypatch.setattr(np.random, "default_rng", lambda seed: (seeds.append(tuple(seed)), plain(seed))[1])
     experiment = EXPERIMENTS[name]
-    jobs = experiment.plan(5, checked_settings(name, experiment.settings, TINY[name]))
+    jobs = experiment.plan(5, checked(experiment.settings, TINY[name]))
     jobs = [job for job in jobs if name != "methods" or job[0] == "methods"]
     jobs = [job for job in jobs if name != "uniform_race" or job[0] == "simulated"]
     jobs = [job for job in jobs if "tilted" not in job]
@@ -137,7 +138,7 @@ def test_bad_seed(tmp_path) -> None:
 
 def test_defaults_pass_their_own_check() -> None:
     for module in (exact_vs_mc, bounds_vs_n):
-        chosen = checked_settings("any", module.SETTINGS, {})
+        chosen = checked(module.SETTINGS, {})
         assert set(chosen) == set(EXPERIMENTS[module.__name__.rpartition(".")[2]].defaults)
         assert chosen["families"] == tuple(FAMILIES)
 

@@ -92,7 +92,7 @@ def test_artifact_has_the_schema(tmp_path) -> None:
     assert len(table["n"]) == 2 * len(METHODS) * len(methods.NS)
     assert artifact.summary["passed"] is True
     assert artifact.summary["worst_abs_z"] <= artifact.summary["bonferroni_bound"]
-    assert json.loads((tmp_path / "methods.json").read_text())["format"] == 2
+    assert json.loads((tmp_path / "methods.json").read_text())["schema"] == 2
 
 
 def test_same_seed_same_bytes_and_families_keep_their_streams(tmp_path) -> None:

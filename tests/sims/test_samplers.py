@@ -10,11 +10,12 @@ from gsi_theory import Scheme
 from gsi_theory.instance import tilted_policy
 from gsi_theory.laws.channel import greedy_rejection_law
 from gsi_theory.methods import METHODS
+from gsi_theory.runs.settings import checked
 from gsi_theory.steps.knockout import knockout_fail
 from gsi_theory.steps.soft_value import sequence_tilt, value_tilt
 from gsi_theory.steps.switching import switching_law
 from sims.agreement import agreement, beside, excess_tv, over_problems, with_spread
-from sims.experiments import checked_settings, samplers
+from sims.experiments import samplers
 from sims.experiments.exact_vs_mc import compare
 from sims.sampling.generators import TorchStream
 from sims.sampling.method_sampler import SAMPLERS, sample_method
@@ -29,7 +30,7 @@ INSTANCE = world_instance(World(20.0, size=12), [0])
 
 
 def cells(**settings: object) -> list[tuple[object, ...]]:
-    chosen = checked_settings("samplers", samplers.SETTINGS, settings)
+    chosen = checked(samplers.SETTINGS, settings)
     return samplers.plan(0, chosen)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gsi_theory.types import Record
-from llm_check.logs.command_answer import answer
 from llm_check.logs.diagnosis.balance import FREEDOM
 from llm_check.logs.diagnosis.evidence import FEW_ROWS, Evidence, examine
 from llm_check.logs.diagnosis.findings import FINDINGS, Finding
@@ -56,24 +55,24 @@ class Diagnosis:
             }
             for source, check in e.draws.items()
         }
-        return answer(
-            {
-                "valid": self.valid,
-                "ratio_mean": self.ratio_mean,
-                "ratio_mean_se": self.ratio_mean_se,
-                "findings": [vars(finding) for finding in self.findings],
-                "inverse_ratio_mean": e.ratio.inverse_mean,
-                "inverse_ratio_mean_se": e.ratio.inverse_se,
-                "bridge_z": e.ratio.z,
-                "balance": balance,
-                "positions": len(e.whole.names),
-                "rows": int(e.whole.order.size),
-                "sampling": sampling,
-                "untested": list(self.untested),
-                "left_out": self.left_out,
-                "coverage": self.coverage,
-            }
-        )
+        fields = {
+            "valid": self.valid,
+            "ratio_mean": self.ratio_mean,
+            "ratio_mean_se": self.ratio_mean_se,
+            "findings": [vars(finding) for finding in self.findings],
+            "inverse_ratio_mean": e.ratio.inverse_mean,
+            "inverse_ratio_mean_se": e.ratio.inverse_se,
+            "bridge_z": e.ratio.z,
+            "balance": balance,
+            "positions": len(e.whole.names),
+            "rows": int(e.whole.order.size),
+            "sampling": sampling,
+            "untested": list(self.untested),
+            "left_out": self.left_out,
+            "coverage": self.coverage,
+        }
+        record: Record = plain(with_schema("doctor", fields))
+        return record
 
 
 def _untested(e: Evidence) -> tuple[str, ...]:

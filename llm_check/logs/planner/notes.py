@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gsi_theory.runs.costs import Slowdown
 from gsi_theory.types import Floats
 from llm_check.logs.planner.option_table import PlanTable
-from llm_check.logs.planner.roofline import Calibration
 from llm_check.logs.planner.setup import Setup
 from llm_check.logs.planner.tail import tail_limits, tail_speaks, upto
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
@@ -79,7 +79,7 @@ def notes(table: PlanTable, setup: Setup, no_tokens: bool, left: int, options: i
     if setup.device is not None:
         scaled = (
             ""
-            if setup.calibration == Calibration()
+            if setup.calibration == Slowdown()
             else f", scaled by {setup.calibration.draft:.2g} (draft) and {setup.calibration.base:.2g} (base)"
         )
         found.append(

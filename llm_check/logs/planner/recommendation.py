@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.costs import StepCost
 from gsi_theory.runs.terminal import formatted
 from gsi_theory.samples.intervals import Interval
 from gsi_theory.types import Floats, Ints, Record
-from llm_check.logs.command_answer import answer
 from llm_check.logs.diagnosis.diagnosis import Diagnosis, diagnose
 from llm_check.logs.planner.best_option import mean_error, pareto_front
 from llm_check.logs.planner.goal import Choice, Goal, Question, best_of, cheapest_of
@@ -27,7 +27,6 @@ from llm_check.logs.planner.option_table import PlanTable, plan_table
 from llm_check.logs.planner.overuse import Turn, turns
 from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, distinct_options, make_grid
 from llm_check.logs.planner.setup import COSTS, Setup, option_costs
-from llm_check.logs.planner.step_cost import Cost
 from llm_check.logs.planner.tail import RewardRange, tail_speaks
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool, reward_range
 
@@ -58,7 +57,7 @@ class Plan:
     values: Floats
     errors: Floats
     costs: Floats
-    cost: Cost
+    cost: StepCost
     seconds: Floats | None
     unit: str
     kl_bound: Floats
@@ -118,26 +117,26 @@ class Plan:
 
     def record(self) -> Record:
         """The object of `gsi plan --json`."""
-        return answer(
-            {
-                "recommendation": self._recommended(),
-                "reason": self.reason,
-                "cost_unit": self.unit,
-                "limits": list(self.limits),
-                "improve": list(self.improve),
-                "assumptions": list(self.assumptions),
-                "over_optimization": [turn.record() for turn in self.turns],
-                "front": [int(s) for s in self.front],
-                "chosen": self.recommendation,
-                "baseline": None if self.baseline is None else int(self.baseline),
-                "reward_range": vars(self.rewards),
-                "seed": self.seed,
-                "valid": self.diagnosis.valid,
-                "findings": [vars(finding) for finding in self.diagnosis.findings],
-                "left_out": self.left_out,
-                "options": [self.option(s) for s in range(len(self.table.options))],
-            }
-        )
+        fields = {
+            "recommendation": self._recommended(),
+            "reason": self.reason,
+            "cost_unit": self.unit,
+            "limits": list(self.limits),
+            "improve": list(self.improve),
+            "assumptions": list(self.assumptions),
+            "over_optimization": [turn.record() for turn in self.turns],
+            "front": [int(s) for s in self.front],
+            "chosen": self.recommendation,
+            "baseline": None if self.baseline is None else int(self.baseline),
+            "reward_range": vars(self.rewards),
+            "seed": self.seed,
+            "valid": self.diagnosis.valid,
+            "findings": [vars(finding) for finding in self.diagnosis.findings],
+            "left_out": self.left_out,
+            "options": [self.option(s) for s in range(len(self.table.options))],
+        }
+        record: Record = plain(with_schema("plan", fields))
+        return record
 
 
 def _columns(pool: Pool, wanted: str) -> list[str]:

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from gsi_theory.errors import InputError
+from gsi_theory.instance import tilted_rewards
 from gsi_theory.runs.options import distinct
 from gsi_theory.types import Floats
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
@@ -197,7 +198,7 @@ def _seen(grid: Grid, arrays: PositionArrays, parts: Sequence[PositionBlock], be
     drafts, base = ([reward[rows] for rows in kind] for kind in ([b.draft for b in parts], [b.base for b in parts]))
     ratios = [ratio[b.draft] for b in parts]
     weights = [beta * r + raw for r, raw in zip(drafts, ratios, strict=True)]
-    tilts = np.concatenate([(r + raw / beta).ravel() for r, raw in zip(drafts, ratios, strict=True)])
+    tilts = np.concatenate([tilted_rewards(r, raw, beta).ravel() for r, raw in zip(drafts, ratios, strict=True)])
     equal = [all(bool((x == x[:, :1]).all()) for x in kind) for kind in (weights, drafts, base)]
     passed = {u: np.packbits(tilts >= u).tobytes() for u in grid.tilted[beta]}
     ends = min(float(w.min()) for w in weights), max(float(w.max()) for w in weights)

@@ -7,19 +7,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gsi_theory.errors import InputError, nearest
-from gsi_theory.types import Floats
-from llm_check.logs.planner.option_table import PlanTable
-from llm_check.logs.planner.roofline import (
+from gsi_theory.runs.costs import (
     DEVICES,
     SHAPES,
-    Calibration,
     Device,
+    Sizes,
+    Slowdown,
+    StepCost,
     Trio,
-    calibrate,
     gsi_seconds,
     soft_bon_seconds,
+    step_cost,
 )
-from llm_check.logs.planner.step_cost import Cost, Sizes, step_cost
+from gsi_theory.types import Floats
+from llm_check.logs.planner.calibration import calibrate
+from llm_check.logs.planner.option_table import PlanTable
 
 __all__ = ["COSTS", "Setup", "option_costs", "stated_setup"]
 
@@ -36,12 +38,12 @@ class Setup:
     unit: str = "flops"
     device: Device | None = None
     trio: Trio | None = None
-    calibration: Calibration = field(default_factory=Calibration)
+    calibration: Slowdown = field(default_factory=Slowdown)
     context: float = 500.0
     step_tokens: float = 100.0
 
 
-def option_costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
+def option_costs(table: PlanTable, setup: Setup) -> tuple[StepCost, Floats | None]:
     """Cost of every option, and its seconds when a device is given."""
     options = table.options
     base = np.array([o.method == "base" for o in options])
@@ -82,7 +84,7 @@ def stated_setup(
         raise InputError(f"--device {device!r}{nearest(device, DEVICES)}: give one of {', '.join(DEVICES)}")
     if any(name not in SHAPES for name in names):
         raise InputError(f"--device with --models {models!r}: seconds need known shapes, give {', '.join(SHAPES)}")
-    trio, calibration = Trio(*(SHAPES[n] for n in names)), Calibration()
+    trio, calibration = Trio(*(SHAPES[n] for n in names)), Slowdown()
     if timings is not None:
         size, draft, base = _timings(timings)
         calibration = calibrate(trio, DEVICES[device], draft, base, size, context)

@@ -75,7 +75,7 @@ class Pool:
 
     def left_out_record(self) -> Record:
         """Rows and prompts that reading left out because of bad rows, as commands report them."""
-        faults = [vars(fault) | {"said": said(fault)} for fault in self.left_out]
+        faults = [vars(f) | {"said": said(f)} | ({} if f.value == f.value else {"value": "NaN"}) for f in self.left_out]
         return {"rows": len(faults), "prompts": self.prompts_left_out, "faults": faults}
 
     def keys(self) -> list[tuple[str, int]]:

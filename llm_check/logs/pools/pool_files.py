@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.json_input import JsonFault, parse_json, shown, text_lines
+from gsi_theory.runs.json_output import SCHEMAS
 from gsi_theory.types import Ints, Json, Record
-from llm_check.logs.pools.schema import FIELDS, POOL_SCHEMA, REQUIRED, SCHEMA
+from llm_check.logs.pools.schema import FIELDS, REQUIRED, SCHEMA
 
 __all__ = [
     "ABSENT",
@@ -144,7 +145,7 @@ def read_table(path: Path, strict: bool) -> TableFile:
 
 def file_metadata(record: str) -> dict[bytes, bytes]:
     """What a pool's Parquet file carries beside its columns: provenance as JSON, and the number of the format."""
-    return {METADATA_KEY: record.encode(), _SCHEMA_KEY: str(POOL_SCHEMA).encode()}
+    return {METADATA_KEY: record.encode(), _SCHEMA_KEY: str(SCHEMAS["pool"]).encode()}
 
 
 def _metadata(table: pa.Table, path: Path) -> Record:
@@ -152,11 +153,9 @@ def _metadata(table: pa.Table, path: Path) -> Record:
     texts = {
         key: value.decode() for key, value in (table.schema.metadata or {}).items() if key.startswith(METADATA_KEY)
     }
-    number = texts.get(_SCHEMA_KEY, str(POOL_SCHEMA))
-    if not number.isdecimal() or not 1 <= int(number) <= POOL_SCHEMA:
-        raise InputError(
-            f"{path} is a pool of format {shown(number)}, this version reads 1 to {POOL_SCHEMA}: update it"
-        )
+    number, newest = texts.get(_SCHEMA_KEY, "1"), SCHEMAS["pool"]  # pools of before numbers read as 1
+    if not number.isdecimal() or not 1 <= int(number) <= newest:
+        raise InputError(f"{path} is a pool of format {shown(number)}, this version reads 1 to {newest}: update it")
     if METADATA_KEY not in texts:
         return {}
     try:

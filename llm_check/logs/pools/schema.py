@@ -6,13 +6,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-__all__ = ["ANSWER_SCHEMA", "FIELDS", "POOL_SCHEMA", "REQUIRED", "SCHEMA", "SOURCES", "Field"]
+__all__ = ["FIELDS", "REQUIRED", "SCHEMA", "SOURCES", "Field"]
 
 SOURCES = ("draft", "base")
-# Numbers of the formats: of pool files, and of what `gsi doctor`, `predict` and `plan` answer with --json. They grow
-# with a change that an older reader would take amiss. Files without a number are older than it, and read as 1.
-POOL_SCHEMA = 1
-ANSWER_SCHEMA = 1
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ import pytest
 
 from gsi_theory import InputError
 from gsi_theory.cli import main
+from gsi_theory.runs.costs import Sizes
 from llm_check.logs.planner import recommendation as plan_module
 from llm_check.logs.planner.best_option import standing
 from llm_check.logs.planner.goal import Goal
 from llm_check.logs.planner.recommendation import Setup, _mean_error, choose_option, limits, make_plan
 from llm_check.logs.planner.scheme_grid import RULES
-from llm_check.logs.planner.step_cost import Sizes
 from llm_check.logs.planner.tail import Tail, tail_speaks
 from llm_check.logs.pools.pool import Pool, pool_from_columns, write_pool
 from llm_check.logs.pools.position_arrays import blocks

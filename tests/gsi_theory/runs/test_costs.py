@@ -9,10 +9,10 @@ import pytest
 
 from gsi_theory import Instance, tilted_policy
 from gsi_theory.methods import MethodLaw
-from gsi_theory.runs.hardware import Hardware, flops, seconds, value_of
+from gsi_theory.runs.costs import Device, Hardware, Shape, Trio, flops, seconds, value_of
 
 # Writing a token reads 2 bytes a parameter: draft 2 s, base 20 s; from a batch of 10 on arithmetic decides.
-ROUND = Hardware(draft=1.0, base=10.0, reward=5.0, tokens=3.0, bandwidth=1.0, arithmetic=10.0, width=2.0)
+ROUND = Hardware(Trio(Shape(1.0), Shape(10.0), Shape(5.0)), Device(bandwidth=1.0, peak=10.0), tokens=3.0)
 
 
 def law(p_accept: float | None = None, **numbers: float) -> MethodLaw:
