@@ -22,6 +22,7 @@ from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import Estimate, leave_one_out, subset_mean
 from gsi_theory.instance import beta_times, log_weight, tilted_reward
+from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.options import distinct
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
 from gsi_theory.types import Floats, Record

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.types import Record
 from llm_check.logs.diagnosis.balance import FREEDOM
 from llm_check.logs.diagnosis.evidence import FEW_ROWS, Evidence, examine

@@ -16,6 +16,7 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.costs import StepCost
+from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.terminal import formatted
 from gsi_theory.samples.intervals import Interval
 from gsi_theory.types import Floats, Ints, Record
