@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from gsi_theory import moved
 
 if TYPE_CHECKING:
-    from llm_check.logs.diagnosis.diagnosis import doctor
     from llm_check.logs.planner.recommendation import plan
+    from llm_check.logs.pools.diagnosis import doctor
     from llm_check.logs.pools.pool import read_pool
     from llm_check.logs.prediction import predict
 
@@ -29,7 +29,7 @@ __all__ = ["decode", "doctor", "moved", "plan", "predict", "read_pool"]
 # name -> (module, name there)
 _FACES = {
     "decode": ("llm_check.models.decoding.decoded_task", "decode"),
-    "doctor": ("llm_check.logs.diagnosis.diagnosis", "doctor"),
+    "doctor": ("llm_check.logs.pools.diagnosis", "doctor"),
     "plan": ("llm_check.logs.planner.recommendation", "plan"),
     "predict": ("llm_check.logs.prediction", "predict"),
     "read_pool": ("llm_check.logs.pools.pool", "read_pool"),

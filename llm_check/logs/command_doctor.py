@@ -13,8 +13,8 @@ from rich.table import Table
 from gsi_theory.runs.options import OUTPUT
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, formatted, wrapped
+from gsi_theory.runs.words import counted
 from gsi_theory.types import Json, Record
-from llm_check.logs.words import counted, left_out_lines
 
 __all__ = ["app"]
 
@@ -79,6 +79,8 @@ def _mean(value: Json, error: Json) -> str:
 
 
 def _print(path: Path, record: Record) -> None:
+    from llm_check.logs.pools.pool_files import left_out_lines  # slow to import
+
     screen = console()
     size = f"{counted(record['rows'], 'row')} at {counted(record['positions'], 'position')}"
     screen.print(f"[bold]{escape(str(path))}[/bold]: {size}")
@@ -114,7 +116,7 @@ def command(
 
     Exit status 0 whether or not something is found: the answer is in "valid" and "findings"; 2 for a bad file.
     """
-    from llm_check.logs.diagnosis.diagnosis import doctor  # slow to import
+    from llm_check.logs.pools.diagnosis import doctor  # slow to import
 
     with progress_bar("coverage") as report:
         record = doctor(pool, beta, strict, report).record()

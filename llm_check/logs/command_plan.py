@@ -22,9 +22,9 @@ from gsi_theory.runs.options import OUTPUT, RUN, listed
 from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, wrapped
+from gsi_theory.runs.words import counted, number
 from gsi_theory.types import Json, Record
 from llm_check.logs.planner.scheme_grid import BETAS, NS
-from llm_check.logs.words import counted, left_out_lines, number
 
 __all__ = ["app"]
 
@@ -98,6 +98,8 @@ def _recommended(record: Record) -> None:
 
 
 def _print(path: Path, record: Record) -> None:
+    from llm_check.logs.pools.pool_files import left_out_lines  # slow to import
+
     notes = record["assumptions"]
     _say(notes[0][:1].upper() + notes[0][1:])
     table, alike = _front(record)

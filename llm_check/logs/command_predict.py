@@ -14,8 +14,8 @@ from rich.table import Table
 from gsi_theory.runs.options import OUTPUT, listed
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, wrapped
+from gsi_theory.runs.words import counted, number
 from gsi_theory.types import Record
-from llm_check.logs.words import counted, left_out_lines, number
 
 if TYPE_CHECKING:
     from llm_check.logs.prediction import MeanPredictions
@@ -40,6 +40,8 @@ def _print_rows(rows: list[Record]) -> None:
 
 def _lines(means: MeanPredictions, pool: Path, gated: bool) -> list[str]:
     """What the numbers rest on, in words."""
+    from llm_check.logs.pools.pool_files import left_out_lines  # slow to import
+
     lines = [
         f"means over {counted(means.positions, 'position')} of {pool}; s.e.: standard error, from the candidates, "
         "positions held fixed; →: the largest reward"

@@ -13,7 +13,7 @@ from gsi_theory.runs.artifact import provenance, require_writable
 from gsi_theory.runs.options import OUTPUT, RUN, given_options, refuse_options
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import wrapped
-from llm_check.logs.words import counted
+from gsi_theory.runs.words import counted
 from llm_check.models.collecting.provenance import policy_record, prompts_digest, reward_files
 from llm_check.models.decoding.method_table import METHODS
 from llm_check.models.decoding.positions import Prompt, encode_text

@@ -18,7 +18,7 @@ import numpy as np
 
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.progress import progress_bar
-from llm_check.logs.diagnosis.diagnosis import diagnose
+from llm_check.logs.pools.diagnosis import diagnose
 from llm_check.logs.pools.pool import pool_from_columns
 from llm_check.models.model_options import quiet_engines
 from llm_check.models.world import World, load_world

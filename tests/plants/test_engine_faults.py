@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llm_check.logs.diagnosis.diagnosis import diagnose
+from llm_check.logs.pools.diagnosis import diagnose
 from llm_check.logs.pools.pool import pool_from_columns
 from llm_check.models.world import load_world
 from tests.plants.engine_faults import engine_columns

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from gsi_theory.runs.costs import Slowdown
+from gsi_theory.runs.words import counted
 from gsi_theory.types import Floats
 from llm_check.logs.planner.option_table import PlanTable
 from llm_check.logs.planner.setup import Setup
 from llm_check.logs.planner.tail import tail_limits, tail_speaks, upto
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
-from llm_check.logs.words import counted
 
 __all__ = ["guarantee", "limits", "notes"]
 

@@ -20,7 +20,6 @@ from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.terminal import formatted
 from gsi_theory.samples.intervals import Interval
 from gsi_theory.types import Floats, Ints, Record
-from llm_check.logs.diagnosis.diagnosis import Diagnosis, diagnose
 from llm_check.logs.planner.best_option import mean_error, pareto_front
 from llm_check.logs.planner.goal import Choice, Goal, Question, best_of, cheapest_of
 from llm_check.logs.planner.notes import guarantee, limits, notes
@@ -29,6 +28,7 @@ from llm_check.logs.planner.overuse import Turn, turns
 from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, distinct_options, make_grid
 from llm_check.logs.planner.setup import COSTS, Setup, option_costs
 from llm_check.logs.planner.tail import RewardRange, tail_speaks
+from llm_check.logs.pools.diagnosis import Diagnosis, diagnose
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool, reward_range
 
 __all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "make_plan", "option_costs", "plan"]

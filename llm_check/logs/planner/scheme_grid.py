@@ -19,9 +19,9 @@ from scipy.special import logsumexp
 from gsi_theory.errors import InputError
 from gsi_theory.instance import tilted_rewards
 from gsi_theory.runs.options import distinct
+from gsi_theory.runs.words import counted
 from gsi_theory.types import Floats
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
-from llm_check.logs.words import counted
 
 __all__ = ["BETAS", "NS", "Grid", "Option", "distinct_options", "make_grid"]
 

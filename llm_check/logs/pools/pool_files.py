@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from gsi_theory.errors import InputError
 from gsi_theory.runs.json_input import JsonFault, parse_json, shown, text_lines
 from gsi_theory.runs.json_output import SCHEMAS
+from gsi_theory.runs.words import counted
 from gsi_theory.types import Ints, Json, Record
 from llm_check.logs.pools.schema import FIELDS, REQUIRED, SCHEMA
 
@@ -27,6 +28,7 @@ __all__ = [
     "TableFile",
     "file_metadata",
     "json_lines",
+    "left_out_lines",
     "read_table",
     "rows_table",
     "said",
@@ -39,6 +41,7 @@ METADATA_KEY, _SCHEMA_KEY = b"gsi_pool", b"gsi_pool_schema"
 ABSENT = "(absent)"
 # Lines held as Python objects at a time: tens of megabytes.
 _LINES = 20_000
+FAULTS_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -243,6 +246,19 @@ def said(fault: LeftOut) -> str:
     if fault.value is ABSENT:
         return f": no field {fault.field!r}, {fault.reason}"
     return f", {fault.field} = {shown(fault.value)}: {fault.reason}" if fault.field else f", {fault.reason}"
+
+
+def left_out_lines(left: Record) -> list[str]:
+    """What was left out, in words: the count and the first bad rows; no line when nothing was."""
+    if not left["rows"]:
+        return []
+    faults = [f"  row or line {fault['row']}{fault['said']}" for fault in left["faults"][:FAULTS_SHOWN]]
+    more = left["rows"] - len(faults)
+    return [
+        f"left out: {counted(left['prompts'], 'prompt')} for {counted(left['rows'], 'bad row')}",
+        *faults,
+        *([f"  and {more:,} more: --json lists them all"] if more else []),
+    ]
 
 
 def _chunk(path: Path, rows: list[Record], numbers: list[int]) -> tuple[pa.Table, Ints, list[LeftOut]]:

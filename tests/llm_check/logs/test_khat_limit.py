@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from gsi_theory.samples.reach import khat_limit, tail_seen
-from llm_check.logs.diagnosis.evidence import examine
-from llm_check.logs.diagnosis.findings import FINDINGS
 from llm_check.logs.planner.goal import unseen_effect
 from llm_check.logs.planner.scheme_grid import Option
 from llm_check.logs.planner.tail import Tail, tail_of, tail_shown
+from llm_check.logs.pools.evidence import examine
+from llm_check.logs.pools.findings import FINDINGS
 from llm_check.logs.pools.pool import Pool, pool_from_columns
 from llm_check.logs.pools.position_arrays import blocks
 

@@ -9,11 +9,11 @@ from llm_check.logs.planner import option_table as table
 from llm_check.logs.planner.scheme_grid import Grid, make_grid
 from llm_check.logs.planner.values import Values, evaluate, half_pool_shift, sets_of
 from llm_check.logs.pools.pool import pool_from_columns
-from llm_check.logs.pools.position_arrays import Block, PositionArrays, blocks
+from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock, blocks
 from tests.benches.plan import WORLDS
 
 
-def _pool(positions: int, n: int) -> tuple[PositionArrays, list[Block], Grid]:
+def _pool(positions: int, n: int) -> tuple[PositionArrays, list[PositionBlock], Grid]:
     """Two steps at each of half as many prompts."""
     columns = WORLDS["plain"](np.random.default_rng(3), positions).pool(positions, n, 0).table.to_pydict()
     place = [int(name[1:]) for name in columns["prompt_id"]]
@@ -23,7 +23,7 @@ def _pool(positions: int, n: int) -> tuple[PositionArrays, list[Block], Grid]:
     return arrays, parts, make_grid(arrays, parts, (5.0,), (1, 4), ("softmax",), thresholds=(0.7, 0.9))
 
 
-def _every(arrays: PositionArrays, parts: list[Block], grid: Grid) -> tuple[Values, Values]:
+def _every(arrays: PositionArrays, parts: list[PositionBlock], grid: Grid) -> tuple[Values, Values]:
     (block,) = parts
     sets = sets_of(arrays, block, ["reward"])
     whole = evaluate(sets, grid, grid.options(), "plug-in")

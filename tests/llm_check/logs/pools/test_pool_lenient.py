@@ -106,7 +106,7 @@ def test_lines_that_are_no_rows_are_left_out_by_number(tmp_path: Path) -> None:
         (12, "reward", "p1"),
         (17, "step", "p2"),
     ]
-    assert [key[0] for key in pool.keys()] == ["p0", "p3", "p4", "p5"]
+    assert [key[0] for key in pool.arrays.names] == ["p0", "p3", "p4", "p5"]
     assert len(pool.rows("p0", 0, "draft")) == 2
     with pytest.raises(InputError, match=r"line 5, column \d+"):
         read_pool(path)

@@ -11,9 +11,9 @@ import pytest
 from scipy import stats
 from scipy.special import log_softmax
 
-from llm_check.logs.diagnosis.balance import check_balance
-from llm_check.logs.diagnosis.ratio import RatioCheck, check_ratio
+from llm_check.logs.pools.balance import check_balance
 from llm_check.logs.pools.pool import pool_from_columns
+from llm_check.logs.pools.ratio import RatioCheck, check_ratio
 
 Columns = dict[str, list[Any]]
 

@@ -10,11 +10,11 @@ import pytest
 from scipy.special import expit, log_softmax
 from scipy.stats import chi2
 
-from llm_check.logs.diagnosis.balance import FREEDOM, UNBALANCED, Balance, _possible, _rows, _test, check_balance
-from llm_check.logs.diagnosis.causes import causes
-from llm_check.logs.diagnosis.diagnosis import diagnose
-from llm_check.logs.diagnosis.evidence import Evidence, examine
-from llm_check.logs.diagnosis.findings import FINDINGS
+from llm_check.logs.pools.balance import FREEDOM, UNBALANCED, Balance, _possible, _rows, _test, check_balance
+from llm_check.logs.pools.causes import causes
+from llm_check.logs.pools.diagnosis import diagnose
+from llm_check.logs.pools.evidence import Evidence, examine
+from llm_check.logs.pools.findings import FINDINGS
 from llm_check.logs.pools.pool import pool_from_columns
 from tests.plants.pool_faults import Columns, Sampling, TokenWorld, drop_texts, drop_tokens, restrict
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gsi_theory.runs.json_output import plain, with_schema
+from gsi_theory.runs.words import counted
 from gsi_theory.types import Record
-from llm_check.logs.diagnosis.balance import FREEDOM
-from llm_check.logs.diagnosis.evidence import FEW_ROWS, Evidence, examine
-from llm_check.logs.diagnosis.findings import FINDINGS, Finding
-from llm_check.logs.diagnosis.step_coverage import coverage_record
+from llm_check.logs.pools.balance import FREEDOM
+from llm_check.logs.pools.evidence import FEW_ROWS, Evidence, examine
+from llm_check.logs.pools.findings import FINDINGS, Finding
 from llm_check.logs.pools.pool import Pool, as_pool
 from llm_check.logs.pools.schema import SOURCES
-from llm_check.logs.words import counted
+from llm_check.logs.pools.step_coverage import coverage_record
 
 __all__ = ["COVERAGE_BETA", "Diagnosis", "diagnose", "doctor"]
 

@@ -1,9 +1,9 @@
 """What can be wrong with a pool: a table of findings, each with its test and a cure.
 
-The tests are in ratio.py (M32), tokens.py (M34) and rows.py, evidence.py runs them, causes.py says what they point to.
-Here each entry of FINDINGS is a finding: its test returns the evidence, numbers by name, when the finding is made. A
-new finding is a test and an entry. Severity: "error" voids every guarantee and forbids a plan; "warning" limits what
-can be said. All tests together alarm on a clean pool with probability below 5 %.
+The tests are in ratio.py (M32), tokens.py (M34) and self_checks.py; evidence.py runs them, causes.py says what they
+point to. Here each entry of FINDINGS is a finding: its test returns the evidence, numbers by name, when the finding is
+made. A new finding is a test and an entry. Severity: "error" voids every guarantee and forbids a plan; "warning" limits
+what can be said. All tests together alarm on a clean pool with probability below 5 %.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 
 from gsi_theory.samples.reach import khat_limit
 from gsi_theory.types import Record
-from llm_check.logs.diagnosis.balance import FREEDOM
-from llm_check.logs.diagnosis.causes import accused, causes, duplicated, says_balance
-from llm_check.logs.diagnosis.evidence import LEVEL, Evidence
-from llm_check.logs.diagnosis.tokens import TokenCheck
+from llm_check.logs.pools.balance import FREEDOM
+from llm_check.logs.pools.causes import accused, causes, duplicated, says_balance
+from llm_check.logs.pools.evidence import LEVEL, Evidence
 from llm_check.logs.pools.schema import SOURCES
+from llm_check.logs.pools.tokens import TokenCheck
 
 __all__ = ["FINDINGS", "Finding", "FindingRule"]
 

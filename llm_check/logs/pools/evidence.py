@@ -7,10 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
-from llm_check.logs.diagnosis.balance import UNBALANCED, Balance, check_balance
-from llm_check.logs.diagnosis.prefix_counts import step_draws, token_draws
-from llm_check.logs.diagnosis.ratio import RatioCheck, check_ratio
-from llm_check.logs.diagnosis.rows import (
+from llm_check.logs.pools.balance import UNBALANCED, Balance, check_balance
+from llm_check.logs.pools.pool import SOURCES, Pool
+from llm_check.logs.pools.position_arrays import PositionArrays, some_positions
+from llm_check.logs.pools.prefix_counts import step_draws, token_draws
+from llm_check.logs.pools.ratio import RatioCheck, check_ratio
+from llm_check.logs.pools.self_checks import (
     CrossCheck,
     Cuts,
     Repeats,
@@ -24,10 +26,8 @@ from llm_check.logs.diagnosis.rows import (
     logged_grid,
     spread_by_reward,
 )
-from llm_check.logs.diagnosis.tokens import TokenCheck, check_draws
-from llm_check.logs.pools.pool import SOURCES, Pool
-from llm_check.logs.pools.position_arrays import PositionArrays, some_positions
 from llm_check.logs.pools.tails import pareto_khat
+from llm_check.logs.pools.tokens import TokenCheck, check_draws
 
 __all__ = ["FEW_ROWS", "LEVEL", "LOG_E", "Evidence", "examine"]
 

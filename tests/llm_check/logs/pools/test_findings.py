@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gsi_theory.cli import main
-from llm_check.logs.diagnosis.diagnosis import diagnose
-from llm_check.logs.diagnosis.findings import FINDINGS
+from llm_check.logs.pools.diagnosis import diagnose
+from llm_check.logs.pools.findings import FINDINGS
 from llm_check.logs.pools.pool import pool_from_columns, write_pool
 from tests.plants.pool_faults import (
     Columns,

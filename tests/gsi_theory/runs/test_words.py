@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_check.logs.words import counted
+from gsi_theory.runs.words import counted
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from scipy.optimize import brentq, minimize_scalar
 
 from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.types import Flags, Floats, Ints
-from llm_check.logs.diagnosis.prefix_counts import PrefixDraws
+from llm_check.logs.pools.prefix_counts import PrefixDraws
 
 __all__ = ["TokenCheck", "check_draws"]
 

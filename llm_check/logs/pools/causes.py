@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from llm_check.logs.diagnosis.evidence import LOG_E, Evidence
-from llm_check.logs.diagnosis.tokens import TokenCheck
+from llm_check.logs.pools.evidence import LOG_E, Evidence
 from llm_check.logs.pools.schema import SOURCES
+from llm_check.logs.pools.tokens import TokenCheck
 
 __all__ = ["COUNTED", "DECISIONS", "Accusation", "accused", "causes", "duplicated", "says_balance"]
 

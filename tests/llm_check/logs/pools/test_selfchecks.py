@@ -9,10 +9,12 @@ import pytest
 from scipy.special import expit, log_softmax
 from scipy.stats import chi2
 
-from llm_check.logs.diagnosis.prefix_counts import PrefixDraws, _collect, step_draws, token_draws
-from llm_check.logs.diagnosis.ratio import _bennett, check_ratio
-from llm_check.logs.diagnosis.rows import spread_by_reward
-from llm_check.logs.diagnosis.tokens import (
+from llm_check.logs.pools.pool import pool_from_columns
+from llm_check.logs.pools.position_arrays import blocks, same_text_codes, some_positions
+from llm_check.logs.pools.prefix_counts import PrefixDraws, _collect, step_draws, token_draws
+from llm_check.logs.pools.ratio import _bennett, check_ratio
+from llm_check.logs.pools.self_checks import spread_by_reward
+from llm_check.logs.pools.tokens import (
     FEWER,
     TEMPERATURES,
     _Events,
@@ -21,8 +23,6 @@ from llm_check.logs.diagnosis.tokens import (
     _new_gain,
     check_draws,
 )
-from llm_check.logs.pools.pool import pool_from_columns
-from llm_check.logs.pools.position_arrays import blocks, same_text_codes, some_positions
 from tests.plants.pool_faults import Sampling, TokenWorld, drop_tokens, restrict
 
 PLAIN = Sampling()
@@ -77,7 +77,7 @@ def test_evidence_against_a_right_log_has_mean_one() -> None:
 
 
 def test_what_is_cut_off_shows_in_counts_alone() -> None:
-    """PrefixDraws of a nucleus of 95 %, at nodes of 30 tokens, without a base candidate: three in four pools of 50 tell."""
+    """Draws of a nucleus of 95 %, at nodes of 30 tokens, without a base candidate: three in four pools of 50 tell."""
     logits, found = np.random.default_rng(1).normal(size=(50, 30)) * 1.5, 0
     logp = log_softmax(logits, axis=1)
     for seed in range(8):
