@@ -110,16 +110,16 @@ def predict_position(
     """
     if not schemes:
         raise InputError("predict_position got no schemes: give at least one")
-    own, theirs = values or (draft.reward[None], base.reward[None])
+    drafted, fallback = values or (draft.reward[None], base.reward[None])
     families: dict[tuple[object, ...], list[int]] = {}
     for s, scheme in enumerate(schemes):
         families.setdefault(_family(scheme), []).append(s)
-    shape = len(schemes), len(own)
+    shape = len(schemes), len(drafted)
     value, stderr, accept, accept_se = np.zeros(shape), np.zeros(shape), np.ones(shape[0]), np.zeros(shape[0])
     for members in families.values():
         ns = [schemes[s].n for s in members]
-        found, passed = _family_means(draft, base, schemes[members[0]], ns, own, theirs)
-        value[members], stderr[members] = found.value.T, found.stderr.T
+        means, passed = _family_means(draft, base, schemes[members[0]], ns, drafted, fallback)
+        value[members], stderr[members] = means.value.T, means.stderr.T
         if passed is not None:
             accept[members], accept_se[members] = passed.value, passed.stderr
     return PositionPrediction(value, stderr, accept, accept_se)

@@ -206,16 +206,16 @@ def same_text_codes(arrays: PositionArrays, chosen: Ints | None = None) -> tuple
     drawn, all positions as one.
     """
     rows = slice(None) if chosen is None else chosen
-    place = arrays.position if chosen is None else np.zeros(chosen.size, dtype=np.int64)
+    position = arrays.position if chosen is None else np.zeros(chosen.size, dtype=np.int64)
     ids = arrays.lists("token_ids")
     if ids is not None:
-        return _codes_of_lists(place, ids.values.astype(np.int64), ids.offsets[rows], ids.lengths[rows]), "token_ids"
+        return _codes_of_lists(position, ids.values.astype(np.int64), ids.offsets[rows], ids.lengths[rows]), "token_ids"
     if arrays.has("text"):
         code = arrays.column("text").combine_chunks().dictionary_encode().indices.fill_null(-1)
-        return pair_codes(place, code.to_numpy(zero_copy_only=False).astype(np.int64)[rows]), "text"
+        return pair_codes(position, code.to_numpy(zero_copy_only=False).astype(np.int64)[rows]), "text"
     for name in ("logp_draft", "logp_base", "reward"):
-        place = pair_codes(place, (arrays.floats(name)[rows] + 0.0).view(np.int64))  # -0.0 is 0.0
-    return place, "log-probabilities and reward"
+        position = pair_codes(position, (arrays.floats(name)[rows] + 0.0).view(np.int64))  # -0.0 is 0.0
+    return position, "log-probabilities and reward"
 
 
 def dense_codes(values: Ints) -> Ints:
