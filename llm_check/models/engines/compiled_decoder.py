@@ -154,12 +154,12 @@ class CompiledDecoder:
     cos: Array
     sin: Array
 
-    def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int | Tensor) -> Tensor:
+    def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int) -> Tensor:
         """Hidden states (R, N, d); see `LeanDecoder.hidden`."""
         ids, places = tokens.numpy().reshape(-1), positions.numpy().reshape(-1)
         found = _hidden(
             self.embed[ids], self.weights, self.heads, self.kv_heads, self.normed, self.eps, self.cos[places],
-            self.sin[places], bias.numpy()[:, 0], kv.numpy(), at if isinstance(at, int) else int(at[0]),
+            self.sin[places], bias.numpy()[:, 0], kv.numpy(), at,
         )  # fmt: skip
         return torch.from_numpy(found).view(*tokens.shape, -1)
 

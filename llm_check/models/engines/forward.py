@@ -50,7 +50,7 @@ class Forward:
         layers, heads, width = self.kv_shape
         return torch.empty((layers, 2, rows, heads, capacity, width), dtype=self.dtype, device=self.device)
 
-    def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int | Tensor) -> Tensor:
+    def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int) -> Tensor:
         """Last hidden states (R, N, d) of the body; see `LeanDecoder.hidden`."""
         if self.small is not None and tokens.numel() <= _FEW:
             return self.small.hidden(tokens, positions, bias, kv, at)
@@ -59,7 +59,7 @@ class Forward:
         return self._through(self.body, tokens, positions, bias, kv, at, {}).last_hidden_state
 
     def features(
-        self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int | Tensor, keep: int
+        self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int, keep: int
     ) -> Tensor:
         """What `logits` reads, of the last `keep` tokens: hidden states, or the module's own logits where its head may
         do more than multiply."""
@@ -75,12 +75,11 @@ class Forward:
         return F.linear(features, head.weight, head.bias)
 
     def _through(
-        self, module: Any, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int | Tensor, more: Any
+        self, module: Any, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int, more: Any
     ) -> Any:
         """The module over a fresh DynamicCache around views of the buffer, which it replaces rather than writes to."""
-        used = int(at) if isinstance(at, int) else int(at[0])
         past = DynamicCache()
-        for keys, values in kv[..., :used, :]:
+        for keys, values in kv[..., :at, :]:
             layer = DynamicLayer()
             layer.lazy_initialization(keys, values)
             layer.keys, layer.values = keys, values
@@ -94,8 +93,8 @@ class Forward:
             **more,
         )
         for buffer, grown in zip(kv, out.past_key_values.layers, strict=True):
-            buffer[0, :, :, used : used + tokens.shape[1]] = grown.keys[:, :, used:]
-            buffer[1, :, :, used : used + tokens.shape[1]] = grown.values[:, :, used:]
+            buffer[0, :, :, at : at + tokens.shape[1]] = grown.keys[:, :, at:]
+            buffer[1, :, :, at : at + tokens.shape[1]] = grown.values[:, :, at:]
         return out
 
 

@@ -63,11 +63,11 @@ class LeanDecoder:
     cos: Tensor
     sin: Tensor
 
-    def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int | Tensor) -> Tensor:
+    def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int) -> Tensor:
         """Hidden states (R, N, d), final norm included, of `tokens` (R, N) at `positions` (R, N).
 
         `bias` (R, 1, N, C) is 0 where a token is seen, -inf elsewhere, over the first C columns of `kv`. Keys and
-        values are written to `kv` from column `at` on, or to the columns `at` (N,), a tensor, which a CUDA graph reads.
+        values are written to `kv` from column `at` on.
         """
         rows, new = tokens.shape
         width = bias.shape[-1]
@@ -80,10 +80,7 @@ class LeanDecoder:
         for layer, buffer in zip(self.layers, kv, strict=True):
             mixed = self._project(layer, x, cos, sin).view(rows, new, self.heads + 2 * self.kv_heads, self.head_dim)
             pair = mixed[:, :, self.heads :].view(rows, new, 2, self.kv_heads, self.head_dim).permute(2, 0, 3, 1, 4)
-            if isinstance(at, int):
-                buffer[:, :, :, at : at + new] = pair
-            else:
-                buffer.index_copy_(3, at, pair)
+            buffer[:, :, :, at : at + new] = pair
             seen = buffer if width == buffer.shape[3] else buffer[:, :, :, :width]
             x = _linear_add(x, self._attend(mixed[:, :, : self.heads], seen, bias, groups), layer.out, layer.out_bias)
             normed = F.rms_norm(x, layer.mlp_norm.shape, layer.mlp_norm, self.eps)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from llm_check.models.decoding.random_streams import Stream
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps, pad_steps, require_candidates
 from llm_check.models.engines.checkpoint import load_checkpoint, revision_of, weights_hash
 from llm_check.models.engines.engine import LogProbContract
-from llm_check.models.engines.fixed_sampler import FixedSamplers
 from llm_check.models.engines.forward import Forward, forward_of
 from llm_check.models.engines.next_token import blocks_of, log_softmax, token_log_probs
 from llm_check.models.engines.prefix_cache import PrefixCache, empty_cache, encode, extended, selected
@@ -36,8 +35,6 @@ __all__ = ["PrefixCache", "TransformersEngine", "left_padded"]
 
 # Tokens of candidates that one forward may hold for a prefix: attention among them grows with the square.
 _TREE_TOKENS = 4096
-# Columns of a fixed sampler's buffer for the candidates of a prefix: every decoding step reads them all.
-_FIXED_TOKENS = 1 << 14
 # Tokens of candidates of all prefixes together in one forward.
 _FORWARD_TOKENS = 1 << 15
 
@@ -58,16 +55,12 @@ def left_padded(sequences: Sequence[Sequence[int]], place: str) -> tuple[NDArray
 
 @dataclass(frozen=True)
 class TransformersEngine:
-    """A causal language model of transformers behind the contract above. Build it with `load` or from a model.
-
-    `fixed` draws by CUDA graphs, on a GPU and where the lean forward holds; None elsewhere.
-    """
+    """A causal language model of transformers behind the contract above. Build it with `load` or from a model."""
 
     model: Any
     tokenizer: Any
     contract: LogProbContract
     forward: Forward
-    fixed: FixedSamplers | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(
@@ -106,9 +99,7 @@ class TransformersEngine:
         dtype = str(model.dtype).removeprefix("torch.")
         version = metadata.version("transformers")
         contract = LogProbContract("transformers", version, name, dtype, float(temperature), forward=forward.way)
-        graphs = forward.lean is not None and forward.device.type == "cuda"
-        fixed = FixedSamplers(forward, float(temperature)) if graphs else None
-        return cls(model, tokenizer, contract, forward, fixed)
+        return cls(model, tokenizer, contract, forward)
 
     @property
     def vocabulary(self) -> int:
@@ -173,8 +164,6 @@ class TransformersEngine:
         )
 
     def _sample(self, cache: PrefixCache, uniforms: NDArray[np.float64], rule: StepRule) -> Steps:
-        if self.fixed is not None and uniforms.shape[1] * rule.max_tokens <= _FIXED_TOKENS:
-            return self.fixed.sample(cache, uniforms, rule)
         return sample_steps(self.forward, cache, uniforms, rule, self.contract.sampling_temperature)
 
     def score(
