@@ -2,8 +2,7 @@
 
 A `Forward` turns packed tokens into hidden states (or, through the module, logits) and writes keys and values into a
 buffer. Both ways obey the same contract, so the engine above has one algorithm. `way` is recorded in the contract of
-log-probabilities: "lean",
-"lean, compiled" (small models on a CPU), or "module (reason)".
+log-probabilities: "lean", or "module (reason)".
 
 Shapes as in `llm_check.models.engines.lean_decoder`.
 """
@@ -20,14 +19,9 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from gsi_theory.arrays.memory import require_memory
 from gsi_theory.errors import InputError
-from llm_check.models.engines.compiled_decoder import WIDEST, CompiledDecoder, compiled_decoder
-from llm_check.models.engines.lean_decoder import LeanDecoder, disagreement, lean_decoder
+from llm_check.models.engines.lean_decoder import LeanDecoder, lean_decoder
 
 __all__ = ["Forward", "forward_of"]
-
-# Tokens up to which the compiled loop was faster than the same operations of torch (embedded base, one core: 10 times
-# at 1 token, 3 times at 16, even at 64).
-_FEW = 48
 
 
 @dataclass(frozen=True)
@@ -37,7 +31,6 @@ class Forward:
     module: Any
     body: Any
     lean: LeanDecoder | None
-    small: CompiledDecoder | None
     way: str
     kv_shape: tuple[int, int, int]
     context: int
@@ -52,15 +45,11 @@ class Forward:
 
     def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int) -> Tensor:
         """Last hidden states (R, N, d) of the body; see `LeanDecoder.hidden`."""
-        if self.small is not None and tokens.numel() <= _FEW:
-            return self.small.hidden(tokens, positions, bias, kv, at)
         if self.lean is not None:
             return self.lean.hidden(tokens, positions, bias, kv, at)
         return self._through(self.body, tokens, positions, bias, kv, at, {}).last_hidden_state
 
-    def features(
-        self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int, keep: int
-    ) -> Tensor:
+    def features(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int, keep: int) -> Tensor:
         """What `logits` reads, of the last `keep` tokens: hidden states, or the module's own logits where its head may
         do more than multiply."""
         if self.lean is not None:
@@ -113,18 +102,19 @@ def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
     module.eval().requires_grad_(False)
     body = getattr(module, "base_model", module)
     _require_finite(module, name)
-    found = "asked for" if not lean else _changed(module) or lean_decoder(body)
-    shape = _kv_shape(body, name)
-    sizes = int(config.max_position_embeddings), int(config.vocab_size)
-    place = torch.device(module.device), module.dtype
-    if isinstance(found, str):
-        return Forward(module, body, None, None, f"module ({found})", shape, *sizes, *place)
-    if config.hidden_size > WIDEST or place != (torch.device("cpu"), torch.float32):
-        return Forward(module, body, found, None, "lean", shape, *sizes, *place)
-    small = compiled_decoder(found)
-    if (reason := disagreement(small, body)) is not None:
-        return Forward(module, body, found, None, f"lean (compiled {reason})", shape, *sizes, *place)
-    return Forward(module, body, found, small, "lean, compiled", shape, *sizes, *place)
+    lean_forward = "asked for" if not lean else _changed(module) or lean_decoder(body)
+    decoder = None if isinstance(lean_forward, str) else lean_forward
+    return Forward(
+        module=module,
+        body=body,
+        lean=decoder,
+        way="lean" if decoder is not None else f"module ({lean_forward})",
+        kv_shape=_kv_shape(body, name),
+        context=int(config.max_position_embeddings),
+        vocabulary=int(config.vocab_size),
+        device=torch.device(module.device),
+        dtype=module.dtype,
+    )
 
 
 def _require_context(config: Any, name: str) -> None:
