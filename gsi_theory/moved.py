@@ -155,6 +155,7 @@ MOVED = {
 
 # old module.name -> new module.name
 MOVED_NAMES = {
+    "llm_check.solutions.Plan": "llm_check.models.decoding.solutions.SolutionRun",
     "gsi_theory.logscale.Array": "gsi_theory.types.Floats",
 }
 

@@ -24,7 +24,7 @@ from llm_check.models.decoding.solution import DecodeResult, decode
 from llm_check.models.decoding.solution_journal import Journal
 from llm_check.models.decoding.step_candidates import COSTS, Models
 
-__all__ = ["Plan", "differences", "solve_task", "summary"]
+__all__ = ["SolutionRun", "differences", "solve_task", "summary"]
 
 # Normal quantile of the 95 % interval of an acceptance rate.
 Z = 1.96
@@ -32,7 +32,7 @@ Grader = Callable[[Sequence[Any], Sequence[str]], Sequence[Any]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SolutionRun:
     """Which methods, at which settings; `batch` problems are decoded side by side, which moves numbers in their last
     digits only."""
 
@@ -57,7 +57,7 @@ class Plan:
 
 
 def solve_task(
-    plan: Plan,
+    plan: SolutionRun,
     models: Models,
     prompts: Sequence[Prompt],
     rule: StepRule,
@@ -117,7 +117,7 @@ def _acceptance(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
     return float(rate), max(0.0, rate - Z * error), min(1.0, rate + Z * error)
 
 
-def summary(name: str, plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(name: str, plan: SolutionRun, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """One method's solutions in numbers: accuracy with Wilson's interval and failures of grading apart, acceptance,
     the share of steps the draft (or a further drafter) drew, mean reward of a step, and the costs of all solutions."""
     scheme = METHODS[name].scheme(plan.beta, plan.n, plan.threshold, plan.n_base)
