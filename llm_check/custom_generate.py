@@ -78,9 +78,14 @@ class GuidedGenerate:
     records: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
     def __call__(
-        self, model: Any, input_ids: Tensor, logits_processor: Any, stopping_criteria: Any, generation_config: Any,
+        self,
+        model: Any,
+        input_ids: Tensor,
+        logits_processor: Any,
+        stopping_criteria: Any,
+        generation_config: Any,
         **model_kwargs: Any,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """The sequences (B, T), prompts included, padded at the right; or, where the caller asked for a dictionary,
         transformers' output object with them. Raises InputError for logits processors, or a draft that is no pair of
         the model."""

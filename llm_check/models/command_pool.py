@@ -149,9 +149,18 @@ def command(
 
     quiet_engines()
     world = load_world(
-        draft, base, reward, max_tokens, device, dtype,
-        task=task, step=step, template=template, limit=problems, seed=seed,
-    )  # fmt: skip
+        draft,
+        base,
+        reward,
+        max_tokens,
+        device,
+        dtype,
+        task=task,
+        step=step,
+        template=template,
+        limit=problems,
+        seed=seed,
+    )
     prompts = world.prompts()
     require_prompt_room(world.models, prompts, world.rule)
     most = max(candidates, base_candidates or 0)
@@ -166,9 +175,17 @@ def command(
         require_candidates(most_candidates(scheme, world.models), 1, world.rule, f"n = {n}")
     counts = candidates, base_candidates or candidates
     job = Collection(
-        world.models, tuple(prompts), Trajectory(method, scheme, reference), min(steps, world.max_steps), counts,
-        world.rule, seed, batch, Judges(world.task.check_step, world.task.grade, world.max_steps), text,
-    )  # fmt: skip
+        world.models,
+        tuple(prompts),
+        Trajectory(method, scheme, reference),
+        min(steps, world.max_steps),
+        counts,
+        world.rule,
+        seed,
+        batch,
+        Judges(world.task.check_step, world.task.grade, world.max_steps),
+        text,
+    )
     specs = [str(spec or checkpoint_path(name)) for spec, name in ((draft, "draft"), (base, "base"), (reward, "prm"))]
     with progress_bar("pool") as report:
         collect_parts(out, job, _record(job, world, specs), report)
@@ -207,10 +224,19 @@ def _record(job: Collection, world: Any, specs: list[str]) -> dict[str, Any]:
         scheme["threshold"] = path.scheme.threshold
     # In the order in which a difference is named: what a user chooses, then digests.
     options: dict[str, Any] = {
-        "task": world.task.name, "problems": len(job.prompts), "steps": job.steps, "path": path.method, **scheme,
-        "candidates": job.counts[0], "base_candidates": job.counts[1], "step": world.step,
-        "max_tokens": job.rule.max_tokens, "template": world.template, "batch": job.size, "seed": job.seed,
-    }  # fmt: skip
+        "task": world.task.name,
+        "problems": len(job.prompts),
+        "steps": job.steps,
+        "path": path.method,
+        **scheme,
+        "candidates": job.counts[0],
+        "base_candidates": job.counts[1],
+        "step": world.step,
+        "max_tokens": job.rule.max_tokens,
+        "template": world.template,
+        "batch": job.size,
+        "seed": job.seed,
+    }
     line = " ".join(f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in options.items())
     line += "" if job.text else " --no-text"
     settings = options | {

@@ -97,17 +97,23 @@ TemplateOption = Annotated[
 DeviceOption = Annotated[
     str,
     typer.Option(
-        "--device", metavar="DEVICE", help="Where models run: cpu, cuda, cuda:1.", rich_help_panel=MODELS,
+        "--device",
+        metavar="DEVICE",
+        help="Where models run: cpu, cuda, cuda:1.",
+        rich_help_panel=MODELS,
         autocompletion=_these(("cpu", "cuda")),
     ),
-]  # fmt: skip
+]
 DtypeOption = Annotated[
     str,
     typer.Option(
-        "--dtype", metavar="DTYPE", help=f"Weights: {', '.join(DTYPES)}.", rich_help_panel=MODELS,
+        "--dtype",
+        metavar="DTYPE",
+        help=f"Weights: {', '.join(DTYPES)}.",
+        rich_help_panel=MODELS,
         autocompletion=_these(DTYPES),
     ),
-]  # fmt: skip
+]
 MaxTokensOption = Annotated[
     int | None,
     typer.Option("--max-tokens", metavar="N", min=1, help="Longest step, in tokens.", rich_help_panel=TASK),

@@ -52,10 +52,12 @@ def flips(reward: Floats, ratios: tuple[Floats, Floats], uniforms: Floats, schem
     # A rejected run falls back on the base whoever won: its outcome is the rejection.
     outcome, other = (np.where(ok, won, -1) for won, ok in ((at, accepted), (other_at, other_accepted)))
     return {
-        "winner_flips": int((at != other_at).sum()), "gate_flips": int((accepted != other_accepted).sum()),
-        "outcome_flips": int((outcome != other).sum()), "noise_tilted_reward": noise,
+        "winner_flips": int((at != other_at).sum()),
+        "gate_flips": int((accepted != other_accepted).sum()),
+        "outcome_flips": int((outcome != other).sum()),
+        "noise_tilted_reward": noise,
         "near_threshold": int((np.abs(value - scheme.threshold) <= noise).sum()),
-    }  # fmt: skip
+    }
 
 
 def _scored(world: World, place: Position, steps: NDArray[np.int32]) -> tuple[Floats, Floats]:
@@ -83,10 +85,18 @@ def _rows(
     for scheme in schemes:
         n = scheme.n
         cut = ratios[0][:, :n], ratios[1][:, :n]
-        rows.append({
-            "problem_id": place.prompt_id, "step": place.step, "rule": scheme.rule, "gate": scheme.gate,
-            "beta": scheme.beta, "n": n, "runs": runs, **flips(reward[:, :n], cut, uniforms[:, :n], scheme),
-        })  # fmt: skip
+        rows.append(
+            {
+                "problem_id": place.prompt_id,
+                "step": place.step,
+                "rule": scheme.rule,
+                "gate": scheme.gate,
+                "beta": scheme.beta,
+                "n": n,
+                "runs": runs,
+                **flips(reward[:, :n], cut, uniforms[:, :n], scheme),
+            }
+        )
     tokens = np.concatenate([(b - a) / lengths for a, b in zip(mine, theirs, strict=True)])
     return rows, (ratios[1] - ratios[0]).ravel(), tokens
 
@@ -131,9 +141,12 @@ def run(
     total = sum(table["runs"])
     summary = {
         "engines": [f"{w.draft.contract.engine} {w.draft.contract.dtype}" for w in (world, reference)],
-        "log_ratio_sd": float(ratio.std()), "log_ratio_mean": float(ratio.mean()),
-        "log_ratio_max": float(np.abs(ratio).max()), "token_logp_sd": float(token[np.isfinite(token)].std()),
-        "runs": total, **{name: sum(table[name]) / total for name in ("winner_flips", "gate_flips", "outcome_flips")},
+        "log_ratio_sd": float(ratio.std()),
+        "log_ratio_mean": float(ratio.mean()),
+        "log_ratio_max": float(np.abs(ratio).max()),
+        "token_logp_sd": float(token[np.isfinite(token)].std()),
+        "runs": total,
+        **{name: sum(table[name]) / total for name in ("winner_flips", "gate_flips", "outcome_flips")},
         "threshold": chosen["threshold"],
-    }  # fmt: skip
+    }
     return write_artifact(out, "lm_noise", provenance(command, seed), summary, {"cells": table})

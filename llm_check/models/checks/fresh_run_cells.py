@@ -145,10 +145,16 @@ def _cell(name: str, predicted: tuple[float, float, float], measured: Measured, 
     noise = float(np.sqrt(deviation**2 / runs + measured.one**2))
     z = _z(value - measured.mean, float(np.hypot(error, noise)))
     return {
-        "quantity": name, "predicted": value, "predicted_se": error, "measured": measured.mean,
-        "measured_se": measured.error, "z": z if np.isfinite(z) else None, "one_run": measured.one,
-        "other_half_one": measured.other_one, "measured_one": measured.own_one,
-    }  # fmt: skip
+        "quantity": name,
+        "predicted": value,
+        "predicted_se": error,
+        "measured": measured.mean,
+        "measured_se": measured.error,
+        "z": z if np.isfinite(z) else None,
+        "one_run": measured.one,
+        "other_half_one": measured.other_one,
+        "measured_one": measured.own_one,
+    }
 
 
 def position_cells(
@@ -169,12 +175,20 @@ def position_cells(
         ):
             cell = _cell(name, predicted, measured, runs)
             split = _z(predicted[0] - again[0], float(np.hypot(predicted[1], again[1])))
-            yield s, {
-                "problem_id": place.prompt_id, "step": place.step, "rule": scheme.rule,
-                "gate": "none" if scheme.threshold is None else scheme.gate, "beta": scheme.beta, "n": scheme.n,
-                **cell, "split_z": split if np.isfinite(split) else None,
-                "other_half_se": again[2] / np.sqrt(runs),
-            }  # fmt: skip
+            yield (
+                s,
+                {
+                    "problem_id": place.prompt_id,
+                    "step": place.step,
+                    "rule": scheme.rule,
+                    "gate": "none" if scheme.threshold is None else scheme.gate,
+                    "beta": scheme.beta,
+                    "n": scheme.n,
+                    **cell,
+                    "split_z": split if np.isfinite(split) else None,
+                    "other_half_se": again[2] / np.sqrt(runs),
+                },
+            )
 
 
 def _columns(table: pa.Table) -> dict[str, Any]:

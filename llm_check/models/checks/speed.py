@@ -142,11 +142,18 @@ def _cells(seconds: dict[tuple[int, bool], list[tuple[float, float]]]) -> list[d
     for (n, batched), pairs in seconds.items():
         naive, ours = np.array(pairs).T
         ratio = naive / ours
-        rows.append({
-            "n": n, "prompts": BATCH if batched else 1, "naive_seconds_per_step": float(np.median(naive)),
-            "seconds_per_step": float(np.median(ours)), "candidates_per_second": float(n / np.median(ours)),
-            "ratio_median": float(np.median(ratio)), "ratio_low": float(ratio.min()), "ratio_high": float(ratio.max()),
-        })  # fmt: skip
+        rows.append(
+            {
+                "n": n,
+                "prompts": BATCH if batched else 1,
+                "naive_seconds_per_step": float(np.median(naive)),
+                "seconds_per_step": float(np.median(ours)),
+                "candidates_per_second": float(n / np.median(ours)),
+                "ratio_median": float(np.median(ratio)),
+                "ratio_low": float(ratio.min()),
+                "ratio_high": float(ratio.max()),
+            }
+        )
     return rows
 
 
@@ -180,11 +187,19 @@ def run(
         torch.set_num_threads(before)
     cells = _cells(seconds)
     names = ("seconds_per_step", "ratio_median", "ratio_low", "ratio_high")
-    summary = {
-        "n": chosen["n"], "batch": BATCH, "repeats": chosen["repeats"], "threads": chosen["threads"],
-        "naive_seconds_per_step": cells[0]["naive_seconds_per_step"], "largest_log_ratio_difference": difference,
-        "forward": world.draft.contract.forward,
-    } | {name: cells[0][name] for name in names} | {f"batch_{name}": cells[-1][name] for name in names}  # fmt: skip
+    summary = (
+        {
+            "n": chosen["n"],
+            "batch": BATCH,
+            "repeats": chosen["repeats"],
+            "threads": chosen["threads"],
+            "naive_seconds_per_step": cells[0]["naive_seconds_per_step"],
+            "largest_log_ratio_difference": difference,
+            "forward": world.draft.contract.forward,
+        }
+        | {name: cells[0][name] for name in names}
+        | {f"batch_{name}": cells[-1][name] for name in names}
+    )
     tables: dict[str, dict[str, list[Any]]] = {
         "cells": {key: [row[key] for row in cells] for key in cells[0]},
         "repeats": {

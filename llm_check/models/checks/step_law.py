@@ -46,8 +46,13 @@ __all__ = ["DEFAULTS", "LEVEL", "full_forward_difference", "outcome_p_values", "
 
 LEVEL = 0.01
 DEFAULTS: dict[str, Any] = {
-    "beta": 2.0, "n": 4, "threshold": 0.5, "draws": 10_000, "problems": 4, "tolerance": 1e-6,
-}  # fmt: skip
+    "beta": 2.0,
+    "n": 4,
+    "threshold": 0.5,
+    "draws": 10_000,
+    "problems": 4,
+    "tolerance": 1e-6,
+}
 
 
 def schemes_tested(beta: float, n: int, threshold: float) -> dict[str, Scheme]:
@@ -108,14 +113,24 @@ def _tests(world: World, found: EnumeratedPosition, chosen: dict[str, Any], seed
     for name in outcomes:
         test = frequency_test(outcomes[name], laws[name])
         single.append(outcome_p_values(outcomes[name], laws[name]))
-        rows.append({
-            "problem_id": place.prompt_id, "step": place.step,
-            "prefix_text": world.draft.tokenizer.decode(list(place.prefix)),
-            "outcomes": len(found.tokens), "missing_mass": max(found.missing_draft, found.missing_base),
-            "draws": draws, "cells": test.cells, "chi2_stat": test.statistic, "dof": test.dof,
-            "p_value": test.p_value, "max_abs_z": test.max_abs_z, "sampler": name,
-            "n": 1 if name == "draft" else chosen["n"], "beta": chosen["beta"],
-        })  # fmt: skip
+        rows.append(
+            {
+                "problem_id": place.prompt_id,
+                "step": place.step,
+                "prefix_text": world.draft.tokenizer.decode(list(place.prefix)),
+                "outcomes": len(found.tokens),
+                "missing_mass": max(found.missing_draft, found.missing_base),
+                "draws": draws,
+                "cells": test.cells,
+                "chi2_stat": test.statistic,
+                "dof": test.dof,
+                "p_value": test.p_value,
+                "max_abs_z": test.max_abs_z,
+                "sampler": name,
+                "n": 1 if name == "draft" else chosen["n"],
+                "beta": chosen["beta"],
+            }
+        )
     scored = world.base.score(world.base.prefill([list(place.prefix)]), drafted.tokens).sum(axis=-1)
     ratio = np.exp(scored[0] - drafted.logp[0])
     return {"rows": rows, "outcome_p": single, "ratio": (float(ratio.mean()), float(ratio.var()))}
@@ -173,17 +188,21 @@ def _judged(positions: list[dict[str, Any]], draws: int) -> tuple[dict[str, Any]
     table["p_holm"] = overall.tolist()
     table["outcome_p_holm"] = [float(p.min()) for p in np.split(each, sizes)]
     summary = {
-        "worst_p": min(table["p_value"]), "comparisons": len(overall), "worst_p_holm": float(overall.min()),
-        "outcomes_tested": len(each), "worst_outcome_p_holm": float(each.min()),
+        "worst_p": min(table["p_value"]),
+        "comparisons": len(overall),
+        "worst_p_holm": float(overall.min()),
+        "outcomes_tested": len(each),
+        "worst_outcome_p_holm": float(each.min()),
         # The line of the figure: the p-value below which the first comparison fails.
-        "level": LEVEL / len(overall), "family_level": LEVEL,
+        "level": LEVEL / len(overall),
+        "family_level": LEVEL,
         "passed": bool(overall.min() > LEVEL and each.min() > LEVEL),
         "max_abs_z": max(table["max_abs_z"]),
         "max_logp_difference": max(at["difference"] for at in positions),
         "largest_missing_mass": max(table["missing_mass"]),
         "ratio_mean": float(means.mean()),
         "ratio_mean_se": float(np.sqrt(variances.mean() / (draws * len(positions)))),
-    }  # fmt: skip
+    }
     return summary, table
 
 

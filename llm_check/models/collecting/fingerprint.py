@@ -9,8 +9,16 @@ from pathlib import Path
 __all__ = ["checkpoint_digest", "checkpoint_revision"]
 
 # What decides a model's output: weights, configuration, tokenizer, chat template.
-_PATTERNS = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt",
-             "tokenizer.model", "chat_template.jinja")  # fmt: skip
+_PATTERNS = (
+    "*.safetensors",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+)
 _BLOCK = 1 << 22
 # The hub's cache keeps a checkpoint under models--owner--name/snapshots/<commit>.
 _SNAPSHOT = re.compile(r"[0-9a-f]{40}")

@@ -26,8 +26,16 @@ from gsi_theory.arrays.memory import require_memory
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.delimiter import delimiter_table, end_of_sequence_ids
 
-__all__ = ["PAD", "StepRule", "Steps", "finish_reasons", "pad_steps", "parse_step_rule", "require_candidates",
-           "step_rule"]  # fmt: skip
+__all__ = [
+    "PAD",
+    "StepRule",
+    "Steps",
+    "finish_reasons",
+    "pad_steps",
+    "parse_step_rule",
+    "require_candidates",
+    "step_rule",
+]
 
 PAD = -1
 # Of a candidate while it is drawn and scored: ids, uniforms and two log-probabilities of each token; finish, reward,

@@ -28,8 +28,20 @@ from llm_check.models.engines.engine import Engine
 from llm_check.models.rewards.reward_model import RewardModel
 from llm_check.models.tasks import arithmetic
 
-__all__ = ["METHODS", "DecodeResult", "Method", "Models", "StepMeasurement", "context_of", "decode", "measure_step",
-           "require_prompt_room", "require_size", "run_step", "solve"]  # fmt: skip
+__all__ = [
+    "METHODS",
+    "DecodeResult",
+    "Method",
+    "Models",
+    "StepMeasurement",
+    "context_of",
+    "decode",
+    "measure_step",
+    "require_prompt_room",
+    "require_size",
+    "run_step",
+    "solve",
+]
 
 
 @dataclass(frozen=True)

@@ -79,10 +79,22 @@ def solve_task(
             if any((name, prompt.prompt_id) not in journal for prompt in part):
                 models.reward_model.forget()
                 result = decode(
-                    name, models.draft, models.base, models.reward_model, part, plan.beta, plan.n, plan.threshold,
-                    rule, plan.seed, max_steps, plan.n_base, models.drafters, models.drafter_counts,
+                    name,
+                    models.draft,
+                    models.base,
+                    models.reward_model,
+                    part,
+                    plan.beta,
+                    plan.n,
+                    plan.threshold,
+                    rule,
+                    plan.seed,
+                    max_steps,
+                    plan.n_base,
+                    models.drafters,
+                    models.drafter_counts,
                     None if progress is None else _shifted(progress, done, total),
-                )  # fmt: skip
+                )
                 grades = grade([prompt.problem for prompt in part], result.text)
                 journal.add({(name, row["problem_id"]): row for row in _rows(result, grades)})
             done += len(part)
@@ -101,10 +113,16 @@ def _rows(result: DecodeResult, grades: Sequence[Any]) -> Iterator[dict[str, Any
         own = owner == i
         steps = {key: values[own] for key, values in result.records.items() if key not in ("problem", "step")}
         yield {
-            "method": result.method, "problem_id": prompt_id, "text": result.text[i],
-            "step_ids": [list(step) for step in result.step_ids[i]], "finished": bool(result.finished[i]),
-            "grade": str(grade.verdict), "reason": grade.reason, "answer": grade.answer, "steps": steps,
-        }  # fmt: skip
+            "method": result.method,
+            "problem_id": prompt_id,
+            "text": result.text[i],
+            "step_ids": [list(step) for step in result.step_ids[i]],
+            "finished": bool(result.finished[i]),
+            "grade": str(grade.verdict),
+            "reason": grade.reason,
+            "answer": grade.answer,
+            "steps": steps,
+        }
 
 
 def _acceptance(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
@@ -126,15 +144,27 @@ def summary(name: str, plan: SolutionRun, rows: list[dict[str, Any]]) -> dict[st
     acceptance = _acceptance(rows) if gated else (None, None, None)
     sources = [source for row in rows for source in row["steps"]["source"]]
     return {
-        "method": name, "n": scheme.n, "n_base": scheme.base_draws, "beta": scheme.beta, "threshold": scheme.threshold,
-        "problems": len(rows), "accuracy": found.accuracy, "accuracy_low": found.low, "accuracy_high": found.high,
-        "right": found.right, "wrong": found.wrong, "failed": found.failed,
-        "finished": sum(row["finished"] for row in rows), "steps": len(sources),
+        "method": name,
+        "n": scheme.n,
+        "n_base": scheme.base_draws,
+        "beta": scheme.beta,
+        "threshold": scheme.threshold,
+        "problems": len(rows),
+        "accuracy": found.accuracy,
+        "accuracy_low": found.low,
+        "accuracy_high": found.high,
+        "right": found.right,
+        "wrong": found.wrong,
+        "failed": found.failed,
+        "finished": sum(row["finished"] for row in rows),
+        "steps": len(sources),
         "draft_share": sum(source != "base" for source in sources) / len(sources),
         "mean_reward": float(np.mean([reward for row in rows for reward in row["steps"]["reward"]])),
-        "acceptance_rate": acceptance[0], "acceptance_low": acceptance[1], "acceptance_high": acceptance[2],
+        "acceptance_rate": acceptance[0],
+        "acceptance_low": acceptance[1],
+        "acceptance_high": acceptance[2],
         **{cost: sum(sum(row["steps"][cost]) for row in rows) for cost in COSTS},
-    }  # fmt: skip
+    }
 
 
 def differences(names: Sequence[str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -39,10 +39,25 @@ __all__ = [
 ]
 
 # Numbers of candidates, as in gsi_theory.methods.MethodLaw, then the tokens of the same candidates.
-COSTS = ("draft_samples", "base_samples", "base_scored", "draft_scored", "reward_calls",
-         "draft_tokens", "base_tokens", "base_scored_tokens", "draft_scored_tokens", "reward_tokens")  # fmt: skip
-_TOKENS = {"draft_samples": "draft_tokens", "base_samples": "base_tokens", "base_scored": "base_scored_tokens",
-           "draft_scored": "draft_scored_tokens", "reward_calls": "reward_tokens"}  # fmt: skip
+COSTS = (
+    "draft_samples",
+    "base_samples",
+    "base_scored",
+    "draft_scored",
+    "reward_calls",
+    "draft_tokens",
+    "base_tokens",
+    "base_scored_tokens",
+    "draft_scored_tokens",
+    "reward_tokens",
+)
+_TOKENS = {
+    "draft_samples": "draft_tokens",
+    "base_samples": "base_tokens",
+    "base_scored": "base_scored_tokens",
+    "draft_scored": "draft_scored_tokens",
+    "reward_calls": "reward_tokens",
+}
 Costs = dict[str, NDArray[np.int64]]
 
 
@@ -164,9 +179,14 @@ def _allocated(
 
 
 def _drawn_blocks(
-    proposal: str, scheme: Scheme, models: Models, caches: dict[str, Any], places: Sequence[Position], rule: StepRule,
+    proposal: str,
+    scheme: Scheme,
+    models: Models,
+    caches: dict[str, Any],
+    places: Sequence[Position],
+    rule: StepRule,
     seed: int,
-) -> list[_Block]:  # fmt: skip
+) -> list[_Block]:
     wanted = sources(proposal, scheme, models)
     used = _allocated(wanted, proposal.endswith("_random"), places, seed)
     blocks = []

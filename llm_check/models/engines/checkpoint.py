@@ -125,9 +125,14 @@ def load_model(
             skeleton = auto_class.from_config(chosen, trust_remote_code=trust_remote_code, dtype=kind)
         _require_fit(path, skeleton, stored, "quantization_config" in described)
         model, info = auto_class.from_pretrained(
-            path, config=chosen, dtype=kind, use_safetensors=True, attn_implementation="sdpa",
-            output_loading_info=True, **common,
-        )  # fmt: skip
+            path,
+            config=chosen,
+            dtype=kind,
+            use_safetensors=True,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+            **common,
+        )
     except InputError:
         raise
     except Exception as error:  # a damaged folder can fail anywhere in the libraries that read it

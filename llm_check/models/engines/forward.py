@@ -124,9 +124,10 @@ def _require_context(config: Any, name: str) -> None:
     width = getattr(config, "head_dim", None) or config.hidden_size // max(1, heads)
     # The angles, their cosines and sines, each once more while they are made.
     require_memory(
-        24.0 * context * width, f"{name} has max_position_embeddings = {context}",
+        24.0 * context * width,
+        f"{name} has max_position_embeddings = {context}",
         "write the context that the model was trained for into its config.json",
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()

@@ -144,10 +144,18 @@ def _layer_of(layer: Any, heads: int, kv_heads: int) -> _Layer:
         sides = (attention.q_norm.weight, heads), (attention.k_norm.weight, kv_heads)
         norms = torch.cat([weight.data.expand(count, -1) for weight, count in sides])
     return _Layer(
-        layer.input_layernorm.weight.data, qkv, qkv_bias, norms,
-        attention.o_proj.weight.data.t(), _data(attention.o_proj.bias), layer.post_attention_layernorm.weight.data,
-        gate_up, gate_up_bias, mlp.down_proj.weight.data.t(), _data(mlp.down_proj.bias),
-    )  # fmt: skip
+        layer.input_layernorm.weight.data,
+        qkv,
+        qkv_bias,
+        norms,
+        attention.o_proj.weight.data.t(),
+        _data(attention.o_proj.bias),
+        layer.post_attention_layernorm.weight.data,
+        gate_up,
+        gate_up_bias,
+        mlp.down_proj.weight.data.t(),
+        _data(mlp.down_proj.bias),
+    )
 
 
 def _data(parameter: Any) -> Tensor | None:

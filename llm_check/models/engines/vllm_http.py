@@ -143,8 +143,11 @@ def open_servers(
     the same server twice, or a number out of range.
     """
     for name, value, least in (
-        ("timeout", timeout, 0.001), ("attempts", attempts, 1), ("backoff", backoff, 0), ("concurrency", concurrency, 1)
-    ):  # fmt: skip
+        ("timeout", timeout, 0.001),
+        ("attempts", attempts, 1),
+        ("backoff", backoff, 0),
+        ("concurrency", concurrency, 1),
+    ):
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
             raise InputError(f"option {name} of the servers is {value!r}: give a number of at least {least}")
     checked = tuple(_checked_url(url) for url in urls)

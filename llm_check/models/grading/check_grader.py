@@ -68,11 +68,16 @@ def _counted(task: Task, texts_of: Callable[[Any], list[str]], expected: Verdict
     pairs = [(problem, text) for problem in task.problems if problem.answers for text in texts_of(problem)]
     grades = task.grade([problem for problem, _ in pairs], [text for _, text in pairs])
     odd = [
-        {"problem": problem.problem_id, "answer": problem.answer, "text": text[-200:], "verdict": grade.verdict.value,
-         "reason": grade.reason}
+        {
+            "problem": problem.problem_id,
+            "answer": problem.answer,
+            "text": text[-200:],
+            "verdict": grade.verdict.value,
+            "reason": grade.reason,
+        }
         for (problem, text), grade in zip(pairs, grades, strict=True)
         if grade.verdict is not expected
-    ]  # fmt: skip
+    ]
     return {"texts": len(pairs), **count_grades(grades), "unexpected": odd}
 
 

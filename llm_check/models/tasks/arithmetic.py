@@ -20,8 +20,19 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 
-__all__ = ["MAX_STEPS", "SPLITS", "STEP_DELIMITER", "Problem", "check_step", "final_answer", "is_correct",
-           "make_problems", "parse_problem", "solution_steps", "split_of"]  # fmt: skip
+__all__ = [
+    "MAX_STEPS",
+    "SPLITS",
+    "STEP_DELIMITER",
+    "Problem",
+    "check_step",
+    "final_answer",
+    "is_correct",
+    "make_problems",
+    "parse_problem",
+    "solution_steps",
+    "split_of",
+]
 
 STEP_DELIMITER = "\n\n"
 MAX_STEPS = 6

@@ -23,8 +23,14 @@ from llm_check.models.tasks.arithmetic import make_problems
 from llm_check.models.tiny.enumeration import StepTrie, enumerate_steps, score_trie
 from llm_check.models.world import World, transformers_pair
 
-__all__ = ["EnumeratedPosition", "FrequencyTest", "checked_positions", "enumerate_position", "frequency_test",
-           "require_arithmetic"]  # fmt: skip
+__all__ = [
+    "EnumeratedPosition",
+    "FrequencyTest",
+    "checked_positions",
+    "enumerate_position",
+    "frequency_test",
+    "require_arithmetic",
+]
 
 SMALLEST_EXPECTED = 5.0
 

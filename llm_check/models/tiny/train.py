@@ -63,11 +63,20 @@ RECIPES = {"draft": Recipe(2, 64, 900, 0.06), "base": Recipe(3, 96, 900, 0.015)}
 def initial_model(recipe: Recipe, seed: int) -> Qwen3ForCausalLM:
     """The untrained policy of this shape; the caller's torch generator is left as it was."""
     config = Qwen3Config(
-        vocab_size=len(VOCABULARY), hidden_size=recipe.hidden, intermediate_size=2 * recipe.hidden,
-        num_hidden_layers=recipe.layers, num_attention_heads=4, num_key_value_heads=4, head_dim=recipe.hidden // 4,
-        max_position_embeddings=64, tie_word_embeddings=True, initializer_range=0.05,
-        pad_token_id=PAD_ID, bos_token_id=None, eos_token_id=EOS_ID,
-    )  # fmt: skip
+        vocab_size=len(VOCABULARY),
+        hidden_size=recipe.hidden,
+        intermediate_size=2 * recipe.hidden,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        head_dim=recipe.hidden // 4,
+        max_position_embeddings=64,
+        tie_word_embeddings=True,
+        initializer_range=0.05,
+        pad_token_id=PAD_ID,
+        bos_token_id=None,
+        eos_token_id=EOS_ID,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Qwen3ForCausalLM(config)
@@ -181,8 +190,14 @@ def save_checkpoint(folder: Path, model: PreTrainedModel, record: dict[str, Any]
 def _policy_job(name: str, seed: int, out: str) -> None:
     torch.set_num_threads(1)
     model = train_policy(name, seed)
-    record = {"seed": seed, "command": _command(seed), "steps": RECIPES[name].steps, "wrong": RECIPES[name].wrong,
-              "batch": RECIPES[name].batch, "evaluation_problems": EVALUATION_PROBLEMS}  # fmt: skip
+    record = {
+        "seed": seed,
+        "command": _command(seed),
+        "steps": RECIPES[name].steps,
+        "wrong": RECIPES[name].wrong,
+        "batch": RECIPES[name].batch,
+        "evaluation_problems": EVALUATION_PROBLEMS,
+    }
     save_checkpoint(Path(out) / name, model, record | policy_accuracy(model, seed))
 
 
@@ -216,8 +231,12 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     draft, base = (Qwen3ForCausalLM.from_pretrained(options.out / name).eval() for name in RECIPES)
     prm = fit_prm(draft, base, options.seed)
-    record = {"seed": options.seed, "command": _command(options.seed), "steps": PRM_STEPS,
-              "evaluation_problems": EVALUATION_PROBLEMS}  # fmt: skip
+    record = {
+        "seed": options.seed,
+        "command": _command(options.seed),
+        "steps": PRM_STEPS,
+        "evaluation_problems": EVALUATION_PROBLEMS,
+    }
     save_checkpoint(options.out / "prm", prm, record | prm_auc(prm, draft, options.seed, EVALUATION_PROBLEMS))
 
 
