@@ -131,7 +131,6 @@ MOVED = {
     "llm_check.pools": "llm_check.logs.pools",
     "llm_check.engines.contract": "llm_check.models.engines.engine",
     "llm_check.engines.load": "llm_check.models.engines.load_engine",
-    "llm_check.engines.noise": "llm_check.models.engines.engine_noise",
     "llm_check.engines.weights": "llm_check.models.engines.weight_files",
     "llm_check.engines.decoder": "llm_check.models.engines.lean_decoder",
     "llm_check.engines": "llm_check.models.engines",
@@ -155,6 +154,13 @@ MOVED = {
 
 # old module.name -> new module.name
 MOVED_NAMES = {
+    "llm_check.methods.candidates.Candidates": "llm_check.models.decoding.step_candidates.StepCandidates",
+    "llm_check.grading.grading.Verdict": "llm_check.models.grading.grading.GradeOutcome",
+    "llm_check.engines.token_tree.Level": "llm_check.models.engines.token_tree.TreeLevel",
+    "llm_check.checks.significance.Calibration": "llm_check.models.checks.significance.ScoreCalibration",
+    "llm_check.streams.Stream": "llm_check.models.decoding.random_streams.PositionStream",
+    "llm_check.tasks.arithmetic.Problem": "llm_check.models.tasks.arithmetic.ArithmeticProblem",
+    "llm_check.tasks.families.Family": "llm_check.models.tasks.benchmarks.Benchmark",
     "llm_check.solutions.Plan": "llm_check.models.decoding.solutions.SolutionRun",
     "gsi_theory.logscale.Array": "gsi_theory.types.Floats",
 }

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gsi_theory.errors import InputError
 from llm_check.logs.pools.schema import FIELDS, SOURCES
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
-from llm_check.models.decoding.random_streams import Purpose, Stream, draw_purpose
+from llm_check.models.decoding.random_streams import PositionStream, Purpose, draw_purpose
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps
 from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.engines.engine import Engine
@@ -125,7 +125,7 @@ def draw_candidates(
     prefixes: tuple[Any, Any],
     places: Sequence[Position],
     n: int,
-    streams: Sequence[Stream],
+    streams: Sequence[PositionStream],
     rule: StepRule,
 ) -> Drawn:
     """n candidates from `source` at each of B positions, position b from `streams[b]`, scored by the other model and

@@ -26,7 +26,7 @@ from llm_check.models.collecting.parts import Part, Parts, open_parts
 from llm_check.models.decoding.method_step import run_step
 from llm_check.models.decoding.method_table import METHODS, policies_used
 from llm_check.models.decoding.positions import Position, Prompt
-from llm_check.models.decoding.random_streams import Purpose, Stream
+from llm_check.models.decoding.random_streams import PositionStream, Purpose
 from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.grading.judging import NOBODY, Judges
@@ -107,7 +107,7 @@ def _onward(job: Collection, places: Sequence[Position]) -> list[list[int] | Non
     prefixes = [place.prefix for place in places]
     caches = {name: job.models.engine(name).prefill(prefixes) for name in policies_used(method)}
     # A seed of its own: the path is independent of the candidates that the pool holds beside it.
-    seed = Stream(job.seed, path.method, 0, Purpose.PATH).integer()
+    seed = PositionStream(job.seed, path.method, 0, Purpose.PATH).integer()
     taken = run_step(method, path.scheme, job.models, caches, places, job.rule, seed)
     return [
         None if finish == "eos" else [token for token in tokens if token >= 0]

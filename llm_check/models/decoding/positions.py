@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from gsi_theory.errors import InputError
-from llm_check.models.decoding.random_streams import Stream
+from llm_check.models.decoding.random_streams import PositionStream
 
 __all__ = ["Position", "Prompt", "encode_text"]
 
@@ -52,9 +52,9 @@ class Position:
         """The position one step on."""
         return Position(self.prompt, (*self.path, step))
 
-    def stream(self, seed: int, purpose: int) -> Stream:
+    def stream(self, seed: int, purpose: int) -> PositionStream:
         """The random stream of this position."""
-        return Stream(seed, self.prompt_id, self.step, purpose)
+        return PositionStream(seed, self.prompt_id, self.step, purpose)
 
 
 def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Candidates of one step from one or several policies, with rewards, log-ratios and what they cost.
+"""StepCandidates of one step from one or several policies, with rewards, log-ratios and what they cost.
 
 Shapes: B places (runs), N candidates each, T tokens. A place is a `Position`; `caches` maps a policy's name ("draft",
 "base", "drafter1", ...) to the encoded prefixes of all B places. Every number drawn comes from a stream of its place:
@@ -24,9 +24,9 @@ from llm_check.models.rewards.reward_model import RewardModel
 
 __all__ = [
     "COSTS",
-    "Candidates",
     "Costs",
     "Models",
+    "StepCandidates",
     "add_cost",
     "draw",
     "judge",
@@ -110,7 +110,7 @@ def most_candidates(scheme: Scheme, models: Models) -> int:
 
 
 @dataclass(frozen=True)
-class Candidates:
+class StepCandidates:
     """tokens (B, N, T); finish (B, N); source (B, N) names; drawn (B, N): false where a place drew fewer; reward and
     log_ratio ℓ (B, N), NaN where not asked for; uniforms (B, N) of the selection noise; costs (B,) each."""
 
@@ -219,7 +219,7 @@ def draw(
     seed: int,
     judged: bool,
     ratio: bool,
-) -> Candidates:
+) -> StepCandidates:
     """The candidates of `proposal` at B places; `judged` and `ratio` ask for rewards and log-ratios. InputError where
     memory does not hold them."""
     require_candidates(sum(count for _, count in sources(proposal, scheme, models)), len(places), rule)
@@ -242,7 +242,7 @@ def draw(
         reward[drawn] = judge(models.reward_model, places, rows, tokens[drawn])
         add_cost(costs, "reward_calls", lengths, drawn)
     names = [np.full(block.drawn.shape, block.source) for block in blocks]
-    return Candidates(
+    return StepCandidates(
         tokens=tokens,
         finish=np.concatenate([block.steps.finish for block in blocks], axis=1),
         source=np.concatenate(names, axis=1),

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
-from llm_check.models.decoding.random_streams import Stream
+from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import StepRule, Steps
 
 __all__ = ["Engine", "LogProbContract", "Prefixes", "require_pair", "require_same_vocabulary"]
@@ -88,7 +88,7 @@ class Engine(Protocol):
         """The prefixes `rows`, in that order, repeats allowed."""
         ...
 
-    def sample(self, prefixes: Any, n: int, streams: Sequence[Stream], rule: StepRule) -> Steps:
+    def sample(self, prefixes: Any, n: int, streams: Sequence[PositionStream], rule: StepRule) -> Steps:
         """n iid steps after each prefix, row b from `streams[b]` alone: whatever the batch, equal streams give equal
         steps, and the first n candidates of a larger n are these."""
         ...

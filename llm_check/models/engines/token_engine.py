@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
-from llm_check.models.decoding.random_streams import Stream
+from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps, pad_steps, require_candidates
 from llm_check.models.engines.engine import LogProbContract
 
@@ -173,7 +173,7 @@ class TokenEngine:
         """The prefixes `rows`, in that order, repeats allowed."""
         return TokenPrefixes(tuple(prefixes.ids[int(row)] for row in rows))
 
-    def sample(self, prefixes: TokenPrefixes, n: int, streams: Sequence[Stream], rule: StepRule) -> Steps:
+    def sample(self, prefixes: TokenPrefixes, n: int, streams: Sequence[PositionStream], rule: StepRule) -> Steps:
         """n iid steps after each prefix: candidate i of row b from the integer `streams[b].integer() + i` alone.
 
         A rule that cannot be told by single tokens lets the service go on to the next closing token, or to the cap;

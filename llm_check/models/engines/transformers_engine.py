@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from gsi_theory.errors import InputError
-from llm_check.models.decoding.random_streams import Stream
+from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps, pad_steps, require_candidates
 from llm_check.models.engines.checkpoint import load_checkpoint, revision_of, weights_hash
 from llm_check.models.engines.engine import LogProbContract
@@ -140,7 +140,7 @@ class TransformersEngine:
         parts = [log_softmax(logits[block], self.contract.sampling_temperature) for block in blocks_of(*logits.shape)]
         return torch.cat(parts).cpu().numpy()
 
-    def sample(self, cache: PrefixCache, n: int, streams: Sequence[Stream], rule: StepRule) -> Steps:
+    def sample(self, cache: PrefixCache, n: int, streams: Sequence[PositionStream], rule: StepRule) -> Steps:
         """n iid steps for each prefix by inverse CDF: token t of candidate i of prompt b uses number (i, t) of
         `streams[b]`'s uniforms.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from gsi_theory.errors import InputError
 from llm_check.models.grading.answers import after_hashes, last_box
-from llm_check.models.grading.grading import Verdict, count_grades
+from llm_check.models.grading.grading import GradeOutcome, count_grades
 from llm_check.models.tasks.load_task import load_task
 from llm_check.models.tasks.problem import Task
 
@@ -64,7 +64,7 @@ def _changed_texts(problem: Any) -> list[str]:
     return [_boxed(text) for text in changed if text != answer]
 
 
-def _counted(task: Task, texts_of: Callable[[Any], list[str]], expected: Verdict) -> dict[str, Any]:
+def _counted(task: Task, texts_of: Callable[[Any], list[str]], expected: GradeOutcome) -> dict[str, Any]:
     pairs = [(problem, text) for problem in task.problems if problem.answers for text in texts_of(problem)]
     grades = task.grade([problem for problem, _ in pairs], [text for _, text in pairs])
     odd = [
@@ -93,8 +93,8 @@ def check_grading(spec: str) -> dict[str, Any]:
         "task": spec,
         "problems": len(task.problems),
         "without_answer": sum(not problem.answers for problem in task.problems),
-        "reference": _counted(task, _reference_texts, Verdict.RIGHT),
-        "changed": _counted(task, _changed_texts, Verdict.WRONG),
+        "reference": _counted(task, _reference_texts, GradeOutcome.RIGHT),
+        "changed": _counted(task, _changed_texts, GradeOutcome.WRONG),
     }
 
 

@@ -18,13 +18,13 @@ from gsi_theory.errors import InputError
 from llm_check.models.grading.answers import choice_letter
 from llm_check.models.grading.worker_pool import shared_pool
 
-__all__ = ["LIMIT_S", "Grade", "Verdict", "count_grades", "grade_arithmetic", "grade_choice", "grade_math"]
+__all__ = ["LIMIT_S", "Grade", "GradeOutcome", "count_grades", "grade_arithmetic", "grade_choice", "grade_math"]
 
 # Seconds for one answer; on the reference solutions of MATH-500 the slowest comparison took well under one.
 LIMIT_S = 10.0
 
 
-class Verdict(StrEnum):
+class GradeOutcome(StrEnum):
     """What grading found; FAILED is the grader's failure and is counted apart."""
 
     RIGHT = "right"
@@ -36,19 +36,19 @@ class Verdict(StrEnum):
 class Grade:
     """A verdict, why (empty for RIGHT), and the final answer that was read from the text (None where there is none)."""
 
-    verdict: Verdict
+    verdict: GradeOutcome
     reason: str = ""
     answer: str | None = None
 
     @property
     def is_right(self) -> bool:
         """Whether the verdict is RIGHT."""
-        return self.verdict is Verdict.RIGHT
+        return self.verdict is GradeOutcome.RIGHT
 
 
 def count_grades(grades: Sequence[Grade]) -> dict[str, int]:
     """How many are right, wrong and failed."""
-    return {verdict.value: sum(grade.verdict is verdict for grade in grades) for verdict in Verdict}
+    return {verdict.value: sum(grade.verdict is verdict for grade in grades) for verdict in GradeOutcome}
 
 
 def _require_pairs(problems: Sequence[Any], texts: Sequence[str]) -> None:
@@ -83,7 +83,7 @@ def grade_math(
     found = dict(zip(todo, pool.run([items[i] for i in todo], limit_s), strict=True))
     missing = {"verdict": "failed", "reason": "the problem has no reference answer", "answer": None}
     replies = [found.get(i, missing) for i in range(len(items))]
-    return [Grade(Verdict(reply["verdict"]), reply["reason"], reply["answer"]) for reply in replies]
+    return [Grade(GradeOutcome(reply["verdict"]), reply["reason"], reply["answer"]) for reply in replies]
 
 
 def grade_choice(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
@@ -93,11 +93,11 @@ def grade_choice(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
     for problem, text in zip(problems, texts, strict=True):
         letter = choice_letter(text, problem.choices)
         if letter is None:
-            grades.append(Grade(Verdict.WRONG, "no single choice in the text"))
+            grades.append(Grade(GradeOutcome.WRONG, "no single choice in the text"))
         elif letter == problem.answer:
-            grades.append(Grade(Verdict.RIGHT, "", letter))
+            grades.append(Grade(GradeOutcome.RIGHT, "", letter))
         else:
-            grades.append(Grade(Verdict.WRONG, f"{letter} is not {problem.answer}", letter))
+            grades.append(Grade(GradeOutcome.WRONG, f"{letter} is not {problem.answer}", letter))
     return grades
 
 
@@ -110,8 +110,8 @@ def grade_arithmetic(problems: Sequence[Any], texts: Sequence[str]) -> list[Grad
     for problem, text in zip(problems, texts, strict=True):
         answer = final_answer(text)
         if is_correct(problem, text):
-            grades.append(Grade(Verdict.RIGHT, "", answer))
+            grades.append(Grade(GradeOutcome.RIGHT, "", answer))
         else:
             reason = "no closed box" if answer is None else f"{answer} is not {problem.answer}"
-            grades.append(Grade(Verdict.WRONG, reason, answer))
+            grades.append(Grade(GradeOutcome.WRONG, reason, answer))
     return grades

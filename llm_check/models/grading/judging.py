@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.prompting import plain_text
 from llm_check.models.decoding.reasoning_steps import PAD
-from llm_check.models.grading.grading import Grade, Verdict
+from llm_check.models.grading.grading import Grade, GradeOutcome
 
 __all__ = ["NOBODY", "Judges"]
 
@@ -47,7 +47,9 @@ class Judges:
         path = [token for step in place.path for token in step]
         texts = [plain_text(tokenizer, [*path, *steps[k][steps[k] != PAD].tolist()]) for k in final]
         grades = self.grade([place.problem] * len(final), texts) if final else []
-        found = {k: None if g.verdict == Verdict.FAILED else g.is_right for k, g in zip(final, grades, strict=True)}
+        found = {
+            k: None if g.verdict == GradeOutcome.FAILED else g.is_right for k, g in zip(final, grades, strict=True)
+        }
         return [found.get(k) for k in range(len(steps))]
 
 

@@ -23,7 +23,7 @@ from llm_check.models.decoding.positions import Position
 from llm_check.models.engines.checkpoint import load_checkpoint, read_config
 from llm_check.models.engines.step_encoder import StepEncoder
 from llm_check.models.rewards.checkpoints import architecture_of
-from llm_check.models.tasks.arithmetic import Problem, check_step
+from llm_check.models.tasks.arithmetic import ArithmeticProblem, check_step
 
 __all__ = ["ProcessRewardModel", "checker_reward"]
 
@@ -124,7 +124,7 @@ def _require_token_classifier(folder: Path) -> None:
         raise InputError(f"the token classifier at {folder} has {count}, a reward needs 2 (wrong, right): {cure}")
 
 
-def checker_reward(problem: Problem, step_index: int, step_texts: Sequence[str]) -> NDArray[np.float64]:
+def checker_reward(problem: ArithmeticProblem, step_index: int, step_texts: Sequence[str]) -> NDArray[np.float64]:
     """The gold reward (M,) of M candidates for step number `step_index`: 1.0 where the exact checker says right.
 
     Raises InputError for a step index outside the task's range.

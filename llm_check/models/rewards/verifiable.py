@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.positions import Position
 from llm_check.models.grading.answers import final_answers
-from llm_check.models.grading.grading import Grade, Verdict, grade_arithmetic
+from llm_check.models.grading.grading import Grade, GradeOutcome, grade_arithmetic
 from llm_check.models.rewards.scored_once import Pair, RewardMemory, score_once
 from llm_check.models.rewards.text import solution_text
-from llm_check.models.tasks.arithmetic import Problem as ArithmeticProblem
+from llm_check.models.tasks.arithmetic import ArithmeticProblem
 from llm_check.models.tasks.benchmarks import grade_rows
 
 __all__ = ["VerifiableReward"]
@@ -58,7 +58,7 @@ class VerifiableReward:
         ended = [i for i, text in enumerate(texts) if final_answers(text)]
         graded = dict(zip(ended, _grade([problems[i] for i in ended], [texts[i] for i in ended]), strict=True))
         for grade in graded.values():
-            if grade.verdict is Verdict.FAILED:
+            if grade.verdict is GradeOutcome.FAILED:
                 if not self.failures:
                     warnings.warn(f"the grader failed, counted in failures: {grade.reason}", stacklevel=2)
                 self.failures[grade.reason] += 1

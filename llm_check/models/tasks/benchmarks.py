@@ -16,7 +16,7 @@ from llm_check.models.grading.answers import after_hashes, last_box
 from llm_check.models.grading.grading import Grade, grade_choice, grade_math
 from llm_check.models.tasks.problem import Problem
 
-__all__ = ["FAMILIES", "Family", "Hub", "Row", "grade_rows"]
+__all__ = ["FAMILIES", "Benchmark", "Hub", "Row", "grade_rows"]
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 LETTER = "Please reason step by step, and put the letter of the right choice within \\boxed{}."
@@ -99,7 +99,7 @@ class Hub:
 
 
 @dataclass(frozen=True)
-class Family:
+class Benchmark:
     """One task: its row reader, its instruction, its grader, and its place on the hub (None: only from a file)."""
 
     read: Callable[[Row], Problem]
@@ -215,11 +215,13 @@ def grade_rows(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
     return [grades[i] for i in range(len(problems))]
 
 
-FAMILIES: dict[str, Family] = {
-    "gsm8k": Family(_gsm8k, BOXED, grade_math, Hub("openai/gsm8k", "main", "test")),
-    "math500": Family(_math500, BOXED, grade_math, Hub("HuggingFaceH4/MATH-500", None, "test")),
-    "olympiadbench": Family(_olympiad, BOXED, grade_math, Hub("Hothan/OlympiadBench", "OE_TO_maths_en_COMP", "train")),
-    "minerva": Family(_minerva, BOXED, grade_math, Hub("svc-huggingface/minerva-math", None, "test")),
-    "mmlu_stem": Family(_multiple_choice, LETTER, grade_choice, Hub("TIGER-Lab/MMLU-STEM", None, "test")),
-    "jsonl": Family(_own, BOXED, grade_rows, None),
+FAMILIES: dict[str, Benchmark] = {
+    "gsm8k": Benchmark(_gsm8k, BOXED, grade_math, Hub("openai/gsm8k", "main", "test")),
+    "math500": Benchmark(_math500, BOXED, grade_math, Hub("HuggingFaceH4/MATH-500", None, "test")),
+    "olympiadbench": Benchmark(
+        _olympiad, BOXED, grade_math, Hub("Hothan/OlympiadBench", "OE_TO_maths_en_COMP", "train")
+    ),
+    "minerva": Benchmark(_minerva, BOXED, grade_math, Hub("svc-huggingface/minerva-math", None, "test")),
+    "mmlu_stem": Benchmark(_multiple_choice, LETTER, grade_choice, Hub("TIGER-Lab/MMLU-STEM", None, "test")),
+    "jsonl": Benchmark(_own, BOXED, grade_rows, None),
 }

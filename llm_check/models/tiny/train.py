@@ -33,7 +33,7 @@ from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.output import atomic_write_files
-from llm_check.models.tasks.arithmetic import Problem, is_correct, make_problems
+from llm_check.models.tasks.arithmetic import ArithmeticProblem, is_correct, make_problems
 from llm_check.models.tiny.tokenizer import BLANK_ID, BOX_ID, EOS_ID, PAD_ID, VOCABULARY, build_tokenizer
 from llm_check.models.tiny.train_prm import PRM_STEPS, fit_prm, prm_auc, sample_solutions, solution_text
 
@@ -89,7 +89,7 @@ class Corpus:
     the first number and the three running values.
     """
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[ArithmeticProblem]) -> None:
         encoded = build_tokenizer()([problem.prompt for problem in problems])["input_ids"]
         width = max(map(len, encoded))
         self.prompt = np.array([[-1] * (width - len(ids)) + ids for ids in encoded])

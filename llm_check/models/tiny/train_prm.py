@@ -19,7 +19,7 @@ import torch
 from scipy.stats import rankdata
 from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3ForTokenClassification
 
-from llm_check.models.tasks.arithmetic import MAX_STEPS, Problem, make_problems, solution_steps
+from llm_check.models.tasks.arithmetic import MAX_STEPS, ArithmeticProblem, make_problems, solution_steps
 from llm_check.models.tiny import STEP_MAX_TOKENS
 from llm_check.models.tiny.tokenizer import BLANK_ID, EOS_ID, PAD_ID, VOCABULARY, build_tokenizer
 
@@ -71,7 +71,7 @@ def _continuations(
 
 
 def sample_solutions(
-    model: Qwen3ForCausalLM, problems: list[Problem], rng: np.random.Generator, temperature: float = 1.0
+    model: Qwen3ForCausalLM, problems: list[ArithmeticProblem], rng: np.random.Generator, temperature: float = 1.0
 ) -> list[list[list[int]]]:
     """One solution per problem, as a list of steps, each a list of token ids; temperature 0 is greedy decoding."""
     encoded = build_tokenizer()([problem.prompt for problem in problems])["input_ids"]
@@ -87,7 +87,7 @@ def sample_solutions(
 
 
 def label_solutions(
-    problems: list[Problem], solutions: list[list[list[int]]]
+    problems: list[ArithmeticProblem], solutions: list[list[list[int]]]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Token ids, labels and `last`, all (B, length), of prompts followed by their solutions, right-padded.
 

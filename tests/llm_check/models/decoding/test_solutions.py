@@ -19,7 +19,7 @@ from llm_check.models.command_decode import app, shown
 from llm_check.models.decoding.decoded_task import decode
 from llm_check.models.decoding.solution_journal import Journal, journal_path, plain
 from llm_check.models.decoding.solutions import SolutionRun, differences, solve_task, summary
-from llm_check.models.grading.grading import Grade, Verdict
+from llm_check.models.grading.grading import Grade, GradeOutcome
 from llm_check.models.world import World, load_world
 
 COMMAND = ["--method", "gsi", "--method", "draft", "--problems", "24", "--n", "3", "--batch", "4", "--seed", "2"]
@@ -158,8 +158,8 @@ def test_a_journal_of_other_settings_is_never_mixed_in(tmp_path: Path) -> None:
 
 def test_failures_of_grading_count_neither_way(world: World) -> None:
     def grade(problems: Any, texts: Any) -> list[Grade]:
-        verdicts = [Verdict.FAILED if i % 3 == 0 else Verdict.RIGHT for i in range(len(texts))]
-        return [Grade(verdict, "gave up" if verdict is Verdict.FAILED else "") for verdict in verdicts]
+        verdicts = [GradeOutcome.FAILED if i % 3 == 0 else GradeOutcome.RIGHT for i in range(len(texts))]
+        return [Grade(verdict, "gave up" if verdict is GradeOutcome.FAILED else "") for verdict in verdicts]
 
     plan = SolutionRun(("draft", "base"), 1.0, 1, None, batch=12)
     rows = solved(world, plan, grade=grade)
