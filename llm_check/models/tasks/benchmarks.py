@@ -215,12 +215,11 @@ def grade_rows(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
     return [grades[i] for i in range(len(problems))]
 
 
+_OLYMPIAD = Hub("Hothan/OlympiadBench", "OE_TO_maths_en_COMP", "train")
 FAMILIES: dict[str, Benchmark] = {
     "gsm8k": Benchmark(_gsm8k, BOXED, grade_math, Hub("openai/gsm8k", "main", "test")),
     "math500": Benchmark(_math500, BOXED, grade_math, Hub("HuggingFaceH4/MATH-500", None, "test")),
-    "olympiadbench": Benchmark(
-        _olympiad, BOXED, grade_math, Hub("Hothan/OlympiadBench", "OE_TO_maths_en_COMP", "train")
-    ),
+    "olympiadbench": Benchmark(_olympiad, BOXED, grade_math, _OLYMPIAD),
     "minerva": Benchmark(_minerva, BOXED, grade_math, Hub("svc-huggingface/minerva-math", None, "test")),
     "mmlu_stem": Benchmark(_multiple_choice, LETTER, grade_choice, Hub("TIGER-Lab/MMLU-STEM", None, "test")),
     "jsonl": Benchmark(_own, BOXED, grade_rows, None),
