@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from transformers.generation import GenerateDecoderOnlyOutput
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Array
 from llm_check.models.decoding.method_table import named_method
 from llm_check.models.decoding.positions import Position, Prompt
 from llm_check.models.decoding.reasoning_steps import parse_step_rule
@@ -26,6 +26,7 @@ from llm_check.models.decoding.solution import require_size, solve
 from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.engines.engine import Engine
 from llm_check.models.engines.transformers_engine import TransformersEngine
+from llm_check.models.model_types import Module, Tokenizer
 from llm_check.models.rewards.load_reward import load_reward
 from llm_check.models.rewards.reward_model import RewardModel
 
@@ -75,11 +76,11 @@ class GuidedGenerate:
     step: str
     max_step_tokens: int
     seed: int
-    records: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+    records: dict[str, Array] = field(default_factory=dict, repr=False)
 
     def __call__(
         self,
-        model: Any,
+        model: Module,
         input_ids: Tensor,
         logits_processor: Any,
         stopping_criteria: Any,
@@ -116,7 +117,7 @@ def _written(place: Position) -> list[int]:
     return [token for step in place.path for token in step]
 
 
-def _name(model: Any) -> str:
+def _name(model: Module) -> str:
     return "/".join(Path(str(getattr(model.config, "_name_or_path", "") or type(model).__name__)).parts[-2:])
 
 
@@ -136,7 +137,7 @@ def _prompts(input_ids: Tensor, mask: Tensor | None) -> list[Prompt]:
     return [Prompt(str(i), tuple(row[use].tolist())) for i, (row, use) in enumerate(zip(ids, kept, strict=True))]
 
 
-def _output(input_ids: Tensor, written: list[list[int]], config: Any, tokenizer: Any) -> Any:
+def _output(input_ids: Tensor, written: list[list[int]], config: Any, tokenizer: Tokenizer) -> Any:
     pad = config.pad_token_id if config.pad_token_id is not None else tokenizer.eos_token_id
     width, longest = input_ids.shape[1], max(map(len, written))
     sequences = input_ids.new_full((len(written), width + longest), int(pad))

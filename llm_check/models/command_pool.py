@@ -13,6 +13,7 @@ from gsi_theory.runs.artifact import provenance, require_writable
 from gsi_theory.runs.options import OUTPUT, RUN, given_options, refuse_options
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import wrapped
+from gsi_theory.types import Record
 from llm_check.logs.words import counted
 from llm_check.models.collecting.provenance import policy_record, prompts_digest, reward_files
 from llm_check.models.decoding.method_table import METHODS
@@ -35,6 +36,7 @@ from llm_check.models.model_options import (
     TemplateOption,
     quiet_engines,
 )
+from llm_check.models.model_types import Tokenizer
 from llm_check.models.rewards.reward_model import reward_record
 from llm_check.models.tiny import checkpoint_path
 
@@ -206,7 +208,7 @@ def _say(out: Path, pool: Pool) -> None:
     typer.echo(wrapped(f"wrote {out}: {size}; gsi doctor {out} checks it", rest="  "))
 
 
-def _reference(task: Any, tokenizer: Any, prompts: list[Prompt]) -> dict[str, list[tuple[int, ...]]] | None:
+def _reference(task: Any, tokenizer: Tokenizer, prompts: list[Prompt]) -> dict[str, list[tuple[int, ...]]] | None:
     """The steps of every prompt's reference solution as token ids; None for a task that has none."""
     known = {prompt.prompt_id: task.solution_steps(prompt.problem) for prompt in prompts}
     if any(steps is None for steps in known.values()):
@@ -214,7 +216,7 @@ def _reference(task: Any, tokenizer: Any, prompts: list[Prompt]) -> dict[str, li
     return {prompt_id: [encode_text(tokenizer, text) for text in steps] for prompt_id, steps in known.items()}
 
 
-def _record(job: Collection, world: Any, specs: list[str]) -> dict[str, Any]:
+def _record(job: Collection, world: Any, specs: list[str]) -> Record:
     """Provenance: what a resumed run must share, then versions and commit."""
     from llm_check.models.collecting.trajectories import REFERENCE  # slow to import
 
@@ -223,7 +225,7 @@ def _record(job: Collection, world: Any, specs: list[str]) -> dict[str, Any]:
     if path.method != REFERENCE and path.scheme.threshold is not None:
         scheme["threshold"] = path.scheme.threshold
     # In the order in which a difference is named: what a user chooses, then digests.
-    options: dict[str, Any] = {
+    options: Record = {
         "task": world.task.name,
         "problems": len(job.prompts),
         "steps": job.steps,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gsi_theory.errors import Named
+from gsi_theory.types import Record
 
 __all__ = ["CHECKS", "Check"]
 
@@ -26,9 +27,9 @@ class Check:
     reference: str | None = None
 
     @property
-    def defaults(self) -> dict[str, Any]:
+    def defaults(self) -> Record:
         """Settings that a user may change, with their defaults."""
-        defaults: dict[str, Any] = self._found("DEFAULTS")
+        defaults: Record = self._found("DEFAULTS")
         return defaults
 
     def run(self, *arguments: Any, **reference: Any) -> Path:

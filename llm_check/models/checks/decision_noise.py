@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import provenance, write_artifact
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Json, Record
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.fresh_run_cells import sampled_positions
 from llm_check.models.collecting.collect import step_rewards
@@ -32,11 +31,11 @@ from llm_check.models.world import World
 
 __all__ = ["DEFAULTS", "flips", "run"]
 
-DEFAULTS: dict[str, Any] = {"betas": (1.0, 5.0, 20.0), "ns": (4, 16), "threshold": 0.5, "problems": 24, "runs": 500}
+DEFAULTS: Record = {"betas": (1.0, 5.0, 20.0), "ns": (4, 16), "threshold": 0.5, "problems": 24, "runs": 500}
 RULES = ("softmax", "race")
 
 
-def flips(reward: Floats, ratios: tuple[Floats, Floats], uniforms: Floats, scheme: Scheme) -> dict[str, Any]:
+def flips(reward: Floats, ratios: tuple[Floats, Floats], uniforms: Floats, scheme: Scheme) -> Record:
     """Of R runs of n drafts, `reward` and two versions of the log-ratio (R, n), one selection noise: how many winners,
     gate decisions and outcomes differ, and the winners within one sd of the noise of the threshold."""
     gate, rows = GATES[scheme.gate], np.arange(len(reward))
@@ -70,7 +69,7 @@ def _scored(world: World, place: Position, steps: NDArray[np.int32]) -> tuple[Fl
 
 def _rows(
     world: World, other: World, place: Position, schemes: Sequence[Scheme], runs: int, seed: int
-) -> tuple[list[dict[str, Any]], Floats, Floats]:
+) -> tuple[list[Record], Floats, Floats]:
     """Flips of every scheme at one position; the differences of the log-ratio of M drafts, and per token of each step
     and model."""
     most = max(scheme.n for scheme in schemes)
@@ -126,7 +125,7 @@ def run(
     require_candidates(chosen["runs"] * most, 1, world.rule, f"runs = {chosen['runs']} of n = {most}")
     at = checked_positions if world.task.name == "arithmetic" else sampled_positions
     places = at(world, seed, chosen["problems"])
-    table: dict[str, list[Any]] = {}
+    table: dict[str, list[Json]] = {}
     ratios, tokens = [], []
     for done, place in enumerate(places, start=1):
         rows, ratio, token = _rows(world, reference, place, schemes, chosen["runs"], seed)

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from gsi_theory import Candidates, Scheme
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Record
 from llm_check.logs.pools.pool import Pool, pool_from_columns
 from llm_check.logs.prediction import PositionPrediction, predict_position
 from llm_check.models.collecting.collect import candidates_table, sampled_paths
@@ -87,7 +86,7 @@ def step_values(world: World, place: Position, fresh: StepMeasurement) -> dict[s
     steps, tokenizer = fresh.steps, world.draft.tokenizer
     found = {"reward": fresh.step_reward, "length": (steps != PAD).sum(axis=1).astype(np.float64)}
     judges = Judges(world.task.check_step, world.task.grade, world.max_steps)
-    texts = [tokenizer.decode(row[row != PAD].tolist()) for row in steps]
+    texts = [str(tokenizer.decode(row[row != PAD].tolist())) for row in steps]
     gold = judges.gold(place, texts)
     if gold is not None:
         return found | {"accuracy": gold}
@@ -138,7 +137,7 @@ def _measured(values: Floats, *spreads: float) -> Measured:
     return Measured(float(values.mean()), float(values.std(ddof=1) / np.sqrt(runs)), one, other, own)
 
 
-def _cell(name: str, predicted: tuple[float, float, float], measured: Measured, runs: int) -> dict[str, Any]:
+def _cell(name: str, predicted: tuple[float, float, float], measured: Measured, runs: int) -> Record:
     """One cell; predicted = (value, standard error, deviation of one run)."""
     value, error, deviation = predicted
     # One run's worth stands in for what neither the pool nor the runs have seen.
@@ -159,7 +158,7 @@ def _cell(name: str, predicted: tuple[float, float, float], measured: Measured, 
 
 def position_cells(
     world: World, place: Position, schemes: Sequence[Scheme], candidates: int, runs: int, seed: int
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, Record]]:
     """(scheme's number, cell) of every cell of one position. `candidates` of each source are in the whole pool."""
     judges = Judges(world.task.check_step, world.task.grade, world.max_steps)
     table = candidates_table(world.models, [place], (candidates, candidates), world.rule, seed, judges)
@@ -191,7 +190,7 @@ def position_cells(
             )
 
 
-def _columns(table: pa.Table) -> dict[str, Any]:
+def _columns(table: pa.Table) -> Record:
     return {name: table[name].combine_chunks() for name in table.column_names}
 
 

@@ -27,6 +27,7 @@ from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.laws.gate import gsi_laws
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.types import Json, Record
 from llm_check.logs.prediction import scheme_grid
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.fresh_run_cells import position_cells, sampled_positions
@@ -39,7 +40,7 @@ from llm_check.models.world import World, transformers_pair
 __all__ = ["DEFAULTS", "LEVEL", "exact_values", "resolved", "run"]
 
 LEVEL = 0.01
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: Record = {
     "rules": ("softmax", "race"),
     "betas": (1.0, 5.0),
     "ns": (1, 2, 4, 16),
@@ -51,7 +52,7 @@ DEFAULTS: dict[str, Any] = {
     "tolerance": 1e-6,
 }
 _KEYS = ("rule", "gate", "beta", "n", "quantity")
-Table = dict[str, list[Any]]
+Table = dict[str, list[Json]]
 
 
 def exact_values(world: World, place: Position, schemes: list[Scheme], tolerance: float) -> list[dict[str, float]]:
@@ -141,10 +142,10 @@ def _means(table: Table) -> Table:
     return means
 
 
-def _summary(means: Table, table: Table) -> dict[str, Any]:
+def _summary(means: Table, table: Table) -> Record:
     z, adjusted = np.array(means["z"]), np.array(means["p_holm"])
     worst = int(adjusted.argmin())
-    summary: dict[str, Any] = {
+    summary: Record = {
         "worst_abs_z": float(np.abs(z).max()),
         "comparisons": z.size,
         "level": LEVEL,

@@ -25,6 +25,7 @@ from transformers import GenerationConfig
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.collecting.collect import Policies, draw_candidates, positions
 from llm_check.models.decoding.positions import Position, encode_text
@@ -37,7 +38,7 @@ from llm_check.models.world import World
 
 __all__ = ["DEFAULTS", "naive_candidates", "run"]
 
-DEFAULTS: dict[str, Any] = {"n": 16, "more": (64,), "repeats": 5, "problems": 8, "threads": 1}
+DEFAULTS: Record = {"n": 16, "more": (64,), "repeats": 5, "problems": 8, "threads": 1}
 
 BATCH = 16
 STEPS = 3
@@ -91,10 +92,10 @@ def naive_candidates(
 
 
 def _naive(world: World, path: Position, n: int) -> None:
-    text = world.draft.tokenizer.decode(list(path.prompt.ids))
+    text = str(world.draft.tokenizer.decode(list(path.prompt.ids)))
     for step in path.path:
         naive_candidates(world, encode_text(world.draft.tokenizer, text), n)
-        text += world.draft.tokenizer.decode(list(step))
+        text += str(world.draft.tokenizer.decode(list(step)))
 
 
 def _ours(world: World, paths: Sequence[Position], n: int, seed: int) -> None:
@@ -136,7 +137,7 @@ def _disagreement(world: World, path: Position, n: int) -> float:
     return float(np.abs(other - own - ratio).max())
 
 
-def _cells(seconds: dict[tuple[int, bool], list[tuple[float, float]]]) -> list[dict[str, Any]]:
+def _cells(seconds: dict[tuple[int, bool], list[tuple[float, float]]]) -> list[Record]:
     """One row for each n and kind: medians over repeats, and the range of the ratio."""
     rows = []
     for (n, batched), pairs in seconds.items():
@@ -200,7 +201,7 @@ def run(
         | {name: cells[0][name] for name in names}
         | {f"batch_{name}": cells[-1][name] for name in names}
     )
-    tables: dict[str, dict[str, list[Any]]] = {
+    tables: dict[str, dict[str, list[Json]]] = {
         "cells": {key: [row[key] for row in cells] for key in cells[0]},
         "repeats": {
             "n": [n for (n, _), pairs in seconds.items() for _ in pairs],

@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from gsi_theory.types import Record
 from llm_check.models.collecting.fingerprint import checkpoint_digest, checkpoint_revision
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.engines.engine import Engine
@@ -25,19 +25,19 @@ def folder_of(spec: str) -> Path | None:
     return None
 
 
-def _files(spec: str) -> dict[str, Any]:
+def _files(spec: str) -> Record:
     folder = folder_of(spec)
     if folder is None:
         return {"sha256": None, "revision": None}
     return {"sha256": checkpoint_digest(folder), "revision": checkpoint_revision(folder)}
 
 
-def policy_record(spec: str, engine: Engine) -> dict[str, Any]:
+def policy_record(spec: str, engine: Engine) -> Record:
     """The log-prob contract of a policy, and digest and revision of its files (None when they are on a server)."""
     return asdict(engine.contract) | _files(spec)
 
 
-def reward_files(spec: str) -> dict[str, Any]:
+def reward_files(spec: str) -> Record:
     """Digest and revision of a reward model's files; None where it has none here."""
     return _files(spec)
 

@@ -15,11 +15,11 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.progress import Report
+from gsi_theory.types import Json
 from llm_check.logs.pools.row_checks import offences
 from llm_check.models.collecting.collect import candidates_table
 from llm_check.models.collecting.parts import Part, Parts, open_parts
@@ -151,7 +151,7 @@ def _block(job: Collection, parts: Parts, number: int, prompts: Sequence[Prompt]
     return job.steps
 
 
-def collect_parts(out: Path, job: Collection, record: Mapping[str, Any], progress: Report | None = None) -> None:
+def collect_parts(out: Path, job: Collection, record: Mapping[str, Json], progress: Report | None = None) -> None:
     """Collect the pool `out`, or go on with it; `record` (JSON) is its provenance and decides what it may go on with.
 
     Raises InputError as `open_parts`, and for rows that no pool may hold (nothing of their part is written).

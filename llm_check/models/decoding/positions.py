@@ -8,6 +8,7 @@ from typing import Any
 
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.random_streams import PositionStream
+from llm_check.models.model_types import TaskProblem, Tokenizer
 
 __all__ = ["Position", "Prompt", "encode_text"]
 
@@ -18,7 +19,7 @@ class Prompt:
 
     prompt_id: str
     ids: tuple[int, ...]
-    problem: Any = None
+    problem: TaskProblem = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Position:
         return PositionStream(seed, self.prompt_id, self.step, purpose)
 
 
-def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
+def encode_text(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     """The token ids of `text`, without special tokens. InputError for text that the tokenizer has no tokens for."""
     try:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.runs.progress import Report
+from gsi_theory.types import Array
 from llm_check.models.decoding.fresh_runs_of_step import StepMeasurement, measure_step
 from llm_check.models.decoding.method_step import RECORDED, StepOutcome, run_step
 from llm_check.models.decoding.method_table import METHODS, Method, named_method, policies_used
@@ -25,6 +25,7 @@ from llm_check.models.decoding.prompting import plain_text, require_room
 from llm_check.models.decoding.reasoning_steps import StepRule, require_candidates
 from llm_check.models.decoding.step_candidates import Models, most_candidates, sources
 from llm_check.models.engines.engine import Engine
+from llm_check.models.model_types import TaskProblem, Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
 from llm_check.models.tasks import arithmetic
 
@@ -56,7 +57,7 @@ class DecodeResult:
     text: tuple[str, ...]
     step_ids: tuple[tuple[tuple[int, ...], ...], ...]
     finished: NDArray[np.bool_]
-    records: dict[str, NDArray[Any]]
+    records: dict[str, Array]
 
     @property
     def acceptance_rate(self) -> float | None:
@@ -74,7 +75,7 @@ def solve(
     seed: int,
     ended: Callable[[Position, str], bool],
     progress: Report | None = None,
-) -> tuple[list[Position], dict[str, NDArray[Any]]]:
+) -> tuple[list[Position], dict[str, Array]]:
     """Take steps until `ended(position after the step, its finish reason)` says so for every solution.
 
     Returns where each solution ended and the records of all steps. progress(done, total) counts solutions.
@@ -84,7 +85,7 @@ def solve(
     caches = {name: models.engine(name).prefill([place.prefix for place in at]) for name in used}
     live = np.arange(len(at))
     passed = np.zeros(len(at), dtype=bool)
-    rows: list[dict[str, NDArray[Any]]] = []
+    rows: list[dict[str, Array]] = []
     while len(live):
         outcome = run_step(method, scheme, models, caches, [at[p] for p in live], rule, seed, passed)
         rows.append(_recorded(outcome, live, len(rows)))
@@ -104,8 +105,8 @@ def solve(
     return at, {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
 
-def _recorded(outcome: StepOutcome, live: NDArray[np.int64], step: int) -> dict[str, NDArray[Any]]:
-    numbers: dict[str, NDArray[Any]] = {"problem": live.copy(), "step": np.full(len(live), step)}
+def _recorded(outcome: StepOutcome, live: NDArray[np.int64], step: int) -> dict[str, Array]:
+    numbers: dict[str, Array] = {"problem": live.copy(), "step": np.full(len(live), step)}
     return numbers | {key: getattr(outcome, key) for key in RECORDED}
 
 
@@ -114,7 +115,7 @@ def decode(
     draft: Engine,
     base: Engine,
     reward_model: RewardModel,
-    problems: Sequence[Any],
+    problems: Sequence[TaskProblem],
     beta: float,
     n: int,
     threshold: float | None,
@@ -190,7 +191,7 @@ def require_prompt_room(models: Models, prompts: Sequence[Prompt], rule: StepRul
         require_room(prompts, context, rule.max_tokens)
 
 
-def _encoded(problem: Any, tokenizer: Any) -> Prompt:
+def _encoded(problem: TaskProblem, tokenizer: Tokenizer) -> Prompt:
     return Prompt(problem.problem_id, encode_text(tokenizer, problem.prompt), problem)
 
 

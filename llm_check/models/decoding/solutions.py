@@ -16,6 +16,7 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.progress import Report
+from gsi_theory.types import Record
 from llm_check.models.decoding.accuracy import accuracy_of, paired_difference
 from llm_check.models.decoding.method_table import METHODS, named_method
 from llm_check.models.decoding.positions import Prompt
@@ -23,12 +24,13 @@ from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.decoding.solution import DecodeResult, decode
 from llm_check.models.decoding.solution_journal import Journal
 from llm_check.models.decoding.step_candidates import COSTS, Models
+from llm_check.models.model_types import TaskProblem
 
 __all__ = ["SolutionRun", "differences", "solve_task", "summary"]
 
 # Normal quantile of the 95 % interval of an acceptance rate.
 Z = 1.96
-Grader = Callable[[Sequence[Any], Sequence[str]], Sequence[Any]]
+Grader = Callable[[Sequence[TaskProblem], Sequence[str]], Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def solve_task(
     grade: Grader,
     journal: Journal,
     progress: Report | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """The solutions of every method and problem, methods in the order of the plan; those in the journal are kept.
 
     Batches are always the same ones, and none remembers rewards of another: a batch of which anything is missing is
@@ -107,7 +109,7 @@ def _shifted(progress: Report, done: int, total: int) -> Report:
     return lambda finished, _: progress(done + finished, total)
 
 
-def _rows(result: DecodeResult, grades: Sequence[Any]) -> Iterator[dict[str, Any]]:
+def _rows(result: DecodeResult, grades: Sequence[Any]) -> Iterator[Record]:
     owner = result.records["problem"]
     for i, (prompt_id, grade) in enumerate(zip(result.prompt_ids, grades, strict=True)):
         own = owner == i
@@ -125,7 +127,7 @@ def _rows(result: DecodeResult, grades: Sequence[Any]) -> Iterator[dict[str, Any
         }
 
 
-def _acceptance(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
+def _acceptance(rows: list[Record]) -> tuple[float, float, float]:
     """Share of steps accepted with its 95 % interval. Steps of one solution are not independent: the ratio estimator's
     residuals are summed by solution."""
     accepted = [np.array(row["steps"]["accepted"], dtype=float) for row in rows]
@@ -135,7 +137,7 @@ def _acceptance(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
     return float(rate), max(0.0, rate - Z * error), min(1.0, rate + Z * error)
 
 
-def summary(name: str, plan: SolutionRun, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(name: str, plan: SolutionRun, rows: list[Record]) -> Record:
     """One method's solutions in numbers: accuracy with Wilson's interval and failures of grading apart, acceptance,
     the share of steps the draft (or a further drafter) drew, mean reward of a step, and the costs of all solutions."""
     scheme = METHODS[name].scheme(plan.beta, plan.n, plan.threshold, plan.n_base)
@@ -167,7 +169,7 @@ def summary(name: str, plan: SolutionRun, rows: list[dict[str, Any]]) -> dict[st
     }
 
 
-def differences(names: Sequence[str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def differences(names: Sequence[str], rows: list[Record]) -> list[Record]:
     """Paired differences of accuracy of every two methods, first minus second; p-values are of one comparison each."""
     grades = {name: {row["problem_id"]: row["grade"] for row in rows if row["method"] == name} for name in names}
     found = []

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose, draw_purpose, select_purpose
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps, require_candidates
 from llm_check.models.engines.engine import Engine, require_pair
+from llm_check.models.model_types import Encoded
 from llm_check.models.rewards.reward_model import RewardModel
 
 __all__ = [
@@ -182,7 +182,7 @@ def _drawn_blocks(
     proposal: str,
     scheme: Scheme,
     models: Models,
-    caches: dict[str, Any],
+    caches: dict[str, Encoded],
     places: Sequence[Position],
     rule: StepRule,
     seed: int,
@@ -198,7 +198,7 @@ def _drawn_blocks(
 
 
 def _log_ratio(
-    block: _Block, shares: dict[str, float], models: Models, caches: dict[str, Any], costs: Costs
+    block: _Block, shares: dict[str, float], models: Models, caches: dict[str, Encoded], costs: Costs
 ) -> NDArray[np.float64]:
     """ℓ = log π_B - log Σ_j share_j p_j (B, m) of a block; its own model's log-probabilities come with the draws."""
     logp = {block.source: block.steps.logp}
@@ -213,7 +213,7 @@ def draw(
     proposal: str,
     scheme: Scheme,
     models: Models,
-    caches: dict[str, Any],
+    caches: dict[str, Encoded],
     places: Sequence[Position],
     rule: StepRule,
     seed: int,

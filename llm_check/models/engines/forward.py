@@ -20,6 +20,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from gsi_theory.arrays.memory import require_memory
 from gsi_theory.errors import InputError
 from llm_check.models.engines.lean_decoder import LeanDecoder, lean_decoder
+from llm_check.models.model_types import Module
 
 __all__ = ["Forward", "forward_of"]
 
@@ -28,8 +29,8 @@ __all__ = ["Forward", "forward_of"]
 class Forward:
     """A model as a function of packed tokens; `kv_shape` is (layers, K, D), `context` the longest sequence."""
 
-    module: Any
-    body: Any
+    module: Module
+    body: Module
     lean: LeanDecoder | None
     way: str
     kv_shape: tuple[int, int, int]
@@ -64,8 +65,8 @@ class Forward:
         return F.linear(features, head.weight, head.bias)
 
     def _through(
-        self, module: Any, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int, more: Any
-    ) -> Any:
+        self, module: Module, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int, more: Any
+    ) -> Module:
         """The module over a fresh DynamicCache around views of the buffer, which it replaces rather than writes to."""
         past = DynamicCache()
         for keys, values in kv[..., :at, :]:
@@ -87,7 +88,7 @@ class Forward:
         return out
 
 
-def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
+def forward_of(module: Module, name: str, lean: bool = True) -> Forward:
     """The forward of a loaded transformers model (with or without a head); `lean` false keeps to the module, as do
     forward hooks and a replaced `forward` anywhere in it, which nothing else would run.
 
@@ -117,7 +118,7 @@ def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
     )
 
 
-def _require_context(config: Any, name: str) -> None:
+def _require_context(config: Module, name: str) -> None:
     context, heads = getattr(config, "max_position_embeddings", None), getattr(config, "num_attention_heads", 1)
     if not isinstance(context, int) or context < 2:
         raise InputError(f"{name} has max_position_embeddings = {context!r}: a context of at least 2 tokens is needed")
@@ -131,7 +132,7 @@ def _require_context(config: Any, name: str) -> None:
 
 
 @torch.no_grad()
-def _require_finite(module: Any, name: str) -> None:
+def _require_finite(module: Module, name: str) -> None:
     """A few tokens through the whole model: what config.json spoils (a norm's epsilon, a rotary base), weights do not
     show."""
     out = module(input_ids=_some_tokens(module), use_cache=False)
@@ -145,19 +146,20 @@ def _require_finite(module: Any, name: str) -> None:
         )
 
 
-def _some_tokens(module: Any) -> Tensor:
+def _some_tokens(module: Module) -> Tensor:
     """Token ids (1, N): as many different ones as vocabulary and context allow, up to 17."""
     tokens = torch.arange(min(17, module.config.max_position_embeddings), device=module.device)[None]
     return tokens % module.config.vocab_size
 
 
 @torch.no_grad()
-def _changed(module: Any) -> str:
+def _changed(module: Module) -> str:
     """What the module does beyond its body and a linear head, empty for nothing: hooks, a forward set on an instance,
     or logits that are not the head's (a scale, an adapter)."""
     if any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in module.modules()):
         return "hooks or a replaced forward"
-    body, head = getattr(module, "base_model", module), module.get_output_embeddings()
+    body: Module = getattr(module, "base_model", module)
+    head = module.get_output_embeddings()
     if head is None or body is module:
         return ""
     tokens = _some_tokens(module)
@@ -169,7 +171,7 @@ def _changed(module: Any) -> str:
 
 
 @torch.no_grad()
-def _kv_shape(body: Any, name: str) -> tuple[int, int, int]:
+def _kv_shape(body: Module, name: str) -> tuple[int, int, int]:
     """(layers, K, D), read off the keys and values of one token."""
     token = torch.zeros((1, 1), dtype=torch.int64, device=body.device)
     layers = getattr(getattr(body(input_ids=token, use_cache=True), "past_key_values", None), "layers", ())

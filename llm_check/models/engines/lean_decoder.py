@@ -24,6 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from llm_check.models.model_types import Module
+
 __all__ = ["KNOWN", "LeanDecoder", "disagreement", "lean_decoder"]
 
 KNOWN = frozenset({"llama", "mistral", "qwen2", "qwen3"})
@@ -118,7 +120,7 @@ def _linear_add(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Te
     return torch.addmm(x if bias is None else x + bias, y, weight)
 
 
-def _fused(parts: list[Any]) -> tuple[Tensor, Tensor | None]:
+def _fused(parts: list[Module]) -> tuple[Tensor, Tensor | None]:
     """The weights (and biases) of linear layers stacked; the layers' own parameters become views of the stack."""
 
     def stacked(name: str) -> Tensor | None:
@@ -135,7 +137,7 @@ def _fused(parts: list[Any]) -> tuple[Tensor, Tensor | None]:
     return weight, stacked("bias")
 
 
-def _layer_of(layer: Any, heads: int, kv_heads: int) -> _Layer:
+def _layer_of(layer: Module, heads: int, kv_heads: int) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
     qkv, qkv_bias = _fused([attention.q_proj, attention.k_proj, attention.v_proj])
     gate_up, gate_up_bias = _fused([mlp.gate_proj, mlp.up_proj])
@@ -158,11 +160,11 @@ def _layer_of(layer: Any, heads: int, kv_heads: int) -> _Layer:
     )
 
 
-def _data(parameter: Any) -> Tensor | None:
+def _data(parameter: Tensor | None) -> Tensor | None:
     return None if parameter is None else parameter.data
 
 
-def _build(body: Any) -> LeanDecoder:
+def _build(body: Module) -> LeanDecoder:
     config = body.config
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
     device, dtype = body.embed_tokens.weight.device, body.embed_tokens.weight.dtype
@@ -182,7 +184,7 @@ def _build(body: Any) -> LeanDecoder:
     )
 
 
-def lean_decoder(body: Any) -> LeanDecoder | str:
+def lean_decoder(body: Module) -> LeanDecoder | str:
     """The lean forward of a base model of transformers (no head), or the reason why there is none.
 
     Every model is compared with its own forward on random tokens before it is used.
@@ -200,7 +202,7 @@ def lean_decoder(body: Any) -> LeanDecoder | str:
     return lean if (reason := disagreement(lean, body)) is None else reason
 
 
-def disagreement(decoder: Any, body: Any) -> str | None:
+def disagreement(decoder: Any, body: Module) -> str | None:
     """How hidden states of `decoder` (anything with `LeanDecoder.hidden`) differ from the module's by more than
     rounding, on random tokens; None when they agree."""
     difference = _difference(decoder, body)
@@ -210,7 +212,7 @@ def disagreement(decoder: Any, body: Any) -> str | None:
 
 
 @torch.no_grad()
-def _difference(decoder: Any, body: Any) -> float:
+def _difference(decoder: Any, body: Module) -> float:
     """Relative 2-norm of (decoder - module) over hidden states of random texts, causal, from an empty cache."""
     new, config = min(17, len(decoder.cos)), body.config
     vocabulary, device, dtype = len(decoder.embed), body.device, body.dtype

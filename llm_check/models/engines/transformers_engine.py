@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Array
 from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps, pad_steps, require_candidates
 from llm_check.models.engines.checkpoint import load_checkpoint, revision_of, weights_hash
@@ -30,6 +30,7 @@ from llm_check.models.engines.next_token import blocks_of, log_softmax, token_lo
 from llm_check.models.engines.prefix_cache import PrefixCache, empty_cache, encode, extended, selected
 from llm_check.models.engines.step_sampler import sample_steps
 from llm_check.models.engines.token_tree import tree_of_steps
+from llm_check.models.model_types import Module, Tokenizer
 
 __all__ = ["PrefixCache", "TransformersEngine", "left_padded"]
 
@@ -57,8 +58,8 @@ def left_padded(sequences: Sequence[Sequence[int]], place: str) -> tuple[NDArray
 class TransformersEngine:
     """A causal language model of transformers behind the contract above. Build it with `load` or from a model."""
 
-    model: Any
-    tokenizer: Any
+    model: Module
+    tokenizer: Tokenizer
     contract: LogProbContract
     forward: Forward
 
@@ -87,7 +88,7 @@ class TransformersEngine:
 
     @classmethod
     def from_model(
-        cls, model: Any, tokenizer: Any, name: str, temperature: float = 1.0, lean: bool = True
+        cls, model: Module, tokenizer: Tokenizer, name: str, temperature: float = 1.0, lean: bool = True
     ) -> TransformersEngine:
         """Wrap a loaded causal language model. Raises InputError for sliding-window attention or a temperature that is
         not positive."""
@@ -259,5 +260,5 @@ class TransformersEngine:
             )
 
 
-def _on(array: NDArray[Any], device: torch.device) -> Tensor:
+def _on(array: Array, device: torch.device) -> Tensor:
     return torch.from_numpy(array).to(device)

@@ -12,11 +12,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Record
 from llm_check.models.grading.answers import choice_letter
 from llm_check.models.grading.worker_pool import shared_pool
+from llm_check.models.model_types import TaskProblem
 
 __all__ = ["LIMIT_S", "Grade", "GradeOutcome", "count_grades", "grade_arithmetic", "grade_choice", "grade_math"]
 
@@ -51,13 +52,13 @@ def count_grades(grades: Sequence[Grade]) -> dict[str, int]:
     return {verdict.value: sum(grade.verdict is verdict for grade in grades) for verdict in GradeOutcome}
 
 
-def _require_pairs(problems: Sequence[Any], texts: Sequence[str]) -> None:
+def _require_pairs(problems: Sequence[TaskProblem], texts: Sequence[str]) -> None:
     if len(problems) != len(texts):
         raise InputError(f"grade got {len(problems)} problems and {len(texts)} texts: give one text per problem")
 
 
 def grade_math(
-    problems: Sequence[Any], texts: Sequence[str], *, limit_s: float = LIMIT_S, workers: int | None = None
+    problems: Sequence[TaskProblem], texts: Sequence[str], *, limit_s: float = LIMIT_S, workers: int | None = None
 ) -> list[Grade]:
     """Grade solutions against `problem.answers` (one string, or several that must all be given, in any order).
 
@@ -65,7 +66,7 @@ def grade_math(
     it. At most `limit_s` seconds an item, then FAILED. Raises InputError for lists of unequal lengths.
     """
     _require_pairs(problems, texts)
-    items: list[dict[str, Any]] = []
+    items: list[Record] = []
     for problem, text in zip(problems, texts, strict=True):
         answers = list(problem.answers)
         items.append(
@@ -86,7 +87,7 @@ def grade_math(
     return [Grade(GradeOutcome(reply["verdict"]), reply["reason"], reply["answer"]) for reply in replies]
 
 
-def grade_choice(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
+def grade_choice(problems: Sequence[TaskProblem], texts: Sequence[str]) -> list[Grade]:
     """Grade multiple choice: the letter in the last box (or the choice spelled out) against `problem.answer`."""
     _require_pairs(problems, texts)
     grades = []
@@ -101,7 +102,7 @@ def grade_choice(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
     return grades
 
 
-def grade_arithmetic(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
+def grade_arithmetic(problems: Sequence[TaskProblem], texts: Sequence[str]) -> list[Grade]:
     """Grade the embedded task by its exact checker (`llm_check.models.tasks.arithmetic.is_correct`)."""
     from llm_check.models.tasks.arithmetic import final_answer, is_correct
 

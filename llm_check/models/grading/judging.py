@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,12 @@ from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.prompting import plain_text
 from llm_check.models.decoding.reasoning_steps import PAD
 from llm_check.models.grading.grading import Grade, GradeOutcome
+from llm_check.models.model_types import TaskProblem, Tokenizer
 
 __all__ = ["NOBODY", "Judges"]
 
-CheckStep = Callable[[Any, int, str], bool]
-Grader = Callable[[Sequence[Any], Sequence[str]], Sequence[Grade]]
+CheckStep = Callable[[TaskProblem, int, str], bool]
+Grader = Callable[[Sequence[TaskProblem], Sequence[str]], Sequence[Grade]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Judges:
         return np.array([float(self.check_step(place.problem, place.step, text)) for text in texts])
 
     def correct(
-        self, tokenizer: Any, place: Position, steps: NDArray[np.integer], ended: Sequence[bool]
+        self, tokenizer: Tokenizer, place: Position, steps: NDArray[np.integer], ended: Sequence[bool]
     ) -> list[bool | None] | None:
         """Whether the solution that ends with each of M steps (M, T) is right; None for a step after which it goes on,
         and where the grader gave up. `ended`: by an end of sequence. Without a grader None."""

@@ -19,7 +19,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from gsi_theory.types import Record
 
 __all__ = ["GradingPool", "shared_pool"]
 
@@ -59,7 +60,7 @@ def _stop(worker: _Worker) -> None:
                 pipe.close()
 
 
-def failed(reason: str) -> dict[str, Any]:
+def failed(reason: str) -> Record:
     """The answer to an item that no worker could grade."""
     return {"verdict": "failed", "reason": reason, "answer": None}
 
@@ -73,7 +74,7 @@ class GradingPool:
         self._workers: list[_Worker] = []
         self._lock = threading.Lock()
 
-    def run(self, items: Sequence[dict[str, Any]], limit_s: float) -> list[dict[str, Any]]:
+    def run(self, items: Sequence[Record], limit_s: float) -> list[Record]:
         """The answer {"verdict", "reason", "answer"} to every item, in order; `limit_s` seconds for each."""
         with self._lock:
             try:
@@ -92,8 +93,8 @@ class GradingPool:
             _stop(worker)
         self._workers = []
 
-    def _run(self, items: Sequence[dict[str, Any]], limit_s: float) -> list[dict[str, Any]]:
-        answers: dict[int, dict[str, Any]] = {}
+    def _run(self, items: Sequence[Record], limit_s: float) -> list[Record]:
+        answers: dict[int, Record] = {}
         waiting = list(range(len(items)))[::-1]
         while len(answers) < len(items):
             busy = sum(worker.item is not None for worker in self._workers)
@@ -113,17 +114,17 @@ class GradingPool:
             self._replace_lost(answers, waiting, limit_s)
         return [answers[i] for i in range(len(items))]
 
-    def _send(self, worker: _Worker, item: int, items: Sequence[dict[str, Any]], limit_s: float) -> None:
+    def _send(self, worker: _Worker, item: int, items: Sequence[Record], limit_s: float) -> None:
         assert worker.process.stdin is not None
         worker.item, worker.deadline = item, time.monotonic() + limit_s + _GRACE_S
         with contextlib.suppress(OSError):  # a worker that just died is noticed by its closed output
             worker.process.stdin.write(json.dumps(items[item]).encode() + b"\n")
             worker.process.stdin.flush()
 
-    def _wait(self) -> list[tuple[_Worker, dict[str, Any] | None]]:
+    def _wait(self) -> list[tuple[_Worker, Record | None]]:
         """Messages of the workers that owe one, after at most the time to the next deadline."""
         owing = [worker for worker in self._workers if worker.item is not None or not worker.ready]
-        messages: list[tuple[_Worker, dict[str, Any] | None]] = []
+        messages: list[tuple[_Worker, Record | None]] = []
         with selectors.DefaultSelector() as selector:
             for worker in owing:
                 assert worker.process.stdout is not None
@@ -143,7 +144,7 @@ class GradingPool:
         return messages
 
     @staticmethod
-    def _read(worker: _Worker, line: bytes) -> dict[str, Any] | None:
+    def _read(worker: _Worker, line: bytes) -> Record | None:
         try:
             message = json.loads(line)
             if worker.item is not None and set(message) != {"verdict", "reason", "answer"}:
@@ -153,7 +154,7 @@ class GradingPool:
             return None
         return dict(message)
 
-    def _replace_lost(self, answers: dict[int, dict[str, Any]], waiting: list[int], limit_s: float) -> None:
+    def _replace_lost(self, answers: dict[int, Record], waiting: list[int], limit_s: float) -> None:
         now = time.monotonic()
         for worker in list(self._workers):
             owes = worker.item is not None or not worker.ready

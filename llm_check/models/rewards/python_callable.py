@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.prompting import plain_text
+from llm_check.models.model_types import Tokenizer
 from llm_check.models.rewards.scored_once import Pair, RewardMemory, score_once
 from llm_check.models.rewards.text import question_text, step_texts
 
@@ -41,7 +43,7 @@ class CallableReward:
     judge: Callable[[list[Pair]], Sequence[float]]
     low: float
     high: float
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Json] = field(default_factory=dict)
     memory: RewardMemory = field(default_factory=RewardMemory, repr=False)
 
     def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
@@ -59,7 +61,11 @@ class CallableReward:
 
 
 def from_function(
-    function: Callable[[str, str], float], policy_tokenizer: Any, *, low: float = -math.inf, high: float = math.inf
+    function: Callable[[str, str], float],
+    policy_tokenizer: Tokenizer,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
 ) -> CallableReward:
     """``function(prefix text, step text) -> reward``, one step at a time; the prefix is prompt and earlier steps.
 
@@ -80,7 +86,7 @@ def _require_range(name: str, low: float, high: float) -> None:
         raise InputError(f"reward {name} has the range [{low:g}, {high:g}]: give low below high")
 
 
-def load_callable(place: str, policy_tokenizer: Any, *, low: float, high: float) -> CallableReward:
+def load_callable(place: str, policy_tokenizer: Tokenizer, *, low: float, high: float) -> CallableReward:
     """The function named "module:function" or "file.py:function".
 
     Raises InputError when the module or the function is missing, it is not callable, or low is not below high.

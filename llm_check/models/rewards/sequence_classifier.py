@@ -11,7 +11,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.prompting import chat_ids, closing_ids
 from llm_check.models.engines.checkpoint import load_model, load_tokenizer
+from llm_check.models.model_types import Module, Tokenizer
 from llm_check.models.rewards.scored_once import Pair, RewardMemory, score_once
 from llm_check.models.rewards.text import encode_literally, question_text, step_texts
 
@@ -53,11 +54,11 @@ class SequenceClassifierReward:
     """A loaded classifier; steps are joined by a blank line, in the assistant's turn where there is a chat template."""
 
     name: str
-    model: Any
+    model: Module
     activation: Activation
-    tokenizer: Any
-    policy_tokenizer: Any
-    settings: Mapping[str, Any]
+    tokenizer: Tokenizer
+    policy_tokenizer: Tokenizer
+    settings: Mapping[str, Json]
     memory: RewardMemory = field(default_factory=RewardMemory, repr=False)
 
     @property
@@ -118,7 +119,7 @@ class SequenceClassifierReward:
 
 
 def load_sequence_classifier(
-    folder: Path, policy_tokenizer: Any, device: str, dtype: str, *, activation: str | None = None
+    folder: Path, policy_tokenizer: Tokenizer, device: str, dtype: str, *, activation: str | None = None
 ) -> SequenceClassifierReward:
     """Load a ...ForSequenceClassification folder; `activation` defaults to sigmoid for one label, softmax for two.
 

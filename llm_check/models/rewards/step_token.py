@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json
 from llm_check.models.decoding.positions import Position, encode_text
 from llm_check.models.decoding.prompting import chat_ids
 from llm_check.models.engines.checkpoint import load_tokenizer, read_config
 from llm_check.models.engines.step_encoder import Pieces, StepEncoder
+from llm_check.models.model_types import Tokenizer
 from llm_check.models.rewards.checkpoints import architecture_of, load_backbone, read_weights
 from llm_check.models.rewards.scored_once import Pair, RewardMemory, score_once
 from llm_check.models.rewards.text import encode_literally, question_text, step_texts
@@ -46,15 +47,15 @@ class StepTokenFamily:
     layers: tuple[str, ...]
     outputs: int
     reward: Callable[[Tensor], Tensor]
-    header: Callable[[Any, str], tuple[int, ...]]
+    header: Callable[[Tokenizer, str], tuple[int, ...]]
     step_token: str
 
 
-def _qwen_header(tokenizer: Any, question: str) -> tuple[int, ...]:
+def _qwen_header(tokenizer: Tokenizer, question: str) -> tuple[int, ...]:
     return chat_ids(tokenizer, [{"role": "system", "content": QWEN_SYSTEM}, {"role": "user", "content": question}])
 
 
-def _skywork_header(tokenizer: Any, question: str) -> tuple[int, ...]:
+def _skywork_header(tokenizer: Tokenizer, question: str) -> tuple[int, ...]:
     start = () if tokenizer.bos_token_id is None else (int(tokenizer.bos_token_id),)
     return start + encode_text(tokenizer, question + "\n")
 
@@ -88,10 +89,10 @@ class StepTokenReward:
     family: StepTokenFamily
     encoder: StepEncoder
     head: tuple[tuple[Tensor, Tensor], ...]
-    tokenizer: Any
-    policy_tokenizer: Any
+    tokenizer: Tokenizer
+    policy_tokenizer: Tokenizer
     step_token_id: int
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Json]
     low: float = 0.0
     high: float = 1.0
     memory: RewardMemory = field(default_factory=RewardMemory, repr=False)
@@ -139,7 +140,7 @@ class StepTokenReward:
 
 
 def load_step_token_reward(
-    folder: Path, policy_tokenizer: Any, device: str, dtype: str, *, step_token: str | None = None
+    folder: Path, policy_tokenizer: Tokenizer, device: str, dtype: str, *, step_token: str | None = None
 ) -> StepTokenReward:
     """Load a checkpoint whose config.json names one of STEP_TOKEN_FAMILIES.
 

@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json
 from llm_check.models.decoding.positions import Position
 from llm_check.models.grading.answers import final_answers
 from llm_check.models.grading.grading import Grade, GradeOutcome, grade_arithmetic
+from llm_check.models.model_types import TaskProblem, Tokenizer
 from llm_check.models.rewards.scored_once import Pair, RewardMemory, score_once
 from llm_check.models.rewards.text import solution_text
 from llm_check.models.tasks.arithmetic import ArithmeticProblem
@@ -32,11 +34,11 @@ __all__ = ["VerifiableReward"]
 class VerifiableReward:
     """Rewards 0 or 1; `failures` counts what the grader could not judge, by reason."""
 
-    policy_tokenizer: Any
+    policy_tokenizer: Tokenizer
     name: str = "verifiable"
     low: float = 0.0
     high: float = 1.0
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Json] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
     memory: RewardMemory = field(default_factory=RewardMemory, repr=False)
 
@@ -75,7 +77,7 @@ def _gradable(place: Position) -> Any:
     return problem
 
 
-def _grade(problems: list[Any], texts: list[str]) -> list[Grade]:
+def _grade(problems: list[TaskProblem], texts: list[str]) -> list[Grade]:
     exact = [i for i, problem in enumerate(problems) if isinstance(problem, ArithmeticProblem)]
     other = [i for i in range(len(problems)) if i not in set(exact)]
     grades: dict[int, Grade] = {}

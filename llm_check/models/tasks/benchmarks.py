@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json
 from llm_check.models.grading.answers import after_hashes, last_box
 from llm_check.models.grading.grading import Grade, grade_choice, grade_math
+from llm_check.models.model_types import TaskProblem
 from llm_check.models.tasks.problem import Problem
 
 __all__ = ["FAMILIES", "Benchmark", "Hub", "Row", "grade_rows"]
@@ -32,7 +34,7 @@ _SOLUTION = "give the solution as text, or a list of texts"
 class Row:
     """One row of a data set and the place an error names ("test.jsonl, line 3")."""
 
-    fields: Mapping[str, Any]
+    fields: Mapping[str, Json]
     place: str
     default_id: str
 
@@ -104,7 +106,7 @@ class Benchmark:
 
     read: Callable[[Row], Problem]
     instruction: str
-    grader: Callable[[Sequence[Any], Sequence[str]], list[Grade]]
+    grader: Callable[[Sequence[TaskProblem], Sequence[str]], list[Grade]]
     hub: Hub | None
 
 
@@ -204,7 +206,7 @@ def _own(row: Row) -> Problem:
     return _olympiad(Row(fields, row.place, renamed.default_id))
 
 
-def grade_rows(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
+def grade_rows(problems: Sequence[TaskProblem], texts: Sequence[str]) -> list[Grade]:
     """Grade a mixed list: problems with choices by their letter, the others as mathematics."""
     if len(problems) != len(texts):
         raise InputError(f"grade got {len(problems)} problems and {len(texts)} texts: give one text per problem")

@@ -25,7 +25,6 @@ import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +32,7 @@ from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.output import atomic_write_files
+from gsi_theory.types import Record
 from llm_check.models.tasks.arithmetic import ArithmeticProblem, is_correct, make_problems
 from llm_check.models.tiny.tokenizer import BLANK_ID, BOX_ID, EOS_ID, PAD_ID, VOCABULARY, build_tokenizer
 from llm_check.models.tiny.train_prm import PRM_STEPS, fit_prm, prm_auc, sample_solutions, solution_text
@@ -172,7 +172,7 @@ def policy_accuracy(model: Qwen3ForCausalLM, seed: int, count: int = EVALUATION_
     return found
 
 
-def save_checkpoint(folder: Path, model: PreTrainedModel, record: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, model: PreTrainedModel, record: Record) -> None:
     """Write model, tokenizer and training.json (`record` and the versions) into a folder.
 
     Every file is staged before the first takes its place, so an interrupted run leaves the old checkpoint whole.
