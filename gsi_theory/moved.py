@@ -154,6 +154,12 @@ MOVED = {
 
 # old module.name -> new module.name
 MOVED_NAMES = {
+    "llm_check.decode.METHODS": "llm_check.models.decoding.method_table.METHODS",
+    "llm_check.decode.Method": "llm_check.models.decoding.method_table.Method",
+    "llm_check.decode.Models": "llm_check.models.decoding.step_candidates.Models",
+    "llm_check.decode.StepMeasurement": "llm_check.models.decoding.fresh_runs_of_step.StepMeasurement",
+    "llm_check.decode.measure_step": "llm_check.models.decoding.fresh_runs_of_step.measure_step",
+    "llm_check.decode.run_step": "llm_check.models.decoding.method_step.run_step",
     "llm_check.methods.candidates.Candidates": "llm_check.models.decoding.step_candidates.StepCandidates",
     "llm_check.grading.grading.Verdict": "llm_check.models.grading.grading.GradeOutcome",
     "llm_check.engines.token_tree.Level": "llm_check.models.engines.token_tree.TreeLevel",

@@ -102,7 +102,7 @@ class GuidedGenerate:
         context = require_size(chosen, scheme, models, prompts, rule)
 
         def ended(place: Position, finish: str) -> bool:
-            written = _written(place)
+            written = place.solution
             full = context is not None and len(place.prefix) + rule.max_tokens > context
             if finish == "eos" or len(written) >= limit or full:
                 return True
@@ -110,11 +110,9 @@ class GuidedGenerate:
             return bool(stopping_criteria(torch.cat([row, row.new_tensor(written)])[None], None).all())
 
         at, self.records = solve(chosen, scheme, models, prompts, rule, self.seed, ended)
-        return _output(input_ids, [_written(place)[:limit] for place in at], generation_config, self.draft.tokenizer)
-
-
-def _written(place: Position) -> list[int]:
-    return [token for step in place.path for token in step]
+        return _output(
+            input_ids, [list(place.solution[:limit]) for place in at], generation_config, self.draft.tokenizer
+        )
 
 
 def _name(model: Module) -> str:

@@ -41,24 +41,13 @@ class Check:
         return getattr(importlib.import_module(f"llm_check.models.checks.{self.module}"), name)
 
 
-CHECKS: dict[str, Check] = Named(
-    "check",
-    {
-        check.name: check
-        for check in (
-            Check("lm_headline", "headline", "How many drafts does each bound ask for, and how many are needed?"),
-            Check(
-                "lm_law",
-                "step_law",
-                "Do samplers on any engine follow the exact law of the enumerated next step?",
-                "enumerated",
-            ),
-            Check("lm_prediction", "fresh_runs", "Does half a pool predict what fresh runs measure?"),
-            Check("lm_accuracy", "solution_accuracy", "Which share of problems does each method solve, at every n?"),
-            Check("lm_speed", "speed", "How long does a GSI step take, against the naive way?"),
-            Check(
-                "lm_noise", "decision_noise", "Which decisions does numerical noise of the log-ratio flip?", "compared"
-            ),
-        )
-    },
+_LAW = "Do samplers on any engine follow the exact law of the enumerated next step?"
+_CHECKS = (
+    Check("lm_headline", "headline", "How many drafts does each bound ask for, and how many are needed?"),
+    Check("lm_law", "step_law", _LAW, "enumerated"),
+    Check("lm_prediction", "fresh_runs", "Does half a pool predict what fresh runs measure?"),
+    Check("lm_accuracy", "solution_accuracy", "Which share of problems does each method solve, at every n?"),
+    Check("lm_speed", "speed", "How long does a GSI step take, against the naive way?"),
+    Check("lm_noise", "decision_noise", "Which decisions does numerical noise of the log-ratio flip?", "compared"),
 )
+CHECKS: dict[str, Check] = Named("check", {check.name: check for check in _CHECKS})

@@ -20,9 +20,10 @@ from gsi_theory.types import Floats, Record
 from llm_check.logs.pools.pool import Pool, pool_from_columns
 from llm_check.logs.prediction import PositionPrediction, predict_position
 from llm_check.models.collecting.collect import candidates_table, sampled_paths
+from llm_check.models.decoding.fresh_runs_of_step import StepMeasurement, measure_step
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.reasoning_steps import PAD
-from llm_check.models.decoding.solution import StepMeasurement, measure_step, require_prompt_room
+from llm_check.models.decoding.solution import require_prompt_room
 from llm_check.models.grading.judging import Judges
 from llm_check.models.world import World
 

@@ -27,10 +27,10 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.significance import binomial_p, holm
+from llm_check.models.decoding.fresh_runs_of_step import measure_step
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose
 from llm_check.models.decoding.reasoning_steps import require_candidates
-from llm_check.models.decoding.solution import measure_step
 from llm_check.models.decoding.solution_journal import Journal, journal_path
 from llm_check.models.engines.engine import Engine
 from llm_check.models.model_types import Module

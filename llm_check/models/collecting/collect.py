@@ -23,7 +23,7 @@ from llm_check.logs.pools.schema import FIELDS, SOURCES
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
 from llm_check.models.decoding.random_streams import PositionStream, Purpose, draw_purpose
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps
-from llm_check.models.decoding.step_candidates import Models
+from llm_check.models.decoding.step_candidates import Models, judge
 from llm_check.models.engines.engine import Engine
 from llm_check.models.grading.judging import NOBODY, Judges
 from llm_check.models.model_types import TaskProblem, Tokenizer
@@ -50,19 +50,8 @@ def step_rewards(
     reward_model: RewardModel, places: Sequence[Position], tokens: NDArray[np.int32]
 ) -> NDArray[np.float64]:
     """Rewards (B, n) of the steps `tokens` (B, n, T) at `places` (B): equal steps of a position are judged once."""
-    seen: dict[tuple[int, bytes], int] = {}
-    index = np.empty(tokens.shape[:2], dtype=np.int64)
-    owners: list[Position] = []
-    steps: list[list[int]] = []
-    for b, group in enumerate(tokens):
-        for i, row in enumerate(group):
-            key = (b, row.tobytes())
-            if key not in seen:
-                seen[key] = len(steps)
-                owners.append(places[b])
-                steps.append(row[row != PAD].tolist())
-            index[b, i] = seen[key]
-    return np.asarray(reward_model.score(owners, steps), dtype=np.float64)[index]
+    rows = np.repeat(np.arange(len(places)), tokens.shape[1])
+    return judge(reward_model, places, rows, tokens.reshape(len(rows), -1)).reshape(tokens.shape[:2])
 
 
 def positions(

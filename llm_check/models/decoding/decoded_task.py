@@ -115,8 +115,7 @@ def decode(
     models = replace(world.models, drafter_counts=tuple(drafter_counts))
     prompts = world.prompts()
     for name in run.methods:
-        scheme = METHODS[name].scheme(beta, n, threshold, n_base)
-        require_size(METHODS[name], scheme, models, prompts, world.rule, batch)
+        require_size(METHODS[name], run.scheme(name), models, prompts, world.rule, batch)
     head = _head(run, world, models, prompts, dtype)
     journal = Journal(None if out is None else journal_path(out), head)
     try:

@@ -45,9 +45,14 @@ class Position:
         return len(self.path)
 
     @cached_property
+    def solution(self) -> tuple[int, ...]:
+        """The token ids of the steps taken so far."""
+        return tuple(token for step in self.path for token in step)
+
+    @cached_property
     def prefix(self) -> tuple[int, ...]:
         """The token ids under which the next step is drawn."""
-        return (*self.prompt.ids, *(token for step in self.path for token in step))
+        return (*self.prompt.ids, *self.solution)
 
     def after(self, step: tuple[int, ...]) -> Position:
         """The position one step on."""

@@ -17,7 +17,6 @@ from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.runs.progress import Report
 from gsi_theory.types import Array
-from llm_check.models.decoding.fresh_runs_of_step import StepMeasurement, measure_step
 from llm_check.models.decoding.method_step import RECORDED, StepOutcome, run_step
 from llm_check.models.decoding.method_table import METHODS, Method, named_method, policies_used
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
@@ -29,20 +28,7 @@ from llm_check.models.model_types import TaskProblem, Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
 from llm_check.models.tasks import arithmetic
 
-__all__ = [
-    "METHODS",
-    "DecodeResult",
-    "Method",
-    "Models",
-    "StepMeasurement",
-    "context_of",
-    "decode",
-    "measure_step",
-    "require_prompt_room",
-    "require_size",
-    "run_step",
-    "solve",
-]
+__all__ = ["DecodeResult", "context_of", "decode", "decode_prompts", "require_prompt_room", "require_size", "solve"]
 
 
 @dataclass(frozen=True)
@@ -136,28 +122,42 @@ def decode(
     `Scheme` refuses.
     """
     chosen = named_method(method)
-    if not problems:
+    prompts = [p if isinstance(p, Prompt) else _encoded(p, draft.tokenizer) for p in problems]
+    models = Models(draft, base, reward_model, tuple(drafters), tuple(drafter_counts))
+    scheme = chosen.scheme(beta, n, threshold, n_base)
+    return decode_prompts(chosen, scheme, models, prompts, rule, seed, max_steps, progress)
+
+
+def decode_prompts(
+    method: Method,
+    scheme: Scheme,
+    models: Models,
+    prompts: Sequence[Prompt],
+    rule: StepRule,
+    seed: int,
+    max_steps: int,
+    progress: Report | None = None,
+) -> DecodeResult:
+    """`decode` of prompts by a method of the table under its own scheme."""
+    if not prompts:
         raise InputError("decode got no problems: give at least one")
     if max_steps < 1:
         raise InputError(f"max_steps = {max_steps}: give at least 1 step")
-    prompts = [p if isinstance(p, Prompt) else _encoded(p, draft.tokenizer) for p in problems]
     _require_distinct(prompts)
-    scheme = chosen.scheme(beta, n, threshold, n_base)
-    models = Models(draft, base, reward_model, tuple(drafters), tuple(drafter_counts))
-    context = require_size(chosen, scheme, models, prompts, rule)
+    context = require_size(method, scheme, models, prompts, rule)
 
     def ended(place: Position, finish: str) -> bool:
         full = context is not None and len(place.prefix) + rule.max_tokens > context
         return finish == "eos" or place.step >= max_steps or full
 
-    at, records = solve(chosen, scheme, models, prompts, rule, seed, ended, progress)
+    at, records = solve(method, scheme, models, prompts, rule, seed, ended, progress)
     finished = np.zeros(len(at), dtype=bool)
     finished[records["problem"][records["finish"] == "eos"]] = True
     return DecodeResult(
-        method=method,
+        method=method.name,
         scheme=scheme,
         prompt_ids=tuple(prompt.prompt_id for prompt in prompts),
-        text=tuple(plain_text(draft.tokenizer, [token for step in place.path for token in step]) for place in at),
+        text=tuple(plain_text(models.draft.tokenizer, place.solution) for place in at),
         step_ids=tuple(place.path for place in at),
         finished=finished,
         records=records,

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.runs.progress import Report
 from gsi_theory.types import Record
@@ -21,7 +22,7 @@ from llm_check.models.decoding.accuracy import accuracy_of, paired_difference
 from llm_check.models.decoding.method_table import METHODS, named_method
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.reasoning_steps import StepRule
-from llm_check.models.decoding.solution import DecodeResult, decode
+from llm_check.models.decoding.solution import DecodeResult, decode_prompts
 from llm_check.models.decoding.solution_journal import Journal
 from llm_check.models.decoding.step_candidates import COSTS, Models
 from llm_check.models.model_types import TaskProblem
@@ -51,15 +52,19 @@ class SolutionRun:
             value = getattr(self, field)
             object.__setattr__(self, field, value if value is None else value + 0.0)  # no -0.0
         for i, name in enumerate(self.methods):
-            named_method(name).scheme(self.beta, self.n, self.threshold, self.n_base)
+            self.scheme(name)
             if name in self.methods[:i]:
                 raise InputError(f"method {name!r} is given twice: give each once")
         if self.batch < 1:
             raise InputError(f"batch = {self.batch}: decode at least 1 problem at a time")
 
+    def scheme(self, method: str) -> Scheme:
+        """A method's scheme at these settings. InputError for an unknown method, or values that `Scheme` refuses."""
+        return named_method(method).scheme(self.beta, self.n, self.threshold, self.n_base)
+
 
 def solve_task(
-    plan: SolutionRun,
+    run: SolutionRun,
     models: Models,
     prompts: Sequence[Prompt],
     rule: StepRule,
@@ -74,35 +79,22 @@ def solve_task(
     decoded whole, so that a resumed run does the very arithmetic of one in one go. progress(done, total) counts
     solutions. Raises InputError as `decode`.
     """
-    parts = [prompts[start : start + plan.batch] for start in range(0, len(prompts), plan.batch)]
-    done, total = 0, len(plan.methods) * len(prompts)
-    for name in plan.methods:
+    parts = [prompts[start : start + run.batch] for start in range(0, len(prompts), run.batch)]
+    done, total = 0, len(run.methods) * len(prompts)
+    for name in run.methods:
         for part in parts:
             if any((name, prompt.prompt_id) not in journal for prompt in part):
                 models.reward_model.forget()
-                result = decode(
-                    name,
-                    models.draft,
-                    models.base,
-                    models.reward_model,
-                    part,
-                    plan.beta,
-                    plan.n,
-                    plan.threshold,
-                    rule,
-                    plan.seed,
-                    max_steps,
-                    plan.n_base,
-                    models.drafters,
-                    models.drafter_counts,
-                    None if progress is None else _shifted(progress, done, total),
+                shifted = None if progress is None else _shifted(progress, done, total)
+                result = decode_prompts(
+                    METHODS[name], run.scheme(name), models, part, rule, run.seed, max_steps, shifted
                 )
                 grades = grade([prompt.problem for prompt in part], result.text)
                 journal.add({(name, row["problem_id"]): row for row in _rows(result, grades)})
             done += len(part)
             if progress is not None:
                 progress(done, total)
-    return [journal[name, prompt.prompt_id] for name in plan.methods for prompt in prompts]
+    return [journal[name, prompt.prompt_id] for name in run.methods for prompt in prompts]
 
 
 def _shifted(progress: Report, done: int, total: int) -> Report:
@@ -137,10 +129,10 @@ def _acceptance(rows: list[Record]) -> tuple[float, float, float]:
     return float(rate), max(0.0, rate - Z * error), min(1.0, rate + Z * error)
 
 
-def summary(name: str, plan: SolutionRun, rows: list[Record]) -> Record:
+def summary(name: str, run: SolutionRun, rows: list[Record]) -> Record:
     """One method's solutions in numbers: accuracy with Wilson's interval and failures of grading apart, acceptance,
     the share of steps the draft (or a further drafter) drew, mean reward of a step, and the costs of all solutions."""
-    scheme = METHODS[name].scheme(plan.beta, plan.n, plan.threshold, plan.n_base)
+    scheme = run.scheme(name)
     found = accuracy_of([row["grade"] for row in rows])
     gated = scheme.threshold is not None and METHODS[name].switch is None
     acceptance = _acceptance(rows) if gated else (None, None, None)

@@ -38,19 +38,7 @@ __all__ = [
     "trimmed",
 ]
 
-# Numbers of candidates, as in gsi_theory.methods.MethodLaw, then the tokens of the same candidates.
-COSTS = (
-    "draft_samples",
-    "base_samples",
-    "base_scored",
-    "draft_scored",
-    "reward_calls",
-    "draft_tokens",
-    "base_tokens",
-    "base_scored_tokens",
-    "draft_scored_tokens",
-    "reward_tokens",
-)
+# Numbers of candidates, as in gsi_theory.methods.MethodLaw, and the cost that counts the tokens of the same candidates.
 _TOKENS = {
     "draft_samples": "draft_tokens",
     "base_samples": "base_tokens",
@@ -58,6 +46,7 @@ _TOKENS = {
     "draft_scored": "draft_scored_tokens",
     "reward_calls": "reward_tokens",
 }
+COSTS = (*_TOKENS, *_TOKENS.values())
 Costs = dict[str, NDArray[np.int64]]
 
 

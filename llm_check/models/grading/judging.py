@@ -44,8 +44,7 @@ class Judges:
             return None
         last = self.max_steps is not None and place.step + 1 >= self.max_steps
         final = [k for k, end in enumerate(ended) if end or last]
-        path = [token for step in place.path for token in step]
-        texts = [plain_text(tokenizer, [*path, *steps[k][steps[k] != PAD].tolist()]) for k in final]
+        texts = [plain_text(tokenizer, [*place.solution, *steps[k][steps[k] != PAD].tolist()]) for k in final]
         grades = self.grade([place.problem] * len(final), texts) if final else []
         found = {
             k: None if g.verdict == GradeOutcome.FAILED else g.is_right for k, g in zip(final, grades, strict=True)

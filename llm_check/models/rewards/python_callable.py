@@ -17,15 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gsi_theory.errors import InputError
 from gsi_theory.types import Json
-from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.prompting import plain_text
 from llm_check.models.model_types import Tokenizer
-from llm_check.models.rewards.scored_once import Pair, RewardMemory, score_once
+from llm_check.models.rewards.scored_once import Pair, RewardMemory, ScoredOnce
 from llm_check.models.rewards.text import question_text, step_texts
 
 __all__ = ["CallableReward", "from_function", "load_callable"]
@@ -36,7 +32,7 @@ _LONGEST = 200
 
 
 @dataclass(frozen=True)
-class CallableReward:
+class CallableReward(ScoredOnce):
     """`judge` maps M (position, step) pairs to M rewards in [low, high]."""
 
     name: str
@@ -46,18 +42,9 @@ class CallableReward:
     settings: Mapping[str, Json] = field(default_factory=dict)
     memory: RewardMemory = field(default_factory=RewardMemory, repr=False)
 
-    def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """The reward (M,) of M steps (token ids of the policies), step i at position i.
-
-        Raises InputError for lists of unequal lengths, an empty step, a problem without a question, a function that
-        raises or exits (with file and line), returns no list of one number for each step, or a value that is no number
-        in [low, high].
-        """
-        return score_once(self.memory, self.name, (self.low, self.high), places, steps, self.judge)
-
-    def forget(self) -> None:
-        """Drop remembered rewards."""
-        self.memory.forget()
+    def compute(self, pairs: list[Pair]) -> Sequence[float]:
+        """What the function returns. InputError where it raises or exits (with file and line), or returns no list."""
+        return self.judge(pairs)
 
 
 def from_function(

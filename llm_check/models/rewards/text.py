@@ -38,7 +38,7 @@ def step_texts(place: Position, step: Sequence[int], tokenizer: Tokenizer) -> li
 
 def solution_text(place: Position, step: Sequence[int], tokenizer: Tokenizer) -> str:
     """The whole solution so far as one text, as the policies wrote it."""
-    return plain_text(tokenizer, [token for part in (*place.path, tuple(step)) for token in part])
+    return plain_text(tokenizer, [*place.solution, *step])
 
 
 def encode_literally(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:

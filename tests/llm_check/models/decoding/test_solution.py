@@ -13,9 +13,11 @@ from gsi_theory import Candidates, Scheme, gsi_law
 from gsi_theory.errors import InputError
 from llm_check.logs.pools.pool import write_pool
 from llm_check.models.collecting.collect import collect_pool, positions, step_rewards
+from llm_check.models.decoding.fresh_runs_of_step import measure_step
+from llm_check.models.decoding.method_table import METHODS
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
 from llm_check.models.decoding.random_streams import PositionStream
-from llm_check.models.decoding.solution import METHODS, decode, measure_step
+from llm_check.models.decoding.solution import decode
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.tasks.arithmetic import ArithmeticProblem, check_step, make_problems
 from llm_check.models.tiny.enumeration import StepTrie, enumerate_steps, score_trie

@@ -177,7 +177,7 @@ def test_an_interrupted_run_leaves_no_worker_behind(monkeypatch: pytest.MonkeyPa
     def interrupt(*args: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(GradingPool, "_wait", interrupt)
+    monkeypatch.setattr(grading_pool._Worker, "line", interrupt)
     with pytest.raises(KeyboardInterrupt):
         pool.run([{"do": "hang"}], 60.0)
     assert process.poll() is not None
