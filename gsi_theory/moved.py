@@ -126,7 +126,7 @@ MOVED = {
     "llm_check.pools.parts": "llm_check.models.collecting.parts",
     "llm_check.pools.collect": "llm_check.models.collecting.collect",
     "llm_check.pools.record": "llm_check.models.collecting.provenance",
-    "llm_check.pools.fingerprint": "llm_check.models.collecting.fingerprint",
+    "llm_check.pools.fingerprint": "llm_check.models.collecting.provenance",
     "llm_check.pools.trajectories": "llm_check.models.collecting.trajectories",
     "llm_check.pools": "llm_check.logs.pools",
     "llm_check.engines.contract": "llm_check.models.engines.engine",

@@ -110,9 +110,8 @@ class GuidedGenerate:
             return bool(stopping_criteria(torch.cat([row, row.new_tensor(written)])[None], None).all())
 
         at, self.records = solve(chosen, scheme, models, prompts, rule, self.seed, ended)
-        return _output(
-            input_ids, [list(place.solution[:limit]) for place in at], generation_config, self.draft.tokenizer
-        )
+        written = [list(place.solution[:limit]) for place in at]
+        return _output(input_ids, written, generation_config, self.draft.tokenizer)
 
 
 def _name(model: Module) -> str:

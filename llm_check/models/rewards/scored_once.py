@@ -148,6 +148,6 @@ def require_context(name: str, place: Position, length: int, context: float) -> 
     """Raise InputError where what a reward model would read of a step is longer than its context."""
     if length > context:
         raise InputError(
-            f"prompt {place.prompt_id} with its {place.step + 1} steps has {length} tokens for the reward model {name}, "
-            f"whose context holds {context}: allow fewer or shorter steps, or leave it out"
+            f"prompt {place.prompt_id} with its {place.step + 1} steps has {length} tokens for the reward "
+            f"model {name}, whose context holds {context}: allow fewer or shorter steps, or leave it out"
         )

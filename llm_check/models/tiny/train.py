@@ -19,9 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -35,14 +33,21 @@ from gsi_theory.runs.output import atomic_write_files
 from gsi_theory.types import Record
 from llm_check.models.tasks.arithmetic import ArithmeticProblem, is_correct, make_problems
 from llm_check.models.tiny.tokenizer import BLANK_ID, BOX_ID, EOS_ID, PAD_ID, VOCABULARY, build_tokenizer
-from llm_check.models.tiny.train_prm import PRM_STEPS, fit_prm, prm_auc, sample_solutions, solution_text
+from llm_check.models.tiny.train_prm import (
+    IGNORED,
+    PRM_STEPS,
+    descend,
+    fit_prm,
+    prm_auc,
+    sample_solutions,
+    solution_text,
+)
 
 __all__ = ["RECIPES", "Corpus", "Recipe", "initial_model", "main", "save_checkpoint", "train_policy"]
 
 TRAIN_PROBLEMS = 60_000
 EVALUATION_PROBLEMS = 2_000
 TYPO = 0.004
-IGNORED = -100  # the label that torch's cross entropy leaves out
 
 
 @dataclass(frozen=True)
@@ -133,32 +138,21 @@ class Corpus:
 
 
 def train_policy(name: str, seed: int, steps: int | None = None) -> Qwen3ForCausalLM:
-    """Train the draft or the base on the training split; a progress line with the time left every 200 steps."""
+    """Train the draft or the base on the training split; progress lines as `descend`."""
     recipe, stream = RECIPES[name], sorted(RECIPES).index(name)
     steps = recipe.steps if steps is None else steps
     corpus = Corpus(make_problems(TRAIN_PROBLEMS, seed, "train"))
     rng = np.random.default_rng([seed, stream])
     model = initial_model(recipe, seed).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, max(steps, 2), pct_start=0.05)
-    began, total = time.monotonic(), 0.0
-    for step in range(steps):
+
+    def loss() -> torch.Tensor:
         ids, labels = corpus.batch(recipe.batch, recipe.wrong, rng)
         logits = model(input_ids=ids, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(
+        return torch.nn.functional.cross_entropy(
             logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED
         )
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        total += loss.item()
-        if (step + 1) % 200 == 0:
-            left = (time.monotonic() - began) / (step + 1) * (steps - step - 1)
-            print(f"{name}: step {step + 1}/{steps}, loss {total / 200:.4f}, {left:.0f} s left", file=sys.stderr)
-            total = 0.0
-    return model.eval()
+
+    return descend(model, name, loss, steps, recipe.learning_rate)
 
 
 def policy_accuracy(model: Qwen3ForCausalLM, seed: int, count: int = EVALUATION_PROBLEMS) -> dict[str, float]:
