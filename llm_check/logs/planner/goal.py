@@ -162,11 +162,8 @@ def best_of(values: Floats, goal: Goal, question: Question) -> Choice:
     def pick(training: Floats) -> int | None:
         return question.cheapest(_near(training, question, goal.tolerance).good, training.mean(axis=1))
 
-    near, table, share = (
-        _near(values, question, goal.tolerance),
-        question.table,
-        f"{100 * goal.tolerance:.3g}% of the value",
-    )
+    near, table = _near(values, question, goal.tolerance), question.table
+    share = f"{100 * goal.tolerance:.3g}% of the value"
     chosen = question.cheapest(near.good, values.mean(axis=1))
     if chosen is not None:
         at = int(np.flatnonzero(near.options == chosen)[0])
