@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import logsumexp
@@ -21,7 +22,9 @@ from gsi_theory.instance import tilted_rewards
 from gsi_theory.runs.options import distinct
 from gsi_theory.runs.words import counted
 from gsi_theory.types import Floats
-from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
+
+if TYPE_CHECKING:  # pyarrow is slow to import, and --help shows BETAS and NS
+    from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 
 __all__ = ["BETAS", "NS", "Grid", "Option", "distinct_options", "make_grid"]
 
