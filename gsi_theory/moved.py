@@ -106,9 +106,10 @@ MOVED = {
     "llm_check.streams": "llm_check.models.decoding.random_streams",
     "llm_check.solutions": "llm_check.models.decoding.solutions",
     "llm_check.journal": "gsi_theory.runs.journal",
-    "llm_check.doctor.coverage": "llm_check.logs.diagnosis.step_coverage",
-    "llm_check.doctor.doctor": "llm_check.logs.diagnosis.findings",
-    "llm_check.doctor": "llm_check.logs.diagnosis",
+    "llm_check.doctor.coverage": "llm_check.logs.pools.step_coverage",
+    "llm_check.doctor.doctor": "llm_check.logs.pools.findings",
+    "llm_check.doctor.rows": "llm_check.logs.pools.self_checks",
+    "llm_check.doctor": "llm_check.logs.pools",
     "llm_check.planner.choice": "llm_check.logs.planner.goal",
     "llm_check.planner.choose": "llm_check.logs.planner.best_option",
     "llm_check.planner.cost": "gsi_theory.runs.costs",
@@ -118,6 +119,8 @@ MOVED = {
     "llm_check.planner.pool_page": "llm_check.logs.planner.page_artifact",
     "llm_check.planner.table": "llm_check.logs.planner.option_table",
     "llm_check.planner.turning": "llm_check.logs.planner.overuse",
+    "llm_check.planner.distinct": "llm_check.logs.planner.scheme_grid",
+    "llm_check.planner.pareto": "llm_check.logs.planner.best_option",
     "llm_check.planner": "llm_check.logs.planner",
     "llm_check.predict": "llm_check.logs.prediction",
     "llm_check.words": "gsi_theory.runs.terminal",
@@ -126,12 +129,11 @@ MOVED = {
     "llm_check.pools.parts": "llm_check.models.collecting.parts",
     "llm_check.pools.collect": "llm_check.models.collecting.collect",
     "llm_check.pools.record": "llm_check.models.collecting.provenance",
-    "llm_check.pools.fingerprint": "llm_check.models.collecting.fingerprint",
+    "llm_check.pools.fingerprint": "llm_check.models.collecting.provenance",
     "llm_check.pools.trajectories": "llm_check.models.collecting.trajectories",
     "llm_check.pools": "llm_check.logs.pools",
     "llm_check.engines.contract": "llm_check.models.engines.engine",
     "llm_check.engines.load": "llm_check.models.engines.load_engine",
-    "llm_check.engines.noise": "llm_check.models.engines.engine_noise",
     "llm_check.engines.weights": "llm_check.models.engines.weight_files",
     "llm_check.engines.decoder": "llm_check.models.engines.lean_decoder",
     "llm_check.engines": "llm_check.models.engines",
@@ -155,7 +157,30 @@ MOVED = {
 
 # old module.name -> new module.name
 MOVED_NAMES = {
+    "llm_check.decode.METHODS": "llm_check.models.decoding.method_table.METHODS",
+    "llm_check.decode.Method": "llm_check.models.decoding.method_table.Method",
+    "llm_check.decode.Models": "llm_check.models.decoding.step_candidates.Models",
+    "llm_check.decode.StepMeasurement": "llm_check.models.decoding.fresh_runs_of_step.StepMeasurement",
+    "llm_check.decode.measure_step": "llm_check.models.decoding.fresh_runs_of_step.measure_step",
+    "llm_check.decode.run_step": "llm_check.models.decoding.method_step.run_step",
+    "llm_check.methods.candidates.Candidates": "llm_check.models.decoding.step_candidates.StepCandidates",
+    "llm_check.grading.grading.Verdict": "llm_check.models.grading.grading.GradeOutcome",
+    "llm_check.engines.token_tree.Level": "llm_check.models.engines.token_tree.TreeLevel",
+    "llm_check.checks.significance.Calibration": "llm_check.models.checks.significance.ScoreCalibration",
+    "llm_check.streams.Stream": "llm_check.models.decoding.random_streams.PositionStream",
+    "llm_check.tasks.arithmetic.Problem": "llm_check.models.tasks.arithmetic.ArithmeticProblem",
+    "llm_check.tasks.families.Family": "llm_check.models.tasks.benchmarks.Benchmark",
+    "llm_check.solutions.Plan": "llm_check.models.decoding.solutions.SolutionRun",
     "gsi_theory.logscale.Array": "gsi_theory.types.Floats",
+    "llm_check.command_doctor.left_out_lines": "llm_check.logs.pools.pool_files.left_out_lines",
+    "llm_check.command_doctor.plain": "gsi_theory.runs.json_output.plain",
+    "llm_check.command_plan.embedded_page": "llm_check.models.embedded_page.embedded_page",
+    "llm_check.command_predict.mean_rows": "llm_check.logs.prediction.mean_rows",
+    "llm_check.doctor.doctor.Diagnosis": "llm_check.logs.pools.diagnosis.Diagnosis",
+    "llm_check.doctor.doctor.doctor": "llm_check.logs.pools.diagnosis.doctor",
+    "llm_check.doctor.prefix_counts.Draws": "llm_check.logs.pools.prefix_counts.PrefixDraws",
+    "llm_check.doctor.rows.Coverage": "llm_check.logs.pools.self_checks.StepCover",
+    "llm_check.pools.position_arrays.Block": "llm_check.logs.pools.position_arrays.PositionBlock",
     "gsi_theory.options.read_pairs": "gsi_theory.runs.settings.read_pairs",
     "llm_check.planner.latency.DEVICES": "gsi_theory.runs.costs.DEVICES",
     "llm_check.planner.latency.SHAPES": "gsi_theory.runs.costs.SHAPES",
@@ -208,6 +233,12 @@ class _OldPlace(ModuleType):
         if f"{self.__name__}.{name}" in MOVED_NAMES:
             return moved_names(self.__name__)(name)
         return getattr(importlib.import_module(str(new_place(self.__name__))), name)
+
+    def __call__(self, *arguments: object, **options: object) -> object:
+        """Where a package exports a function of a name that a module had, that function: importing the module under
+        its old name puts the module in the function's place."""
+        package, _, name = self.__name__.rpartition(".")
+        return importlib.import_module(package).__getattr__(name)(*arguments, **options)
 
 
 class _Moved(MetaPathFinder, Loader):

@@ -60,7 +60,7 @@ def command(
     world, check = _call("llm_check.models.world", "load_world")(), _call("llm_check.models.command_check", "check")
     for name in _call("llm_check.models.checks.check_table", "CHECKS"):
         check(name, world, seed, artifacts, {}, resume=not fresh)
-    _call("llm_check.logs.command_plan", "embedded_page")(artifacts, seed, resume=not fresh)
+    _call("llm_check.models.embedded_page", "embedded_page")(artifacts, seed, resume=not fresh)
     page = _call("figures.report", "build_report")(artifacts, out)
     typer.echo(f"wrote {page} in {time.monotonic() - began:.0f} s")
     failed = _failures(artifacts)

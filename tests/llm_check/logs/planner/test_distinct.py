@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llm_check.logs.planner.distinct import distinct_options
 from llm_check.logs.planner.recommendation import Goal, make_plan
-from llm_check.logs.planner.scheme_grid import Grid, Option
+from llm_check.logs.planner.scheme_grid import Grid, Option, distinct_options
 from llm_check.logs.planner.values import Sets, evaluate
 from llm_check.logs.pools.pool import Pool, pool_from_columns
-from llm_check.logs.pools.position_arrays import blocks, position_arrays
+from llm_check.logs.pools.position_arrays import blocks
 from tests.benches.plan import WORLDS
 
 WIDE = {1.0: (-1e6, 0.3, 0.31, 1e6), 6.0: (-1e6, 0.3, 0.31, 1e6)}
@@ -30,7 +29,7 @@ def _pool(equal_policies: bool, levels: int | None) -> Pool:
 
 def _fingerprints(pool: Pool, options: list[Option]) -> list[tuple[float, ...]]:
     """Means of random numbers under each law at three positions, P(reject), and what the cost depends on."""
-    arrays = position_arrays(pool)
+    arrays = pool.arrays
     part = blocks(arrays)[0]
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     rng = np.random.default_rng(3)
@@ -50,7 +49,7 @@ def _fingerprints(pool: Pool, options: list[Option]) -> list[tuple[float, ...]]:
 )
 def test_every_law_once(equal_policies: bool, levels: int | None) -> None:
     pool = _pool(equal_policies, levels)
-    arrays = position_arrays(pool)
+    arrays = pool.arrays
     every, kept = GRID.options(), distinct_options(GRID, arrays, blocks(arrays))
     whole, listed = _fingerprints(pool, every), _fingerprints(pool, kept)
     assert len(set(listed)) == len(listed)

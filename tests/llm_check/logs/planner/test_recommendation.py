@@ -20,7 +20,7 @@ from llm_check.logs.planner.recommendation import Setup, _mean_error, choose_opt
 from llm_check.logs.planner.scheme_grid import RULES
 from llm_check.logs.planner.tail import Tail, tail_speaks
 from llm_check.logs.pools.pool import Pool, pool_from_columns, write_pool
-from llm_check.logs.pools.position_arrays import blocks, position_arrays
+from llm_check.logs.pools.position_arrays import blocks
 from tests.benches.plan import WORLDS, FiniteWorld
 from tests.plants.pool_faults import Sampling, TokenWorld, drop_tokens
 
@@ -75,7 +75,7 @@ def test_refusals_name_what_is_missing(pool: Pool, world: FiniteWorld) -> None:
     assert any(line.startswith("cannot tell the distance") and "β = 30: effective" in line for line in wide.limits)
     tail = Tail(20.0, 1.1, (40.0, 900.0), 90.0, 0.01, (64.0, 64.0), 1.0, 64, 64)
     table = replace(wide.table, tails={beta: replace(tail, beta=beta) for beta in (10.0, 20.0)})
-    arrays = position_arrays(world.pool(3, 64, 0))
+    arrays = world.pool(3, 64, 0).arrays
     assert limits(arrays, blocks(arrays), table, (64,)) == [
         "cannot tell what unseen drafts do at β = 10, 20: k̂ = 1.1 of the drafts' weights; about 40 drafts would show "
         "their tail at the median position, about 900 at the hardest (64 are there)",
@@ -212,7 +212,7 @@ def test_the_largest_reward_is_stated_or_said_to_be_the_pools_own(pool: Pool) ->
     assert f"if there is no reward above {most:.3g}, the largest of this pool" in plain.guarantee
     assert (stated.rewards.low, stated.rewards.high, stated.rewards.stated) == (0.0, 2.0, True)
     assert all(stated.table.tails[b].unseen > t.unseen for b, t in plain.table.tails.items())
-    known = Pool(pool.table, {"reward": {"low": 0.0, "high": 1.0}})
+    known = replace(pool, metadata={"reward": {"low": 0.0, "high": 1.0}})
     there = make_plan(known, Goal(tolerance=0.05), **GRID)
     assert (there.rewards.high, there.rewards.stated) == (1.0, True)
     assert "up to reward 1, the largest there is as stated" in there.guarantee

@@ -11,10 +11,9 @@ import pytest
 from scipy import stats
 from scipy.special import log_softmax
 
-from llm_check.logs.diagnosis.balance import check_balance
-from llm_check.logs.diagnosis.ratio import RatioCheck, check_ratio
+from llm_check.logs.pools.balance import check_balance
 from llm_check.logs.pools.pool import pool_from_columns
-from llm_check.logs.pools.position_arrays import position_arrays
+from llm_check.logs.pools.ratio import RatioCheck, check_ratio
 
 Columns = dict[str, list[Any]]
 
@@ -60,7 +59,7 @@ def _error_of_sums(sets: list[list[float]]) -> float:
 
 def test_errors_of_mean_ratios_are_those_of_sample_means() -> None:
     columns = _pool(np.random.default_rng(0), 6, {"draft": 3, "base": 2})
-    found = check_ratio(position_arrays(pool_from_columns(columns)))
+    found = check_ratio(pool_from_columns(columns).arrays)
     for source, sign, mean, error in (
         ("draft", 1.0, found.mean, found.mean_se),
         ("base", -1.0, found.inverse_mean, found.inverse_se),
@@ -76,7 +75,7 @@ def test_errors_of_mean_ratios_are_those_of_sample_means() -> None:
 
 def test_one_candidate_has_its_square_as_variance() -> None:
     columns = _pool(np.random.default_rng(1), 5, {"draft": 1, "base": 2})
-    found = check_ratio(position_arrays(pool_from_columns(columns)))
+    found = check_ratio(pool_from_columns(columns).arrays)
     squares = [math.exp(2.0 * values[0]) for values in _sets(columns, "draft")]
     assert found.mean_se == pytest.approx(math.sqrt(sum(squares)) / 5)
 
@@ -84,7 +83,7 @@ def test_one_candidate_has_its_square_as_variance() -> None:
 def test_the_bridge_of_single_candidates_takes_the_largest_variance() -> None:
     """σ lies in [0, 1] and one draw shows no spread: each counts with variance one."""
     columns = _pool(np.random.default_rng(5), 7, {"draft": 1, "base": 1})
-    found = check_ratio(position_arrays(pool_from_columns(columns)))
+    found = check_ratio(pool_from_columns(columns).arrays)
     gap = sum(_expit(v[0]) for v in _sets(columns, "draft")) - sum(_expit(-v[0]) for v in _sets(columns, "base"))
     assert found.z == pytest.approx(gap / math.sqrt(14.0), rel=1e-6)
 
@@ -96,7 +95,7 @@ def test_shifts_of_positions_leave_the_second_balance() -> None:
         columns = _pool(rng, 40, {"draft": 64, "base": 64})
         shift = {f"p{k}": float(c) for k, c in enumerate(-6.0 * rng.random(40))}
         columns["logp_base"] = [b + shift[p] for b, p in zip(columns["logp_base"], columns["prompt_id"], strict=True)]
-        found = check_ratio(position_arrays(pool_from_columns(columns)))
+        found = check_ratio(pool_from_columns(columns).arrays)
         assert np.abs(found.shifts - list(shift.values())).mean() < 0.2
         misfits.append(found.shift_misfit)
     # 240 positions, the mean square of each with a standard error of √(2/240)
@@ -104,7 +103,7 @@ def test_shifts_of_positions_leave_the_second_balance() -> None:
     # what is off by more than a constant leaves more: here log-ratios of three times their size
     columns = _pool(rng, 40, {"draft": 64, "base": 64})
     three = [s + 3.0 * (b - s) - 9.0 for s, b in zip(columns["logp_draft"], columns["logp_base"], strict=True)]
-    found = check_ratio(position_arrays(pool_from_columns(columns | {"logp_base": three})))
+    found = check_ratio(pool_from_columns(columns | {"logp_base": three}).arrays)
     assert found.shift_misfit > 3.0
 
 
@@ -112,7 +111,7 @@ def test_ratios_of_right_logs_are_standard() -> None:
     """z and the deviations of both mean ratios from one have variance one, at three candidates a source."""
     rng, found = np.random.default_rng(2), list[RatioCheck]()
     for _ in range(100):
-        found.append(check_ratio(position_arrays(pool_from_columns(_pool(rng, 40, {"draft": 3, "base": 3}, 0.3)))))
+        found.append(check_ratio(pool_from_columns(_pool(rng, 40, {"draft": 3, "base": 3}, 0.3)).arrays))
     for values in (
         [r.z for r in found],
         [(r.mean - 1.0) / r.mean_se for r in found],
@@ -126,7 +125,7 @@ def test_ratios_of_right_logs_are_standard() -> None:
 def test_constant_of_the_balance_is_its_definition() -> None:
     """(Σ (y − μ))² over the sum over sets of m · sample variance, sets being independent."""
     columns = _pool(np.random.default_rng(3), 24, {"draft": 3, "base": 2})
-    found = check_balance(position_arrays(pool_from_columns(columns)))
+    found = check_balance(pool_from_columns(columns).arrays)
     assert found is not None and found.rows == 120
     log_odds = math.log(3 / 2)
     drafts = [[1.0 - _expit(log_odds - x) for x in values] for values in _sets(columns, "draft")]
@@ -145,7 +144,7 @@ def test_rows_are_compared_with_the_others_of_their_position() -> None:
     """Where a row counted in its own middle, chi2 of many sets of three would be 28 and grow with their number."""
     rng, found = np.random.default_rng(7), []
     for _ in range(8):
-        balance = check_balance(position_arrays(pool_from_columns(_pool(rng, 300, {"draft": 3, "base": 3}, 1.5))))
+        balance = check_balance(pool_from_columns(_pool(rng, 300, {"draft": 3, "base": 3}, 1.5)).arrays)
         assert balance is not None
         found.append(balance.chi2)
     assert np.mean(found) == pytest.approx(6.0, abs=5.0 * math.sqrt(2.0 * 6.0 / 8))
@@ -157,7 +156,7 @@ def test_no_single_row_decides_the_balance(seed: int) -> None:
     columns, found = _pool(np.random.default_rng(seed), 150, {"draft": 4, "base": 4}), []
     for length in (10**3, 10**6):
         columns["n_tokens"][5] = length
-        balance = check_balance(position_arrays(pool_from_columns(columns)))
+        balance = check_balance(pool_from_columns(columns).arrays)
         assert balance is not None
         found.append(balance.chi2)
     assert found[0] == pytest.approx(found[1], rel=1e-9)
@@ -168,7 +167,7 @@ def test_levels_of_right_logs_are_not_too_small_nor_much_too_large() -> None:
     (of 600 pools), where uniform levels have 0.5."""
     rng, levels = np.random.default_rng(4), []
     for _ in range(150):
-        found = check_balance(position_arrays(pool_from_columns(_pool(rng, 12, {"draft": 3, "base": 3}, 0.3))))
+        found = check_balance(pool_from_columns(_pool(rng, 12, {"draft": 3, "base": 3}, 0.3)).arrays)
         assert found is not None
         levels.append(found.level)
     assert np.mean(levels) == pytest.approx(0.56, abs=5.0 / math.sqrt(12 * 150))

@@ -11,8 +11,8 @@ import pytest
 
 from gsi_theory import InputError
 from gsi_theory.cli import main
-from llm_check.logs.diagnosis.step_coverage import by_step, coverage_record
 from llm_check.logs.pools.pool import Pool, pool_from_columns, write_pool
+from llm_check.logs.pools.step_coverage import by_step, coverage_record
 from llm_check.logs.pools.tails import pool_coverage
 
 

@@ -10,18 +10,19 @@ import pytest
 from scipy.special import expit, log_softmax
 from scipy.stats import chi2
 
-from llm_check.logs.diagnosis.balance import FREEDOM, UNBALANCED, Balance, _possible, _rows, _test, check_balance
-from llm_check.logs.diagnosis.evidence import Evidence, examine
-from llm_check.logs.diagnosis.findings import FINDINGS, doctor
+from llm_check.logs.pools.balance import FREEDOM, UNBALANCED, Balance, _possible, _rows, _test, check_balance
+from llm_check.logs.pools.causes import causes
+from llm_check.logs.pools.diagnosis import diagnose
+from llm_check.logs.pools.evidence import Evidence, examine
+from llm_check.logs.pools.findings import FINDINGS
 from llm_check.logs.pools.pool import pool_from_columns
-from llm_check.logs.pools.position_arrays import position_arrays
 from tests.plants.pool_faults import Columns, Sampling, TokenWorld, drop_texts, drop_tokens, restrict
 
 PLAIN, COLD, CUT = Sampling(), Sampling(0.7), Sampling(1.0, 0.95)
 
 
 def _balance(columns: Columns) -> Balance:
-    found = check_balance(position_arrays(pool_from_columns(columns)))
+    found = check_balance(pool_from_columns(columns).arrays)
     assert found is not None
     return found
 
@@ -68,7 +69,7 @@ def test_the_identity_holds_for_any_function_and_any_numbers_of_draws() -> None:
 
 def test_odds_are_those_of_the_counts_and_the_log_ratio() -> None:
     columns = _whole(np.random.default_rng(0), 3, 6, 2)
-    rows = _rows(position_arrays(pool_from_columns(columns)))
+    rows = _rows(pool_from_columns(columns).arrays)
     assert rows is not None
     base, draft = np.array(columns["logp_base"]), np.array(columns["logp_draft"])
     assert np.sort(rows.odds) == pytest.approx(np.sort(np.log(3.0) - (base - draft)), abs=1e-13)
@@ -102,7 +103,7 @@ def test_a_truncation_of_the_whole_step_shows_in_the_lowest_twentieth(outcomes: 
     """Top-p over steps of one token leaves likely ones as they are; what is missing are rows that the base drew."""
     for sources, draft, base in ((("draft",), CUT, PLAIN), (("draft", "base"), CUT, CUT)):
         columns = _whole(np.random.default_rng(7), 60, 64, 64, draft, base, outcomes)
-        errors = {f.id: f for f in doctor(pool_from_columns(columns)).findings if f.severity == "error"}
+        errors = {f.id: f for f in diagnose(pool_from_columns(columns)).findings if f.severity == "error"}
         assert list(errors) == ["truncated_sampling"]
         assert tuple(errors["truncated_sampling"].evidence) == sources
 
@@ -112,19 +113,19 @@ def test_tiny_pools_and_pairs_far_apart_raise_no_alarm() -> None:
     for positions, n, gap in ((1, 2, 0.7), (1, 8, 2.0), (3, 4, 2.0), (5, 4, 4.0), (10, 4, 4.0), (20, 2, 4.0)):
         for seed in range(15):
             columns = _whole(np.random.default_rng([seed, positions]), positions, n, n, gap=gap)
-            found = doctor(pool_from_columns(columns))
+            found = diagnose(pool_from_columns(columns))
             assert found.valid, (positions, n, gap, seed)
             assert any("rows" in line for line in found.untested) == (2 * n * positions < 40)
 
 
 def test_rows_that_bear_on_the_test() -> None:
     """Equal models: all rows bear alike, less one a set; far apart hardly any do, and no test is made of thirty."""
-    alike = _rows(position_arrays(pool_from_columns(_whole(np.random.default_rng(1), 5, 8, 8, gap=0.0))))
+    alike = _rows(pool_from_columns(_whole(np.random.default_rng(1), 5, 8, 8, gap=0.0)).arrays)
     assert alike is not None and _test(alike, alike.odds)[2] == pytest.approx(80.0 - 10.0)
-    far = position_arrays(pool_from_columns(_whole(np.random.default_rng(1), 5, 8, 8, gap=6.0)))
+    far = pool_from_columns(_whole(np.random.default_rng(1), 5, 8, 8, gap=6.0)).arrays
     rows = _rows(far)
     assert rows is not None and _test(rows, rows.odds)[2] < 30.0 and check_balance(far) is None
-    assert check_balance(position_arrays(pool_from_columns(_whole(np.random.default_rng(1), 1, 16, 16)))) is None
+    assert check_balance(pool_from_columns(_whole(np.random.default_rng(1), 1, 16, 16)).arrays) is None
 
 
 def test_equal_models_are_balanced_and_their_truncation_is_seen() -> None:
@@ -136,11 +137,11 @@ def test_equal_models_are_balanced_and_their_truncation_is_seen() -> None:
 def test_no_balance_without_two_candidates_of_each_source() -> None:
     rng = np.random.default_rng(3)
     for n, n_base in ((6, 1), (1, 6)):
-        assert check_balance(position_arrays(pool_from_columns(_whole(rng, 4, n, n_base)))) is None
+        assert check_balance(pool_from_columns(_whole(rng, 4, n, n_base)).arrays) is None
     columns = _whole(rng, 4, 6, 6)
     drafts = [i for i, source in enumerate(columns["source"]) if source == "draft"]
     alone = {name: [values[i] for i in drafts] for name, values in columns.items()}
-    assert check_balance(position_arrays(pool_from_columns(alone))) is None
+    assert check_balance(pool_from_columns(alone).arrays) is None
 
 
 def test_sure_models_and_unreachable_steps_give_finite_numbers() -> None:
@@ -170,7 +171,7 @@ FAULTS: dict[str, tuple[str, tuple[str, ...], tuple[Sampling, Sampling, str]]] =
 def test_whole_steps_are_enough_to_name_a_fault(fault: str, strip: Any) -> None:
     wanted, sources, (draft, base, shifted) = FAULTS[fault]
     columns = TokenWorld(40, gap=0.7).columns(2, 64, draft, base, shifted)
-    errors = {f.id: f for f in doctor(pool_from_columns(strip(columns))).findings if f.severity == "error"}
+    errors = {f.id: f for f in diagnose(pool_from_columns(strip(columns))).findings if f.severity == "error"}
     assert set(errors[wanted].evidence) - {"balance"} == set(sources)
     others = set(errors) - {wanted}
     # a temperature and a truncation that whole steps hardly tell apart are both named, with how far apart they are
@@ -181,7 +182,7 @@ def test_what_cannot_be_told_apart_is_said_twice() -> None:
     found = 0
     for seed in range(20):
         columns = drop_tokens(TokenWorld(20, gap=0.7).columns(seed, 32, CUT, PLAIN))
-        errors = {f.id: f for f in doctor(pool_from_columns(columns)).findings if f.severity == "error"}
+        errors = {f.id: f for f in diagnose(pool_from_columns(columns)).findings if f.severity == "error"}
         if set(errors) == {"temperature_mismatch", "truncated_sampling"}:
             found += 1
             gaps = [errors[name].evidence["draft"]["nats_over_the_other_cause"] for name in errors]
@@ -240,17 +241,17 @@ def _evidence(**changes: Any) -> Evidence:
     """Evidence of a clean log of whole steps, its balance and the draft's check changed."""
     clean = examine(pool_from_columns(drop_tokens(TokenWorld(12).columns(0, 32, PLAIN, PLAIN))))
     check = clean.draws["draft"]
-    assert check is not None and check.level == "step" and not clean.causes("draft")
+    assert check is not None and check.level == "step" and not causes(clean, "draft")
     draws = clean.draws | {"draft": replace(check, **changes.pop("check", {}))}
     return replace(clean, draws=draws, **changes)
 
 
 def test_tokens_decide_a_temperature_and_leave_a_truncation_to_the_balance() -> None:
     heat = _fitted({("draft", HEAT): 40.0, ("draft", CUTS): 30.5})
-    assert _evidence(check={"level": "token"}, balance=heat).causes("draft") == {CUTS}
+    assert causes(_evidence(check={"level": "token"}, balance=heat), "draft") == {CUTS}
     tempered = {"level": "token", "log_e_temperature": 20.0, "temperature": 0.7, "interval": (0.65, 0.75)}
     cuts = _fitted({("draft", CUTS): 40.0, ("draft", HEAT): 30.0})
-    assert _evidence(check=tempered, balance=cuts).causes("draft") == {HEAT}
+    assert causes(_evidence(check=tempered, balance=cuts), "draft") == {HEAT}
     (rule,) = (rule for rule in FINDINGS if rule.id == "truncated_sampling")
     found = rule.evidence(_evidence(check={"level": "token"}, balance=cuts))
     assert found is not None and found["draft"]["nats_over_the_other_cause"] == 9.0
@@ -259,11 +260,11 @@ def test_tokens_decide_a_temperature_and_leave_a_truncation_to_the_balance() -> 
 def test_more_new_draws_than_reported_need_a_hot_source() -> None:
     more = {"log_e_more": 20.0, "events": 300, "new_seen": 10}
     hot = replace(_fitted({("draft", HEAT): 40.0}), temperatures={"draft": 1.3})
-    assert _evidence(check=more).causes("draft") == {"context"}
-    assert _evidence(check=more, balance=hot).causes("draft") == {HEAT}
-    assert _evidence(check=more, balance=_fitted({("draft", CUTS): 40.0})).causes("draft") == {"context"}
+    assert causes(_evidence(check=more), "draft") == {"context"}
+    assert causes(_evidence(check=more, balance=hot), "draft") == {HEAT}
+    assert causes(_evidence(check=more, balance=_fitted({("draft", CUTS): 40.0})), "draft") == {"context"}
     # without counts that suspect it, what tells too little looks hot
-    assert not _evidence(balance=hot).causes("draft")
+    assert not causes(_evidence(balance=hot), "draft")
 
 
 FEWER = {"log_e_fewer": 50.0, "log_e_fewer_tempered": 50.0, "temperature_gain": 0.0}
@@ -273,26 +274,26 @@ def test_a_clear_balance_decides_and_an_unclear_one_leaves_repeats_to_decide() -
     unclear = _fitted({("draft", HEAT): 30.0, ("draft", CUTS): 30.5})
     clear = _fitted({("draft", HEAT): 40.0, ("draft", CUTS): 30.5})
     few, many = FEWER | {"events": 10, "new_seen": 300}, FEWER | {"events": 300, "new_seen": 10}
-    assert _evidence(check=few).causes("draft") == {CUTS}
-    assert _evidence(check=few, balance=unclear).causes("draft") == {HEAT, CUTS}
-    assert _evidence(check=many, balance=unclear).causes("draft") == {CUTS}
-    assert _evidence(check=many, balance=clear).causes("draft") == {HEAT}
-    assert _evidence(balance=clear).causes("draft") == {HEAT}
-    assert _evidence(balance=unclear).causes("draft") == {HEAT, CUTS}
+    assert causes(_evidence(check=few), "draft") == {CUTS}
+    assert causes(_evidence(check=few, balance=unclear), "draft") == {HEAT, CUTS}
+    assert causes(_evidence(check=many, balance=unclear), "draft") == {CUTS}
+    assert causes(_evidence(check=many, balance=clear), "draft") == {HEAT}
+    assert causes(_evidence(balance=clear), "draft") == {HEAT}
+    assert causes(_evidence(balance=unclear), "draft") == {HEAT, CUTS}
 
 
 def test_log_ratios_off_by_nats_are_no_temperature() -> None:
     clear = _fitted({("draft", HEAT): 40.0, ("draft", CUTS): 30.5})
     ratio = replace(_evidence().ratio, shifts=np.full(12, 3.0), shift_misfit=3.4)
-    assert not _evidence(balance=clear, ratio=ratio).causes("draft")
+    assert not causes(_evidence(balance=clear, ratio=ratio), "draft")
     # numbers that cover a prefix too: repeats come in proportion, at a hundredth of the reported mass
     whole = FEWER | {"kept_mass": 0.01, "interval": (0.9, 1.1), "temperature": 1.0, "misfit_left": 0.0}
-    assert _evidence(check=whole, ratio=ratio).causes("draft") == {"shift"}
-    assert not _evidence(check=whole | {"interval": (0.3, 0.6)}, ratio=ratio).causes("draft")
+    assert causes(_evidence(check=whole, ratio=ratio), "draft") == {"shift"}
+    assert not causes(_evidence(check=whole | {"interval": (0.3, 0.6)}, ratio=ratio), "draft")
     # constants that cancel in the ratio, at steps too rare for the reported mass to be known: far too many repeats
     rare = whole | {"kept_mass": 1.0, "events": 300, "new_seen": 3000, "new_expected": 3299.9}
-    assert _evidence(check=rare).causes("draft") == {"shift"}
-    assert _evidence(check=rare | {"new_expected": 3290.0}).causes("draft") == {CUTS}
+    assert causes(_evidence(check=rare), "draft") == {"shift"}
+    assert causes(_evidence(check=rare | {"new_expected": 3290.0}), "draft") == {CUTS}
 
 
 def test_repeats_of_what_covers_a_prefix_are_not_rows_written_twice() -> None:
@@ -302,7 +303,7 @@ def test_repeats_of_what_covers_a_prefix_are_not_rows_written_twice() -> None:
         columns[name] = (np.array(columns[name]) - shift).tolist()
     drafts = [i for i, source in enumerate(columns["source"]) if source == "draft"]
     for table in (columns, {name: [values[i] for i in drafts] for name, values in columns.items()}):
-        errors = [f.id for f in doctor(pool_from_columns(table)).findings if f.severity == "error"]
+        errors = [f.id for f in diagnose(pool_from_columns(table)).findings if f.severity == "error"]
         assert errors == ["whole_response"]
 
 
@@ -313,7 +314,7 @@ def test_a_whole_response_shows_in_later_steps() -> None:
     columns["step"] = step
     for name, per in (("logp_draft", 8.0), ("logp_base", 7.7)):
         columns[name] = (np.array(columns[name]) - per * np.array(step)).tolist()
-    errors = [f.id for f in doctor(pool_from_columns(columns)).findings if f.severity == "error"]
+    errors = [f.id for f in diagnose(pool_from_columns(columns)).findings if f.severity == "error"]
     assert errors == ["whole_response"]
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from gsi_theory.cli import main
-from llm_check.logs.diagnosis.findings import FINDINGS, doctor
+from llm_check.logs.pools.diagnosis import diagnose
+from llm_check.logs.pools.findings import FINDINGS
 from llm_check.logs.pools.pool import pool_from_columns, write_pool
 from tests.plants.pool_faults import (
     Columns,
@@ -38,7 +39,7 @@ def _prefix(prompt_id: str, step: int, model: str) -> list[float]:
 
 
 def _errors(columns: Columns) -> list[str]:
-    found = doctor(pool_from_columns(columns)).findings
+    found = diagnose(pool_from_columns(columns)).findings
     return [f.id for f in found if f.severity == "error" or f.id == "log_prob_noise"]
 
 
@@ -108,7 +109,7 @@ def test_rare_successes_are_no_fault_of_the_rewards(share: float) -> None:
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_equal_rewards_are_a_warning_of_their_own(value: float) -> None:
     """No success yet, or successes only: an honest pool, of which nothing can be chosen."""
-    found = doctor(pool_from_columns(_changed(_make(4), "reward", lambda r: np.full(r.size, value))))
+    found = diagnose(pool_from_columns(_changed(_make(4), "reward", lambda r: np.full(r.size, value))))
     assert [(f.id, f.severity, f.evidence["value"]) for f in found.findings] == [("equal_rewards", "warning", value)]
     assert found.valid and "harder or easier prompts" in found.findings[0].advice
 
@@ -145,7 +146,7 @@ def test_one_long_step_among_few_is_no_cap() -> None:
     del columns["finish_reason"]
     lengths = np.array(columns["n_tokens"])
     columns["n_tokens"] = np.where(np.arange(lengths.size) == 5, lengths.max() + 9, lengths).tolist()
-    assert "truncated_steps" not in {f.id for f in doctor(pool_from_columns(columns)).findings}
+    assert "truncated_steps" not in {f.id for f in diagnose(pool_from_columns(columns)).findings}
 
 
 @pytest.mark.parametrize("strip", [dict, drop_tokens, drop_texts])
@@ -163,7 +164,7 @@ def test_different_steps_of_one_length_are_a_cap_and_one_step_repeated_is_none(
         for name in ("logp_draft", "logp_base"):
             columns[name][row] = -3.0 - 0.1 * token
         columns["reward"][row] = 0.01 * token
-    found = {f.id: f for f in doctor(pool_from_columns(strip(columns))).findings}
+    found = {f.id: f for f in diagnose(pool_from_columns(strip(columns))).findings}
     assert ("truncated_steps" in found) == different
     if different:
         assert found["truncated_steps"].evidence["share"] == pytest.approx(0.1, abs=0.001)
@@ -171,13 +172,13 @@ def test_different_steps_of_one_length_are_a_cap_and_one_step_repeated_is_none(
 
 def test_cut_steps_and_heavy_tails_are_warnings() -> None:
     columns = TokenWorld(30, longest=4, gap=2.5).columns(0, 64, PLAIN, PLAIN)
-    found = doctor(pool_from_columns(columns))
+    found = diagnose(pool_from_columns(columns))
     assert {f.id for f in found.findings} >= {"truncated_steps", "heavy_tail"}
     assert found.valid
 
 
 def test_temperature_comes_with_its_interval() -> None:
-    (finding,) = doctor(pool_from_columns(_make(1, Sampling(0.7)))).findings
+    (finding,) = diagnose(pool_from_columns(_make(1, Sampling(0.7)))).findings
     low, high = finding.evidence["draft"]["interval_95"]
     assert low < 0.7 < high and low > 0.6 and high < 0.8
 

@@ -24,11 +24,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, fdtrc
 
-from gsi_theory.types import Floats
-from llm_check.logs.pools.position_arrays import PositionArrays
+from gsi_theory.types import Floats, Ints
+from llm_check.logs.pools.position_arrays import PositionArrays, dense_codes
 
 __all__ = ["FREEDOM", "UNBALANCED", "Balance", "check_balance"]
 
@@ -97,8 +96,8 @@ class _Rows:
 
     draft: Floats
     odds: Floats
-    sets: NDArray[np.int64]
-    position: NDArray[np.int64]
+    sets: Ints
+    position: Ints
     length: Floats
     logp: dict[str, Floats]
 
@@ -112,18 +111,16 @@ def _rows(arrays: PositionArrays) -> _Rows | None:
     rows = np.flatnonzero(finite & np.asarray(counts.min(axis=1) >= 2)[arrays.position])
     if rows.size == 0:
         return None
-    place, base = arrays.position[rows], arrays.is_base[rows]
-    tokens = arrays.tokens()
-    odds: Floats = np.log(counts[place, 0]) - np.log(counts[place, 1]) - arrays.log_ratio[rows]
+    position, base, tokens = arrays.position[rows], arrays.is_base[rows], arrays.tokens
+    odds: Floats = np.log(counts[position, 0]) - np.log(counts[position, 1]) - arrays.log_ratio[rows]
     return _Rows(
-        np.where(base, 0.0, 1.0), odds, _dense(2 * place + base), _dense(place),
-        np.zeros(rows.size) if tokens is None else np.nan_to_num(tokens[rows]),
-        {name: value[rows] for name, value in logp.items()},
-    )  # fmt: skip
-
-
-def _dense(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.unique(codes, return_inverse=True)[1].ravel().astype(np.int64)
+        draft=np.where(base, 0.0, 1.0),
+        odds=odds,
+        sets=dense_codes(2 * position + base),
+        position=dense_codes(position),
+        length=np.zeros(rows.size) if tokens is None else np.nan_to_num(tokens[rows]),
+        logp={name: value[rows] for name, value in logp.items()},
+    )
 
 
 def _test(rows: _Rows, odds: Floats) -> tuple[float, float, float]:
@@ -156,41 +153,41 @@ def _apart(values: Floats, rows: _Rows) -> Floats:
     the middle of the position is then independent of the row.
     """
     size, total = np.bincount(rows.sets), np.bincount(rows.sets, values)
-    own = (total[rows.sets] - values) / (size[rows.sets] - 1)
-    other = rows.sets ^ 1  # the sets of a position are numbered 2p and 2p + 1
-    return values - 0.5 * (own + total[other] / size[other])
+    others = (total[rows.sets] - values) / (size[rows.sets] - 1)
+    facing = rows.sets ^ 1  # the sets of a position are numbered 2p and 2p + 1
+    return values - 0.5 * (others + total[facing] / size[facing])
 
 
 def _left_over(values: Floats, rows: _Rows) -> Floats:
     """What position and length do not say of `values`."""
     count = np.bincount(rows.position)
-    own, length = (v - (np.bincount(rows.position, v) / count)[rows.position] for v in (values, rows.length))
+    centered, length = (v - (np.bincount(rows.position, v) / count)[rows.position] for v in (values, rows.length))
     square = float(length @ length)
-    return own - (float(own @ length) / square if square > 0 else 0.0) * length
+    return centered - (float(centered @ length) / square if square > 0 else 0.0) * length
 
 
 def _fit(rows: _Rows, features: Sequence[Floats]) -> tuple[float, Floats, Floats]:
     """(gain in log-likelihood over the log's own odds, coefficients, odds) of a logistic regression by Newton."""
-    own = rows.length - rows.length.mean()
-    x = np.column_stack([np.ones(own.size), own / max(float(own.std()), 1e-12), *features])
+    length = rows.length - rows.length.mean()
+    x = np.column_stack([np.ones(length.size), length / max(float(length.std()), 1e-12), *features])
     sign = 2.0 * rows.draft - 1.0
 
     def likelihood(at: Floats) -> float:
         return float(-np.logaddexp(0.0, -sign * (rows.odds + x @ at)).sum() - 0.5 * RIDGE * at @ at)
 
-    found, value = np.zeros(x.shape[1]), likelihood(np.zeros(x.shape[1]))
+    coefficients, value = np.zeros(x.shape[1]), likelihood(np.zeros(x.shape[1]))
     start = value
     for _ in range(40):
-        p = expit(rows.odds + x @ found)
-        slope = x.T @ (rows.draft - p) - RIDGE * found
-        step = np.linalg.solve((x * (p * (1.0 - p))[:, None]).T @ x + RIDGE * np.eye(found.size), slope)
+        p = expit(rows.odds + x @ coefficients)
+        slope = x.T @ (rows.draft - p) - RIDGE * coefficients
+        step = np.linalg.solve((x * (p * (1.0 - p))[:, None]).T @ x + RIDGE * np.eye(coefficients.size), slope)
         step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
-        while (new := likelihood(found + step)) < value and np.abs(step).max() > 1e-9:
+        while (new := likelihood(coefficients + step)) < value and np.abs(step).max() > 1e-9:
             step /= 2.0
-        found, gained, value = found + step, new - value, max(new, value)
+        coefficients, gained, value = coefficients + step, new - value, max(new, value)
         if gained < 1e-6:
             break
-    return value - start, found, rows.odds + x @ found
+    return value - start, coefficients, rows.odds + x @ coefficients
 
 
 def check_balance(arrays: PositionArrays) -> Balance | None:

@@ -18,12 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 
 from gsi_theory.arrays.logscale import log_sum
-from gsi_theory.types import Floats
-from llm_check.logs.diagnosis.prefix_counts import Draws
+from gsi_theory.types import Flags, Floats, Ints
+from llm_check.logs.pools.prefix_counts import PrefixDraws
 
 __all__ = ["TokenCheck", "check_draws"]
 
@@ -70,14 +69,14 @@ class TokenCheck:
         return self.events / max(self.events + self.new_seen - self.new_expected, 1e-9)
 
 
-def _before(values: Floats, node: NDArray[np.int64]) -> Floats:
+def _before(values: Floats, node: Ints) -> Floats:
     """Sum of `values` over earlier events of the same node."""
     total = np.cumsum(values) - values
     start = np.flatnonzero(np.concatenate([[True], node[1:] != node[:-1]]))
     return total - np.repeat(total[start], np.diff(np.concatenate([start, [node.size]])))
 
 
-def _at_node(values: Floats, node: NDArray[np.int64]) -> Floats:
+def _at_node(values: Floats, node: Ints) -> Floats:
     """Sum of `values` over all events of the same node."""
     _, inverse = np.unique(node, return_inverse=True)
     total: Floats = np.bincount(inverse.ravel(), weights=values).astype(np.float64)
@@ -91,23 +90,23 @@ def _mixture(logs: list[float]) -> float:
 
 @dataclass(frozen=True)
 class _Events:
-    """Draws with the log-probability scaled by the largest of its node, which conditional laws do not see."""
+    """PrefixDraws with the log-probability scaled by the largest of its node, which conditional laws do not see."""
 
-    draws: Draws
+    draws: PrefixDraws
     scaled: Floats
 
     @classmethod
-    def of(cls, draws: Draws) -> _Events:
+    def of(cls, draws: PrefixDraws) -> _Events:
         start = np.flatnonzero(np.concatenate([[True], draws.node[1:] != draws.node[:-1]]))
         top = np.maximum.reduceat(draws.logp, start)
         return cls(draws, draws.logp - np.repeat(top, np.diff(np.concatenate([start, [draws.node.size]]))))
 
     def seen_log_mass(self, exponent: float) -> Floats:
         """log Σ_{v ∈ S} p_v^exponent on the scale of `scaled`; only where the event is not the first of its kind."""
-        own = exponent * self.scaled
-        mass = _before(np.where(self.draws.first, np.exp(own), 0.0), self.draws.node)
+        powered = exponent * self.scaled
+        mass = _before(np.where(self.draws.first, np.exp(powered), 0.0), self.draws.node)
         # S holds the event's own kind: the floor undoes what cancellation in the running sum may lose
-        return np.maximum(np.log(np.maximum(mass, 1e-300)), own)
+        return np.maximum(np.log(np.maximum(mass, 1e-300)), powered)
 
     def which(self, exponent: float) -> Floats:
         """log P(v_i | v_i ∈ S) at temperature 1/exponent for the events of old kinds."""
@@ -117,9 +116,9 @@ class _Events:
     def dirichlet(self, exponent: float, kappa: float) -> float:
         """Log gain of the Dirichlet process with base measure p^exponent over that law, given v_i ∈ S."""
         draws, old = self.draws, ~self.draws.first
-        own = exponent * self.scaled
-        norm = np.log(_at_node(np.where(draws.first, np.exp(own), 0.0), draws.node))
-        share, seen = np.exp(own - norm)[old], np.exp(self.seen_log_mass(exponent) - norm)[old]
+        powered = exponent * self.scaled
+        norm = np.log(_at_node(np.where(draws.first, np.exp(powered), 0.0), draws.node))
+        share, seen = np.exp(powered - norm)[old], np.exp(self.seen_log_mass(exponent) - norm)[old]
         predicted = (draws.seen_before[old] + kappa * share) / (draws.earlier[old] + kappa * seen)
         return float(np.sum(np.log(predicted) - self.which(exponent)))
 
@@ -140,18 +139,18 @@ def _new_chance(events: _Events, exponent: float) -> Floats:
         noise = 3.0 * draws.spread * np.sqrt(np.maximum(error, 0.0))
         chance = np.maximum(1.0 - seen - noise, later)
     else:
-        own = np.where(first, np.exp(exponent * events.scaled), 0.0)
-        seen, total = _before(own, draws.node), _at_node(own, draws.node)
+        powered = np.where(first, np.exp(exponent * events.scaled), 0.0)
+        seen, total = _before(powered, draws.node), _at_node(powered, draws.node)
         chance = np.maximum(total - seen, 0.0) / total
     return np.clip(np.where(first, np.maximum(chance, 1e-12), chance), 0.0, 1.0)
 
 
-def _new_gain(first: NDArray[np.bool_], chance: Floats, theta: float) -> float:
+def _new_gain(first: Flags, chance: Floats, theta: float) -> float:
     """Log likelihood ratio of "new" at θ times the odds."""
     return float(first.sum() * np.log(theta) - np.sum(np.log1p((theta - 1.0) * chance)))
 
 
-def _kept_gain(first: NDArray[np.bool_], chance: Floats, kept: float) -> float:
+def _kept_gain(first: Flags, chance: Floats, kept: float) -> float:
     """Log likelihood ratio of a law whose unlikeliest draws, 1 - kept of the mass, are cut off: P(new) = 1 - p(S)/kept.
 
     Where that is negative nothing new can come, and what comes refutes it. As `chance` is a lower bound and the
@@ -167,8 +166,8 @@ def _kept_gain(first: NDArray[np.bool_], chance: Floats, kept: float) -> float:
 def _fit(gain: Callable[[float], float]) -> tuple[float, tuple[float, float], float]:
     """(T̂, 95 % interval, gain at T̂) of a concave log-likelihood gain in the exponent 1/T."""
     low, high = np.log(EXPONENTS)
-    found = minimize_scalar(lambda x: -gain(float(np.exp(x))), bounds=(low, high), method="bounded")
-    best, top = float(found.x), -float(found.fun)
+    largest = minimize_scalar(lambda x: -gain(float(np.exp(x))), bounds=(low, high), method="bounded")
+    best, top = float(largest.x), -float(largest.fun)
 
     def short(x: float) -> float:
         return gain(float(np.exp(x))) - top + _HALF_CHI2_95
@@ -178,7 +177,7 @@ def _fit(gain: Callable[[float], float]) -> tuple[float, tuple[float, float], fl
     return float(np.exp(-best)), (float(np.exp(-right)), float(np.exp(-left))), top
 
 
-def check_draws(draws: Draws | None) -> TokenCheck | None:
+def check_draws(draws: PrefixDraws | None) -> TokenCheck | None:
     """Judge the draws of one source; None where no prefix was shared and nothing repeated."""
     if draws is None or draws.node.size == 0 or draws.repeats == 0:
         return None
@@ -217,6 +216,6 @@ def check_draws(draws: Draws | None) -> TokenCheck | None:
     )
 
 
-def _singles(draws: Draws) -> Floats:
+def _singles(draws: PrefixDraws) -> Floats:
     """1 for events of kinds drawn exactly once (Good and Turing: their share estimates the mass not drawn)."""
     return np.asarray(np.bincount(draws.kind)[draws.kind] == 1, dtype=np.float64)

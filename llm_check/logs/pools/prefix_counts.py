@@ -13,17 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from gsi_theory.types import Floats, Ints
-from llm_check.logs.pools.position_arrays import PositionArrays, pair_codes, same_text_codes
+from gsi_theory.types import Flags, Floats, Ints
+from llm_check.logs.pools.position_arrays import PositionArrays, dense_codes, pair_codes
 
-__all__ = ["Draws", "step_draws", "token_draws", "token_lists"]
+__all__ = ["PrefixDraws", "step_draws", "token_draws"]
 
 
 @dataclass(frozen=True)
-class Draws:
+class PrefixDraws:
     """node (E,) sorted; kind (E,) dense code of (node, token); logp (E,) of the token, the mean over its node's events.
 
     seen_before (E,): times the kind was drawn before at its node; earlier (E,): events before at its node.
@@ -41,17 +39,17 @@ class Draws:
     level: str
 
     @property
-    def first(self) -> NDArray[np.bool_]:
+    def first(self) -> Flags:
         """Whether the event drew what its node had not drawn before."""
         return self.seen_before == 0
 
-    def at(self, chosen: NDArray[np.bool_]) -> Draws | None:
+    def at(self, chosen: Flags) -> PrefixDraws | None:
         """The chosen events (E,), whole nodes of them; None without any."""
         if not chosen.any():
             return None
-        kind = np.unique(self.kind[chosen], return_inverse=True)[1].ravel().astype(np.int64)
+        kind = dense_codes(self.kind[chosen])
         parts = self.node[chosen], kind, self.logp[chosen], self.seen_before[chosen], self.earlier[chosen]
-        return Draws(*parts, self.spread, int(kind.size - np.unique(kind).size), self.level)
+        return PrefixDraws(*parts, self.spread, int(kind.size - np.unique(kind).size), self.level)
 
 
 def _rank(groups: Ints) -> Ints:
@@ -64,7 +62,7 @@ def _rank(groups: Ints) -> Ints:
     return rank
 
 
-def _collect(node: Ints, token: Ints, logp: Floats, level: str) -> Draws:
+def _collect(node: Ints, token: Ints, logp: Floats, level: str) -> PrefixDraws:
     """Draws from events in the order of candidate; nodes visited once are left out."""
     _, inverse, counts = np.unique(node, return_inverse=True, return_counts=True)
     keep = np.flatnonzero(counts[inverse.ravel()] >= 2)
@@ -77,41 +75,21 @@ def _collect(node: Ints, token: Ints, logp: Floats, level: str) -> Draws:
     repeats = int(node.size - size.size)
     spread = float(np.sqrt(np.sum(deviations**2) / repeats)) if repeats else 0.0
     smooth = mean[kind] if node.size else logp
-    return Draws(node, kind, smooth, _rank(kind), _rank(node), spread, repeats, level)
+    return PrefixDraws(node, kind, smooth, _rank(kind), _rank(node), spread, repeats, level)
 
 
-def token_lists(arrays: PositionArrays, rows: Ints, name: str) -> tuple[NDArray[np.float64], Ints] | None:
-    """(values of all rows' lists in a row, their lengths) of a list column, None when the pool lacks it."""
-    if not arrays.has(name):
-        return None
-    lists = arrays.column(name).combine_chunks().take(rows)
-    lengths = np.asarray(pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
-    return np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=np.float64), lengths
-
-
-def token_draws(arrays: PositionArrays, source: str, model: str) -> Draws | None:
+def token_draws(arrays: PositionArrays, source: str, model: str) -> PrefixDraws | None:
     """Tokens that `source` drew at shared prefixes, with the log-probabilities of `model`; None without token columns.
 
     Rows whose token lists differ in length are left out (another check reports them), as are those with infinities.
     """
-    rows = np.flatnonzero(arrays.is_base == (source == "base"))
-    ids, logp = (token_lists(arrays, rows, name) for name in ("token_ids", f"token_logp_{model}"))
+    ids, logp = arrays.lists("token_ids"), arrays.lists(f"token_logp_{model}")
     if ids is None or logp is None:
         return None
-    same = ids[1] == logp[1]
-    if not same.all():
-        keep_ids, keep_logp = np.repeat(same, ids[1]), np.repeat(same, logp[1])
-        lengths = ids[1][same]
-        tokens, values, rows = ids[0][keep_ids], logp[0][keep_logp], rows[same]
-    else:
-        tokens, values, lengths = ids[0], logp[0], ids[1]
-    if lengths.size == 0:
-        return None
-    tokens = tokens.astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    live, node, base = np.arange(rows.size), arrays.position[rows].copy(), 0
-    nodes, drawn, logps = [], [], []
-    for depth in range(int(lengths.max())):
+    rows = np.flatnonzero((arrays.is_base == (source == "base")) & (ids.lengths == logp.lengths))
+    lengths, live, node, shift = ids.lengths[rows], np.arange(rows.size), arrays.position[rows].copy(), 0
+    events: list[tuple[Ints, Ints, Floats]] = []
+    for depth in range(int(lengths.max(initial=0))):
         going = lengths[live] > depth
         live, node = live[going], node[going]
         _, inverse, counts = np.unique(node, return_inverse=True, return_counts=True)
@@ -119,22 +97,20 @@ def token_draws(arrays: PositionArrays, source: str, model: str) -> Draws | None
         live, node = live[shared], node[shared]
         if live.size == 0:
             break
-        at = offsets[live] + depth
-        nodes.append(node + base)
-        drawn.append(tokens[at])
-        logps.append(values[at])
-        base += int(node.max()) + 1
-        node = pair_codes(node, tokens[at])
-    if not nodes:
+        token = ids.values[ids.offsets[rows[live]] + depth].astype(np.int64)
+        events.append((node + shift, token, logp.values[logp.offsets[rows[live]] + depth]))
+        shift += int(node.max()) + 1
+        node = pair_codes(node, token)
+    if not events:
         return None
-    found = [np.concatenate(parts) for parts in (nodes, drawn, logps)]
-    finite = np.isfinite(found[2])
-    return _collect(found[0][finite], found[1][finite], found[2][finite], "token")
+    nodes, tokens, logps = (np.concatenate(parts) for parts in zip(*events, strict=True))
+    finite = np.isfinite(logps)
+    return _collect(nodes[finite], tokens[finite], logps[finite], "token")
 
 
-def step_draws(arrays: PositionArrays, source: str, model: str) -> Draws:
+def step_draws(arrays: PositionArrays, source: str, model: str) -> PrefixDraws:
     """Whole steps that `source` drew, with the log-probabilities of `model`: one node for each position."""
-    code, _ = same_text_codes(arrays)
+    code, _ = arrays.same_steps
     rows = np.flatnonzero(arrays.is_base == (source == "base"))
     logp = arrays.floats(f"logp_{model}")[rows]
     finite = np.isfinite(logp)

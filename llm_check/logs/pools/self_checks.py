@@ -11,20 +11,29 @@ import numpy as np
 import pyarrow.compute as pc
 
 from gsi_theory.types import Floats, Ints
-from llm_check.logs.diagnosis.prefix_counts import token_lists
 from llm_check.logs.pools.position_arrays import PositionArrays, pair_codes, same_text_codes
 
 __all__ = [
-    "Coverage", "CrossCheck", "Cuts", "Repeats", "Rewards", "check_cuts", "check_lengths", "check_repeats",
-    "check_rewards", "cross_check", "logged_grid", "spread_by_reward",
-]  # fmt: skip
+    "CrossCheck",
+    "Cuts",
+    "Repeats",
+    "Rewards",
+    "StepCover",
+    "check_cuts",
+    "check_lengths",
+    "check_repeats",
+    "check_rewards",
+    "cross_check",
+    "logged_grid",
+    "spread_by_reward",
+]
 
 MODELS = ("draft", "base")
 _LAGS = 512
 
 
 @dataclass(frozen=True)
-class Coverage:
+class StepCover:
     """Whether a model's log-probabilities cover the step's tokens: share of rows whose token list has another length
     than token_ids, whose whole log-probability is not the sum of its tokens', or is their mean; median gap (nats)."""
 
@@ -35,20 +44,19 @@ class Coverage:
     gap: float
 
 
-def check_lengths(arrays: PositionArrays) -> list[Coverage]:
+def check_lengths(arrays: PositionArrays) -> list[StepCover]:
     """Token lists against token_ids (or n_tokens) and against the whole log-probability, for models that have them."""
-    found, rows = [], np.arange(arrays.order.size)
-    tokens = arrays.tokens()
-    ids = token_lists(arrays, rows, "token_ids")
-    expected = ids[1] if ids is not None else tokens
+    covers = []
+    ids = arrays.lists("token_ids")
+    expected = ids.lengths if ids is not None else arrays.tokens
     for model in MODELS:
-        lists = token_lists(arrays, rows, f"token_logp_{model}")
+        lists = arrays.lists(f"token_logp_{model}")
         if lists is None:
             continue
-        values, lengths = lists
+        lengths = lists.lengths
         sums, some = np.zeros(lengths.size), lengths > 0
         if some.any():
-            sums[some] = np.add.reduceat(values, (np.cumsum(lengths) - lengths)[some].astype(np.int64))
+            sums[some] = np.add.reduceat(lists.values, lists.offsets[some])
         whole = arrays.floats(f"logp_{model}")
         finite = np.isfinite(whole) & np.isfinite(sums) & some
         whole, sums = np.where(finite, whole, 0.0), np.where(finite, sums, 0.0)
@@ -58,8 +66,8 @@ def check_lengths(arrays: PositionArrays) -> list[Coverage]:
         mean = off & (np.abs(whole - sums / np.maximum(lengths, 1)) <= 1e-3 * (1.0 + np.abs(whole)))
         other = float(np.mean(lengths != expected)) if expected is not None else 0.0
         middle = float(np.median(gap[off])) if off.any() else 0.0
-        found.append(Coverage(model, other, float(off.mean()), float(mean.mean()), middle))
-    return found
+        covers.append(StepCover(model, other, float(off.mean()), float(mean.mean()), middle))
+    return covers
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class CrossCheck:
 
 def cross_check(arrays: PositionArrays, code: Ints) -> list[CrossCheck]:
     """Equal steps of a position must have equal log-probabilities: within a source (spread) and across sources."""
-    found = []
+    checks = []
     size = int(code.max()) + 1
     for model in MODELS:
         logp = arrays.floats(f"logp_{model}")
@@ -95,18 +103,18 @@ def cross_check(arrays: PositionArrays, code: Ints) -> list[CrossCheck]:
             counts.append(count)
         both = (counts[0] > 0) & (counts[1] > 0)
         difference = sums[0][both] - sums[1][both]
-        place = np.zeros(size, dtype=np.int64)
-        place[code] = arrays.position
-        position = place[both]
+        position_of = np.zeros(size, dtype=np.int64)
+        position_of[code] = arrays.position
+        position = position_of[both]
         per = np.bincount(position, minlength=1)
-        own = np.bincount(position, weights=difference, minlength=1) / np.maximum(per, 1)
+        usual = np.bincount(position, weights=difference, minlength=1) / np.maximum(per, 1)
         several = per[position] >= 2
-        within = float(np.mean(np.abs(difference - own[position])[several])) if several.any() else 0.0
+        within = float(np.mean(np.abs(difference - usual[position])[several])) if several.any() else 0.0
         spread = float(np.sqrt(squares / repeats)) if repeats else 0.0
         shift = float(np.median(difference)) if difference.size else 0.0
-        places = int(np.unique(position[several]).size)
-        found.append(CrossCheck(model, int(both.sum()), shift, within, places, spread))
-    return found
+        positions = int(np.unique(position[several]).size)
+        checks.append(CrossCheck(model, int(both.sum()), shift, within, positions, spread))
+    return checks
 
 
 def spread_by_reward(arrays: PositionArrays, model: str) -> float:
@@ -117,7 +125,7 @@ def spread_by_reward(arrays: PositionArrays, model: str) -> float:
     with other rewards are: a reward that tells few steps apart fails that. Half of the pairs differ by more than 0.95
     standard deviations. 0 where fewer than ten pairs can be compared, or three in ten are equal, as without noise.
     """
-    tokens = arrays.tokens()
+    tokens = arrays.tokens
     length = arrays.position if tokens is None else pair_codes(arrays.position, tokens.view(np.int64))
     code = pair_codes(length, arrays.floats("reward").view(np.int64))
     order = np.argsort(code, kind="stable")
@@ -144,8 +152,8 @@ def logged_grid(arrays: PositionArrays, model: str) -> str | None:
     "sums of bfloat16": whole steps of which more than four in ten are multiples of 2⁻¹⁴ and of 16 units in the last
     place of float32, as one in 16 numbers of float32 is.
     """
-    lists = token_lists(arrays, np.arange(arrays.order.size), f"token_logp_{model}")
-    values = lists[0] if lists is not None else arrays.floats(f"logp_{model}")
+    lists = arrays.lists(f"token_logp_{model}")
+    values = lists.values if lists is not None else arrays.floats(f"logp_{model}")
     values = np.unique(values[np.isfinite(values)])
     # below 2^-14 half precision loses digits, and whole numbers are on any grid: neither tells anything
     values = values[(np.abs(values) > 1e-4) & (values != np.round(values))]
@@ -226,9 +234,9 @@ def check_repeats(arrays: PositionArrays, code: Ints, what: str, level: float) -
         if bound[at] < best:
             best = float(bound[at])
             worst = Repeats(int(lags[at]), int(matches[at]), int(compared[at]), float(expected[at]), 0, what)
-    own = np.where(arrays.is_base, arrays.floats("logp_base"), arrays.floats("logp_draft"))
+    drawn = np.where(arrays.is_base, arrays.floats("logp_base"), arrays.floats("logp_draft"))
     floor = np.log(level) - np.log(np.sum(sizes * (sizes - 1) / 2.0) + 1.0)
-    rare = np.flatnonzero(own < floor)
+    rare = np.flatnonzero(drawn < floor)
     impossible = 0
     if rare.size:
         _, count = np.unique(2 * code[rare] + arrays.is_base[rare], return_counts=True)
@@ -294,23 +302,19 @@ def check_cuts(arrays: PositionArrays) -> Cuts:
 
     A cap cuts different steps at one length; one step drawn again and again, the longest by chance, is no evidence.
     """
-    tokens = arrays.tokens()
+    tokens = arrays.tokens
     longest = int(np.nanmax(tokens)) if tokens is not None else 0
     if arrays.has("finish_reason"):
         cut = pc.equal(arrays.column("finish_reason"), "length")
         return Cuts(float(pc.mean(pc.fill_null(cut, False)).as_py()), "finish_reason", longest)
     if tokens is None:
         return Cuts(0.0, "", 0)
-    top, below = (_different(arrays, np.flatnonzero(tokens == length)) for length in (longest, longest - 1))
+    top, below = (_distinct_steps(arrays, np.flatnonzero(tokens == length)) for length in (longest, longest - 1))
     # not one long step among few, nor steps of fixed length
     piled = longest > 8 and top > 5.0 * below + 10.0 and np.unique(tokens).size > 2
     return Cuts(float(np.mean(tokens == longest)) if piled else 0.0, "n_tokens", longest)
 
 
-def _different(arrays: PositionArrays, rows: Ints) -> int:
+def _distinct_steps(arrays: PositionArrays, rows: Ints) -> int:
     """Different steps among `rows`, wherever they were drawn."""
-    if rows.size == 0:
-        return 0
-    together = np.zeros(rows.size, dtype=np.int64)
-    taken = PositionArrays(arrays.pool, arrays.order[rows], together, arrays.is_base[rows], arrays.names[:1])
-    return np.unique(same_text_codes(taken)[0]).size
+    return np.unique(same_text_codes(arrays, rows)[0]).size

@@ -9,10 +9,12 @@ import pytest
 from scipy.special import expit, log_softmax
 from scipy.stats import chi2
 
-from llm_check.logs.diagnosis.prefix_counts import Draws, _collect, step_draws, token_draws
-from llm_check.logs.diagnosis.ratio import _bennett, check_ratio
-from llm_check.logs.diagnosis.rows import spread_by_reward
-from llm_check.logs.diagnosis.tokens import (
+from llm_check.logs.pools.pool import pool_from_columns
+from llm_check.logs.pools.position_arrays import blocks, same_text_codes, some_positions
+from llm_check.logs.pools.prefix_counts import PrefixDraws, _collect, step_draws, token_draws
+from llm_check.logs.pools.ratio import _bennett, check_ratio
+from llm_check.logs.pools.self_checks import spread_by_reward
+from llm_check.logs.pools.tokens import (
     FEWER,
     TEMPERATURES,
     _Events,
@@ -21,14 +23,12 @@ from llm_check.logs.diagnosis.tokens import (
     _new_gain,
     check_draws,
 )
-from llm_check.logs.pools.pool import pool_from_columns
-from llm_check.logs.pools.position_arrays import blocks, position_arrays, same_text_codes, some_positions
 from tests.plants.pool_faults import Sampling, TokenWorld, drop_tokens, restrict
 
 PLAIN = Sampling()
 
 
-def _draws(rng: np.random.Generator, logits: np.ndarray, n: int, temperature: float = 1.0) -> Draws:
+def _draws(rng: np.random.Generator, logits: np.ndarray, n: int, temperature: float = 1.0) -> PrefixDraws:
     """n draws at each row of logits (nodes, V), reported at temperature 1."""
     logp = log_softmax(logits, axis=1)
     law = np.exp(log_softmax(logits / temperature, axis=1))
@@ -37,7 +37,7 @@ def _draws(rng: np.random.Generator, logits: np.ndarray, n: int, temperature: fl
     return _collect(node, tokens.ravel(), logp[node, tokens.ravel()], "token")
 
 
-def _slow(draws: Draws, exponent: float) -> tuple[float, float]:
+def _slow(draws: PrefixDraws, exponent: float) -> tuple[float, float]:
     """(log-likelihood given "seen before", Σ P(new)) by dictionaries, event by event."""
     total, new = 0.0, 0.0
     seen: dict[int, dict[int, float]] = {}
@@ -219,7 +219,7 @@ def test_bridge_balances_on_two_laws_and_finds_a_shift() -> None:
 
 def test_ratios_of_a_right_pool_are_one() -> None:
     columns = TokenWorld(40).columns(5, 64, PLAIN, PLAIN)
-    found = check_ratio(position_arrays(pool_from_columns(columns)))
+    found = check_ratio(pool_from_columns(columns).arrays)
     assert abs(found.mean - 1.0) < 4.0 * found.mean_se
     assert abs(found.z) < 4.0 and found.shift_misfit < 3.0 and found.positions == 40
 
@@ -229,7 +229,7 @@ def test_arrays_of_a_pool_agree_with_its_methods() -> None:
     rng = np.random.default_rng(0)
     order = rng.permutation(len(columns["reward"]))
     pool = pool_from_columns({k: [v[i] for i in order] for k, v in columns.items()})
-    arrays = position_arrays(pool)
+    arrays = pool.arrays
     assert list(arrays.names) == pool.keys()
     (block,) = blocks(arrays)
     for p, key in enumerate(arrays.names):
@@ -242,19 +242,19 @@ def test_arrays_of_a_pool_agree_with_its_methods() -> None:
 
 def test_equal_steps_get_equal_codes_whatever_tells_them_apart() -> None:
     columns = TokenWorld(4).columns(1, 24, PLAIN, PLAIN)
-    whole = position_arrays(pool_from_columns(columns))
+    whole = pool_from_columns(columns).arrays
     texts = {k: v for k, v in drop_tokens(columns).items()}
     texts["text"] = [str(ids) for ids in columns["token_ids"]]
     codes = [same_text_codes(whole)[0]]
-    codes.append(same_text_codes(position_arrays(pool_from_columns(texts)))[0])
-    codes.append(same_text_codes(position_arrays(pool_from_columns(drop_tokens(columns))))[0])
+    codes.append(same_text_codes(pool_from_columns(texts).arrays)[0])
+    codes.append(same_text_codes(pool_from_columns(drop_tokens(columns)).arrays)[0])
     for other in codes[1:]:
         assert ((codes[0][:, None] == codes[0]) == (other[:, None] == other)).all()
 
 
 def test_steps_serve_where_no_tokens_are_logged() -> None:
     columns = TokenWorld(10).columns(2, 64, PLAIN, PLAIN)
-    arrays = position_arrays(pool_from_columns(drop_tokens(columns)))
+    arrays = pool_from_columns(drop_tokens(columns)).arrays
     assert token_draws(arrays, "draft", "draft") is None
     draws = step_draws(arrays, "draft", "draft")
     assert draws.level == "step" and draws.spread == pytest.approx(0.0, abs=1e-12)
@@ -272,7 +272,7 @@ def test_noise_by_equal_rewards_needs_rewards_that_tell_steps_apart() -> None:
 
     def spread(**changes: np.ndarray) -> float:
         table = {name: np.asarray(value).tolist() for name, value in (columns | changes).items()}
-        return spread_by_reward(position_arrays(pool_from_columns(table)), "draft")
+        return spread_by_reward(pool_from_columns(table).arrays, "draft")
 
     assert spread() == 0.0
     noisy = columns["logp_draft"] + 0.02 * rng.normal(size=1200)
@@ -302,7 +302,7 @@ def test_repeated_steps_of_several_tokens_do_not_show_their_temperature() -> Non
     found = []
     for seed in range(500, 504):
         columns = TokenWorld(50, gap=0.7 if seed % 2 else 0.3).columns(seed, 64, Sampling(0.7), PLAIN)
-        arrays = position_arrays(pool_from_columns(drop_tokens(columns)))
+        arrays = pool_from_columns(drop_tokens(columns)).arrays
         check = check_draws(step_draws(arrays, "draft", "draft"))
         assert check is not None and check.temperature is not None
         found.append(check.temperature)

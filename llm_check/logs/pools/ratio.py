@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import expit
 
 from gsi_theory.types import Floats
-from llm_check.logs.pools.position_arrays import PositionArrays, blocks
+from llm_check.logs.pools.position_arrays import PositionArrays
 
 __all__ = ["RatioCheck", "check_ratio"]
 
@@ -106,15 +106,15 @@ def check_ratio(arrays: PositionArrays) -> RatioCheck:
         return RatioCheck(None, None, inverse[0], inverse[1], 0.0, np.zeros(0), 1.0, np.zeros(0), 0)
     means, variances = _set_means(arrays, np.exp(np.clip(ratio, None, _LARGEST)), False)
     gaps, noises, shifts, statistic, count = [], [], [], 0.0, 0
-    for block in blocks(arrays):
+    for block in arrays.blocks:
         draft, base = ratio[block.draft], ratio[block.base]
         zero = np.zeros(draft.shape[0])
         gaps.append(_balance(draft, base, zero))
         noises.append(_variance(expit(draft)) + _variance(expit(-base)))
-        found = _bennett(draft, base)
-        shifts.append(found)
+        shift = _bennett(draft, base)
+        shifts.append(shift)
         finite = np.isfinite(draft).all(axis=1) & np.isfinite(base).all(axis=1)
-        value, noise = _second(draft[finite], base[finite], found[finite])
+        value, noise = _second(draft[finite], base[finite], shift[finite])
         # a balance from a handful of rows in the overlap is not normal: ask for some variance
         use = noise > 1e-6
         statistic += float(np.sum(value[use] ** 2 / noise[use]))
