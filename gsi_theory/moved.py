@@ -75,6 +75,8 @@ MOVED = {
     "sims.workers": "gsi_theory.runs.workers",
     "sims.sampling.streams": "sims.sampling.generators",
     "sims.families": "sims.instance_families",
+    "sims.experiments.methods": "sims.experiments.method_comparison",
+    "sims.experiments.switching": "sims.experiments.switching_trees",
     "llm_check.accuracy": "llm_check.models.decoding.accuracy",
     "llm_check.checks.accuracy": "llm_check.models.checks.solution_accuracy",
     "llm_check.checks.law": "llm_check.models.checks.step_law",

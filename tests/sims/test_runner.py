@@ -203,7 +203,7 @@ def test_dry_run_writes_nothing_and_counts_all_cells(tmp_path: Path) -> None:
     assert found.exit_code == 0 and "9 cells" in found.output and "estimate:" in found.output
     assert not list(tmp_path.iterdir())
     cost = estimate("bounds_vs_n", 0, {"families": "two_point"})
-    assert cost.cells == {"two_point": 9} and cost.seconds > 0
+    assert cost.cells == {"curves": 3, "gate": 3, "reward": 3} and cost.seconds > 0
 
 
 def test_bad_requests_name_the_cure(tmp_path: Path) -> None:

@@ -178,10 +178,8 @@ def save_checkpoint(folder: Path, model: PreTrainedModel, record: Record) -> Non
         model.save_pretrained(temporary)
         build_tokenizer().save_pretrained(temporary)
         record = {**record, "parameters": sum(p.numel() for p in model.parameters()), "versions": versions}
-        (temporary / "training.json").write_text(
-            text=json.dumps(with_schema("training", record), indent=1, sort_keys=True)
-            + "\n"(temporary / "training.json").write_text(text, encoding="utf-8")
-        )
+        text = json.dumps(with_schema("training", record), indent=1, sort_keys=True) + "\n"
+        (temporary / "training.json").write_text(text, encoding="utf-8")
         atomic_write_files({folder / file.name: file.read_bytes() for file in sorted(temporary.iterdir())})
 
 
