@@ -46,7 +46,7 @@ def as_fraction(value: Any, place: str) -> Fraction:
         raise InputError(f"{place} = {value!r}: give a finite number (int, decimal, fraction or float)") from error
 
 
-def ball(x: Fraction) -> arb:
+def ball(x: Fraction | int) -> arb:
     """The rational as a ball at the working precision."""
     return arb(fmpq(x.numerator, x.denominator))
 

@@ -60,7 +60,7 @@ def _with_rhs(claim: Claim, name: str, change: Callable[[Facts, Sides], Any], wh
             rhs = f.xp.where(own.rhs + f.xp.zeros_like(detached(f.beta)) < own.trivial, rhs, own.rhs)
         return dataclasses.replace(own, rhs=rhs, error=own.error + 1e-15 * abs(detached(rhs + own.lhs * 0.0)))
 
-    return dataclasses.replace(claim, id=f"{claim.id}/{name}", sides=sides, source=f"mutant of {claim.id}")
+    return dataclasses.replace(claim, id=f"{claim.id}/{name}", sides=sides, balls=None, source=f"mutant of {claim.id}")
 
 
 def _scaled(claim: Claim, factor: float) -> Claim:

@@ -16,8 +16,6 @@ import numpy as np
 from scipy.optimize import differential_evolution
 
 from gsi_theory.certified.certify import Certificate, certify_claim
-from gsi_theory.certified.sides import SIDES
-from gsi_theory.claims import CLAIMS
 from gsi_theory.claims.claim import OUTCOMES, Claim, Outcome, Verdict
 from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
@@ -133,10 +131,7 @@ def refute(claim: Claim, seed: int = 0, seconds: float = 60.0, rounds: Sequence[
         return Finding(claim, seed, found, None, None, None)
     case = shrink(claim, ExactCase.of(found.worst.instance, found.worst.scheme))
     verdict = verdict_on(claim, *case.floats())
-    certificate = None
-    # A changed claim under a known id has other sides than the certificate's.
-    if CLAIMS.get(claim.id) is claim and claim.id in SIDES:
-        certificate = certify_claim(claim.id, case.instance, case.scheme)
+    certificate = certify_claim(claim, case.instance, case.scheme) if claim.certifiable else None
     return Finding(claim, seed, found, case, verdict, certificate)
 
 

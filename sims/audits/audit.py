@@ -17,7 +17,7 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.journal import Journal, code_fingerprint
 from gsi_theory.runs.progress import Report
 from gsi_theory.runs.workers import local_pool
-from sims.audits.cells import certifiable, judge_cell, rejudge
+from sims.audits.cells import judge_cell, rejudge
 from sims.audits.counterexamples import search
 from sims.audits.drafts_needed import BETAS_ASKED, asked
 from sims.audits.kl_rate import kl_rate
@@ -84,7 +84,7 @@ def work(job: Job) -> Any:
 def _undecided(totals: Totals, keys: Sequence[str], most: int) -> list[Job]:
     jobs: list[Job] = []
     for key in keys:
-        cases = totals.undecided(key)[:most] if certifiable(CLAIMS[key]) else []
+        cases = totals.undecided(key)[:most] if CLAIMS[key].certifiable else []
         jobs += [("rejudge", key, cases[i : i + REJUDGED_EACH]) for i in range(0, len(cases), REJUDGED_EACH)]
     return jobs
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from gsi_theory.claims import CLAIMS, Claim
 from gsi_theory.claims.facts import Facts
-from gsi_theory.claims.sides_softmax import asked_drafts
+from gsi_theory.claims.softmax_bounds import asked_drafts
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.laws.efficiency import best_n

@@ -16,7 +16,7 @@ import numpy as np
 
 from gsi_theory.certified.certify import Certificate, certify_claim
 from gsi_theory.claims import CLAIMS, OUTCOMES, Claim, Outcome
-from sims.audits.cells import certifiable, parts_of
+from sims.audits.cells import parts_of
 from sims.audits.counterexamples import Case, shorten
 from sims.audits.drafts_needed import ASKED_COLUMNS, BETAS_ASKED
 from sims.audits.kl_rate import RATE_COLUMNS, rate_summary
@@ -191,7 +191,7 @@ def _family_rows(totals: Totals, key: str) -> list[tuple[Any, ...]]:
 def _certified(claim: Claim, case: Case) -> tuple[Any, ...]:
     """Outcome, the ends of both enclosures as decimals, and the gap over the larger side; None where not known."""
     nothing: tuple[Any, ...] = (None,) * 6
-    if not certifiable(claim):
+    if not claim.certifiable:
         return nothing
     try:
         found = certify_claim(claim.id, *case.exact())
