@@ -72,6 +72,7 @@ MOVED = {
     "gsi_theory.claims.sides_softmax": "gsi_theory.claims.softmax_bounds",
     "gsi_theory.claims.sides_stepwise": "gsi_theory.claims.step_bounds",
     "gsi_theory.claims.sides_tournament": "gsi_theory.claims.tournament_bounds",
+    "gsi_theory.refutation.mutants": "gsi_theory.refutation.tightened",
     "gsi_theory.refutation.judging": "gsi_theory.refutation.cases",
     "gsi_theory.artifact": "gsi_theory.runs.artifact",
     "gsi_theory.artifact_tables": "gsi_theory.runs.artifact_tables",
@@ -172,6 +173,7 @@ MOVED = {
 
 # old module.name -> new module.name
 MOVED_NAMES = {
+    "gsi_theory.refutation.refute.Finding": "gsi_theory.refutation.refute.Refutation",
     "gsi_theory.logscale.Array": "gsi_theory.types.Floats",
     "gsi_theory.claims.sides_bon.poisson_gap": "gsi_theory.claims.poisson_bounds.poisson_gap",
     "gsi_theory.claims.sides_bon.poisson_gap_value": "gsi_theory.claims.poisson_bounds.poisson_gap_value",

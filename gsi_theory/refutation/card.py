@@ -17,7 +17,7 @@ from gsi_theory.claims.claim import Outcome
 from gsi_theory.claims.plain_text import plain_text
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance, Scheme, tilted_policy
-from gsi_theory.refutation.refute import Example, Finding
+from gsi_theory.refutation.refute import Example, Refutation
 from gsi_theory.refutation.shrink import ExactCase
 from gsi_theory.runs.terminal import formatted, wrapped
 
@@ -101,7 +101,7 @@ def _cut(case: ExactCase) -> str | None:
     return decimal_text(cut) if isinstance(cut, Fraction) else None if cut is None else str(cut)
 
 
-def _commands(finding: Finding, case: ExactCase) -> list[str]:
+def _commands(finding: Refutation, case: ExactCase) -> list[str]:
     """Shell command and Python lines that recompute the law and the certificate."""
     s, cut = case.scheme, _cut(case)
     gate = "" if cut is None else f" --threshold={cut} --gate {s.gate}"
@@ -112,10 +112,14 @@ def _commands(finding: Finding, case: ExactCase) -> list[str]:
     if finding.certificate is not None:
         rows = [", ".join(repr(decimal_text(v)) for v in p) for p in _rows(case).values()]
         shown = "None" if cut is None else repr(cut)
+        loading, claim = "", repr(finding.claim.id)
+        if finding.member:
+            loading = "from gsi_theory.claims import Claim; from gsi_theory.runs.user_file import load_member; "
+            claim = f"load_member({finding.member!r}, Claim)"
         lines += [
-            'python -c "from gsi_theory.certified.certify import *; '
+            f'python -c "{loading}from gsi_theory.certified.certify import *; '
             "from gsi_theory.certified.rational import *; print(certify_claim(",
-            f"  '{finding.claim.id}', ExactInstance({', '.join(f'[{r}]' for r in rows)}),",
+            f"  {claim}, ExactInstance({', '.join(f'[{r}]' for r in rows)}),",
             f"  ExactScheme('{decimal_text(s.beta)}', {s.n}, {shown}, '{s.rule}', None, '{s.gate}')))\"",
         ]
     return lines
@@ -138,7 +142,7 @@ def _matrix(rows: dict[str, list[str]]) -> list[str]:
     ]
 
 
-def card_text(finding: Finding) -> str:
+def card_text(finding: Refutation) -> str:
     """The card as plain text, at most 80 columns but for commands and wide instances."""
     claim, outcome = finding.claim, finding.outcome
     verdict = {
@@ -160,7 +164,7 @@ def card_text(finding: Finding) -> str:
     return "\n".join([*lines, "", *_wrapped("search", _effort(finding))])
 
 
-def _effort(finding: Finding) -> str:
+def _effort(finding: Refutation) -> str:
     found = finding.search
     method = "gradient ascent and differential evolution" if found.gradient else "differential evolution (no torch)"
     cut = "" if found.complete else "; cut short by --seconds, so a slower machine may report less"
@@ -168,7 +172,7 @@ def _effort(finding: Finding) -> str:
     return f"{found.evaluations:,} evaluations, {rounds}, {method}, seed {finding.seed}{cut}"
 
 
-def _refuted_lines(finding: Finding, case: ExactCase) -> list[str]:
+def _refuted_lines(finding: Refutation, case: ExactCase) -> list[str]:
     lines = ["", *_wrapped("instance", _exact_words(case))]
     lines += _matrix({name: [decimal_text(v) for v in row] for name, row in _rows(case).items()})
     lines += _wrapped("shape", shape_words(*case.floats()))
@@ -188,7 +192,7 @@ def _refuted_lines(finding: Finding, case: ExactCase) -> list[str]:
     return [*lines, "", "recheck", *(f"  {line}" for line in _commands(finding, case))]
 
 
-def _tight_lines(finding: Finding) -> list[str]:
+def _tight_lines(finding: Refutation) -> list[str]:
     lines = []
     for label, example in (("tightest", finding.search.worst), ("n ≥ 2", finding.search.telling)):
         if example is not None:
@@ -205,7 +209,7 @@ def _scheme_parts(scheme: Scheme) -> tuple[Scheme, str, str | None]:
     return scheme, f"{scheme.beta:.6g}", None if scheme.threshold is None else f"{scheme.threshold:.6g}"
 
 
-def _tightness(finding: Finding, example: Example) -> str:
+def _tightness(finding: Refutation, example: Example) -> str:
     v = example.verdict
     if v.lhs is None or v.rhs is None:
         return str(v.outcome)
@@ -238,7 +242,7 @@ def _example_json(example: Example | None) -> dict[str, Any] | None:
     }
 
 
-def card_json(finding: Finding) -> dict[str, Any]:
+def card_json(finding: Refutation) -> dict[str, Any]:
     """The card as one JSON object; exact numbers are decimal strings, enclosures {"lower", "upper"} of strings."""
     claim, found = finding.claim, finding.search
     card: dict[str, Any] = {
@@ -279,7 +283,7 @@ def _ends(certificate: Certificate) -> dict[str, Any]:
     return {"lhs": certificate.lhs, "rhs": certificate.rhs}
 
 
-def card_latex(finding: Finding) -> str:
+def card_latex(finding: Refutation) -> str:
     """The card as a LaTeX paragraph and array that compile with amsmath alone."""
     claim, case, verdict = finding.claim, finding.minimal, finding.verdict
     head = f"\\paragraph{{{_plain(claim.id)}}} ({_plain(claim.formula)}) \\[{claim.statement}\\]"
