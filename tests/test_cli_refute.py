@@ -163,7 +163,10 @@ def test_a_claim_of_ones_own_is_refuted_and_certified(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mine.py:BROKEN"], "'Facts' object has no attribute 'nothing' (mine.py, line 17)"),
+        (
+            ["mine.py:BROKEN"],
+            "mine.py:BROKEN: judging it raised AttributeError: 'Facts' object has no attribute 'nothing'",
+        ),
         (["mine.py:OURS"], "mine.py defines no OURS"),
         (["mine.py:COVERED"], "COVERED is an Assumption: it must be a Claim"),
         (["mine.py"], "names no Claim: write FILE.py:NAME"),

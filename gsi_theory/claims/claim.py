@@ -124,9 +124,9 @@ class Claim:
 
     id: str
     statement: str
-    assumptions: tuple[Assumption, ...]
     sides: Callable[[Facts], Sides]
     balls: Callable[[BallFacts], tuple[arb, arb]] | None = None
+    assumptions: tuple[Assumption, ...] = ()
     source: str = "unpublished"
     relation: str = "<="
     expected: Outcome = Outcome.HOLDS
@@ -224,6 +224,13 @@ class Claim:
 # A guarantee that THEORY.md proves, and a reading in circulation that is false.
 proved = partial(Claim, source=HERE)
 reading = partial(Claim, expected=Outcome.REFUTED)
+
+
+def twins(
+    sides: Callable[..., Sides], balls: Callable[..., tuple[arb, arb]], *form: object
+) -> tuple[Callable[[Facts], Sides], Callable[[BallFacts], tuple[arb, arb]]]:
+    """The sides and their twin in balls of one form of a bound: both functions take it after the facts."""
+    return lambda f: sides(f, *form), lambda f: balls(f, *form)
 
 
 def _device(array: Array) -> Array:

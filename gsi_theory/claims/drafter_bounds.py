@@ -140,37 +140,30 @@ def random_allocation_balls(f: BallFacts) -> tuple[arb, arb]:
     return f.excess(law, f.pi).kl_to(), (spread / whole).log1p()
 
 
-_FIXED = partial(
-    proved,
-    smooth=False,
-    uncertified="the law of a fixed allocation has no enclosure: a counterexample would not be proved",
-)
+_NO_LAW = "the law of a fixed allocation has no enclosure: a counterexample would not be proved"
 _MIX = r"KL(\pi\|P) \le \log(1+"
+_fixed = partial(proved, assumptions=(WHOLE, POOLABLE), smooth=False, uncertified=_NO_LAW)
 
 TABLE = (
-    _FIXED(
+    _fixed(
         "M20-fixed",
         _MIX + r"(1+\chi^2(\pi\|p_{mix})-\min_jE_{p_j}w)/N)",
-        (WHOLE, POOLABLE),
         partial(fixed_allocation, form="least"),
         most_outcomes=512,
     ),
-    _FIXED(
+    _fixed(
         "M20-fixed-chi2",
         _MIX + r"\chi^2(\pi\|p_{mix})/N)\ \text{(fixed allocation)}",
-        (WHOLE, POOLABLE),
         partial(fixed_allocation, form="one"),
     ),
-    _FIXED(
+    _fixed(
         "M20-fixed-squares",
         _MIX + r"(1+\chi^2(\pi\|p_{mix})-\sum_j\tfrac{n_j}N(E_{p_j}w)^2)/N)",
-        (WHOLE, POOLABLE),
         partial(fixed_allocation, form="squares"),
     ),
     proved(
         "M20-random",
         _MIX + r"\chi^2(\pi\|p_{mix})/N)\ \text{(random allocation)}",
-        (),
         random_allocation,
         random_allocation_balls,
         most_outcomes=512,
@@ -178,7 +171,6 @@ TABLE = (
     proved(
         "M20-chi2",
         r"1+\chi^2(\pi\|p_{mix}) \le \min_j\tfrac{N}{n_j}(1+\chi^2(\pi\|p_j))",
-        (),
         mixture_chi2,
         mixture_chi2_balls,
         logs=True,

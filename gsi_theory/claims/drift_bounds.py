@@ -13,7 +13,7 @@ import numpy as np
 
 from gsi_theory import divergence
 from gsi_theory.arrays.namespace import detached
-from gsi_theory.claims.claim import Claim, reading
+from gsi_theory.claims.claim import Claim, reading, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, drawn_apart
 from gsi_theory.laws.selection_law import EPS
@@ -81,23 +81,23 @@ def _drift_bound(f: BallFacts) -> arb:
     return (n / (1 + (n - 1) * ratio)).log()
 
 
-def _drift_kl_balls(f: BallFacts, rule: str) -> arb:
-    return f.excess(f.draft_law(rule), f.draft).kl_from()
+def drift_balls(f: BallFacts, form: str, rule: str = "softmax") -> tuple[arb, arb]:
+    """`drift`."""
+    law = f.draft_law(rule)
+    if form == "kl":
+        return f.excess(law, f.draft).kl_from(), _drift_bound(f)
+    pairs = [(p, s) for p, s in zip(law, f.draft, strict=True) if not (s.is_zero() or p.is_zero())]
+    return f.largest([(p / s).log() for p, s in pairs]), _drift_bound(f)
 
 
-def drift_max_balls(f: BallFacts, rule: str) -> tuple[arb, arb]:
-    """`drift` of form "max"."""
-    pairs = zip(f.draft_law(rule), f.draft, strict=True)
-    return f.largest([(p / s).log() for p, s in pairs if not (s.is_zero() or p.is_zero())]), _drift_bound(f)
+def bon_kl_balls(f: BallFacts, form: str) -> tuple[arb, arb]:
+    """`bon_kl`."""
+    n, value = f.ball(f.scheme.n), f.excess(f.draft_law("max"), f.draft).kl_from()
+    formula = n.log() - (n - 1) / n
+    return (value, formula) if form == "bound" else (formula, value)
 
 
-def _log_n(f: BallFacts) -> arb:
-    """log n - (n-1)/n."""
-    n = f.ball(f.scheme.n)
-    return n.log() - (n - 1) / n
-
-
-def win_rate_balls(f: BallFacts, ties: Fraction) -> tuple[arb, arb]:
+def win_rate_balls(f: BallFacts, ties: float) -> tuple[arb, arb]:
     """`bon_win_rate`, comparisons of weights decided exactly."""
     from gsi_theory.certified.ball_law import LogWeight, compare
 
@@ -107,7 +107,7 @@ def win_rate_balls(f: BallFacts, ties: Fraction) -> tuple[arb, arb]:
         return (a.factor > 0) - (b.factor > 0)
 
     law, weight, n = f.draft_law("max"), f.draft_weight, f.scheme.n
-    share = {1: f.ball(1), 0: f.ball(ties), -1: f.zero}
+    share = {1: f.ball(1), 0: f.ball(Fraction(ties)), -1: f.zero}
     drawn = [y for y, s in enumerate(f.instance.draft) if s]
     rate = f.total([law[y] * share[sign(weight[y], weight[z])] * f.draft[z] for y in drawn for z in drawn])
     return rate, f.ball(n) / (n + 1)
@@ -115,65 +115,30 @@ def win_rate_balls(f: BallFacts, ties: Fraction) -> tuple[arb, arb]:
 
 _SMOOTHING, _BEIRAMI = "smoothing lens, arXiv 2507.05913", "Beirami et al., arXiv 2401.01879"
 _BOUND = r" \le \log\frac{n}{1+(n-1)w_{\min}/w_{\max}}"
+_bon = partial(Claim, source=_BEIRAMI, smooth=False)
 
 TABLE = (
-    Claim(
-        "M15",
-        r"KL(P_n\|\mu)" + _BOUND,
-        (),
-        partial(drift, form="kl"),
-        lambda f: (_drift_kl_balls(f, "softmax"), _drift_bound(f)),
-        source=_SMOOTHING,
-    ),
-    Claim(
-        "M15-max",
-        r"D_\infty(P_n\|\mu)" + _BOUND,
-        (),
-        partial(drift, form="max"),
-        partial(drift_max_balls, rule="softmax"),
-        source=_SMOOTHING,
-    ),
+    Claim("M15", r"KL(P_n\|\mu)" + _BOUND, *twins(drift, drift_balls, "kl"), source=_SMOOTHING),
+    Claim("M15-max", r"D_\infty(P_n\|\mu)" + _BOUND, *twins(drift, drift_balls, "max"), source=_SMOOTHING),
     reading(
         "M15-race",
         r"D_\infty(P_n^{race}\|\mu)" + _BOUND,
-        (),
-        partial(drift, form="max", rule="race"),
-        partial(drift_max_balls, rule="race"),
+        *twins(drift, drift_balls, "max", "race"),
         source=_SMOOTHING + ", read for the race rule",
     ),
-    Claim(
-        "M16",
-        r"KL(P_n^{max}\|\mu) \le \log n-(n-1)/n",
-        (),
-        partial(bon_kl, form="bound"),
-        lambda f: (_drift_kl_balls(f, "max"), _log_n(f)),
-        source=_BEIRAMI,
-        smooth=False,
-    ),
+    _bon("M16", r"KL(P_n^{max}\|\mu) \le \log n-(n-1)/n", *twins(bon_kl, bon_kl_balls, "bound")),
     reading(
         "M16-equality",
         r"KL(P_n^{max}\|\mu) \ge \log n-(n-1)/n",
-        (),
-        partial(bon_kl, form="equality"),
-        lambda f: (_log_n(f), _drift_kl_balls(f, "max")),
+        *twins(bon_kl, bon_kl_balls, "equality"),
         source="the equality widely cited, without 'continuous rewards'",
         smooth=False,
     ),
-    Claim(
-        "M16-win",
-        r"P(w(Y)>w(Y'))+\tfrac12P(w(Y)=w(Y')) \le n/(n+1)",
-        (),
-        partial(bon_win_rate, ties=0.5),
-        partial(win_rate_balls, ties=Fraction(1, 2)),
-        source=_BEIRAMI,
-        smooth=False,
-    ),
+    _bon("M16-win", r"P(w(Y)>w(Y'))+\tfrac12P(w(Y)=w(Y')) \le n/(n+1)", *twins(bon_win_rate, win_rate_balls, 0.5)),
     reading(
         "M16-win-ties",
         r"P(w(Y)\ge w(Y')) \le n/(n+1)",
-        (),
-        partial(bon_win_rate, ties=1.0),
-        partial(win_rate_balls, ties=Fraction(1)),
+        *twins(bon_win_rate, win_rate_balls, 1.0),
         source=_BEIRAMI + ", read with ties as wins",
         smooth=False,
     ),

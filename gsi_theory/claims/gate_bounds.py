@@ -16,7 +16,7 @@ from gsi_theory import divergence
 from gsi_theory.arrays.logscale import normalize
 from gsi_theory.arrays.namespace import detached, is_numpy
 from gsi_theory.claims.assumptions import COVERED, FINITE_SCORE, GATED, GSI, HIGH_SCORE, RACE, SOFTMAX
-from gsi_theory.claims.claim import IDENTITY, proved, reading
+from gsi_theory.claims.claim import IDENTITY, proved, reading, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.gate_limits import covariance, covariance_balls, split_balls, split_weights
 from gsi_theory.claims.sides import Sides, excess_share, log_of_positive, mean_change, pinsker
@@ -233,89 +233,76 @@ def score_gate_balls(f: BallFacts, form: str) -> tuple[arb, arb]:
 
 
 _BIAS = r"|E_Gr-E_\pi r-Cov_\pi(1_A,r)| \le "
-_SCORED, _SOFTMAX = (COVERED, FINITE_SCORE), (COVERED, GATED, SOFTMAX)
 _GIVEN = r"P_n^{race}(\cdot\,|\,score\ge M)"
-_on_score = partial(proved, smooth=False)
+_SCORED, _SOFTMAX = (COVERED, FINITE_SCORE), (COVERED, GATED, SOFTMAX)
+_scored_claim = partial(proved, assumptions=_SCORED, smooth=False)
 
 TABLE = (
     proved(
         "M8",
         _BIAS + r"osc(r)\,[TV(Q,\pi)+\pi(A^c)\,TV(B,\pi)]",
+        *twins(gate_reward, gate_reward_balls, "tv"),
         (GATED,),
-        partial(gate_reward, form="tv"),
-        partial(gate_reward_balls, form="tv"),
         most_outcomes=512,
     ),
     proved(
         "M8-values",
         _BIAS + r"osc((r-E_Br)1_A)\,TV(Q,\pi)+\pi(A^c)\,osc(r)\,TV(B,\pi)",
+        *twins(gate_reward, gate_reward_balls, "values"),
         (GATED,),
-        partial(gate_reward, form="values"),
-        partial(gate_reward_balls, form="values"),
     ),
     proved(
         "M8-rate",
         _BIAS + r"osc((r-E_Br)1_A)\,E_\pi\tfrac{(w-1)_+}{n-1+w}"
         r"+\pi(A^c)\,osc(r)\,E_\pi\tfrac{(w_B-1)_+}{n_B-1+w_B}",
+        *twins(gate_reward, gate_reward_balls, "rate"),
         _SOFTMAX,
-        partial(gate_reward, form="rate"),
-        partial(gate_reward_balls, form="rate"),
     ),
     reading(
         "M8-unbiased",
         r"E_\pi r-E_Gr \le osc(r)\,[TV(Q,\pi)+\pi(A^c)\,TV(B,\pi)]",
-        (GATED,),
         gated_reward_without_bias,
         unbiased_balls,
+        (GATED,),
         source="the natural reading of gated GSI's reward bound",
     ),
-    _on_score(
-        "M9-accepted",
-        rf"TV({_GIVEN},\pi) \le E_M",
-        _SCORED,
-        partial(score_gate_tv, form="accepted"),
-        partial(score_gate_balls, form="accepted"),
-    ),
-    _on_score(
+    _scored_claim("M9-accepted", rf"TV({_GIVEN},\pi) \le E_M", *twins(score_gate_tv, score_gate_balls, "accepted")),
+    _scored_claim(
         "M9-exact",
         rf"M\ge C\Rightarrow {_GIVEN}=\pi",
-        (*_SCORED, HIGH_SCORE),
         partial(score_gate_tv, form="exact"),
+        assumptions=(*_SCORED, HIGH_SCORE),
         relation="=",
         uncertified=IDENTITY,
     ),
-    _on_score("M9-reject", r"P(reject) = (1-A_M/M)^n", _SCORED, score_gate_reject, relation="=", uncertified=IDENTITY),
-    _on_score(
+    _scored_claim("M9-reject", r"P(reject) = (1-A_M/M)^n", score_gate_reject, relation="=", uncertified=IDENTITY),
+    _scored_claim(
         "M9-whole",
         r"TV((1-\delta)P(\cdot\,|\,score\ge M)+\delta B,\pi) \le (1-\delta)E_M+\delta\,TV(B,\pi)",
-        _SCORED,
-        partial(score_gate_tv, form="whole"),
-        partial(score_gate_balls, form="whole"),
+        *twins(score_gate_tv, score_gate_balls, "whole"),
     ),
     reading(
         "M9-unbiased",
         rf"{_GIVEN}=\pi\ \text{{for every}}\ M",
+        *twins(score_gate_tv, score_gate_balls, "unbiased"),
         _SCORED,
-        partial(score_gate_tv, form="unbiased"),
-        partial(score_gate_balls, form="unbiased"),
         source="the score gate read without its condition M ≥ C; " + RACE,
         smooth=False,
     ),
     reading(
         "M12-gated-kl",
         r"KL(\pi\|G) \le \log(1+\chi^2/n)+\log(1+CV^2/n_B)",
-        _SOFTMAX,
         gate_law_kl,
         gated_kl_balls,
+        _SOFTMAX,
         source=GSI + ", read for the gated law",
     ),
     reading(
         "M12-gated-reward",
-        r"E_\pi r-E_Gr \le osc(r)\,[\sqrt{\tfrac12\log(1+\chi^2/n)}"
-        r"+\pi(A^c)\sqrt{\tfrac12\log(1+CV^2/n_B)}]",
-        _SOFTMAX,
+        r"E_\pi r-E_Gr \le osc(r)\,[\sqrt{\tfrac12\log(1+\chi^2/n)}+\pi(A^c)\sqrt{\tfrac12\log(1+CV^2/n_B)}]",
         gated_reward_pinsker,
         gated_pinsker_balls,
+        _SOFTMAX,
         source=GSI + " with Pinsker, read for the gated law",
     ),
 )

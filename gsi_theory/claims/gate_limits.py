@@ -13,7 +13,7 @@ import numpy as np
 from gsi_theory import divergence
 from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.assumptions import CONVERGENT, COVERED, GATED, SPLIT
-from gsi_theory.claims.claim import proved, reading
+from gsi_theory.claims.claim import proved, reading, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.large_n import largest_reward, limit_of, starts
 from gsi_theory.claims.sides import Sides, log_of_positive
@@ -144,34 +144,18 @@ _VANISHING = (
     ("M7-vanishes-reward", r"\lim_n E_{G_n}r = E_\pi r", "the natural reading of gated GSI's reward bound", "reward"),
 )
 
+_limit = partial(proved, assumptions=_LIMIT, relation="=", uncertified=_ENDLESS)
+_vanishing = partial(reading, assumptions=(*_LIMIT, SPLIT))
+
 TABLE = (
+    *(_limit(f"M7-{kind.replace('_', '-')}", text, partial(gate_limit, kind=kind)) for kind, text in _FORMS.items()),
     *(
-        proved(
-            f"M7-{kind.replace('_', '-')}",
-            text,
-            _LIMIT,
-            partial(gate_limit, kind=kind),
-            relation="=",
-            uncertified=_ENDLESS,
-        )
-        for kind, text in _FORMS.items()
-    ),
-    *(
-        reading(
-            key,
-            text,
-            (*_LIMIT, SPLIT),
-            partial(gate_vanishes, kind=kind),
-            partial(limit_balls, kind=kind),
-            source=source,
-            relation="=",
-        )
+        _vanishing(key, text, *twins(gate_vanishes, limit_balls, kind), source=source, relation="=")
         for key, text, source, kind in _VANISHING
     ),
-    reading(
+    _vanishing(
         "M7-gains",
         r"\lim_n E_{G_n}r \ge E_\pi r",
-        (*_LIMIT, SPLIT),
         gate_gains,
         lambda f: (f.zero, covariance_balls(f)),
         source="the natural reading of a threshold that filters drafts",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from gsi_theory import divergence
 from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.assumptions import COVERED, SEVERAL
-from gsi_theory.claims.claim import Claim, proved, reading
+from gsi_theory.claims.claim import Claim, proved, reading, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, chi2_error, least
 from gsi_theory.laws.selection_law import EPS
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["TABLE", "channel", "importance_bias"]
 
 
-def importance_bias(f: Facts, factor: float) -> Sides:
+def importance_bias(f: Facts, factor: int) -> Sides:
     """(M27) the bias of self-normalized importance sampling, the worst over |f| ≤ 1: 2 TV(P_n, π) ≤ factor (1+χ²)/n.
 
     E_{P_n} f of the softmax rule is exactly the mean of Σ w f/Σ w. Trivial: 2.
@@ -56,24 +55,17 @@ TABLE = (
     Claim(
         "M27",
         _BIAS + r"12(1+\chi^2)/n",
+        *twins(importance_bias, importance_bias_balls, 12),
         (COVERED,),
-        partial(importance_bias, factor=12.0),
-        partial(importance_bias_balls, factor=12),
         source="Agapiou et al. 2017, from memory",
     ),
-    proved(
-        "M27-sharp",
-        _BIAS + r"2(1+\chi^2)/n",
-        (COVERED,),
-        partial(importance_bias, factor=2.0),
-        partial(importance_bias_balls, factor=2),
-    ),
+    proved("M27-sharp", _BIAS + r"2(1+\chi^2)/n", *twins(importance_bias, importance_bias_balls, 2), (COVERED,)),
     reading(
         "M27-channel",
         r"TV(P_n,\pi) \le KL(\pi\|\mu)/\log n",
-        (COVERED, SEVERAL),
         channel,
         channel_balls,
+        (COVERED, SEVERAL),
         source="Flamich & Wells, arXiv 2405.04363, read without its o(1)",
     ),
 )

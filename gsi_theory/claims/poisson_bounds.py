@@ -97,22 +97,18 @@ def poisson_drafts(f: Facts, form: str) -> Sides:
 _POISSON = r"KL(\pi\|P_{Poisson(m)}) \le \log(1+(1+\chi^2)/m)"
 _NO_LAW = "the law of a Poisson number of draws has no enclosure: a counterexample would not be proved"
 
+_poisson = partial(proved, assumptions=(COVERED,), uncertified=_NO_LAW)
+_UNIFORM = "the gap is an integral over a uniform reward, a function of n alone: no instance to enclose"
+
 TABLE = (
     Claim(
         "M23",
         r"KL(BoPoisson\|tilt) \le 8\cdot 10^{-4}",
-        (),
         poisson_gap,
         source="arXiv 2506.19248",
         smooth=False,
-        uncertified="the gap is an integral over a uniform reward, which depends on n alone: no instance to enclose",
+        uncertified=_UNIFORM,
     ),
-    proved("M24", _POISSON, (COVERED,), partial(poisson_drafts, form="plain"), uncertified=_NO_LAW, most_outcomes=512),
-    proved(
-        "M24-sharp",
-        _POISSON + r"+\log(1-e^{-m})",
-        (COVERED,),
-        partial(poisson_drafts, form="sharp"),
-        uncertified=_NO_LAW,
-    ),
+    _poisson("M24", _POISSON, partial(poisson_drafts, form="plain"), most_outcomes=512),
+    _poisson("M24-sharp", _POISSON + r"+\log(1-e^{-m})", partial(poisson_drafts, form="sharp")),
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import heapq
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from gsi_theory import divergence
 from gsi_theory.arrays.logscale import log1mexp
 from gsi_theory.arrays.namespace import detached, rows_of, table
 from gsi_theory.claims.assumptions import COVERED, POSITIVE, RACE
-from gsi_theory.claims.claim import IDENTITY, Claim, proved
+from gsi_theory.claims.claim import IDENTITY, Claim, proved, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import LARGEST_LOG, Sides, least
 from gsi_theory.laws.selection_law import EPS, Law
@@ -336,7 +337,7 @@ def decreasing_balls(f: BallFacts, kind: str) -> tuple[arb, arb]:
     return _divergence_balls(f.with_draws(f.scheme.n + 1), "race", kind), _divergence_balls(f, "race", kind)
 
 
-# divergence of a law {} from π, as LaTeX
+# divergence of a law {} from π: its name in ids, as LaTeX
 _NAMES = {
     "tv": r"TV({},\pi)",
     "kl_forward": r"KL(\pi\|{})",
@@ -347,72 +348,45 @@ _NAMES = {
     "renyi_half": r"D_{{1/2}}(\pi\|{})",
     "renyi_max": r"D_\infty(\pi\|{})",
 }
-_race = partial(Claim, source=RACE)
+_TV, _RULES, _NEXT = r"TV(P_n^{race},\pi) \le ", ("P_n^{race}", "P_n^{softmax}"), ("P_{n+1}^{race}", "P_n^{race}")
+_race = partial(Claim, source=RACE, assumptions=(COVERED,))
+_own = partial(proved, assumptions=(COVERED,))
 
 
-def _bound(make: partial[Claim], form: str, bound: str) -> Claim:
-    statement = r"TV(P_n^{race},\pi) \le " + bound
-    return make(
-        f"M17-tv-{form}", statement, (COVERED,), partial(race_bound, form=form), partial(race_bound_balls, form=form)
-    )
-
-
-def _dominance(key: str, kind: str) -> Claim:
-    """The race is closer to π than softmax in one more divergence; weights of zero allowed."""
-    statement = r" \le ".join(_NAMES[kind].format(law) for law in ("P_n^{race}", "P_n^{softmax}"))
-    return _race(
-        f"M17-dominance-{key}", statement, (COVERED,), partial(ordered, kind=kind), partial(ordered_balls, kind=kind)
-    )
-
-
-def _positive(kind: str) -> Claim:
-    """As published, for weights w > 0."""
-    key, statement = kind.replace("_", "-"), _dominance(kind, kind).statement
-    return _race(
-        f"M17-dominance-{key}",
-        statement,
-        (COVERED, POSITIVE),
-        partial(dominance, kind=kind),
-        partial(ordered_balls, kind=kind),
-    )
-
-
-def _decreasing(kind: str) -> Claim:
-    statement = r" \le ".join(_NAMES[kind].format(law) for law in ("P_{n+1}^{race}", "P_n^{race}"))
-    return _race(
-        f"M17-decreasing-{kind.replace('_', '-')}",
-        statement,
-        (COVERED,),
-        partial(decreasing, kind=kind),
-        partial(decreasing_balls, kind=kind),
-    )
+def _ordered(key: str, kind: str, laws: tuple[str, str], *sides: Callable[..., Any], **more: Any) -> Claim:
+    statement = r" \le ".join(_NAMES[kind].format(law) for law in laws)
+    return _race(f"M17-{key.replace('_', '-')}", statement, *twins(*sides, kind), **more)
 
 
 TABLE = (
-    _race(
-        "M17-tv",
-        r"TV(P_n^{race},\pi) \le \min\{1, 2(1+\chi^2)/(en), (1-1/C)^n\}",
-        (COVERED,),
-        race_tv,
-        partial(race_bound_balls, form="least"),
-    ),
-    _bound(_race, "chi2", r"2(1+\chi^2)/(en)"),
-    _bound(proved, "half", r"(1+\chi^2)/(en)"),
-    _bound(proved, "mean", r"E_\pi(1-1/w)_+^n"),
-    _bound(_race, "minimax", "(1-1/C)^n"),
-    _race("M17-tail", r"TV(P_n^{race},\pi) \le \inf_M E_M+(1-A_M/M)^n", (COVERED,), race_tail, race_tail_balls),
+    _race("M17-tv", _TV + r"\min\{1, 2(1+\chi^2)/(en), (1-1/C)^n\}", race_tv, lambda f: race_bound_balls(f, "least")),
+    _race("M17-tv-chi2", _TV + r"2(1+\chi^2)/(en)", *twins(race_bound, race_bound_balls, "chi2")),
+    _own("M17-tv-half", _TV + r"(1+\chi^2)/(en)", *twins(race_bound, race_bound_balls, "half")),
+    _own("M17-tv-mean", _TV + r"E_\pi(1-1/w)_+^n", *twins(race_bound, race_bound_balls, "mean")),
+    _race("M17-tv-minimax", _TV + "(1-1/C)^n", *twins(race_bound, race_bound_balls, "minimax")),
+    _race("M17-tail", _TV + r"\inf_M E_M+(1-A_M/M)^n", race_tail, race_tail_balls),
     _race(
         "M17-mixture",
         r"\min_y P_n^{race}(y)/\pi(y) = 1-(1-1/C)^n",
-        (COVERED,),
         mixture,
         relation="=",
         logs=True,
         uncertified=IDENTITY,
     ),
-    *map(_positive, ("tv", "kl_forward", "kl_reverse")),
-    _dominance("zero-weights-tv", "tv"),
-    _dominance("zero-weights-kl", "kl_forward"),
-    *(_dominance(kind.replace("_", "-"), kind) for kind in list(_NAMES)[3:]),
-    *map(_decreasing, ("tv", "kl_forward", "chi2")),
+    # as published, for weights w > 0
+    *(
+        _ordered(f"dominance-{kind}", kind, _RULES, dominance, ordered_balls, assumptions=(COVERED, POSITIVE))
+        for kind in ("tv", "kl_forward", "kl_reverse")
+    ),
+    # and in more divergences, where weights may be zero
+    _ordered("dominance-zero-weights-tv", "tv", _RULES, ordered, ordered_balls),
+    _ordered("dominance-zero-weights-kl", "kl_forward", _RULES, ordered, ordered_balls),
+    *(
+        _ordered(f"dominance-{kind}", kind, _RULES, ordered, ordered_balls)
+        for kind in ("chi2", "chi2_reverse", "hockey", "renyi_half", "renyi_max")
+    ),
+    *(
+        _ordered(f"decreasing-{kind}", kind, _NEXT, decreasing, decreasing_balls)
+        for kind in ("tv", "kl_forward", "chi2")
+    ),
 )

@@ -7,6 +7,7 @@ the step is compared with is the sigmoid of slope β about t; both then accept e
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -205,30 +206,21 @@ HIGH_STEP = Assumption(
 )
 _RSD, _LEVIATHAN = "Liao et al., arXiv 2501.19324", "Leviathan et al. 2023, arXiv 2211.17192"
 _GAIN = r"\Rightarrow E\,r \ge E_{\pi_B}r"
+_identity = partial(Claim, relation="=", uncertified=IDENTITY)
 
 TABLE = (
-    Claim(
-        "M21-reward",
-        r"E\,r = E_{\pi_B}r+E_{\pi_S}[\omega(r-E_{\pi_B}r)]",
-        (),
-        rsd_reward,
-        source=_RSD,
-        relation="=",
-        uncertified=IDENTITY,
-    ),
+    _identity("M21-reward", r"E\,r = E_{\pi_B}r+E_{\pi_S}[\omega(r-E_{\pi_B}r)]", rsd_reward, source=_RSD),
     Claim(
         "M21-step",
         r"E_{\pi_S}\omega=b\Rightarrow E_\omega r \le E_{step(b)}r",
-        (),
         rsd_best_step,
         rsd_best_step_balls,
         source=_RSD,
     ),
-    proved("M21-gain", r"\omega=1\{r\ge t\},\,t\ge E_{\pi_B}r" + _GAIN, (HIGH_STEP,), rsd_gain, rsd_gain_balls),
+    proved("M21-gain", r"\omega=1\{r\ge t\},\,t\ge E_{\pi_B}r" + _GAIN, rsd_gain, rsd_gain_balls, (HIGH_STEP,)),
     reading(
         "M21-gain-always",
         r"\omega=1\{r\ge t\}" + _GAIN,
-        (),
         rsd_gain,
         rsd_gain_balls,
         source=_RSD + ", read for every threshold",
@@ -236,28 +228,11 @@ TABLE = (
     reading(
         "M21-tilts",
         r"\lim_n TV(RSD,\pi) = 0",
-        (),
         rsd_tilts,
         rsd_tilts_balls,
         source=_RSD + ", read as a sampler of the tilt",
         relation="=",
     ),
-    Claim(
-        "M22-law",
-        r"\text{speculative sampling}=\pi_B",
-        (),
-        speculative_law,
-        source=_LEVIATHAN,
-        relation="=",
-        uncertified=IDENTITY,
-    ),
-    Claim(
-        "M22-accept",
-        r"P(accept) = 1-TV(\pi_B,\pi_S)",
-        (),
-        speculative_accept,
-        source=_LEVIATHAN,
-        relation="=",
-        uncertified=IDENTITY,
-    ),
+    _identity("M22-law", r"\text{speculative sampling}=\pi_B", speculative_law, source=_LEVIATHAN),
+    _identity("M22-accept", r"P(accept) = 1-TV(\pi_B,\pi_S)", speculative_accept, source=_LEVIATHAN),
 )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from gsi_theory.arrays.namespace import detached
-from gsi_theory.claims.claim import Claim, proved, reading
+from gsi_theory.claims.claim import proved, reading, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.laws.draws import Counts
@@ -58,32 +57,31 @@ def rule_limit_balls(f: BallFacts, rule: str | None = None) -> tuple[arb, arb]:
     return f.best_tv, f.draft_excess(rule).tv()
 
 
-def _spare_balls(f: BallFacts) -> arb:
-    return f.total([(p - f.scheme.n * s).nonnegative_part() for p, s in zip(f.pi, f.draft, strict=True)])
+def hockey_limit_balls(f: BallFacts, form: str) -> tuple[arb, arb]:
+    """`hockey_limit`."""
+    spare = f.total([(p - f.scheme.n * s).nonnegative_part() for p, s in zip(f.pi, f.draft, strict=True)])
+    return (spare, f.draft_excess().tv()) if form == "bound" else (1 - spare, 1 - f.best_tv)
 
 
-def _limit(key: str, distance: str, rule: str | None = None) -> Claim:
-    statement = r"\max_A\,\pi(A)-1+(1-\mu(A))^n \le " + distance
-    sides, balls = partial(rule_limit, rule=rule), partial(rule_limit_balls, rule=rule)
-    return proved(key, statement, (), sides, balls, smooth=rule != "max")
-
+_BEST = r"\max_A\,\pi(A)-1+(1-\mu(A))^n \le "
 
 TABLE = (
-    _limit("M19", r"TV(P_n,\pi)\ \text{for every rule}"),
-    *(_limit(f"M19-{rule}", rf"TV(P_n^{{{rule}}},\pi)", rule) for rule in ("softmax", "race", "max")),
+    proved("M19", _BEST + r"TV(P_n,\pi)\ \text{for every rule}", rule_limit, rule_limit_balls),
+    *(
+        proved(
+            f"M19-{rule}", rf"{_BEST}TV(P_n^{{{rule}}},\pi)", *twins(rule_limit, rule_limit_balls, rule), smooth=smooth
+        )
+        for rule, smooth in (("softmax", True), ("race", True), ("max", False))
+    ),
     proved(
         "M19-hockey",
         r"\sum(\pi-n\mu)_+ \le TV(P_n,\pi)\ \text{for every rule}",
-        (),
-        partial(hockey_limit, form="bound"),
-        lambda f: (_spare_balls(f), f.draft_excess().tv()),
+        *twins(hockey_limit, hockey_limit_balls, "bound"),
     ),
     reading(
         "M19-attained",
         r"\sum\min(\pi,n\mu) \le 1-\min_{rules}TV",
-        (),
-        partial(hockey_limit, form="attained"),
-        lambda f: (1 - _spare_balls(f), 1 - f.best_tv),
+        *twins(hockey_limit, hockey_limit_balls, "attained"),
         source="(M19)'s corollary read as the limit itself",
     ),
 )

@@ -3,7 +3,6 @@ the base (M13), reward (M14)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import numpy as np
 from gsi_theory import divergence
 from gsi_theory.arrays.namespace import as_arrays, detached
 from gsi_theory.claims.assumptions import COVERED, EARNING, GSI, SOFTMAX, UNSIGNED, WELL_POSED
-from gsi_theory.claims.claim import Assumption, Claim, proved, reading
+from gsi_theory.claims.claim import Claim, proved, reading, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import (
     LARGEST_LOG,
@@ -207,6 +206,26 @@ def _kl_balls(f: BallFacts) -> arb:
     return f.draft_excess("softmax").kl_to()
 
 
+def kl_chi2_balls(f: BallFacts) -> tuple[arb, arb]:
+    """`kl_chi2`."""
+    return _kl_balls(f), (f.chi2 / f.scheme.n).log1p()
+
+
+def tv_pointwise_balls(f: BallFacts) -> tuple[arb, arb]:
+    """`tv_pointwise`."""
+    return f.draft_excess("softmax").tv(), f.excess_share(f.draft, f.scheme.n)
+
+
+def tv_pinsker_balls(f: BallFacts) -> tuple[arb, arb]:
+    """`tv_pinsker`."""
+    return f.draft_excess("softmax").tv(), f.pinsker(f.chi2, f.scheme.n)
+
+
+def reward_pinsker_balls(f: BallFacts) -> tuple[arb, arb]:
+    """`reward_pinsker`."""
+    return -f.draft_excess("softmax").mean_change(f.centered), f.osc * f.pinsker(f.chi2, f.scheme.n)
+
+
 def kl_mean_balls(f: BallFacts) -> tuple[arb, arb]:
     """`kl_mean`."""
     return _kl_balls(f), f.total([p * g for p, g in zip(f.pi, _growth(f), strict=True)])
@@ -240,87 +259,50 @@ def reward_share_balls(f: BallFacts) -> tuple[arb, arb]:
 _ASKED = r"n\ge\frac{(\chi^2(\pi_B\|\pi_S)+1)e^{2\beta\|r\|_\infty}-1}{e^\varepsilon-1}"
 _THEN = r"\Rightarrow KL(\pi\|Q)\le\varepsilon"
 _SHARE = r"\frac{E_\pi r-E_{P_n}r}{E_\pi r} \le \frac{v-1}{n+v-1},\ "
-_COVERED = (COVERED,)
-
-
-def _theorem(
-    make: Callable[..., Claim], key: str, statement: str, form: str, *assumptions: Assumption, **more: str
-) -> Claim:
-    """A reading of GSI Theorem 1."""
-    sides, balls = partial(theorem_one, reading=form), partial(theorem_one_balls, reading=form)
-    return make(key, statement + _THEN, (COVERED, *assumptions), sides, balls, **more)
-
+_covered = partial(proved, assumptions=(COVERED,))
+_theorem, _share = twins(theorem_one, theorem_one_balls, "b"), (reward_share, reward_share_balls)
 
 TABLE = (
-    proved("M10", r"P_n(y)/\pi(y) \ge n/(n-1+w(y))", _COVERED, pointwise, pointwise_balls, logs=True),
-    proved(
-        "M10-tv",
-        r"TV(P_n,\pi) \le E_\pi\frac{(w-1)_+}{n-1+w}",
-        _COVERED,
-        tv_pointwise,
-        lambda f: (f.draft_excess("softmax").tv(), f.excess_share(f.draft, f.scheme.n)),
-    ),
-    proved("M11-mean", r"KL(\pi\|P_n) \le E_\pi\log(1+(w-1)/n)", _COVERED, kl_mean, kl_mean_balls),
-    proved(
-        "M11-chi2",
-        r"KL(\pi\|P_n) \le \log(1+\chi^2(\pi\|\mu)/n)",
-        _COVERED,
-        kl_chi2,
-        lambda f: (_kl_balls(f), (f.chi2 / f.scheme.n).log1p()),
-    ),
-    proved(
-        "M11-pinsker",
-        r"TV(P_n,\pi) \le \sqrt{\tfrac12\log(1+\chi^2(\pi\|\mu)/n)}",
-        _COVERED,
-        tv_pinsker,
-        lambda f: (f.draft_excess("softmax").tv(), f.pinsker(f.chi2, f.scheme.n)),
-    ),
-    _theorem(
-        reading,
+    _covered("M10", r"P_n(y)/\pi(y) \ge n/(n-1+w(y))", pointwise, pointwise_balls, logs=True),
+    _covered("M10-tv", r"TV(P_n,\pi) \le E_\pi\frac{(w-1)_+}{n-1+w}", tv_pointwise, tv_pointwise_balls),
+    _covered("M11-mean", r"KL(\pi\|P_n) \le E_\pi\log(1+(w-1)/n)", kl_mean, kl_mean_balls),
+    _covered("M11-chi2", r"KL(\pi\|P_n) \le \log(1+\chi^2(\pi\|\mu)/n)", kl_chi2, kl_chi2_balls),
+    _covered("M11-pinsker", r"TV(P_n,\pi) \le \sqrt{\tfrac12\log(1+\chi^2(\pi\|\mu)/n)}", tv_pinsker, tv_pinsker_balls),
+    reading(
         "M12a",
-        r"n\ge(\chi^2(\pi_B\|\pi_S)+1)\frac{e^{2\beta\|r\|_\infty}-1}{e^\varepsilon-1}",
-        "a",
+        r"n\ge(\chi^2(\pi_B\|\pi_S)+1)\frac{e^{2\beta\|r\|_\infty}-1}{e^\varepsilon-1}" + _THEN,
+        *twins(theorem_one, theorem_one_balls, "a"),
+        (COVERED,),
         source=GSI + ", reading (a), as others transcribe it",
     ),
-    _theorem(Claim, "M12b", _ASKED + ", r\\ge 0", "b", UNSIGNED, source=GSI + ", reading (b)"),
-    _theorem(reading, "M12c", _ASKED, "b", source=GSI + ", reading (b) with signed rewards"),
-    _theorem(proved, "M12-osc", _ASKED.replace(r"\|r\|_\infty", r"\,osc(r)"), "osc"),
+    Claim("M12b", _ASKED + r", r\ge 0" + _THEN, *_theorem, (COVERED, UNSIGNED), source=GSI + ", reading (b)"),
+    reading("M12c", _ASKED + _THEN, *_theorem, (COVERED,), source=GSI + ", reading (b) with signed rewards"),
+    _covered(
+        "M12-osc", _ASKED.replace(r"\|r\|_\infty", r"\,osc(r)") + _THEN, *twins(theorem_one, theorem_one_balls, "osc")
+    ),
     Claim(
         "M12-reward",
         r"E_\pi r-E_Qr \le osc(r)\sqrt{\tfrac12\log(1+\chi^2(\pi\|\pi_S)/n)}",
-        _COVERED,
         reward_pinsker,
-        lambda f: (-f.draft_excess("softmax").mean_change(f.centered), f.osc * f.pinsker(f.chi2, f.scheme.n)),
+        reward_pinsker_balls,
+        (COVERED,),
         source=GSI + " with Pinsker, for the ungated law",
     ),
     Claim(
         "M13-cv",
         r"KL(\pi\|B_n) \le \log(1+CV^2/n)",
+        *twins(soft_bon, soft_bon_balls, "cv"),
         (SOFTMAX,),
-        partial(soft_bon, form="cv"),
-        partial(soft_bon_balls, form="cv"),
         source="Verdun et al., arXiv 2505.03156",
     ),
     proved(
         "M13-sinh",
         r"KL(\pi\|B_n) \le \log(1+\sinh^2(\beta\,osc(r)/2)/n)",
+        *twins(soft_bon, soft_bon_balls, "sinh"),
         (SOFTMAX,),
-        partial(soft_bon, form="sinh"),
-        partial(soft_bon_balls, form="sinh"),
     ),
-    proved(
-        "M14",
-        _SHARE + r"v=\frac{E_\pi rw}{E_\pi r}, r\ge 0",
-        (COVERED, UNSIGNED, EARNING),
-        reward_share,
-        reward_share_balls,
-    ),
+    proved("M14", _SHARE + r"v=\frac{E_\pi rw}{E_\pi r}, r\ge 0", *_share, (COVERED, UNSIGNED, EARNING)),
     reading(
-        "M14-signed",
-        _SHARE + r"E_\pi r>0",
-        (COVERED, EARNING, WELL_POSED),
-        reward_share,
-        reward_share_balls,
-        source="(M14) read without r ≥ 0",
+        "M14-signed", _SHARE + r"E_\pi r>0", *_share, (COVERED, EARNING, WELL_POSED), source="(M14) read without r ≥ 0"
     ),
 )

@@ -85,19 +85,17 @@ _RATES = {
     "reward": r"\lim_n n(E_\pi r - E_{P_n}r) = Cov_\pi(w,r)",
 }
 _ENDLESS = "a rate of n → ∞: no finite computation encloses it, so the closed form is not proved on an instance"
+_rate = partial(proved, assumptions=(COVERED, VARYING), relation="=", uncertified=_ENDLESS)
 
 TABLE = (
-    *(
-        proved(f"M18-{kind}", text, (COVERED, VARYING), partial(rate, kind=kind), relation="=", uncertified=_ENDLESS)
-        for kind, text in _RATES.items()
-    ),
+    *(_rate(f"M18-{kind}", text, partial(rate, kind=kind)) for kind, text in _RATES.items()),
     # the limit is 0, by M18-kl
     reading(
         "M18-linear",
         r"\lim_n n\,KL(\pi\|P_n) = \chi^2(\pi\|\mu)",
-        (COVERED, VARYING),
         linear_rate,
         lambda f: (f.zero, f.chi2),
+        (COVERED, VARYING),
         source="(M11) read as the rate of the divergence",
         relation="=",
     ),

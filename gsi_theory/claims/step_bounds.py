@@ -19,7 +19,7 @@ from gsi_theory import divergence
 from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.assumptions import COVERED, UNSIGNED
-from gsi_theory.claims.claim import IDENTITY, Claim, proved, reading
+from gsi_theory.claims.claim import IDENTITY, Claim, proved, reading, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.laws.law_batches import selection_laws
@@ -350,69 +350,51 @@ def stepwise_balls(f: BallFacts) -> tuple[arb, arb]:
 _TRANSFER = "Transfer Q*, arXiv 2405.20495"
 _RATIO = r"\log(alg/\pi_B) \le "
 
+_identity = partial(proved, relation="=", uncertified=IDENTITY)
+
 TABLE = (
     Claim(
         "M26-ratio",
         _RATIO + r"(\beta+\alpha T)R_{\max}",
+        *twins(transfer_ratio, transfer_ratio_balls, 2),
         (UNSIGNED,),
-        partial(transfer_ratio, steps=2),
-        partial(transfer_ratio_balls, steps=2),
         source=_TRANSFER,
         most_outcomes=512,
     ),
     proved(
         "M26-sharp",
         _RATIO + r"(\beta+\alpha)R_{\max}\ \text{for every}\ T",
+        *twins(transfer_ratio, transfer_ratio_balls, 1),
         (UNSIGNED,),
-        partial(transfer_ratio, steps=1),
-        partial(transfer_ratio_balls, steps=1),
     ),
     Claim(
         "M26-reward",
         r"\beta(E_{\rho^*}R-E_{alg}R) \le KL(\rho^*\|\pi_B)-KL(\rho\|\pi_B)-KL(\rho^*\|\rho)",
-        (),
         transfer_reward,
         transfer_reward_balls,
         source=_TRANSFER,
         most_outcomes=512,
     ),
-    proved(
+    _identity(
         "M28-kl",
         r"KL(\prod\pi^t\|\prod P^t) = \sum_tE_{\pi}KL(\pi^t\|P^t)",
-        (COVERED,),
         chain_kl,
-        relation="=",
-        uncertified=IDENTITY,
+        assumptions=(COVERED,),
         most_outcomes=64,
     ),
     proved(
         "M28-tv",
         r"TV(\prod\pi^t,\prod P^t) \le \sum_tE_{\pi}TV(\pi^t,P^t)",
-        (COVERED,),
         chain_tv,
+        assumptions=(COVERED,),
         uncertified="laws of selection on a tree have no enclosure: a counterexample would not be proved",
         most_outcomes=64,
     ),
-    proved(
-        "M29-increments",
-        r"r_t=V(\cdot,y)-V\Rightarrow\prod_t tilt(r_t) = tilt(R)",
-        (),
-        value_increments,
-        relation="=",
-        uncertified=IDENTITY,
-    ),
-    proved(
-        "M29-gap",
-        r"KL(seq\|step) = E_{seq}\sum\log Z_t-\beta V()",
-        (),
-        stepwise_gap,
-        relation="=",
-        uncertified=IDENTITY,
-    ),
+    _identity("M29-increments", r"r_t=V(\cdot,y)-V\Rightarrow\prod_t tilt(r_t) = tilt(R)", value_increments),
+    _identity("M29-gap", r"KL(seq\|step) = E_{seq}\sum\log Z_t-\beta V()", stepwise_gap),
     proved(
         "M29-oscillation",
         r"KL(seq\|step) \le osc(\sum_t\log Z_t)",
-        (),
         stepwise_oscillation,
         oscillation_balls,
         most_outcomes=64,
@@ -420,7 +402,6 @@ TABLE = (
     reading(
         "M29-stepwise",
         r"\prod_t tilt(r_t) = tilt(\sum_tr_t)",
-        (),
         stepwise_is_sequence,
         stepwise_balls,
         source="the natural reading of stepwise GSI as a sampler of the sequence tilt",

@@ -7,6 +7,8 @@ probability σ(β·gap), the Bradley-Terry choice, gap the difference of their m
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from scipy.special import expit
 
@@ -68,25 +70,21 @@ SMALL_LEAGUE = Assumption(
 _CHEN = "Chen et al., arXiv 2411.19477"
 _TAILS = "sums of binomial tails have no enclosure here: a counterexample would not be proved"
 
+_tournament = partial(Claim, uncertified=_TAILS, smooth=False, most_outcomes=512)
+
 TABLE = (
-    Claim(
+    _tournament(
         "M25-knockout",
         r"P(fail) \le (1-p)^N+\lceil\log_2N\rceil e^{-2K(q-1/2)^2}",
-        (WHOLE,),
         knockout,
+        assumptions=(WHOLE,),
         source=_CHEN,
-        uncertified=_TAILS,
-        smooth=False,
-        most_outcomes=512,
     ),
-    Claim(
+    _tournament(
         "M25-league",
         r"P(fail) \le (1-p)^N+2Ne^{-K\Delta^2/8}+2Ne^{-(N-1)\Delta^2/8}",
-        (WHOLE, SMALL_LEAGUE),
         league,
+        assumptions=(WHOLE, SMALL_LEAGUE),
         source=_CHEN + ", re-derived",
-        uncertified=_TAILS,
-        smooth=False,
-        most_outcomes=512,
     ),
 )

@@ -55,7 +55,7 @@ def _refuted(name: str, seed: int, seconds: float) -> Refutation:
     except InputError:
         raise
     except Exception as error:
-        file = str(Path(name.rpartition(":")[0]))
+        file = str(Path(name.rpartition(":")[0]).absolute())
         raise InputError(f"{name}: judging it raised {raised_words(error, file=file)}: correct it") from error
 
 
