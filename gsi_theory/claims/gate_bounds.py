@@ -29,16 +29,7 @@ if TYPE_CHECKING:
 
     from gsi_theory.certified.ball_facts import BallFacts
 
-__all__ = [
-    "TABLE",
-    "gate_law_kl",
-    "gate_reward",
-    "gated_reward_pinsker",
-    "gated_reward_without_bias",
-    "score_gate_law",
-    "score_gate_reject",
-    "score_gate_tv",
-]
+__all__ = ["TABLE", "gate_reward", "score_gate_law", "score_gate_tv"]
 
 SMALLEST = -600.0  # log of an accepted mass below which the law of the race loses digits
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from gsi_theory import divergence
 from gsi_theory.arrays.logscale import log1mexp
 from gsi_theory.arrays.namespace import detached, rows_of, table
 from gsi_theory.claims.assumptions import COVERED, POSITIVE, RACE
-from gsi_theory.claims.claim import IDENTITY, Claim, proved, twins
+from gsi_theory.claims.claim import IDENTITY, Assumption, Claim, proved, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import LARGEST_LOG, Sides, least
 from gsi_theory.laws.selection_law import EPS, Law
@@ -353,9 +353,13 @@ _race = partial(Claim, source=RACE, assumptions=(COVERED,))
 _own = partial(proved, assumptions=(COVERED,))
 
 
-def _ordered(key: str, kind: str, laws: tuple[str, str], *sides: Callable[..., Any], **more: Any) -> Claim:
+def _ordered(
+    key: str, kind: str, laws: tuple[str, str], sides: Callable[[Facts, str], Sides], *assumptions: Assumption
+) -> Claim:
     statement = r" \le ".join(_NAMES[kind].format(law) for law in laws)
-    return _race(f"M17-{key.replace('_', '-')}", statement, *twins(*sides, kind), **more)
+    balls = decreasing_balls if laws is _NEXT else ordered_balls
+    key = f"M17-{key.replace('_', '-')}"
+    return _race(key, statement, *twins(sides, balls, kind), assumptions=(COVERED, *assumptions))
 
 
 TABLE = (
@@ -374,19 +378,13 @@ TABLE = (
         uncertified=IDENTITY,
     ),
     # as published, for weights w > 0
-    *(
-        _ordered(f"dominance-{kind}", kind, _RULES, dominance, ordered_balls, assumptions=(COVERED, POSITIVE))
-        for kind in ("tv", "kl_forward", "kl_reverse")
-    ),
+    *(_ordered(f"dominance-{kind}", kind, _RULES, dominance, POSITIVE) for kind in ("tv", "kl_forward", "kl_reverse")),
     # and in more divergences, where weights may be zero
-    _ordered("dominance-zero-weights-tv", "tv", _RULES, ordered, ordered_balls),
-    _ordered("dominance-zero-weights-kl", "kl_forward", _RULES, ordered, ordered_balls),
+    _ordered("dominance-zero-weights-tv", "tv", _RULES, ordered),
+    _ordered("dominance-zero-weights-kl", "kl_forward", _RULES, ordered),
     *(
-        _ordered(f"dominance-{kind}", kind, _RULES, ordered, ordered_balls)
+        _ordered(f"dominance-{kind}", kind, _RULES, ordered)
         for kind in ("chi2", "chi2_reverse", "hockey", "renyi_half", "renyi_max")
     ),
-    *(
-        _ordered(f"decreasing-{kind}", kind, _NEXT, decreasing, decreasing_balls)
-        for kind in ("tv", "kl_forward", "chi2")
-    ),
+    *(_ordered(f"decreasing-{kind}", kind, _NEXT, decreasing) for kind in ("tv", "kl_forward", "chi2")),
 )

@@ -26,18 +26,7 @@ if TYPE_CHECKING:
 
     from gsi_theory.certified.ball_facts import BallFacts
 
-__all__ = [
-    "TABLE",
-    "base_mean",
-    "rsd_best_step",
-    "rsd_gain",
-    "rsd_reward",
-    "rsd_tilts",
-    "speculative_accept",
-    "speculative_law",
-    "step_at",
-    "step_omega",
-]
+__all__ = ["HIGH_STEP", "TABLE", "rsd_gain", "speculative_law", "step_omega"]
 
 LARGEST_SLOPE = 40.0  # the argument of the sigmoid: beyond, it is 0 or 1 to rounding
 

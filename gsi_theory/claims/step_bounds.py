@@ -31,17 +31,7 @@ if TYPE_CHECKING:
 
     from gsi_theory.certified.ball_facts import BallFacts
 
-__all__ = [
-    "TABLE",
-    "chain_kl",
-    "chain_tv",
-    "stepwise_gap",
-    "stepwise_is_sequence",
-    "stepwise_oscillation",
-    "transfer_ratio",
-    "transfer_reward",
-    "value_increments",
-]
+__all__ = ["TABLE", "chain_kl", "stepwise_gap", "transfer_ratio"]
 
 
 @dataclass(frozen=True)

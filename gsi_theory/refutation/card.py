@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from gsi_theory.certified.certify import Certificate
+from gsi_theory.certified.rational import Enclosure, ExactScheme
 from gsi_theory.claims.claim import Outcome
 from gsi_theory.claims.plain_text import plain_text
 from gsi_theory.errors import InputError
@@ -20,6 +20,7 @@ from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.refutation.refute import Example, Refutation
 from gsi_theory.refutation.shrink import ExactCase
 from gsi_theory.runs.terminal import formatted, wrapped
+from gsi_theory.types import Record
 
 __all__ = ["card_json", "card_latex", "card_text", "decimal_text", "instance_json", "relative_gap", "shape_words"]
 
@@ -87,7 +88,7 @@ def _rewarded(draft: float, base: float) -> str:
     return f"reward on one that is {places}"
 
 
-def _scheme_words(scheme: Any, beta: str, cut: str | None) -> str:
+def _scheme_words(scheme: Scheme | ExactScheme, beta: str, cut: str | None) -> str:
     gate = "no gate" if cut is None else f"accept when {scheme.gate.replace('_', ' ')} ≥ {cut}"
     return f"β = {beta}, n = {scheme.n}, rule {scheme.rule}, {gate}"
 
@@ -219,7 +220,7 @@ def _tightness(finding: Refutation, example: Example) -> str:
     return f"lhs/rhs = {example.ratio:.8g} ({sides})" if example.ratio is not None else sides
 
 
-def _example_json(example: Example | None) -> dict[str, Any] | None:
+def _example_json(example: Example | None) -> Record | None:
     if example is None:
         return None
     inst, s, v = example.instance, example.scheme, example.verdict
@@ -242,10 +243,10 @@ def _example_json(example: Example | None) -> dict[str, Any] | None:
     }
 
 
-def card_json(finding: Refutation) -> dict[str, Any]:
+def card_json(finding: Refutation) -> Record:
     """The card as one JSON object; exact numbers are decimal strings, enclosures {"lower", "upper"} of strings."""
     claim, found = finding.claim, finding.search
-    card: dict[str, Any] = {
+    card: Record = {
         "id": claim.id,
         "formula": claim.formula,
         "statement": claim.statement,
@@ -266,7 +267,7 @@ def card_json(finding: Refutation) -> dict[str, Any]:
     case, verdict = finding.minimal, finding.verdict
     if case is None or verdict is None:
         return card
-    shown: dict[str, Any] = {name: list(map(decimal_text, row)) for name, row in _rows(case).items()}
+    shown: Record = {name: list(map(decimal_text, row)) for name, row in _rows(case).items()}
     shown |= {"beta": decimal_text(case.scheme.beta), "n": case.scheme.n, "threshold": _cut(case)}
     shown |= {"rule": case.scheme.rule, "gate": case.scheme.gate, "shape": shape_words(*case.floats())}
     shown |= {"lhs": verdict.lhs, "rhs": verdict.rhs, "error": verdict.error, "certificate": None}
@@ -279,7 +280,7 @@ def card_json(finding: Refutation) -> dict[str, Any]:
     return card | {"counterexample": shown}
 
 
-def _ends(certificate: Certificate) -> dict[str, Any]:
+def _ends(certificate: Certificate) -> Record:
     return {"lhs": certificate.lhs, "rhs": certificate.rhs}
 
 
@@ -323,11 +324,11 @@ def _math_words(text: str) -> str:
     return text.replace("β·osc(r)", r"$\beta\,\mathrm{osc}(r)$")
 
 
-def _interval(enclosure: Any) -> str:
+def _interval(enclosure: Enclosure) -> str:
     return f"[{_number(enclosure.lower)},\\ {_number(enclosure.upper)}]"
 
 
-def _number(value: Any) -> str:
+def _number(value: object) -> str:
     """A number in TeX: 1.2e-7 as 1.2 \\cdot 10^{-7}."""
     text = str(value).lower()
     if "e" not in text:

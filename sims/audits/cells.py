@@ -8,7 +8,6 @@ it applies.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -16,12 +15,12 @@ from gsi_theory.certified.certify import certify_claim
 from gsi_theory.certified.rational import ExactInstance
 from gsi_theory.claims import CLAIMS, OUTCOMES, Claim, Judgement, Outcome
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Json, Record
 from sims.audits.regimes import Batch, Cell, batches_of, scheme_of
 
 __all__ = ["Found", "case_of", "judge_cell", "parts_of", "rejudge"]
 
-Found = dict[str, Any]
+Found = Record
 KEPT = 4  # undecided cases that a cell keeps of each claim, those of the least slack
 LARGEST_REJUDGED = 64  # candidates; balls cost milliseconds up to here
 RESOLVED = 1e-6  # a ratio counts as tightness where the numerical error is at most this share of the bound
@@ -78,7 +77,7 @@ def _judge(claim: Claim, batch: Batch, beta: float, ns: tuple[int, ...]) -> Foun
     if claim.relation != "=":
         np.maximum.at(tight, place, _ratios(claim, found))
 
-    def cases(outcome: Outcome, most: int) -> list[list[Any]]:
+    def cases(outcome: Outcome, most: int) -> list[list[Json]]:
         kept = []
         for slack, i, at in _spots(batch, found.outcome, _CODE[outcome], found.slack, most):
             n = batch.single_n[i] if single else ns[at]
