@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 
 from gsi_theory import Instance, Scheme
+from gsi_theory.certified.ball_facts import BallFacts
 from gsi_theory.certified.certify import certify_claim
 from gsi_theory.certified.rational import ExactInstance, ExactScheme
 from gsi_theory.claims import CLAIMS, Claim, Outcome
@@ -198,3 +199,38 @@ def test_theorem_asks_for_astronomic_n_at_beta_twenty() -> None:
     facts = Facts.of(instance, Scheme(20.0, 4))
     assert 17 <= asked_drafts(facts, "b", 0.1) / np.log(10) <= 19
     assert asked_drafts(facts, "instance", 0.1) < np.log(100)
+
+
+def test_assumptions_say_the_same_in_floats_and_in_balls() -> None:
+    """The assumptions of every claim, in their order up to the first that fails, on random fractions: thresholds that
+    split and that do not, ±∞ and none; rewards of one sign and of both; drafts that miss base mass; equal weights."""
+    answers: dict[str, set[bool]] = {a.name: set() for claim in CLAIMS.values() for a in claim.assumptions}
+    rng = np.random.default_rng(43)
+    for trial in range(120):
+        counts = rng.integers(0 if trial % 4 == 0 else 1, 8, (2, 3)) + np.eye(2, 3, dtype=int)
+        counts[1] = counts[0] if trial % 5 == 0 else counts[1]
+        draft, base = ([Fraction(int(c), int(row.sum())) for c in row] for row in counts)
+        reward = [Fraction(int(v), 4) for v in rng.integers(-4, 5, 3)] if trial % 3 else [Fraction(1, 4)] * 3
+        # eighths that no reward has, so that no tilted reward is the threshold
+        cut = (None, np.inf, -np.inf, *(Fraction(2 * int(v) + 1, 8) for v in rng.integers(-5, 40, 3)))[trial % 6]
+        rule, gate = (("softmax", "tilted_reward"), ("race", "score"), ("max", "tilted_reward"))[trial % 7 % 3]
+        n, n_base = (2**52, 2**53) if trial % 8 == 0 else (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+        if trial % 10 == 7:  # one draft, and a heavy weight where the reward is negative: n + v < 1
+            draft, base, n = (
+                [Fraction(1, 50), Fraction(24, 50), Fraction(25, 50)],
+                [Fraction(1, 2), *[Fraction(1, 4)] * 2],
+                1,
+            )
+            reward = [Fraction(-1, 4), Fraction(1, 2), Fraction(1, 2)]
+        instance, scheme = ExactInstance(draft, base, reward), ExactScheme(Fraction(7, 4), n, cut, rule, n_base, gate)
+        facts, balls = Facts.of(instance.to_instance(), scheme.to_scheme()), BallFacts(instance, scheme)
+        for claim in CLAIMS.values():
+            for assumption in claim.assumptions:
+                with balls.precision():
+                    exact = assumption.balls(balls)
+                assert bool(assumption.holds(facts)) == exact, (claim.id, assumption.name, trial, instance, scheme)
+                answers[assumption.name].add(exact)
+                if not exact:
+                    break
+    # an exact scheme has whole numbers only
+    assert {name for name, said in answers.items() if len(said) == 1} == {"whole numbers of draws"}
