@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -15,9 +15,6 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from gsi_theory import divergence
-from gsi_theory.certified.ball_facts import BallFacts
-from gsi_theory.certified.certify import certify_all
-from gsi_theory.certified.rational import Enclosure, ExactInstance, ExactScheme
 from gsi_theory.claims.facts import Facts
 from gsi_theory.errors import InputError
 from gsi_theory.instance import GATES, Instance, Scheme, tilted_policy
@@ -28,6 +25,10 @@ from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.options import OUTPUT, refuse_options
 from gsi_theory.runs.terminal import console, formatted, wrapped
 from gsi_theory.types import Floats, Json, Record
+
+if TYPE_CHECKING:  # python-flint is loaded by --certify alone
+    from gsi_theory.certified.ball_facts import BallFacts
+    from gsi_theory.certified.rational import Enclosure, ExactInstance, ExactScheme
 
 __all__ = ["app", "read_exact_instance", "read_instance"]
 
@@ -83,6 +84,8 @@ def _instance(path: Path, fields: list[Json]) -> Instance:
 def read_exact_instance(path: Path) -> tuple[Instance, ExactInstance]:
     """The same, and with decimals exact: 0.1 is 1/10; the file, which may be a pipe, is read once. Raises InputError
     also above LARGEST_CERTIFIED candidates."""
+    from gsi_theory.certified.rational import ExactInstance
+
     fields = _fields(path, _exact)
     if len(fields[0]) > LARGEST_CERTIFIED:
         raise InputError(
@@ -200,6 +203,8 @@ class _Check:
 
 
 def _checks(summary: _Summary, scheme: Scheme, exact: ExactInstance, exact_scheme: ExactScheme) -> list[_Check]:
+    from gsi_theory.certified.certify import certify_all
+
     record, allowed, checks = summary.record(), _allowed(summary, scheme), []
     for name, value in certify_all(list(CERTIFIED), exact, exact_scheme).items():
         enclosures = value if isinstance(value, tuple) else (value,)
@@ -321,6 +326,9 @@ def law(
     summary = _Summary(instance, gsi_law(instance, scheme), tilted_policy(instance, scheme.beta))
     record, checks = summary.record(), []
     if exact is not None:
+        from gsi_theory.certified.ball_facts import BallFacts
+        from gsi_theory.certified.rational import ExactScheme
+
         exact_scheme = ExactScheme(beta, n, threshold, rule, n_base, gate)
         try:
             checks = _checks(summary, scheme, exact, exact_scheme)

@@ -17,7 +17,7 @@ from gsi_theory import InputError, Instance, Scheme, divergence
 from gsi_theory.claims import CLAIMS, OUTCOMES, Outcome
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
-from gsi_theory.claims.sides_softmax import kl_chi2
+from gsi_theory.claims.softmax_bounds import kl_chi2
 from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.runs.artifact import read_artifact
 from gsi_theory.runs.journal import Journal
@@ -200,7 +200,7 @@ def sharper(facts: Facts) -> Sides:
 
 
 def test_planted_wrong_claim_is_a_surprise_with_a_short_counterexample(tmp_path, monkeypatch) -> None:
-    planted = dataclasses.replace(CLAIMS["M11-chi2"], sides=sharper)
+    planted = dataclasses.replace(CLAIMS["M11-chi2"], sides=sharper, balls=None)
     monkeypatch.setitem(CLAIMS, "M11-chi2", planted)
     artifact = read_artifact(run(tmp_path, claims="M11-chi2", families="few"))
     table, found = artifact.tables["claims"], artifact.tables["counterexamples"]
