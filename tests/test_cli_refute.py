@@ -133,12 +133,16 @@ def balls(f):
     return f.draft_excess("softmax").tv(), f.chi2 / (8 * f.scheme.n)
 
 
-MINE = Claim("mine", r"TV(P_n,\\pi) \\le \\chi^2/(8n)", (COVERED,), eighth, balls)
-BROKEN = Claim("broken", "x", (), lambda f: f.nothing)
+MINE = Claim("mine", r"TV(P_n,\\pi) \\le \\chi^2/(8n)", eighth, balls, (COVERED,))
+BROKEN = Claim("broken", "x", lambda f: f.nothing)
 
 
 def make():
     return MINE
+
+
+def MIXED():
+    return Claim("mixed", "x", (), eighth)
 """
 
 
@@ -167,6 +171,7 @@ def test_a_claim_of_ones_own_is_refuted_and_certified(
             ["mine.py:BROKEN"],
             "mine.py:BROKEN: judging it raised AttributeError: 'Facts' object has no attribute 'nothing'",
         ),
+        (["mine.py:MIXED"], "MIXED() raised InputError: claim mixed: sides (), assumptions"),
         (["mine.py:OURS"], "mine.py defines no OURS"),
         (["mine.py:COVERED"], "COVERED is an Assumption: it must be a Claim"),
         (["mine.py"], "names no Claim: write FILE.py:NAME"),

@@ -23,7 +23,7 @@ import numpy as np
 from gsi_theory.arrays.namespace import detached, host
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, quoted
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.types import Array, Namespace
 
@@ -138,6 +138,9 @@ class Claim:
     def __post_init__(self) -> None:
         if self.relation not in ("<=", "="):
             raise InputError(f"claim {self.id}: relation {self.relation!r}: give '<=' or '='")
+        if not callable(self.sides) or not _are_assumptions(self.assumptions):
+            what = f"sides {quoted(self.sides)}, assumptions {quoted(self.assumptions)}"
+            raise InputError(f"claim {self.id}: {what}: give a function of Facts, and a tuple of Assumption")
 
     @property
     def formula(self) -> str:
@@ -219,6 +222,10 @@ class Claim:
             least = xp.clip(xp.where(known, judged.error, 1.0), 1e-290, None)
             small = abs(rhs) < least
             return lhs / xp.where(small, xp.where(rhs < 0, -least, least), rhs)
+
+
+def _are_assumptions(values: object) -> bool:
+    return isinstance(values, tuple) and all(isinstance(a, Assumption) for a in values)
 
 
 # A guarantee that THEORY.md proves, and a reading in circulation that is false.
