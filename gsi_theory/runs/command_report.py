@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from gsi_theory.runs.artifact import read_artifact
+from gsi_theory.types import Record
 
 __all__ = ["app"]
 
@@ -25,7 +26,7 @@ def _call(module: str, name: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _summary(artifacts: Path, name: str) -> dict[str, Any]:
+def _summary(artifacts: Path, name: str) -> Record:
     return read_artifact(artifacts / f"{name}.json", name).summary
 
 

@@ -12,8 +12,7 @@ from rich.table import Table
 
 from gsi_theory.runs.options import OUTPUT
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.runs.terminal import console, formatted, wrapped
-from gsi_theory.runs.words import counted
+from gsi_theory.runs.terminal import console, counted, formatted, wrapped
 from gsi_theory.types import Json, Record
 
 __all__ = ["app"]

@@ -13,8 +13,7 @@ from rich.table import Table
 
 from gsi_theory.runs.options import OUTPUT, listed
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.runs.terminal import console, wrapped
-from gsi_theory.runs.words import counted, number
+from gsi_theory.runs.terminal import console, counted, number, wrapped
 from gsi_theory.types import Record
 
 if TYPE_CHECKING:

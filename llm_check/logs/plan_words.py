@@ -8,8 +8,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
-from gsi_theory.runs.terminal import console, wrapped
-from gsi_theory.runs.words import counted, number
+from gsi_theory.runs.terminal import console, counted, number, wrapped
 from gsi_theory.types import Record
 
 __all__ = ["print_plan"]

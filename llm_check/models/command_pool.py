@@ -11,8 +11,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import require_writable
 from gsi_theory.runs.options import OUTPUT, RUN, given_options, refuse_options
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.runs.terminal import wrapped
-from gsi_theory.runs.words import counted
+from gsi_theory.runs.terminal import counted, wrapped
 from llm_check.models.decoding.method_table import METHODS
 from llm_check.models.model_options import (
     BaseOption,

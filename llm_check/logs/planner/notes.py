@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gsi_theory.runs.costs import Slowdown
-from gsi_theory.runs.words import counted
+from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Floats
 from llm_check.logs.planner.option_table import PlanTable
 from llm_check.logs.planner.setup import Setup

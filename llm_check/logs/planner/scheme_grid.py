@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 from gsi_theory.errors import InputError
 from gsi_theory.instance import tilted_rewards
 from gsi_theory.runs.options import distinct
-from gsi_theory.runs.words import counted
+from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Floats
 
 if TYPE_CHECKING:  # pyarrow is slow to import, and --help shows BETAS and NS

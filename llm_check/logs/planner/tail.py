@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from gsi_theory.samples.coverage import mean_low
-from gsi_theory.samples.reach import drafts_for_base, khat_limit
+from gsi_theory.samples.pool_limits import drafts_for_base, khat_limit
+from gsi_theory.samples.weight_coverage import mean_low
 from gsi_theory.types import Floats
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 from llm_check.logs.pools.tails import pareto_khat

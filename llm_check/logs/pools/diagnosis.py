@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gsi_theory.runs.json_output import plain, with_schema
-from gsi_theory.runs.words import counted
+from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Record
 from llm_check.logs.pools.balance import FREEDOM
 from llm_check.logs.pools.evidence import FEW_ROWS, Evidence, examine

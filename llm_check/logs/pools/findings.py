@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsi_theory.samples.reach import khat_limit
+from gsi_theory.samples.pool_limits import khat_limit
 from gsi_theory.types import Record
 from llm_check.logs.pools.balance import FREEDOM
 from llm_check.logs.pools.causes import accused, causes, duplicated, says_balance

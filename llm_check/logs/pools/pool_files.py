@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from gsi_theory.errors import InputError
 from gsi_theory.runs.json_input import JsonFault, parse_json, shown, text_lines
 from gsi_theory.runs.json_output import SCHEMAS
-from gsi_theory.runs.words import counted
+from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Ints, Json, Record
 from llm_check.logs.pools.schema import FIELDS, REQUIRED, SCHEMA
 

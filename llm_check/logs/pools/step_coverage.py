@@ -1,8 +1,8 @@
 """How well a pool's drafts cover the base and the tilted policy, by prompt and step: what `gsi doctor` shows.
 
-Per position: of ρ = π_B/π_S and of the tilt e^{βr}ρ the numbers of `gsi_theory.samples.coverage` (χ² with its lower
-bound, ESS, supremum seen, Rényi-2, share of the largest), χ²(π_B‖π_S) from the base draws too, k̂, and whether the tail
-was seen. Per step: medians over prompts, and the extremes that decide. A lower bound holds at 95 % for its prompt;
+Per position: of ρ = π_B/π_S and of the tilt e^{βr}ρ the numbers of `gsi_theory.samples.weight_coverage` (χ² with its
+lower bound, ESS, supremum seen, Rényi-2, share of the largest), χ²(π_B‖π_S) from the base draws too, k̂, and whether the
+tail was seen. Per step: medians over prompts, and the extremes that decide. A lower bound holds at 95 % for its prompt;
 nothing bounds χ² from above, an outcome never drawn can hold any weight.
 """
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gsi_theory import Instance, Scheme, divergence, selection_law
 from gsi_theory.claims.facts import Facts
-from gsi_theory.claims.sides_softmax import asked_drafts
+from gsi_theory.claims.softmax_bounds import asked_drafts
 from gsi_theory.errors import InputError
 from gsi_theory.instance import log_weight
 from gsi_theory.laws.draws import MOST

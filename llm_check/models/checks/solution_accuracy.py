@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.runs.journal import Journal
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.decoding.method_table import METHODS
 from llm_check.models.decoding.reasoning_steps import require_candidates
-from llm_check.models.decoding.solution_journal import Journal
 from llm_check.models.decoding.solutions import SolutionRun, differences, solve_task, summary
 from llm_check.models.tasks.load_task import load_task
 from llm_check.models.tiny.exact_steps import require_arithmetic

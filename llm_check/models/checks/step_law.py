@@ -24,6 +24,7 @@ from gsi_theory import Scheme, gsi_law
 from gsi_theory.errors import InputError
 from gsi_theory.laws.gate import fallback_law
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.runs.journal import Journal, journal_path
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.significance import binomial_p, holm
@@ -31,7 +32,6 @@ from llm_check.models.decoding.fresh_runs_of_step import measure_step
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose
 from llm_check.models.decoding.reasoning_steps import require_candidates
-from llm_check.models.decoding.solution_journal import Journal, journal_path
 from llm_check.models.engines.engine import Engine
 from llm_check.models.model_types import Module
 from llm_check.models.tiny.exact_steps import (

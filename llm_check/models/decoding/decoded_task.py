@@ -15,13 +15,14 @@ from pathlib import Path
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import atomic_write_text, provenance, require_writable
+from gsi_theory.runs.journal import Journal, journal_path
+from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.progress import Report
 from gsi_theory.types import Record
 from llm_check.models.decoding.method_table import METHODS
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.prompting import template_record
 from llm_check.models.decoding.solution import require_size
-from llm_check.models.decoding.solution_journal import Journal, journal_path, plain
 from llm_check.models.decoding.solutions import SolutionRun, differences, solve_task, summary
 from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.rewards.reward_model import reward_record, unjudged
@@ -56,7 +57,7 @@ class DecodedTask:
     def as_json(self) -> str:
         """The record as the command writes it: strict JSON, one trailing newline."""
         record = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "warning"}
-        return json.dumps(plain(record), indent=1, allow_nan=False) + "\n"
+        return answer("decode", record, indent=1) + "\n"
 
 
 def decode(

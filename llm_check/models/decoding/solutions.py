@@ -16,6 +16,7 @@ import numpy as np
 
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError
+from gsi_theory.runs.journal import Journal
 from gsi_theory.runs.progress import Report
 from gsi_theory.types import Record
 from llm_check.models.decoding.accuracy import accuracy_of, paired_difference
@@ -23,7 +24,6 @@ from llm_check.models.decoding.method_table import METHODS, named_method
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.decoding.solution import DecodeResult, decode_prompts
-from llm_check.models.decoding.solution_journal import Journal
 from llm_check.models.decoding.step_candidates import COSTS, Models
 from llm_check.models.model_types import TaskProblem
 

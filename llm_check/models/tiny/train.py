@@ -29,6 +29,7 @@ import torch
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.json_output import with_schema
 from gsi_theory.runs.output import atomic_write_files
 from gsi_theory.types import Record
 from llm_check.models.tasks.arithmetic import ArithmeticProblem, is_correct, make_problems
@@ -177,7 +178,8 @@ def save_checkpoint(folder: Path, model: PreTrainedModel, record: Record) -> Non
         model.save_pretrained(temporary)
         build_tokenizer().save_pretrained(temporary)
         record = {**record, "parameters": sum(p.numel() for p in model.parameters()), "versions": versions}
-        (temporary / "training.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        text = json.dumps(with_schema("training", record), indent=1, sort_keys=True) + "\n"
+        (temporary / "training.json").write_text(text, encoding="utf-8")
         atomic_write_files({folder / file.name: file.read_bytes() for file in sorted(temporary.iterdir())})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gsi_theory.samples.reach import khat_limit, tail_seen
+from gsi_theory.samples.pool_limits import khat_limit, tail_seen
 from llm_check.logs.planner.goal import unseen_effect
 from llm_check.logs.planner.scheme_grid import Option
 from llm_check.logs.planner.tail import Tail, tail_of, tail_shown

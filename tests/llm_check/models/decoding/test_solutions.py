@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.journal import Journal, journal_path
+from gsi_theory.runs.json_output import plain
 from llm_check.models.command_decode import app, shown
 from llm_check.models.decoding.decoded_task import decode
-from llm_check.models.decoding.solution_journal import Journal, journal_path, plain
 from llm_check.models.decoding.solutions import SolutionRun, differences, solve_task, summary
 from llm_check.models.grading.grading import Grade, GradeOutcome
 from llm_check.models.world import World, load_world

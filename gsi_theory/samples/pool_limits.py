@@ -21,7 +21,7 @@ from gsi_theory.arrays.logscale import normalize
 from gsi_theory.arrays.namespace import as_numbers
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import refuse
-from gsi_theory.samples.coverage import weight_coverage
+from gsi_theory.samples.weight_coverage import weight_coverage
 from gsi_theory.types import Floats
 
 __all__ = [

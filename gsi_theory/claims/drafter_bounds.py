@@ -1,4 +1,4 @@
-"""Sides of the claims on several drafters (M20): the draft with n draws and the base with n_base, N = n + n_base.
+"""Claims on several drafters (M20): the draft with n draws and the base with n_base, N = n + n_base.
 
 p_mix = (n π_S + n_base π_B)/N always covers π; w = π/p_mix (balance heuristic), e_j = E_{p_j} w, ρ_j = n_j/N. The law
 of the fixed allocation is found row by row in NumPy (no gradient); that of the random one is (M2) on p_mix.
@@ -6,18 +6,30 @@ of the fixed allocation is found row by row in NumPy (no gradient); that of the 
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from gsi_theory import divergence
 from gsi_theory.arrays.namespace import detached, host, table
+from gsi_theory.claims.assumptions import POOLABLE, WHOLE
+from gsi_theory.claims.claim import proved
 from gsi_theory.claims.facts import Facts
-from gsi_theory.claims.sides import Sides, chi2_error, least
+from gsi_theory.claims.sides import LARGEST_LOG, Sides, chi2_error, least
 from gsi_theory.laws.drafters import fixed_allocation_law
 from gsi_theory.laws.law_batches import selection_laws
 from gsi_theory.laws.selection_law import EPS, Law
 from gsi_theory.types import Array
 
-__all__ = ["fixed_allocation", "mixture_chi2", "random_allocation"]
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from flint import arb
+
+    from gsi_theory.certified.ball_facts import BallFacts
+
+__all__ = ["TABLE", "fixed_allocation", "mixture_chi2", "random_allocation"]
 
 
 def _log_mix(f: Facts) -> Array:
@@ -59,7 +71,7 @@ def fixed_allocation(f: Facts, form: str) -> Sides:
     """
     xp, log_mix = f.xp, _log_mix(f)
     value, error = f.kl_to(f.shared("fixed allocation", _fixed_laws))
-    w = xp.exp(xp.clip(_log_weight(f, log_mix), None, 690.0))
+    w = xp.exp(xp.clip(_log_weight(f, log_mix), None, LARGEST_LOG))
     draft, base = (xp.vecdot(xp.exp(v), w, axis=-1) for v in (f.log_draft, f.log_base))
     whole, chi2 = f.n + f.n_base, divergence.chi2(f.log_pi, log_mix)
     if form == "least":
@@ -71,7 +83,7 @@ def fixed_allocation(f: Facts, form: str) -> Sides:
     # 1 + χ² = Σ π w is at least Σ ρ_j e_j² and min_j e_j ≤ 1, so what is left is never negative.
     left = xp.clip((1.0 - off) + chi2, 0.0, None)
     size = detached(1.0 + chi2)
-    rough = (chi2_error(f, log_mix) + (8.0 * f.weight_error + (f.outcomes + 16.0) * EPS) * size) / detached(whole)
+    rough = (chi2_error(f, log_mix) + (8.0 * f.weight_error + f.rounding) * size) / detached(whole)
     return Sides(value, xp.log1p(left / whole), error + rough)
 
 
@@ -101,3 +113,66 @@ def mixture_chi2(f: Facts) -> Sides:
     rhs = least(draft, base)
     size = 1.0 + xp.abs(detached(rhs)) + xp.abs(detached(lhs))
     return Sides(lhs, rhs, 16.0 * f.weight_error + 32.0 * EPS * size)
+
+
+def _mix_balls(f: BallFacts) -> list[Fraction]:
+    n, other = f.scheme.n, f.scheme.base_draws
+    return [(n * s + other * b) / (n + other) for s, b in zip(f.instance.draft, f.instance.base, strict=True)]
+
+
+def mixture_chi2_balls(f: BallFacts) -> tuple[arb, arb]:
+    """`mixture_chi2`."""
+    n, other = f.scheme.n, f.scheme.base_draws
+    whole, mix = f.ball(n + other), [f.ball(m) for m in _mix_balls(f)]
+    base = whole / other * (1 + f.chi2_base)
+    draft = whole / n * (1 + f.chi2) if f.covered else base
+    return f.excess(f.pi, mix).chi2_from().log1p(), draft.min(base).log()
+
+
+def random_allocation_balls(f: BallFacts) -> tuple[arb, arb]:
+    """`random_allocation`."""
+    from gsi_theory.certified.ball_law import LogWeight
+
+    mix, whole, beta = _mix_balls(f), f.scheme.n + f.scheme.base_draws, f.scheme.beta
+    rows = zip(f.instance.reward, f.instance.base, mix, strict=True)
+    law = f.law_of(mix, [LogWeight(beta * r, b / m) if m else LogWeight(m, m) for r, b, m in rows], whole)
+    spread = f.excess(f.pi, [f.ball(m) for m in mix]).chi2_from()
+    return f.excess(law, f.pi).kl_to(), (spread / whole).log1p()
+
+
+_NO_LAW = "the law of a fixed allocation has no enclosure: a counterexample would not be proved"
+_MIX = r"KL(\pi\|P) \le \log(1+"
+_fixed = partial(proved, assumptions=(WHOLE, POOLABLE), smooth=False, uncertified=_NO_LAW)
+
+TABLE = (
+    _fixed(
+        "M20-fixed",
+        _MIX + r"(1+\chi^2(\pi\|p_{mix})-\min_jE_{p_j}w)/N)",
+        partial(fixed_allocation, form="least"),
+        most_outcomes=512,
+    ),
+    _fixed(
+        "M20-fixed-chi2",
+        _MIX + r"\chi^2(\pi\|p_{mix})/N)\ \text{(fixed allocation)}",
+        partial(fixed_allocation, form="one"),
+    ),
+    _fixed(
+        "M20-fixed-squares",
+        _MIX + r"(1+\chi^2(\pi\|p_{mix})-\sum_j\tfrac{n_j}N(E_{p_j}w)^2)/N)",
+        partial(fixed_allocation, form="squares"),
+    ),
+    proved(
+        "M20-random",
+        _MIX + r"\chi^2(\pi\|p_{mix})/N)\ \text{(random allocation)}",
+        random_allocation,
+        random_allocation_balls,
+        most_outcomes=512,
+    ),
+    proved(
+        "M20-chi2",
+        r"1+\chi^2(\pi\|p_{mix}) \le \min_j\tfrac{N}{n_j}(1+\chi^2(\pi\|p_j))",
+        mixture_chi2,
+        mixture_chi2_balls,
+        logs=True,
+    ),
+)

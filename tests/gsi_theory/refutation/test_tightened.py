@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from gsi_theory.claims import CLAIMS
-from gsi_theory.refutation import mutants
-from gsi_theory.refutation.mutants import COLUMNS, SHARPER, judged, mutant_text, mutants_of, write_mutants
+from gsi_theory.refutation import tightened
 from gsi_theory.refutation.refute import Round
 from gsi_theory.refutation.search_space import Space, random_points
+from gsi_theory.refutation.tightened import COLUMNS, SHARPER, judged, mutant_text, mutants_of, write_mutants
 from gsi_theory.runs.artifact import read_artifact
 
 SMALL = (Round("sample", 2, 256), Round("climb", 2, 32, 60), Round("climb", 2, 32, 60, telling=True))
@@ -67,14 +67,14 @@ def test_limits_and_false_claims_have_no_mutants() -> None:
 
 
 def test_artifact_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mutants, "QUICK", SMALL)
+    monkeypatch.setattr(tightened, "QUICK", SMALL)
     calls: list[str] = []
 
     def quick(mutant, seed=0):
         calls.append(mutant.of)
         return judged(mutant, seed, SMALL[:1])
 
-    monkeypatch.setattr(mutants, "judged", quick)
+    monkeypatch.setattr(tightened, "judged", quick)
     path = tmp_path / "mutants.json"
     first = write_mutants(path, ["M10"], 0)
     both = write_mutants(path, ["M10", "M11-mean", "M18-kl"], 0)

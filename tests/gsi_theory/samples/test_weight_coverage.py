@@ -13,8 +13,16 @@ import pytest
 from scipy import stats
 
 from gsi_theory.errors import InputError
-from gsi_theory.samples.coverage import chi2_from_base, mean_low, weight_coverage
-from gsi_theory.samples.reach import Reason, drafts_for_base, furthest_n, khat_limit, speaks, tail_seen, unseen_shift
+from gsi_theory.samples.pool_limits import (
+    Reason,
+    drafts_for_base,
+    furthest_n,
+    khat_limit,
+    speaks,
+    tail_seen,
+    unseen_shift,
+)
+from gsi_theory.samples.weight_coverage import chi2_from_base, mean_low, weight_coverage
 
 BETS = np.linspace(0.02, 0.98, 25)  # the shares staked
 DRAFT, BASE = np.array([0.5, 0.3, 0.15, 0.05]), np.array([0.2, 0.2, 0.2, 0.4])

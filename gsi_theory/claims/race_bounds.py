@@ -1,46 +1,43 @@
-"""Sides of the claims on the race rule (M17) and on what no rule can beat (M19). See sides.py."""
+"""Claims on the race rule (M17): its distance to π, its dominance over the softmax rule, its fall in n."""
 
 from __future__ import annotations
 
+import functools
+import heapq
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gsi_theory import divergence
 from gsi_theory.arrays.logscale import log1mexp
 from gsi_theory.arrays.namespace import detached, rows_of, table
+from gsi_theory.claims.assumptions import COVERED, POSITIVE, RACE
+from gsi_theory.claims.claim import IDENTITY, Assumption, Claim, proved, twins
 from gsi_theory.claims.facts import Facts
-from gsi_theory.claims.sides import Sides, least
-from gsi_theory.laws.draws import Counts
+from gsi_theory.claims.sides import LARGEST_LOG, Sides, least
 from gsi_theory.laws.selection_law import EPS, Law
-from gsi_theory.limits import best_tv
 from gsi_theory.types import Array, Namespace
 
-__all__ = [
-    "decreasing",
-    "dominance",
-    "hockey_limit",
-    "mixture",
-    "ordered",
-    "race_bound",
-    "race_tail",
-    "race_tv",
-    "rule_limit",
-]
+if TYPE_CHECKING:
+    from flint import arb
+
+    from gsi_theory.certified.ball_facts import BallFacts
+
+__all__ = ["TABLE", "decreasing", "dominance", "mixture", "ordered", "race_bound", "race_tail", "race_tv"]
 
 GRID = 512  # values of M tried between e^-1 and the coverage constant, besides the weights themselves
-LARGEST_LOG = 690.0  # e^690 is finite and so is its product with a mass
 BUDGET = 1 << 16  # entries of the largest temporary array: a few of them fit the cache
-
-
-def _tv(f: Facts, rule: str) -> tuple[Array, Law]:
-    law = f.draft_law(rule)
-    return f.once(("tv", rule), lambda: divergence.tv(f.log_pi, law.log_prob)), law
+# Pieces of M that the search for the infimum in balls may look at; it converges quadratically, so few are needed.
+TAIL_PIECES = 600
 
 
 def race_tv(f: Facts) -> Sides:
     """(M17): TV(P_n^race, π) ≤ min{1, 2(1+χ²)/(e n), (1 - 1/C)^n}."""
-    xp, (value, law), n = f.xp, _tv(f, "race"), f.n
+    xp, (value, law), n = f.xp, f.tv("race"), f.n
     some = f.log_coverage > 0
     log_coverage = xp.where(some, f.log_coverage, 1.0)
     with np.errstate(under="ignore"):
@@ -58,7 +55,7 @@ def race_tail(f: Facts) -> Sides:
 
     Gradients are those at the best M found, which moves with its weight where it is one.
     """
-    xp, (value, law) = f.xp, _tv(f, "race")
+    xp, (value, law) = f.xp, f.tv("race")
     mass = xp.exp(f.log_draft)
     weighted = f.covered & f.held
     w = xp.where(weighted, xp.exp(xp.clip(xp.where(weighted, f.log_w, 0.0), None, LARGEST_LOG)), 0.0)
@@ -94,31 +91,24 @@ def _tail(xp: Namespace, mass: Array, w: Array, trial: Array, n: Array) -> Array
 def dominance(f: Facts, kind: str) -> Sides:
     """(M17): the race's divergence is at most the softmax rule's, for the same n and weights."""
     if kind == "tv":
-        (one, race), (other, softmax) = _tv(f, "race"), _tv(f, "softmax")
+        (one, race), (other, softmax) = f.tv("race"), f.tv("softmax")
         return Sides(one, other, race.error + softmax.error + 2.0 * f.weight_error)
     if kind == "kl_forward":
         (one, error), (other, further) = f.kl("race"), f.kl("softmax")
         return Sides(one, other, error + further)
     values, error = [], 2.0 * EPS
     for rule in ("race", "softmax"):
-        tv, law = _tv(f, rule)
+        tv, law = f.tv(rule)
         values.append(divergence.kl(law.log_prob, f.log_pi))
         size = abs(detached(values[-1]))
         error = error + law.log_error * (2.0 * detached(tv) + 2.0 * size) + 16.0 * EPS * size
     return Sides(values[0], values[1], error)
 
 
-def rule_limit(f: Facts, rule: str | None = None) -> Sides:
-    """(M19): no rule is closer to π than best_tv; the witness is `rule`, or the scheme's own."""
-    value, law = _tv(f, rule or f.rule)
-    lhs = best_tv(f.log_pi, f.log_draft, Counts(f.n, f.xp.zeros_like(detached(f.n))))
-    return Sides(lhs, value, law.error + 4.0 * f.weight_error + (f.outcomes + 16.0) * EPS)
-
-
 def race_bound(f: Facts, form: str) -> Sides:
     """(M17), one form at a time: TV ≤ 2(1+χ²)/(e n) ("chi2"), half of that ("half"), E_π(1 - 1/w)_+ⁿ ("mean") or
     (1 - 1/C)ⁿ ("minimax"); trivial: 1."""
-    xp, (value, law), n = f.xp, _tv(f, "race"), f.n
+    xp, (value, law), n = f.xp, f.tv("race"), f.n
     if form in ("chi2", "half"):
         rhs = xp.clip((2.0 if form == "chi2" else 1.0) * (1.0 + f.chi2) / (math.e * n), None, 1.0)
         return Sides(value, rhs, law.error + 32.0 * f.weight_error + 16.0 * EPS, 1.0)
@@ -127,7 +117,7 @@ def race_bound(f: Facts, form: str) -> Sides:
         log_w = xp.where(above, xp.clip(xp.where(above, f.log_w, 1.0), None, LARGEST_LOG), 1.0)
         # x e^{-n x} ≤ 1/e n: a relative error of 1/w moves each power by at most 1/e, and (1 - 1/w)ⁿ⁻¹ n/w by 1.
         rhs = xp.sum(xp.where(above, f.pi * xp.exp(n[..., None] * log1mexp(-log_w)), 0.0), axis=-1)
-        return Sides(value, rhs, law.error + 16.0 * f.weight_error + (f.outcomes + 16.0) * EPS, 1.0)
+        return Sides(value, rhs, law.error + 16.0 * f.weight_error + f.rounding, 1.0)
     rhs, moved = _missed(f)
     return Sides(value, rhs, law.error + f.weight_error + moved + 16.0 * EPS, 1.0)
 
@@ -217,23 +207,184 @@ def decreasing(f: Facts, kind: str) -> Sides:
     return Sides(one, other, error + further)
 
 
-def _spare(f: Facts) -> tuple[Array, Array]:
-    """(E_n(π‖μ) = Σ (π - nμ)_+ (...), its error)."""
-    xp = f.xp
-    apart = xp.log(f.n)[..., None] - xp.where(f.held & f.covered, f.log_w, 0.0)
-    some = f.held & f.covered & (apart < 0)
-    terms = xp.where(some, f.pi * -xp.expm1(xp.where(some, apart, -1.0)), xp.where(f.held & ~f.covered, f.pi, 0.0))
-    return xp.sum(terms, axis=-1), 8.0 * f.weight_error + (f.outcomes + 8.0) * EPS
+def race_bound_balls(f: BallFacts, form: str) -> tuple[arb, arb]:
+    """`race_bound`; form "least" is `race_tv`, the smallest of three bounds."""
+    n, halved = f.scheme.n, (1 + f.chi2) / (f.e * f.scheme.n)
+    if form == "mean":
+        pairs = [(p, s) for p, s in zip(f.pi, f.draft, strict=True) if not p.is_zero()]
+        rhs = f.total([p * (1 - s / p).nonnegative_part() ** n for p, s in pairs])
+    elif form == "minimax":
+        rhs = f.missed
+    else:
+        rhs = f.ball(1).min(halved if form == "half" else 2 * (1 + f.chi2) / (f.e * n))
+        rhs = rhs.min(f.missed) if form == "least" else rhs
+    return f.draft_excess("race").tv(), rhs
 
 
-def hockey_limit(f: Facts, form: str) -> Sides:
-    """(M19): E_n(π‖μ) ≤ TV(P_n, π) for the scheme's own rule; "attained": the reading that the least TV is E_n.
+@dataclass(frozen=True)
+class _Piece:
+    """E_M + A(1/M)ⁿ for M between two neighboring weights: (reach - M mass) + (light - weight/M)ⁿ."""
 
-    The latter compares what can be shared: Σ min(π, nμ) ≤ 1 - min TV.
+    reach: arb  # E_μ[w; w ≥ upper end]
+    mass: arb  # μ(w ≥ upper end)
+    light: arb  # μ(w ≤ lower end)
+    weight: arb  # E_μ[w; w ≤ lower end]
+    n: int
+
+    def silent(self, m: arb) -> arb:
+        """A(1/M)."""
+        return (self.light - self.weight / m).nonnegative_part()
+
+    def value(self, m: arb) -> arb:
+        """The function at M."""
+        return (self.reach - m * self.mass).nonnegative_part() + self.silent(m) ** self.n
+
+    def lower(self, low: arb, high: arb) -> arb | None:
+        """A lower bound between low and high; None where the function is monotone, its least value being at an end."""
+        n, middle = self.n, (low * high).sqrt().mid()
+        power = (self.silent(low) ** (n - 1)).union(self.silent(high) ** (n - 1))
+        slope = -self.mass + n * power * self.weight * (1 / (low * low)).union(1 / (high * high))
+        if slope >= 0 or slope <= 0:
+            return None
+        simple = (self.reach - high * self.mass).nonnegative_part() + self.silent(low) ** n
+        by_slope = self.value(middle) - (low.union(high) - middle).abs_upper() * slope.abs_upper()
+        return simple.lower().max(by_slope.lower())
+
+
+def _infimum(smallest: arb, intervals: list[tuple[_Piece, arb, arb]]) -> arb:
+    """A ball of the infimum, from its value at the ends and what lies between."""
+    queue: list[tuple[float, int, arb, _Piece, arb, arb]] = []
+    tried = 0
+
+    def push(piece: _Piece, low: arb, high: arb) -> None:
+        nonlocal tried
+        tried += 1
+        bound = piece.lower(low, high)
+        if bound is not None:
+            key = float(bound.log().mid()) if bound > 0 else -math.inf
+            heapq.heappush(queue, (key, tried, bound, piece, low, high))
+
+    for interval in intervals:
+        push(*interval)
+    while queue and tried < TAIL_PIECES:
+        _, _, bound, piece, low, high = queue[0]
+        if bound >= smallest.lower() * (1 - 2.0**-40):
+            break
+        heapq.heappop(queue)
+        middle = (low * high).sqrt().mid()
+        smallest = smallest.min(piece.value(middle))
+        push(piece, low, middle)
+        push(piece, middle, high)
+    floor = smallest.lower()
+    for _, _, bound, *_ in queue:
+        floor = floor.min(bound)
+    return floor.union(smallest)
+
+
+def race_tail_balls(f: BallFacts) -> tuple[arb, arb]:
+    """`race_tail`, the infimum enclosed by branch and bound over M.
+
+    Below the least weight the function falls in M and above C it rises, so M runs between the two; it is smooth between
+    neighboring weights.
     """
-    spare, error = _spare(f)
-    if form == "bound":
-        value, law = _tv(f, f.rule)
-        return Sides(spare, value, error + law.error + 4.0 * f.weight_error)
-    lhs = best_tv(f.log_pi, f.log_draft, Counts(f.n, f.xp.zeros_like(detached(f.n))))
-    return Sides(1.0 - spare, 1.0 - lhs, error + 4.0 * f.weight_error + (f.outcomes + 16.0) * EPS)
+    from gsi_theory.certified.ball_law import compare
+
+    inst, n = f.instance, f.scheme.n
+    by_weight = functools.cmp_to_key(compare)
+    order = sorted(
+        (y for y in range(inst.size) if inst.draft[y] and inst.base[y]),
+        key=lambda y: by_weight(f.draft_weight[y]),
+    )
+    w = [f.pi[y] / f.draft[y] for y in order]
+    light, weight = f.total([s for s, b in zip(f.draft, inst.base, strict=True) if not b]), f.zero
+    heavier = [(f.zero, f.zero)]
+    for y, v in zip(order[:0:-1], w[:0:-1], strict=True):
+        reach, mass = heavier[-1]
+        heavier.append((reach + f.draft[y] * v, mass + f.draft[y]))
+    pieces = []
+    for y, v in zip(order, w, strict=True):
+        light, weight = light + f.draft[y], weight + f.draft[y] * v
+        reach, mass = heavier.pop()
+        pieces.append(_Piece(reach, mass, light, weight, n))
+    # at C the value is (1 - 1/C)ⁿ, because E_μ w = 1
+    smallest = f.missed
+    for piece, v in zip(pieces[:-1], w[:-1], strict=True):
+        smallest = smallest.min(piece.value(v))
+    return f.draft_excess("race").tv(), _infimum(smallest, list(zip(pieces[:-1], w[:-1], w[1:], strict=True)))
+
+
+def _divergence_balls(f: BallFacts, rule: str, kind: str) -> arb:
+    law, excess = f.draft_law(rule), f.draft_excess(rule)
+    pairs = [(p, q) for p, q in zip(law, f.pi, strict=True) if not q.is_zero()]
+    if kind == "chi2_reverse":
+        return f.total([q * q / p for p, q in pairs]) - 1
+    if kind == "hockey":
+        return f.total([(p - 2 * q).nonnegative_part() for p, q in zip(law, f.pi, strict=True)])
+    if kind == "renyi_half":
+        return -2 * f.total([(p * q).sqrt() for p, q in pairs]).log()
+    if kind == "renyi_max":
+        return f.largest([(q / p).log() for p, q in pairs])
+    return {"tv": excess.tv, "kl_forward": excess.kl_to, "kl_reverse": excess.kl_from, "chi2": excess.chi2_from}[kind]()
+
+
+def ordered_balls(f: BallFacts, kind: str) -> tuple[arb, arb]:
+    """`ordered` and `dominance`."""
+    return _divergence_balls(f, "race", kind), _divergence_balls(f, "softmax", kind)
+
+
+def decreasing_balls(f: BallFacts, kind: str) -> tuple[arb, arb]:
+    """`decreasing`."""
+    return _divergence_balls(f.with_draws(f.scheme.n + 1), "race", kind), _divergence_balls(f, "race", kind)
+
+
+# divergence of a law {} from π: its name in ids, as LaTeX
+_NAMES = {
+    "tv": r"TV({},\pi)",
+    "kl_forward": r"KL(\pi\|{})",
+    "kl_reverse": r"KL({}\|\pi)",
+    "chi2": r"\chi^2({}\|\pi)",
+    "chi2_reverse": r"\chi^2(\pi\|{})",
+    "hockey": r"E_2({}\|\pi)",
+    "renyi_half": r"D_{{1/2}}(\pi\|{})",
+    "renyi_max": r"D_\infty(\pi\|{})",
+}
+_TV, _RULES, _NEXT = r"TV(P_n^{race},\pi) \le ", ("P_n^{race}", "P_n^{softmax}"), ("P_{n+1}^{race}", "P_n^{race}")
+_race = partial(Claim, source=RACE, assumptions=(COVERED,))
+_own = partial(proved, assumptions=(COVERED,))
+
+
+def _ordered(
+    key: str, kind: str, laws: tuple[str, str], sides: Callable[[Facts, str], Sides], *assumptions: Assumption
+) -> Claim:
+    statement = r" \le ".join(_NAMES[kind].format(law) for law in laws)
+    balls = decreasing_balls if laws is _NEXT else ordered_balls
+    key = f"M17-{key.replace('_', '-')}"
+    return _race(key, statement, *twins(sides, balls, kind), assumptions=(COVERED, *assumptions))
+
+
+TABLE = (
+    _race("M17-tv", _TV + r"\min\{1, 2(1+\chi^2)/(en), (1-1/C)^n\}", race_tv, lambda f: race_bound_balls(f, "least")),
+    _race("M17-tv-chi2", _TV + r"2(1+\chi^2)/(en)", *twins(race_bound, race_bound_balls, "chi2")),
+    _own("M17-tv-half", _TV + r"(1+\chi^2)/(en)", *twins(race_bound, race_bound_balls, "half")),
+    _own("M17-tv-mean", _TV + r"E_\pi(1-1/w)_+^n", *twins(race_bound, race_bound_balls, "mean")),
+    _race("M17-tv-minimax", _TV + "(1-1/C)^n", *twins(race_bound, race_bound_balls, "minimax")),
+    _race("M17-tail", _TV + r"\inf_M E_M+(1-A_M/M)^n", race_tail, race_tail_balls),
+    _race(
+        "M17-mixture",
+        r"\min_y P_n^{race}(y)/\pi(y) = 1-(1-1/C)^n",
+        mixture,
+        relation="=",
+        logs=True,
+        uncertified=IDENTITY,
+    ),
+    # as published, for weights w > 0
+    *(_ordered(f"dominance-{kind}", kind, _RULES, dominance, POSITIVE) for kind in ("tv", "kl_forward", "kl_reverse")),
+    # and in more divergences, where weights may be zero
+    _ordered("dominance-zero-weights-tv", "tv", _RULES, ordered),
+    _ordered("dominance-zero-weights-kl", "kl_forward", _RULES, ordered),
+    *(
+        _ordered(f"dominance-{kind}", kind, _RULES, ordered)
+        for kind in ("chi2", "chi2_reverse", "hockey", "renyi_half", "renyi_max")
+    ),
+    *(_ordered(f"decreasing-{kind}", kind, _NEXT, decreasing) for kind in ("tv", "kl_forward", "chi2")),
+)

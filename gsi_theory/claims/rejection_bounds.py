@@ -1,4 +1,4 @@
-"""Sides of the claims on methods that accept or reject one draft: RSD (M21), speculative sampling (M22). See sides.py.
+"""Claims on methods that accept or reject one draft: RSD (M21), speculative sampling (M22).
 
 RSD accepts with ω a step in r: ω = 1 where r ≥ t, t the scheme's threshold, or E_{π_B} r without one. The other ω that
 the step is compared with is the sigmoid of slope β about t; both then accept equally often.
@@ -6,27 +6,29 @@ the step is compared with is the sigmoid of slope β about t; both then accept e
 
 from __future__ import annotations
 
+from fractions import Fraction
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from gsi_theory import divergence
 from gsi_theory.arrays.namespace import detached
+from gsi_theory.claims.claim import IDENTITY, Assumption, Claim, proved, reading
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.laws.rsd import mean_excess
 from gsi_theory.laws.selection_law import EPS
 from gsi_theory.types import Array
 
-__all__ = [
-    "base_mean",
-    "rsd_best_step",
-    "rsd_gain",
-    "rsd_reward",
-    "rsd_tilts",
-    "speculative_accept",
-    "speculative_law",
-    "step_at",
-    "step_omega",
-]
+if TYPE_CHECKING:
+    from flint import arb
+
+    from gsi_theory.certified.ball_facts import BallFacts
+
+__all__ = ["HIGH_STEP", "TABLE", "rsd_gain", "speculative_law", "step_omega"]
+
+LARGEST_SLOPE = 40.0  # the argument of the sigmoid: beyond, it is 0 or 1 to rounding
 
 
 def base_mean(f: Facts) -> Array:
@@ -36,10 +38,8 @@ def base_mean(f: Facts) -> Array:
 
 def step_at(f: Facts) -> Array:
     """The threshold t - min r of the step (...): u, or E_{π_B} r without one."""
-    xp = f.xp
-    real = f.covered | xp.isfinite(f.log_base)
-    low = xp.min(xp.where(real, f.reward, np.inf), axis=-1)
-    return xp.where(f.has_threshold, xp.where(f.has_threshold, f.threshold, 0.0) - low, base_mean(f))
+    at = f.xp.where(f.has_threshold, f.threshold, 0.0) - f.lowest_reward
+    return f.xp.where(f.has_threshold, at, base_mean(f))
 
 
 def _rsd(f: Facts, omega: Array) -> Array:
@@ -63,9 +63,10 @@ def _sigmoid(f: Facts) -> Array:
     xp = f.xp
     t = step_at(f)
     finite = xp.isfinite(t)
-    # Beyond 40 the sigmoid is 0 or 1 to rounding.
     with np.errstate(over="ignore"):
-        steep = xp.clip(f.beta[..., None] * (f.centered - xp.where(finite, t, 0.0)[..., None]), -40.0, 40.0)
+        steep = xp.clip(
+            f.beta[..., None] * (f.centered - xp.where(finite, t, 0.0)[..., None]), -LARGEST_SLOPE, LARGEST_SLOPE
+        )
     return xp.where(finite[..., None], 1.0 / (1.0 + xp.exp(-steep)), xp.where((t < 0)[..., None], 1.0, 0.0))
 
 
@@ -123,16 +124,104 @@ def _speculative(f: Facts) -> tuple[Array, Array]:
     return kept + xp.sum(draft - kept, axis=-1)[..., None] * share, xp.sum(kept, axis=-1)
 
 
+def _speculative_error(f: Facts) -> Array:
+    # Policies are normalized to 1e-14 at least; the residual shares out what is left of that, at most four times.
+    return 4e-14 + 4.0 * f.weight_error + (4.0 * f.outcomes + 16.0) * EPS
+
+
 def speculative_law(f: Facts) -> Sides:
     """(M22): TV(speculative sampling, π_B) = 0."""
     law, _ = _speculative(f)
     lhs = 0.5 * f.xp.sum(f.xp.abs(law - f.xp.exp(f.log_base)), axis=-1)
-    # Policies are normalized to 1e-14 at least; the rest of that is shared out by the residual.
-    return Sides(lhs, 0.0, 4e-14 + 4.0 * f.weight_error + (4.0 * f.outcomes + 16.0) * EPS, scale=1e-2)
+    return Sides(lhs, 0.0, _speculative_error(f), scale=1e-2)
 
 
 def speculative_accept(f: Facts) -> Sides:
     """(M22): P(accept) = 1 - TV(π_B, π_S)."""
     _, accept = _speculative(f)
-    error = 4e-14 + 4.0 * f.weight_error + (4.0 * f.outcomes + 16.0) * EPS
-    return Sides(accept, 1.0 - divergence.tv(f.log_base, f.log_draft), error, scale=1e-2)
+    return Sides(accept, 1.0 - divergence.tv(f.log_base, f.log_draft), _speculative_error(f), scale=1e-2)
+
+
+def _base_mean_exact(f: BallFacts) -> Fraction:
+    return sum((b * r for b, r in zip(f.instance.base, f.instance.reward, strict=True)), Fraction(0))
+
+
+def _step_exact(f: BallFacts) -> Fraction:
+    """The threshold of RSD's step: u, or E_{π_B} r."""
+    cut, reward = f.scheme.threshold, f.instance.reward
+    if cut is None:
+        return _base_mean_exact(f)
+    if cut in (float("inf"), float("-inf")):
+        return (max(reward) + 1) if cut > 0 else min(reward) - 1
+    return Fraction(cut)
+
+
+def rsd_gain_balls(f: BallFacts) -> tuple[arb, arb]:
+    """`rsd_gain`, all rational."""
+    cut, mean, inst = _step_exact(f), _base_mean_exact(f), f.instance
+    gain = sum((s * (r - mean) for s, r in zip(inst.draft, inst.reward, strict=True) if r >= cut), Fraction(0))
+    return f.zero, f.ball(gain)
+
+
+def rsd_tilts_balls(f: BallFacts) -> tuple[arb, arb]:
+    """`rsd_tilts`."""
+    inst, cut = f.instance, _step_exact(f)
+    kept = [s if r >= cut else Fraction(0) for s, r in zip(inst.draft, inst.reward, strict=True)]
+    law = [f.ball(k + (1 - sum(kept)) * b) for k, b in zip(kept, inst.base, strict=True)]
+    return f.excess(law, f.pi).tv(), f.zero
+
+
+def rsd_best_step_balls(f: BallFacts) -> tuple[arb, arb]:
+    """`rsd_best_step`."""
+    inst, cut, mean, most = f.instance, f.scheme.threshold, _base_mean_exact(f), Fraction(LARGEST_SLOPE)
+    if cut in (float("inf"), float("-inf")):
+        omega = [f.zero if cut == float("inf") else f.ball(1)] * inst.size
+    else:
+        steep = [f.scheme.beta * (r - _step_exact(f)) for r in inst.reward]
+        omega = [1 / (1 + f.ball(-max(min(x, most), -most)).exp()) for x in steep]
+    budget, gain = f.total([f.ball(s) * o for s, o in zip(inst.draft, omega, strict=True)]), f.zero
+    for y in sorted(range(inst.size), key=lambda y: -inst.reward[y]):
+        mass = f.ball(inst.draft[y])
+        gain += budget.nonnegative_part().min(mass) * f.ball(inst.reward[y] - mean)
+        budget -= mass
+    rows = zip(inst.draft, inst.reward, omega, strict=True)
+    return f.total([f.ball(s * (r - mean)) * o for s, r, o in rows]), gain
+
+
+HIGH_STEP = Assumption(
+    "a step at or above E_{π_B} r",
+    lambda f: step_at(f) >= base_mean(f),
+    lambda f: _step_exact(f) >= _base_mean_exact(f),
+)
+_RSD, _LEVIATHAN = "Liao et al., arXiv 2501.19324", "Leviathan et al. 2023, arXiv 2211.17192"
+_GAIN = r"\Rightarrow E\,r \ge E_{\pi_B}r"
+_identity = partial(Claim, relation="=", uncertified=IDENTITY)
+
+TABLE = (
+    _identity("M21-reward", r"E\,r = E_{\pi_B}r+E_{\pi_S}[\omega(r-E_{\pi_B}r)]", rsd_reward, source=_RSD),
+    Claim(
+        "M21-step",
+        r"E_{\pi_S}\omega=b\Rightarrow E_\omega r \le E_{step(b)}r",
+        rsd_best_step,
+        rsd_best_step_balls,
+        source=_RSD,
+    ),
+    proved("M21-gain", r"\omega=1\{r\ge t\},\,t\ge E_{\pi_B}r" + _GAIN, rsd_gain, rsd_gain_balls, (HIGH_STEP,)),
+    reading(
+        "M21-gain-always",
+        r"\omega=1\{r\ge t\}" + _GAIN,
+        rsd_gain,
+        rsd_gain_balls,
+        source=_RSD + ", read for every threshold",
+    ),
+    reading(
+        "M21-tilts",
+        r"\lim_n TV(RSD,\pi) = 0",
+        rsd_tilts,
+        rsd_tilts_balls,
+        source=_RSD + ", read as a sampler of the tilt",
+        relation="=",
+    ),
+    _identity("M22-law", r"\text{speculative sampling}=\pi_B", speculative_law, source=_LEVIATHAN),
+    _identity("M22-accept", r"P(accept) = 1-TV(\pi_B,\pi_S)", speculative_accept, source=_LEVIATHAN),
+)
