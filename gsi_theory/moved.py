@@ -200,6 +200,7 @@ MOVED_NAMES = {
     "llm_check.doctor.doctor.doctor": "llm_check.logs.pools.diagnosis.doctor",
     "llm_check.doctor.prefix_counts.Draws": "llm_check.logs.pools.prefix_counts.PrefixDraws",
     "llm_check.doctor.rows.Coverage": "llm_check.logs.pools.self_checks.StepCover",
+    "llm_check.planner.plan.make_plan": "llm_check.logs.planner.recommendation.plan",
     "llm_check.pools.position_arrays.Block": "llm_check.logs.pools.position_arrays.PositionBlock",
     "gsi_theory.options.read_pairs": "gsi_theory.runs.settings.read_pairs",
     "llm_check.planner.latency.DEVICES": "gsi_theory.runs.costs.DEVICES",

@@ -31,8 +31,9 @@ from llm_check.logs.planner.tail import RewardRange, tail_speaks
 from llm_check.logs.pools.diagnosis import Diagnosis, diagnose
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool, reward_range
 
-__all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "make_plan", "option_costs", "plan"]
+__all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "option_costs", "plan"]
 
+OPTION_FIELDS = ("method", "rule", "gate", "n", "n_base", "beta", "threshold")
 KL_ERRORS = 1.645  # standard errors that a bound of KL(π‖law) stays below --max-kl, 95 % one-sided
 Progress = Callable[[int, int], None]
 
@@ -79,14 +80,8 @@ class Plan:
     def option(self, s: int) -> Record:
         """One option as `gsi plan --json` shows it."""
         option, cost = self.table.options[s], self.cost
-        record: Record = {
-            "method": option.method,
-            "rule": option.rule,
-            "gate": option.gate,
-            "n": option.n,
-            "n_base": option.n_base,
-            "beta": option.beta,
-            "threshold": option.threshold,
+        scheme = {name: getattr(option, name) for name in OPTION_FIELDS}
+        record: Record = scheme | {
             "value": self.values[s],
             "value_se": self.errors[s],
             "cost": self.costs[s],
@@ -228,8 +223,8 @@ def choose_option(
     return best_of(values, goal, question), None
 
 
-def make_plan(
-    pool: Pool,
+def plan(
+    pool: Pool | str | os.PathLike[str],
     goal: Goal | None = None,
     setup: Setup | None = None,
     betas: Sequence[float] = BETAS,
@@ -239,21 +234,27 @@ def make_plan(
     progress: Progress | None = None,
     stated_range: tuple[float, float] | None = None,
     seed: int = 0,
+    strict: bool = False,
 ) -> Plan:
-    """Evaluate every option on the pool and answer the goal. Options of equal law and cost are listed once.
+    """Compare rules, gates, n, n_base, β and u on a pool, or its file; recommend one for `goal` if the pool can tell.
 
+    goal: what counts (default: the cheapest option than which none is better by more than 1 %); setup: what a step
+    costs (default: flops of the models of `gsi plan`); betas: per unit of reward; thresholds: u in reward units
+    (default: from the pool). Options of equal law and cost are listed once. progress(done, total) counts positions;
     stated_range: the least and largest reward there is (default: as the pool's provenance states it, else the pool's
-    own); seed: of the bootstrap that compares options.
-    Raises InputError when no position has candidates of both sources, for a value column that the pool lacks, rewards
-    outside stated_range, or a grid that the pool is too small for.
+    own); seed: of the bootstrap that compares options; strict: stop at a bad row. `record()` is what `gsi plan --json`
+    answers.
+    Raises InputError for a file that is no pool, when no position has candidates of both sources, for a value column
+    that the pool lacks, rewards outside stated_range, or a grid that the pool is too small for.
     """
+    data = as_pool(pool, strict)
     goal, setup = goal or Goal(), setup or Setup()
-    names = _columns(pool, goal.value)
-    known = _reward_range(pool, stated_range)
-    arrays = pool.arrays
+    names = _columns(data, goal.value)
+    known = _reward_range(data, stated_range)
+    arrays = data.arrays
     parts = arrays.blocks
     if not parts:
-        drafts, base = (len(pool.positions(source)) for source in SOURCES)
+        drafts, base = (len(data.positions(source)) for source in SOURCES)
         raise InputError(
             f"no position has both draft and base candidates (of {len(arrays.names)}, {drafts} have drafts, {base} "
             "base candidates): a plan needs both, for the fallback; draw those that lack"
@@ -261,7 +262,7 @@ def make_plan(
     if setup.unit == "seconds" and (setup.device is None or setup.trio is None):
         raise InputError("cost in seconds: name a device (--device h100)")
     grid = make_grid(arrays, parts, betas, ns, rules, thresholds)
-    diagnosis = diagnose(pool)
+    diagnosis = diagnose(data)
     options = distinct_options(grid, arrays, parts)
     table = plan_table(arrays, parts, grid, names, setup.step_tokens, progress, options, known)
     cost, seconds = option_costs(table, setup)
@@ -276,7 +277,7 @@ def make_plan(
         reason = f"the pool is not valid: {', '.join(wrong)} (gsi doctor): weights and thresholds mean nothing"
         choice = Choice(None, reason, tuple(f.advice for f in diagnosis.findings if f.id in wrong))
     else:
-        choice, baseline = choose_option(table, values, costs, kl_high, goal, _bounds(pool, goal.value, known), seed)
+        choice, baseline = choose_option(table, values, costs, kl_high, goal, _bounds(data, goal.value, known), seed)
     gold = [k for k, name in enumerate(names) if name != "reward"]
     over_optimized = [t for k in gold for t in turns(table.options, table.values[0], table.values[k])]
     left = len(arrays.names) - table.positions
@@ -312,31 +313,6 @@ def make_plan(
         seed=seed,
         left_out=diagnosis.left_out,
     )
-
-
-def plan(
-    pool: Pool | str | os.PathLike[str],
-    goal: Goal | None = None,
-    setup: Setup | None = None,
-    betas: Sequence[float] = BETAS,
-    ns: Sequence[int] = NS,
-    rules: Sequence[str] = RULES,
-    thresholds: Sequence[float] | None = None,
-    stated_range: tuple[float, float] | None = None,
-    seed: int = 0,
-    strict: bool = False,
-    progress: Progress | None = None,
-) -> Plan:
-    """Compare rules, gates, n, n_base, β and u on a pool, or its file; recommend one for `goal` if the pool can tell.
-
-    goal: what counts (default: the cheapest option than which none is better by more than 1 %); setup: what a step
-    costs (default: flops of the models of `gsi plan`); betas: per unit of reward; thresholds: u in reward units
-    (default: from the pool); stated_range: least and largest reward there is; seed: of the bootstrap that compares
-    options; strict: stop at a bad row; progress(done, total) counts positions. `record()` is what `gsi plan --json`
-    answers. Raises InputError for a file that is no pool, and as `make_plan`.
-    """
-    data = as_pool(pool, strict)
-    return make_plan(data, goal, setup, betas, ns, rules, thresholds, progress, stated_range, seed)
 
 
 def _mean_error(values: Floats) -> tuple[Floats, Floats]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llm_check.logs.planner.recommendation import Goal, make_plan
+from llm_check.logs.planner import recommendation
+from llm_check.logs.planner.goal import Goal
 from llm_check.logs.planner.scheme_grid import Grid, Option, distinct_options
 from llm_check.logs.planner.values import Sets, evaluate
 from llm_check.logs.pools.pool import Pool, pool_from_columns
@@ -60,7 +61,7 @@ def test_every_law_once(equal_policies: bool, levels: int | None) -> None:
 
 def test_one_draw_needs_no_rule_and_no_beta() -> None:
     pool = _pool(False, None)
-    plan = make_plan(pool, Goal(), betas=(1.0, 6.0), ns=(1, 2), thresholds=(-1e6, 0.5))
+    plan = recommendation.plan(pool, Goal(), betas=(1.0, 6.0), ns=(1, 2), thresholds=(-1e6, 0.5))
     free = [o for o in plan.table.options if o.n == 1 and o.threshold is None]
     assert [(o.method, o.rule, o.beta) for o in free] == [("gsi", "softmax", 1.0), ("base", "softmax", 1.0)]
     assert not [o for o in plan.table.options if o.n > 1 and o.threshold == -1e6]
