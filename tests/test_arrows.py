@@ -39,7 +39,7 @@ FAMILIES = {
     "figures": "figures",
 }
 NAMES_LEFT = {"coverage.py", "methods.py", "switching.py"}
-CLASSES_LEFT = {"Finding", "Journal", "Method", "Setting", "StepRule", "World"}
+CLASSES_LEFT = {"Finding", "Method", "StepRule", "World"}
 CYCLES_LEFT: set[str] = set()
 # No library of language models, and nothing slow to import, where logs are read.
 NOT_IN_LOGS = {"torch", "transformers", "safetensors", "tokenizers", "vllm", "datasets"}

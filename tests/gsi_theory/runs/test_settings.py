@@ -7,13 +7,13 @@ import re
 import pytest
 
 from gsi_theory.errors import InputError
-from gsi_theory.runs.settings import Setting, checked, read_pairs, set_options, values
+from gsi_theory.runs.settings import RunSetting, checked, read_pairs, set_options, values
 
 SETTINGS = {
-    "draws": Setting(10, range(1, 101)),
-    "families": Setting("zipf", ("dirichlet", "zipf", "few")),
-    "beta": Setting(5.0, values(float, lambda beta: beta >= 0.0, "a number of at least 0")),
-    "ns": Setting((1, 2), values(int, lambda n: n >= 1, "a whole number from 1", several=True)),
+    "draws": RunSetting(10, range(1, 101)),
+    "families": RunSetting("zipf", ("dirichlet", "zipf", "few")),
+    "beta": RunSetting(5.0, values(float, lambda beta: beta >= 0.0, "a number of at least 0")),
+    "ns": RunSetting((1, 2), values(int, lambda n: n >= 1, "a whole number from 1", several=True)),
     "words": ("x", lambda value, place: f"{place}: {value}"),
 }
 
