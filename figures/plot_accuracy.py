@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows, spread
 from figures.style import LOOKS, WIDTH, log_ticks, look
 from gsi_theory.runs.artifact import Artifact
@@ -70,3 +71,18 @@ def draw(artifact: Artifact) -> Figure:
         grid[1][0].set(ylabel="share of steps accepted", ylim=(-0.03, 1.03))
     figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=4)
     return figure
+
+
+FIGURE = PageFigure(
+    name="lm_accuracy",
+    artifact="lm_accuracy",
+    page="report",
+    draw=draw,
+    title="Accuracy on the language models",
+    caption="""
+    Differences smaller than the intervals are not resolved by these problems; the lower row shows how often the gate
+    accepts a draft, the share of steps the base model need not write.
+    """,
+    alt="Line charts with error bars of the share of problems solved, and of the share of steps accepted, against "
+    "the number of candidates, one line for each method.",
+)

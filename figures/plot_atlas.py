@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows
 from figures.style import WIDTH
 from gsi_theory.runs.artifact import Artifact
@@ -90,3 +91,19 @@ def draw(artifact: Artifact) -> Figure:
         title="largest left side over right side", title_fontsize=8,
     )  # fmt: skip
     return figure
+
+
+FIGURE = PageFigure(
+    name="atlas",
+    artifact="audit",
+    page="report",
+    draw=draw,
+    title="Where each bound is tight, and where it says nothing",
+    caption="""
+    The darker a cell, the nearer the bound comes to being attained by some instance there; hatched cells say no more
+    than the trivial bound on any instance, and a cross marks cells with instances that refute the claim.
+    """,
+    alt="Heat map with a row for each bound and a column for each number of candidates, in a panel for each beta; "
+    "shades give the largest ratio of left to right side, hatching marks vacuous cells and crosses refuted "
+    "ones.",
+)

@@ -16,7 +16,7 @@ from jinja2 import TemplateError
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import Artifact, read_artifact
 
-__all__ = ["COMMANDS", "Row", "distinct", "drawing", "read_all", "rows", "scalars", "spread"]
+__all__ = ["COMMANDS", "Row", "distinct", "drawing", "read_all", "rows", "scalars", "spread", "where"]
 
 Row = dict[str, Any]
 
@@ -72,9 +72,13 @@ def _is_number(value: Any) -> bool:
 
 
 def rows(
-    artifact: Artifact, table: str, numbers: Iterable[str] = (), others: Iterable[str] = (),
-    optional: Iterable[str] = (), may_be_empty: bool = False,
-) -> list[Row]:  # fmt: skip
+    artifact: Artifact,
+    table: str,
+    numbers: Iterable[str] = (),
+    others: Iterable[str] = (),
+    optional: Iterable[str] = (),
+    may_be_empty: bool = False,
+) -> list[Row]:
     """The rows of one table: `numbers` and `others` must be there, an `optional` column that is absent reads None.
 
     A cell of a `numbers` column is a number or None. Raises InputError naming artifact, table and column otherwise.
@@ -109,6 +113,11 @@ def scalars(artifact: Artifact, names: Iterable[str], optional: Iterable[str] = 
                 f"rerun {COMMANDS.get(artifact.name, 'gsi report')}"
             )
     return dict.fromkeys(optional) | artifact.summary
+
+
+def where(cells: Iterable[Row], **values: object) -> list[Row]:
+    """The rows that have these values."""
+    return [cell for cell in cells if all(cell[name] == value for name, value in values.items())]
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

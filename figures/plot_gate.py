@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows, spread
 from figures.style import WIDTH, look
 from gsi_theory.runs.artifact import Artifact
@@ -85,3 +86,22 @@ def draw(artifact: Artifact) -> Figure:
     axes.set(xlabel=r"limit: Cov($1_A$, r) under π, reward units", ylabel="E r under G − E r under π")
     figure.legend(handles=_key(cells, ns), loc="outside upper center", ncols=4)
     return figure
+
+
+FIGURE = PageFigure(
+    name="gate_bias",
+    artifact="bounds_vs_n",
+    page="report",
+    draw=draw,
+    title="The gate changes the law for good",
+    caption="""
+    Read whether the points of growing n settle on the curve or go on to zero; points of small n may lie outside the
+    panels.
+    [gated_at_limit] At n = {n:,} all laws are within {near:g} of the curve in TV: gated GSI does not converge to the
+    tilted policy (M7). | At n = {n:,} these are not yet within {near:g} of the curve in TV: {exceptions}.
+    [both_signs] The reward gap of the limit, lower right, has either sign. | The reward gap of the limit, lower right,
+    has one sign on all these families.
+    """,
+    alt="Three panels of distance against the accepted mass a, points of growing n and their limit curve, and one "
+    "panel of reward gap against its limit.",
+)

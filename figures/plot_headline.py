@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from figures.figure_table import PageFigure
 from figures.plot_data import rows, scalars
 from figures.style import WIDTH, drafts, look
 from gsi_theory.runs.artifact import Artifact
@@ -72,3 +73,18 @@ def draw(artifact: Artifact) -> Figure:
     axes.set_xlim(-0.4, None)
     axes.margins(x=0.08)
     return figure
+
+
+FIGURE = PageFigure(
+    name="headline",
+    artifact="lm_headline",
+    page="report",
+    draw=draw,
+    title="What the bounds ask and what is needed",
+    caption="""
+    Read how far each mark lies to the left of the one above it, on a scale of powers of ten; faint ticks are the other
+    positions that were enumerated.
+    """,
+    alt="Dot chart on a log axis of the number of drafts asked by GSI Theorem 1 (b), by the instance bound, and "
+    "needed by the exact laws of the softmax and race rules.",
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, scalars
 from figures.style import WIDTH, look
 from gsi_theory.runs.artifact import Artifact
@@ -42,3 +43,18 @@ def draw(artifact: Artifact) -> Figure:
     right.set(xlabel="cells of the test", ylabel="largest |z| of a cell", ylim=(0, None))
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     return figure
+
+
+FIGURE = PageFigure(
+    name="lm_law",
+    artifact="lm_law",
+    page="report",
+    draw=draw,
+    title="Language-model sampler against the enumerated law",
+    caption="""
+    P-values along the diagonal and above the dashed line mean that the steps the transformer sampled follow the exact
+    law computed by enumerating every step.
+    """,
+    alt="Left, ordered p-values of goodness-of-fit tests against uniform quantiles; right, largest z-score of "
+    "each test against its number of cells.",
+)

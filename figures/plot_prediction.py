@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows, scalars
 from figures.plot_sampler import normal_plot
 from figures.style import WIDTH, look
@@ -68,3 +69,18 @@ def draw(artifact: Artifact) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=6, columnspacing=1.2, handletextpad=0.2)
     return figure
+
+
+FIGURE = PageFigure(
+    name="lm_prediction",
+    artifact="lm_prediction",
+    page="report",
+    draw=draw,
+    title="Prediction from a pool against fresh runs",
+    caption="""
+    Points on the diagonal within their one-standard-error bars mean that the pool predicted what a fresh run of the two
+    language models then measured.
+    """,
+    alt="Scatter plots of measured against predicted reward and acceptance with error bars, and a normal quantile "
+    "plot of all z-scores.",
+)

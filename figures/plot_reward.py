@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, spread
 from figures.style import LOOKS, WIDTH, look
 from gsi_theory.runs.artifact import Artifact
@@ -57,3 +58,17 @@ def draw(artifact: Artifact) -> Figure:
             axes.set_ylabel(f"expected reward, n = {n}")
     figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=4)
     return figure
+
+
+FIGURE = PageFigure(
+    name="reward_vs_beta",
+    artifact="bounds_vs_n",
+    page="report",
+    draw=draw,
+    title="Expected reward against β",
+    caption="""
+    Compare each method with the dotted line of the tilted policy, the law it is meant to sample: above it, a method
+    earns more reward by sampling another law.
+    """,
+    alt="Line charts of expected reward against beta for every method, one panel for each family of instances.",
+)

@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, scalars
 from figures.style import WIDTH, look
 from gsi_theory.runs.artifact import Artifact
@@ -64,3 +65,18 @@ def draw(artifact: Artifact) -> Figure:
     normal_plot(right, [c["acceptance_z"] for c in cells if c["acceptance_z"] is not None])
     right.set_title("acceptance rates")
     return figure
+
+
+FIGURE = PageFigure(
+    name="exact_vs_mc",
+    artifact="exact_vs_mc",
+    page="report",
+    draw=draw,
+    title="Exact laws against simulation",
+    caption="""
+    Every cell should lie below the dashed bound, and the acceptance z-scores on the diagonal: then the sampler and the
+    exact law agree to within chance.
+    """,
+    alt="Left, largest absolute z-score of each cell with the Bonferroni bound; right, normal quantile plot of "
+    "the z-scores of acceptance rates.",
+)

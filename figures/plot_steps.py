@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows
 from figures.style import WIDTH, Look, look
 from gsi_theory.runs.artifact import Artifact
@@ -133,3 +134,30 @@ def draw(artifact: Artifact) -> Figure:
     handles, labels = grid[1][1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
+
+
+FIGURE = PageFigure(
+    name="steps",
+    artifact="steps",
+    page="report",
+    draw=draw,
+    title="Several steps: error that adds up, and the tilt of whole trajectories",
+    caption="""
+    Above, errors of steps and their bounds; below, tilting step by step against the tilt of whole trajectories.
+    [chain_adds_up] The KL of the steps adds up exactly (M28). | The KL of the steps does not add up to rounding (M28):
+    an error of {error}.
+    [tv_slower] TV grows more slowly than the sum of the steps' TV. | TV does not grow more slowly than the sum of the
+    steps' TV for {exceptions}.
+    [increments_exact] Tilting step by step equals the tilt of whole trajectories when the step reward is the soft value
+    (M29). | Tilting step by step is off the tilt of whole trajectories by {gap} nats even where the step reward is the
+    soft value (M29).
+    [mean_gap_grows] The expected reward E[R | prefix] leaves a gap that grows with β, to {gap} nats at β =
+    {largest_beta:g}. | The expected reward E[R | prefix] leaves a gap that does not always grow with β; at β =
+    {largest_beta:g} it is {gap} nats.
+    [noise_leaves_gap] Noise in the reward leaves a gap at every β. | Noise in the reward leaves no gap at some β:
+    {exceptions}.
+    """,
+    alt="Four line charts: KL after t steps for three methods at two n; exact TV after t steps with three "
+    "bounds; KL between sequence tilt and stepwise tilt against beta for five step rewards; share of correct "
+    "trajectories against beta for the same rewards.",
+)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.refutation.cases import batches
 from gsi_theory.refutation.search_space import NEVER, excess
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Record
 
 __all__ = ["BARELY", "CLEAR", "ExactCase", "excess_of", "shrink"]
 
@@ -137,7 +136,7 @@ def _scheme_values(case: ExactCase, name: str, values: Iterable[object]) -> Iter
     for value in values:
         if value == now:
             return
-        changed: dict[str, Any] = {name: value} | ({"n_base": None} if name == "n" else {})
+        changed: Record = {name: value} | ({"n_base": None} if name == "n" else {})
         yield replace(case, scheme=replace(case.scheme, **changed))
 
 

@@ -58,9 +58,12 @@ class World:
         """Short names for records, without paths of this machine."""
         further = {f"drafter{j}": engine.contract.model for j, engine in enumerate(self.drafters, start=1)}
         return {
-            "draft": self.draft.contract.model, "base": self.base.contract.model, "reward": self.reward_model.name,
-            "task": self.task.name, **further,
-        }  # fmt: skip
+            "draft": self.draft.contract.model,
+            "base": self.base.contract.model,
+            "reward": self.reward_model.name,
+            "task": self.task.name,
+            **further,
+        }
 
     def prompts(self) -> list[Prompt]:
         """Every problem's prompt, the same ids for all policies; InputError where their templates differ."""

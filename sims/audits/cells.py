@@ -8,27 +8,20 @@ it applies.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from gsi_theory.certified.certify import certify_claim
 from gsi_theory.certified.rational import ExactInstance
-from gsi_theory.certified.sides import PREMISES, SIDES
 from gsi_theory.claims import CLAIMS, OUTCOMES, Claim, Judgement, Outcome
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Json, Record
 from sims.audits.regimes import Batch, Cell, batches_of, scheme_of
 
-__all__ = ["Found", "case_of", "certifiable", "judge_cell", "parts_of", "rejudge"]
+__all__ = ["Found", "case_of", "judge_cell", "parts_of", "rejudge"]
 
-Found = dict[str, Any]
+Found = Record
 KEPT = 4  # undecided cases that a cell keeps of each claim, those of the least slack
-# Claims whose sides cost more than linear time in K, or recursions: the largest K at which they are judged.
-COSTLY = {
-    "M8": 512, "M20-fixed": 512, "M20-random": 512, "M24": 512, "M25-knockout": 512, "M25-league": 512,
-    "M26-reward": 512, "M26-ratio": 512, "M28-kl": 64, "M28-tv": 64, "M29-oscillation": 64,
-}  # fmt: skip
 LARGEST_REJUDGED = 64  # candidates; balls cost milliseconds up to here
 RESOLVED = 1e-6  # a ratio counts as tightness where the numerical error is at most this share of the bound
 _CODE = {outcome: OUTCOMES.index(outcome) for outcome in OUTCOMES}
@@ -74,7 +67,7 @@ def _spots(batch: Batch, outcome: Floats, code: int, slack: Floats, most: int) -
 
 
 def _judge(claim: Claim, batch: Batch, beta: float, ns: tuple[int, ...]) -> Found:
-    single = claim.relation == "=" or claim.id in COSTLY
+    single = claim.relation == "=" or claim.most_outcomes is not None
     found = claim.judge(batch.single if single else batch.ladder)
     place = np.array([ns.index(n) for n in batch.single_n]) if single else np.arange(len(ns))[None, :]
     place = np.broadcast_to(place, found.outcome.shape)
@@ -84,7 +77,7 @@ def _judge(claim: Claim, batch: Batch, beta: float, ns: tuple[int, ...]) -> Foun
     if claim.relation != "=":
         np.maximum.at(tight, place, _ratios(claim, found))
 
-    def cases(outcome: Outcome, most: int) -> list[list[Any]]:
+    def cases(outcome: Outcome, most: int) -> list[list[Json]]:
         kept = []
         for slack, i, at in _spots(batch, found.outcome, _CODE[outcome], found.slack, most):
             n = batch.single_n[i] if single else ns[at]
@@ -92,7 +85,7 @@ def _judge(claim: Claim, batch: Batch, beta: float, ns: tuple[int, ...]) -> Foun
         return kept
 
     worst = cases(Outcome.REFUTED, 1)
-    small = batch.ladder.size <= LARGEST_REJUDGED and certifiable(claim)
+    small = batch.ladder.size <= LARGEST_REJUDGED and claim.certifiable
     undecided = cases(Outcome.UNDECIDED, KEPT) if small else []
     return {
         "counts": counts.tolist(),
@@ -116,22 +109,17 @@ def _joined(one: Found, other: Found) -> Found:
 def judge_cell(seed: int, cell: Cell, claims: Iterable[str], instances: int, ns: tuple[int, ...]) -> Found:
     """Every claim on every instance of the cell: a bound at all numbers `ns` of drafts, a limit at one in turn.
 
-    A claim of COSTLY is judged at one n in turn, and not at all where there are more candidates than it allows.
+    A costly claim is judged at one n in turn, and not at all where there are more candidates than it allows.
     """
     keys = tuple(claims)
     result: Found = {}
     for batch in batches_of(seed, cell, instances, ns):
         for key in keys:
-            if batch.ladder.size > COSTLY.get(key, batch.ladder.size):
+            if batch.ladder.size > (CLAIMS[key].most_outcomes or batch.ladder.size):
                 continue
             found = _judge(CLAIMS[key], batch, cell.beta, ns)
             result[key] = _joined(result[key], found) if key in result else found
     return result
-
-
-def certifiable(claim: Claim) -> bool:
-    """Whether ball arithmetic knows the claim's sides and its assumptions."""
-    return claim.id in SIDES and all(a.name in PREMISES for a in claim.assumptions)
 
 
 def rejudge(key: str, cases: Iterable[Found]) -> list[str | None]:

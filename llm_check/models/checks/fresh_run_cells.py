@@ -11,19 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from gsi_theory import Candidates, Scheme
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Record
 from llm_check.logs.pools.pool import Pool, pool_from_columns
 from llm_check.logs.prediction import PositionPrediction, predict_position
 from llm_check.models.collecting.collect import candidates_table, sampled_paths
+from llm_check.models.decoding.fresh_runs_of_step import StepMeasurement, measure_step
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.reasoning_steps import PAD
-from llm_check.models.decoding.solution import StepMeasurement, measure_step, require_prompt_room
+from llm_check.models.decoding.solution import require_prompt_room
 from llm_check.models.grading.judging import Judges
 from llm_check.models.world import World
 
@@ -87,7 +87,7 @@ def step_values(world: World, place: Position, fresh: StepMeasurement) -> dict[s
     steps, tokenizer = fresh.steps, world.draft.tokenizer
     found = {"reward": fresh.step_reward, "length": (steps != PAD).sum(axis=1).astype(np.float64)}
     judges = Judges(world.task.check_step, world.task.grade, world.max_steps)
-    texts = [tokenizer.decode(row[row != PAD].tolist()) for row in steps]
+    texts = [str(tokenizer.decode(row[row != PAD].tolist())) for row in steps]
     gold = judges.gold(place, texts)
     if gold is not None:
         return found | {"accuracy": gold}
@@ -138,22 +138,28 @@ def _measured(values: Floats, *spreads: float) -> Measured:
     return Measured(float(values.mean()), float(values.std(ddof=1) / np.sqrt(runs)), one, other, own)
 
 
-def _cell(name: str, predicted: tuple[float, float, float], measured: Measured, runs: int) -> dict[str, Any]:
+def _cell(name: str, predicted: tuple[float, float, float], measured: Measured, runs: int) -> Record:
     """One cell; predicted = (value, standard error, deviation of one run)."""
     value, error, deviation = predicted
     # One run's worth stands in for what neither the pool nor the runs have seen.
     noise = float(np.sqrt(deviation**2 / runs + measured.one**2))
     z = _z(value - measured.mean, float(np.hypot(error, noise)))
     return {
-        "quantity": name, "predicted": value, "predicted_se": error, "measured": measured.mean,
-        "measured_se": measured.error, "z": z if np.isfinite(z) else None, "one_run": measured.one,
-        "other_half_one": measured.other_one, "measured_one": measured.own_one,
-    }  # fmt: skip
+        "quantity": name,
+        "predicted": value,
+        "predicted_se": error,
+        "measured": measured.mean,
+        "measured_se": measured.error,
+        "z": z if np.isfinite(z) else None,
+        "one_run": measured.one,
+        "other_half_one": measured.other_one,
+        "measured_one": measured.own_one,
+    }
 
 
 def position_cells(
     world: World, place: Position, schemes: Sequence[Scheme], candidates: int, runs: int, seed: int
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, Record]]:
     """(scheme's number, cell) of every cell of one position. `candidates` of each source are in the whole pool."""
     judges = Judges(world.task.check_step, world.task.grade, world.max_steps)
     table = candidates_table(world.models, [place], (candidates, candidates), world.rule, seed, judges)
@@ -169,15 +175,23 @@ def position_cells(
         ):
             cell = _cell(name, predicted, measured, runs)
             split = _z(predicted[0] - again[0], float(np.hypot(predicted[1], again[1])))
-            yield s, {
-                "problem_id": place.prompt_id, "step": place.step, "rule": scheme.rule,
-                "gate": "none" if scheme.threshold is None else scheme.gate, "beta": scheme.beta, "n": scheme.n,
-                **cell, "split_z": split if np.isfinite(split) else None,
-                "other_half_se": again[2] / np.sqrt(runs),
-            }  # fmt: skip
+            yield (
+                s,
+                {
+                    "problem_id": place.prompt_id,
+                    "step": place.step,
+                    "rule": scheme.rule,
+                    "gate": "none" if scheme.threshold is None else scheme.gate,
+                    "beta": scheme.beta,
+                    "n": scheme.n,
+                    **cell,
+                    "split_z": split if np.isfinite(split) else None,
+                    "other_half_se": again[2] / np.sqrt(runs),
+                },
+            )
 
 
-def _columns(table: pa.Table) -> dict[str, Any]:
+def _columns(table: pa.Table) -> Record:
     return {name: table[name].combine_chunks() for name in table.column_names}
 
 

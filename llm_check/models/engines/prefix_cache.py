@@ -67,9 +67,14 @@ class PrefixCache:
 def empty_cache(forward: Forward, rows: int) -> PrefixCache:
     """A cache of `rows` prefixes of no tokens; extend it before use."""
     return PrefixCache(
-        forward, forward.buffer(rows, 0), True, np.zeros((rows, 0), bool), np.zeros(rows, np.int64),
-        np.zeros((rows, 0), np.int64), np.zeros((rows, 0), bool),
-    )  # fmt: skip
+        forward,
+        forward.buffer(rows, 0),
+        True,
+        np.zeros((rows, 0), bool),
+        np.zeros(rows, np.int64),
+        np.zeros((rows, 0), np.int64),
+        np.zeros((rows, 0), bool),
+    )
 
 
 def extended(cache: PrefixCache, tokens: NDArray[np.int64], real: NDArray[np.bool_]) -> PrefixCache:

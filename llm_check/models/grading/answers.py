@@ -79,9 +79,10 @@ def choice_letter(text: str, choices: tuple[str, ...]) -> str | None:
     for answer in reversed(final_answers(text)):
         plain = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", answer).strip(" .$*:")
         spelled = [
-            letter for letter, choice in zip(letters, choices, strict=True)
+            letter
+            for letter, choice in zip(letters, choices, strict=True)
             if plain.casefold() == choice.strip(" .").casefold()
-        ]  # fmt: skip
+        ]
         if len(spelled) == 1:
             return spelled[0]
         lead = _LETTER.match(plain)

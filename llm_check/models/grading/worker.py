@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from gsi_theory.types import Record
 from llm_check.models.grading.answers import final_answers
 
 __all__ = ["grade", "same_answer", "split_answers", "uniform"]
@@ -204,7 +205,7 @@ def _matches(golds: Sequence[str], given: Sequence[str], tolerance: float | None
     return True
 
 
-def grade(item: dict[str, Any]) -> dict[str, Any]:
+def grade(item: Record) -> Record:
     """The verdict on one item (`llm_check.models.grading.grading.grade_math` writes them)."""
     found = final_answers(item["text"])
     if not found:
@@ -223,7 +224,7 @@ def grade(item: dict[str, Any]) -> dict[str, Any]:
     return {"verdict": "wrong", "reason": f"{shown} is not {', '.join(item['answers'])}", "answer": shown}
 
 
-def _answer(line: str) -> dict[str, Any]:
+def _answer(line: str) -> Record:
     try:
         return grade(json.loads(line))
     except Exception as error:

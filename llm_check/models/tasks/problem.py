@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.prompting import prompt_ids
 from llm_check.models.grading.grading import Grade
+from llm_check.models.model_types import TaskProblem, Tokenizer
 
 __all__ = ["Problem", "Task", "paragraphs"]
 
@@ -60,18 +60,18 @@ class Task:
     """
 
     name: str
-    problems: tuple[Any, ...]
+    problems: tuple[TaskProblem, ...]
     instruction: str
     template: str
     step_spec: str
     max_tokens: int
     max_steps: int
-    grader: Callable[[Sequence[Any], Sequence[str]], list[Grade]]
-    check_step: Callable[[Any, int, str], bool] | None = None
-    reference_steps: Callable[[Any], tuple[str, ...]] = paragraphs
+    grader: Callable[[Sequence[TaskProblem], Sequence[str]], list[Grade]]
+    check_step: Callable[[TaskProblem, int, str], bool] | None = None
+    reference_steps: Callable[[TaskProblem], tuple[str, ...]] = paragraphs
     source: str = ""
 
-    def prompts(self, tokenizer: Any, template: str | None = None) -> list[Prompt]:
+    def prompts(self, tokenizer: Tokenizer, template: str | None = None) -> list[Prompt]:
         """Every problem's prompt as token ids, under `template` (None: the task's own).
 
         Raises InputError for an unknown template, or a tokenizer without the chat template asked for.
@@ -82,10 +82,10 @@ class Task:
             for problem in self.problems
         ]
 
-    def solution_steps(self, problem: Any) -> tuple[str, ...] | None:
+    def solution_steps(self, problem: TaskProblem) -> tuple[str, ...] | None:
         """The steps of the reference solution, with their delimiters, or None where the problem has no reference."""
         return self.reference_steps(problem) or None
 
-    def grade(self, problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
+    def grade(self, problems: Sequence[TaskProblem], texts: Sequence[str]) -> list[Grade]:
         """The grade of each solution text; FAILED says that the grader gave up. InputError for unequal lengths."""
         return self.grader(problems, texts)

@@ -25,7 +25,7 @@ from llm_check.models.engines.transformers_engine import PrefixCache, Transforme
 # Rows of a forward: enough to fill it, few enough for the caches of a level.
 MAX_ROWS = 4096
 
-__all__ = ["StepTrie", "enumerate_steps", "score_trie"]
+__all__ = ["StepTrie", "enumerate_steps", "locate", "score_trie"]
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,18 @@ class StepTrie:
         lengths = (self.tokens != PAD).sum(axis=1)
         return [tuple(row[:k]) for row, k in zip(self.tokens.tolist(), lengths.tolist(), strict=True)]
 
-    @cached_property
-    def _position(self) -> dict[bytes, int]:
-        return {row.tobytes(): i for i, row in enumerate(self.tokens)}
-
     def locate(self, tokens: NDArray[np.integer]) -> NDArray[np.int64]:
         """The leaf of each step of `tokens` (..., T), padded with PAD; -1 where a step is no leaf (left out)."""
-        rows = np.full((*tokens.shape[:-1], self.tokens.shape[1]), PAD, dtype=np.int32)
-        rows[..., : tokens.shape[-1]] = tokens
-        flat = rows.reshape(-1, self.tokens.shape[1])
-        found = [self._position.get(row.tobytes(), -1) for row in flat]
-        return np.array(found, dtype=np.int64).reshape(tokens.shape[:-1])
+        return locate(self.tokens, tokens)
+
+
+def locate(leaves: NDArray[np.int32], tokens: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The row of `leaves` (M, T) that each step of `tokens` (..., T') is, -1 for none; both padded with PAD."""
+    places = {row.tobytes(): i for i, row in enumerate(leaves)}
+    rows = np.full((*tokens.shape[:-1], leaves.shape[1]), PAD, dtype=np.int32)
+    rows[..., : tokens.shape[-1]] = tokens
+    indices = [places.get(row.tobytes(), -1) for row in rows.reshape(-1, leaves.shape[1])]
+    return np.array(indices, dtype=np.int64).reshape(tokens.shape[:-1])
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,17 @@ from gsi_theory.errors import InputError
 from llm_check.models.collecting.collect import positions
 from llm_check.models.decoding.positions import Position
 from llm_check.models.tasks.arithmetic import make_problems
-from llm_check.models.tiny.enumeration import StepTrie, enumerate_steps, score_trie
+from llm_check.models.tiny.enumeration import StepTrie, enumerate_steps, locate, score_trie
 from llm_check.models.world import World, transformers_pair
 
-__all__ = ["EnumeratedPosition", "FrequencyTest", "checked_positions", "enumerate_position", "frequency_test",
-           "require_arithmetic"]  # fmt: skip
+__all__ = [
+    "EnumeratedPosition",
+    "FrequencyTest",
+    "checked_positions",
+    "enumerate_position",
+    "frequency_test",
+    "require_arithmetic",
+]
 
 SMALLEST_EXPECTED = 5.0
 
@@ -46,10 +52,8 @@ class EnumeratedPosition:
 
     def locate(self, tokens: NDArray[np.integer]) -> NDArray[np.int64]:
         """Outcome index of each step (M, T); K for a step outside the instance."""
-        known = {row.tobytes(): i for i, row in enumerate(self.tokens)}
-        rows = np.full((len(tokens), self.tokens.shape[1]), -1, dtype=np.int32)
-        rows[:, : tokens.shape[1]] = tokens
-        return np.array([known.get(row.tobytes(), len(self.tokens)) for row in rows])
+        at = locate(self.tokens, tokens)
+        return np.where(at < 0, len(self.tokens), at)
 
 
 def require_arithmetic(world: World) -> None:
