@@ -66,8 +66,13 @@ def mean_difference(differences: Floats) -> MeanDifference:
 
 @dataclass(frozen=True)
 class ScoreCalibration:
-    """Of z-scores in clusters: variance about 0 with its standard error, and the shares beyond 1.96 and 2.58 (nominal
-    0.05 and 0.01) with theirs. Cells of one cluster may depend on each other, clusters may not."""
+    """Of z-scores in clusters; cells of one cluster may depend on each other, clusters may not.
+
+    cells, clusters: how many
+    variance, variance_se: about 0, with its standard error
+    beyond_5, beyond_5_se: share beyond 1.96 (nominal 0.05), with its error
+    beyond_1, beyond_1_se: share beyond 2.58 (nominal 0.01), with its error
+    """
 
     cells: int
     clusters: int

@@ -23,7 +23,7 @@ from llm_check.logs.pools.schema import FIELDS, SOURCES
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
 from llm_check.models.decoding.random_streams import PositionStream, Purpose, draw_purpose
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps
-from llm_check.models.decoding.step_candidates import Models, judge
+from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.engines.engine import Engine
 from llm_check.models.grading.judging import NOBODY, Judges
 from llm_check.models.model_types import TaskProblem, Tokenizer
@@ -50,8 +50,12 @@ def step_rewards(
     reward_model: RewardModel, places: Sequence[Position], tokens: NDArray[np.int32]
 ) -> NDArray[np.float64]:
     """Rewards (B, n) of the steps `tokens` (B, n, T) at `places` (B): equal steps of a position are judged once."""
-    rows = np.repeat(np.arange(len(places)), tokens.shape[1])
-    return judge(reward_model, places, rows, tokens.reshape(len(rows), -1)).reshape(tokens.shape[:2])
+    # In order of appearance, which decides what is computed beside what, and so the last digits.
+    pairs = [(b, row.tobytes()) for b, group in enumerate(tokens) for row in group]
+    index = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
+    steps = [np.frombuffer(step, dtype=tokens.dtype) for _, step in index]
+    rewards = reward_model.score([places[b] for b, _ in index], [step[step != PAD].tolist() for step in steps])
+    return np.asarray(rewards, dtype=np.float64)[[index[pair] for pair in pairs]].reshape(tokens.shape[:2])
 
 
 def positions(

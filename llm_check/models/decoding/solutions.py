@@ -36,8 +36,16 @@ Grader = Callable[[Sequence[TaskProblem], Sequence[str]], Sequence[Any]]
 
 @dataclass(frozen=True)
 class SolutionRun:
-    """Which methods, at which settings; `batch` problems are decoded side by side, which moves numbers in their last
-    digits only."""
+    """Which methods, at which settings.
+
+    methods: names of the table, each once
+    beta: multiplies the reward
+    n: candidates a step
+    threshold: u in reward units; None: no gate
+    n_base: candidates where the base draws; None: n
+    seed: of every random stream
+    batch: problems decoded side by side, which moves numbers in their last digits only
+    """
 
     methods: tuple[str, ...]
     beta: float

@@ -52,8 +52,15 @@ class _Layer:
 
 @dataclass(frozen=True)
 class LeanDecoder:
-    """The layers of one model with what their shapes need; `cos`, `sin` (positions, D), sin with the sign of the
-    rotation."""
+    """The layers of one model with what their shapes need.
+
+    embed: (V, d)
+    layers: weights, first to last
+    norm: weight of the final norm (d,)
+    eps: of every norm
+    heads, kv_heads, head_dim: H, K, D
+    cos, sin: (positions, D), sin with the sign of the rotation
+    """
 
     embed: Tensor
     layers: tuple[_Layer, ...]

@@ -27,8 +27,15 @@ _TREE_COLUMNS = 8192
 
 @dataclass(frozen=True)
 class _Group:
-    """Candidates (row, candidate) of `depth` tokens whose last is to be encoded: `token` after node `parent` (-1: the
-    prefix), in `state` of the step rule. `sees` (R, N, W) is what the level of the parents sees, its nodes last."""
+    """Candidates of equal length whose last token is to be encoded.
+
+    depth: tokens that each has
+    row, candidate: which they are
+    parent: the node after which the last token stands (-1: the prefix)
+    token: the last token
+    state: of the step rule
+    sees: what the level of the parents sees, its nodes last (R, N, W)
+    """
 
     depth: int
     row: NDArray[np.int64]
