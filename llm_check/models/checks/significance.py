@@ -102,5 +102,5 @@ def calibration(z: Floats, cluster: NDArray[np.integer]) -> ScoreCalibration:
         return center, float(np.sqrt(clusters / (clusters - 1) * (sums**2).sum()) / size.sum())
 
     z = np.asarray(z, dtype=np.float64)
-    found = [mean(x) for x in (z**2, (np.abs(z) > 1.959964).astype(float), (np.abs(z) > 2.575829).astype(float))]
-    return ScoreCalibration(len(z), clusters, *(number for pair in found for number in pair))
+    shares = [mean(x) for x in (z**2, (np.abs(z) > 1.959964).astype(float), (np.abs(z) > 2.575829).astype(float))]
+    return ScoreCalibration(len(z), clusters, *(number for pair in shares for number in pair))

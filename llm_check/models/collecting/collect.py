@@ -89,19 +89,19 @@ def positions(
 
 def sampled_paths(base: Engine, rule: StepRule, prompts: list[Prompt], last: int, seed: int) -> list[Position]:
     """Steps 0..last of one solution from the base for each prompt, fewer where it ends."""
-    found = [Position(prompt) for prompt in prompts]
+    ends = [Position(prompt) for prompt in prompts]
     live = list(range(len(prompts)))
     prefixes = base.prefill([prompt.ids for prompt in prompts])
     for step in range(last + 1):
-        drawn = base.sample(prefixes, 1, [found[p].stream(seed, Purpose.PATH) for p in live], rule)
+        drawn = base.sample(prefixes, 1, [ends[p].stream(seed, Purpose.PATH) for p in live], rule)
         for row, p in enumerate(live):
-            found[p] = found[p].after(tuple(drawn.token_ids[row][0]))
+            ends[p] = ends[p].after(tuple(drawn.token_ids[row][0]))
         goes_on = np.flatnonzero(drawn.finish[:, 0] != "eos")
         if step == last or not len(goes_on):
             break
         live = [live[row] for row in goes_on]
-        prefixes = base.extend(base.select(prefixes, goes_on), [found[p].path[-1] for p in live])
-    return found
+        prefixes = base.extend(base.select(prefixes, goes_on), [ends[p].path[-1] for p in live])
+    return ends
 
 
 @dataclass(frozen=True)

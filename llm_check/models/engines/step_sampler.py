@@ -70,8 +70,8 @@ class _Draws:
         go on."""
         place = group.row, group.candidate, group.depth
         rows, uniforms = (torch.from_numpy(array).to(logits.device) for array in (at, self.uniforms[place]))
-        found = drawn_tokens(logits, rows, uniforms, self.temperature)
-        drawn, logp = (part.cpu().numpy() for part in found)
+        draws = drawn_tokens(logits, rows, uniforms, self.temperature)
+        drawn, logp = (part.cpu().numpy() for part in draws)
         self.tokens[place], self.token_logp[place] = drawn, logp
         state, closed = self.rule.advance(group.state, drawn)
         self.closed[group.row, group.candidate] = closed

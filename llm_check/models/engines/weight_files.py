@@ -74,16 +74,16 @@ def weight_files(folder: Path) -> list[Path]:
 
 def read_headers(files: Sequence[Path]) -> dict[str, StoredTensor]:
     """Every tensor of these files by name. Raises InputError for a file that is cut or no safetensors."""
-    found: dict[str, StoredTensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     for path in files:
         try:
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118 - no mapping
                     part = file.get_slice(name)
-                    found[name] = StoredTensor(path, part.get_dtype(), tuple(part.get_shape()))
+                    tensors[name] = StoredTensor(path, part.get_dtype(), tuple(part.get_shape()))
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path} is no whole safetensors file ({one_line(error)}): {AGAIN}") from error
-    return found
+    return tensors
 
 
 def weights_hash(path: Path) -> str:
