@@ -64,7 +64,17 @@ def gsi(
 
 @dataclass
 class GuidedGenerate:
-    """The decoding loop that transformers calls; `records` holds the per-step records of the last call."""
+    """The decoding loop that transformers calls.
+
+    draft: the engine that proposes
+    reward: judges steps
+    beta, n, threshold, n_base: of the method's scheme
+    method: a name of the table
+    step: where a step ends, as it is written
+    max_step_tokens: longest step
+    seed: of every random stream
+    records: the per-step records of the last call
+    """
 
     draft: Engine
     reward: RewardModel

@@ -165,10 +165,10 @@ def command(
     if chosen.reference is not None:
         reference = _reference(name, world, specs, reference_dtype, device)
     path = check(name, world, seed, out, read_pairs(setting or []), reference=reference, told=_told(world, reference))
-    found = read_artifact(path)
-    typer.echo(wrapped(verdict(found), f"{name} ", "  "))
+    artifact = read_artifact(path)
+    typer.echo(wrapped(verdict(artifact), f"{name} ", "  "))
     typer.echo(f"wrote {path}")
-    if found.summary.get("passed") is False:
+    if artifact.summary.get("passed") is False:
         raise typer.Exit(1)
 
 

@@ -26,8 +26,16 @@ __all__ = ["World", "load_world", "transformers_pair"]
 
 @dataclass(frozen=True)
 class World:
-    """draft, base and further drafters: engines with one vocabulary; reward_model; rule: where a step ends; task;
-    step: the rule as it is written; template: how prompts are built; max_steps of a solution."""
+    """Two policies, a reward model and a task, loaded together.
+
+    draft, base: engines with one vocabulary
+    reward_model: judges steps
+    rule: where a step ends
+    task: problems, graders and bounds of a solution
+    step: the rule as it is written
+    template: how prompts are built
+    drafters: further engines of the same vocabulary
+    """
 
     draft: Engine
     base: Engine

@@ -39,12 +39,12 @@ def flips(reward: Floats, ratios: tuple[Floats, Floats], uniforms: Floats, schem
     """Of R runs of n drafts, `reward` and two versions of the log-ratio (R, n), one selection noise: how many winners,
     gate decisions and outcomes differ, and the winners within one sd of the noise of the threshold."""
     gate, rows = GATES[scheme.gate], np.arange(len(reward))
-    found = []
+    sides = []
     for ratio in ratios:
         at, score = winners(scheme.beta * reward + ratio, log_noise(uniforms, scheme.rule))
         judged = reward[rows, at], ratio[rows, at], score, scheme
-        found.append((at, gate.passes(*judged, np.zeros(len(rows))), gate.value(*judged)))
-    (at, accepted, value), (other_at, other_accepted, _) = found
+        sides.append((at, gate.passes(*judged, np.zeros(len(rows))), gate.value(*judged)))
+    (at, accepted, value), (other_at, other_accepted, _) = sides
     shift = (ratios[1] - ratios[0])[np.isfinite(ratios[0]) & np.isfinite(ratios[1])] / scheme.beta
     noise = float(shift.std()) if shift.size else 0.0
     assert scheme.threshold is not None
@@ -61,10 +61,10 @@ def flips(reward: Floats, ratios: tuple[Floats, Floats], uniforms: Floats, schem
 
 def _scored(world: World, place: Position, steps: NDArray[np.int32]) -> tuple[Floats, Floats]:
     """Step log-probabilities (M,) under draft and base of one world."""
-    found = []
+    logps = []
     for engine in (world.draft, world.base):
-        found.append(engine.score(engine.prefill([place.prefix]), steps[None]).sum(axis=-1)[0])
-    return found[0], found[1]
+        logps.append(engine.score(engine.prefill([place.prefix]), steps[None]).sum(axis=-1)[0])
+    return logps[0], logps[1]
 
 
 def _rows(

@@ -45,13 +45,13 @@ class Half:
 
 def _pool_values(pool: Pool, key: tuple[str, int], source: str) -> dict[str, Floats]:
     """Length, and accuracy where every candidate of the position has one."""
-    found = {"length": np.asarray(pool.column(*key, source, "n_tokens"), dtype=np.float64)}
+    values = {"length": np.asarray(pool.column(*key, source, "n_tokens"), dtype=np.float64)}
     for name in ("gold_reward", "correct"):
-        if name in pool.table.column_names and "accuracy" not in found:
+        if name in pool.table.column_names and "accuracy" not in values:
             given = pool.column(*key, source, name)
             if not any(value is None or value != value for value in given):
-                found["accuracy"] = np.asarray(given, dtype=np.float64)
-    return found
+                values["accuracy"] = np.asarray(given, dtype=np.float64)
+    return values
 
 
 def halves(pool: Pool, key: tuple[str, int]) -> tuple[Half, Half]:
@@ -85,17 +85,17 @@ def sampled_positions(world: World, seed: int, count: int) -> list[Position]:
 def step_values(world: World, place: Position, fresh: StepMeasurement) -> dict[str, Floats]:
     """The values of the M distinct steps that fresh runs took, as `halves` names them."""
     steps, tokenizer = fresh.steps, world.draft.tokenizer
-    found = {"reward": fresh.step_reward, "length": (steps != PAD).sum(axis=1).astype(np.float64)}
+    values = {"reward": fresh.step_reward, "length": (steps != PAD).sum(axis=1).astype(np.float64)}
     judges = Judges(world.task.check_step, world.task.grade, world.max_steps)
     texts = [str(tokenizer.decode(row[row != PAD].tolist())) for row in steps]
     gold = judges.gold(place, texts)
     if gold is not None:
-        return found | {"accuracy": gold}
+        return values | {"accuracy": gold}
     ends = [world.rule.cut(row[row != PAD].tolist())[1] == "eos" for row in steps]
     correct = judges.correct(tokenizer, place, steps, ends)
     if correct is not None and None not in correct:
-        found["accuracy"] = np.array([float(bool(c)) for c in correct])
-    return found
+        values["accuracy"] = np.array([float(bool(c)) for c in correct])
+    return values
 
 
 def _predicted(half: Half, names: Sequence[str], schemes: Sequence[Scheme]) -> tuple[PositionPrediction, Floats]:
@@ -104,13 +104,15 @@ def _predicted(half: Half, names: Sequence[str], schemes: Sequence[Scheme]) -> t
     stacked = []
     for values in (half.draft_values, half.base_values):
         stacked.append(np.stack([values[name] for name in names] + [values[name] ** 2 for name in means]))
-    found = predict_position(half.draft, half.base, schemes, (stacked[0], stacked[1]))
-    value, squares = found.value[:, : len(names)], found.value[:, len(names) :]
+    prediction = predict_position(half.draft, half.base, schemes, (stacked[0], stacked[1]))
+    value, squares = prediction.value[:, : len(names)], prediction.value[:, len(names) :]
     spread = np.empty_like(value)
     for v, name in enumerate(names):
         second = squares[:, means.index(name)] if name in means else value[:, v]
         spread[:, v] = np.sqrt(np.maximum(second - value[:, v] ** 2, 0.0))
-    return PositionPrediction(value, found.stderr[:, : len(names)], found.p_accept, found.p_accept_se), spread
+    return PositionPrediction(
+        value, prediction.stderr[:, : len(names)], prediction.p_accept, prediction.p_accept_se
+    ), spread
 
 
 def _z(gap: float, spread: float) -> float:

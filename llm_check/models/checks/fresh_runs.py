@@ -121,7 +121,7 @@ def _means(table: Table) -> Table:
             np.array([table[name][i] for i in members])
             for name in ("predicted", "predicted_se", "measured", "measured_se")
         )
-        found = mean_difference(predicted - measured)
+        mean = mean_difference(predicted - measured)
         exact = [table["exact"][i] for i in members]
         own, fresh = (float(np.sqrt(np.mean(e**2) / len(members))) for e in (predicted_se, measured_se))
         row = dict(zip(_KEYS, key, strict=True)) | {
@@ -131,10 +131,10 @@ def _means(table: Table) -> Table:
             "measured_se": fresh,
             "exact": None if None in exact else float(np.mean(exact)),
             "problems": len(members),
-            "difference": found.mean,
-            "stderr": found.stderr,
-            "p_value": found.p_value,
-            "z": float(np.copysign(stats.norm.isf(max(found.p_value, 1e-300) / 2), found.mean)),
+            "difference": mean.mean,
+            "stderr": mean.stderr,
+            "p_value": mean.p_value,
+            "z": float(np.copysign(stats.norm.isf(max(mean.p_value, 1e-300) / 2), mean.mean)),
         }
         for name, value in row.items():
             means.setdefault(name, []).append(value)

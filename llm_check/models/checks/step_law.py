@@ -92,24 +92,24 @@ def outcome_p_values(outcomes: np.ndarray, probability: np.ndarray) -> np.ndarra
     return binomial_p(np.r_[counts[:-1][large], rest], draws, np.minimum(wanted, 1.0))
 
 
-def _tests(world: World, found: EnumeratedPosition, chosen: Record, seed: int) -> Record:
+def _tests(world: World, enumerated: EnumeratedPosition, chosen: Record, seed: int) -> Record:
     """A row for each sampler, the p-values of its outcomes, and mean and variance of the ratios π_B/π_S drawn."""
-    place, draws = found.position, chosen["draws"]
+    place, draws = enumerated.position, chosen["draws"]
     streams = [place.stream(seed, Purpose.CHECK)]
     drafted = world.draft.sample(world.draft.prefill([place.prefix]), draws, streams, world.rule)
-    outcomes = {"draft": found.locate(drafted.tokens[0])}
-    laws = {"draft": np.exp(found.instance.log_draft)}
+    outcomes = {"draft": enumerated.locate(drafted.tokens[0])}
+    laws = {"draft": np.exp(enumerated.instance.log_draft)}
     schemes = schemes_tested(chosen["beta"], chosen["n"], chosen["threshold"])
     measured = measure_step(
         world.draft, world.base, world.reward_model, place, draws, list(schemes.values()), world.rule, seed
     )
-    at = found.locate(measured.steps)
+    at = enumerated.locate(measured.steps)
     for row, (name, scheme) in enumerate(schemes.items()):
         outcomes[name] = at[measured.selected[row]]
         if name == "soft_bon_base":
-            laws[name] = np.exp(fallback_law(found.instance.base_candidates(), scheme).log_prob)
+            laws[name] = np.exp(fallback_law(enumerated.instance.base_candidates(), scheme).log_prob)
         else:
-            laws[name] = np.exp(gsi_law(found.instance, scheme).log_prob)
+            laws[name] = np.exp(gsi_law(enumerated.instance, scheme).log_prob)
     rows, single = [], []
     for name in outcomes:
         test = frequency_test(outcomes[name], laws[name])
@@ -119,8 +119,8 @@ def _tests(world: World, found: EnumeratedPosition, chosen: Record, seed: int) -
                 "problem_id": place.prompt_id,
                 "step": place.step,
                 "prefix_text": world.draft.tokenizer.decode(list(place.prefix)),
-                "outcomes": len(found.tokens),
-                "missing_mass": max(found.missing_draft, found.missing_base),
+                "outcomes": len(enumerated.tokens),
+                "missing_mass": max(enumerated.missing_draft, enumerated.missing_base),
                 "draws": draws,
                 "cells": test.cells,
                 "chi2_stat": test.statistic,
@@ -164,9 +164,9 @@ def run(
     try:
         for done, (key, place) in enumerate(zip(keys, places, strict=True), start=1):
             if key not in journal:
-                found = enumerate_position(exact, place, chosen["tolerance"])
-                tested = _tests(world, found, chosen, seed)
-                journal.add({key: tested | {"difference": _difference(world, exact, place, found, seed)}})
+                enumerated = enumerate_position(exact, place, chosen["tolerance"])
+                tested = _tests(world, enumerated, chosen, seed)
+                journal.add({key: tested | {"difference": _difference(world, exact, place, enumerated, seed)}})
             progress(done, len(places))
     except InputError:
         journal.delete_if_empty()
@@ -207,9 +207,13 @@ def _judged(positions: list[Record], draws: int) -> tuple[Record, dict[str, list
     return summary, table
 
 
-def _difference(world: World, exact: World, place: Position, found: EnumeratedPosition, seed: int) -> float:
+def _difference(world: World, exact: World, place: Position, enumerated: EnumeratedPosition, seed: int) -> float:
     """Over 50 enumerated steps picked at random, likely or not, for both models."""
-    picked = place.stream(seed, Purpose.PICK).generator().choice(len(found.tokens), min(50, len(found.tokens)), False)
-    steps = [row[row >= 0].tolist() for row in found.tokens[picked]]
+    picked = (
+        place.stream(seed, Purpose.PICK)
+        .generator()
+        .choice(len(enumerated.tokens), min(50, len(enumerated.tokens)), False)
+    )
+    steps = [row[row >= 0].tolist() for row in enumerated.tokens[picked]]
     pairs = zip((world.draft, world.base), transformers_pair(exact), strict=True)
     return max(full_forward_difference(e, plain.model, list(place.prefix), steps) for e, plain in pairs)

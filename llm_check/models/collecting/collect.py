@@ -23,7 +23,7 @@ from llm_check.logs.pools.schema import FIELDS, SOURCES
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
 from llm_check.models.decoding.random_streams import PositionStream, Purpose, draw_purpose
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps
-from llm_check.models.decoding.step_candidates import Models, judge
+from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.engines.engine import Engine
 from llm_check.models.grading.judging import NOBODY, Judges
 from llm_check.models.model_types import TaskProblem, Tokenizer
@@ -50,8 +50,12 @@ def step_rewards(
     reward_model: RewardModel, places: Sequence[Position], tokens: NDArray[np.int32]
 ) -> NDArray[np.float64]:
     """Rewards (B, n) of the steps `tokens` (B, n, T) at `places` (B): equal steps of a position are judged once."""
-    rows = np.repeat(np.arange(len(places)), tokens.shape[1])
-    return judge(reward_model, places, rows, tokens.reshape(len(rows), -1)).reshape(tokens.shape[:2])
+    # In order of appearance, which decides what is computed beside what, and so the last digits.
+    pairs = [(b, row.tobytes()) for b, group in enumerate(tokens) for row in group]
+    index = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
+    steps = [np.frombuffer(step, dtype=tokens.dtype) for _, step in index]
+    rewards = reward_model.score([places[b] for b, _ in index], [step[step != PAD].tolist() for step in steps])
+    return np.asarray(rewards, dtype=np.float64)[[index[pair] for pair in pairs]].reshape(tokens.shape[:2])
 
 
 def positions(
@@ -85,19 +89,19 @@ def positions(
 
 def sampled_paths(base: Engine, rule: StepRule, prompts: list[Prompt], last: int, seed: int) -> list[Position]:
     """Steps 0..last of one solution from the base for each prompt, fewer where it ends."""
-    found = [Position(prompt) for prompt in prompts]
+    ends = [Position(prompt) for prompt in prompts]
     live = list(range(len(prompts)))
     prefixes = base.prefill([prompt.ids for prompt in prompts])
     for step in range(last + 1):
-        drawn = base.sample(prefixes, 1, [found[p].stream(seed, Purpose.PATH) for p in live], rule)
+        drawn = base.sample(prefixes, 1, [ends[p].stream(seed, Purpose.PATH) for p in live], rule)
         for row, p in enumerate(live):
-            found[p] = found[p].after(tuple(drawn.token_ids[row][0]))
+            ends[p] = ends[p].after(tuple(drawn.token_ids[row][0]))
         goes_on = np.flatnonzero(drawn.finish[:, 0] != "eos")
         if step == last or not len(goes_on):
             break
         live = [live[row] for row in goes_on]
-        prefixes = base.extend(base.select(prefixes, goes_on), [found[p].path[-1] for p in live])
-    return found
+        prefixes = base.extend(base.select(prefixes, goes_on), [ends[p].path[-1] for p in live])
+    return ends
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,9 @@ def first_difference(given: Json, kept: Json, place: str = "") -> tuple[str, Jso
     """(name, given, kept) of the first value that differs between two JSON values; None if there is none."""
     if isinstance(given, Mapping) and isinstance(kept, Mapping):
         for key in [*given, *(k for k in kept if k not in given)]:
-            found = first_difference(given.get(key), kept.get(key), f"{place}.{key}" if place else key)
-            if found is not None:
-                return found
+            difference = first_difference(given.get(key), kept.get(key), f"{place}.{key}" if place else key)
+            if difference is not None:
+                return difference
         return None
     return None if given == kept else (place, given, kept)
 
@@ -83,8 +83,8 @@ class Parts:
             head = pq.read_schema(self._path(block, step)).metadata
         except FileNotFoundError:
             return None
-        found: Onward = json.loads(head[_PART_KEY])
-        return found
+        onward: Onward = json.loads(head[_PART_KEY])
+        return onward
 
     def write(self, block: int, step: int, part: Part) -> None:
         """Keep one part; it is there after this returns, whatever happens."""

@@ -52,7 +52,19 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Collection:
-    """What a pool is collected of: prompts, steps 0..steps - 1, counts (draft, base), and how."""
+    """What a pool is collected of, and how.
+
+    models: who draws, scores and judges
+    prompts: with distinct ids
+    trajectory: how a prompt goes on
+    steps: positions 0..steps - 1 of each prompt
+    counts: candidates of (draft, base) at each position
+    rule: where a step ends
+    seed: of every random stream
+    batch: prompts computed together; None: by size
+    judges: what is true of a step
+    text: whether steps are kept as text
+    """
 
     models: Models
     prompts: tuple[Prompt, ...]

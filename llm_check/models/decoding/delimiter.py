@@ -32,7 +32,7 @@ def end_of_sequence_ids(tokenizer: Tokenizer) -> frozenset[int]:
 
     Raises InputError when there is none, or that file holds no JSON object or other ids.
     """
-    found = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
+    ends = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
     path = Path(str(getattr(tokenizer, "name_or_path", "") or "")) / "generation_config.json"
     if path.is_file():
         config = read_json(path, "a JSON object, as its checkpoint has it")
@@ -42,10 +42,10 @@ def end_of_sequence_ids(tokenizer: Tokenizer) -> frozenset[int]:
         ids = [] if listed is None else listed if isinstance(listed, list) else [listed]
         if any(type(token) is not int for token in ids):
             raise InputError(f"{path}: eos_token_id = {shown(listed)}: give the id of a token, or a list of them")
-        found |= set(ids)
-    if not found:
+        ends |= set(ids)
+    if not ends:
         raise InputError("the tokenizer has no eos token: set eos_token in its tokenizer_config.json")
-    return frozenset(found)
+    return frozenset(ends)
 
 
 def _byte_letters() -> dict[str, int]:

@@ -207,9 +207,9 @@ def finish_reasons(tokens: NDArray[np.integer], rule: StepRule) -> NDArray[np.st
             )
         token = np.where(here, tokens[..., depth], 0)
         states, closed = rule.advance(states, token)
-        found = rule.finish_at(token, closed, depth + 1 >= rule.max_tokens)
-        reasons = np.where(here, found, reasons)
-        ended |= here & (found != "")
+        reason = rule.finish_at(token, closed, depth + 1 >= rule.max_tokens)
+        reasons = np.where(here, reason, reasons)
+        ended |= here & (reason != "")
     if not ended.all():
         where = tuple(int(i) for i in np.argwhere(~ended)[0])
         raise InputError(

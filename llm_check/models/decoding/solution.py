@@ -33,9 +33,16 @@ __all__ = ["DecodeResult", "context_of", "decode", "decode_prompts", "require_pr
 
 @dataclass(frozen=True)
 class DecodeResult:
-    """B solutions: `text` (without end-of-sequence markers), `step_ids` [solution][step][token], `finished` (B,) (eos
-    seen), and `records`, one row for each step taken: problem (index of the solution), step, and the columns of
-    `methods.step.StepOutcome` but tokens."""
+    """B solutions.
+
+    method, scheme: by what they were decoded
+    prompt_ids: names of the prompts (B,)
+    text: without end-of-sequence markers (B,)
+    step_ids: [solution][step][token]
+    finished: whether its end of sequence was seen (B,)
+    records: a row for each step taken: problem (index of the solution), step, and the columns of `StepOutcome` but
+        tokens
+    """
 
     method: str
     scheme: Scheme

@@ -36,8 +36,16 @@ Grader = Callable[[Sequence[TaskProblem], Sequence[str]], Sequence[Any]]
 
 @dataclass(frozen=True)
 class SolutionRun:
-    """Which methods, at which settings; `batch` problems are decoded side by side, which moves numbers in their last
-    digits only."""
+    """Which methods, at which settings.
+
+    methods: names of the table, each once
+    beta: multiplies the reward
+    n: candidates a step
+    threshold: u in reward units; None: no gate
+    n_base: candidates where the base draws; None: n
+    seed: of every random stream
+    batch: problems decoded side by side, which moves numbers in their last digits only
+    """
 
     methods: tuple[str, ...]
     beta: float
@@ -133,7 +141,7 @@ def summary(name: str, run: SolutionRun, rows: list[Record]) -> Record:
     """One method's solutions in numbers: accuracy with Wilson's interval and failures of grading apart, acceptance,
     the share of steps the draft (or a further drafter) drew, mean reward of a step, and the costs of all solutions."""
     scheme = run.scheme(name)
-    found = accuracy_of([row["grade"] for row in rows])
+    accuracy = accuracy_of([row["grade"] for row in rows])
     gated = scheme.threshold is not None and METHODS[name].switch is None
     acceptance = _acceptance(rows) if gated else (None, None, None)
     sources = [source for row in rows for source in row["steps"]["source"]]
@@ -144,12 +152,12 @@ def summary(name: str, run: SolutionRun, rows: list[Record]) -> Record:
         "beta": scheme.beta,
         "threshold": scheme.threshold,
         "problems": len(rows),
-        "accuracy": found.accuracy,
-        "accuracy_low": found.low,
-        "accuracy_high": found.high,
-        "right": found.right,
-        "wrong": found.wrong,
-        "failed": found.failed,
+        "accuracy": accuracy.accuracy,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
+        "right": accuracy.right,
+        "wrong": accuracy.wrong,
+        "failed": accuracy.failed,
         "finished": sum(row["finished"] for row in rows),
         "steps": len(sources),
         "draft_share": sum(source != "base" for source in sources) / len(sources),
@@ -164,9 +172,9 @@ def summary(name: str, run: SolutionRun, rows: list[Record]) -> Record:
 def differences(names: Sequence[str], rows: list[Record]) -> list[Record]:
     """Paired differences of accuracy of every two methods, first minus second; p-values are of one comparison each."""
     grades = {name: {row["problem_id"]: row["grade"] for row in rows if row["method"] == name} for name in names}
-    found = []
+    pairs = []
     for first, second in combinations(names, 2):
         shared = [problem for problem in grades[first] if problem in grades[second]]
         pair = paired_difference([grades[first][p] for p in shared], [grades[second][p] for p in shared])
-        found.append({"first": first, "second": second, **asdict(pair)})
-    return found
+        pairs.append({"first": first, "second": second, **asdict(pair)})
+    return pairs

@@ -100,8 +100,17 @@ def most_candidates(scheme: Scheme, models: Models) -> int:
 
 @dataclass(frozen=True)
 class StepCandidates:
-    """tokens (B, N, T); finish (B, N); source (B, N) names; drawn (B, N): false where a place drew fewer; reward and
-    log_ratio ℓ (B, N), NaN where not asked for; uniforms (B, N) of the selection noise; costs (B,) each."""
+    """Candidates of one step at B places.
+
+    tokens: (B, N, T), padded
+    finish: how each ended (B, N)
+    source: names of who drew them (B, N)
+    drawn: false where a place drew fewer (B, N)
+    reward: (B, N), NaN where not asked for
+    log_ratio: ℓ in nats (B, N), NaN where not asked for
+    uniforms: of the selection noise (B, N)
+    costs: each (B,)
+    """
 
     tokens: NDArray[np.int32]
     finish: NDArray[np.str_]

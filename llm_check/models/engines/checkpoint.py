@@ -95,8 +95,8 @@ def torch_device(name: str) -> torch.device:
 
 def revision_of(path: Path) -> str:
     """The commit a hub cache folder (…/snapshots/COMMIT) was downloaded at; "" for other folders."""
-    found = path.resolve()
-    return found.name if found.parent.name == "snapshots" else ""
+    folder = path.resolve()
+    return folder.name if folder.parent.name == "snapshots" else ""
 
 
 def load_model(

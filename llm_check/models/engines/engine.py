@@ -29,8 +29,15 @@ __all__ = ["Engine", "LogProbContract", "Prefixes", "require_pair", "require_sam
 class LogProbContract:
     """Under which conditions log-probabilities were computed; two policies are a pair only if these agree.
 
-    model_hash identifies the weights (sha256 over the safetensors files; "" where an engine cannot know), revision the
-    commit of the hub they came from, forward the code that computed ("lean", "module (reason)", or the engine's own).
+    engine, engine_version: who computed
+    model: its name, without paths of this machine
+    dtype: of the weights
+    sampling_temperature: of the law that is drawn and scored
+    truncation: "none"
+    logprobs: "raw"
+    model_hash: sha256 over the safetensors files; "" where an engine cannot know
+    revision: the commit of the hub they came from; "" where there is none
+    forward: the code that computed ("lean", "module (reason)", or the engine's own)
     """
 
     engine: str

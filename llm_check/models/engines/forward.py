@@ -27,7 +27,16 @@ __all__ = ["Forward", "forward_of"]
 
 @dataclass(frozen=True)
 class Forward:
-    """A model as a function of packed tokens; `kv_shape` is (layers, K, D), `context` the longest sequence."""
+    """A model as a function of packed tokens.
+
+    module, body: of transformers, with and without its head
+    lean: the lean forward; None where the module is asked
+    way: which of the two, for records
+    kv_shape: (layers, K, D)
+    context: the longest sequence, in tokens
+    vocabulary: number of logits, V
+    device, dtype: of weights and buffers
+    """
 
     module: Module
     body: Module

@@ -52,8 +52,15 @@ class _Layer:
 
 @dataclass(frozen=True)
 class LeanDecoder:
-    """The layers of one model with what their shapes need; `cos`, `sin` (positions, D), sin with the sign of the
-    rotation."""
+    """The layers of one model with what their shapes need.
+
+    embed: (V, d)
+    layers: weights, first to last
+    norm: weight of the final norm (d,)
+    eps: of every norm
+    heads, kv_heads, head_dim: H, K, D
+    cos, sin: (positions, D), sin with the sign of the rotation
+    """
 
     embed: Tensor
     layers: tuple[_Layer, ...]
@@ -106,12 +113,12 @@ class LeanDecoder:
         rows, new = query.shape[:2]
         keys, values = seen.unbind()
         if groups == 1:
-            found = F.scaled_dot_product_attention(query.transpose(1, 2), keys, values, attn_mask=bias)
-            return found.transpose(1, 2).reshape(rows * new, -1)
+            attention = F.scaled_dot_product_attention(query.transpose(1, 2), keys, values, attn_mask=bias)
+            return attention.transpose(1, 2).reshape(rows * new, -1)
         shape = (rows, new, self.kv_heads, groups, self.head_dim)
         folded = query.reshape(shape).permute(0, 2, 3, 1, 4).reshape(rows, self.kv_heads, -1, self.head_dim)
-        found = F.scaled_dot_product_attention(folded, keys, values, attn_mask=bias)
-        unfolded = found.view(rows, self.kv_heads, groups, new, self.head_dim).permute(0, 3, 1, 2, 4)
+        attention = F.scaled_dot_product_attention(folded, keys, values, attn_mask=bias)
+        unfolded = attention.view(rows, self.kv_heads, groups, new, self.head_dim).permute(0, 3, 1, 2, 4)
         return unfolded.reshape(rows * new, -1)
 
 

@@ -236,9 +236,9 @@ class TokenEngine:
         result = np.zeros(tokens.shape)
         if not requests:
             return result
-        found = self.service.score(requests)
+        values = self.service.score(requests)
         for row, i, at in where:
-            result[row, i, : len(found[at])] = found[at]
+            result[row, i, : len(values[at])] = values[at]
         return result
 
     def _place(self, row: int, ids: tuple[int, ...]) -> str:

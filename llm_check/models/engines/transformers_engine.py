@@ -221,11 +221,11 @@ class TransformersEngine:
             parts = blocks_of(nodes, self.vocabulary)
             pieces = itertools.chain([cache.logits], (forward.logits(features[part]) for part in parts))
         given = tokens[row, candidate, t].astype(np.int64)
-        found = token_log_probs(
+        logp = token_log_probs(
             pieces, _on(at, self.device), _on(given, self.device), self.contract.sampling_temperature
         )
         result = np.zeros(tokens.shape)
-        result[row, candidate, t] = found.cpu().numpy()
+        result[row, candidate, t] = logp.cpu().numpy()
         return result
 
     def _rows_at_once(self, tokens: int) -> int:

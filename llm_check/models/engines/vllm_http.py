@@ -53,8 +53,8 @@ class Servers:
             response = self.client.get(url + path)
             return missing if response.status_code in (404, 405, 501) else _json_of(response, url)
 
-        found = self._persist(attempt, [url], f"start-up check of {url} ({path})")
-        return None if found is missing else found
+        answer = self._persist(attempt, [url], f"start-up check of {url} ({path})")
+        return None if answer is missing else answer
 
     def ask(self, path: str, body: Record, check: Callable[[Json], Answer], place: str, first: int = 0) -> Answer:
         """What `check` makes of the JSON answer; the first try goes to server number `first`, the next to the next.

@@ -93,13 +93,13 @@ def _card(servers: Servers, url: str, wanted: str | None) -> Record:
     cards = listed.get("data") if isinstance(listed, dict) else None
     if not isinstance(cards, list) or not all(isinstance(c, dict) and isinstance(c.get("id"), str) for c in cards):
         raise InputError(f"{url}/v1/models lists no models: give the URL of a vLLM server (http://host:port)")
-    found = [c for c in cards if (c["id"] == wanted if wanted else c.get("parent") is None)]
-    if len(found) != 1:
+    fitting = [c for c in cards if (c["id"] == wanted if wanted else c.get("parent") is None)]
+    if len(fitting) != 1:
         names = ", ".join(repr(c["id"]) for c in cards) or "none"
         raise InputError(f"{url} serves {names}, not {wanted or 'one model'}: name one with ?model=NAME")
-    if not isinstance(found[0].get("max_model_len"), int):
+    if not isinstance(fitting[0].get("max_model_len"), int):
         raise _refuse_plain(url, "max_model_len in /v1/models")
-    return found[0]
+    return fitting[0]
 
 
 def _refuse_plain(url: str, field: str) -> InputError:
@@ -224,7 +224,7 @@ def load_servers(urls: Sequence[str], options: Mapping[str, Json]) -> TokenEngin
 
 
 def _version(servers: Servers, url: str) -> str:
-    found = servers.get(url, "/version")
-    if not isinstance(found, dict) or not isinstance(found.get("version"), str):
+    answer = servers.get(url, "/version")
+    if not isinstance(answer, dict) or not isinstance(answer.get("version"), str):
         raise _refuse_plain(url, "/version")
-    return str(found["version"])
+    return str(answer["version"])

@@ -27,10 +27,10 @@ _NUMBER = re.compile(r"\d+")
 
 def _shift(answer: str, which: int, by: int) -> str:
     """`answer` with its first (0) or last (-1) run of digits larger by `by`; without digits, as it was."""
-    found = list(_NUMBER.finditer(answer))
-    if not found:
+    numbers = list(_NUMBER.finditer(answer))
+    if not numbers:
         return answer
-    at = found[which]
+    at = numbers[which]
     return f"{answer[: at.start()]}{int(at.group()) + by}{answer[at.end() :]}"
 
 

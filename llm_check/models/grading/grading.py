@@ -81,9 +81,9 @@ def grade_math(
         )
     todo = [i for i, item in enumerate(items) if item["answers"]]
     pool = shared_pool(workers or min(4, os.cpu_count() or 1))
-    found = dict(zip(todo, pool.run([items[i] for i in todo], limit_s), strict=True))
+    replies_by_row = dict(zip(todo, pool.run([items[i] for i in todo], limit_s), strict=True))
     missing = {"verdict": "failed", "reason": "the problem has no reference answer", "answer": None}
-    replies = [found.get(i, missing) for i in range(len(items))]
+    replies = [replies_by_row.get(i, missing) for i in range(len(items))]
     return [Grade(GradeOutcome(reply["verdict"]), reply["reason"], reply["answer"]) for reply in replies]
 
 

@@ -46,10 +46,10 @@ class Judges:
         final = [k for k, end in enumerate(ended) if end or last]
         texts = [plain_text(tokenizer, [*place.solution, *steps[k][steps[k] != PAD].tolist()]) for k in final]
         grades = self.grade([place.problem] * len(final), texts) if final else []
-        found = {
+        verdicts = {
             k: None if g.verdict == GradeOutcome.FAILED else g.is_right for k, g in zip(final, grades, strict=True)
         }
-        return [found.get(k) for k in range(len(steps))]
+        return [verdicts.get(k) for k in range(len(steps))]
 
 
 NOBODY = Judges()

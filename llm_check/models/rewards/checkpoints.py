@@ -33,7 +33,7 @@ def read_weights(folder: Path, names: list[str]) -> dict[str, Tensor]:
     Raises InputError for one that is in none, is no floating-point numbers, or holds NaN or infinite ones.
     """
     stored = read_headers(weight_files(folder))
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name in names:
         if name not in stored:
             raise InputError(
@@ -43,10 +43,10 @@ def read_weights(folder: Path, names: list[str]) -> dict[str, Tensor]:
         if dtype not in FLOATING:
             raise InputError(f"{path} holds {name} as {dtype}, no floating-point numbers: download it again")
         with safe_open(path, framework="pt") as file:
-            found[name] = file.get_tensor(name).float()
-        if not bool(torch.isfinite(found[name]).all()):
+            tensors[name] = file.get_tensor(name).float()
+        if not bool(torch.isfinite(tensors[name]).all()):
             raise InputError(f"{path} has NaN or infinite numbers in {name}: download it again")
-    return found
+    return tensors
 
 
 def load_backbone(folder: Path, config: Record, device: str, dtype: str, heads: tuple[str, ...]) -> Module:

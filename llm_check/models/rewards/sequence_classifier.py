@@ -49,7 +49,17 @@ ACTIVATIONS: dict[str, Activation] = {
 
 @dataclass(frozen=True)
 class SequenceClassifierReward(ScoredOnce):
-    """A loaded classifier; steps are joined by a blank line, in the assistant's turn where there is a chat template."""
+    """A loaded classifier; steps are joined by a blank line, in the assistant's turn where there is a chat template.
+
+    name: for records
+    model: the classifier of transformers
+    activation: from its logits to rewards
+    low, high: the activation's range
+    tokenizer: the classifier's own
+    policy_tokenizer: decodes the steps
+    settings: what a run records: architecture, activation, dtype
+    memory: rewards already computed
+    """
 
     name: str
     model: Module

@@ -80,9 +80,18 @@ STEP_TOKEN_FAMILIES: dict[str, StepTokenFamily] = {
 
 @dataclass(frozen=True)
 class StepTokenReward(ScoredOnce):
-    """A loaded model of one family; rewards lie in [0, 1]. `policy_tokenizer` decodes the steps it is given.
+    """A loaded model of one family; rewards lie in [0, 1].
 
-    `settings` says what a run records: the architecture, the step token and its id, the dtype.
+    name: for records
+    family: how its head is read
+    encoder: its decoder, with the prefixes of the last call
+    head: (weight, bias) of the head's linear layers
+    tokenizer: its own
+    policy_tokenizer: decodes the steps it is given
+    step_token_id: the token at which a step's reward is read
+    settings: what a run records: the architecture, the step token and its id, the dtype
+    low, high: 0 and 1
+    memory: rewards already computed
     """
 
     name: str

@@ -104,8 +104,8 @@ def make_problems(count: int, seed: int, split: str) -> list[ArithmeticProblem]:
     if seed < 0:
         raise InputError(f"seed {seed} of make_problems: use an integer of at least 0")
     rng = np.random.default_rng([seed, SPLITS.index(split)])
-    found: dict[str, ArithmeticProblem] = {}
-    while len(found) < count:
+    problems: dict[str, ArithmeticProblem] = {}
+    while len(problems) < count:
         start = rng.integers(0, LARGEST_VALUE + 1, size=(_BLOCK, 1))
         size = rng.integers(1, LARGEST_TERM + 1, size=(_BLOCK, TERMS - 1))
         terms = np.where(rng.random(size.shape) < 0.5, -size, size)
@@ -113,11 +113,11 @@ def make_problems(count: int, seed: int, split: str) -> list[ArithmeticProblem]:
         inside = np.all((running >= 0) & (running <= LARGEST_VALUE), axis=1)
         for row in np.flatnonzero(inside):
             text = f"{start[row, 0]}" + "".join(f"{term:+d}" for term in terms[row])
-            if text not in found and split_of(text) == split:
-                found[text] = parse_problem(text)
-                if len(found) == count:
+            if text not in problems and split_of(text) == split:
+                problems[text] = parse_problem(text)
+                if len(problems) == count:
                     break
-    return list(found.values())
+    return list(problems.values())
 
 
 def solution_steps(problem: ArithmeticProblem) -> tuple[str, ...]:

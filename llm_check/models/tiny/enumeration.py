@@ -121,7 +121,7 @@ def enumerate_steps(
     state = np.full(1, rule.start_state)
     level = _Level(np.zeros((1, 0), dtype=np.int32), np.zeros(1), state, (start,), engine.log_probs(start))
     leaves: list[tuple[NDArray[np.int32], NDArray[np.float64]]] = []
-    found, missing = 0, 0.0
+    leaf_count, missing = 0, 0.0
     for depth in range(1, rule.max_tokens + 1):
         tokens, logp, parents = _children(level)
         kept = _kept(logp, (tolerance - missing) / (rule.max_tokens + 1 - depth))
@@ -132,8 +132,8 @@ def enumerate_steps(
         padded = np.full((int(leaf.sum()), rule.max_tokens), PAD, dtype=np.int32)
         padded[:, :depth] = tokens[leaf]
         leaves.append((padded, logp[leaf]))
-        found += len(padded)
-        if found + int(is_open.sum()) > max_leaves:
+        leaf_count += len(padded)
+        if leaf_count + int(is_open.sum()) > max_leaves:
             raise InputError(
                 f"more than {max_leaves} next steps at depth {depth} of {rule.max_tokens} with tolerance "
                 f"{tolerance}: raise the tolerance or shorten the cap"

@@ -37,9 +37,14 @@ SMALLEST_EXPECTED = 5.0
 
 @dataclass(frozen=True)
 class EnumeratedPosition:
-    """A position's next steps: `tokens` (K, T) with `instance` on them, and the mass left out under either model.
+    """A position's next steps.
 
-    chi2_pair is χ²(π_B‖π_S) over all leaves of the trie, also those left out of the instance.
+    position: where
+    tokens: (K, T), padded
+    instance: both models' laws and the reward on them
+    missing_draft, missing_base: mass left out under either model
+    leaves: of the whole trie
+    chi2_pair: χ²(π_B‖π_S) over all leaves of the trie, also those left out of the instance
     """
 
     position: Position

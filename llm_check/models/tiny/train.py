@@ -159,12 +159,12 @@ def train_policy(name: str, seed: int, steps: int | None = None) -> Qwen3ForCaus
 def policy_accuracy(model: Qwen3ForCausalLM, seed: int, count: int = EVALUATION_PROBLEMS) -> dict[str, float]:
     """Share of right final answers on test problems, sampled at temperature 1 and greedy."""
     problems = make_problems(count, seed, "test")
-    found = {}
+    shares = {}
     for kind, temperature in (("sampled_accuracy", 1.0), ("greedy_accuracy", 0.0)):
         solutions = sample_solutions(model, problems, np.random.default_rng([seed, 7]), temperature)
         right = [is_correct(p, solution_text(s)) for p, s in zip(problems, solutions, strict=True)]
-        found[kind] = float(np.mean(right))
-    return found
+        shares[kind] = float(np.mean(right))
+    return shares
 
 
 def save_checkpoint(folder: Path, model: PreTrainedModel, record: Record) -> None:
