@@ -166,11 +166,11 @@ def card_text(finding: Refutation) -> str:
 
 
 def _effort(finding: Refutation) -> str:
-    found = finding.search
-    method = "gradient ascent and differential evolution" if found.gradient else "differential evolution (no torch)"
-    cut = "" if found.complete else "; cut short by --seconds, so a slower machine may report less"
-    rounds = "1 round" if found.rounds == 1 else f"{found.rounds} rounds"
-    return f"{found.evaluations:,} evaluations, {rounds}, {method}, seed {finding.seed}{cut}"
+    search = finding.search
+    method = "gradient ascent and differential evolution" if search.gradient else "differential evolution (no torch)"
+    cut = "" if search.complete else "; cut short by --seconds, so a slower machine may report less"
+    rounds = "1 round" if search.rounds == 1 else f"{search.rounds} rounds"
+    return f"{search.evaluations:,} evaluations, {rounds}, {method}, seed {finding.seed}{cut}"
 
 
 def _refuted_lines(finding: Refutation, case: ExactCase) -> list[str]:
@@ -245,7 +245,7 @@ def _example_json(example: Example | None) -> Record | None:
 
 def card_json(finding: Refutation) -> Record:
     """The card as one JSON object; exact numbers are decimal strings, enclosures {"lower", "upper"} of strings."""
-    claim, found = finding.claim, finding.search
+    claim, search = finding.claim, finding.search
     card: Record = {
         "id": claim.id,
         "formula": claim.formula,
@@ -256,12 +256,12 @@ def card_json(finding: Refutation) -> Record:
         "outcome": str(finding.outcome),
         "surprise": finding.surprise,
         "seed": finding.seed,
-        "evaluations": found.evaluations,
-        "rounds": found.rounds,
-        "complete": found.complete,
-        "gradient": found.gradient,
-        "tightest": _example_json(found.worst),
-        "tightest_telling": _example_json(found.telling),
+        "evaluations": search.evaluations,
+        "rounds": search.rounds,
+        "complete": search.complete,
+        "gradient": search.gradient,
+        "tightest": _example_json(search.worst),
+        "tightest_telling": _example_json(search.telling),
         "counterexample": None,
     }
     case, verdict = finding.minimal, finding.verdict

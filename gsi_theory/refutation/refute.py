@@ -135,13 +135,13 @@ def refute(
 
     `member` (FILE.py:NAME) is how a recheck finds a claim that is not of the table.
     """
-    found = search(claim, seed, seconds, rounds)
-    if not found.refuted or found.worst is None:
-        return Refutation(claim, seed, found, None, None, None, member)
-    case = shrink(claim, ExactCase.of(found.worst.instance, found.worst.scheme))
+    searched = search(claim, seed, seconds, rounds)
+    if not searched.refuted or searched.worst is None:
+        return Refutation(claim, seed, searched, None, None, None, member)
+    case = shrink(claim, ExactCase.of(searched.worst.instance, searched.worst.scheme))
     verdict = verdict_on(claim, *case.floats())
     certificate = certify_claim(claim, case.instance, case.scheme) if claim.certifiable else None
-    return Refutation(claim, seed, found, case, verdict, certificate, member)
+    return Refutation(claim, seed, searched, case, verdict, certificate, member)
 
 
 def search(claim: Claim, seed: int = 0, seconds: float = 60.0, rounds: Sequence[Round] = ROUNDS) -> Search:
@@ -200,11 +200,11 @@ def _kept(claim: Claim, facts: Facts, value: Floats, best: Example | None) -> Ex
 
 def verdict_on(claim: Claim, instance: Instance, scheme: Scheme) -> Verdict:
     """The claim's verdict, by way of a batch of one row, as the search judged it."""
-    found = judgments({claim.id: claim}, [(instance, scheme)])[claim.id]
-    outcome = OUTCOMES[int(found["outcome"][0])]
+    judged = judgments({claim.id: claim}, [(instance, scheme)])[claim.id]
+    outcome = OUTCOMES[int(judged["outcome"][0])]
     if outcome is Outcome.NOT_APPLICABLE:
         return Verdict(outcome, None, None, None, None, "an assumption fails")
-    lhs, rhs, slack, error = (float(found[name][0]) for name in ("lhs", "rhs", "slack", "error"))
+    lhs, rhs, slack, error = (float(judged[name][0]) for name in ("lhs", "rhs", "slack", "error"))
     return Verdict(outcome, lhs, rhs, slack, error, "")
 
 
