@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.figure_table import PageFigure
-from figures.plot_data import Row, distinct, rows, spread
+from figures.plot_data import Row, distinct, rows, spread, where
 from figures.small_multiples import key
 from figures.style import WIDTH, log_ticks, look
 from gsi_theory.runs.artifact import Artifact
@@ -48,7 +49,7 @@ _TV = (
 )
 
 
-def _panel(axes: Any, cells: list[Row], lines: tuple[_Line, ...]) -> None:
+def _panel(axes: Axes, cells: list[Row], lines: tuple[_Line, ...]) -> None:
     for line in lines:
         points = [(c["n"], c[line.column]) for c in cells if c[line.column] is not None and c[line.column] > 0]
         if points:
@@ -68,7 +69,7 @@ def _grid(artifact: Artifact, lines: tuple[_Line, ...], label: str, floor: float
     for i, family in enumerate(families):
         for j, beta in enumerate(betas):
             axes = grid[i][j]
-            panel = sorted((c for c in shown if c["family"] == family and c["beta"] == beta), key=lambda c: c["n"])
+            panel = sorted(where(shown, family=family, beta=beta), key=lambda c: c["n"])
             _panel(axes, panel, lines)
             axes.set_yscale("log")
             if i == 0:

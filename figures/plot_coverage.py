@@ -58,8 +58,8 @@ FIGURE = PageFigure(
     """,
     claim="""
     GSI's Theorem 1 says that coverage hurts the ungated law.
-    [ungated_farther] It does: its TV is larger at a coverage of {largest_coverage:,.0f} than where the draft is the
-    base. | Not in TV for a correlation of {exceptions} between reward and what the draft misses.
+    [ungated_farther] It does: its TV is larger at a coverage of {largest_coverage} than where the draft is the
+    base. | It does not in TV where the correlation between reward and what the draft misses is {exceptions}.
     [good_answers_matter] What hurts is coverage of good answers: its reward falls by {missing:.2f} where the draft
     misses them, by {unrelated:.2f} where reward is unrelated to the draft. | Reward falls by {missing:.2f} where the
     draft misses good answers, and by no less than half of that, {unrelated:.2f}, where reward is unrelated to the
@@ -67,12 +67,12 @@ FIGURE = PageFigure(
     [pays_unrelated] There GSI still pays at the largest coverage, by {gain:.2f}. | There GSI no longer pays at the
     largest coverage: its gain is {gain:.2f}.
     [] Where the draft misses good answers:
-    [gsi_pays] a gate that passes half of π still gains at a coverage of {largest_coverage:,.0f}; | a gate that passes
-    half of π loses from a coverage of {end:.3g} on;
-    [gsi_90_pays] one that passes nine tenths of π still gains at a coverage of {largest_coverage:,.0f}; | one that
-    passes nine tenths of π loses from a coverage of {end:.3g} on;
-    [gsi_score_gate_pays] the score gate still gains at a coverage of {largest_coverage:,.0f}. | the score gate loses
-    from a coverage of {end:.3g} on.
+    [gsi_pays] a gate that passes half of π still gains at a coverage of {largest_coverage}; | a gate that passes
+    half of π loses from a coverage of {end} on;
+    [gsi_90_pays] one that passes nine tenths of π still gains at a coverage of {largest_coverage}; | one that
+    passes nine tenths of π loses from a coverage of {end} on;
+    [gsi_score_gate_pays] the score gate still gains at a coverage of {largest_coverage}. | the score gate loses
+    from a coverage of {end} on.
     """,
     alt="Nine panels against coverage: reward, total variation to the tilt, and gain over soft best-of-n in equal "
     "time, for drafts that prefer, ignore or miss good answers.",

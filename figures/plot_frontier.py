@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows, scalars, where
 from figures.small_multiples import curve, key, look_of, panels, ticks, worlds_title
+from figures.style import number
 from gsi_theory.runs.artifact import Artifact
+from gsi_theory.types import Record
 
 METHODS = ("soft_bon_base", "race_base", "gsi_ungated", "gsi")
 WIDTHS = (0.7, 1.3, 2.0)
@@ -17,7 +18,7 @@ WIDTHS = (0.7, 1.3, 2.0)
 LEAST = 1e-5
 
 
-def _lines(axes: Any, cells: list[Row], x: str, y: str) -> None:
+def _lines(axes: Axes, cells: list[Row], x: str, y: str) -> None:
     """Along β, thicker for larger n, and, on an axis of KL, the methods without β along n; marks where y is reward."""
     simulated = "simulated" if y == "reward" else None
     for method in METHODS:
@@ -57,8 +58,8 @@ def draw(artifact: Artifact) -> Figure:
         if world == "uniform" and published is not None:
             level = published["poisson_uniform"]["published"]
             gap.axhline(level, color="#7f7f7f", linewidth=0.8)
-            where_to = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-            gap.annotate(f"{level:g} (M23)", (0.98, level), fontsize=8, color="#555555", **where_to)
+            corner: Record = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+            gap.annotate(f"{number(level, 1)} (M23)", (0.98, level), fontsize=8, color="#555555", **corner)
     for row, label in enumerate(("expected reward", "KL above the tilt\nof equal reward, nats", "expected reward")):
         grid[row * len(worlds)].set_ylabel(label)
     key(figure, grid)

@@ -7,9 +7,9 @@ in nats, rewards in reward units.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -37,15 +37,21 @@ def limit_curve(name: str, a: np.ndarray) -> np.ndarray:
     return a * (1.0 + b) * np.log(1.0 + b) + b * b * np.log(b)
 
 
-def _points(axes: Any, cells: list[Row], x: str, y: str, ns: list[int]) -> None:
+def _points(axes: Axes, cells: list[Row], x: str, y: str, ns: list[int]) -> None:
     for n, alpha in zip(ns, _ALPHA[len(ns)], strict=True):
         for rule in distinct(c["rule"] for c in cells):
             shown = [c for c in cells if c["n"] == n and c["rule"] == rule and c[x] is not None and c[y] is not None]
             style = look(rule)
             axes.scatter(
-                [c[x] for c in shown], [c[y] for c in shown], s=11, marker=style.marker, color=style.color, alpha=alpha,
-                linewidths=0, zorder=2 + alpha,
-            )  # fmt: skip
+                [c[x] for c in shown],
+                [c[y] for c in shown],
+                s=11,
+                marker=style.marker,
+                color=style.color,
+                alpha=alpha,
+                linewidths=0,
+                zorder=2 + alpha,
+            )
 
 
 def _words(n: int) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.figure_table import PageFigure
@@ -26,7 +25,7 @@ def _gates(cells: list[Row]) -> list[tuple[str, float, Look]]:
     return made
 
 
-def _panel(axes: Any, cells: list[Row], columns: tuple[str, str, str, str]) -> None:
+def _panel(axes: Axes, cells: list[Row], columns: tuple[str, str, str, str]) -> None:
     value, simulated, stderr, limit = columns
     for gate, share, style in _gates(cells):
         line = where(cells, gate=gate, share=share)

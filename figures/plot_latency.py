@@ -48,12 +48,11 @@ FIGURE = PageFigure(
     """,
     claim="""
     GSI (arXiv 2506.04118) claims to be faster than soft best-of-n on the base at equal reward. With candidates written
-    as one batch the threshold decides, at the value of soft best-of-n (less {findings[gsi_faster][equal]:g}) for n =
-    {findings[gsi_faster][n]}.
-    [gsi_90_faster] With one that passes nine tenths of π this is confirmed in every world; | With one that passes nine
-    tenths of π this is not so in {exceptions};
-    [gsi_faster] with one that passes half of π it is confirmed in every world. | with one that passes half of π it is
-    not so in {exceptions}.
+    as one batch the threshold decides.
+    [gsi_90_faster] With one that passes nine tenths of π it reaches the value of soft best-of-n at n = {n} (less
+    {equal:g}) in less time in every world; | With one that passes nine tenths of π it does not reach the value of soft
+    best-of-n at n = {n} (less {equal:g}) in less time in {exceptions};
+    [gsi_faster] with one that passes half of π likewise. | with one that passes half of π, not in {exceptions}.
     [soft_wins_seconds] Given much time soft best-of-n on the base has most value in every world; | Given much time
     another method than soft best-of-n on the base has most value in {exceptions};
     [soft_wins_flops] given many FLOPs likewise. | given many FLOPs, in {exceptions}.

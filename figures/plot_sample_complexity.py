@@ -9,6 +9,7 @@ from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, where
 from figures.small_multiples import key, look_of, panels
 from gsi_theory.runs.artifact import Artifact
+from gsi_theory.types import Record
 
 RULES = ("softmax", "race", "greedy")
 # Draws beyond which nothing is drawn.
@@ -27,7 +28,7 @@ def draw(artifact: Artifact) -> Figure:
         ):
             for rule in (*RULES, "limit"):
                 style, points = look_of(rule), where(known, rule=RULES[0] if rule == "limit" else rule)
-                mark = {"marker": style.marker, "markersize": 4, "alpha": 0.8}
+                mark: Record = {"marker": style.marker, "markersize": 4, "alpha": 0.8}
                 if rule == "limit":
                     mark = {"marker": "_", "markersize": 8, "markeredgewidth": 1.6}
                 y = "limit" if rule == "limit" else "needed"

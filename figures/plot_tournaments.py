@@ -69,9 +69,9 @@ FIGURE = PageFigure(
     [league_bound_vacuous] but that of the league is above one everywhere here, | that of the league is above one at
     {share:.0%} of the settings,
     [knockout_bound_vacuous] and so is that of the knockout. | that of the knockout at {share:.0%}.
-    [scoring_beats_league] Scoring beats the league at {share:.0%} of the budgets, | Scoring loses to the league but at
-    {share:.0%} of the budgets,
-    [scoring_beats_knockout] and the knockout at {share:.0%}. | and to the knockout but at {share:.0%}.
+    [scoring_beats_league] Scoring beats the league at most budgets ({share:.0%}). | Scoring beats the league at few
+    budgets ({share:.0%}).
+    [scoring_beats_knockout] It beats the knockout at most ({share:.0%}). | It beats the knockout at few ({share:.0%}).
     """,
     alt="Failure of knockout and league against calls for three judges and three numbers of votes, with bounds, "
     "best-of-n and soft best-of-n at equal calls.",

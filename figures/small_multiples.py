@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.plot_data import Row
@@ -35,7 +37,7 @@ def look_of(key: str) -> Look:
     return EXTRA.get(key) or look(key)
 
 
-def panels(count: int, height: float, columns: int | None = None, sharey: bool = True) -> tuple[Figure, list[Any]]:
+def panels(count: int, height: float, columns: int | None = None, sharey: bool = True) -> tuple[Figure, list[Axes]]:
     """A figure of text width with `count` panels, `columns` a row; unused places are left empty."""
     columns = columns or count
     rows = -(-count // columns)
@@ -47,7 +49,7 @@ def panels(count: int, height: float, columns: int | None = None, sharey: bool =
 
 
 def curve(
-    axes: Any,
+    axes: Axes,
     rows: Iterable[Row],
     x: str,
     y: str,
@@ -82,16 +84,16 @@ def curve(
         )
 
 
-def band(axes: Any, rows: Iterable[Row], x: str, y: str, spread: str, color: str) -> None:
+def band(axes: Axes, rows: Iterable[Row], x: str, y: str, spread: str, color: str) -> None:
     """Two standard errors over problems around a line; nothing where there is one problem."""
     line = sorted((r for r in rows if r[x] is not None and r[spread] is not None), key=lambda r: r[x])
     low, high = ([r[y] + sign * 2.0 * r[spread] for r in line] for sign in (-1.0, 1.0))
     axes.fill_between([r[x] for r in line], low, high, color=color, alpha=0.13, linewidth=0)
 
 
-def key(figure: Figure, axes: Iterable[Any], columns: int = 4, above: bool = False) -> None:
+def key(figure: Figure, axes: Iterable[Axes], columns: int = 4, above: bool = False) -> None:
     """One key for all panels, below or above them, each label once."""
-    handles: dict[str, Any] = {}
+    handles: dict[str, Artist] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
@@ -99,13 +101,13 @@ def key(figure: Figure, axes: Iterable[Any], columns: int = 4, above: bool = Fal
     figure.legend(list(handles.values()), list(handles), loc=loc, ncols=columns)
 
 
-def ticks(axes: Any, values: Sequence[float], labels: Sequence[str] | None = None) -> None:
+def ticks(axes: Axes, values: Sequence[float], labels: Sequence[str] | None = None) -> None:
     """Ticks of x at these values alone, as they are or with labels."""
     axes.set_xticks(values, [f"{v:g}" for v in values] if labels is None else labels)
     axes.set_xticks([], minor=True)
 
 
-def powers(axes: Any, values: Iterable[int]) -> None:
+def powers(axes: Axes, values: Iterable[int]) -> None:
     """A log axis of n with few ticks."""
     log_ticks(axes, sorted(set(values)))
 

@@ -14,9 +14,8 @@ An experiment of one's own, a record `Experiment` in a file, runs as FILE.py:NAM
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -26,7 +25,8 @@ from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.settings import checked, read_pairs, set_options
 from gsi_theory.runs.terminal import wrapped
 from gsi_theory.runs.workers import Pool, cluster_pool, local_pool
-from sims.experiment_record import Experiment
+from gsi_theory.types import Record
+from sims.experiment_record import Experiment, Settings
 from sims.experiments import EXPERIMENTS, PROFILES, WORKERS, estimate, experiment_at, run_experiment
 
 __all__ = ["app", "simulate"]
@@ -35,7 +35,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def simulate(
-    address: str, seed: int, out: Path, settings: Mapping[str, Any], resume: bool = False, pool: Pool | None = None
+    address: str, seed: int, out: Path, settings: Settings, resume: bool = False, pool: Pool | None = None
 ) -> Path:
     """Run the experiment of a name or of FILE.py:NAME into the folder `out`; returns the artifact's path.
 
@@ -74,7 +74,7 @@ def _describe(experiment: Experiment) -> str:
     return "\n".join(lines)
 
 
-def _agrees(summary: Mapping[str, Any]) -> bool:
+def _agrees(summary: Settings) -> bool:
     """Say how simulation and exact law compare, where the experiment has both; whether they agree."""
     if "passed" not in summary:
         return True
@@ -87,11 +87,11 @@ def _agrees(summary: Mapping[str, Any]) -> bool:
     return bool(summary["passed"])
 
 
-def _settings(experiment: Experiment, profile: str) -> dict[str, Any]:
+def _settings(experiment: Experiment, profile: str) -> Record:
     return checked(experiment.settings, experiment.profile(profile), f" of experiment {experiment.name!r}")
 
 
-def _dry_run(name: str, seed: int, settings: Mapping[str, Any], workers: int) -> str:
+def _dry_run(name: str, seed: int, settings: Settings, workers: int) -> str:
     cost = estimate(name, seed, settings)
     lines = [f"{name}: {sum(cost.cells.values())} cells"]
     for kind, count in cost.cells.items():

@@ -20,7 +20,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -151,7 +150,7 @@ def _knobs(text: str, place: str = "world") -> KnobWorld:
     return replace(KnobWorld(), **knobs)  # type: ignore[arg-type]
 
 
-def checked_worlds(value: Any, place: str) -> tuple[str, ...]:
+def checked_worlds(value: object, place: str) -> tuple[str, ...]:
     """A setting that lists worlds with commas, each once. InputError naming place, world and what may be given."""
     worlds = value.split(",") if isinstance(value, str) else value
     if not isinstance(worlds, list | tuple) or not all(isinstance(v, str) for v in worlds) or not worlds:

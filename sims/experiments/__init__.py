@@ -27,7 +27,8 @@ from gsi_theory.runs.progress import Report
 from gsi_theory.runs.settings import checked, whole
 from gsi_theory.runs.user_file import load_member, names_file
 from gsi_theory.runs.workers import Pool, local_pool
-from sims.experiment_record import PROFILES, Experiment, Rows, Run
+from gsi_theory.types import Record
+from sims.experiment_record import PROFILES, Experiment, Rows, Run, Settings
 
 __all__ = ["EXPERIMENTS", "PROFILES", "WORKERS", "RunCost", "estimate", "experiment_at", "run_experiment"]
 
@@ -95,7 +96,7 @@ class Job(NamedTuple):
     seed: int
     number: int
     cell: tuple[Any, ...]
-    settings: dict[str, Any]
+    settings: Record
 
 
 @dataclass(frozen=True)
@@ -108,18 +109,18 @@ class RunCost:
     stderr: float
 
 
-def _run_of(experiment: Experiment, seed: int, settings: Mapping[str, Any]) -> Run:
+def _run_of(experiment: Experiment, seed: int, settings: Settings) -> Run:
     """Seed and settings, checked. InputError otherwise."""
     seed = whole(seed, range(2**63), "seed")
     return Run(seed, checked(experiment.settings, settings, f" of experiment {experiment.name!r}"))
 
 
 def _jobs(address: str, run: Run) -> list[Job]:
-    cells, digest, place = experiment_at(address).cells(run.settings), _digest(address), _absolute(address)
-    return [Job(place, digest, run.seed, i, tuple(cell), dict(run.settings)) for i, cell in enumerate(cells)]
+    cells, digest, position = experiment_at(address).cells(run.settings), _digest(address), _absolute(address)
+    return [Job(position, digest, run.seed, i, tuple(cell), dict(run.settings)) for i, cell in enumerate(cells)]
 
 
-def _play(job: tuple[Any, ...]) -> list[list[Any]]:
+def _play(job: tuple[Any, ...]) -> list[list[object]]:
     """The rows of one cell, each after the name of its table, as JSON holds them."""
     address, digest, seed, number, cell, settings = job
     if _digest(address) != digest:
@@ -130,7 +131,7 @@ def _play(job: tuple[Any, ...]) -> list[list[Any]]:
     return [[tables[type(row)], *row] for row in rows]
 
 
-def _columns(experiment: Experiment, tables: Rows) -> dict[str, dict[str, list[Any]]]:
+def _columns(experiment: Experiment, tables: Rows) -> Record:
     """The tables of the artifact by column; a table without rows has the columns of its type."""
     made = {}
     for table, rows in tables.items():
@@ -143,7 +144,7 @@ def run_experiment(
     address: str,
     seed: int,
     out: Path,
-    settings: Mapping[str, Any],
+    settings: Settings,
     pool: Pool | None = None,
     progress: Report | None = None,
     command: str = "",
@@ -172,7 +173,7 @@ def run_experiment(
     return path
 
 
-def estimate(address: str, seed: int, settings: Mapping[str, Any]) -> RunCost:
+def estimate(address: str, seed: int, settings: Settings) -> RunCost:
     """Cost of a run, from cells done here one by one, some of each kind (the field `kind` of a cell).
 
     Times are of this process, so that other load on the machine does not count. The first cell of all is done once
@@ -187,7 +188,7 @@ def estimate(address: str, seed: int, settings: Mapping[str, Any]) -> RunCost:
     _play(jobs[0])
     measured: dict[str, list[float]] = {kind: [] for kind in kinds}
     began, pick = time.process_time(), random.Random(0)
-    samples = {kind: pick.sample(own, min(MEASURED, len(own))) for kind, own in kinds.items()}
+    samples = {kind: pick.sample(subset, min(MEASURED, len(subset))) for kind, subset in kinds.items()}
     for at in range(MEASURED):
         for kind, sample in samples.items():
             if at >= len(sample) or (at > 1 and time.process_time() - began > LONGEST_DRY_RUN):
@@ -195,7 +196,7 @@ def estimate(address: str, seed: int, settings: Mapping[str, Any]) -> RunCost:
             start = time.process_time()
             _play(sample[at])
             measured[kind].append(time.process_time() - start)
-    counts = {kind: len(own) for kind, own in kinds.items()}
+    counts = {kind: len(subset) for kind, subset in kinds.items()}
     seconds = sum(counts[kind] * statistics.mean(times) for kind, times in measured.items())
     # of cells that were all measured nothing is estimated
     errors = [

@@ -199,7 +199,7 @@ def collect(rows: Rows, run: Run) -> Collected:
     summary = {
         "seed": run.seed,
         "families": list(run.settings["families"]),
-        "rows": {table: len(own) for table, own in rows.items()},
+        "rows": {table: len(subset) for table, subset in rows.items()},
         "findings": findings,
     }
     return summary, rows

@@ -96,14 +96,14 @@ def _faster(table: Sequence[Row], method: str) -> bool:
 def collect(rows: Rows, run: Run) -> Collected:
     """Means over problems. `best`: the best method within each budget of seconds and of FLOPs, by world."""
     table = over_problems(rows["cost"], 3)
-    own = {world: [r for r in table if r.world == world] for world in run.settings["worlds"]}
-    best = {world: {cost: _winners(part, cost) for cost in ("seconds", "flops")} for world, part in own.items()}
+    subset = {world: [r for r in table if r.world == world] for world in run.settings["worlds"]}
+    best = {world: {cost: _winners(part, cost) for cost in ("seconds", "flops")} for world, part in subset.items()}
     findings = {
-        f"{method}_faster": everywhere({w: _faster(part, method) for w, part in own.items()}, n=AT_N, equal=EQUAL)
+        f"{method}_faster": everywhere({w: _faster(part, method) for w, part in subset.items()}, n=AT_N, equal=EQUAL)
         for method in ("gsi", "gsi_90")
     }
     for cost in ("seconds", "flops"):
-        ends = {world: list(best[world][cost].values())[-1] == "soft_bon_base" for world in own}
+        ends = {world: list(best[world][cost].values())[-1] == "soft_bon_base" for world in subset}
         findings[f"soft_wins_{cost}"] = everywhere(ends)
     summary = agreement((r.reward, r.simulated, r.stderr) for r in rows["cost"])
     return summary | {"beta": run.settings["beta"], "best": best, "findings": findings}, {"cost": table}

@@ -98,7 +98,7 @@ def collect(rows: Rows, run: Run) -> Collected:
         for world in WORLDS
         for key, beta in ALONG_N
     }
-    peaks = {curve: max(own, key=lambda r: r.gold) for curve, own in curves.items()}
+    peaks = {curve: max(subset, key=lambda r: r.gold) for curve, subset in curves.items()}
 
     def at_end(world: str, key: str, beta: float, share: float) -> dict[str, object]:
         peak, last = peaks[world, key, beta], curves[world, key, beta][-1]

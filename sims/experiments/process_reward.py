@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from gsi_theory.laws.gate import gsi_law
 from gsi_theory.steps.soft_value import sequence_tilt, soft_value
 from gsi_theory.steps.stepwise import TrajectoryLaw, trajectory_law
 from gsi_theory.steps.tree import Tree
-from gsi_theory.types import Floats
+from gsi_theory.types import Array, Floats
 from sims.agreement import agreement, beside, over_problems
 from sims.experiment_record import Collected, Experiment, Rows, Run, Settings, everywhere
 from sims.experiments.steps import random_tree
@@ -60,7 +60,7 @@ def cells(settings: Settings) -> list[Cell]:
     return [Cell(d, i) for d in range(1, settings["depth"] + 1) for i in range(settings["trees"])]
 
 
-def _tilted_player(instance: Instance, rounds: int, stream: Stream) -> Any:
+def _tilted_player(instance: Instance, rounds: int, stream: Stream) -> Array:
     return draw(alias_table(tilted_policy(instance, BETA), stream), (rounds,), stream)
 
 

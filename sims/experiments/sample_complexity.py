@@ -95,9 +95,9 @@ def collect(rows: Rows, run: Run) -> Collected:
     worst, exponent = {}, {}
     for rule in RULES:
         for epsilon in EPSILONS:
-            own = [r for r in known if (r.rule, r.epsilon) == (rule, epsilon)]
-            worst[f"{rule}, {epsilon:g}"] = max((r.needed / r.limit for r in own), default=None)
-            values = [epsilon * float(np.log(r.needed)) / r.kl for r in own]
+            subset = [r for r in known if (r.rule, r.epsilon) == (rule, epsilon)]
+            worst[f"{rule}, {epsilon:g}"] = max((r.needed / r.limit for r in subset), default=None)
+            values = [epsilon * float(np.log(r.needed)) / r.kl for r in subset]
             exponent[f"{rule}, {epsilon:g}"] = max(values, default=None)
     over = {rule: max(r.needed / r.limit for r in known if r.rule == rule) for rule in RULES}
     softmax = [r for r in known if r.rule == "softmax"]
@@ -105,8 +105,8 @@ def collect(rows: Rows, run: Run) -> Collected:
     greedy = [by[key] >= max(by.get((rule, *key[1:]), 0.0) for rule in RULES) for key in by if key[0] == "greedy"]
 
     def orders(name: str) -> dict[str, bool]:
-        own = {e: sorted((getattr(r, name), r.limit) for r in softmax if r.epsilon == e) for e in EPSILONS}
-        return {f"ε = {e:g}": all(a[1] <= b[1] for a, b in pairwise(values)) for e, values in own.items() if values}
+        subset = {e: sorted((getattr(r, name), r.limit) for r in softmax if r.epsilon == e) for e in EPSILONS}
+        return {f"ε = {e:g}": all(a[1] <= b[1] for a, b in pairwise(values)) for e, values in subset.items() if values}
 
     beyond = [r.needed <= np.exp(min(r.kl / r.epsilon, 700.0)) for r in known if r.rule == "greedy"]
     findings = {

@@ -167,7 +167,7 @@ _WAYS: dict[str, tuple[str, ...]] = {
 
 
 def cells(settings: Settings) -> list[Cell]:
-    ways = [(kind, way) for kind, own in _WAYS.items() for way in own]
+    ways = [(kind, way) for kind, subset in _WAYS.items() for way in subset]
     made = [Cell(kind, world, way, n) for world in settings["worlds"] for kind, way in ways for n in NS]
     tree_ways = (*STEPWISE, "switching base", "switching draft", "transfer Q*")
     made += [Cell("tree", *cell) for cell in product(TREES, tree_ways, (1, 4))]

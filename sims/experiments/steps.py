@@ -172,7 +172,7 @@ def cells(settings: Settings) -> list[Cell]:
     """One cell a (table, tree, depth): accumulation on the deepest trees, the gap also on shallower ones."""
     deepest = settings["depth"]
     depths = {"accumulation": [deepest], "gap": [d for d in range(1, deepest + 1) if (deepest - d) % 2 == 0]}
-    return [Cell(kind, i, d) for kind, own in depths.items() for d in own for i in range(settings["trees"])]
+    return [Cell(kind, i, d) for kind, subset in depths.items() for d in subset for i in range(settings["trees"])]
 
 
 def work(cell: Cell, run: Run) -> Iterator[NamedTuple]:

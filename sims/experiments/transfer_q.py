@@ -99,8 +99,8 @@ def _below_tilt(table: Sequence[Row], method: str, parameter: float) -> float:
     of the tilt's curve, which is concave, so that the number is none too large."""
     tilt = sorted((r.kl, r.reward) for r in table if r.method == "sequence tilt")
     kl, reward = zip(*tilt, strict=True)
-    own = [r for r in table if (r.method, r.parameter) == (method, parameter) and kl[0] <= r.kl <= kl[-1]]
-    return max((float(np.interp(r.kl, kl, reward)) - r.reward for r in own), default=0.0)
+    subset = [r for r in table if (r.method, r.parameter) == (method, parameter) and kl[0] <= r.kl <= kl[-1]]
+    return max((float(np.interp(r.kl, kl, reward)) - r.reward for r in subset), default=0.0)
 
 
 def collect(rows: Rows, run: Run) -> Collected:

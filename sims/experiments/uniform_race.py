@@ -8,8 +8,8 @@ a point; here the points are exact for every n, with a simulation of both rules 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,12 +57,12 @@ class Simulated(NamedTuple):
     trials: int
 
 
-def _pools(value: Any, place: str) -> tuple[str, ...]:
+def _pools(value: str | Sequence[str], position: str) -> tuple[str, ...]:
     """Names of WIDTHS, or worlds (pool:FILE among them)."""
     texts = value.split(",") if isinstance(value, str) else tuple(value)
     known = tuple(t.strip() for t in texts if t.strip() in WIDTHS)
     others = [t for t in texts if t.strip() not in WIDTHS]
-    return known + (checked_worlds(others, place) if others else ())
+    return known + (checked_worlds(others, position) if others else ())
 
 
 def cells(settings: Settings) -> list[Cell]:
