@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 
 from gsi_theory.runs.artifact import is_current, provenance, read_artifact
-from gsi_theory.runs.options import OUTPUT, RUN, given_options, refuse_options
+from gsi_theory.runs.options import RUN, ArtifactsOption, SeedOption, WorkersOption, given_options, refuse_options
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.settings import checked, read_pairs, set_options
 from gsi_theory.runs.terminal import wrapped
@@ -132,22 +132,13 @@ def command(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the experiment; repeatable.")
     ] = None,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Seed of every random stream.", rich_help_panel=RUN)
-    ] = 0,
-    workers: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=1, max=1024, help="Processes; the result does not depend on it.", rich_help_panel=RUN
-        ),
-    ] = WORKERS,
+    seed: SeedOption = 0,
+    workers: WorkersOption = WORKERS,
     cluster: Annotated[
         str | None,
         typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, in place of processes.", rich_help_panel=RUN),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the artifact.", rich_help_panel=OUTPUT)] = Path(
-        "report/artifacts"
-    ),
+    out: ArtifactsOption = Path("report/artifacts"),
 ) -> None:
     """Run one experiment and write its artifact: NAME.json, and its tables as Parquet beside it.
 

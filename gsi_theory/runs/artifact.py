@@ -12,22 +12,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TypeAlias
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.json_input import read_json, shown
 from gsi_theory.runs.json_output import SCHEMAS, plain, with_schema
 from gsi_theory.runs.output import atomic_write_bytes, atomic_write_files, atomic_write_text, require_writable
+from gsi_theory.types import Column, Json, Record
 
 __all__ = [
     "Artifact",
@@ -41,6 +39,8 @@ __all__ = [
     "write_parquet_artifact",
 ]
 
+# table -> column -> values, equally many in all columns of a table
+Tables: TypeAlias = Mapping[str, Mapping[str, Column]]
 KINDS = ("artifact", "artifact_with_tables")  # tables in the JSON; in Parquet files beside it, named with digests
 _CURE = "rerun the command that wrote it"
 _VERSIONED = ("gsi-theory", "numpy", "scipy", "pyarrow", "torch", "transformers")
@@ -51,9 +51,9 @@ class Artifact:
     """What `read_artifact` returns: name, provenance, summary and tables of equally long columns."""
 
     name: str
-    provenance: dict[str, Any]
-    summary: dict[str, Any]
-    tables: dict[str, dict[str, list[Any]]]
+    provenance: Record
+    summary: Record
+    tables: dict[str, dict[str, list[Json]]]
 
 
 def _versions() -> dict[str, str]:
@@ -66,6 +66,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def _commit() -> str | None:
     """The commit of the checkout this package runs from, with "+changes" if files differ; None outside a checkout."""
     here = Path(__file__).resolve().parent
@@ -81,21 +82,14 @@ def _commit() -> str | None:
     return commit + ("+changes" if changed else "")
 
 
-@functools.cache
-def _commit_once() -> str | None:
-    return _commit()
-
-
-def provenance(command: str, seed: int | None) -> dict[str, Any]:
+def provenance(command: str, seed: int | None) -> Record:
     """What produced an artifact: command, seed, package versions and commit. No clock, no paths of the machine."""
-    return {"command": command, "seed": seed, "versions": _versions(), "commit": _commit_once()}
+    return {"command": command, "seed": seed, "versions": _versions(), "commit": _commit()}
 
 
-def _lift(value: Any) -> Any:
-    if value == "inf":
-        return math.inf
-    if value == "-inf":
-        return -math.inf
+def _lift(value: Json) -> Json:
+    if value in ("inf", "-inf"):
+        return float(value)
     if isinstance(value, list):
         return [_lift(v) for v in value]
     if isinstance(value, dict):
@@ -103,7 +97,7 @@ def _lift(value: Any) -> Any:
     return value
 
 
-def is_current(path: str | os.PathLike[str], name: str, record: Mapping[str, Any]) -> bool:
+def is_current(path: str | os.PathLike[str], name: str, record: Mapping[str, object]) -> bool:
     """Whether `path` already holds artifact `name` made by the same command, seed, versions and commit.
 
     Never true while the checkout has uncommitted changes: the code may have changed since.
@@ -120,9 +114,9 @@ def is_current(path: str | os.PathLike[str], name: str, record: Mapping[str, Any
 def write_artifact(
     path: str | os.PathLike[str],
     name: str,
-    record: Mapping[str, Any],
-    summary: Mapping[str, Any],
-    tables: Mapping[str, Mapping[str, Sequence[Any] | np.ndarray]],
+    record: Mapping[str, object],
+    summary: Mapping[str, object],
+    tables: Tables,
 ) -> Path:
     """Write one artifact; `record` is what `provenance` returned.
 
@@ -133,7 +127,7 @@ def write_artifact(
 
 
 def _text(
-    kind: str, name: str, record: Mapping[str, Any], summary: Mapping[str, Any], tables: Mapping[str, Any]
+    kind: str, name: str, record: Mapping[str, object], summary: Mapping[str, object], tables: Mapping[str, object]
 ) -> str:
     body = {"name": name, "provenance": record, "summary": summary, "tables": tables}
     text = json.dumps(plain(with_schema(kind, body), name), indent=1, sort_keys=True, allow_nan=False)
@@ -143,9 +137,9 @@ def _text(
 def write_parquet_artifact(
     path: str | os.PathLike[str],
     name: str,
-    record: Mapping[str, Any],
-    summary: Mapping[str, Any],
-    tables: Mapping[str, Mapping[str, Sequence[Any] | np.ndarray]],
+    record: Mapping[str, object],
+    summary: Mapping[str, object],
+    tables: Tables,
 ) -> Path:
     """As `write_artifact`, with each table in a Parquet file beside the JSON at `path`, named STEM.TABLE.parquet.
 
@@ -170,14 +164,14 @@ def write_parquet_artifact(
     return path
 
 
-def _check_lengths(name: str, tables: Mapping[str, Mapping[str, Sequence[Any] | np.ndarray]]) -> None:
+def _check_lengths(name: str, tables: Tables) -> None:
     for table, columns in tables.items():
         lengths = {column: len(values) for column, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise InputError(f"table {table!r} of artifact {name!r} has columns of unequal length {lengths}")
 
 
-def _read_tables(path: Path, named: Any) -> dict[str, dict[str, list[Any]]]:
+def _read_tables(path: Path, named: Json) -> dict[str, dict[str, list[Json]]]:
     """The tables of an artifact of format 2, from the files beside it."""
     from gsi_theory.runs.artifact_tables import read_table
 

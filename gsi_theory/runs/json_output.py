@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -46,7 +45,7 @@ SCHEMAS: dict[str, int] = Named(
 )
 
 
-def plain(value: Any, place: str | None = None) -> Json:
+def plain(value: object, place: str | None = None) -> Json:
     """`value` as strict JSON holds it: infinities as "inf" and "-inf", arrays and tuples as lists, never -0.0.
 
     NaN (not computed) becomes null. With `place`, the words that say where the value stands, NaN and values of types
@@ -70,11 +69,11 @@ def plain(value: Any, place: str | None = None) -> Json:
     return value
 
 
-def with_schema(kind: str, record: Mapping[str, Any]) -> Record:
+def with_schema(kind: str, record: Mapping[str, object]) -> Record:
     """`record` with its number in front, as `schema`; UnknownName for a kind that `SCHEMAS` does not hold."""
     return {"schema": SCHEMAS[kind], **record}
 
 
-def answer(kind: str, record: Mapping[str, Any], indent: int | None = None) -> str:
+def answer(kind: str, record: Mapping[str, object], indent: int | None = None) -> str:
     """The JSON text of a command's answer: `plain`, with its schema number; what JSON has no type for as its text."""
     return json.dumps(plain(with_schema(kind, record)), indent=indent, allow_nan=False, default=str)

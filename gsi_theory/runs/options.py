@@ -1,19 +1,51 @@
-"""What commands share: options that hold lists (`--n 1,2,4`), those without effect, and the panels of --help."""
+"""What commands share: options that mean the same everywhere, those that hold lists (`--n 1,2,4`), those without
+effect, and the panels of --help."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import Annotated, TypeVar
 
 import typer
 
 from gsi_theory.errors import InputError
 
-__all__ = ["OUTPUT", "RUN", "distinct", "given_options", "listed", "refuse_options"]
+__all__ = [
+    "OUTPUT",
+    "RUN",
+    "ArtifactsOption",
+    "JsonOption",
+    "SeedOption",
+    "WorkersOption",
+    "distinct",
+    "given_options",
+    "listed",
+    "refuse_options",
+]
 
 # Panels of --help; what a command computes stays in the first, "Options".
 OUTPUT = "Output"
 RUN = "Seed, speed, stopping"
+
+SeedOption = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, help="Seed of every random stream.", rich_help_panel=RUN)
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        max=1024,
+        help="Processes; the result does not depend on it.",
+        rich_help_panel=RUN,
+    ),
+]
+ArtifactsOption = Annotated[
+    Path, typer.Option("--out", metavar="FOLDER", help="Folder of the artifact.", rich_help_panel=OUTPUT)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.", rich_help_panel=OUTPUT)]
 
 Member = TypeVar("Member")
 _SHOWN = 60  # characters of a list that an error repeats

@@ -1,10 +1,10 @@
 """Settings, given as key=value: the one way in which experiments, the audit and checks declare and read them.
 
     SETTINGS = {
-        "draws": Setting(1000, range(1, 10**9)),                       # a whole number
-        "families": Setting("zipf", ("zipf", "dirichlet")),            # some of these names, in this order
-        "beta": Setting(5.0, values(float, lambda b: b >= 0, "a number of at least 0")),
-        "worlds": Setting("strong,weak", checked_worlds),              # (value, place) -> checked value
+        "draws": RunSetting(1000, range(1, 10**9)),                       # a whole number
+        "families": RunSetting("zipf", ("zipf", "dirichlet")),            # some of these names, in this order
+        "beta": RunSetting(5.0, values(float, lambda b: b >= 0, "a number of at least 0")),
+        "worlds": RunSetting("strong,weak", checked_worlds),              # (value, place) -> checked value
     }
     checked(SETTINGS, {"draws": "20"}, " of experiment 'steps'")       # {"draws": 20, "families": ("zipf",), ...}
 
@@ -16,28 +16,28 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from gsi_theory.errors import InputError, nearest, quoted
 from gsi_theory.runs.options import distinct
-from gsi_theory.types import Record
+from gsi_theory.types import Json, Record
 
-__all__ = ["Allowed", "Reader", "Setting", "checked", "read_pairs", "set_options", "some_of", "values", "whole"]
+__all__ = ["Allowed", "Reader", "RunSetting", "checked", "read_pairs", "set_options", "some_of", "values", "whole"]
 
 # (value or its text, place: the words of an error that name the setting) -> checked value; raises InputError.
-Reader: TypeAlias = Callable[[Any, str], object]
+Reader: TypeAlias = Callable[[Json, str], object]
 # A range of whole numbers, the names of which some may be given, or a function of one's own.
 Allowed: TypeAlias = range | tuple[str, ...] | Reader
 
 
-class Setting(NamedTuple):
+class RunSetting(NamedTuple):
     """One setting: its default (a value, or the text of one) and what is allowed; a plain pair does as well."""
 
-    default: Any
+    default: Json
     allowed: Allowed
 
 
-def whole(value: Any, allowed: range, place: str) -> int:
+def whole(value: Json, allowed: range, place: str) -> int:
     """`value`, a number or its text, as a whole number of the range; InputError names the place."""
     try:
         number = None if isinstance(value, bool) else int(value)
@@ -66,15 +66,13 @@ def some_of(value: object, allowed: Sequence[str], place: str) -> tuple[str, ...
     return tuple(name for name in allowed if name in parts)
 
 
-def values(
-    read: Callable[[str], Any], fits: Callable[[Any], bool], words: str, several: bool = False
-) -> Callable[[Any, str], Any]:
+def values(read: Callable[[str], Json], fits: Callable[[Json], bool], words: str, several: bool = False) -> Reader:
     """The reader of a value that is read from text, accepted, and named by `words`; several: with commas, each once.
 
     Text that `read` refuses with a ValueError, and a value that does not fit (NaN fits no range), is an InputError.
     """
 
-    def reader(value: Any, place: str) -> Any:
+    def reader(value: Json, place: str) -> object:
         members = []
         for part in _parts(value) if several else [value]:
             try:
@@ -91,7 +89,7 @@ def values(
     return reader
 
 
-def checked(settings: Mapping[str, tuple[Any, Any]], given: Mapping[str, object], owner: str = "") -> Record:
+def checked(settings: Mapping[str, tuple[Json, Json]], given: Mapping[str, object], owner: str = "") -> Record:
     """The value of every setting: as given, else its default, both checked.
 
     owner: of what these are the settings, for the messages, as " of experiment 'steps'". Raises InputError for a key

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from gsi_theory.errors import InputError, UnknownName, nearest
 from gsi_theory.runs.artifact import provenance, require_writable, write_parquet_artifact
-from gsi_theory.runs.journal import Journal, code_fingerprint
+from gsi_theory.runs.journal import Journal, code_fingerprint, journal_path
 from gsi_theory.runs.progress import Report
 from gsi_theory.runs.settings import checked, whole
 from gsi_theory.runs.user_file import load_member, names_file
@@ -152,7 +152,7 @@ def run_experiment(
     """Write the artifact of an experiment, a name or FILE.py:NAME, to the path `out`, its tables as Parquet beside it.
 
     `settings` overrides defaults by name (numbers or their text); progress(done, total) counts cells. Finished cells
-    are kept in the folder beside `out` until the artifact is written, so a killed run goes on where it stopped. Same
+    are kept in a journal beside `out` until the artifact is written, so a killed run goes on where it stopped. Same
     seed and settings give the same bytes. Returns `out`. Raises InputError on an unknown experiment or setting, a bad
     value or a bad seed, before anything is computed.
     """
@@ -160,7 +160,7 @@ def run_experiment(
     run = _run_of(experiment, seed, settings)
     record = {"seed": run.seed, "settings": run.settings, "code": code_fingerprint()}
     require_writable(out)
-    journal = Journal(out.with_suffix(".cells"), record | {"versions": provenance("", 0)["versions"]})
+    journal = Journal(journal_path(out), record | {"versions": provenance("", 0)["versions"]}, replace=True)
     results = journal.run(_jobs(address, run), _play, local_pool(WORKERS) if pool is None else pool, progress)
     rows: dict[str, list[Any]] = {table: [] for table in experiment.rows}
     for table, *values in (row for result in results for row in result):
@@ -169,7 +169,7 @@ def run_experiment(
     path = write_parquet_artifact(
         out, experiment.name, provenance(command, run.seed), summary, _columns(experiment, tables)
     )
-    journal.close()
+    journal.delete()
     return path
 
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from gsi_theory import divergence
 from gsi_theory.claims.facts import Facts
-from gsi_theory.claims.sides_limits import gate_limit
-from gsi_theory.claims.sides_race import dominance, race_tail, race_tv, rule_limit
-from gsi_theory.claims.sides_softmax import kl_chi2, kl_mean, theorem_one
+from gsi_theory.claims.gate_limits import gate_limit
+from gsi_theory.claims.race_bounds import dominance, race_tail, race_tv
+from gsi_theory.claims.rule_bounds import rule_limit
+from gsi_theory.claims.softmax_bounds import kl_chi2, kl_mean, theorem_one
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.laws.gate import gsi_law
 from gsi_theory.laws.selection_law import selection_law

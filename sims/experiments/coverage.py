@@ -2,7 +2,7 @@
 
 The value of a law is E r - KL(law‖base)/β, what the tilted policy maximizes (there it is β⁻¹ log Z). `gain` is the
 value minus that of soft best-of-n on the base with the most candidates that take no more expected seconds a step on the
-machine of gsi_theory/runs/hardware.py, and where not even one fits, minus that of the base alone, which is in favor of
+machine of gsi_theory/runs/costs.py, and where not even one fits, minus that of the base alone, which is in favor of
 the base. Positive: the draft pays. The base writes up to a hundred candidates in the time of one, so the gain has
 steps: it is large as long as a method is faster than one base step and near zero after that. GSI goes with two
 thresholds, those that let half and nine tenths of the tilted policy pass.
@@ -18,7 +18,7 @@ import numpy as np
 from gsi_theory import divergence
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.methods import METHODS
-from gsi_theory.runs.hardware import seconds, value_of
+from gsi_theory.runs.costs import seconds, value_of
 from sims.agreement import agreement, beside, over_problems
 from sims.experiment_record import Collected, Experiment, Rows, Run, Settings, everywhere
 from sims.instance_families import method_scheme

@@ -5,7 +5,7 @@ leaves the base far behind.
 
 GSI goes with two thresholds, those that let half and nine tenths of the tilted policy pass.
 
-Hardware and model sizes: gsi_theory/runs/hardware.py. Soft best-of-n writes with the base, GSI with the draft and
+Hardware and model sizes: gsi_theory/runs/costs.py. Soft best-of-n writes with the base, GSI with the draft and
 scores with the base: scoring n candidates takes the base as many FLOPs as writing them, but far less time.
 """
 
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gsi_theory.methods import METHODS
-from gsi_theory.runs.hardware import flops, seconds, value_of
+from gsi_theory.runs.costs import flops, seconds, value_of
 from sims.agreement import agreement, beside, over_problems
 from sims.experiment_record import Collected, Experiment, Rows, Run, Settings, everywhere
 from sims.instance_families import method_scheme

@@ -22,7 +22,7 @@ from gsi_theory.laws.selection_law import score_gated_race, selection_law
 from gsi_theory.samples.gated_estimate import gated_rows, gated_value
 from gsi_theory.types import Floats
 from llm_check.logs.planner.scheme_grid import Grid, Option
-from llm_check.logs.pools.position_arrays import Block, PositionArrays
+from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 
 __all__ = ["ESTIMATORS", "Sets", "Values", "evaluate", "half_pool_shift", "sets_of"]
 
@@ -69,7 +69,7 @@ class Values:
     reject: Floats
 
 
-def sets_of(arrays: PositionArrays, block: Block, names: Sequence[str]) -> Sets:
+def sets_of(arrays: PositionArrays, block: PositionBlock, names: Sequence[str]) -> Sets:
     """The candidates of one block, with the columns `names` as values."""
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     columns = [arrays.floats(name) for name in names]

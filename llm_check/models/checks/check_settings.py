@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gsi_theory.laws.draws import MOST
 from gsi_theory.laws.selection_law import RULES
-from gsi_theory.runs.settings import Setting, checked, values
-from gsi_theory.types import Record
+from gsi_theory.runs.settings import RunSetting, checked, values
+from gsi_theory.types import Json, Record
 
 __all__ = ["read_settings"]
 
@@ -17,8 +17,8 @@ __all__ = ["read_settings"]
 class _Kind(NamedTuple):
     """What one value of a setting may be: read from text, accepted, and in words."""
 
-    read: Callable[[str], Any]
-    fits: Callable[[Any], bool]
+    read: Callable[[str], Json]
+    fits: Callable[[Json], bool]
     words: str
 
 
@@ -43,13 +43,13 @@ _KINDS: dict[str, _Kind] = {  # names of lists are plurals
 }
 
 
-def read_settings(given: Mapping[str, str], defaults: Mapping[str, Any]) -> Record:
+def read_settings(given: Mapping[str, str], defaults: Mapping[str, object]) -> Record:
     """`defaults` updated by `given`; where the default is a tuple, values are written with commas, each once.
 
     InputError as `gsi_theory.runs.settings.checked` raises it.
     """
     settings = {
-        key: Setting(default, values(*_KINDS[key], several=isinstance(default, tuple)))
+        key: RunSetting(default, values(*_KINDS[key], several=isinstance(default, tuple)))
         for key, default in defaults.items()
     }
     return checked(settings, given)
