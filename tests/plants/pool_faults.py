@@ -20,6 +20,7 @@ __all__ = [
     "Sampling",
     "TokenWorld",
     "add_noise",
+    "add_reward_noise",
     "drop_texts",
     "drop_tokens",
     "duplicate_rows",
@@ -203,6 +204,12 @@ def round_numbers(columns: Columns, dtype: str) -> Columns:
         return bits.view(np.float32).astype(np.float64)
 
     return _map_numbers(columns, cut)
+
+
+def add_reward_noise(columns: Columns, seed: int, sd: float) -> Columns:
+    """Rewards with independent normal noise on each row, as a reward model with dropout gives."""
+    reward = np.array(columns["reward"])
+    return columns | {"reward": (reward + np.random.default_rng([seed, 5]).normal(scale=sd, size=reward.size)).tolist()}
 
 
 def add_noise(columns: Columns, seed: int, sd: float) -> Columns:

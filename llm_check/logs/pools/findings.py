@@ -23,6 +23,9 @@ from llm_check.logs.pools.tokens import TokenCheck
 
 __all__ = ["FINDINGS", "Finding", "FindingRule"]
 
+FEW_REPEATS = 20  # draws of a step that was drawn before
+REWARD_NOISE = 0.02  # of the spread of all rewards: batching in half precision stays below it
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -201,6 +204,24 @@ def _equal(e: Evidence) -> Record | None:
     return {"rows": e.whole.order.size, "value": e.rewards.low} if e.rewards.low == e.rewards.high else None
 
 
+def _reward_noise(e: Evidence) -> Record | None:
+    """Equal steps of a position with unequal rewards: their pooled standard deviation, beside that of all rewards."""
+    code, what = e.arrays.same_steps
+    if what not in ("token_ids", "text"):  # else equal steps are those of equal reward
+        return None
+    reward = e.arrays.floats("reward")
+    size = np.bincount(code)
+    repeats = int(code.size - np.count_nonzero(size))
+    spread = float(reward.std())
+    if repeats < FEW_REPEATS or spread == 0.0:
+        return None
+    apart = reward - (np.bincount(code, reward) / np.maximum(size, 1))[code]
+    noise = float(np.sqrt(np.sum(apart**2) / repeats))
+    if noise <= REWARD_NOISE * spread:
+        return None
+    return {"sd_of_equal_steps": noise, "sd_of_rewards": spread, "repeats": repeats, "equal_by": what}
+
+
 def _cut(e: Evidence) -> Record | None:
     if e.cuts.share <= 0.01:
         return None
@@ -279,6 +300,13 @@ FINDINGS: tuple[FindingRule, ...] = (
         "all rewards are equal: nothing to choose between; take harder or easier prompts, more candidates, or "
         "another reward",
         _equal,
+    ),
+    FindingRule(
+        "reward_noise",
+        "warning",
+        "equal steps have unequal rewards: give the reward model the same text and no dropout, or the mean of several "
+        "scores; selection and gate follow this noise",
+        _reward_noise,
     ),
     FindingRule(
         "truncated_steps",

@@ -18,6 +18,7 @@ from tests.plants.pool_faults import (
     Sampling,
     TokenWorld,
     add_noise,
+    add_reward_noise,
     drop_texts,
     drop_tokens,
     duplicate_rows,
@@ -104,6 +105,20 @@ def test_numbers_of_float32_and_coarse_rewards_are_no_noise() -> None:
 def test_rare_successes_are_no_fault_of_the_rewards(share: float) -> None:
     rng = np.random.default_rng(0)
     assert _errors(_changed(_make(4), "reward", lambda r: (rng.random(r.size) < share).astype(np.float64))) == []
+
+
+def test_noise_of_the_reward_model_shows_in_equal_steps() -> None:
+    def found(columns: Columns) -> dict[str, dict[str, float]]:
+        return {f.id: f.evidence for f in diagnose(pool_from_columns(columns)).findings}
+
+    noisy = add_reward_noise(_make(4), 4, 0.02)
+    for columns in (noisy, drop_tokens(noisy)):
+        evidence = found(columns)["reward_noise"]
+        assert evidence["sd_of_equal_steps"] == pytest.approx(0.02, rel=0.3)
+        assert diagnose(pool_from_columns(columns)).valid
+    # float32 in batches, and steps that only their reward tells apart, are no noise
+    assert "reward_noise" not in found(add_reward_noise(_make(4), 4, 1e-6))
+    assert "reward_noise" not in found(drop_texts(noisy))
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
