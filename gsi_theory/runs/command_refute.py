@@ -3,7 +3,6 @@ constant needed?"""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.refutation.card import card_json, card_latex, card_text
 from gsi_theory.refutation.refute import Refutation, refute
 from gsi_theory.refutation.tightened import mutant_text, write_mutants
+from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.options import OUTPUT, RUN, refuse_options
 from gsi_theory.runs.output import atomic_write_files, require_writable
 from gsi_theory.runs.progress import progress_bar
@@ -102,7 +102,7 @@ def command(
     """Search the instance on which a claim fails, or comes closest. Exit status 1: a claim that should hold fails."""
     if claim is None and not mutants:
         refuse_options(context, ("seed", "seconds", "out", "latex"), "without a claim: name one, or give --mutants")
-        typer.echo(json.dumps(_records()) if as_json else _listed())
+        typer.echo(answer("claims", _records()) if as_json else _listed())
         return
     if mutants:
         refuse_options(context, ("seconds", "latex"), "with --mutants: it tries all of a fixed list; leave them out")
@@ -113,7 +113,7 @@ def command(
         require_writable(path)
         with progress_bar("mutants") as report:
             rows = write_mutants(path, chosen, seed, report)
-        typer.echo(json.dumps(rows) if as_json else f"{mutant_text(rows)}\nwrote {path}")
+        typer.echo(answer("mutants", {"mutants": rows}) if as_json else f"{mutant_text(rows)}\nwrote {path}")
         return
     if out is not None and out == latex:
         raise InputError(f"--out and --latex are both {out}: name two files")
@@ -123,6 +123,6 @@ def command(
     finding = _refuted(str(claim), seed, seconds)
     texts = ((latex, card_latex(finding)), (out, card_text(finding) + "\n"))
     atomic_write_files({file: text.encode() for file, text in texts if file is not None})
-    typer.echo(json.dumps(card_json(finding), allow_nan=False) if as_json else card_text(finding))
+    typer.echo(answer("refute", card_json(finding)) if as_json else card_text(finding))
     if finding.surprise:
         raise typer.Exit(1)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.runs.artifact import provenance, write_artifact
-from gsi_theory.runs.journal import Journal, code_fingerprint
+from gsi_theory.runs.journal import Journal, code_fingerprint, journal_path
 from gsi_theory.runs.progress import Report
+from gsi_theory.runs.settings import checked, whole
 from gsi_theory.runs.workers import local_pool
 from gsi_theory.types import Json, Record
 from sims.audits.cells import judge_cell, rejudge
@@ -23,7 +24,6 @@ from sims.audits.drafts_needed import BETAS_ASKED, asked
 from sims.audits.kl_rate import kl_rate
 from sims.audits.regimes import AUDIT_FAMILIES, BETAS, NS, Cell
 from sims.audits.tables import Totals, tables_of
-from sims.experiments import checked_settings, checked_whole
 from sims.instance_families import FAMILIES, REWARDS
 
 __all__ = ["PRESETS", "SETTINGS", "run_audit"]
@@ -97,15 +97,15 @@ def run_audit(
     progress: Report | None = None,
     command: str = "",
 ) -> Path:
-    """Write the artifact `audit` to the path `out`; its journal is the folder beside it until it is written.
+    """Write the artifact `audit` to the path `out`; its journal is beside it until it is written.
 
     `settings` overrides SETTINGS by name. progress(done, total) counts jobs. Raises InputError on an unknown setting, a
     bad value or a bad seed, before anything is computed.
     """
-    seed = checked_whole(seed, range(2**63), "seed")
-    chosen = checked_settings("audit", SETTINGS, settings)
+    seed = whole(seed, range(2**63), "seed")
+    chosen = checked(SETTINGS, settings, " of the audit")
     record = {"seed": seed, "settings": chosen, "code": code_fingerprint(), "versions": provenance("", 0)["versions"]}
-    journal = Journal(out.with_suffix(".cells"), record)
+    journal = Journal(journal_path(out), record, replace=True)
     jobs = _plan(seed, chosen)
     totals = Totals(chosen["claims"])
     for job, result in zip(jobs, journal.run(jobs, work, local_pool(workers), progress), strict=True):
@@ -115,5 +115,5 @@ def run_audit(
         totals.add(job, result)
     summary, tables = tables_of(totals, seed, chosen)
     path = write_artifact(out, "audit", provenance(command, seed), summary, tables)
-    journal.close()
+    journal.delete()
     return path
