@@ -159,7 +159,7 @@ def test_load_round_trip_and_its_refusals(tmp_path: Path, engine: TransformersEn
     loaded = TransformersEngine.load(folder)
     assert loaded.contract.model.endswith("/one") and loaded.contract.dtype == "float32"
     assert loaded.contract.sampling_temperature == 1.0 and loaded.contract.logprobs == "raw"
-    assert loaded.contract.forward == "lean" and len(loaded.contract.model_hash) == 64
+    assert loaded.contract.forward == "lean, compiled" and len(loaded.contract.model_hash) == 64
     again, before = (e.log_probs(e.prefill(PROMPTS)) for e in (loaded, engine))
     np.testing.assert_allclose(again, before, rtol=0, atol=LOGP_TOLERANCE)
     with pytest.raises(InputError, match="float7"):
