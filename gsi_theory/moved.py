@@ -25,14 +25,14 @@ MOVED = {
     "gsi_theory.compiled": "gsi_theory.arrays.kernels",
     "gsi_theory.memory": "gsi_theory.arrays.memory",
     "gsi_theory.law": "gsi_theory.laws.selection_law",
-    "gsi_theory.law_batches": "gsi_theory.laws.law_batches",
+    "gsi_theory.law_batches": "gsi_theory.laws.selection_law",
     "gsi_theory.curve": "gsi_theory.laws.tv_curve",
     "gsi_theory.draws": "gsi_theory.laws.draws",
     "gsi_theory.drafters": "gsi_theory.laws.drafters",
     "gsi_theory.channel": "gsi_theory.laws.channel",
     "gsi_theory.clipping": "gsi_theory.laws.clipping",
     "gsi_theory.efficiency": "gsi_theory.laws.efficiency",
-    "gsi_theory.race_means": "gsi_theory.laws.race_means",
+    "gsi_theory.race_means": "gsi_theory.rules.race_means",
     "gsi_theory.rsd": "gsi_theory.laws.rsd",
     "gsi_theory.speculative": "gsi_theory.laws.speculative",
     "gsi_theory.weights": "gsi_theory.laws.weights",
@@ -48,7 +48,7 @@ MOVED = {
     "gsi_theory.reach": "gsi_theory.samples.reach",
     "gsi_theory.subsets": "gsi_theory.rules",
     "gsi_theory.subsets.compiled": "gsi_theory.rules.subset_kernels",
-    "gsi_theory.subsets.max": "gsi_theory.rules.max_subsets",
+    "gsi_theory.subsets.max": "gsi_theory.rules.max",
     "gsi_theory.subsets.race": "gsi_theory.rules.race_subsets",
     "gsi_theory.subsets.softmax": "gsi_theory.rules.softmax_subsets",
     "gsi_theory.subsets.sums": "gsi_theory.rules.subset_sums",
@@ -156,6 +156,10 @@ MOVED = {
 # old module.name -> new module.name
 MOVED_NAMES = {
     "gsi_theory.logscale.Array": "gsi_theory.types.Floats",
+    "gsi_theory.certified.law.race_excess": "gsi_theory.rules.race_balls.race_excess",
+    "gsi_theory.certified.law.race_score_balls": "gsi_theory.rules.race_balls.race_score_balls",
+    "gsi_theory.subsets.max.max_curve": "gsi_theory.rules.max.subset_means",
+    "gsi_theory.subsets.max.max_parts": "gsi_theory.rules.max.subset_parts",
 }
 
 

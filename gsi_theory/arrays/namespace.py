@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
-from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -263,7 +262,7 @@ def capped(owned: Array) -> Array:
     return array_api_compat.array_namespace(owned).where(owned > 0.0, 0.0, owned)
 
 
-def _elementwise(name: str) -> Callable[[Any], Array]:
+def _elementwise(name: str) -> Callable[[Array], Array]:
     in_numpy = getattr(np, name)
 
     def apply(owned: Array) -> Array:

@@ -15,8 +15,9 @@ from functools import cached_property
 
 from flint import arb, ctx
 
-from gsi_theory.certified.ball_law import LogWeight, compare, race_excess, race_score_balls, selection_balls
+from gsi_theory.certified.ball_law import LogWeight, compare, selection_balls
 from gsi_theory.certified.rational import ExactInstance, ExactScheme, ball
+from gsi_theory.rules.table import rule_named, score_gate_of
 
 __all__ = ["BallFacts", "Excess", "Gated", "total"]
 
@@ -203,11 +204,12 @@ class BallFacts:
         return self._laws[rule]
 
     def draft_excess(self, rule: str | None = None) -> Excess:
-        """Q against π; the race rule by its own formula, accurate however close Q is to π."""
+        """Q against π; by the rule's own formula where it has one, accurate however close Q is to π."""
         rule = rule or self.scheme.rule
         law, near = self.draft_law(rule), None
-        if rule == "race" and self.covered:
-            near = race_excess(self.instance.draft, self.draft_weight, self.scheme.n, self.goal)
+        excess = rule_named(rule).ball_excess
+        if excess and self.covered:
+            near = excess(self.instance.draft, self.draft_weight, self.scheme.n, self.goal)
         return Excess(law, self.pi, near)
 
     @cached_property
@@ -236,7 +238,8 @@ class BallFacts:
         return compare(weight, LogWeight(beta * Fraction(cut), ONE), f"candidate {y} against the threshold") >= 0
 
     def ties(self) -> list[str]:
-        """In words, what rounding may decide wrongly: r̃ = u exactly, ℓ = 0 at β = 0, equal weights under rule max."""
+        """In words, what rounding may decide wrongly: r̃ = u exactly, ℓ = 0 at β = 0, equal weights where a rule
+        goes by their order."""
         cut, beta, lines = self.scheme.threshold, self.scheme.beta, []
         held = [y for y in range(self.instance.size) if self.instance.draft[y] and self.instance.base[y]]
         if cut is not None and self.scheme.gate == "tilted_reward":
@@ -246,7 +249,8 @@ class BallFacts:
                 lines.append(f"the tilted reward of y = {at} equals the threshold exactly")
             elif equal and not beta:
                 lines.append(f"β = 0 and both policies give y = {equal} the same mass")
-        for weight in dict.fromkeys(self.draft_weight[y] for y in held) if self.scheme.rule == "max" else ():
+        by_order = rule_named(self.scheme.rule).order_only
+        for weight in dict.fromkeys(self.draft_weight[y] for y in held) if by_order else ():
             same = [y for y in held if self.draft_weight[y] == weight]
             if len(same) > 1:
                 lines.append(f"the weights of y = {same} are exactly equal")
@@ -263,7 +267,8 @@ class BallFacts:
         s, cut = self.scheme, self.scheme.threshold
         if s.gate == "score" and cut is not None and cut not in (float("inf"), float("-inf")):
             score = LogWeight(s.beta * Fraction(cut), ONE)
-            kept, reject = race_score_balls(self.instance.draft, self.draft_weight, s.n, score, self.goal)
+            gate = score_gate_of(s.rule)
+            kept, reject = gate.balls(self.instance.draft, self.draft_weight, s.n, score, self.goal)
         else:
             law = self.draft_law()
             endless = s.gate == "score" and cut is not None

@@ -13,9 +13,10 @@ from functools import cached_property
 from flint import arb
 
 from gsi_theory.certified.ball_facts import BallFacts, Excess, total
-from gsi_theory.certified.ball_law import LogWeight, compare, race_score_balls
+from gsi_theory.certified.ball_law import LogWeight, compare
 from gsi_theory.certified.rational import ball
 from gsi_theory.certified.selection import centered, excess_share, largest, pinsker
+from gsi_theory.rules.table import score_gate_of
 
 __all__ = ["SIDES", "high_score", "high_step"]
 
@@ -100,7 +101,8 @@ def high_score(f: BallFacts) -> bool:
 
 def score_gate(f: BallFacts, form: str) -> tuple[arb, arb]:
     """(M9): TV of the law given acceptance, or of the whole law, against E_M; "unbiased": against 0."""
-    accepted, reject = race_score_balls(f.instance.draft, f.draft_weight, f.scheme.n, _score(f), f.goal)
+    gate = score_gate_of(f.scheme.rule)
+    accepted, reject = gate.balls(f.instance.draft, f.draft_weight, f.scheme.n, _score(f), f.goal)
     beta = f.scheme.beta
     pairs = zip(f.instance.base, f.instance.reward, strict=True)
     z = total([ball(b) * ball(beta * r).exp() for b, r in pairs if b])

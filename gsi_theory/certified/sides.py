@@ -20,6 +20,8 @@ from gsi_theory.certified import selection as certified_selection
 from gsi_theory.certified.ball_facts import BallFacts, Excess, total
 from gsi_theory.certified.ball_law import compare
 from gsi_theory.certified.rational import ball
+from gsi_theory.rules import softmax
+from gsi_theory.rules.table import rule_named
 
 __all__ = ["PREMISES", "SIDES", "Sides"]
 
@@ -289,6 +291,6 @@ PREMISES: dict[str, Callable[[BallFacts], bool]] = {
     "w > 0 on the draft's support": lambda f: all(
         b > 0 for s, b in zip(f.instance.draft, f.instance.base, strict=True) if s
     ),
-    "rule softmax": lambda f: f.scheme.rule == "softmax",
-    "rule softmax or race": lambda f: f.scheme.rule != "max",
+    "rule softmax": lambda f: rule_named(f.scheme.rule) is softmax.SOFTMAX,
+    "rule softmax or race": lambda f: rule_named(f.scheme.rule).converges,
 }

@@ -9,6 +9,8 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides_rejection import base_mean, step_at
 from gsi_theory.claims.sides_tournament import LEAGUE_CELLS
 from gsi_theory.laws.draws import MOST
+from gsi_theory.rules import softmax as rules
+from gsi_theory.rules.table import rule_named
 from gsi_theory.types import Array
 
 
@@ -47,8 +49,8 @@ GATED = Assumption("a threshold on the tilted reward", lambda f: f.has_threshold
 SPLIT = Assumption("that the gate splits the tilted policy, 0 < π(A) < 1", _splits)
 POSITIVE = Assumption("w > 0 on the draft's support", _positive_base)
 VARYING = Assumption("weights that are not constant", lambda f: f.varies)
-SOFTMAX = Assumption("rule softmax", lambda f: _always(f, f.rule == "softmax"))
-CONVERGENT = Assumption("rule softmax or race", lambda f: _always(f, f.rule != "max"))
+SOFTMAX = Assumption("rule softmax", lambda f: _always(f, rule_named(f.rule) is rules.SOFTMAX))
+CONVERGENT = Assumption("rule softmax or race", lambda f: _always(f, rule_named(f.rule).converges))
 SEVERAL = Assumption("n ≥ 2", lambda f: f.n >= 2)
 WHOLE = Assumption("whole numbers of draws", lambda f: (f.n == f.xp.round(f.n)) & (f.n_base == f.xp.round(f.n_base)))
 FINITE_SCORE = Assumption("a finite threshold", lambda f: f.xp.isfinite(f.threshold) & f.xp.isfinite(f.log_score))

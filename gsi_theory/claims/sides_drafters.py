@@ -13,8 +13,7 @@ from gsi_theory.arrays.namespace import detached, host, table
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides, chi2_error, least
 from gsi_theory.laws.drafters import fixed_allocation_law
-from gsi_theory.laws.law_batches import selection_laws
-from gsi_theory.laws.selection_law import EPS, Law
+from gsi_theory.laws.selection_law import EPS, Law, selection_laws
 from gsi_theory.types import Array
 
 __all__ = ["fixed_allocation", "mixture_chi2", "random_allocation"]

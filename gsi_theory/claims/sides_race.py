@@ -14,6 +14,7 @@ from gsi_theory.claims.sides import Sides, least
 from gsi_theory.laws.draws import Counts
 from gsi_theory.laws.selection_law import EPS, Law
 from gsi_theory.limits import best_tv
+from gsi_theory.rules.rule import Rule
 from gsi_theory.types import Array, Namespace
 
 __all__ = [
@@ -33,7 +34,7 @@ LARGEST_LOG = 690.0  # e^690 is finite and so is its product with a mass
 BUDGET = 1 << 16  # entries of the largest temporary array: a few of them fit the cache
 
 
-def _tv(f: Facts, rule: str) -> tuple[Array, Law]:
+def _tv(f: Facts, rule: str | Rule) -> tuple[Array, Law]:
     law = f.draft_law(rule)
     return f.once(("tv", rule), lambda: divergence.tv(f.log_pi, law.log_prob)), law
 

@@ -17,8 +17,7 @@ from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
-from gsi_theory.laws.law_batches import selection_laws
-from gsi_theory.laws.selection_law import EPS, Law
+from gsi_theory.laws.selection_law import EPS, Law, selection_laws
 from gsi_theory.types import Array
 
 __all__ = [

@@ -11,7 +11,7 @@ The pooled hybrid of n_S draft and n_B base candidates is the case m = 2. Outcom
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,7 +33,6 @@ __all__ = [
     "random_allocation_law",
 ]
 
-FIXED_RULES = ("softmax", "race")
 EPS = float(np.finfo(np.float64).eps)
 # Step and windows as for (M3), with the errors proved there in THEORY.md; the proof covers products of several φ_j.
 QUADRATURE_ERROR = 1e-16
@@ -96,6 +95,7 @@ def fixed_allocation_law(
     weight = np.asarray(log_weight, dtype=np.float64)
     if rule not in FIXED_RULES:
         raise InputError(f"rule {rule!r} with a fixed allocation: give one of {', '.join(FIXED_RULES)}")
+    log_integrals, terms = FIXED_RULES[rule]
     if weight.shape != drafters.shape[1:]:
         raise InputError(f"log_weight of shape {weight.shape}: give {drafters.shape[1]} log-weights")
     held = np.any(np.isfinite(drafters), axis=0)
@@ -112,16 +112,14 @@ def fixed_allocation_law(
         log_power = _log_powers(log_zero[:, None], numbers)
         log_prob[zero] = log_sum((np.log(numbers / numbers.sum()))[:, None] + drafters[:, zero] + log_power, axis=0)
     if order.size:
-        chosen = _fixed_softmax if rule == "softmax" else _fixed_race
-        log_integral = chosen(drafters[:, order], weight[order], numbers, zero_mass)
+        log_integral = log_integrals(drafters[:, order], weight[order], numbers, zero_mass)
         log_prob[order] = log_sum(np.log(numbers)[:, None] + drafters[:, order] + log_integral, axis=0)
-    return _with_error(np.minimum(log_prob, 0.0), rule)
+    return _with_error(np.minimum(log_prob, 0.0), terms(log_prob.size))
 
 
-def _with_error(log_prob: Floats, rule: str) -> Law:
-    """Rounding as for `selection_law`: sums of K positive terms, and powers at relative precision of the deficit."""
+def _with_error(log_prob: Floats, terms: float) -> Law:
+    """Rounding as for `selection_law`: sums of positive terms, and powers at relative precision of the deficit."""
     visible = log_prob[log_prob > np.log(1e-300)]
-    terms = np.log2(log_prob.size + 1.0) + 8.0 if rule == "softmax" else log_prob.size + 8.0
     log_error = QUADRATURE_ERROR + EPS * (8.0 * terms + 60.0 + float(np.max(-visible, initial=0.0)))
     p = np.exp(visible)
     error = 0.5 * float(p @ (QUADRATURE_ERROR + EPS * (8.0 * np.log2(log_prob.size + 1.0) + 124.0 - visible)))
@@ -210,6 +208,13 @@ def _fixed_race(drafters: Floats, log_weight: Floats, counts: Floats, zero_mass:
     with np.errstate(divide="ignore"):
         pieces = pieces + np.log(reach * length)
     return np.stack([decayed_log_cumsum(row, gap) for row in pieces])
+
+
+# rule -> (log w(y) ∫ … of each drafter (m, K), how many roundings a sum of K terms carries)
+FIXED_RULES: dict[str, tuple[Callable[[Floats, Floats, Floats, Floats], Floats], Callable[[int], float]]] = {
+    "softmax": (_fixed_softmax, lambda size: float(np.log2(size + 1.0)) + 8.0),
+    "race": (_fixed_race, lambda size: size + 8.0),
+}
 
 
 def fixed_allocation_bound(log_target: ArrayLike, log_drafters: ArrayLike, counts: Sequence[int]) -> float:

@@ -19,13 +19,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from gsi_theory.arrays.namespace import COMPILED
-from gsi_theory.rules.subset_sums import divide, grow, hypergeometric, largest_rank
+from gsi_theory.rules.subset_sums import (
+    all_zero,
+    divide,
+    grow,
+    hypergeometric,
+    largest_rank,
+    with_zero_weights,
+    zero_weight_parts,
+)
 from gsi_theory.types import Floats, Ints
 
-if COMPILED:
-    from gsi_theory.rules import subset_kernels as compiled_subsets
-
-__all__ = ["race_curve", "race_parts"]
+__all__ = ["race_curve", "race_parts", "subset_means", "subset_parts"]
 
 NEGLIGIBLE = 1e-18  # of the subsets: ranks that are hardly ever the largest
 IDLE = 42.0  # lighter than e^{-42}/n by weight: never accepted before the heaviest
@@ -84,11 +89,6 @@ def _kernel(lighter: _Lighter, top: Floats, most: int) -> Floats:
     return np.concatenate([np.zeros((top.size, 1)), won + before], axis=1)
 
 
-def _among(m: int, size: int, ns: Ints) -> Floats:
-    """C(m, n)/C(size, n) (M,)."""
-    return hypergeometric(m, size, int(ns.max()))[ns]
-
-
 def race_curve(values: Floats, log_weight: Floats, ns: Ints, log_cut: float = -np.inf) -> Floats:
     """Mean of f over winners that pass the gate (V, M); the probability to pass is that of f = 1.
 
@@ -101,7 +101,7 @@ def race_curve(values: Floats, log_weight: Floats, ns: Ints, log_cut: float = -n
         light = _lighter(values, log_weight[:below], log_cut, min(below, int(ns.max())))
         at = np.minimum(ns, light.e.size - 1)
         accepted = np.cumsum(light.d[:, 1:] / np.arange(1, light.e.size), axis=1)[:, at - 1]
-        total += _among(below, log_weight.size, ns) * accepted
+        total += all_zero(below, log_weight.size, ns) * accepted
     _add_ranks(values, log_weight, ns, below, total)
     return total
 
@@ -110,8 +110,10 @@ def _add_ranks(values: Floats, log_weight: Floats, ns: Ints, below: int, total: 
     """Add the subsets whose largest rank is above `below` to total (V, M)."""
     shares, limits = _ranks(log_weight.size, ns, below)
     if COMPILED:
+        from gsi_theory.rules import subset_kernels
+
         far = IDLE + np.log(ns.max())
-        compiled_subsets.race_curve(values, log_weight, ns, shares, limits, far, total[:, :, None])
+        subset_kernels.race_curve(values, log_weight, ns, shares, limits, far, total[:, :, None])
         return
     for m in (np.flatnonzero(limits) + 1).tolist():
         most = int(limits[m - 1])
@@ -132,7 +134,7 @@ def race_parts(values: Floats, log_weight: Floats, ns: Ints, log_cut: float = -n
     below = _below(log_weight, log_cut)
     if log_cut > -np.inf and below:
         light = _lighter(values, log_weight[:below], log_cut, _reach(below, int(ns.max())))
-        chance = (_among(below, size, ns) * size / below)[:, None]
+        chance = (all_zero(below, size, ns) * size / below)[:, None]
         for lanes, low, high, gain, q in light.without(values):
             out[:, :, lanes] += chance * _gated_held(low, high, gain, q, below, ns)
     _add_rank_parts(values, log_weight, ns, below, out)
@@ -144,7 +146,9 @@ def _add_rank_parts(values: Floats, log_weight: Floats, ns: Ints, below: int, ou
     size = log_weight.size
     shares, limits = _ranks(size, ns, below)
     if COMPILED:
-        compiled_subsets.race_parts(values, log_weight, ns, shares, limits, IDLE + np.log(ns.max()), out)
+        from gsi_theory.rules import subset_kernels
+
+        subset_kernels.race_parts(values, log_weight, ns, shares, limits, IDLE + np.log(ns.max()), out)
         return
     for m in (np.flatnonzero(limits) + 1).tolist():
         most = int(limits[m - 1])
@@ -180,3 +184,17 @@ def _gated_held(low: Floats, high: Floats, gain: Floats, q: Floats, light: int, 
     at, n = np.minimum(ns, light) - 1, ns[:, None]
     held = (gain[:, None] * zeroth[at] + n * inverse[:, at] - total[:, at] + q * total[:, at]) / n
     return np.where(n <= light, held, 0.0)
+
+
+def subset_means(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
+    """(V, M) over all n-subsets, those of weight zero alone included."""
+    zeros = int(np.sum(log_weight == -np.inf))
+    some = race_curve(values, log_weight, ns) if zeros < log_weight.size else np.zeros((values.shape[0], ns.size))
+    return with_zero_weights(some, values, zeros, ns)
+
+
+def subset_parts(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
+    """(V, M, N), as `subset_means`."""
+    size, zeros = log_weight.size, int(np.sum(log_weight == -np.inf))
+    some = race_parts(values, log_weight, ns) if zeros < size else np.zeros((values.shape[0], ns.size, size))
+    return zero_weight_parts(some, values, zeros, ns)

@@ -18,13 +18,18 @@ import numpy as np
 
 from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.arrays.namespace import COMPILED
-from gsi_theory.rules.subset_sums import divide, grow, hypergeometric
+from gsi_theory.rules.subset_sums import divide, grow, hypergeometric, with_zero_weights, zero_weight_parts
 from gsi_theory.types import Floats, Ints
 
-if COMPILED:
-    from gsi_theory.rules import subset_kernels as compiled_subsets
-
-__all__ = ["ERROR_STEP", "VALUE_STEP", "softmax_curve", "softmax_parts", "trapezoid"]
+__all__ = [
+    "ERROR_STEP",
+    "VALUE_STEP",
+    "softmax_curve",
+    "softmax_parts",
+    "subset_means",
+    "subset_parts",
+    "trapezoid",
+]
 
 VALUE_STEP, ERROR_STEP = 0.25, 0.5
 LEFT = -3.75  # e^{-LEFT} = 42.5: mass e^{-42} lies to the left
@@ -128,7 +133,9 @@ def _add_block(
 ) -> None:
     """Add the nodes of a block: to out (V, M, A) each candidate's subsets, to waited (V, M) those of one not begun."""
     if COMPILED:
-        compiled_subsets.softmax_parts(e, d, size, z, rate, values, ns, out, waited)
+        from gsi_theory.rules import subset_kernels
+
+        subset_kernels.softmax_parts(e, d, size, z, rate, values, ns, out, waited)
         return
     for b in range(z.shape[1]):
         gain = np.concatenate([values * rate[:, b], np.zeros((values.shape[0], 1))], axis=1)
@@ -137,3 +144,23 @@ def _add_block(
         flow = own * high[:, ns - 1] + gain[:, None] * low[ns - 1]
         out += flow[:, :, :-1]
         waited += flow[:, :, -1]
+
+
+def subset_means(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
+    """(V, M) over all n-subsets from values (V, N) and log_weight (N,) ascending, -inf legal."""
+    zeros = int(np.sum(log_weight == -np.inf))
+    some, down = np.zeros((values.shape[0], ns.size)), slice(None, zeros - 1 if zeros else None, -1)
+    if zeros < log_weight.size:
+        some = softmax_curve(values[:, down], log_weight[down], int(ns.max()), zeros)[:, ns]
+    return with_zero_weights(some, values, zeros, ns)
+
+
+def subset_parts(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
+    """(V, M, N), as `subset_means`, over the n-subsets that hold each candidate."""
+    size, zeros, several = log_weight.size, int(np.sum(log_weight == -np.inf)), ns > 1
+    some, down = np.zeros((values.shape[0], ns.size, size)), slice(None, zeros - 1 if zeros else None, -1)
+    if zeros < size and several.any():
+        parts = softmax_parts(values[:, down], log_weight[down], ns[several], zeros)
+        some[:, several, zeros:] = parts[:, :, -2::-1]
+        some[:, several, :zeros] = parts[:, :, -1:]
+    return zero_weight_parts(some, values, zeros, ns)

@@ -22,10 +22,7 @@ import numpy as np
 from gsi_theory.arrays.namespace import COMPILED
 from gsi_theory.types import Floats, Ints
 
-if COMPILED:
-    from gsi_theory.rules import subset_kernels as compiled_subsets
-
-__all__ = ["divide", "grow", "hypergeometric", "largest_rank"]
+__all__ = ["all_zero", "divide", "grow", "hypergeometric", "largest_rank", "with_zero_weights", "zero_weight_parts"]
 
 
 def hypergeometric(ones: int, size: int, most: int) -> Floats:
@@ -48,7 +45,9 @@ def grow(e: Floats, d: Floats, z: Floats, rate: Floats, values: Floats, start: i
     e (B, K+1), d (V, B, K+1); z and rate (A, B); values (V, A) ≥ 0, g = values · rate; start: candidates held so far.
     """
     if COMPILED:
-        compiled_subsets.grow(e, d, z, rate, values, start)
+        from gsi_theory.rules import subset_kernels
+
+        subset_kernels.grow(e, d, z, rate, values, start)
         return
     k = np.arange(1, e.shape[1])
     for a in range(z.shape[0]):
@@ -69,7 +68,9 @@ def divide(e: Floats, d: Floats, size: int, z: Floats, gain: Floats) -> tuple[Fl
     e, d = e[: size + 1], np.ascontiguousarray(d[:, : size + 1])
     low, high = np.zeros((max(e.size - 1, 1), z.size)), np.zeros((d.shape[0], max(e.size - 1, 1), z.size))
     if COMPILED:
-        compiled_subsets.divide(e, d, size, z, gain, low, high)
+        from gsi_theory.rules import subset_kernels
+
+        subset_kernels.divide(e, d, size, z, gain, low, high)
         return low, high
     most = e.size - 1
     low[0] = 1.0
@@ -88,3 +89,30 @@ def divide(e: Floats, d: Floats, size: int, z: Floats, gain: Floats) -> tuple[Fl
         sums = np.where(inside, np.maximum((flow - gain * kept) / safe, 0.0), 0.0)
         low[k - 1], high[:, k - 1] = np.where(inside, kept, low[k - 1]), np.where(inside, sums, high[:, k - 1])
     return low, high
+
+
+# Rules by which a candidate of weight zero wins only where all drawn have weight zero: then uniformly.
+
+
+def all_zero(zeros: int, size: int, ns: Ints) -> Floats:
+    """C(zeros, n)/C(size, n) (M,): the share of the subsets whose weights are all zero."""
+    return hypergeometric(zeros, size, int(ns.max()))[ns]
+
+
+def with_zero_weights(means: Floats, values: Floats, zeros: int, ns: Ints) -> Floats:
+    """Means over n-subsets (V, M) from those of subsets with some positive weight; the first `zeros` of values (V, N)
+    are of weight zero."""
+    if zeros:
+        means = means + all_zero(zeros, values.shape[1], ns) * values[:, :zeros].mean(axis=1, keepdims=True)
+    return np.where(ns == 1, values.mean(axis=1, keepdims=True), means)
+
+
+def zero_weight_parts(parts: Floats, values: Floats, zeros: int, ns: Ints) -> Floats:
+    """The same for means over the n-subsets that hold each candidate, (V, M, N), written over."""
+    size, n = values.shape[1], ns[:, None]
+    if zeros:
+        itself, total = values[:, None, :zeros], values[:, None, :zeros].sum(axis=-1, keepdims=True)
+        mixed = itself / n + (n - 1) / n * (total - itself) / max(zeros - 1, 1)
+        parts[:, :, :zeros] += (all_zero(zeros, size, ns) * size / zeros)[:, None] * mixed
+    parts[:, ns == 1] = values[:, None]
+    return parts

@@ -21,6 +21,8 @@ from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import Estimate, checked_pool, curves, deviations, leave_one_out, subset_mean
 from gsi_theory.instance import beta_times, log_weight, tilted_reward
+from gsi_theory.rules.rule import Rule
+from gsi_theory.rules.table import rule_named
 from gsi_theory.runs.options import distinct
 from gsi_theory.samples.gated_estimate import gated_error
 from gsi_theory.types import Floats
@@ -68,8 +70,8 @@ class PositionPrediction:
 def scheme_grid(
     betas: Sequence[float], ns: Sequence[int], rules: Sequence[str], threshold: float | None
 ) -> list[Scheme]:
-    """Every rule × β × n, each once: without a gate and, with `threshold`, with the tilted-reward gate; race also
-    score-gated."""
+    """Every rule × β × n, each once: without a gate and, with `threshold`, with the tilted-reward gate; rules that have
+    a score gate also with that."""
     grid = []
     for rule in distinct(rules):
         for beta in distinct(betas):
@@ -77,7 +79,7 @@ def scheme_grid(
                 grid.append(Scheme(beta, n, None, rule))
                 if threshold is not None:
                     grid.append(Scheme(beta, n, threshold, rule))
-                    if rule == "race":
+                    if rule_named(rule).score_gate:
                         grid.append(Scheme(beta, n, threshold, rule, gate="score"))
     return grid
 
@@ -128,7 +130,7 @@ def _family_means(
         return subset_mean(own, weight, ns, scheme.rule), None
     if scheme.gate == "score":
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
-        pool = checked_pool(np.vstack([own, np.ones(own.shape[1])]), weight, ns, "race", cut)
+        pool = checked_pool(np.vstack([own, np.ones(own.shape[1])]), weight, ns, scheme.rule, cut)
         means = np.zeros((len(own) + 1, len(ns))) if cut == np.inf else curves(pool)
         parts = deviations(pool)
     else:
@@ -153,7 +155,7 @@ def acceptance_floor(draft: Candidates, schemes: Sequence[Scheme]) -> Floats:
     threshold, where no draft changes anything. Chances of 1e-3 and less may be missed by more than it says.
     """
     floor = np.zeros(len(schemes))
-    families: dict[tuple[str, float, float, str], list[int]] = {}
+    families: dict[tuple[str | Rule, float, float, str], list[int]] = {}
     for s, scheme in enumerate(schemes):
         if scheme.threshold is not None and np.isfinite(scheme.beta * scheme.threshold):
             families.setdefault((scheme.rule, scheme.beta, scheme.threshold, scheme.gate), []).append(s)
@@ -164,7 +166,7 @@ def acceptance_floor(draft: Candidates, schemes: Sequence[Scheme]) -> Floats:
             refused = -np.expm1(np.minimum(weight - beta * threshold, 0.0))
         for one in (0.0, 1.0):
             z = np.append(refused, one)
-            if gate == "score" or rule == "max":
+            if gate == "score" or rule_named(rule).heaviest_wins:
                 error = ns * z.mean() ** (ns - 1.0) * z.std(ddof=1) / np.sqrt(z.size)
             else:
                 parts = leave_one_out(z, np.append(weight, beta * threshold), ns, rule).deviation[0]

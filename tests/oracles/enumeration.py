@@ -19,7 +19,7 @@ Contract
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -39,7 +39,6 @@ __all__ = [
 ]
 
 Number = Any  # Fraction in the exact functions, mpmath.mpf in the floating ones
-RULES = ("softmax", "race", "max")
 MP_DIGITS = 60
 
 
@@ -69,19 +68,35 @@ def _compositions(n: int, parts: int) -> Iterator[tuple[int, ...]]:
 def winner_given_draw(counts: Sequence[int], weight: Sequence[Number], rule: str) -> list[Number]:
     """Probability (K,) that each outcome wins, given how often it was drawn; unknown rule: ValueError."""
     if rule not in RULES:
-        raise ValueError(f"rule={rule!r} is unknown to the oracle: use one of {RULES}")
+        raise ValueError(f"rule={rule!r} is unknown to the oracle: use one of {tuple(RULES)}")
     n = sum(counts)
     top = max(w for c, w in zip(counts, weight, strict=True) if c)
     if top == 0:
         return [Fraction(c, n) if isinstance(top, Fraction) else mpmath.mpf(c) / n for c in counts]
-    if rule == "softmax":
-        total = sum(c * w for c, w in zip(counts, weight, strict=True))
-        return [c * w / total for c, w in zip(counts, weight, strict=True)]
-    if rule == "max":
-        ties = sum(c for c, w in zip(counts, weight, strict=True) if w == top)
-        one = top / top
-        return [one * c / ties if w == top else 0 * one for c, w in zip(counts, weight, strict=True)]
+    return RULES[rule](counts, weight, top)
+
+
+def _softmax_wins(counts: Sequence[int], weight: Sequence[Number], top: Number) -> list[Number]:
+    total = sum(c * w for c, w in zip(counts, weight, strict=True))
+    return [c * w / total for c, w in zip(counts, weight, strict=True)]
+
+
+def _race_wins(counts: Sequence[int], weight: Sequence[Number], top: Number) -> list[Number]:
     return [_race_win(counts, weight, i, 1 / top) for i in range(len(weight))]
+
+
+def _max_wins(counts: Sequence[int], weight: Sequence[Number], top: Number) -> list[Number]:
+    ties = sum(c for c, w in zip(counts, weight, strict=True) if w == top)
+    one = top / top
+    return [one * c / ties if w == top else 0 * one for c, w in zip(counts, weight, strict=True)]
+
+
+# chances (K,) of each outcome from (counts, weight, largest drawn weight > 0)
+RULES: dict[str, Callable[[Sequence[int], Sequence[Number], Number], list[Number]]] = {
+    "softmax": _softmax_wins,
+    "race": _race_wins,
+    "max": _max_wins,
+}
 
 
 def _race_win(counts: Sequence[int], weight: Sequence[Number], i: int, upper: Number) -> Number:
