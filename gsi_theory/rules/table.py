@@ -14,7 +14,7 @@ from gsi_theory.rules.race import RACE
 from gsi_theory.rules.rule import Rule, ScoreGate
 from gsi_theory.rules.softmax import SOFTMAX
 
-__all__ = ["FAMILIES", "RULES", "rule_named", "rule_names", "score_gate_of"]
+__all__ = ["FAMILIES", "RULES", "is_rule", "rule_named", "rule_names", "score_gate_of"]
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in (SOFTMAX, RACE, MAX)}
 # "name:PARAMETER" -> the rule of a parameter, as text
@@ -45,6 +45,14 @@ def _named(name: str) -> Rule:
 def _refused(name: object) -> Rule:
     require_name(name, "rule", rule_names())
     raise AssertionError(name)  # a name of the table is never refused
+
+
+def is_rule(name: str) -> bool:
+    """Whether a name is that of a rule."""
+    try:
+        return isinstance(rule_named(name), Rule)
+    except InputError:
+        return False
 
 
 def score_gate_of(rule: str | Rule) -> ScoreGate:

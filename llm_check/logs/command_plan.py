@@ -23,7 +23,7 @@ from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, wrapped
 from llm_check.logs.command_doctor import left_out_lines, left_out_record, plain
 from llm_check.logs.planner.roofline import DEVICES, SHAPES, Calibration, Trio, calibrate
-from llm_check.logs.planner.scheme_grid import BETAS, NS
+from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES
 from llm_check.logs.planner.step_cost import Sizes
 from llm_check.logs.words import counted, number
 
@@ -301,7 +301,7 @@ def command(
         ),
     ] = None,
     rule: Annotated[
-        str, typer.Option(metavar="RULES", help="softmax, race.", rich_help_panel=_OPTIONS)
+        str, typer.Option(metavar="RULES", help=f"{', '.join(RULES)}.", rich_help_panel=_OPTIONS)
     ] = "softmax,race",
     beta: Annotated[str, typer.Option(metavar="NUMBERS", help="β values.", rich_help_panel=_OPTIONS)] = ",".join(
         f"{b:g}" for b in BETAS

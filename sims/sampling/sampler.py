@@ -98,13 +98,15 @@ def winners(
     """
     xp, chunk = stream.xp, stream.chunk if chunk is None else chunk
     scores = scores_of(rule) if isinstance(rule, str | Rule) else rule
+    # noise falls on each draw alone; other scores may compare all of them
+    step = min(chunk, n) if str(rule) in NOISES else n
     parts: list[tuple[Array, Array]] = []
     rows = max(1, chunk // n)
     for start in range(0, rounds, rows):
         count = min(rows, rounds - start)
         line = xp.arange(count, device=getattr(stream, "device", None))
-        for done in range(0, n, chunk):
-            drawn = draw(table, (count, min(chunk, n - done)), stream)
+        for done in range(0, n, step):
+            drawn = draw(table, (count, min(step, n - done)), stream)
             score = scores(weight[drawn], stream)
             at = xp.argmax(score, axis=1)
             top, chosen = score[line, at], drawn[line, at]
