@@ -18,10 +18,12 @@ from numpy.typing import ArrayLike
 
 from gsi_theory import divergence
 from gsi_theory.arrays.logscale import decayed_log_cumsum, log_sum, normalize
-from gsi_theory.arrays.quadrature import FAR, STEP
+from gsi_theory.arrays.namespace import log_of_either, rows_of
+from gsi_theory.arrays.quadrature import STEP
 from gsi_theory.errors import InputError
 from gsi_theory.laws.draws import MOST
 from gsi_theory.laws.selection_law import Law, as_count, selection_law
+from gsi_theory.rules.softmax_bands import BUDGET, windows
 from gsi_theory.types import Floats
 
 __all__ = [
@@ -137,41 +139,19 @@ def _log_powers(log_base: Floats, counts: Floats) -> Floats:
     return np.stack(rows)
 
 
-def _log_survival(deficit: Floats, kept: Floats) -> Floats:
-    """log of a probability given both as 1 - deficit and as kept, each a sum of positive terms."""
-    with np.errstate(divide="ignore"):
-        return np.where(deficit < 0.5, np.log1p(-np.minimum(deficit, 0.5)), np.log(kept))
-
-
-def _nodes(log_weight: Floats, n: float, right: float) -> Floats:
-    """Multiples of STEP in the union of [-lw - log n - FAR, -lw + right] over candidates, lw descending; ascending."""
-    low = np.floor((-log_weight - np.log(n) - FAR) / STEP)
-    high = np.ceil((-log_weight + right) / STEP)
-    # Both ascend, so a window that starts beyond all earlier ends opens a new run.
-    starts = np.flatnonzero(np.r_[True, low[1:] > high[:-1] + 1])
-    ends = np.r_[starts[1:] - 1, low.size - 1]
-    return STEP * np.concatenate([np.arange(low[s], high[e] + 1) for s, e in zip(starts, ends, strict=True)])
-
-
-def _blocks(size: int, width: int) -> list[slice]:
-    """Slices of `size` rows of `width` numbers, 2^20 numbers (8 MB) at a time."""
-    rows = max(1, (1 << 20) // max(1, width))
-    return [slice(i, min(i + rows, size)) for i in range(0, size, rows)]
-
-
 def _fixed_softmax(drafters: Floats, log_weight: Floats, counts: Floats, zero_mass: Floats) -> Floats:
     """log w(y) ∫ e^{-t w(y)} φ_j^{n_j - 1} Π_{i≠j} φ_i^{n_i} dt, (m, K), by the trapezoid rule in log-time (M20)."""
     right = float(np.log(800.0 - np.min(drafters[np.isfinite(drafters)])))
-    x = _nodes(log_weight, float(counts.sum()), right)
+    x = windows(log_weight, float(np.log(counts.sum())), right)
     mass = np.exp(drafters)
     log_phi = np.empty((counts.size, x.size))
-    for block in _blocks(x.size, log_weight.size):
+    for block in rows_of(x.size, log_weight.size, BUDGET):
         rate = np.exp(np.minimum(x[block, None] + log_weight, LARGEST_RATE))
         deficit, kept = mass @ -np.expm1(-rate).T, mass @ np.exp(-rate).T + zero_mass[:, None]
-        log_phi[:, block] = _log_survival(deficit, kept)
+        log_phi[:, block] = log_of_either(kept, deficit)
     log_power = _log_powers(log_phi, counts)
     out = np.empty_like(drafters)
-    for block in _blocks(log_weight.size, x.size):
+    for block in rows_of(log_weight.size, x.size, BUDGET):
         u = x + log_weight[block, None]
         inside = u - np.exp(np.minimum(u, LARGEST_RATE))
         for j in range(counts.size):
@@ -199,11 +179,11 @@ def _fixed_race(drafters: Floats, log_weight: Floats, counts: Floats, zero_mass:
     steepness = counts @ np.divide(fall, start, out=np.zeros_like(fall), where=start > 0)
     reach = np.minimum(1.0, FALL / np.maximum(steepness, 1e-300))
     pieces = np.empty_like(drafters)
-    for block in _blocks(size, NODES.size * m):
+    for block in rows_of(size, NODES.size * m, BUDGET):
         xi = reach[block, None] * NODES
         place = np.exp(-gap[block, None]) * (np.arange(size)[block, None] > 0) + length[block, None] * xi
         kept = end[:, block, None] + fall[:, block, None] * (1.0 - xi)
-        log_a = _log_survival(dead[:, block, None] + slope[:, block, None] * place, kept)
+        log_a = log_of_either(kept, dead[:, block, None] + slope[:, block, None] * place)
         pieces[:, block] = log_sum(_log_powers(log_a, counts) + np.log(NODE_WEIGHTS))
     with np.errstate(divide="ignore"):
         pieces = pieces + np.log(reach * length)

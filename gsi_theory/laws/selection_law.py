@@ -44,7 +44,7 @@ from gsi_theory.arrays.namespace import (
 from gsi_theory.errors import InputError
 from gsi_theory.laws.draws import Counts, Draws, as_count, as_counts
 from gsi_theory.rules import table
-from gsi_theory.rules.rule import Rule, ScoreGate
+from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.table import rule_named, score_gate_of
 from gsi_theory.types import Array, Namespace
 
@@ -255,42 +255,6 @@ def score_gated_law(
     with the leading axes. Raises InputError for a rule without a score gate.
     """
     gate = score_gate_of(rule)
-    if not isinstance(log_score, (int, float)):
-        return _score_gated_rows(log_mass, log_weight, n, log_score, rule, gate)
-    with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        rows = _rows(log_mass, log_weight, n)
-        xp = array_api_compat.array_namespace(rows.mass)
-        if log_score == -np.inf:
-            accepted = selection_law(log_mass, log_weight, n, rule).log_prob
-            log_reject = xp.full_like(accepted[..., 0], -np.inf)
-        elif log_score == np.inf:
-            shape = (*rows.counts.fixed.shape, rows.mass.shape[-1])
-            accepted = rows.unfold(xp.full_like(xp.broadcast_to(rows.mass[:, None, :], shape), -np.inf))
-            log_reject = xp.zeros_like(accepted[..., 0])
-        else:
-            score = xp.full_like(rows.zero_mass, float(log_score))
-            accepted, log_reject = _accepted(xp, rows, gate, score)
-    return ScoredLaw(accepted, plain_number(log_reject))
-
-
-def score_gated_race(log_mass: Array, log_weight: Array, n: Array, log_score: Array) -> tuple[Array, Array]:
-    """(log accepted mass (..., K), log P(reject) (...)) of `score_gated_law` by the race rule."""
-    law = score_gated_law(log_mass, log_weight, n, log_score, "race")
-    return law.log_accepted, law.log_reject
-
-
-def _accepted(xp: Namespace, rows: _Rows, gate: ScoreGate, score: Array) -> tuple[Array, Array]:
-    """(log of the accepted mass (..., K), log P(reject) (...)) at finite scores (B,): weight zero scores nothing."""
-    ratio, rejected = gate.law(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, score)
-    if rows.zero is not None:
-        ratio = xp.where(rows.zero[:, None, :], -np.inf, ratio)
-    return rows.unfold(capped(rows.log_mass[:, None, :] + (ratio - rows.log_total))), rows.unfold(rejected)
-
-
-def _score_gated_rows(
-    log_mass: Array, log_weight: Array, n: Array, log_score: Array, rule: str | Rule, gate: ScoreGate
-) -> ScoredLaw:
-    """`score_gated_law` with a score of its own for every row; infinite scores are looked up, not integrated."""
     xp, (mass, weight, score) = as_arrays(log_mass=log_mass, log_weight=log_weight, log_score=log_score)
     fixed, poisson = as_counts(n, mass)
     shape = np.broadcast_shapes(mass.shape[:-1], weight.shape[:-1], fixed.shape, score.shape)
@@ -299,10 +263,21 @@ def _score_gated_rows(
     score = xp.broadcast_to(score, shape)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
         rows = _rows(mass, weight, counts)
-        flat = xp.reshape(xp.where(xp.isfinite(score), score, 0.0), (-1,))
-        accepted, log_reject = _accepted(xp, rows, gate, flat)
+        # infinite scores are looked up, not integrated
+        finite = xp.reshape(xp.where(xp.isfinite(score), score, 0.0), (-1,))
+        ratio, rejected = gate.law(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, finite)
+        if rows.zero is not None:  # weight zero scores nothing
+            ratio = xp.where(rows.zero[:, None, :], -np.inf, ratio)
+        accepted = rows.unfold(capped(rows.log_mass[:, None, :] + (ratio - rows.log_total)))
+        log_reject = rows.unfold(rejected)
     always, never = score == -np.inf, score == np.inf
     if bool(xp.any(always)):
         accepted = xp.where(always[..., None], selection_law(mass, weight, counts, rule).log_prob, accepted)
     accepted = xp.where(never[..., None], -np.inf, accepted)
     return ScoredLaw(accepted, plain_number(xp.where(never, 0.0, xp.where(always, -np.inf, log_reject))))
+
+
+def score_gated_race(log_mass: Array, log_weight: Array, n: Array, log_score: Array) -> tuple[Array, Array]:
+    """(log accepted mass (..., K), log P(reject) (...)) of `score_gated_law` by the race rule."""
+    law = score_gated_law(log_mass, log_weight, n, log_score, "race")
+    return law.log_accepted, law.log_reject

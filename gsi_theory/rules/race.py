@@ -71,9 +71,8 @@ def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) 
         return out
     log_weight = _used(xp, mass, log_weight)
     order = xp.argsort(log_weight, axis=-1, descending=True, stable=False)
-    back = xp.argsort(order, axis=-1, stable=False) if not _flat(order) else None
     integral, _ = _integral(xp, _rank(xp, mass, order), _rank(xp, log_weight, order), counts, zero_mass)
-    return _restore(xp, integral, order, back)
+    return _restore(xp, integral, order)
 
 
 def _large(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> bool:
@@ -119,19 +118,13 @@ def _scale(log_weight: Array, top: Array) -> Array:
     return times(exp_of(below), 1.0 + lost)
 
 
-def _flat(order: Array) -> bool:
-    return isinstance(order, np.ndarray) and order.shape[0] == 1
-
-
 def _rank(xp: Namespace, values: Array, order: Array) -> Array:
-    return values[:, order[0]] if _flat(order) else xp.take_along_axis(values, order, axis=-1)
+    return xp.take_along_axis(values, order, axis=-1)
 
 
-def _restore(xp: Namespace, ranked: Array, order: Array, back: Array) -> Array:
-    if back is None:
-        out = np.empty_like(ranked)
-        out[..., order[0]] = ranked
-        return out
+def _restore(xp: Namespace, ranked: Array, order: Array) -> Array:
+    """Ranked (B, M, K) in the order of the candidates."""
+    back = xp.argsort(order, axis=-1, stable=False)
     return xp.take_along_axis(ranked, xp.broadcast_to(back[:, None, :], ranked.shape), axis=-1)
 
 
@@ -260,17 +253,12 @@ def score_gate(
     log_weight = xp.concat([_used(xp, mass[:, :-1], log_weight), log_score[:, None]], axis=-1)
     order = xp.argsort(log_weight, axis=-1, descending=True, stable=False)
     ranked, (log_a, deficit) = _integral(xp, _rank(xp, mass, order), _rank(xp, log_weight, order), counts, zero_mass)
-    back = xp.argsort(order, axis=-1, stable=False)
-    integral = _restore(xp, ranked, order, back)
-    log_reject = counts.log_unbeaten(*(_rank_back(xp, v, back)[:, None, :] for v in (log_a, deficit)))[..., 0]
+    integral = _restore(xp, ranked, order)
+    gate = (_restore(xp, v[:, None, :], order)[..., -1:] for v in (log_a, deficit))
+    log_reject = counts.log_unbeaten(*gate)[..., 0]
     at_gate = integral[..., -1:] + (log_weight[:, :-1] - log_score[:, None])[:, None, :]
     accepted = xp.where((log_weight[:, :-1] >= log_score[:, None])[:, None, :], integral[..., :-1], at_gate)
     return accepted, log_reject
-
-
-def _rank_back(xp: Namespace, ranked: Array, back: Array) -> Array:
-    """The entry of the gate, (B, 1), of a ranked (B, K + 1) array."""
-    return xp.take_along_axis(ranked, back[:, -1:], axis=-1)
 
 
 def tv_curve(mass: Floats, log_weight: Floats, counts: Counts) -> Floats:

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gsi_theory.arrays.logscale import log_sum
-from gsi_theory.arrays.namespace import COMPILED
-from gsi_theory.rules.subset_sums import divide, grow, hypergeometric, with_zero_weights, zero_weight_parts
+from gsi_theory.rules.subset_sums import grow, hypergeometric, with_zero_weights, zero_weight_parts
 from gsi_theory.types import Floats, Ints
 
 __all__ = [
@@ -109,6 +108,8 @@ def softmax_parts(values: Floats, log_weight: Floats, ns: Ints, zeros: int) -> F
 
     Shapes as in softmax_curve; ns ascending, 2 ≤ n < A + zeros. The kernel is that of the coarse step, to 4e-7.
     """
+    from gsi_theory.rules import subset_kernels
+
     size, most = log_weight.size + zeros, int(ns.max())
     reach = most if 2 * most <= size else size
     out = np.zeros((values.shape[0], ns.size, log_weight.size + 1))
@@ -122,28 +123,13 @@ def softmax_parts(values: Floats, log_weight: Floats, ns: Ints, zeros: int) -> F
             entered = block.last
         e, d, z, rate = _grown(block, log_weight, values, reach, zeros)
         asked = int(np.searchsorted(ns, e.shape[1]))
-        own = np.ascontiguousarray(values[:, block.first : block.last])
-        _add_block(e, d, size, z, rate, own, ns[:asked], out[:, :asked, block.first : block.last], waited[:, :asked, 0])
+        inside = slice(block.first, block.last)
+        part = np.ascontiguousarray(values[:, inside])
+        subset_kernels.softmax_parts(
+            e, d, size, z, rate, part, ns[:asked], out[:, :asked, inside], waited[:, :asked, 0]
+        )
     out[:, :, entered:] += waited
     return out
-
-
-def _add_block(
-    e: Floats, d: Floats, size: int, z: Floats, rate: Floats, values: Floats, ns: Ints, out: Floats, waited: Floats
-) -> None:
-    """Add the nodes of a block: to out (V, M, A) each candidate's subsets, to waited (V, M) those of one not begun."""
-    if COMPILED:
-        from gsi_theory.rules import subset_kernels
-
-        subset_kernels.softmax_parts(e, d, size, z, rate, values, ns, out, waited)
-        return
-    for b in range(z.shape[1]):
-        gain = np.concatenate([values * rate[:, b], np.zeros((values.shape[0], 1))], axis=1)
-        own = np.append(z[:, b], 1.0)
-        low, high = divide(e[b], np.ascontiguousarray(d[:, b]), size, own, gain)
-        flow = own * high[:, ns - 1] + gain[:, None] * low[ns - 1]
-        out += flow[:, :, :-1]
-        waited += flow[:, :, -1]
 
 
 def subset_means(values: Floats, log_weight: Floats, ns: Ints) -> Floats:

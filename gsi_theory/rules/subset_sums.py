@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from gsi_theory.arrays.namespace import COMPILED
 from gsi_theory.types import Floats, Ints
 
 __all__ = ["all_zero", "divide", "grow", "hypergeometric", "largest_rank", "with_zero_weights", "zero_weight_parts"]
@@ -44,19 +43,9 @@ def grow(e: Floats, d: Floats, z: Floats, rate: Floats, values: Floats, start: i
 
     e (B, K+1), d (V, B, K+1); z and rate (A, B); values (V, A) ≥ 0, g = values · rate; start: candidates held so far.
     """
-    if COMPILED:
-        from gsi_theory.rules import subset_kernels
+    from gsi_theory.rules import subset_kernels
 
-        subset_kernels.grow(e, d, z, rate, values, start)
-        return
-    k = np.arange(1, e.shape[1])
-    for a in range(z.shape[0]):
-        size = start + a + 1
-        kept, share = np.maximum(size - k, 0) / size, np.minimum(k, size) / size
-        lower = e[:, :-1].copy()
-        gain = values[:, a, None, None] * rate[a][:, None]
-        d[:, :, 1:] = kept * d[:, :, 1:] + share * (z[a][:, None] * d[:, :, :-1] + gain * lower)
-        e[:, 1:] = kept * e[:, 1:] + share * (z[a][:, None] * lower)
+    subset_kernels.grow(e, d, z, rate, values, start)
 
 
 def divide(e: Floats, d: Floats, size: int, z: Floats, gain: Floats) -> tuple[Floats, Floats]:
@@ -67,27 +56,9 @@ def divide(e: Floats, d: Floats, size: int, z: Floats, gain: Floats) -> tuple[Fl
     """
     e, d = e[: size + 1], np.ascontiguousarray(d[:, : size + 1])
     low, high = np.zeros((max(e.size - 1, 1), z.size)), np.zeros((d.shape[0], max(e.size - 1, 1), z.size))
-    if COMPILED:
-        from gsi_theory.rules import subset_kernels
+    from gsi_theory.rules import subset_kernels
 
-        subset_kernels.divide(e, d, size, z, gain, low, high)
-        return low, high
-    most = e.size - 1
-    low[0] = 1.0
-    split = np.minimum(most, (size / (1.0 + z)).astype(np.int64))
-    for k in range(1, min(int(split.max(initial=0)) + 1, most)):
-        widen, back = size / (size - k), k / (size - k)
-        flow = z * high[:, k - 1] + gain * low[k - 1]
-        low[k] = np.maximum(widen * e[k] - back * z * low[k - 1], 0.0)
-        high[:, k] = np.maximum(widen * d[:, k, None] - back * flow, 0.0)
-    safe = np.where(split < most, z, 1.0)
-    kept, sums = np.zeros(z.size), np.zeros_like(gain)
-    for k in range(most, int(split.min(initial=most)), -1):
-        inside, widen, back = k > split, size / k, (size - k) / k
-        flow = np.maximum(widen * d[:, k, None] - back * sums, 0.0)
-        kept = np.where(inside, np.maximum((widen * e[k] - back * kept) / safe, 0.0), 0.0)
-        sums = np.where(inside, np.maximum((flow - gain * kept) / safe, 0.0), 0.0)
-        low[k - 1], high[:, k - 1] = np.where(inside, kept, low[k - 1]), np.where(inside, sums, high[:, k - 1])
+    subset_kernels.divide(e, d, size, z, gain, low, high)
     return low, high
 
 
