@@ -101,7 +101,7 @@ def high_score(f: BallFacts) -> bool:
 
 def score_gate(f: BallFacts, form: str) -> tuple[arb, arb]:
     """(M9): TV of the law given acceptance, or of the whole law, against E_M; "unbiased": against 0."""
-    gate = score_gate_of(f.scheme.rule)
+    gate = score_gate_of("race")
     accepted, reject = gate.balls(f.instance.draft, f.draft_weight, f.scheme.n, _score(f), f.goal)
     beta = f.scheme.beta
     pairs = zip(f.instance.base, f.instance.reward, strict=True)
