@@ -11,6 +11,7 @@ from functools import cache
 from gsi_theory.errors import InputError, require_name
 from gsi_theory.rules.max import MAX
 from gsi_theory.rules.race import RACE
+from gsi_theory.rules.regularized import regularized
 from gsi_theory.rules.rule import Rule, ScoreGate
 from gsi_theory.rules.softmax import SOFTMAX
 
@@ -18,7 +19,7 @@ __all__ = ["FAMILIES", "RULES", "is_rule", "rule_named", "rule_names", "score_ga
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in (SOFTMAX, RACE, MAX)}
 # "name:PARAMETER" -> the rule of a parameter, as text
-FAMILIES: dict[str, Callable[[str], Rule]] = {}
+FAMILIES: dict[str, Callable[[str], Rule]] = {"regularized:M": regularized}
 
 
 def rule_names() -> tuple[str, ...]:

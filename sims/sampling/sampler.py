@@ -7,8 +7,10 @@ take the largest, ask the gate, and on rejection draw n_base candidates from the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -77,8 +79,26 @@ def noise(rule: str | Rule, shape: tuple[int, ...], stream: Stream) -> Array:
 Scores = Callable[[Array, Stream], Array]
 
 
+def _regularized(parameter: str) -> Scores:
+    """Uniform numbers for the top ⌈n/M⌉ of a round by weight, M the parameter, -1 for the rest; ties by position."""
+
+    def scores(log_weight: Array, stream: Stream) -> Array:
+        kept = math.ceil(log_weight.shape[1] / Fraction(parameter))
+        order = stream.xp.argsort(log_weight, axis=1, descending=True, stable=True)
+        rank = stream.xp.argsort(order, axis=1, stable=True)
+        return stream.xp.where(rank < kept, stream.uniform(log_weight.shape), -1.0)
+
+    return scores
+
+
+FAMILIES: dict[str, Callable[[str], Scores]] = {"regularized": _regularized}
+
+
 def scores_of(rule: str | Rule) -> Scores:
-    """What the largest of wins, by the table of noises. InputError for a rule that is not there."""
+    """What the largest of wins, by the tables of noises and families. InputError for a rule that is in neither."""
+    kind, _, parameter = str(rule).partition(":")
+    if kind in FAMILIES:
+        return FAMILIES[kind](parameter)
     require_name(str(rule), "rule", NOISES)
     return lambda log_weight, stream: log_weight + noise(rule, log_weight.shape, stream)
 
