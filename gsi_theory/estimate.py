@@ -20,12 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gsi_theory.arrays.namespace import as_numbers, numbers_or_indicators
-from gsi_theory.errors import InputError, require_name
-from gsi_theory.laws.selection_law import RULES
-from gsi_theory.rules.max_subsets import max_curve, max_parts
-from gsi_theory.rules.race_subsets import race_curve, race_parts
-from gsi_theory.rules.softmax_subsets import softmax_curve, softmax_parts
-from gsi_theory.rules.subset_sums import hypergeometric
+from gsi_theory.errors import InputError
+from gsi_theory.rules.rule import Rule, ScoreGate
+from gsi_theory.rules.table import rule_named, score_gate_of
 from gsi_theory.types import Floats, Ints
 
 __all__ = [
@@ -61,7 +58,7 @@ class LeaveOneOut:
     deviation: Floats
 
 
-def subset_mean(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: str = "softmax") -> Estimate:
+def subset_mean(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: str | Rule = "softmax") -> Estimate:
     """Unbiased estimate of E f(winner) among n draws (M31), for every n of `ns`, by the rule.
 
     values (N,) or (V, N); log_weight (N,) in nats, any scale (-inf: weight zero); ns: whole numbers 1..N, any order.
@@ -78,7 +75,7 @@ def subset_mean(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: s
     return Estimate(value[0], stderr[0]) if np.ndim(values) == 1 else Estimate(value, stderr)
 
 
-def leave_one_out(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: str = "softmax") -> LeaveOneOut:
+def leave_one_out(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: str | Rule = "softmax") -> LeaveOneOut:
     """As `subset_mean`, with each candidate's share in the error, from which every covariance follows.
 
     deviation_j = √((N−1)/N) · (U − U without candidate j). Memory: V·M·N numbers.
@@ -89,22 +86,22 @@ def leave_one_out(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule:
 
 @dataclass(frozen=True)
 class SubsetPool:
-    """Checked input of a curve: values (V, N), log_weight (N,), ns (M,), rule; log_cut gates a race's score (M9)."""
+    """Checked input of a curve: values (V, N), log_weight (N,), ns (M,), rule; log_cut gates the winning score (M9)."""
 
     values: Floats
     log_weight: Floats
     ns: Ints
-    rule: str
+    rule: Rule
     log_cut: float = -np.inf
 
     @property
-    def gated(self) -> bool:
-        """Whether a winner may be refused, so that f = 1 does not average to one."""
-        return self.log_cut > -np.inf
+    def gate(self) -> ScoreGate | None:
+        """The gate on the score, by which a winner may be refused, so that f = 1 does not average to one; or None."""
+        return self.rule.score_gate if self.log_cut > -np.inf else None
 
 
 def checked_pool(
-    values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: str, log_cut: float = -np.inf
+    values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: str | Rule, log_cut: float = -np.inf
 ) -> SubsetPool:
     """Input as float64 arrays, or InputError naming the first entry that is wrong."""
     weight, table = as_numbers(log_weight, "log_weight"), np.atleast_2d(numbers_or_indicators(values, "values"))
@@ -114,7 +111,9 @@ def checked_pool(
         )
     refuse(~(np.abs(table) <= LARGEST_VALUE), table, "values", f"give finite numbers within ±{LARGEST_VALUE:g}")
     refuse(np.isnan(weight) | (weight == np.inf), weight, "log_weight", "give nats (-inf: weight zero)")
-    require_name(rule, "rule", RULES)
+    rule = rule_named(rule)
+    if log_cut > -np.inf:
+        score_gate_of(rule)
     counts = np.atleast_1d(as_numbers(ns, "ns"))
     if counts.ndim != 1 or counts.size == 0:
         raise InputError(f"ns of shape {counts.shape}: give one list of whole numbers")
@@ -151,14 +150,14 @@ def refuse(bad: NDArray[np.bool_], array: Floats, name: str, cure: str) -> None:
         raise InputError(f"{name}[{at}] = {float(array[tuple(where[0])])!r}: {cure}")
 
 
-def _ranked(pool: SubsetPool) -> tuple[Floats, Floats, NDArray[np.intp], int]:
-    """(values − min f, log-weights, order, zero weights), ranks ascending in weight; a gate adds a row f = 1."""
+def _ranked(pool: SubsetPool) -> tuple[Floats, Floats, NDArray[np.intp]]:
+    """(values − min f, log-weights, order), ranks ascending in weight; a gate adds a row f = 1."""
     order = np.argsort(pool.log_weight, kind="stable")
     weight = pool.log_weight[order]
     shifted = (pool.values - pool.values.min(axis=1, keepdims=True))[:, order]
-    if pool.gated:
+    if pool.gate:
         shifted = np.vstack([shifted, np.ones(order.size)])
-    return np.ascontiguousarray(shifted), weight, order, int(np.sum(weight == -np.inf))
+    return np.ascontiguousarray(shifted), weight, order
 
 
 def curves(pool: SubsetPool) -> Floats:
@@ -169,29 +168,12 @@ def curves(pool: SubsetPool) -> Floats:
 
 def _curves(pool: SubsetPool) -> Floats:
     """As `curves`; ns ascending, each once."""
-    values, weight, _, zeros = _ranked(pool)
+    values, weight, _ = _ranked(pool)
     low, high = pool.values.min(axis=1, keepdims=True), pool.values.max(axis=1, keepdims=True)
-    if pool.gated:
-        total = race_curve(values, weight, pool.ns, pool.log_cut)
+    if pool.gate:
+        total = pool.gate.subset_means(values, weight, pool.ns, pool.log_cut)
         return total[:-1] + low * np.clip(total[-1], 0.0, 1.0)
-    if pool.rule == "max":
-        total = max_curve(values, weight, pool.ns)
-    else:
-        total = np.zeros((values.shape[0], pool.ns.size))
-        if zeros < weight.size and pool.rule == "race":
-            total += race_curve(values, weight, pool.ns)
-        elif zeros < weight.size:
-            down = slice(None, zeros - 1 if zeros else None, -1)
-            total += softmax_curve(values[:, down], weight[down], int(pool.ns.max()), zeros)[:, pool.ns]
-        if zeros:
-            total += _all_zero(zeros, weight.size, pool.ns) * values[:, :zeros].mean(axis=1, keepdims=True)
-        total = np.where(pool.ns == 1, values.mean(axis=1, keepdims=True), total)
-    return np.clip(low + total, low, high)
-
-
-def _all_zero(zeros: int, size: int, ns: Ints) -> Floats:
-    """C(zeros, n)/C(size, n): the share of the subsets whose weights are all zero; their winner is uniform."""
-    return hypergeometric(zeros, size, int(ns.max()))[ns]
+    return np.clip(low + pool.rule.subset_means(values, weight, pool.ns), low, high)
 
 
 def deviations(pool: SubsetPool) -> Floats:
@@ -200,36 +182,14 @@ def deviations(pool: SubsetPool) -> Floats:
     if size == 1:
         return np.full((*pool.values.shape[:1], pool.ns.size, 1), np.inf)
     ns, at = np.unique(np.minimum(pool.ns, size - 1), return_inverse=True)
-    values, weight, order, zeros = _ranked(pool)
-    held = _held(values, weight, zeros, ns, pool)
-    held = held - held.mean(axis=-1, keepdims=True)
-    if pool.gated:
-        held = held[:-1] + pool.values.min(axis=1)[:, None, None] * held[-1]
-    out = np.empty_like(held)
-    out[:, :, order] = held * (np.sqrt((size - 1) / size) * ns / (size - ns))[:, None]
+    values, weight, order = _ranked(pool)
+    if pool.gate:
+        parts = pool.gate.subset_parts(values, weight, ns, pool.log_cut)
+    else:
+        parts = pool.rule.subset_parts(values, weight, ns)
+    parts = parts - parts.mean(axis=-1, keepdims=True)
+    if pool.gate:
+        parts = parts[:-1] + pool.values.min(axis=1)[:, None, None] * parts[-1]
+    out = np.empty_like(parts)
+    out[:, :, order] = parts * (np.sqrt((size - 1) / size) * ns / (size - ns))[:, None]
     return out[:, at]
-
-
-def _held(values: Floats, weight: Floats, zeros: int, ns: Ints, pool: SubsetPool) -> Floats:
-    """Mean of the rule's expected f over the n-subsets that hold each candidate (V, M, N), candidates ranked."""
-    size = weight.size
-    if pool.gated:
-        return race_parts(values, weight, ns, pool.log_cut)
-    if pool.rule == "max":
-        return max_parts(values, weight, ns)
-    held = np.zeros((values.shape[0], ns.size, size))
-    if zeros < size and pool.rule == "race":
-        held += race_parts(values, weight, ns)
-    elif zeros < size and ns.max() > 1:
-        several = ns > 1
-        down = slice(None, zeros - 1 if zeros else None, -1)
-        parts = softmax_parts(values[:, down], weight[down], ns[several], zeros)
-        held[:, several, zeros:] += parts[:, :, -2::-1]
-        held[:, several, :zeros] += parts[:, :, -1:]
-    if zeros:
-        own, total = values[:, None, :zeros], values[:, None, :zeros].sum(axis=-1, keepdims=True)
-        n = ns[:, None]
-        mixed = own / n + (n - 1) / n * (total - own) / max(zeros - 1, 1)
-        held[:, :, :zeros] += (_all_zero(zeros, size, ns) * size / zeros)[:, None] * mixed
-    held[:, ns == 1] = values[:, None]
-    return held

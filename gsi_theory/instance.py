@@ -14,7 +14,9 @@ from numpy.typing import ArrayLike
 from gsi_theory.arrays.logscale import log_sum, normalize
 from gsi_theory.arrays.namespace import as_number, as_numbers, sum_tolerance
 from gsi_theory.errors import InputError, quoted, require_name
-from gsi_theory.laws.selection_law import RULES, as_count
+from gsi_theory.laws.draws import as_count
+from gsi_theory.rules.rule import Rule
+from gsi_theory.rules.table import rule_named, score_gate_of
 from gsi_theory.types import Floats
 
 __all__ = [
@@ -166,13 +168,13 @@ class Scheme:
     """beta ≥ 0, n draws, threshold u in reward units (None: no gate), rule, n_base draws of the fallback, gate.
 
     gate "tilted_reward" (M6) accepts when the winner's tilted reward is ≥ u; "score" (M9) when the winning score is,
-    and needs rule "race". n_base defaults to n. Raises InputError naming the field.
+    and needs a rule with a score gate: "race". n_base defaults to n. Raises InputError naming the field.
     """
 
     beta: float
     n: int
     threshold: float | None = None
-    rule: str = "softmax"
+    rule: str | Rule = "softmax"
     n_base: int | None = None
     gate: str = "tilted_reward"
 
@@ -180,15 +182,15 @@ class Scheme:
         object.__setattr__(self, "beta", as_beta(self.beta))
         object.__setattr__(self, "n", as_count(self.n, "n"))
         object.__setattr__(self, "n_base", self.n if self.n_base is None else as_count(self.n_base, "n_base"))
-        require_name(self.rule, "rule", RULES)
+        rule_named(self.rule)
         require_name(self.gate, "gate", GATES)
         if self.threshold is not None:
             cure = "give a number in reward units (±inf allowed), or None for no gate"
             object.__setattr__(self, "threshold", as_number(self.threshold, "threshold", cure) + 0.0)
             if np.isnan(self.threshold):
                 raise InputError(f"threshold nan: {cure}")
-        if self.gate == "score" and self.rule != "race":
-            raise InputError(f"gate 'score' with rule {self.rule!r}: the score gate (M9) is for rule 'race'")
+        if self.gate == "score":
+            score_gate_of(self.rule)
 
     @property
     def base_draws(self) -> int:

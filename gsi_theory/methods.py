@@ -38,6 +38,8 @@ from gsi_theory.laws.rsd import (
 from gsi_theory.laws.selection_law import score_gated_race, selection_law
 from gsi_theory.laws.speculative import speculative_law
 from gsi_theory.laws.weights import form_weights, rounded
+from gsi_theory.rules.rule import Rule
+from gsi_theory.rules.table import rule_named
 from gsi_theory.types import Floats
 
 __all__ = [
@@ -148,7 +150,12 @@ def gsi(instance: Instance, scheme: Scheme) -> MethodLaw:
 
 
 def selected(
-    instance: Instance, scheme: Scheme, proposal: str, weight: str, rule: str | None = None, draws: Draws | None = None
+    instance: Instance,
+    scheme: Scheme,
+    proposal: str,
+    weight: str,
+    rule: str | Rule | None = None,
+    draws: Draws | None = None,
 ) -> MethodLaw:
     """One selection among n (or `draws`) candidates from the "draft" or "base" (M3-M5).
 
@@ -160,8 +167,8 @@ def selected(
     if weight == "tilted":
         made = form_weights(mass, reward, candidates.log_ratio, scheme.beta, rule)
     else:
-        # rule max is by the reward itself, also at β = 0
-        made = form_weights(mass, reward, None, 1.0 if rule == "max" else scheme.beta, rule)
+        # rules by order are by the reward itself, also at β = 0
+        made = form_weights(mass, reward, None, 1.0 if rule_named(rule).order_only else scheme.beta, rule)
     values = np.where(np.isfinite(mass), made.log_weight, -np.inf)
     law = rounded(selection_law(mass, values, scheme.n if draws is None else draws, rule), made)
     error = law.error

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from gsi_theory.arrays.logscale import normalize
 from gsi_theory.claims import CLAIMS, Claim, Outcome, Verdict
 from gsi_theory.instance import Candidates, Instance, Scheme
+from gsi_theory.rules.table import RULES, rule_named
 
 __all__ = ["candidates", "check_claim", "instances", "log_policies", "schemes"]
 
@@ -73,14 +74,15 @@ def schemes(
     *,
     largest_beta: float = 30.0,
     largest_n: int = 10_000,
-    rules: tuple[str, ...] = ("softmax", "race", "max"),
+    rules: tuple[str, ...] = tuple(RULES),
     gated: bool | None = None,
 ) -> Scheme:
-    """A `Scheme`; `gated` True or False forces or forbids a threshold. The score gate only comes with rule "race"."""
+    """A `Scheme`; `gated` True or False forces or forbids a threshold. The score gate only comes with rules that
+    have one."""
     rule = draw(st.sampled_from(rules))
     with_gate = draw(st.booleans()) if gated is None else gated
     threshold = draw(st.floats(-3.0, 3.0, allow_nan=False)) if with_gate else None
-    gate = draw(st.sampled_from(("tilted_reward", "score"))) if rule == "race" else "tilted_reward"
+    gate = draw(st.sampled_from(("tilted_reward", "score"))) if rule_named(rule).score_gate else "tilted_reward"
     return Scheme(
         beta=draw(st.floats(0.0, largest_beta, allow_nan=False)),
         n=draw(st.integers(1, largest_n)),

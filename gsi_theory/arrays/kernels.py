@@ -115,7 +115,7 @@ def race_fall(
     mass: Floats, scale: Floats, fall: Floats, zero_mass: Floats
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """`rules.race._sum_fall` on rows (B, K): scale = w_k / w_0 descending, fall = expm1(-gap), written over by drop."""
-    held, share = np.empty_like(mass), np.empty_like(mass)
+    slope, share = np.empty_like(mass), np.empty_like(mass)
     a, deficit = np.empty_like(mass), np.empty_like(mass)
     last = mass.shape[1] - 1
     for b in range(mass.shape[0]):
@@ -123,7 +123,7 @@ def race_fall(
         for i in range(last, -1, -1):
             total, lost = _add(total, lost, mass[b, i] * scale[b, i])
             ratio = (total + lost) / scale[b, i]
-            held[b, i] = total + lost
+            slope[b, i] = total + lost
             deficit[b, i] = ratio
             a[b, i] = above + above_lost
             drop = -ratio * fall[b, i]
@@ -136,7 +136,7 @@ def race_fall(
             heavier, lost = _add(heavier, lost, mass[b, i])
         fall[b, 0] = deficit[b, 0]
         share[b, 0] = deficit[b, 0]
-    return held, fall, share, a, deficit
+    return slope, fall, share, a, deficit
 
 
 # One large row of the race, `rules.race._integral` in four walks that keep few arrays; what is between them is left to
@@ -144,8 +144,8 @@ def race_fall(
 
 
 @njit(cache=True)
-def race_walk(mass: Floats, scale: Floats, share: Floats, held: Floats, value: Floats, remaining: Floats) -> int:
-    """Fill held = S_k/w_0 and value = the argument of log A_k, ranked; how many of these are A_k - 1, for log1p.
+def race_walk(mass: Floats, scale: Floats, share: Floats, slope: Floats, value: Floats, remaining: Floats) -> int:
+    """Fill slope = S_k/w_0 and value = the argument of log A_k, ranked; how many of these are A_k - 1, for log1p.
 
     scale = w_k/w_0; share = w_k/w_{k-1} - 1 is written over by (A_k - A_{k-1})/A_{k-1}, at least -1; remaining is
     working space.
@@ -154,7 +154,7 @@ def race_walk(mass: Floats, scale: Floats, share: Floats, held: Floats, value: F
     for i in range(scale.size - 1, -1, -1):
         total, lost = _add(total, lost, mass[i] * scale[i])
         ratio = (total + lost) / scale[i]
-        held[i], value[i], remaining[i] = total + lost, ratio, above + above_lost
+        slope[i], value[i], remaining[i] = total + lost, ratio, above + above_lost
         drop = -ratio * share[i]
         above, above_lost = _add(above, above_lost, drop)
         part = drop / (above + above_lost + TINY)
@@ -188,10 +188,10 @@ def race_powers(log_a: Floats, step: Floats, n: float, level: Floats, change: Fl
 
 
 @njit(cache=True)
-def race_collect(power: Floats, change: Floats, held: Floats, scale: Floats, order: Ints, out: Floats) -> None:
+def race_collect(power: Floats, change: Floats, slope: Floats, scale: Floats, order: Ints, out: Floats) -> None:
     """out_y = P(y)/μ(y) from power = A_{k-1}^n, change = (A_k/A_{k-1})^n - 1, in the order of the candidates."""
     total, lost = 0.0, 0.0
     for i in range(order.size):
-        if held[i] > 0.0:
-            total, lost = _add(total, lost, -power[i] * change[i] / held[i])
+        if slope[i] > 0.0:
+            total, lost = _add(total, lost, -power[i] * change[i] / slope[i])
         out[order[i]] = (total + lost) * scale[i]

@@ -51,17 +51,17 @@ def _system() -> float:
 def available_memory() -> float:
     """Bytes that this process may still take: the machine's, its control group's, or its own limit, whatever is least;
     +inf where nothing says."""
-    found = [_system()]
+    free = [_system()]
     for folder in _group_folders():
-        found += [_number(folder / limit) - _number(folder / usage) for limit, usage in _GROUPS
-                  if math.isfinite(_number(folder / limit))]  # fmt: skip
+        limits = [(_number(folder / limit), _number(folder / usage)) for limit, usage in _GROUPS]
+        free += [limit - usage for limit, usage in limits if math.isfinite(limit)]
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY:
         try:
-            found.append(limit - float(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE"))
+            free.append(limit - float(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE"))
         except (OSError, ValueError):
-            found.append(float(limit))
-    return max(0.0, min(found))
+            free.append(float(limit))
+    return max(0.0, min(free))
 
 
 def readable_size(size: float) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
-from typing import Any
 
 import array_api_compat
 import numpy as np
@@ -263,7 +262,7 @@ def capped(owned: Array) -> Array:
     return array_api_compat.array_namespace(owned).where(owned > 0.0, 0.0, owned)
 
 
-def _elementwise(name: str) -> Callable[[Any], Array]:
+def _elementwise(name: str) -> Callable[[Array], Array]:
     in_numpy = getattr(np, name)
 
     def apply(owned: Array) -> Array:
@@ -278,14 +277,7 @@ exp_of, expm1_of, log_of, log1p_of = (_elementwise(name) for name in ("exp", "ex
 
 
 def log_of_either(a: Array, deficit: Array) -> Array:
-    """log a where deficit = 1 - a is at least ½, log(1 - deficit) elsewhere; deficit ascends along the last axis."""
-    if is_numpy(a) and a.shape[0] == 1:
-        near = int(np.searchsorted(deficit[0], 0.5))
-        out = np.empty_like(a)
-        np.log1p(-deficit[:, :near], out=out[:, :near])
-        with np.errstate(divide="ignore"):
-            np.log(a[:, near:], out=out[:, near:])
-        return out
+    """log a where deficit = 1 - a is at least ½, log(1 - deficit) elsewhere."""
     xp = array_api_compat.array_namespace(a)
     near = deficit < 0.5
     gone = a <= 0.0

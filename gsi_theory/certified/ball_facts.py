@@ -15,8 +15,9 @@ from functools import cached_property
 
 from flint import arb, ctx
 
-from gsi_theory.certified.ball_law import LogWeight, compare, race_excess, race_score_balls, selection_balls
+from gsi_theory.certified.ball_law import LogWeight, compare, selection_balls
 from gsi_theory.certified.rational import ExactInstance, ExactScheme, ball
+from gsi_theory.rules.table import rule_named, score_gate_of
 
 __all__ = ["BallFacts", "Excess", "Gated", "total"]
 
@@ -262,11 +263,12 @@ class BallFacts:
         return self._laws[rule]
 
     def draft_excess(self, rule: str | None = None) -> Excess:
-        """Q against π; the race rule by its own formula, accurate however close Q is to π."""
+        """Q against π; by the rule's own formula where it has one, accurate however close Q is to π."""
         rule = rule or self.scheme.rule
         law, near = self.draft_law(rule), None
-        if rule == "race" and self.covered:
-            near = race_excess(self.instance.draft, self.draft_weight, self.scheme.n, self.goal)
+        excess = rule_named(rule).ball_excess
+        if excess and self.covered:
+            near = excess(self.instance.draft, self.draft_weight, self.scheme.n, self.goal)
         return Excess(law, self.pi, near)
 
     @cached_property
@@ -289,7 +291,11 @@ class BallFacts:
     @cached_property
     def scored(self) -> tuple[list[arb], arb]:
         """(accepted masses (K,), P(reject)) of the race rule behind the score gate (M9)."""
-        return race_score_balls(self.instance.draft, self.draft_weight, self.scheme.n, self.score, self.goal)
+        return self._scored_by("race")
+
+    def _scored_by(self, rule: str) -> tuple[list[arb], arb]:
+        gate = score_gate_of(rule)
+        return gate.balls(self.instance.draft, self.draft_weight, self.scheme.n, self.score, self.goal)
 
     def law_of(self, mass: list[Fraction], weight: list[LogWeight], n: int, rule: str = "softmax") -> list[arb]:
         """The law of the winner among n draws from another proposal."""
@@ -315,7 +321,8 @@ class BallFacts:
         return compare(weight, LogWeight(beta * Fraction(cut), ONE), f"candidate {y} against the threshold") >= 0
 
     def ties(self) -> list[str]:
-        """In words, what rounding may decide wrongly: r̃ = u exactly, ℓ = 0 at β = 0, equal weights under rule max."""
+        """In words, what rounding may decide wrongly: r̃ = u exactly, ℓ = 0 at β = 0, equal weights where a rule
+        goes by their order."""
         cut, beta, lines = self.scheme.threshold, self.scheme.beta, []
         drawn = [y for y in range(self.instance.size) if self.instance.draft[y] and self.instance.base[y]]
         if cut is not None and self.scheme.gate == "tilted_reward":
@@ -325,7 +332,8 @@ class BallFacts:
                 lines.append(f"the tilted reward of y = {at} equals the threshold exactly")
             elif equal and not beta:
                 lines.append(f"β = 0 and both policies give y = {equal} the same mass")
-        for weight in dict.fromkeys(self.draft_weight[y] for y in drawn) if self.scheme.rule == "max" else ():
+        by_order = rule_named(self.scheme.rule).order_only
+        for weight in dict.fromkeys(self.draft_weight[y] for y in drawn) if by_order else ():
             same = [y for y in drawn if self.draft_weight[y] == weight]
             if len(same) > 1:
                 lines.append(f"the weights of y = {same} are exactly equal")
@@ -341,7 +349,7 @@ class BallFacts:
         """The gated law G: (M6), or (M9) with gate "score"; Q without a threshold."""
         s, cut = self.scheme, self.scheme.threshold
         if s.gate == "score" and cut is not None and cut not in (float("inf"), float("-inf")):
-            kept, reject = self.scored
+            kept, reject = self._scored_by(s.rule)
         else:
             law = self.draft_law()
             endless = s.gate == "score" and cut is not None

@@ -14,6 +14,8 @@ import numpy as np
 from gsi_theory.claims.claim import Assumption
 from gsi_theory.claims.facts import Facts
 from gsi_theory.laws.draws import MOST
+from gsi_theory.rules.softmax import SOFTMAX as SOFTMAX_RULE
+from gsi_theory.rules.table import rule_named
 from gsi_theory.types import Array
 
 if TYPE_CHECKING:
@@ -81,8 +83,16 @@ VARYING = Assumption(
     lambda f: f.varies,
     lambda f: len({w for w, s in zip(f.draft_weight, f.instance.draft, strict=True) if s}) > 1,
 )
-SOFTMAX = Assumption("rule softmax", lambda f: _always(f, f.rule == "softmax"), lambda f: f.scheme.rule == "softmax")
-CONVERGENT = Assumption("rule softmax or race", lambda f: _always(f, f.rule != "max"), lambda f: f.scheme.rule != "max")
+SOFTMAX = Assumption(
+    "rule softmax",
+    lambda f: _always(f, rule_named(f.rule) is SOFTMAX_RULE),
+    lambda f: rule_named(f.scheme.rule) is SOFTMAX_RULE,
+)
+CONVERGENT = Assumption(
+    "rule softmax or race",
+    lambda f: _always(f, rule_named(f.rule).converges),
+    lambda f: rule_named(f.scheme.rule).converges,
+)
 SEVERAL = Assumption("n ≥ 2", lambda f: f.n >= 2, lambda f: f.scheme.n >= 2)
 # an exact scheme has no others
 WHOLE = Assumption(

@@ -18,8 +18,7 @@ from gsi_theory.claims.claim import proved
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import LARGEST_LOG, Sides, chi2_error, least
 from gsi_theory.laws.drafters import fixed_allocation_law
-from gsi_theory.laws.law_batches import selection_laws
-from gsi_theory.laws.selection_law import EPS, Law
+from gsi_theory.laws.selection_law import EPS, Law, selection_laws
 from gsi_theory.types import Array
 
 if TYPE_CHECKING:

@@ -24,19 +24,20 @@ from gsi_theory import divergence
 from gsi_theory.arrays.logscale import log_sum, normalize
 from gsi_theory.arrays.namespace import detached, host, table
 from gsi_theory.claims.facts_input import checked_rows
-from gsi_theory.errors import InputError, nearest
+from gsi_theory.errors import require_name
 from gsi_theory.instance import GATES, Instance, Scheme
 from gsi_theory.laws.draws import Counts
 from gsi_theory.laws.gate import GsiLaw, gated_law
-from gsi_theory.laws.law_batches import selection_laws
-from gsi_theory.laws.selection_law import EPS, RULES, SMALLEST, Law, score_gated_race
+from gsi_theory.laws.selection_law import EPS, SMALLEST, Law, ScoredLaw, score_gated_law, selection_laws
 from gsi_theory.laws.weights import Weights, form_weights, gate_doubt, rounded
+from gsi_theory.rules.rule import Rule
+from gsi_theory.rules.table import rule_named, score_gate_of
 from gsi_theory.types import Array, Namespace
 
 __all__ = ["Facts"]
 
 T = TypeVar("T")
-L = TypeVar("L", Law, GsiLaw)
+L = TypeVar("L", Law, GsiLaw, ScoredLaw)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class Facts:
     threshold: Array
     n: Array
     n_base: Array
-    rule: str
+    rule: str | Rule
     gate: str
     _source: tuple[Facts, Callable[[Array], Array]] | None = field(default=None, repr=False)
     _known: dict[Array, Array] = field(default_factory=dict, repr=False)
@@ -76,7 +77,7 @@ class Facts:
         n: Array,
         threshold: Array = None,
         n_base: Array = None,
-        rule: str = "softmax",
+        rule: str | Rule = "softmax",
         gate: str = "tilted_reward",
         real_n: bool = False,
     ) -> Facts:
@@ -86,12 +87,10 @@ class Facts:
         threshold None or NaN: no gate. n_base None: n. n and n_base are whole numbers from 1 to 2^53, or with `real_n`
         real numbers in that range, at which the laws continue analytically (and are differentiable). Raises InputError.
         """
-        if rule not in RULES or gate not in GATES:
-            near = nearest(rule, RULES) if rule not in RULES else nearest(gate, GATES)
-            cure = f"give one of {', '.join(RULES)} and of {', '.join(GATES)}"
-            raise InputError(f"rule {rule!r}, gate {gate!r}{near}: {cure}")
-        if gate == "score" and rule != "race":
-            raise InputError(f"gate 'score' with rule {rule!r}: the score gate (M9) is for rule 'race'")
+        rule_named(rule)
+        require_name(gate, "gate", GATES)
+        if gate == "score":
+            score_gate_of(rule)
         values = {"log_draft": log_draft, "log_base": log_base, "reward": reward, "beta": beta, "n": n}
         values["threshold"] = np.nan if threshold is None else threshold
         values["n_base"] = n if n_base is None else n_base
@@ -296,7 +295,7 @@ class Facts:
         with np.errstate(over="ignore"):
             return self.beta * self.xp.where(self.xp.isfinite(self.threshold), self.threshold, 0.0) - self.log_z
 
-    def draft_law(self, rule: str | None = None, n: Array = None) -> Law:
+    def draft_law(self, rule: str | Rule | None = None, n: Array = None) -> Law:
         """Ungated law Q of the draft winner (default: the batch's rule and n), weight rounding included.
 
         n: whole numbers (...) as floats, unchecked. Only the laws at the batch's own n are kept.
@@ -310,7 +309,7 @@ class Facts:
             return rounded(law, made)
         return Law(law.log_prob, law.error + self.weight_error, law.log_error + 2.0 * self.weight_error)
 
-    def _weights(self, rule: str) -> Weights:
+    def _weights(self, rule: str | Rule) -> Weights:
         beta = self.beta[..., None]
         return self.once(
             ("weights", rule), lambda: form_weights(self.log_draft, self.reward, self.log_ratio, beta, rule)
@@ -334,7 +333,7 @@ class Facts:
             cut = self.xp.where(self.has_threshold, self.threshold, -np.inf)
             with np.errstate(over="ignore"):
                 cut = self.xp.where(finite, self.beta * self.xp.where(finite, self.threshold, 0.0), cut)
-            scored = score_gated_race(self.log_draft, weight, Counts(n, self.xp.zeros_like(n)), cut)
+            scored = score_gated_law(self.log_draft, weight, Counts(n, self.xp.zeros_like(n)), cut, self.rule)
             return gated_law(ungated, self.base_law(n), scored=scored)
         return gated_law(ungated, self.base_law(n), kept=self.accepted, doubt=self.gate_doubt)
 
@@ -366,7 +365,7 @@ class Facts:
         lost = self.held & (log_q < SMALLEST) & ((log_q > -np.inf) | self.covered)
         return self.xp.where(self.xp.any(lost, axis=-1), np.inf, 0.0)
 
-    def tv(self, rule: str | None = None) -> tuple[Array, Law]:
+    def tv(self, rule: str | Rule | None = None) -> tuple[Array, Law]:
         """(TV(π, Q) (...), the law Q) of the draft winner under a rule (default: the batch's)."""
         rule = rule or self.rule
         law = self.draft_law(rule)

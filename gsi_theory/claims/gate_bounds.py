@@ -21,7 +21,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.gate_limits import covariance, covariance_balls, split_balls, split_weights
 from gsi_theory.claims.sides import Sides, excess_share, log_of_positive, mean_change, pinsker
 from gsi_theory.laws.draws import Counts
-from gsi_theory.laws.selection_law import EPS, Law, score_gated_race
+from gsi_theory.laws.selection_law import EPS, Law, ScoredLaw, score_gated_law
 from gsi_theory.types import Array
 
 if TYPE_CHECKING:
@@ -98,21 +98,20 @@ def gate_law_kl(f: Facts) -> Sides:
     return Sides(value, rhs, error + 32.0 * f.weight_error + 32.0 * EPS * detached(rhs))
 
 
-def _scored(f: Facts) -> Law:
-    """(log P(y, accepted), error, log P(reject)) in the fields of a Law, at the batch's own n."""
+def _scored(f: Facts) -> ScoredLaw:
+    """The race under its score gate, at the batch's own n."""
     weight = f.beta[..., None] * f.reward + f.log_ratio
     log_score = f.log_score + f.log_z
     counts = Counts(f.n, f.xp.zeros_like(detached(f.n)))
-    accepted, log_reject = score_gated_race(f.log_draft, weight, counts, log_score)
-    race = f.draft_law("race")
+    law, race = score_gated_law(f.log_draft, weight, counts, log_score, "race"), f.draft_law("race")
     size = 1.0 + f.xp.abs(detached(f.log_score)) + f.xp.abs(detached(f.log_z))
-    if is_numpy(accepted):
-        log_reject = np.asarray(log_reject)
-    return Law(accepted, 4.0 * race.log_error + 16.0 * f.weight_error + 16.0 * EPS * size, log_reject)
+    log_reject = np.asarray(law.log_reject) if is_numpy(law.log_accepted) else law.log_reject
+    error = 4.0 * race.log_error + 16.0 * f.weight_error + 16.0 * EPS * size
+    return ScoredLaw(law.log_accepted, log_reject, error)
 
 
-def score_gate_law(f: Facts) -> Law:
-    """`_scored`, once for the batch: log_prob log P(y, accepted), error its error in nats, log_error log P(reject)."""
+def score_gate_law(f: Facts) -> ScoredLaw:
+    """`_scored`, once for the batch."""
     return f.shared("score gate", _scored)
 
 
@@ -127,9 +126,9 @@ def _outside(f: Facts) -> Array:
 def _accepted_tv(f: Facts) -> tuple[Array, Array]:
     """(TV of the law given acceptance to π, its error) (...); nothing is known where acceptance underflows."""
     xp, law = f.xp, score_gate_law(f)
-    seen = xp.max(detached(law.log_prob), axis=-1) > SMALLEST
-    given = normalize(xp.where(seen[..., None], law.log_prob, f.log_draft))
-    error = 2.0 * law.error + 4.0 * f.weight_error + 16.0 * EPS
+    seen = xp.max(detached(law.log_accepted), axis=-1) > SMALLEST
+    given = normalize(xp.where(seen[..., None], law.log_accepted, f.log_draft))
+    error = 2.0 * law.log_error + 4.0 * f.weight_error + 16.0 * EPS
     return divergence.tv(f.log_pi, xp.clip(given, None, 0.0)), xp.where(seen, error, np.inf)
 
 
@@ -139,13 +138,13 @@ def score_gate_tv(f: Facts, form: str) -> Sides:
     xp, law = f.xp, score_gate_law(f)
     if form == "whole":
         base = f.base_law()
-        rest = law.log_error[..., None] + base.log_prob
-        none = (law.log_prob == -np.inf) & (rest == -np.inf)
-        log_prob = xp.logaddexp(xp.where(none, 0.0, law.log_prob), xp.where(none, 0.0, rest))
-        delta = xp.exp(law.log_error)
+        rest = law.log_reject[..., None] + base.log_prob
+        none = (law.log_accepted == -np.inf) & (rest == -np.inf)
+        log_prob = xp.logaddexp(xp.where(none, 0.0, law.log_accepted), xp.where(none, 0.0, rest))
+        delta = xp.exp(law.log_reject)
         lhs = divergence.tv(f.log_pi, xp.clip(xp.where(none, -np.inf, log_prob), None, 0.0))
         rhs = (1.0 - delta) * _outside(f) + delta * divergence.tv(f.log_pi, base.log_prob)
-        return Sides(lhs, rhs, 4.0 * law.error + 2.0 * base.error + 16.0 * f.weight_error + 64.0 * EPS, 1.0)
+        return Sides(lhs, rhs, 4.0 * law.log_error + 2.0 * base.error + 16.0 * f.weight_error + 64.0 * EPS, 1.0)
     lhs, error = _accepted_tv(f)
     if form == "accepted":
         return Sides(lhs, _outside(f), error + 8.0 * f.weight_error, 1.0)
@@ -165,7 +164,7 @@ def score_gate_reject(f: Facts) -> Sides:
         moved = xp.clip(n * xp.clip(rounding, None, 1.0), None, 1.0)
         # Where 1 - A_M/M cancels to nothing, only its absolute error is known.
         error = xp.clip(4.0 * moved, None, 1.0) + (8.0 * f.weight_error + 32.0 * EPS) * (1.0 + detached(least))
-    return Sides(xp.exp(score_gate_law(f).log_error), rhs, error, scale=1.0)
+    return Sides(xp.exp(score_gate_law(f).log_reject), rhs, error, scale=1.0)
 
 
 def _mean_change_balls(f: BallFacts) -> arb:

@@ -22,8 +22,7 @@ from gsi_theory.claims.assumptions import COVERED, UNSIGNED
 from gsi_theory.claims.claim import IDENTITY, Claim, proved, reading, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
-from gsi_theory.laws.law_batches import selection_laws
-from gsi_theory.laws.selection_law import EPS, Law
+from gsi_theory.laws.selection_law import EPS, Law, selection_laws
 from gsi_theory.types import Array
 
 if TYPE_CHECKING:

@@ -11,17 +11,19 @@ The pooled hybrid of n_S draft and n_B base candidates is the case m = 2. Outcom
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory import divergence
 from gsi_theory.arrays.logscale import decayed_log_cumsum, log_sum, normalize
-from gsi_theory.arrays.quadrature import FAR, STEP
+from gsi_theory.arrays.namespace import log_of_either, rows_of
+from gsi_theory.arrays.quadrature import STEP
 from gsi_theory.errors import InputError
 from gsi_theory.laws.draws import MOST
 from gsi_theory.laws.selection_law import Law, as_count, selection_law
+from gsi_theory.rules.softmax_bands import BUDGET, windows
 from gsi_theory.types import Floats
 
 __all__ = [
@@ -33,7 +35,6 @@ __all__ = [
     "random_allocation_law",
 ]
 
-FIXED_RULES = ("softmax", "race")
 EPS = float(np.finfo(np.float64).eps)
 # Step and windows as for (M3), with the errors proved there in THEORY.md; the proof covers products of several φ_j.
 QUADRATURE_ERROR = 1e-16
@@ -96,6 +97,7 @@ def fixed_allocation_law(
     weight = np.asarray(log_weight, dtype=np.float64)
     if rule not in FIXED_RULES:
         raise InputError(f"rule {rule!r} with a fixed allocation: give one of {', '.join(FIXED_RULES)}")
+    log_integrals, terms = FIXED_RULES[rule]
     if weight.shape != drafters.shape[1:]:
         raise InputError(f"log_weight of shape {weight.shape}: give {drafters.shape[1]} log-weights")
     held = np.any(np.isfinite(drafters), axis=0)
@@ -112,16 +114,14 @@ def fixed_allocation_law(
         log_power = _log_powers(log_zero[:, None], numbers)
         log_prob[zero] = log_sum((np.log(numbers / numbers.sum()))[:, None] + drafters[:, zero] + log_power, axis=0)
     if order.size:
-        chosen = _fixed_softmax if rule == "softmax" else _fixed_race
-        log_integral = chosen(drafters[:, order], weight[order], numbers, zero_mass)
+        log_integral = log_integrals(drafters[:, order], weight[order], numbers, zero_mass)
         log_prob[order] = log_sum(np.log(numbers)[:, None] + drafters[:, order] + log_integral, axis=0)
-    return _with_error(np.minimum(log_prob, 0.0), rule)
+    return _with_error(np.minimum(log_prob, 0.0), terms(log_prob.size))
 
 
-def _with_error(log_prob: Floats, rule: str) -> Law:
-    """Rounding as for `selection_law`: sums of K positive terms, and powers at relative precision of the deficit."""
+def _with_error(log_prob: Floats, terms: float) -> Law:
+    """Rounding as for `selection_law`: sums of positive terms, and powers at relative precision of the deficit."""
     visible = log_prob[log_prob > np.log(1e-300)]
-    terms = np.log2(log_prob.size + 1.0) + 8.0 if rule == "softmax" else log_prob.size + 8.0
     log_error = QUADRATURE_ERROR + EPS * (8.0 * terms + 60.0 + float(np.max(-visible, initial=0.0)))
     p = np.exp(visible)
     error = 0.5 * float(p @ (QUADRATURE_ERROR + EPS * (8.0 * np.log2(log_prob.size + 1.0) + 124.0 - visible)))
@@ -139,41 +139,19 @@ def _log_powers(log_base: Floats, counts: Floats) -> Floats:
     return np.stack(rows)
 
 
-def _log_survival(deficit: Floats, kept: Floats) -> Floats:
-    """log of a probability given both as 1 - deficit and as kept, each a sum of positive terms."""
-    with np.errstate(divide="ignore"):
-        return np.where(deficit < 0.5, np.log1p(-np.minimum(deficit, 0.5)), np.log(kept))
-
-
-def _nodes(log_weight: Floats, n: float, right: float) -> Floats:
-    """Multiples of STEP in the union of [-lw - log n - FAR, -lw + right] over candidates, lw descending; ascending."""
-    low = np.floor((-log_weight - np.log(n) - FAR) / STEP)
-    high = np.ceil((-log_weight + right) / STEP)
-    # Both ascend, so a window that starts beyond all earlier ends opens a new run.
-    starts = np.flatnonzero(np.r_[True, low[1:] > high[:-1] + 1])
-    ends = np.r_[starts[1:] - 1, low.size - 1]
-    return STEP * np.concatenate([np.arange(low[s], high[e] + 1) for s, e in zip(starts, ends, strict=True)])
-
-
-def _blocks(size: int, width: int) -> list[slice]:
-    """Slices of `size` rows of `width` numbers, 2^20 numbers (8 MB) at a time."""
-    rows = max(1, (1 << 20) // max(1, width))
-    return [slice(i, min(i + rows, size)) for i in range(0, size, rows)]
-
-
 def _fixed_softmax(drafters: Floats, log_weight: Floats, counts: Floats, zero_mass: Floats) -> Floats:
     """log w(y) ∫ e^{-t w(y)} φ_j^{n_j - 1} Π_{i≠j} φ_i^{n_i} dt, (m, K), by the trapezoid rule in log-time (M20)."""
     right = float(np.log(800.0 - np.min(drafters[np.isfinite(drafters)])))
-    x = _nodes(log_weight, float(counts.sum()), right)
+    x = windows(log_weight, float(np.log(counts.sum())), right)
     mass = np.exp(drafters)
     log_phi = np.empty((counts.size, x.size))
-    for block in _blocks(x.size, log_weight.size):
+    for block in rows_of(x.size, log_weight.size, BUDGET):
         rate = np.exp(np.minimum(x[block, None] + log_weight, LARGEST_RATE))
         deficit, kept = mass @ -np.expm1(-rate).T, mass @ np.exp(-rate).T + zero_mass[:, None]
-        log_phi[:, block] = _log_survival(deficit, kept)
+        log_phi[:, block] = log_of_either(kept, deficit)
     log_power = _log_powers(log_phi, counts)
     out = np.empty_like(drafters)
-    for block in _blocks(log_weight.size, x.size):
+    for block in rows_of(log_weight.size, x.size, BUDGET):
         u = x + log_weight[block, None]
         inside = u - np.exp(np.minimum(u, LARGEST_RATE))
         for j in range(counts.size):
@@ -201,15 +179,22 @@ def _fixed_race(drafters: Floats, log_weight: Floats, counts: Floats, zero_mass:
     steepness = counts @ np.divide(fall, start, out=np.zeros_like(fall), where=start > 0)
     reach = np.minimum(1.0, FALL / np.maximum(steepness, 1e-300))
     pieces = np.empty_like(drafters)
-    for block in _blocks(size, NODES.size * m):
+    for block in rows_of(size, NODES.size * m, BUDGET):
         xi = reach[block, None] * NODES
         place = np.exp(-gap[block, None]) * (np.arange(size)[block, None] > 0) + length[block, None] * xi
         kept = end[:, block, None] + fall[:, block, None] * (1.0 - xi)
-        log_a = _log_survival(dead[:, block, None] + slope[:, block, None] * place, kept)
+        log_a = log_of_either(kept, dead[:, block, None] + slope[:, block, None] * place)
         pieces[:, block] = log_sum(_log_powers(log_a, counts) + np.log(NODE_WEIGHTS))
     with np.errstate(divide="ignore"):
         pieces = pieces + np.log(reach * length)
     return np.stack([decayed_log_cumsum(row, gap) for row in pieces])
+
+
+# rule -> (log w(y) ∫ … of each drafter (m, K), how many roundings a sum of K terms carries)
+FIXED_RULES: dict[str, tuple[Callable[[Floats, Floats, Floats, Floats], Floats], Callable[[int], float]]] = {
+    "softmax": (_fixed_softmax, lambda size: float(np.log2(size + 1.0)) + 8.0),
+    "race": (_fixed_race, lambda size: size + 8.0),
+}
 
 
 def fixed_allocation_bound(log_target: ArrayLike, log_drafters: ArrayLike, counts: Sequence[int]) -> float:

@@ -149,10 +149,8 @@ class Counts:
         xp = array_api_compat.array_namespace(self.fixed)
         if not self.random:
             return xp.log(self.fixed)
-        return xp.where(
-            self.fixed > 0, xp.log(xp.where(self.fixed > 0, self.fixed + self.poisson, 1.0)),
-            -_log_h(self._poisson_alone)[..., 0],
-        )  # fmt: skip
+        some, alone = self.fixed > 0, -_log_h(self._poisson_alone)[..., 0]
+        return xp.where(some, xp.log(xp.where(some, self.fixed + self.poisson, 1.0)), alone)
 
     def log_pgf_step(self, log_quotient: Array, drop: Array) -> Array:
         """log G(t)/G(s) for t ≤ s, from log t/s and s - t."""

@@ -20,8 +20,9 @@ from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.arrays.namespace import as_arrays, detached, plain_number
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Candidates, Instance, Scheme, beta_times, log_weight, tilted_reward
-from gsi_theory.laws.selection_law import EPS, Law, score_gated_race, selection_law
+from gsi_theory.laws.selection_law import EPS, Law, ScoredLaw, score_gated_law, selection_law
 from gsi_theory.laws.weights import Weights, form_weights, gate_doubt, rounded
+from gsi_theory.rules.rule import Rule
 from gsi_theory.types import Array, Namespace
 
 __all__ = ["GsiLaw", "fallback_law", "gated_law", "gsi_law", "gsi_laws"]
@@ -99,8 +100,8 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
             f"log_ratio[{impossible[0]}] = inf on a draft candidate of positive mass: what the draft can draw it "
             "cannot give probability zero; check logp_draft"
         )
-    drafts: dict[tuple[float, int, str], tuple[Law, Weights]] = {}
-    fallbacks: dict[tuple[float, int, str], Law] = {}
+    drafts: dict[tuple[float, int, str | Rule], tuple[Law, Weights]] = {}
+    fallbacks: dict[tuple[float, int, str | Rule], Law] = {}
     laws = []
     for scheme in schemes:
         key, fallback_key = (scheme.beta, scheme.n, scheme.rule), (scheme.beta, scheme.base_draws, scheme.rule)
@@ -119,7 +120,8 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
 def _gated(draft: Candidates, scheme: Scheme, ungated: Law, made: Weights, fallback: Law, paired: bool) -> GsiLaw:
     if scheme.gate == "score" and scheme.threshold is not None:
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
-        scored = score_gated_race(draft.log_mass, log_weight(draft, scheme.beta), scheme.n, float(cut))
+        weight = log_weight(draft, scheme.beta)
+        scored = score_gated_law(draft.log_mass, weight, scheme.n, float(cut), scheme.rule)
         return gated_law(ungated, fallback, scored=scored, paired=paired)
     cut, tilted = -np.inf if scheme.threshold is None else scheme.threshold, tilted_reward(draft, scheme.beta)
     doubt = gate_doubt(tilted, draft.reward, draft.log_ratio, made.size, scheme.beta, cut)
@@ -132,12 +134,12 @@ def gated_law(
     *,
     kept: Array = None,
     doubt: Array = None,
-    scored: tuple[Array, Array] | None = None,
+    scored: ScoredLaw | tuple[Array, Array] | None = None,
     paired: bool = False,
 ) -> GsiLaw:
     """G from the draft law Q and the base law B (..., K): (M6) with `kept` (..., K) = {r̃ ≥ u}, or (M9) with `scored`.
 
-    doubt (..., K): where rounding decides `kept` (`gate_doubt`). `scored` is what `score_gated_race` returns. paired: Q
+    doubt (..., K): where rounding decides `kept` (`gate_doubt`). `scored` is what `score_gated_law` returns. paired: Q
     and B live on different candidates and are concatenated.
     """
     xp = array_api_compat.array_namespace(ungated.log_prob)
@@ -146,7 +148,8 @@ def gated_law(
         turned = xp.sum(xp.where(doubt, xp.exp(detached(ungated.log_prob)), 0.0), axis=-1)
         error, log_error = error + turned, log_error + plain_number(xp.where(turned > 0, np.inf, 0.0))
     if scored is not None:
-        _, (accepted, log_reject) = as_arrays(accepted=scored[0], log_reject=scored[1])
+        parts = (scored.log_accepted, scored.log_reject) if isinstance(scored, ScoredLaw) else scored
+        _, (accepted, log_reject) = as_arrays(accepted=parts[0], log_reject=parts[1])
     else:
         accepted = xp.where(kept, ungated.log_prob, -np.inf)
         log_reject = _log_total(xp, xp.where(kept, -np.inf, ungated.log_prob))

@@ -8,6 +8,8 @@ wins:
     race      T ~ Uniform(0,1) (M4)
     max       T constant       (M5)    ties shared in proportion to mass
 
+These and others are records in `gsi_theory.rules`, each in its own file.
+
 Arrays may be NumPy or torch (CPU or CUDA, float64); results come back in kind, and torch gradients flow through the
 softmax law. Leading axes are a batch; pad short rows with mass zero (log_mass -inf). Weights that are the same along
 an axis of n (size 1 there) are evaluated once for all n.
@@ -39,20 +41,29 @@ from gsi_theory.arrays.namespace import (
     refuse_booleans,
     sum_tolerance,
 )
-from gsi_theory.errors import InputError, require_name
+from gsi_theory.errors import InputError
 from gsi_theory.laws.draws import Counts, Draws, as_count, as_counts
-from gsi_theory.rules import max as max_rule
-from gsi_theory.rules import race as race_rule
-from gsi_theory.rules import softmax as softmax_rule
+from gsi_theory.rules import table
+from gsi_theory.rules.rule import Rule
+from gsi_theory.rules.table import rule_named, score_gate_of
 from gsi_theory.types import Array, Namespace
 
-__all__ = ["RULES", "Draws", "Law", "as_count", "score_gated_race", "selection_law"]
+__all__ = [
+    "RULES",
+    "Draws",
+    "Law",
+    "ScoredLaw",
+    "as_count",
+    "score_gated_law",
+    "score_gated_race",
+    "selection_law",
+    "selection_laws",
+]
 
 EPS = float(np.finfo(np.float64).eps)
 LARGEST_LOG = 1e12
 SMALLEST = float(np.log(1e-300))
-_RATIOS = {"softmax": softmax_rule.log_ratio, "race": race_rule.log_ratio, "max": max_rule.log_ratio}
-RULES = tuple(_RATIOS)
+RULES = tuple(table.RULES)
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,19 @@ class Law:
     log_prob: Array
     error: Array
     log_error: Array
+
+
+@dataclass(frozen=True)
+class ScoredLaw:
+    """The law under a gate on the winning score (M9): log_accepted (..., K), log P(y, accepted), and log_reject (...).
+
+    Together they sum to one; with `Draws` both are given at least one draw. log_error (...) bounds the error of each in
+    nats, rounding in forming the weights included; None where nobody asked for it.
+    """
+
+    log_accepted: Array
+    log_reject: Array
+    log_error: Array = None
 
 
 @dataclass(frozen=True)
@@ -169,52 +193,39 @@ def _rows(log_mass: Array, log_weight: Array, n: Array) -> _Rows:
     return _Rows(mass, log_total, probability, weight, counts, zero, zero_mass, shape, (*own, *shared))
 
 
-def selection_law(log_mass: Array, log_weight: Array, n: Array, rule: str = "softmax") -> Law:
-    """Law of the candidate selected among n draws (M2): softmax (M3), race (M4) or max (M5).
+def selection_law(log_mass: Array, log_weight: Array, n: Array, rule: str | Rule = "softmax") -> Law:
+    """Law of the candidate selected among n draws (M2) by a rule, given by name or as a record.
 
     log_mass (..., K) sums to one within 1e-9, or what its dtype leaves of it (`sum_tolerance`; then normalized);
     log_weight (..., K) in nats up to a constant, -inf legal, +inf only where the mass is zero; n a whole number from 1
     to 2^53, an array of them that broadcasts with the leading axes, or `Draws`. Raises InputError otherwise.
     """
-    require_name(rule, "rule", RULES)
+    rule = rule_named(rule)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
         rows = _rows(log_mass, log_weight, n)
         xp = array_api_compat.array_namespace(rows.mass)
-        ratio = _RATIOS[rule](rows.mass, rows.log_weight, rows.counts, rows.zero_mass)
+        ratio = rule.log_ratio(rows.mass, rows.log_weight, rows.counts, rows.zero_mass)
         if rows.zero is not None:
-            ratio = xp.where(rows.zero[:, None, :], _zero_weight(xp, rows)[..., None], ratio)
+            silent = rule.log_zero_ratio(rows.mass, rows.counts, rows.zero_mass)
+            ratio = xp.where(rows.zero[:, None, :], silent[..., None], ratio)
         single = rows.counts.single[..., None]
         if bool(xp.any(single)):
             ratio = xp.where(single, 0.0, ratio)
         log_prob = capped(added(added(ratio, -rows.log_total), rows.log_mass[:, None, :]))
-        error, log_error = _errors(xp, detached(log_prob), rule)
+        error, log_error = _errors(xp, detached(log_prob), rule, rows.counts)
     if not rows.shape:
         return Law(log_prob[0, 0], float(error[0, 0]), float(log_error[0, 0]))
     return Law(rows.unfold(log_prob), rows.unfold(error), rows.unfold(log_error))
 
 
-def _zero_weight(xp: Namespace, rows: _Rows) -> Array:
-    """log P(y)/μ(y) (B, M) of weight zero: P(every draw has weight zero | N ≥ 1)/m₀.
-
-    log m₀ comes from the other side where m₀ is near one: n log m₀ would carry n units of its rounding.
-    """
-    live = xp.sum(rows.mass, axis=-1)[:, None, None]
-    zero_mass = xp.where(rows.zero_mass > 0, rows.zero_mass, 1.0)[:, None, None]
-    near = live < 0.5
-    log_zero = xp.where(near, xp.log1p(-xp.where(near, live, 0.0)), xp.log(zero_mass))
-    return (rows.counts.log_unbeaten(log_zero, live) - log_zero)[..., 0]
-
-
-def _errors(xp: Namespace, log_prob: Array, rule: str) -> tuple[Array, Array]:
+def _errors(xp: Namespace, log_prob: Array, rule: Rule, counts: Counts) -> tuple[Array, Array]:
     """(TV error, log error), each (B, M).
 
-    A sum of m positive terms carries at most (log2 m + 2) units by pairwise summation in NumPy and one unit a term in a
-    running sum, as kept by the race and max rules; the exponent of a probability adds units of its size, since both
-    n log φ and the log-weight are read back from logs.
+    The rule says what its sums carry; the exponent of a probability adds units of its size, since both n log φ and the
+    log-weight are read back from logs.
     """
     size = log_prob.shape[-1]
-    terms = 8.0 * np.log2(size + 1.0) + 100.0 if rule == "softmax" else 4.0 * np.sqrt(size) + 70.0
-    units = EPS * terms + softmax_rule.METHOD_ERROR
+    units = rule.rounding(size)
     seen, least = log_prob, xp.min(log_prob, axis=-1)
     if lowest(least) < SMALLEST:
         seen = xp.clip(log_prob, SMALLEST, None)
@@ -225,45 +236,25 @@ def _errors(xp: Namespace, log_prob: Array, rule: str) -> tuple[Array, Array]:
     # The sum of the numbers is a free check: the deviation from one is error that happened.
     error = xp.maximum(error, 0.5 * xp.abs(total - 1.0)) + 1e-300 * size
     # A log-probability of -inf, as that of padding, is exact.
-    return error, units - 2.0 * EPS * least
+    deep = units if rule.magnified is None else units * rule.magnified(-least, counts)
+    return error, deep - 2.0 * EPS * least
 
 
-def score_gated_race(log_mass: Array, log_weight: Array, n: Array, log_score: Array) -> tuple[Array, Array]:
-    """Race rule, accepted when the winning score w/T is at least exp(log_score) (M9).
+def selection_laws(log_mass: Array, log_weight: Array, n: Array, rule: str | Rule) -> Law:
+    """`selection_law` of rows log_mass, log_weight (..., K) and real n ≥ 1 (...), which is not checked."""
+    return selection_law(log_mass, log_weight, Counts(n, array_api_compat.array_namespace(n).zeros_like(n)), rule)
 
-    Returns (accepted log-mass (..., K), log P(reject) (...)), which sum to one: the accepted mass of y is
-    n μ w ∫_0^{min(1/w, 1/M)} A^{n-1} dv and P(reject) = A(1/M)^n; with `Draws` both are given at least one draw.
-    log_score = -inf accepts always, +inf never. Arguments as in `selection_law`; log_score a number, or an array that
-    broadcasts with the leading axes.
+
+def score_gated_law(
+    log_mass: Array, log_weight: Array, n: Array, log_score: Array, rule: str | Rule = "race"
+) -> ScoredLaw:
+    """A rule's law where the winner is accepted if its score w/T is at least exp(log_score) (M9).
+
+    For the race the accepted mass of y is n μ w ∫_0^{min(1/w, 1/M)} A^{n-1} dv and P(reject) = A(1/M)^n. log_score =
+    -inf accepts always, +inf never. Arguments as in `selection_law`; log_score a number, or an array that broadcasts
+    with the leading axes. Raises InputError for a rule without a score gate.
     """
-    if not isinstance(log_score, (int, float)):
-        return _score_gated_rows(log_mass, log_weight, n, log_score)
-    with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        rows = _rows(log_mass, log_weight, n)
-        xp = array_api_compat.array_namespace(rows.mass)
-        if log_score == -np.inf:
-            accepted = selection_law(log_mass, log_weight, n, "race").log_prob
-            log_reject = xp.full_like(accepted[..., 0], -np.inf)
-        elif log_score == np.inf:
-            shape = (*rows.counts.fixed.shape, rows.mass.shape[-1])
-            accepted = rows.unfold(xp.full_like(xp.broadcast_to(rows.mass[:, None, :], shape), -np.inf))
-            log_reject = xp.zeros_like(accepted[..., 0])
-        else:
-            score = xp.full_like(rows.zero_mass, float(log_score))
-            ratio, rejected = race_rule.score_gate(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, score)
-            accepted, log_reject = _accepted(xp, rows, ratio), rows.unfold(rejected)
-    return accepted, plain_number(log_reject)
-
-
-def _accepted(xp: Namespace, rows: _Rows, ratio: Array) -> Array:
-    """log of the accepted mass (..., K) from that over μ (B, M, K): weight zero scores nothing."""
-    if rows.zero is not None:
-        ratio = xp.where(rows.zero[:, None, :], -np.inf, ratio)
-    return rows.unfold(capped(rows.log_mass[:, None, :] + (ratio - rows.log_total)))
-
-
-def _score_gated_rows(log_mass: Array, log_weight: Array, n: Array, log_score: Array) -> tuple[Array, Array]:
-    """`score_gated_race` with a score of its own for every row; infinite scores are looked up, not integrated."""
+    gate = score_gate_of(rule)
     xp, (mass, weight, score) = as_arrays(log_mass=log_mass, log_weight=log_weight, log_score=log_score)
     fixed, poisson = as_counts(n, mass)
     shape = np.broadcast_shapes(mass.shape[:-1], weight.shape[:-1], fixed.shape, score.shape)
@@ -272,11 +263,21 @@ def _score_gated_rows(log_mass: Array, log_weight: Array, n: Array, log_score: A
     score = xp.broadcast_to(score, shape)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
         rows = _rows(mass, weight, counts)
-        flat = xp.reshape(xp.where(xp.isfinite(score), score, 0.0), (-1,))
-        ratio, rejected = race_rule.score_gate(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, flat)
-        accepted, log_reject = _accepted(xp, rows, ratio), rows.unfold(rejected)
+        # infinite scores are looked up, not integrated
+        finite = xp.reshape(xp.where(xp.isfinite(score), score, 0.0), (-1,))
+        ratio, rejected = gate.law(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, finite)
+        if rows.zero is not None:  # weight zero scores nothing
+            ratio = xp.where(rows.zero[:, None, :], -np.inf, ratio)
+        accepted = rows.unfold(capped(rows.log_mass[:, None, :] + (ratio - rows.log_total)))
+        log_reject = rows.unfold(rejected)
     always, never = score == -np.inf, score == np.inf
     if bool(xp.any(always)):
-        accepted = xp.where(always[..., None], selection_law(mass, weight, counts, "race").log_prob, accepted)
+        accepted = xp.where(always[..., None], selection_law(mass, weight, counts, rule).log_prob, accepted)
     accepted = xp.where(never[..., None], -np.inf, accepted)
-    return accepted, plain_number(xp.where(never, 0.0, xp.where(always, -np.inf, log_reject)))
+    return ScoredLaw(accepted, plain_number(xp.where(never, 0.0, xp.where(always, -np.inf, log_reject))))
+
+
+def score_gated_race(log_mass: Array, log_weight: Array, n: Array, log_score: Array) -> tuple[Array, Array]:
+    """(log accepted mass (..., K), log P(reject) (...)) of `score_gated_law` by the race rule."""
+    law = score_gated_law(log_mass, log_weight, n, log_score, "race")
+    return law.log_accepted, law.log_reject

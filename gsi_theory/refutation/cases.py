@@ -10,6 +10,7 @@ import numpy as np
 from gsi_theory.claims.claim import Claim, Judgement
 from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
+from gsi_theory.rules.rule import Rule
 from gsi_theory.types import Floats
 
 __all__ = ["batches", "judgments"]
@@ -22,7 +23,7 @@ Cases = Sequence[tuple[Instance, Scheme]]
 
 def batches(cases: Cases) -> Iterator[tuple[list[int], Facts]]:
     """(indices into cases, their facts) for the cases of each rule and gate, in blocks of at most LARGEST_BATCH."""
-    kinds: dict[tuple[str, str], list[int]] = {}
+    kinds: dict[tuple[str | Rule, str], list[int]] = {}
     for i, (_, scheme) in enumerate(cases):
         kinds.setdefault((scheme.rule, scheme.gate), []).append(i)
     for (rule, gate), members in kinds.items():

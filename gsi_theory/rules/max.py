@@ -1,9 +1,14 @@
 """The max rule (M5), best-of-n: P(level) = G(F) - G(F_-) over level sets of w, shared in proportion to mass.
 
 F is the mass up to and including a level, F_- the mass below it; a level is a set of exactly equal log-weights.
+
+Subsets (M31). Ranks m = 1..N ascend with the log-weight; p_m(n) = C(m−1, n−1)/C(N, n) is the chance that m is the
+largest of n drawn. Within a level the winner is exchangeable, so f is replaced by its mean over the level.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import array_api_compat
 import numpy as np
@@ -11,9 +16,21 @@ import numpy as np
 from gsi_theory.arrays.logscale import decayed_log_cumsum
 from gsi_theory.arrays.namespace import is_numpy, running_sum
 from gsi_theory.laws.draws import Counts
-from gsi_theory.types import Array, Namespace
+from gsi_theory.rules.rule import Rule
+from gsi_theory.rules.subset_sums import largest_rank
+from gsi_theory.types import Array, Floats, Ints, Namespace
 
-__all__ = ["log_ratio"]
+if TYPE_CHECKING:
+    from flint import arb
+
+    from gsi_theory.certified.ball_law import Levels
+
+__all__ = ["MAX", "level_means", "levels_of", "log_ratio", "subset_means", "subset_parts", "summed_rounding"]
+
+
+def summed_rounding(size: int) -> float:
+    """Relative error of a probability that is made of running sums of `size` terms."""
+    return float(np.finfo(np.float64).eps) * (4.0 * float(np.sqrt(size)) + 70.0)
 
 
 def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> Array:
@@ -60,3 +77,72 @@ def _fill(xp: Namespace, marked: Array) -> Array:
     if is_numpy(marked):
         return np.maximum.accumulate(marked, axis=-1)
     return xp.cummax(marked, dim=-1).values
+
+
+def levels_of(log_weight: Floats) -> tuple[Floats, Floats]:
+    """(first, size) of the level of equal weights of each rank; log_weight (N,) ascending."""
+    new = np.r_[True, log_weight[1:] != log_weight[:-1]]
+    starts = np.flatnonzero(new)
+    level = np.cumsum(new) - 1
+    return starts[level], np.diff(np.r_[starts, log_weight.size])[level]
+
+
+def level_means(values: Floats, first: Floats, size: Floats) -> Floats:
+    total = np.add.reduceat(values, np.unique(first), axis=1)
+    return total[:, np.unique(first, return_inverse=True)[1]] / size
+
+
+def subset_means(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
+    """(V, M) from values (V, N), log_weight (N,) ascending."""
+    first, size = levels_of(log_weight)
+    return level_means(values, first, size) @ largest_rank(log_weight.size, ns)
+
+
+def subset_parts(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
+    """Mean of the kernel over the n-subsets that hold candidate i (V, M, N); n < N.
+
+    With i in a level of c candidates up to rank m, the other n − 1 are all at most of that level with probability
+    Q = C(m−1, n−1)/C(N−1, n−1), and i then wins with probability a = (N/n) P(level)/c, another of the level otherwise.
+    """
+    total = log_weight.size
+    first, size = levels_of(log_weight)
+    end, count = (first + size).astype(np.int64), size[:, None]
+    mean = level_means(values, first, size)
+    shares, others = largest_rank(total, ns), largest_rank(total - 1, ns - 1)
+    upto = np.vstack([np.where(ns == 1, 1.0, 0.0), np.where(ns == 1, 1.0, np.cumsum(others, axis=0))])
+    gains = mean[:, 1:, None] * others  # a rank r above the level is rank r − 1 among the others
+    above = np.zeros((values.shape[0], total, ns.size))
+    above[:, :-1] = np.cumsum(gains[:, ::-1], axis=1)[:, ::-1]
+    won = np.vstack([np.zeros((1, ns.size)), np.cumsum(shares, axis=0)])
+    alone = np.where(count == 1, upto[end - 1], (won[end] - won[first]) * (total / ns) / count)
+    rest = (count[None] * mean[..., None] - values[..., None]) / np.maximum(count - 1, 1)
+    parts = above[:, end - 1] + values[..., None] * alone + rest * (upto[end - 1] - alone)
+    return np.swapaxes(parts, 1, 2)
+
+
+def balls(levels: Levels, n: int, goal: int) -> tuple[list[arb], arb]:
+    """(Fⁿ - F_-ⁿ)/(F - F_-) of each level, and of weight zero."""
+    from flint import arb
+
+    from gsi_theory.certified.rational import ball
+
+    ratios = []
+    below = sum(levels.mass, levels.zero)
+    for m in levels.mass:
+        upto, below = below, below - m
+        won = -(n * (-ball(m / upto)).log1p()).expm1() if below else arb(1)
+        ratios.append(ball(upto) ** n * won / ball(m))
+    return ratios, ball(levels.zero) ** (n - 1)
+
+
+MAX = Rule(
+    "max",
+    log_ratio,
+    summed_rounding,
+    subset_means,
+    subset_parts,
+    np.zeros_like,
+    balls,
+    order_only=True,
+    heaviest_wins=True,
+)

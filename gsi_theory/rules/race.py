@@ -11,7 +11,10 @@ accuracy; everything is relative to w_k, so log-weights of 1e6 cost no digits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import array_api_compat
 import numpy as np
@@ -35,9 +38,18 @@ from gsi_theory.arrays.namespace import (
     times,
 )
 from gsi_theory.laws.draws import Counts
-from gsi_theory.types import Array, Namespace
+from gsi_theory.rules import race_subsets
+from gsi_theory.rules.max import summed_rounding
+from gsi_theory.rules.rule import Rule, ScoreGate
+from gsi_theory.rules.softmax import exponential
+from gsi_theory.types import Array, Floats, Ints, Namespace
 
-__all__ = ["fall_linear", "log_fall", "log_ratio", "score_gate"]
+if TYPE_CHECKING:
+    from flint import arb
+
+    from gsi_theory.certified.ball_law import Levels, LogWeight
+
+__all__ = ["RACE", "fall_linear", "log_fall", "log_ratio", "ratio_bound", "score_gate", "tv_curve"]
 
 # Sums are kept on the linear scale while the least of them, mass times weight of the lightest, is above e^{-LINEAR}.
 LINEAR = 650.0
@@ -45,6 +57,8 @@ NEAR = 32.0  # nats below the largest weight at which what their difference roun
 LARGE = 1 << 14  # candidates from which a row is walked in compiled loops
 TINY = 2.3e-308
 BELOW = 1e290  # stands for -log 0 where an infinity would meet a zero
+LEAST = -1e4  # stands for log 0: every power of e^{-10000} is zero
+CACHED = 1 << 17  # entries of what should stay in the cache
 
 
 def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> Array:
@@ -57,9 +71,8 @@ def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) 
         return out
     log_weight = _used(xp, mass, log_weight)
     order = xp.argsort(log_weight, axis=-1, descending=True, stable=False)
-    back = xp.argsort(order, axis=-1, stable=False) if not _flat(order) else None
     integral, _ = _integral(xp, _rank(xp, mass, order), _rank(xp, log_weight, order), counts, zero_mass)
-    return _restore(xp, integral, order, back)
+    return _restore(xp, integral, order)
 
 
 def _large(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> bool:
@@ -79,15 +92,15 @@ def _large_row(mass: Array, log_weight: Array, n: Array, out: Array) -> None:
     share = np.diff(ranked, prepend=ranked[0])
     scale = _scale(ranked, ranked[0])
     del ranked
-    held, log_a = np.empty_like(mass), np.empty_like(mass)
-    near = race_walk(first, scale, expm1_of(share), held, log_a, second)
+    slope, log_a = np.empty_like(mass), np.empty_like(mass)
+    near = race_walk(first, scale, expm1_of(share), slope, log_a, second)
     with np.errstate(divide="ignore"):
         log1p_of(log_a[:near])
         log_of(log_a[near:])
         log1p_of(share)
     for row, count in zip(out, n, strict=True):
         race_powers(log_a, share, count, first, second)
-        race_collect(exp_of(first), expm1_of(second), held, scale, order, row)
+        race_collect(exp_of(first), expm1_of(second), slope, scale, order, row)
         log_of(row)
 
 
@@ -105,19 +118,13 @@ def _scale(log_weight: Array, top: Array) -> Array:
     return times(exp_of(below), 1.0 + lost)
 
 
-def _flat(order: Array) -> bool:
-    return isinstance(order, np.ndarray) and order.shape[0] == 1
-
-
 def _rank(xp: Namespace, values: Array, order: Array) -> Array:
-    return values[:, order[0]] if _flat(order) else xp.take_along_axis(values, order, axis=-1)
+    return xp.take_along_axis(values, order, axis=-1)
 
 
-def _restore(xp: Namespace, ranked: Array, order: Array, back: Array) -> Array:
-    if back is None:
-        out = np.empty_like(ranked)
-        out[..., order[0]] = ranked
-        return out
+def _restore(xp: Namespace, ranked: Array, order: Array) -> Array:
+    """Ranked (B, M, K) in the order of the candidates."""
+    back = xp.argsort(order, axis=-1, stable=False)
     return xp.take_along_axis(ranked, xp.broadcast_to(back[:, None, :], ranked.shape), axis=-1)
 
 
@@ -148,15 +155,15 @@ def _integral(xp: Namespace, mass: Array, log_weight: Array, counts: Counts, zer
     if linear:
         level = counts.log_pgf(previous[:, None, :], before)
         terms = times(exp_of(level), expm1_of(counts.log_pgf_step(quotient[:, None, :], drop)))
-        held = fall.held if lowest(fall.held) > 0 else xp.where(fall.held > 0, fall.held, xp.inf)
-        total = running_sum(divided(terms, -held[:, None, :]))
+        slope = fall.slope if lowest(fall.slope) > 0 else xp.where(fall.slope > 0, fall.slope, xp.inf)
+        total = running_sum(divided(terms, -slope[:, None, :]))
         if counts.random:
             total = divided(total, counts.some[..., None])
         integral = log_of(times(total, fall.scale[:, None, :]))
     else:
-        # fall.held is here S_k / w_k, on its own scale.
-        held = xp.where(fall.held > 0, fall.held, xp.inf)
-        terms = counts.log_fall(previous[:, None, :], before, quotient[:, None, :], drop) - xp.log(held)[:, None, :]
+        # fall.slope is here S_k / w_k, on its own scale.
+        slope = xp.where(fall.slope > 0, fall.slope, xp.inf)
+        terms = counts.log_fall(previous[:, None, :], before, quotient[:, None, :], drop) - xp.log(slope)[:, None, :]
         integral = decayed_log_cumsum(terms, xp.broadcast_to(gap[:, None, :], terms.shape))
     return integral, (log_a, fall.deficit)
 
@@ -168,11 +175,11 @@ def _after(xp: Namespace, values: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Fall:
-    """A along the breakpoints, (B, K) each: scale w_k / w_0 (where kept), held S_k / w_0 (or S_k / w_k), drop
+    """A along the breakpoints, (B, K) each: scale w_k / w_0 (where kept), slope S_k / w_0 (or S_k / w_k), drop
     A_{k-1} - A_k, share drop / A_{k-1}, A_k, deficit 1 - A_k."""
 
     scale: Array
-    held: Array
+    slope: Array
     drop: Array
     share: Array
     a: Array
@@ -190,8 +197,8 @@ def fall_linear(xp: Namespace, mass: Array, log_weight: Array, zero_mass: Array)
         from gsi_theory.arrays.kernels import race_fall
 
         return _Fall(scale, *race_fall(mass, scale, share, zero_mass))
-    held = xp.flip(running_sum(xp.flip(mass * scale, axis=-1)), axis=-1)
-    return _sum_fall(xp, scale, held, held / scale, share, mass, zero_mass)
+    slope = xp.flip(running_sum(xp.flip(mass * scale, axis=-1)), axis=-1)
+    return _sum_fall(xp, scale, slope, slope / scale, share, mass, zero_mass)
 
 
 def _fall_wide(xp: Namespace, mass: Array, gap: Array, zero_mass: Array) -> _Fall:
@@ -203,7 +210,7 @@ def _fall_wide(xp: Namespace, mass: Array, gap: Array, zero_mass: Array) -> _Fal
 
 
 def _sum_fall(
-    xp: Namespace, scale: Array, held: Array, ratio: Array, share: Array, mass: Array, zero_mass: Array
+    xp: Namespace, scale: Array, slope: Array, ratio: Array, share: Array, mass: Array, zero_mass: Array
 ) -> _Fall:
     zero = xp.zeros_like(mass[:, :1])
     drop = -ratio * share
@@ -216,7 +223,7 @@ def _sum_fall(
     before = xp.concat([zero + 1.0, a[:, :-1]], axis=-1)
     # Where nothing is left of A there is nothing to lose.
     share = xp.clip(drop / xp.where(before > TINY, before, TINY), 0.0, 1.0)
-    return _Fall(scale, held, drop, share, a, deficit)
+    return _Fall(scale, slope, drop, share, a, deficit)
 
 
 def log_fall(xp: Namespace, fall: _Fall) -> tuple[Array, Array]:
@@ -246,14 +253,101 @@ def score_gate(
     log_weight = xp.concat([_used(xp, mass[:, :-1], log_weight), log_score[:, None]], axis=-1)
     order = xp.argsort(log_weight, axis=-1, descending=True, stable=False)
     ranked, (log_a, deficit) = _integral(xp, _rank(xp, mass, order), _rank(xp, log_weight, order), counts, zero_mass)
-    back = xp.argsort(order, axis=-1, stable=False)
-    integral = _restore(xp, ranked, order, back)
-    log_reject = counts.log_unbeaten(*(_rank_back(xp, v, back)[:, None, :] for v in (log_a, deficit)))[..., 0]
+    integral = _restore(xp, ranked, order)
+    gate = (_restore(xp, v[:, None, :], order)[..., -1:] for v in (log_a, deficit))
+    log_reject = counts.log_unbeaten(*gate)[..., 0]
     at_gate = integral[..., -1:] + (log_weight[:, :-1] - log_score[:, None])[:, None, :]
     accepted = xp.where((log_weight[:, :-1] >= log_score[:, None])[:, None, :], integral[..., :-1], at_gate)
     return accepted, log_reject
 
 
-def _rank_back(xp: Namespace, ranked: Array, back: Array) -> Array:
-    """The entry of the gate, (B, 1), of a ranked (B, K + 1) array."""
-    return xp.take_along_axis(ranked, back[:, -1:], axis=-1)
+def tv_curve(mass: Floats, log_weight: Floats, counts: Counts) -> Floats:
+    """TV(P_n, π) (M,) for counts (1, M), weights descending and all positive, from the crossing of P_n/π and one.
+
+    With weights normalized, S_k = Σ_{i ≥ k} μ_i w_i and T_k = Σ_{i ≤ k} (A_{i-1}^n - A_i^n)/S_i = P_n/π at k, the mass
+    of the j heaviest is 1 - A_j^n - S_{j+1} T_j, hence TV = A_j^n - S_{j+1} (1 - T_j) at the last j with T_j < 1.
+    """
+    n = counts.fixed[0]
+    fall = fall_linear(array_api_compat.array_namespace(mass), mass[None], log_weight[None], np.zeros(1))
+    log_a = log_fall(array_api_compat.array_namespace(mass), fall)[0][0]
+    slope = np.append(fall.slope[0] / fall.slope[0, 0], 0.0)
+    out, rows = np.empty(n.size), max(1, CACHED // mass.size)
+    for start in range(0, n.size, rows):
+        part, width, crossed = slice(start, start + rows), max(64, mass.size // 8), False
+        # The crossing is among the heavy: look further only where it is not.
+        while not crossed:
+            width = min(width, mass.size)
+            power = np.exp(np.multiply.outer(n[part], np.maximum(log_a[:width], LEAST)))
+            total = np.cumsum(-np.diff(power, prepend=1.0, axis=1) / slope[:width], axis=1)
+            crossed = bool(np.all(total[:, -1] >= 1.0)) or width == mass.size
+            width *= 4
+        last = np.sum(total < 1.0, axis=1) - 1
+        line = np.arange(last.size)
+        behind = power[line, last] - slope[last + 1] * (1.0 - total[line, last])
+        out[part] = np.where(last >= 0, behind, 0.0)
+    return np.clip(out, 0.0, 1.0)
+
+
+def ratio_bound(log_w: Floats, n: int, log_cut: Floats | float = -np.inf) -> Floats:
+    """log of P_n/π ≥ 1 - (1 - 1/max(w, M, 1))^n (M17), since A(v) ≥ (1 - v)_+ in (M4); log_cut: the gate's log M."""
+    largest = np.maximum(np.maximum(log_w, log_cut), 0.0)
+    with np.errstate(divide="ignore"):
+        miss = np.log1p(-np.exp(-largest))
+        return np.asarray(np.log(-np.expm1(n * miss)))
+
+
+def log_noise(uniforms: Floats) -> Floats:
+    """log T, T uniform on (0, 1), so that -log T is exponential."""
+    return -exponential(uniforms)
+
+
+# Compiled loops and balls are imported where they are called: numba and flint take long to import.
+
+
+def pool_means(values: Floats, log_weight: Floats, ns: Ints, log_cuts: Floats) -> Floats | None:
+    """`race_means`; None beyond its range."""
+    from gsi_theory.rules.race_means import WIDEST, race_means
+
+    if not (np.isfinite(log_weight).all() and (np.ptp(log_weight, axis=1) <= WIDEST).all()):
+        return None
+    return race_means(values, log_weight, ns, log_cuts)
+
+
+def balls(levels: Levels, n: int, goal: int) -> tuple[list[arb], arb]:
+    """(M4) in balls."""
+    from gsi_theory.rules.race_balls import race_ratios
+
+    return race_ratios(levels, n)
+
+
+def ball_excess(mass: Sequence[Fraction], weight: Sequence[LogWeight], n: int, goal: int) -> list[arb]:
+    """P_n/π - 1 in balls."""
+    from gsi_theory.rules.race_balls import race_excess
+
+    return race_excess(mass, weight, n, goal)
+
+
+def score_balls(
+    mass: Sequence[Fraction], weight: Sequence[LogWeight], n: int, score: LogWeight, goal: int
+) -> tuple[list[arb], arb]:
+    """(M9) in balls."""
+    from gsi_theory.rules.race_balls import race_score_balls
+
+    return race_score_balls(mass, weight, n, score, goal)
+
+
+RACE = Rule(
+    "race",
+    log_ratio,
+    summed_rounding,
+    race_subsets.subset_means,
+    race_subsets.subset_parts,
+    log_noise,
+    balls,
+    score_gate=ScoreGate(score_gate, race_subsets.race_curve, race_subsets.race_parts, score_balls),
+    tv_curve=tv_curve,
+    ratio_bound=ratio_bound,
+    pool_means=pool_means,
+    ball_excess=ball_excess,
+    converges=True,
+)

@@ -18,14 +18,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsi_theory.arrays.namespace import COMPILED
-from gsi_theory.rules.subset_sums import divide, grow, hypergeometric, largest_rank
+from gsi_theory.rules.subset_sums import (
+    all_zero,
+    divide,
+    grow,
+    hypergeometric,
+    largest_rank,
+    with_zero_weights,
+    zero_weight_parts,
+)
 from gsi_theory.types import Floats, Ints
 
-if COMPILED:
-    from gsi_theory.rules import subset_kernels as compiled_subsets
-
-__all__ = ["race_curve", "race_parts"]
+__all__ = ["race_curve", "race_parts", "subset_means", "subset_parts"]
 
 NEGLIGIBLE = 1e-18  # of the subsets: ranks that are hardly ever the largest
 IDLE = 42.0  # lighter than e^{-42}/n by weight: never accepted before the heaviest
@@ -74,50 +78,25 @@ def _lighter(values: Floats, log_weight: Floats, log_top: float, most: int) -> _
     return _Lighter(e[0], d[:, 0], a, q, idle)
 
 
-def _kernel(lighter: _Lighter, top: Floats, most: int) -> Floats:
-    """Mean kernel (V, most+1) over n-subsets that hold a rank of values top (V,) and n − 1 lighter candidates."""
-    n, k = np.arange(1, most + 1), np.arange(1, most)
-    won = top[:, None] * np.cumsum(lighter.e[:most]) / n
-    before = np.zeros_like(won)
-    d = lighter.d[:, 1:most]
-    before[:, 1:] = np.cumsum(d / k, axis=1) - np.cumsum(d, axis=1) / n[1:]
-    return np.concatenate([np.zeros((top.size, 1)), won + before], axis=1)
-
-
-def _among(m: int, size: int, ns: Ints) -> Floats:
-    """C(m, n)/C(size, n) (M,)."""
-    return hypergeometric(m, size, int(ns.max()))[ns]
-
-
 def race_curve(values: Floats, log_weight: Floats, ns: Ints, log_cut: float = -np.inf) -> Floats:
     """Mean of f over winners that pass the gate (V, M); the probability to pass is that of f = 1.
 
     values (V, N) ≥ 0, log_weight (N,) ascending; ranks of weight zero count as the largest only behind a gate (never
     accepted); log_cut: log M in units of the weights, -inf for no gate.
     """
+    from gsi_theory.rules import subset_kernels
+
     total = np.zeros((values.shape[0], ns.size))
     below = _below(log_weight, log_cut)
     if log_cut > -np.inf and below:
         light = _lighter(values, log_weight[:below], log_cut, min(below, int(ns.max())))
         at = np.minimum(ns, light.e.size - 1)
         accepted = np.cumsum(light.d[:, 1:] / np.arange(1, light.e.size), axis=1)[:, at - 1]
-        total += _among(below, log_weight.size, ns) * accepted
-    _add_ranks(values, log_weight, ns, below, total)
-    return total
-
-
-def _add_ranks(values: Floats, log_weight: Floats, ns: Ints, below: int, total: Floats) -> None:
-    """Add the subsets whose largest rank is above `below` to total (V, M)."""
+        total += all_zero(below, log_weight.size, ns) * accepted
     shares, limits = _ranks(log_weight.size, ns, below)
-    if COMPILED:
-        far = IDLE + np.log(ns.max())
-        compiled_subsets.race_curve(values, log_weight, ns, shares, limits, far, total[:, :, None])
-        return
-    for m in (np.flatnonzero(limits) + 1).tolist():
-        most = int(limits[m - 1])
-        lighter = _lighter(values, log_weight[: m - 1], log_weight[m - 1], most)
-        asked = ns <= most
-        total[:, asked] += shares[m - 1, asked] * _kernel(lighter, values[:, m - 1], most)[:, ns[asked]]
+    far = IDLE + np.log(ns.max())
+    subset_kernels.race_curve(values, log_weight, ns, shares, limits, far, total[:, :, None])
+    return total
 
 
 def _below(log_weight: Floats, log_cut: float) -> int:
@@ -127,50 +106,19 @@ def _below(log_weight: Floats, log_cut: float) -> int:
 
 def race_parts(values: Floats, log_weight: Floats, ns: Ints, log_cut: float = -np.inf) -> Floats:
     """Mean of the (gated) kernel over the n-subsets that hold candidate i (V, M, N); as race_curve, n < N."""
+    from gsi_theory.rules import subset_kernels
+
     size = log_weight.size
     out = np.zeros((values.shape[0], ns.size, size))
     below = _below(log_weight, log_cut)
     if log_cut > -np.inf and below:
         light = _lighter(values, log_weight[:below], log_cut, _reach(below, int(ns.max())))
-        chance = (_among(below, size, ns) * size / below)[:, None]
+        chance = (all_zero(below, size, ns) * size / below)[:, None]
         for lanes, low, high, gain, q in light.without(values):
             out[:, :, lanes] += chance * _gated_held(low, high, gain, q, below, ns)
-    _add_rank_parts(values, log_weight, ns, below, out)
-    return out
-
-
-def _add_rank_parts(values: Floats, log_weight: Floats, ns: Ints, below: int, out: Floats) -> None:
-    """Add the subsets whose largest rank is above `below` to out (V, M, N)."""
-    size = log_weight.size
     shares, limits = _ranks(size, ns, below)
-    if COMPILED:
-        compiled_subsets.race_parts(values, log_weight, ns, shares, limits, IDLE + np.log(ns.max()), out)
-        return
-    for m in (np.flatnonzero(limits) + 1).tolist():
-        most = int(limits[m - 1])
-        lighter = _lighter(values, log_weight[: m - 1], log_weight[m - 1], max(most, _reach(m - 1, most)))
-        asked = np.flatnonzero(ns <= most)
-        own = (size / ns * shares[m - 1])[asked]
-        out[:, asked, m - 1] += own * _kernel(lighter, values[:, m - 1], most)[:, ns[asked]]
-        weight = own * (ns[asked] - 1) / max(m - 1, 1)
-        for lanes, low, high, gain, q in lighter.without(values):
-            out[:, asked, lanes] += weight[:, None] * _held(low, high, q, gain, values[:, m - 1], ns[asked])
-
-
-def _held(low: Floats, high: Floats, q: Floats, gain: Floats, top: Floats, ns: Ints) -> Floats:
-    """Mean kernel over n-subsets that hold rank m and a lighter candidate i, for each i (V, M, L); any number at n = 1.
-
-    low, high: means without i; top: f_m (V,). Shares of m, of i, of another when i comes later, and earlier:
-    1/(n(n−1)) [f_m Σ e_k ((n−1−k) + (k+1) q) + g Σ e_k (n−1−k) + Σ d_k (n−k)(n−1−k)/k + q Σ d_k (n−1−k)], k ≤ n − 2.
-    """
-    k, at, n = np.arange(low.shape[0])[:, None], np.maximum(ns - 2, 0), ns[:, None]
-    zeroth, first = np.cumsum(low, axis=0)[at], np.cumsum(k * low, axis=0)[at]
-    total, turned = np.cumsum(high, axis=1)[:, at], np.cumsum(k * high, axis=1)[:, at]
-    inverse = np.cumsum(high / np.maximum(k, 1), axis=1)[:, at]
-    rest = (n - 1) * zeroth - first
-    won = top[:, None, None] * (rest + q * (zeroth + first)) + gain[:, None] * rest
-    won = won + n * (n - 1) * inverse - (2 * n - 1) * total + turned + q * ((n - 1) * total - turned)
-    return won / np.maximum(n * (n - 1), 1)
+    subset_kernels.race_parts(values, log_weight, ns, shares, limits, IDLE + np.log(ns.max()), out)
+    return out
 
 
 def _gated_held(low: Floats, high: Floats, gain: Floats, q: Floats, light: int, ns: Ints) -> Floats:
@@ -180,3 +128,17 @@ def _gated_held(low: Floats, high: Floats, gain: Floats, q: Floats, light: int, 
     at, n = np.minimum(ns, light) - 1, ns[:, None]
     held = (gain[:, None] * zeroth[at] + n * inverse[:, at] - total[:, at] + q * total[:, at]) / n
     return np.where(n <= light, held, 0.0)
+
+
+def subset_means(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
+    """(V, M) over all n-subsets, those of weight zero alone included."""
+    zeros = int(np.sum(log_weight == -np.inf))
+    some = race_curve(values, log_weight, ns) if zeros < log_weight.size else np.zeros((values.shape[0], ns.size))
+    return with_zero_weights(some, values, zeros, ns)
+
+
+def subset_parts(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
+    """(V, M, N), as `subset_means`."""
+    size, zeros = log_weight.size, int(np.sum(log_weight == -np.inf))
+    some = race_parts(values, log_weight, ns) if zeros < size else np.zeros((values.shape[0], ns.size, size))
+    return zero_weight_parts(some, values, zeros, ns)

@@ -12,22 +12,33 @@ Errors of all three (step, truncation, interpolation, rounding) are derived in T
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import array_api_compat
 import numpy as np
 
 from gsi_theory.arrays.namespace import host, lowest, rows_of, table
 from gsi_theory.arrays.quadrature import STEP, grid, slopes, sum_of_nodes
 from gsi_theory.laws.draws import Counts
+from gsi_theory.rules import softmax_subsets
+from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.softmax_bands import by_bands
 from gsi_theory.rules.softmax_cells import NODES, by_cells
-from gsi_theory.types import Array, Floats
+from gsi_theory.rules.softmax_curve import tv_curve
+from gsi_theory.types import Array, Floats, Ints
 
-__all__ = ["CELLED", "METHOD_ERROR", "log_ratio"]
+if TYPE_CHECKING:
+    from flint import arb
+
+    from gsi_theory.certified.ball_law import Levels
+
+__all__ = ["CELLED", "SOFTMAX", "exponential", "log_ratio", "ratio_bound"]
 
 # Widest spread of log-weights (nats) summed on the linear scale, and the widest cut into cells.
 LINEAR, CELLED = 300.0, 120.0
 FEW = 256  # candidates below which cells never pay
 BUDGET = 1 << 21  # entries of the largest temporary array
+ALIKE = 1 << 10  # candidates in a block of rows: with 200 nodes each, arrays of 2 MB
 # Step, truncation and interpolation, relative, with their amplification by φ^{n-1} (THEORY.md, M3): all below this.
 METHOD_ERROR = 2e-16
 
@@ -53,8 +64,8 @@ def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) 
     celled = (spread <= CELLED) & (spread / STEP * NODES <= size * min(4, spread.size)) & (size >= FEW)
     matrix = ~celled & (spread <= LINEAR) & ((spread <= CELLED) | (size <= 4 * FEW))
     parts, order = [], []
-    for way, chosen in ((by_cells, celled), (_matrix, matrix), (by_bands, ~celled & ~matrix)):
-        index = np.flatnonzero(chosen)
+    blocks = [(_matrix, part) for part in _alike(np.flatnonzero(matrix), spread, counts, size)]
+    for way, index in ((by_cells, np.flatnonzero(celled)), *blocks, (by_bands, np.flatnonzero(~celled & ~matrix))):
         if index.size == 0:
             continue
         everything = index.size == spread.size
@@ -65,6 +76,17 @@ def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) 
     if len(parts) == 1:
         return parts[0]
     return xp.take(xp.concat(parts), table(np.argsort(np.concatenate(order)), log_weight), axis=0)
+
+
+def _alike(index: Ints, spread: Floats, counts: Counts, size: int) -> list[Ints]:
+    """Many rows of `size` in blocks that fit the processor's cache, sorted by the nats that the grid of each spans: one
+    grid serves a block, as long as its widest spread and its largest n ask for."""
+    block = max(1, ALIKE // size)
+    if index.size < 2 * block:
+        return [index]
+    largest = np.max(host(counts.fixed + counts.poisson)[index], axis=-1)
+    ranked = index[np.argsort(spread[index] + np.log(largest), kind="stable")]
+    return np.split(ranked, np.arange(block, ranked.size, block))
 
 
 def _matrix(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array, top: Floats, spread: float) -> Array:
@@ -96,3 +118,44 @@ def _matrix(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array, to
             pieces.append(xp.log(sum_of_nodes(full, xp.matmul(weight, flow), first, first * first, slope[..., 0])))
         out.append(pieces[0] if len(pieces) == 1 else xp.concat(pieces, axis=-1))
     return out[0] if len(out) == 1 else xp.concat(out)
+
+
+def rounding(size: int) -> float:
+    """Relative error of a probability: pairwise sums of `size` terms, and the quadrature."""
+    return float(np.finfo(np.float64).eps) * (8.0 * float(np.log2(size + 1.0)) + 100.0) + METHOD_ERROR
+
+
+def ratio_bound(log_w: Floats, n: int, log_cut: Floats | float = -np.inf) -> Floats:
+    """log of P_n/π ≥ n/(n - 1 + w) (M10); the rule has no score gate."""
+    return np.asarray(np.log(n) - np.logaddexp(np.log(n - 1) if n > 1 else -np.inf, log_w))
+
+
+def exponential(uniforms: Floats) -> Floats:
+    """T ~ Exp(1). 1 - u is in (0, 1]; the floor keeps the noise finite where it is exactly 1."""
+    return np.maximum(-np.log1p(-uniforms), np.finfo(np.float64).tiny)
+
+
+def log_noise(uniforms: Floats) -> Floats:
+    """log T, T ~ Exp(1) (M3)."""
+    return np.log(exponential(uniforms))
+
+
+def balls(levels: Levels, n: int, goal: int) -> tuple[list[arb], arb]:
+    """(M3) in balls; flint is imported when they are asked for."""
+    from gsi_theory.rules.softmax_balls import softmax_ratios
+
+    return softmax_ratios(levels, n, goal)
+
+
+SOFTMAX = Rule(
+    "softmax",
+    log_ratio,
+    rounding,
+    softmax_subsets.subset_means,
+    softmax_subsets.subset_parts,
+    log_noise,
+    balls,
+    tv_curve=tv_curve,
+    ratio_bound=ratio_bound,
+    converges=True,
+)

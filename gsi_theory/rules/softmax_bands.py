@@ -30,14 +30,14 @@ def by_bands(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array, _
     return xp.stack(out)
 
 
-def windows(log_weight: Floats, log_largest: float) -> Floats:
-    """Nodes j·STEP in the union over candidates of [-lw - log n - FAR, -lw + RIGHT], ascending; lw descending, n ≥ 1.
+def windows(log_weight: Floats, log_largest: float, right: float = RIGHT) -> Floats:
+    """Nodes j·STEP in the union over candidates of [-lw - log n - FAR, -lw + right], ascending; lw descending, n ≥ 1.
 
     Between windows φ is constant and the integrand grows like e^x up to the next window, so what is left out is a
     relative e^{-FAR}.
     """
     low = np.floor((-log_weight - log_largest - FAR) / STEP)
-    high = np.maximum.accumulate(np.ceil((-log_weight + RIGHT) / STEP) + 1.0)
+    high = np.maximum.accumulate(np.ceil((-log_weight + right) / STEP) + 1.0)
     starts = np.flatnonzero(np.r_[True, low[1:] > high[:-1] + 1])
     ends = np.r_[starts[1:] - 1, low.size - 1]
     return STEP * np.concatenate([np.arange(low[s], high[e] + 1) for s, e in zip(starts, ends, strict=True)])

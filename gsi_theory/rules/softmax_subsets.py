@@ -17,14 +17,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from gsi_theory.arrays.logscale import log_sum
-from gsi_theory.arrays.namespace import COMPILED
-from gsi_theory.rules.subset_sums import divide, grow, hypergeometric
+from gsi_theory.rules.subset_sums import grow, hypergeometric, with_zero_weights, zero_weight_parts
 from gsi_theory.types import Floats, Ints
 
-if COMPILED:
-    from gsi_theory.rules import subset_kernels as compiled_subsets
-
-__all__ = ["ERROR_STEP", "VALUE_STEP", "softmax_curve", "softmax_parts", "trapezoid"]
+__all__ = [
+    "ERROR_STEP",
+    "VALUE_STEP",
+    "softmax_curve",
+    "softmax_parts",
+    "subset_means",
+    "subset_parts",
+    "trapezoid",
+]
 
 VALUE_STEP, ERROR_STEP = 0.25, 0.5
 LEFT = -3.75  # e^{-LEFT} = 42.5: mass e^{-42} lies to the left
@@ -104,6 +108,8 @@ def softmax_parts(values: Floats, log_weight: Floats, ns: Ints, zeros: int) -> F
 
     Shapes as in softmax_curve; ns ascending, 2 ≤ n < A + zeros. The kernel is that of the coarse step, to 4e-7.
     """
+    from gsi_theory.rules import subset_kernels
+
     size, most = log_weight.size + zeros, int(ns.max())
     reach = most if 2 * most <= size else size
     out = np.zeros((values.shape[0], ns.size, log_weight.size + 1))
@@ -117,23 +123,30 @@ def softmax_parts(values: Floats, log_weight: Floats, ns: Ints, zeros: int) -> F
             entered = block.last
         e, d, z, rate = _grown(block, log_weight, values, reach, zeros)
         asked = int(np.searchsorted(ns, e.shape[1]))
-        own = np.ascontiguousarray(values[:, block.first : block.last])
-        _add_block(e, d, size, z, rate, own, ns[:asked], out[:, :asked, block.first : block.last], waited[:, :asked, 0])
+        inside = slice(block.first, block.last)
+        part = np.ascontiguousarray(values[:, inside])
+        subset_kernels.softmax_parts(
+            e, d, size, z, rate, part, ns[:asked], out[:, :asked, inside], waited[:, :asked, 0]
+        )
     out[:, :, entered:] += waited
     return out
 
 
-def _add_block(
-    e: Floats, d: Floats, size: int, z: Floats, rate: Floats, values: Floats, ns: Ints, out: Floats, waited: Floats
-) -> None:
-    """Add the nodes of a block: to out (V, M, A) each candidate's subsets, to waited (V, M) those of one not begun."""
-    if COMPILED:
-        compiled_subsets.softmax_parts(e, d, size, z, rate, values, ns, out, waited)
-        return
-    for b in range(z.shape[1]):
-        gain = np.concatenate([values * rate[:, b], np.zeros((values.shape[0], 1))], axis=1)
-        own = np.append(z[:, b], 1.0)
-        low, high = divide(e[b], np.ascontiguousarray(d[:, b]), size, own, gain)
-        flow = own * high[:, ns - 1] + gain[:, None] * low[ns - 1]
-        out += flow[:, :, :-1]
-        waited += flow[:, :, -1]
+def subset_means(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
+    """(V, M) over all n-subsets from values (V, N) and log_weight (N,) ascending, -inf legal."""
+    zeros = int(np.sum(log_weight == -np.inf))
+    some, down = np.zeros((values.shape[0], ns.size)), slice(None, zeros - 1 if zeros else None, -1)
+    if zeros < log_weight.size:
+        some = softmax_curve(values[:, down], log_weight[down], int(ns.max()), zeros)[:, ns]
+    return with_zero_weights(some, values, zeros, ns)
+
+
+def subset_parts(values: Floats, log_weight: Floats, ns: Ints) -> Floats:
+    """(V, M, N), as `subset_means`, over the n-subsets that hold each candidate."""
+    size, zeros, several = log_weight.size, int(np.sum(log_weight == -np.inf)), ns > 1
+    some, down = np.zeros((values.shape[0], ns.size, size)), slice(None, zeros - 1 if zeros else None, -1)
+    if zeros < size and several.any():
+        parts = softmax_parts(values[:, down], log_weight[down], ns[several], zeros)
+        some[:, several, zeros:] = parts[:, :, -2::-1]
+        some[:, several, :zeros] = parts[:, :, -1:]
+    return zero_weight_parts(some, values, zeros, ns)

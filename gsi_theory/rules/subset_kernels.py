@@ -1,4 +1,4 @@
-"""The loops of sums.py and race.py, compiled; array versions stand beside their callers."""
+"""The loops behind unbiased curves (M31), compiled: sums over subsets, and those of the race and softmax rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LANES = 64  # candidates left out together: their rows then fit the cache
 
 @njit(cache=True, fastmath={"contract"})
 def grow(e: Floats, d: Floats, z: Floats, rate: Floats, values: Floats, start: int) -> None:
-    """`sums.grow`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A); k runs inside, downward."""
+    """`subset_sums.grow`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A); k runs inside, downward."""
     most = e.shape[1] - 1
     for b in range(e.shape[0]):
         for a in range(z.shape[0]):
@@ -37,7 +37,7 @@ def grow(e: Floats, d: Floats, z: Floats, rate: Floats, values: Floats, start: i
 
 @njit(cache=True, fastmath={"contract"})
 def divide(e: Floats, d: Floats, size: int, z: Floats, gain: Floats, low: Floats, high: Floats) -> None:
-    """`sums.divide`: e (K+1,), d (V, K+1), z (L,), gain (V, L); fills low (K, L), high (V, K, L)."""
+    """`subset_sums.divide`: e (K+1,), d (V, K+1), z (L,), gain (V, L); fills low (K, L), high (V, K, L)."""
     most, lanes = e.size - 1, z.size
     split = np.empty(lanes, dtype=np.int64)
     low[0], high[:, 0] = 1.0, 0.0
@@ -75,8 +75,13 @@ def divide(e: Floats, d: Floats, size: int, z: Floats, gain: Floats, low: Floats
 def race_sums(
     low: Floats, high: Floats, q: Floats, gain: Floats, top: Floats, weight: Floats, column: Ints, out: Floats
 ) -> None:
-    """`race._add_held`: low (K, L), high (V, K, L), q (L,), gain (V, L), top (V,), weight and column (K+2,),
-    added to out (V, M, L)."""
+    """Mean kernel over n-subsets that hold rank m and a lighter candidate i, for each i, times weight_n, added to out
+    (V, M, L); low (K, L), high (V, K, L) the means without i, q (L,), gain g (V, L), top f_m (V,), weight and column
+    (K+2,) by n.
+
+    Shares of m, of i, of another when i comes later, and earlier: 1/(n(n−1)) [f_m Σ e_k ((n−1−k) + (k+1) q) +
+    g Σ e_k (n−1−k) + Σ d_k (n−k)(n−1−k)/k + q Σ d_k (n−1−k)], k ≤ n − 2.
+    """
     lanes, most = q.size, low.shape[0]
     zeroth, first = np.empty(lanes), np.empty(lanes)
     total, turned, inverse = np.empty(lanes), np.empty(lanes), np.empty(lanes)
@@ -108,8 +113,8 @@ def race_sums(
 def softmax_parts(
     e: Floats, d: Floats, size: int, z: Floats, rate: Floats, values: Floats, ns: Ints, out: Floats, waited: Floats
 ) -> None:
-    """`softmax._add_block`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A), ns (M,) ≤ K; added to
-    out (V, M, A) and waited (V, M)."""
+    """The nodes of a block: each candidate's subsets added to out (V, M, A), those of one that has not begun to waited
+    (V, M); e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A), ns (M,) ≤ K."""
     counts, most = values.shape[0], e.shape[1] - 1
     for b in range(e.shape[0]):
         for start in range(0, z.shape[0] + 1, LANES):
@@ -135,7 +140,7 @@ def softmax_parts(
 def _lighter(
     values: Floats, log_weight: Floats, m: int, most: int, far: float
 ) -> tuple[Floats, Floats, Floats, Floats, int]:
-    """`race._lighter` of rank m: (e (1, K+1), d (V, 1, K+1), a, q (m−1, 1), idle); lighter by far: idle."""
+    """`race_subsets._lighter` of rank m: (e (1, K+1), d (V, 1, K+1), a, q (m−1, 1), idle); lighter by far: idle."""
     a, q, idle = np.empty((m - 1, 1)), np.empty((m - 1, 1)), 0
     for j in range(m - 1):
         gap = log_weight[j] - log_weight[m - 1]
@@ -153,7 +158,8 @@ def _lighter(
 def _add_largest(
     e: Floats, d: Floats, top: Floats, share: Floats, ns: Ints, most: int, column: Ints, out: Floats, at: int
 ) -> None:
-    """Add share · `race._kernel` of the n ≤ most that are asked to out (V, M, ·) at the last index `at`."""
+    """Add share · mean kernel over n-subsets of a rank of values top (V,) and n − 1 lighter candidates, for the n asked
+    up to `most`, to out (V, M, ·) at the last index `at`."""
     for v in range(top.size):
         kept, inverse, total = 0.0, 0.0, 0.0
         for n in range(1, most + 1):
@@ -169,7 +175,8 @@ def _add_largest(
 def race_curve(
     values: Floats, log_weight: Floats, ns: Ints, shares: Floats, most: Ints, far: float, out: Floats
 ) -> None:
-    """`race._add_ranks`: values (V, N), log_weight (N,), shares (N, M), most (N,), 0: skip; out (V, M, 1)."""
+    """Subsets by their largest rank: values (V, N), log_weight (N,), shares (N, M), most (N,), 0: skip; out (V, M,
+    1)."""
     column = np.full(ns.max() + 1, -1, dtype=np.int64)
     for i in range(ns.size):
         column[ns[i]] = i
@@ -183,7 +190,7 @@ def race_curve(
 def race_parts(
     values: Floats, log_weight: Floats, ns: Ints, shares: Floats, most: Ints, far: float, out: Floats
 ) -> None:
-    """`race._add_rank_parts`: as race_curve, out (V, M, N)."""
+    """As race_curve, over the n-subsets that hold each candidate; out (V, M, N)."""
     size = log_weight.size
     for m in range(1, size + 1):
         if not most[m - 1]:

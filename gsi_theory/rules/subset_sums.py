@@ -19,13 +19,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gsi_theory.arrays.namespace import COMPILED
 from gsi_theory.types import Floats, Ints
 
-if COMPILED:
-    from gsi_theory.rules import subset_kernels as compiled_subsets
-
-__all__ = ["divide", "grow", "hypergeometric", "largest_rank"]
+__all__ = ["all_zero", "divide", "grow", "hypergeometric", "largest_rank", "with_zero_weights", "zero_weight_parts"]
 
 
 def hypergeometric(ones: int, size: int, most: int) -> Floats:
@@ -47,17 +43,9 @@ def grow(e: Floats, d: Floats, z: Floats, rate: Floats, values: Floats, start: i
 
     e (B, K+1), d (V, B, K+1); z and rate (A, B); values (V, A) ≥ 0, g = values · rate; start: candidates held so far.
     """
-    if COMPILED:
-        compiled_subsets.grow(e, d, z, rate, values, start)
-        return
-    k = np.arange(1, e.shape[1])
-    for a in range(z.shape[0]):
-        size = start + a + 1
-        kept, share = np.maximum(size - k, 0) / size, np.minimum(k, size) / size
-        lower = e[:, :-1].copy()
-        gain = values[:, a, None, None] * rate[a][:, None]
-        d[:, :, 1:] = kept * d[:, :, 1:] + share * (z[a][:, None] * d[:, :, :-1] + gain * lower)
-        e[:, 1:] = kept * e[:, 1:] + share * (z[a][:, None] * lower)
+    from gsi_theory.rules import subset_kernels
+
+    subset_kernels.grow(e, d, z, rate, values, start)
 
 
 def divide(e: Floats, d: Floats, size: int, z: Floats, gain: Floats) -> tuple[Floats, Floats]:
@@ -68,23 +56,34 @@ def divide(e: Floats, d: Floats, size: int, z: Floats, gain: Floats) -> tuple[Fl
     """
     e, d = e[: size + 1], np.ascontiguousarray(d[:, : size + 1])
     low, high = np.zeros((max(e.size - 1, 1), z.size)), np.zeros((d.shape[0], max(e.size - 1, 1), z.size))
-    if COMPILED:
-        compiled_subsets.divide(e, d, size, z, gain, low, high)
-        return low, high
-    most = e.size - 1
-    low[0] = 1.0
-    split = np.minimum(most, (size / (1.0 + z)).astype(np.int64))
-    for k in range(1, min(int(split.max(initial=0)) + 1, most)):
-        widen, back = size / (size - k), k / (size - k)
-        flow = z * high[:, k - 1] + gain * low[k - 1]
-        low[k] = np.maximum(widen * e[k] - back * z * low[k - 1], 0.0)
-        high[:, k] = np.maximum(widen * d[:, k, None] - back * flow, 0.0)
-    safe = np.where(split < most, z, 1.0)
-    kept, sums = np.zeros(z.size), np.zeros_like(gain)
-    for k in range(most, int(split.min(initial=most)), -1):
-        inside, widen, back = k > split, size / k, (size - k) / k
-        flow = np.maximum(widen * d[:, k, None] - back * sums, 0.0)
-        kept = np.where(inside, np.maximum((widen * e[k] - back * kept) / safe, 0.0), 0.0)
-        sums = np.where(inside, np.maximum((flow - gain * kept) / safe, 0.0), 0.0)
-        low[k - 1], high[:, k - 1] = np.where(inside, kept, low[k - 1]), np.where(inside, sums, high[:, k - 1])
+    from gsi_theory.rules import subset_kernels
+
+    subset_kernels.divide(e, d, size, z, gain, low, high)
     return low, high
+
+
+# Rules by which a candidate of weight zero wins only where all drawn have weight zero: then uniformly.
+
+
+def all_zero(zeros: int, size: int, ns: Ints) -> Floats:
+    """C(zeros, n)/C(size, n) (M,): the share of the subsets whose weights are all zero."""
+    return hypergeometric(zeros, size, int(ns.max()))[ns]
+
+
+def with_zero_weights(means: Floats, values: Floats, zeros: int, ns: Ints) -> Floats:
+    """Means over n-subsets (V, M) from those of subsets with some positive weight; the first `zeros` of values (V, N)
+    are of weight zero."""
+    if zeros:
+        means = means + all_zero(zeros, values.shape[1], ns) * values[:, :zeros].mean(axis=1, keepdims=True)
+    return np.where(ns == 1, values.mean(axis=1, keepdims=True), means)
+
+
+def zero_weight_parts(parts: Floats, values: Floats, zeros: int, ns: Ints) -> Floats:
+    """The same for means over the n-subsets that hold each candidate, (V, M, N), written over."""
+    size, n = values.shape[1], ns[:, None]
+    if zeros:
+        itself, total = values[:, None, :zeros], values[:, None, :zeros].sum(axis=-1, keepdims=True)
+        mixed = itself / n + (n - 1) / n * (total - itself) / max(zeros - 1, 1)
+        parts[:, :, :zeros] += (all_zero(zeros, size, ns) * size / zeros)[:, None] * mixed
+    parts[:, ns == 1] = values[:, None]
+    return parts

@@ -20,6 +20,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import GATES, Instance, Scheme, tilted_policy
 from gsi_theory.laws.gate import GsiLaw, gsi_law
 from gsi_theory.laws.selection_law import EPS, RULES, Law
+from gsi_theory.rules.table import rule_names
 from gsi_theory.runs.json_input import JsonFault, read_json, shown
 from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.options import OUTPUT, refuse_options
@@ -280,7 +281,7 @@ def law(
     n: Annotated[int, typer.Option(metavar="N", help="Number of draft candidates.")] = 4,
     rule: Annotated[
         str,
-        typer.Option(metavar="RULE", help=f"Selection: {', '.join(RULES)}.", autocompletion=lambda: list(RULES)),
+        typer.Option(metavar="RULE", help=f"Selection: {', '.join(rule_names())}.", autocompletion=lambda: list(RULES)),
     ] = "softmax",
     threshold: Annotated[
         Decimal | None,

@@ -27,6 +27,7 @@ from gsi_theory.estimate import (
     leave_one_out,
     subset_mean,
 )
+from gsi_theory.rules.rule import Rule
 from gsi_theory.types import Flags, Floats
 
 __all__ = ["GatedEstimate", "gated_error", "gated_mean", "gated_rows", "gated_value", "score_gated_mean"]
@@ -68,7 +69,7 @@ def gated_mean(
     base_log_weight: ArrayLike,
     ns: ArrayLike,
     n_base: int | None = None,
-    rule: str = "softmax",
+    rule: str | Rule = "softmax",
 ) -> GatedEstimate:
     """The gate on the tilted reward (M6): a winner of `kept` is returned, else a fallback from the base.
 
@@ -95,8 +96,10 @@ def score_gated_mean(
     base_log_weight: ArrayLike,
     ns: ArrayLike,
     n_base: int | None = None,
+    rule: str | Rule = "race",
 ) -> GatedEstimate:
-    """The gate on the race's winning score (M9): returned when max w/U ≥ e^{log_cut}, log_cut = β u, or (U,) of them.
+    """The gate on the winning score of a rule that has one (M9): returned when max w/U ≥ e^{log_cut}, log_cut = β u, or
+    (U,) of them.
 
     Otherwise, errors included, as `gated_mean`.
     """
@@ -105,15 +108,17 @@ def score_gated_mean(
         raise InputError(f"log_cut {log_cut!r}: give one number in nats (β u), or a list of them")
     f = numbers_or_indicators(values, "values")
     rows = np.concatenate([np.atleast_2d(f), np.ones((1, *f.shape[-1:]))])
-    pools = [checked_pool(rows, log_weight, ns, "race", cut) for cut in np.atleast_1d(cuts)]
+    pools = [checked_pool(rows, log_weight, ns, rule, cut) for cut in np.atleast_1d(cuts)]
     # nothing reaches +inf, where the quadrature has no range
     mean = np.stack([curves(p) if p.log_cut < np.inf else np.zeros((len(rows), p.ns.size)) for p in pools])
     deviation = np.stack([deviations(pool) for pool in pools])
-    fallback = _fallback(base_values, base_log_weight, ns, n_base, "race")
+    fallback = _fallback(base_values, base_log_weight, ns, n_base, rule)
     return _combined(mean, deviation, fallback, f.ndim == 1, cuts.ndim == 0)
 
 
-def _fallback(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, n_base: int | None, rule: str) -> Estimate:
+def _fallback(
+    values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, n_base: int | None, rule: str | Rule
+) -> Estimate:
     """The base's winner for every n, each with its own number of draws or all with n_base: (V, M)."""
     draws = np.atleast_1d(as_numbers(ns, "ns")) if n_base is None else np.atleast_1d(as_numbers(n_base, "n_base"))
     found = subset_mean(np.atleast_2d(numbers_or_indicators(values, "values")), log_weight, draws, rule)

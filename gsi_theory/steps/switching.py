@@ -19,6 +19,8 @@ import numpy as np
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Scheme
 from gsi_theory.laws.gate import gsi_laws
+from gsi_theory.rules.softmax import SOFTMAX
+from gsi_theory.rules.table import rule_named
 from gsi_theory.steps.tree import Tree
 from gsi_theory.types import Floats
 
@@ -47,7 +49,7 @@ def switching_law(tree: Tree, scheme: Scheme, switch: float, start: str = "base"
 
     Raises InputError when the scheme has no threshold, its rule is not softmax, or start is neither model.
     """
-    if scheme.threshold is None or scheme.rule != "softmax":
+    if scheme.threshold is None or rule_named(scheme.rule) is not SOFTMAX:
         raise InputError(f"threshold {scheme.threshold!r} with rule {scheme.rule!r}: give a threshold and rule softmax")
     if start not in ("base", "draft"):
         raise InputError(f"start {start!r}: give base or draft")

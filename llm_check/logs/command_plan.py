@@ -21,7 +21,7 @@ from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.types import Json
 from llm_check.logs.plan_words import print_plan
-from llm_check.logs.planner.scheme_grid import BETAS, NS
+from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES
 
 __all__ = ["app"]
 
@@ -76,7 +76,7 @@ def command(
     reward_range: Annotated[
         tuple[float, float] | None, typer.Option("--reward-range", metavar="LOW HIGH", help=_RANGE)
     ] = None,
-    rule: Annotated[str, _option("RULES", "softmax, race.", _OPTIONS)] = "softmax,race",
+    rule: Annotated[str, _option("RULES", f"{', '.join(RULES)}.", _OPTIONS)] = "softmax,race",
     beta: Annotated[str, _option("NUMBERS", "β values.", _OPTIONS)] = ",".join(f"{b:g}" for b in BETAS),
     n: Annotated[str, _option("NUMBERS", "n values.", _OPTIONS)] = ",".join(map(str, NS)),
     threshold: Annotated[

@@ -11,6 +11,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from gsi_theory.rules.table import rule_names
 from gsi_theory.runs.options import OUTPUT, listed
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, counted, number, wrapped
@@ -60,7 +61,7 @@ def _lines(means: MeanPredictions, pool: Path, gated: bool) -> list[str]:
 def command(
     pool: Annotated[Path, typer.Argument(metavar="POOL", help="Pool: .parquet, or .jsonl with one candidate a line.")],
     rule: Annotated[
-        str, typer.Option(metavar="RULES", help="Rules, separated by commas: softmax, race, max.")
+        str, typer.Option(metavar="RULES", help=f"Rules, separated by commas: {', '.join(rule_names())}.")
     ] = "softmax,race",
     beta: Annotated[str, typer.Option(metavar="NUMBERS", help="β values, separated by commas.")] = "1,5,20",
     n: Annotated[

@@ -22,6 +22,8 @@ from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import Estimate, leave_one_out, subset_mean
 from gsi_theory.instance import beta_times, log_weight, tilted_reward
+from gsi_theory.rules.rule import Rule
+from gsi_theory.rules.table import rule_named
 from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.options import distinct
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
@@ -79,8 +81,8 @@ class PositionPrediction:
 def scheme_grid(
     betas: Sequence[float], ns: Sequence[int], rules: Sequence[str], threshold: float | None
 ) -> list[Scheme]:
-    """Every rule × β × n, each once: without a gate and, with `threshold`, with the tilted-reward gate; race also
-    score-gated."""
+    """Every rule × β × n, each once: without a gate and, with `threshold`, with the tilted-reward gate; rules that have
+    a score gate also with that."""
     grid = []
     for rule in distinct(rules):
         for beta in distinct(betas):
@@ -88,7 +90,7 @@ def scheme_grid(
                 grid.append(Scheme(beta, n, None, rule))
                 if threshold is not None:
                     grid.append(Scheme(beta, n, threshold, rule))
-                    if rule == "race":
+                    if rule_named(rule).score_gate:
                         grid.append(Scheme(beta, n, threshold, rule, gate="score"))
     return grid
 
@@ -143,7 +145,7 @@ def _family_means(
     )
     if scheme.gate == "score":
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
-        found = score_gated_mean(own, weight, cut, *fallback)
+        found = score_gated_mean(own, weight, cut, *fallback, rule)
     else:
         found = gated_mean(own, weight, tilted_reward(draft, scheme.beta) >= scheme.threshold, *fallback, rule)
     return found.value, found.p_accept
@@ -159,7 +161,7 @@ def acceptance_floor(draft: Candidates, schemes: Sequence[Scheme]) -> Floats:
     threshold, where no draft changes anything. Chances of 1e-3 and less may be missed by more than it says.
     """
     floor = np.zeros(len(schemes))
-    families: dict[tuple[str, float, float, str], list[int]] = {}
+    families: dict[tuple[str | Rule, float, float, str], list[int]] = {}
     for s, scheme in enumerate(schemes):
         if scheme.threshold is not None and np.isfinite(scheme.beta * scheme.threshold):
             families.setdefault((scheme.rule, scheme.beta, scheme.threshold, scheme.gate), []).append(s)
@@ -170,7 +172,7 @@ def acceptance_floor(draft: Candidates, schemes: Sequence[Scheme]) -> Floats:
             refused = -np.expm1(np.minimum(weight - beta * threshold, 0.0))
         for one in (0.0, 1.0):
             z = np.append(refused, one)
-            if gate == "score" or rule == "max":
+            if gate == "score" or rule_named(rule).heaviest_wins:
                 error = ns * z.mean() ** (ns - 1.0) * z.std(ddof=1) / np.sqrt(z.size)
             else:
                 parts = leave_one_out(z, np.append(weight, beta * threshold), ns, rule).deviation[0]

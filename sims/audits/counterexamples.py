@@ -67,7 +67,7 @@ class Case:
         cut = s.threshold if s.threshold is None or np.isinf(s.threshold) else repr(s.threshold)
         texts: list[Json] = [[repr(v) for v in values] for values in (self.draft, self.base, self.reward)]
         instance = ExactInstance(*texts)
-        return instance, ExactScheme(repr(s.beta), s.n, cut, s.rule, s.n_base, s.gate)
+        return instance, ExactScheme(repr(s.beta), s.n, cut, str(s.rule), s.n_base, s.gate)
 
 
 def _few_decimals(decimals: int) -> Iterator[tuple[float, float]]:

@@ -5,8 +5,11 @@ Played as written, in NumPy or torch, without the laws of gsi_theory.laws.drafte
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from gsi_theory.errors import require_name
 from gsi_theory.types import Array, Floats
 from sims.sampling.generators import Stream, as_stream
 from sims.sampling.sampler import AliasTable, alias_table, draw, noise
@@ -14,6 +17,12 @@ from sims.sampling.sampler import AliasTable, alias_table, draw, noise
 __all__ = ["sample_astar", "sample_drafters", "sample_greedy", "sample_knockout", "sample_league"]
 
 Rng = np.random.Generator | Stream
+
+
+def _in_parts(stream: Stream, rounds: int, held: int, play: Callable[[int], Array]) -> Array:
+    """play(how many rounds) (rounds,), as many at a time as keep `held` candidates a round within the chunk."""
+    rows = max(1, stream.chunk // held)
+    return stream.xp.concat([play(min(rows, rounds - start)) for start in range(0, rounds, rows)])
 
 
 def _first(stream: Stream, values: Array, drawn: Array) -> Array:
@@ -34,6 +43,7 @@ def sample_drafters(
 
     log_weighted: log π up to a constant (K,). allocation "fixed", or "random": each draw picks its drafter first.
     """
+    require_name(allocation, "allocation", ("fixed", "random"))
     stream = as_stream(rng)
     n = sum(counts)
     tables = [alias_table(row, stream) for row in log_drafters]
@@ -41,16 +51,16 @@ def sample_drafters(
     with np.errstate(divide="ignore"):
         which = alias_table(np.log(np.array(counts) / n), stream)
         weight = stream.table(log_weighted - np.where(mixed > 0, np.log(mixed), 0.0))
-    parts, rows = [], max(1, stream.chunk // n)
-    for start in range(0, rounds, rows):
-        count = min(rows, rounds - start)
+
+    def play(count: int) -> Array:
         if allocation == "fixed":
-            own = [draw(table, (count, c), stream) for table, c in zip(tables, counts, strict=True) if c]
-            drawn = stream.xp.concat(own, axis=1)
+            each = [draw(table, (count, c), stream) for table, c in zip(tables, counts, strict=True) if c]
+            drawn = stream.xp.concat(each, axis=1)
         else:
             drawn = _from_each(tables, draw(which, (count, n), stream), stream)
-        parts.append(_first(stream, weight[drawn] + noise(rule, drawn.shape, stream), drawn))
-    return stream.xp.concat(parts)
+        return _first(stream, weight[drawn] + noise(rule, drawn.shape, stream), drawn)
+
+    return _in_parts(stream, rounds, n, play)
 
 
 def _from_each(tables: list[AliasTable], which: Array, stream: Stream) -> Array:
@@ -121,14 +131,13 @@ def sample_astar(log_target: Floats, log_proposal: Floats, n: int, rounds: int, 
     """Outcomes (rounds,) of A* sampling stopped after n arrivals: the largest w(X_i)/T_i (M27)."""
     stream = as_stream(rng)
     weight = np.where(np.isfinite(log_proposal), log_target - np.where(np.isfinite(log_proposal), log_proposal, 0.0), 0)
-    parts = []
-    table, rows = alias_table(log_proposal, stream), max(1, stream.chunk // n)
-    for start in range(0, rounds, rows):
-        count = min(rows, rounds - start)
+    table = alias_table(log_proposal, stream)
+
+    def play(count: int) -> Array:
         drawn = draw(table, (count, n), stream)
-        score = stream.table(weight)[drawn] - stream.xp.log(_arrivals(n, count, stream))
-        parts.append(_first(stream, score, drawn))
-    return stream.xp.concat(parts)
+        return _first(stream, stream.table(weight)[drawn] - stream.xp.log(_arrivals(n, count, stream)), drawn)
+
+    return _in_parts(stream, rounds, n, play)
 
 
 def _stretch(mass: Floats, w: Floats) -> Floats:
@@ -152,12 +161,11 @@ def sample_greedy(log_target: Floats, log_proposal: Floats, n: int, rounds: int,
     mass = np.exp(log_proposal)
     w = np.where(mass > 0, np.exp(log_target) / np.where(mass > 0, mass, 1.0), 0.0)
     until, table = stream.table(_stretch(mass, w)), alias_table(log_proposal, stream)
-    parts = []
-    rows = max(1, stream.chunk // n)
-    for start in range(0, rounds, rows):
-        count = min(rows, rounds - start)
+
+    def play(count: int) -> Array:
         drawn = draw(table, (count, n), stream)
         passed = xp.astype(_arrivals(n, count, stream) < until[drawn], xp.int64)
         more = draw(table, (count,), stream)
-        parts.append(xp.where(xp.max(passed, axis=1) > 0, _first(stream, passed, drawn), more))
-    return xp.concat(parts)
+        return xp.where(xp.max(passed, axis=1) > 0, _first(stream, passed, drawn), more)
+
+    return _in_parts(stream, rounds, n, play)

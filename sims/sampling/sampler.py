@@ -7,16 +7,21 @@ take the largest, ask the gate, and on rejection draw n_base candidates from the
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
+from gsi_theory.errors import require_name
 from gsi_theory.instance import Instance, Scheme, log_weight, tilted_reward
 from gsi_theory.laws.selection_law import as_count
+from gsi_theory.rules.rule import Rule
 from gsi_theory.types import Array, Floats
 from sims.sampling.generators import Stream, as_stream
 
-__all__ = ["AliasTable", "alias_table", "draw", "noise", "sample_scheme", "winners"]
+__all__ = ["NOISES", "AliasTable", "Scores", "alias_table", "draw", "noise", "sample_scheme", "winners"]
 
 
 @dataclass(frozen=True)
@@ -55,30 +60,74 @@ def draw(table: AliasTable, shape: tuple[int, ...], stream: Stream) -> Array:
     return xp.where(place - column < table.share[column], table.outcome[column], table.alias[column])
 
 
-def noise(rule: str, shape: tuple[int, ...], stream: Stream) -> Array:
-    """-log T: T ~ Exp(1) (softmax), or Uniform(0, 1), so that -log T ~ Exp(1) (race), or T constant (max)."""
-    xp = stream.xp
-    if rule == "softmax":
-        return -xp.log(stream.exponential(shape))
-    return stream.exponential(shape) if rule == "race" else 0.0
+# -log T of each rule, for shapes and a stream: T ~ Exp(1) (softmax), or Uniform(0, 1), so that -log T ~ Exp(1) (race),
+# or T constant (max). Rules are written out here once more, so that a mistake in the library's record shows.
+NOISES: dict[str, Callable[[tuple[int, ...], Stream], Array]] = {
+    "softmax": lambda shape, stream: -stream.xp.log(stream.exponential(shape)),
+    "race": lambda shape, stream: stream.exponential(shape),
+    "max": lambda shape, stream: 0.0,
+}
+
+
+def noise(rule: str | Rule, shape: tuple[int, ...], stream: Stream) -> Array:
+    """-log T of a rule's draws. InputError for a rule that has no noise here."""
+    require_name(str(rule), "rule", NOISES)
+    return NOISES[str(rule)](shape, stream)
+
+
+# scores of all draws of a round (R, n) from their log-weights
+Scores = Callable[[Array, Stream], Array]
+
+
+def _regularized(parameter: str) -> Scores:
+    """Uniform numbers for the top ⌈n/M⌉ of a round by weight, M the parameter, -1 for the rest; ties by position."""
+
+    def scores(log_weight: Array, stream: Stream) -> Array:
+        kept = math.ceil(log_weight.shape[1] / Fraction(parameter))
+        order = stream.xp.argsort(log_weight, axis=1, descending=True, stable=True)
+        rank = stream.xp.argsort(order, axis=1, stable=True)
+        return stream.xp.where(rank < kept, stream.uniform(log_weight.shape), -1.0)
+
+    return scores
+
+
+FAMILIES: dict[str, Callable[[str], Scores]] = {"regularized": _regularized}
+
+
+def scores_of(rule: str | Rule) -> Scores:
+    """What the largest of wins, by the tables of noises and families. InputError for a rule that is in neither."""
+    kind, _, parameter = str(rule).partition(":")
+    if kind in FAMILIES:
+        return FAMILIES[kind](parameter)
+    require_name(str(rule), "rule", NOISES)
+    return lambda log_weight, stream: log_weight + noise(rule, log_weight.shape, stream)
 
 
 def winners(
-    table: AliasTable, weight: Array, n: int, rule: str, rounds: int, stream: Stream, chunk: int | None = None
+    table: AliasTable,
+    weight: Array,
+    n: int,
+    rule: str | Rule | Scores,
+    rounds: int,
+    stream: Stream,
+    chunk: int | None = None,
 ) -> tuple[Array, Array]:
     """Winner among n draws and its log-score, each (rounds,); at most about `chunk` candidates are held at a time.
 
     Ties go to the first position. Positions are exchangeable, so that is a position chosen uniformly among the tied.
     """
     xp, chunk = stream.xp, stream.chunk if chunk is None else chunk
+    scores = scores_of(rule) if isinstance(rule, str | Rule) else rule
+    # noise falls on each draw alone; other scores may compare all of them
+    step = min(chunk, n) if str(rule) in NOISES else n
     parts: list[tuple[Array, Array]] = []
     rows = max(1, chunk // n)
     for start in range(0, rounds, rows):
         count = min(rows, rounds - start)
         line = xp.arange(count, device=getattr(stream, "device", None))
-        for done in range(0, n, chunk):
-            drawn = draw(table, (count, min(chunk, n - done)), stream)
-            score = weight[drawn] + noise(rule, drawn.shape, stream)
+        for done in range(0, n, step):
+            drawn = draw(table, (count, min(step, n - done)), stream)
+            score = scores(weight[drawn], stream)
             at = xp.argmax(score, axis=1)
             top, chosen = score[line, at], drawn[line, at]
             if done:
@@ -90,12 +139,18 @@ def winners(
 
 
 def sample_scheme(
-    instance: Instance, scheme: Scheme, draws: int, rng: np.random.Generator | Stream, chunk: int | None = None
+    instance: Instance,
+    scheme: Scheme,
+    draws: int,
+    rng: np.random.Generator | Stream,
+    chunk: int | None = None,
+    scores: Scores | None = None,
 ) -> tuple[Array, Array]:
     """Play `scheme` on `instance` independently `draws` times: (outcome (draws,), accepted (draws,)), of rng's kind.
 
     Without a threshold every round is accepted. `chunk` bounds the candidates held at once (memory), and is part of
-    what fixes the stream. Raises InputError unless draws and chunk are whole numbers ≥ 1.
+    what fixes the stream. `scores`: of a rule that this module does not know. Raises InputError unless draws and chunk
+    are whole numbers ≥ 1, and for a rule without noise here.
     """
     stream = as_stream(rng)
     xp, table = stream.xp, stream.table
@@ -103,7 +158,7 @@ def sample_scheme(
     draft, base = instance.draft_candidates(), instance.base_candidates()
     weight = table(log_weight(draft, scheme.beta))
     drafts = alias_table(draft.log_mass, stream)
-    outcome, score = winners(drafts, weight, scheme.n, scheme.rule, draws, stream, chunk)
+    outcome, score = winners(drafts, weight, scheme.n, scores or scheme.rule, draws, stream, chunk)
     if scheme.threshold is None:
         return outcome, xp.ones_like(outcome, dtype=xp.bool)
     if scheme.gate == "score":
@@ -115,5 +170,6 @@ def sample_scheme(
     rejected = int(xp.sum(~accepted))
     if rejected:
         bases, weight = alias_table(base.log_mass, stream), table(scheme.beta * base.reward)
-        outcome[~accepted] = winners(bases, weight, scheme.base_draws, scheme.rule, rejected, stream, chunk)[0]
+        rule = scores or scheme.rule
+        outcome[~accepted] = winners(bases, weight, scheme.base_draws, rule, rejected, stream, chunk)[0]
     return outcome, accepted

@@ -8,9 +8,10 @@ Contract
 - Rules, given the drawn multiset:
     softmax  position i wins with probability w_i / sum_j w_j;
     max      the positions of the largest drawn weight share the win uniformly;
+    regularized:M  the top ceil(n/M) positions by weight share it, ties at the border broken uniformly;
     race     position i scores w_i / U_i, U_i uniform on (0, 1), and the largest score wins.
   If every drawn candidate has weight zero, the winner is uniform among the drawn positions under every rule;
-  otherwise a candidate of weight zero never wins.
+  otherwise a candidate of weight zero never wins, but by "regularized:M", where it is the lightest.
 - Arithmetic is exact on Fractions.  The `_mp` version runs the same sums in 60-digit floats for weights given
   as logarithms (nats, -inf allowed): all terms are positive except inside the race polynomial, whose
   cancellation costs less than n 2^n, so the relative error stays below 1e-40 for the small n meant here.
@@ -19,7 +20,7 @@ Contract
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 Number = Any  # Fraction in the exact functions, mpmath.mpf in the floating ones
-RULES = ("softmax", "race", "max")
 MP_DIGITS = 60
 
 
@@ -68,20 +68,52 @@ def _compositions(n: int, parts: int) -> Iterator[tuple[int, ...]]:
 
 def winner_given_draw(counts: Sequence[int], weight: Sequence[Number], rule: str) -> list[Number]:
     """Probability (K,) that each outcome wins, given how often it was drawn; unknown rule: ValueError."""
-    if rule not in RULES:
-        raise ValueError(f"rule={rule!r} is unknown to the oracle: use one of {RULES}")
+    rule, _, parameter = rule.partition(":")
+    if rule not in RULES and rule != "regularized":
+        raise ValueError(f"rule={rule!r} is unknown to the oracle: use one of {tuple(RULES)}")
     n = sum(counts)
     top = max(w for c, w in zip(counts, weight, strict=True) if c)
-    if top == 0:
+    if top == 0 and rule != "regularized":
         return [Fraction(c, n) if isinstance(top, Fraction) else mpmath.mpf(c) / n for c in counts]
-    if rule == "softmax":
-        total = sum(c * w for c, w in zip(counts, weight, strict=True))
-        return [c * w / total for c, w in zip(counts, weight, strict=True)]
-    if rule == "max":
-        ties = sum(c for c, w in zip(counts, weight, strict=True) if w == top)
-        one = top / top
-        return [one * c / ties if w == top else 0 * one for c, w in zip(counts, weight, strict=True)]
+    if rule == "regularized":
+        return regularized_wins(counts, weight, Fraction(parameter))
+    return RULES[rule](counts, weight, top)
+
+
+def _softmax_wins(counts: Sequence[int], weight: Sequence[Number], top: Number) -> list[Number]:
+    total = sum(c * w for c, w in zip(counts, weight, strict=True))
+    return [c * w / total for c, w in zip(counts, weight, strict=True)]
+
+
+def _race_wins(counts: Sequence[int], weight: Sequence[Number], top: Number) -> list[Number]:
     return [_race_win(counts, weight, i, 1 / top) for i in range(len(weight))]
+
+
+def _max_wins(counts: Sequence[int], weight: Sequence[Number], top: Number) -> list[Number]:
+    ties = sum(c for c, w in zip(counts, weight, strict=True) if w == top)
+    one = top / top
+    return [one * c / ties if w == top else 0 * one for c, w in zip(counts, weight, strict=True)]
+
+
+def regularized_wins(counts: Sequence[int], weight: Sequence[Number], m: Fraction) -> list[Number]:
+    """Uniform among the top ceil(n/M) positions, those of the border's weight taken at random: a position of weight w
+    is kept with chance 1 above the border, (places left)/(positions of that weight) at it, 0 below."""
+    left = places = math.ceil(sum(counts) / m)
+    chance: dict[Number, Fraction] = {}
+    for w in sorted({w for c, w in zip(counts, weight, strict=True) if c}, reverse=True):
+        same = sum(c for c, v in zip(counts, weight, strict=True) if v == w)
+        chance[w] = min(Fraction(left, same), Fraction(1))
+        left = max(left - same, 0)
+    kept = [c * chance[w] / places if c else Fraction(0) for c, w in zip(counts, weight, strict=True)]
+    return [mpmath.mpf(p.numerator) / p.denominator for p in kept] if isinstance(weight[0], mpmath.mpf) else kept
+
+
+# chances (K,) of each outcome from (counts, weight, largest drawn weight > 0)
+RULES: dict[str, Callable[[Sequence[int], Sequence[Number], Number], list[Number]]] = {
+    "softmax": _softmax_wins,
+    "race": _race_wins,
+    "max": _max_wins,
+}
 
 
 def _race_win(counts: Sequence[int], weight: Sequence[Number], i: int, upper: Number) -> Number:

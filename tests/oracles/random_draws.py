@@ -54,12 +54,13 @@ def _precision(mass: Sequence[Any], log_weight: Sequence[float], mean: float) ->
 
 
 def selection_law(mass: Sequence[Any], log_weight: Sequence[float], fixed: int, mean: float, rule: str) -> list[arb]:
-    """Law (K,) of the winner, as balls far narrower than float64."""
+    """Law (K,) of the winner, as balls far narrower than float64; unknown rule: ValueError."""
+    if rule not in OF_RULE:
+        raise ValueError(f"rule={rule!r} is unknown to the oracle: use one of {tuple(OF_RULE)}")
     silent = [m for m, w in zip(mass, log_weight, strict=True) if w == -math.inf]
     with ctx.workprec(_precision(silent, [], mean) if rule == "softmax" else _precision(mass, log_weight, mean)):
         mu, number = _normalized(mass), Number(fixed, mean)
-        of_rule = {"softmax": _softmax, "race": _race, "max": _max}[rule]
-        return [p / number.some for p in of_rule(mu, log_weight, number)]
+        return [p / number.some for p in OF_RULE[rule](mu, log_weight, number)]
 
 
 def score_gated_race(
@@ -169,3 +170,6 @@ def _max(mu: list[arb], log_weight: Sequence[float], number: Number) -> list[arb
         chance = number.pgf(below + level) - number.pgf(below)
         law.append(mu[y] / level * chance if level > 0 else arb(0))
     return law
+
+
+OF_RULE = {"softmax": _softmax, "race": _race, "max": _max}

@@ -64,6 +64,20 @@ def gated_race(cut: Fraction) -> Kernel:
     return kernel
 
 
+def regularized(m: int) -> Kernel:
+    """Uniform among the top ceil(n/M) of a subset, ties at the border broken uniformly."""
+
+    def kernel(values: Sequence[Fraction], weights: Sequence[Fraction]) -> Fraction:
+        places = -(-len(values) // m)
+        border = sorted(weights, reverse=True)[places - 1]
+        above = [v for v, w in zip(values, weights, strict=True) if w > border]
+        tied = [v for v, w in zip(values, weights, strict=True) if w == border]
+        shared = Fraction(sum(tied)) * Fraction(places - len(above), len(tied))
+        return Fraction(sum(above) + shared) / places
+
+    return kernel
+
+
 KERNELS: dict[str, Kernel] = {"softmax": softmax, "race": race, "max": best}
 
 

@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from gsi_theory.arrays.logscale import normalize
-from gsi_theory.laws.selection_law import score_gated_race, selection_law
+from gsi_theory.errors import InputError
+from gsi_theory.laws.selection_law import score_gated_law, selection_law
+from gsi_theory.rules.table import rule_named
 from gsi_theory.types import Floats
 from llm_check.logs.planner.scheme_grid import Grid, Option
 from llm_check.logs.planner.values import Sets
@@ -66,14 +68,12 @@ def tilt_of(sets: Sets, base_ratio: Floats, beta: float) -> Tilt:
     return Tilt(log_v, raised + base_ratio - log_z, raised - log_z, ess, log_z[:, 0])
 
 
-def _bound(log_w: Floats, n: int, rule: str, log_floor: Floats | float = -np.inf) -> Floats:
-    """log of the lower bound of P_n/π at weights w."""
-    if rule == "softmax":
-        return np.asarray(np.log(n) - np.logaddexp(np.log(n - 1) if n > 1 else -np.inf, log_w))
-    largest = np.maximum(np.maximum(log_w, log_floor), 0.0)
-    with np.errstate(divide="ignore"):
-        miss = np.log1p(-np.exp(-largest))
-        return np.asarray(np.log(-np.expm1(n * miss)))
+def _bound(log_w: Floats, n: int, rule: str, log_cut: Floats | float = -np.inf) -> Floats:
+    """log of the lower bound of P_n/π at weights w, gated at log M."""
+    bound = rule_named(rule).ratio_bound
+    if bound is None:
+        raise InputError(f"rule {rule!r} has no bound of its law against the tilted policy")
+    return bound(log_w, n, log_cut)
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class _Pooled:
         log_prob = selection_law(self.log_mass[:, None, :], self.log_weight[:, None, :], np.array(ns), rule).log_prob
         return np.asarray(log_prob)
 
-    def scored(self, n: int, log_cut: float) -> tuple[Floats, Floats]:
+    def scored(self, n: int, rule: str, log_cut: float) -> tuple[Floats, Floats]:
         """(log of the accepted part (P, K), log P(reject) (P, 1)) under the score gate."""
-        accepted, log_q = score_gated_race(self.log_mass, self.log_weight, n, log_cut)
-        return np.asarray(accepted), np.asarray(log_q)[:, None]
+        law = score_gated_law(self.log_mass, self.log_weight, n, log_cut, rule)
+        return np.asarray(law.log_accepted), np.asarray(law.log_reject)[:, None]
 
     def ratio(self, log_part: Floats) -> Floats:
         """A law or its part, relative to the mass, at the candidates asked for."""
@@ -141,8 +141,8 @@ def distances(sets: Sets, base_ratio: Floats, grid: Grid, options: Sequence[Opti
         base = _Pooled(
             np.full(sets.base_reward.shape, -np.log(base_ratio.shape[1])), beta * sets.base_reward, base_ratio.shape[1]
         )
-        scored: dict[tuple[int, float], tuple[Floats, Floats]] = {}
         for rule in grid.rules:
+            scored: dict[tuple[int, float], tuple[Floats, Floats]] = {}
             laws = drafts.law(grid.ns, rule)
             ratios = np.where(reached[:, None, :], drafts.ratio(laws) - tilt.log_w[:, None, :], -np.inf)
             falls = base.ratio(base.law(counts, rule)) - tilt.log_w_base[:, None, :]
@@ -166,7 +166,7 @@ def distances(sets: Sets, base_ratio: Floats, grid: Grid, options: Sequence[Opti
                         cut = beta * option.threshold
                         bound = _bound(tilt.log_w, option.n, rule, cut - tilt.log_z[:, None])
                         if (option.n, cut) not in scored:
-                            scored[option.n, cut] = drafts.scored(option.n, cut)
+                            scored[option.n, cut] = drafts.scored(option.n, rule, cut)
                         accepted, log_q = scored[option.n, cut]
                         exact = np.where(reached, drafts.ratio(accepted) - tilt.log_w, -np.inf)
                     bound, exact = np.logaddexp(bound, log_q + fall_bound), np.logaddexp(exact, log_q + fall)

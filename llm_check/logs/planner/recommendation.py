@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gsi_theory.errors import InputError
+from gsi_theory.rules.softmax import SOFTMAX
 from gsi_theory.runs.costs import StepCost
 from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.terminal import formatted
@@ -178,7 +179,7 @@ def _bounds(pool: Pool, name: str, rewards: RewardRange) -> tuple[float, float]:
 def _reference(table: PlanTable, n: int, means: Floats) -> int:
     """Soft best-of-n on the base with the β of the largest value; n the largest of the grid up to the one asked."""
     # of one draw the rule does not matter
-    soft = [s for s, o in enumerate(table.options) if o.method == "base" and (o.rule == "softmax" or o.n == n == 1)]
+    soft = [s for s, o in enumerate(table.options) if o.method == "base" and (o.rule == SOFTMAX.name or o.n == n == 1)]
     members = [s for s in soft if table.options[s].n <= n]
     if not members:
         lacks = f"--n a number of {n} or less" if soft else "--rule softmax"

@@ -19,6 +19,8 @@ from scipy.special import logsumexp
 
 from gsi_theory.errors import InputError
 from gsi_theory.instance import tilted_rewards
+from gsi_theory.rules import table as rule_table
+from gsi_theory.rules.table import rule_named
 from gsi_theory.runs.options import distinct
 from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Floats
@@ -30,7 +32,8 @@ __all__ = ["BETAS", "NS", "Grid", "Option", "distinct_options", "make_grid"]
 
 BETAS = (1.0, 2.0, 5.0, 10.0, 20.0)
 NS = (1, 2, 4, 8, 16, 32, 64)
-RULES = ("softmax", "race")
+# those whose distance to the tilted policy has a bound
+RULES = tuple(name for name, rule in rule_table.RULES.items() if rule.ratio_bound)
 # Beyond them the law is the draft's own, or the best draw's, as far as numbers can tell.
 BETA_RANGE = (1e-9, 1e9)
 MOST_NATS = 1e12  # of log-weights, as laws take them
@@ -84,7 +87,7 @@ class Grid:
                 for n in self.ns:
                     options.append(Option(rule, "none", n, n, beta, None))
                     gates = [("tilted_reward", u) for u in self.tilted[beta]]
-                    gates += [("score", u) for u in self.score[beta]] if rule == "race" else []
+                    gates += [("score", u) for u in self.score[beta]] if rule_named(rule).score_gate else []
                     for gate, u in gates:
                         options += [Option(rule, gate, n, b, beta, u) for b in self.base_counts(n)]
         for rule in self.rules:
@@ -158,9 +161,11 @@ def make_grid(
             f"threshold values {list(thresholds)}: give finite numbers in reward units (options without a gate are "
             "compared in any case)"
         )
-    unknown = [rule for rule in rules if rule not in RULES]
-    if unknown:
-        raise InputError(f"rule {unknown[0]!r}: a plan compares {', '.join(RULES)}")
+    unbounded = [rule for rule in rules if rule_named(rule).ratio_bound is None]
+    if unbounded:
+        raise InputError(
+            f"rule {unbounded[0]!r}: a plan compares {', '.join(RULES)}, which have a bound of the distance to the tilt"
+        )
     if min(ns) < 1:
         raise InputError(f"n values {list(ns)}: give whole numbers from 1")
     smallest = min(min(block.draft.shape[1], block.base.shape[1]) for block in parts)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from gsi_theory.estimate import checked_pool, curves
 from gsi_theory.instance import tilted_rewards
-from gsi_theory.laws.race_means import WIDEST, race_means
-from gsi_theory.laws.selection_law import score_gated_race, selection_law
+from gsi_theory.laws.selection_law import score_gated_law, selection_law
+from gsi_theory.rules.table import rule_named
 from gsi_theory.samples.gated_estimate import gated_rows, gated_value
 from gsi_theory.types import Floats
 from llm_check.logs.planner.scheme_grid import Grid, Option
@@ -85,8 +85,10 @@ def sets_of(arrays: PositionArrays, block: PositionBlock, names: Sequence[str]) 
 def _law_means(values: Floats, log_weight: Floats, ns: Sequence[int], rule: str) -> Floats:
     """(F, P, M) means of values (F, P, N) over winners among n with replacement (M30)."""
     features, positions, size = values.shape
-    if rule == "race" and _in_range(log_weight):
-        return race_means(values, log_weight, np.array(ns), np.zeros(0))[0]
+    fast = rule_named(rule).pool_means
+    means = fast(values, log_weight, np.array(ns), np.zeros(0)) if fast else None
+    if means is not None:
+        return means[0]
     out = np.empty((features, positions, len(ns)))
     step = max(1, _CELLS // (len(ns) * size))
     for at in range(0, positions, step):
@@ -103,28 +105,26 @@ def _subset_means(values: Floats, log_weight: Floats, ns: Sequence[int], rule: s
     return np.stack(rows, axis=1)
 
 
-def _in_range(log_weight: Floats) -> bool:
-    return bool(np.isfinite(log_weight).all() and (np.ptp(log_weight, axis=1) <= WIDEST).all())
-
-
-def _law_scored(values: Floats, log_weight: Floats, ns: Sequence[int], log_cuts: Floats) -> Floats:
+def _law_scored(values: Floats, log_weight: Floats, ns: Sequence[int], log_cuts: Floats, rule: str) -> Floats:
     """(U, F, P, M) accepted parts under the score gate (M9), with replacement."""
     positions, size = log_weight.shape
-    if _in_range(log_weight):
-        return race_means(values, log_weight, np.array(ns), log_cuts)[1:]
+    fast = rule_named(rule).pool_means
+    means = fast(values, log_weight, np.array(ns), log_cuts) if fast else None
+    if means is not None:
+        return means[1:]
     mass = np.full((positions, size), -np.log(size))
     out = np.empty((log_cuts.size, values.shape[0], positions, len(ns)))
     for u, cut in enumerate(log_cuts.tolist()):
         for m, n in enumerate(ns):
-            accepted, _ = score_gated_race(mass, log_weight, n, cut)
+            accepted = score_gated_law(mass, log_weight, n, cut, rule).log_accepted
             out[u, :, :, m] = np.einsum("pn,fpn->fp", np.exp(accepted), values)
     return out
 
 
-def _subset_scored(values: Floats, log_weight: Floats, ns: Sequence[int], log_cuts: Floats) -> Floats:
+def _subset_scored(values: Floats, log_weight: Floats, ns: Sequence[int], log_cuts: Floats, rule: str) -> Floats:
     """(U, F, P, M) accepted parts under the score gate over all subsets."""
     rows = [
-        [curves(checked_pool(values[:, p], log_weight[p], ns, "race", cut)) for p in range(log_weight.shape[0])]
+        [curves(checked_pool(values[:, p], log_weight[p], ns, rule, cut)) for p in range(log_weight.shape[0])]
         for cut in log_cuts.tolist()
     ]
     return np.stack([np.stack(row, axis=1) for row in rows])
@@ -147,8 +147,8 @@ def _accepted(sets: Sets, grid: Grid, rule: str, beta: float, estimator: str) ->
     result = means(rows.reshape(-1, *tilt.shape), weight, grid.ns, rule)
     parts = result.reshape(*rows.shape[:2], *result.shape[1:])
     found = {("none" if u is None else "tilted_reward", u): part for u, part in zip(cuts, parts, strict=True)}
-    if rule == "race":
-        gated = scored(rows[0], weight, grid.ns, beta * np.array(grid.score[beta]))
+    if rule_named(rule).score_gate:
+        gated = scored(rows[0], weight, grid.ns, beta * np.array(grid.score[beta]), rule)
         found.update({("score", u): part for u, part in zip(grid.score[beta], gated, strict=True)})
     return found
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from gsi_theory.laws.draws import MOST
-from gsi_theory.laws.selection_law import RULES
+from gsi_theory.rules.table import is_rule, rule_names
 from gsi_theory.runs.settings import RunSetting, checked, values
 from gsi_theory.types import Json, Record
 
@@ -35,7 +35,7 @@ _KINDS: dict[str, _Kind] = {  # names of lists are plurals
     "epsilon": _Kind(float, lambda value: 0.0 < value < math.inf, "a finite number above 0 (nats)"),
     "threshold": _Kind(float, lambda value: not math.isnan(value), "a number in reward units, inf and -inf included"),
     "tolerance": _Kind(float, lambda value: 0.0 <= value < 1.0, "a mass of at least 0 and below 1"),
-    "rules": _Kind(str.strip, lambda value: value in RULES, f"one of {', '.join(RULES)}"),
+    "rules": _Kind(str.strip, is_rule, f"one of {', '.join(rule_names())}"),
     "exact": _whole(0, MOST, "a whole number of at least 0"),
     "threads": _whole(1, 1024, "a whole number from 1 to 1024"),
     "problems": _whole(1, 20_000, "a whole number from 1 to 20000"),

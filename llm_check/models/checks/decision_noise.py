@@ -25,7 +25,7 @@ from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose
 from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.decoding.step_candidates import noise_uniforms
-from llm_check.models.decoding.winners import GATES, log_noise, winners
+from llm_check.models.decoding.winners import GATES, select
 from llm_check.models.tiny.exact_steps import checked_positions
 from llm_check.models.world import World
 
@@ -41,7 +41,7 @@ def flips(reward: Floats, ratios: tuple[Floats, Floats], uniforms: Floats, schem
     gate, rows = GATES[scheme.gate], np.arange(len(reward))
     sides = []
     for ratio in ratios:
-        at, score = winners(scheme.beta * reward + ratio, log_noise(uniforms, scheme.rule))
+        at, score = select(scheme.beta * reward + ratio, uniforms, scheme.rule)
         judged = reward[rows, at], ratio[rows, at], score, scheme
         sides.append((at, gate.passes(*judged, np.zeros(len(rows))), gate.value(*judged)))
     (at, accepted, value), (other_at, other_accepted, _) = sides

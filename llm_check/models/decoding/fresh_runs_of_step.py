@@ -22,7 +22,7 @@ from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import draw_purpose, select_purpose
 from llm_check.models.decoding.reasoning_steps import StepRule, require_candidates
 from llm_check.models.decoding.step_candidates import Models, padded
-from llm_check.models.decoding.winners import GATES, WEIGHTS, log_noise, winners
+from llm_check.models.decoding.winners import GATES, WEIGHTS, select
 from llm_check.models.engines.engine import Engine
 
 __all__ = ["StepMeasurement", "measure_method", "measure_step"]
@@ -60,7 +60,7 @@ class _Pool:
     def winners(self, scheme: Scheme, n: int, weight: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Winner (runs,) among the first n of each run, and its score (nats)."""
         log_weight = WEIGHTS[weight].log_weight(self.reward[:, :n], self.log_ratio[:, :n], scheme)
-        return winners(log_weight, log_noise(self.uniforms[:, :n], scheme.rule))
+        return select(log_weight, self.uniforms[:, :n], scheme.rule)
 
 
 def measure_step(

@@ -39,7 +39,7 @@ from llm_check.models.decoding.step_candidates import (
     padded,
     trimmed,
 )
-from llm_check.models.decoding.winners import GATES, WEIGHTS, log_cut, log_noise, winners
+from llm_check.models.decoding.winners import GATES, WEIGHTS, log_cut, log_noise, select
 
 __all__ = ["SEARCHES", "Found", "Setting"]
 
@@ -86,7 +86,7 @@ def score_all(at: Setting) -> Found:
         ratio=weight.ratio or (gate is not None and gate.ratio),
     )  # fmt: skip
     log_weight = weight.log_weight(found.reward, found.log_ratio, scheme)
-    winner, score = winners(log_weight, log_noise(found.uniforms, scheme.rule), found.drawn)
+    winner, score = select(log_weight, found.uniforms, scheme.rule, found.drawn)
     return _picked(found, winner, score)
 
 

@@ -19,11 +19,11 @@ from gsi_theory.instance import tilted_rewards
 from gsi_theory.laws.clipping import clip_log_ratio
 from gsi_theory.laws.rsd import sigmoid
 from gsi_theory.methods import default_clip
-from gsi_theory.types import Floats
+from gsi_theory.rules.rule import Rule
+from gsi_theory.rules.table import rule_named
+from gsi_theory.types import Flags, Floats
 
-__all__ = ["GATES", "WEIGHTS", "Gate", "Weight", "log_cut", "log_noise", "winners"]
-
-Flags = NDArray[np.bool_]
+__all__ = ["GATES", "WEIGHTS", "Gate", "Weight", "log_cut", "log_noise", "select", "winners"]
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,19 @@ WEIGHTS: dict[str, Weight] = {
 }
 
 
-def log_noise(uniforms: Floats, rule: str) -> Floats:
-    """log T of each candidate under `rule`; zero for max."""
-    if rule == "max":
-        return np.zeros_like(uniforms)
-    # 1 - u is in (0, 1]; the floor keeps the noise finite where it is exactly 1.
-    exponential = np.maximum(-np.log1p(-uniforms), np.finfo(np.float64).tiny)
-    return -exponential if rule == "race" else np.log(exponential)
+def log_noise(uniforms: Floats, rule: str | Rule) -> Floats:
+    """log T of each candidate under `rule`; zero for max. InputError for an unknown rule."""
+    return rule_named(rule).log_noise(uniforms)
+
+
+def select(
+    log_weight: Floats, uniforms: Floats, rule: str | Rule, drawn: Flags | None = None
+) -> tuple[NDArray[np.int64], Floats]:
+    """`winners` by a rule, from uniforms (B, N) in [0, 1). InputError for an unknown rule."""
+    rule = rule_named(rule)
+    if rule.standing is not None:
+        log_weight = rule.standing(log_weight, np.ones(log_weight.shape, dtype=np.bool_) if drawn is None else drawn)
+    return winners(log_weight, rule.log_noise(uniforms), drawn)
 
 
 def winners(log_weight: Floats, noise: Floats, drawn: Flags | None = None) -> tuple[NDArray[np.int64], Floats]:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from flint import arb, fmpq
 
-from gsi_theory.certified.ball_law import LogWeight, compare, race_score_balls, selection_balls
+from gsi_theory.certified.ball_law import LogWeight, compare, selection_balls
+from gsi_theory.rules.race_balls import race_score_balls
 from tests.oracles import balls, enumeration
 
 RULES = ("softmax", "race", "max")

@@ -14,10 +14,11 @@ import pytest
 from flint import arb, fmpq
 
 from gsi_theory import InputError, Instance, Scheme
-from gsi_theory.certified.ball_law import LogWeight, race_excess, selection_balls
+from gsi_theory.certified.ball_law import LogWeight, selection_balls
 from gsi_theory.certified.certify import QUANTITIES, certify, certify_all, certify_claim
 from gsi_theory.certified.rational import Enclosure, ExactInstance, ExactScheme, enclose
 from gsi_theory.claims import CLAIMS, Outcome
+from gsi_theory.rules.race_balls import race_excess
 from tests.gsi_theory.test_hostile import hostile
 from tests.oracles import enumeration, limit_lp
 

@@ -13,7 +13,7 @@ from gsi_theory.claims import CLAIMS, OUTCOMES, Outcome
 from gsi_theory.claims import facts as facts_module
 from gsi_theory.claims.facts import Facts
 from gsi_theory.laws.draws import Counts
-from gsi_theory.laws.law_batches import selection_laws
+from gsi_theory.laws.selection_law import selection_laws
 from gsi_theory.refutation.cases import batches, judgments
 from sims.instance_families import random_case
 from tests.gsi_theory.test_hostile import hostile

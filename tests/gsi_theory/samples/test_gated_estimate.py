@@ -11,8 +11,7 @@ import pytest
 from gsi_theory import Instance, Scheme, gsi_law, tilted_reward
 from gsi_theory.errors import InputError
 from gsi_theory.instance import log_weight
-from gsi_theory.rules import race_subsets as subset_race
-from gsi_theory.rules import subset_sums
+from gsi_theory.rules import subset_kernels
 from gsi_theory.samples.gated_estimate import GatedEstimate, gated_mean, score_gated_mean
 from tests.oracles.subsets import KERNELS, gated_race, jackknife_variance, subset_average
 
@@ -24,11 +23,12 @@ NS = range(1, 8)
 INF = math.inf
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "numpy"])
+@pytest.fixture(params=[True, False], ids=["compiled", "python"])
 def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both versions of every loop."""
-    for module in (subset_sums, subset_race):
-        monkeypatch.setattr(module, "COMPILED", request.param and module.COMPILED)
+    """Every loop compiled, and as it is written."""
+    for name, loop in vars(subset_kernels).items():
+        if hasattr(loop, "py_func") and not request.param:
+            monkeypatch.setattr(subset_kernels, name, loop.py_func)
 
 
 @pytest.mark.usefixtures("kernels")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gsi_theory import InputError
-from gsi_theory.laws.race_means import race_means
 from gsi_theory.laws.selection_law import score_gated_race, selection_law
+from gsi_theory.rules.race_means import race_means
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5, 5.0, 90.0])
