@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -30,9 +29,10 @@ from figures import (
     plot_transfer_q,
     plot_uniform_race,
 )
+from figures.page import finished, page_environment
 from figures.plot_data import Row, drawing, scalars
 from figures.plots import Files, figure_files, inline_svg
-from figures.style import house_style, number
+from figures.style import house_style
 from gsi_theory.runs.artifact import Artifact, read_artifact
 from gsi_theory.runs.output import atomic_write_files
 
@@ -249,14 +249,9 @@ def gallery_files(artifacts: Path, out: Path) -> Files:
         drawn, made = (None, {}) if artifact is None else _drawn(entry, artifact, out / "figures")
         shown.append({"entry": entry, "drawn": drawn})
         files |= made
-    environment = Environment(
-        loader=PackageLoader("figures"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters["num"] = number
     with drawing():
-        page = environment.get_template("gallery.html.j2").render(shown=shown)
-    return files | {out / "gallery.html": page.encode("utf-8", "backslashreplace")}
+        page = page_environment().get_template("gallery.html.j2").render(shown=shown)
+    return files | {out / "gallery.html": finished(page)}
 
 
 def build_gallery(artifacts: Path, out: Path) -> Path:

@@ -67,7 +67,7 @@ def draw_coverage(artifact: Artifact) -> Figure:
     for beta, color in zip(betas, _SHADES, strict=False):
         own = [r for r in found if r["beta"] == beta]
         panels[3].plot([r["step"] for r in own], [r["tail_seen"] for r in own], color=color, marker="o", markersize=3)
-    panels[3].set(title="positions whose tail was seen (k̂)", ylim=(-0.02, 1.02))
+    panels[3].set(title="single positions whose own drafts show the tail", ylim=(-0.02, 1.02))
     for axes in panels[2:]:
         axes.set_xlabel("step")
         axes.set_xticks(spread(sorted(distinct(r["step"] for r in found)), 12))

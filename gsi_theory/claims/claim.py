@@ -11,6 +11,7 @@ more than the error, and UNDECIDED where the error is larger. A difference below
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,6 +38,7 @@ class Outcome(enum.StrEnum):
 
 
 OUTCOMES = tuple(Outcome)
+_READING = re.compile(r"\bread(?:ing)?\b")
 _CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 
 
@@ -100,6 +102,14 @@ class Claim:
     logs: bool = False
     first_hand: bool = False
     smooth: bool = True
+
+    @property
+    def origin(self) -> str:
+        """Whose words the statement is in: "ours" (proved in THEORY.md), "reading" (what a source invites, or one of
+        several ways to understand it, as `source` then says), or "published"."""
+        if self.source.startswith("proved"):
+            return "ours"
+        return "reading" if _READING.search(self.source) else "published"
 
     def evaluate(self, instance: Instance, scheme: Scheme) -> Verdict:
         """Judge the claim on one instance and scheme."""

@@ -30,9 +30,9 @@ Table = dict[str, list[Any]]
 SPEAKS = tuple(f"{kind}_n_beta_{beta:g}" for kind in ("first", "half") for beta in BETAS_ASKED)
 COLUMNS: dict[str, tuple[str, ...]] = {
     "claims": (
-        "id", "formula", "statement", "source", "expected", "outcome", "surprise", "evaluations", "holds", "refuted",
-        "undecided", "vacuous", "not_applicable", "rejudged", "settled", "vacuous_share", "tightness", "tight_family",
-        "tight_beta", "tight_n", *SPEAKS,
+        "id", "formula", "statement", "source", "origin", "expected", "outcome", "surprise", "evaluations", "holds",
+        "refuted", "undecided", "vacuous", "not_applicable", "rejudged", "settled", "vacuous_share", "tightness",
+        "tight_family", "tight_beta", "tight_n", *SPEAKS,
     ),
     "regimes": ("id", "beta", "n", "evaluations", "holds", "refuted", "undecided", "vacuous", "tightness"),
     "families": ("id", "family", "evaluations", "refuted", "vacuous", "tightness"),
@@ -158,7 +158,7 @@ def _claim_row(totals: Totals, claim: Claim) -> tuple[Any, ...]:
         None if limit else _speaks(totals.count(key, beta=beta), share) for share in (1.0, 0.5) for beta in BETAS_ASKED
     ]
     return (
-        key, claim.formula, claim.statement, claim.source, str(claim.expected), str(outcome),
+        key, claim.formula, claim.statement, claim.source, claim.origin, str(claim.expected), str(outcome),
         outcome is Outcome.REFUTED and claim.expected is not Outcome.REFUTED, evaluations, int(counts[_HOLDS]),
         int(counts[_REFUTED]), int(counts[_UNDECIDED]), int(counts[_VACUOUS]), int(counts[_IDLE]), len(looked),
         held + failed, float(counts[_VACUOUS]) / evaluations if evaluations else None, *_tightest(totals, key), *speaks,
