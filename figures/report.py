@@ -119,11 +119,13 @@ def _verdict(claims: list[Row]) -> str:
     refuted = {
         kind: [c["id"] for c in claims if (c["origin"], c["outcome"]) == (kind, "REFUTED")] for kind, _ in ORIGINS
     }
-    failed, published = refuted["published"], sum(c["origin"] == "published" for c in claims)
+    count, failed = sum(c["origin"] == "published" for c in claims), refuted["published"]
     named = f" ({', '.join(failed)})" if 0 < len(failed) <= 5 else ""
-    text = f"{len(failed) or 'None'} of {published} published statements {'fails' if len(failed) == 1 else 'fail'} as "
-    text += f"published{named}; of all {sum(map(len, refuted.values()))} refuted claims {len(refuted['reading'])} are "
-    return text + f"readings, and {len(refuted['ours']) or 'none'} of the statements proved here is refuted."
+    return (
+        f"Published statements that fail as published: {len(failed)} of {count}{named}. Of the "
+        f"{sum(map(len, refuted.values()))} refuted claims {len(refuted['reading'])} are readings; of the statements "
+        f"proved here {len(refuted['ours']) or 'none'} is refuted."
+    )
 
 
 def _audit(artifact: Artifact) -> Row:
@@ -207,17 +209,19 @@ def _growth(artifact: Artifact) -> str:
     rise = reward[method, most] - reward[method, worst["n"]]
     text = (
         f"More candidates are not always better: from n = {worst['n']} to n = {most} the accuracy of "
-        f"{look(method).label} falls by {number(-worst['difference'])} (95 %: {number(-worst['high'])} to "
-        f"{number(-worst['low'])}, on the same {worst['pairs']} problems)"
+        f"{look(method).label} falls by {number(-worst['difference'], 2)} (95 %: {number(-worst['high'], 2)} to "
+        f"{number(-worst['low'], 2)}, on the same {worst['pairs']} problems)"
     )
     if rise > 0.0:
         text += f", while the learned reward of its steps rises by {number(rise, 2)}: over-optimization of the reward"
     else:
-        text += ", and so does the learned reward of its steps: chance or a search that fails, not over-optimization"
+        text += ", while the learned reward of its steps does not rise: this is not over-optimization of the reward"
     if worst["high"] >= 0.0:
         text += ", which these problems are too few to tell from chance"
     others = sorted({row["method"] for row in falls} - {method})
-    return text + (f"; {len(last)} methods were given more candidates, and {len(others) + 1} of them fall somewhere.")
+    return text + (
+        f"; {len(last)} methods were given more candidates, and the accuracy of {len(others) + 1} of them falls somewhere."
+    )
 
 
 def _shown(artifact: Artifact) -> list[tuple[str, str, list[Row]]]:

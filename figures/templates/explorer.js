@@ -94,7 +94,7 @@
     show("o-front", over < 0 ? "on it" : `below it: ${inWords(schemes[over])} has ${format(data[s.value][over])} for ` +
       `${format(data.cost[over], 3)}`);
     element("x-better").hidden = over < 0;
-    element("x-better").onclick = () => { location.hash = toHash(schemes[over], s.value); };
+    element("x-better").onclick = () => go(toHash(schemes[over], s.value));
     show("o-command", toCommand(schemes[s.cell]));
     show("x-copy", "copy as command");
     draw(s);
@@ -160,6 +160,8 @@
     render();
   };
 
+  const go = (hash) => { location.hash = hash; restore(); };
+
   fill(controls.value, data.values);
   fill(controls.rule, Object.keys(data.gates), data.ruleNames);
   sliders.beta.max = data.betas.length - 1;
@@ -168,7 +170,7 @@
   sliders.beta.addEventListener("input", () => { syncSliders(); render(); });
   for (const control of [controls.value, sliders.n, sliders.u]) control.addEventListener("input", render);
   window.addEventListener("hashchange", restore);
-  element("x-back").addEventListener("click", () => { location.hash = toHash(data.start, data.start.value); restore(); });
+  element("x-back").addEventListener("click", () => go(toHash(data.start, data.start.value)));
   element("x-copy").addEventListener("click", () => {
     getSelection().selectAllChildren(element("o-command"));
     // pages opened from a file have no clipboard of their own; there the selection is copied

@@ -108,7 +108,8 @@ def _audit(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
             speaks["half_n_beta_20"] = math.inf
         claims.append(
             {"id": name, "formula": name.split("-")[0], "statement": statement, "source": "sample <source> & more",
-             "origin": ORIGINS.get(name, "ours"), "expected": expected, "evaluations": 1000, "holds": 700 - refuted if refuted < 700 else 0,
+             "origin": ORIGINS.get(name, "ours"),
+             "expected": expected, "evaluations": 1000, "holds": 700 - refuted if refuted < 700 else 0,
              "refuted": refuted, "undecided": 12, "vacuous": 176, "not_applicable": 0, "rejudged": 5, "settled": 3,
              "vacuous_share": 0.176, "outcome": "REFUTED" if refuted else "HOLDS",
              "surprise": bool(refuted) and expected == "HOLDS", "tightness": None if limit else 0.97,
