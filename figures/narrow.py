@@ -39,7 +39,9 @@ def stack_panels(figure: Figure) -> None:
     for k, panel in enumerate(panels):
         panel.set_subplotspec(stacked[k])
     for key in list(figure.legends):
-        handles, labels = key.legend_handles, [text.get_text() for text in key.get_texts()]
+        entries = zip(key.legend_handles, key.get_texts(), strict=True)
+        labels = {text.get_text(): handle for handle, text in entries if handle is not None}
         key.remove()
-        figure.legend(handles, labels, loc="outside upper center", ncols=2, columnspacing=1.0, handletextpad=0.4)
+        place = {"loc": "outside upper center", "ncols": 2, "columnspacing": 1.0, "handletextpad": 0.4}
+        figure.legend(list(labels.values()), list(labels), **place)
     figure.set_layout_engine("constrained")

@@ -143,8 +143,8 @@ def _audit(artifact: Artifact) -> Row:
         }
     statement = {claim["id"]: claim["math"] for claim in claims}
     numbers = ("beta", "n", "threshold", "lhs", "rhs", "error", "relative_gap")
-    others = ("id", "draft", "base", "reward", "certified", "lhs_lower", "rhs_upper")
-    examples = rows(artifact, "counterexamples", numbers, others, ("rule",), may_be_empty=True)
+    texts = ("id", "draft", "base", "reward", "certified", "lhs_lower", "rhs_upper")
+    examples = rows(artifact, "counterexamples", numbers, texts, ("rule",), may_be_empty=True)
     for example in examples:
         instance = {name: example[name] for name in ("draft", "base", "reward")}
         example |= {
@@ -218,10 +218,8 @@ def _growth(artifact: Artifact) -> str:
         text += ", while the learned reward of its steps does not rise: this is not over-optimization of the reward"
     if worst["high"] >= 0.0:
         text += ", which these problems are too few to tell from chance"
-    others = sorted({row["method"] for row in falls} - {method})
-    return text + (
-        f"; {len(last)} methods were given more candidates, and the accuracy of {len(others) + 1} of them falls somewhere."
-    )
+    count = len({row["method"] for row in falls})
+    return f"{text}; of {len(last)} methods that were given more candidates the accuracy of {count} falls somewhere."
 
 
 def _shown(artifact: Artifact) -> list[tuple[str, str, list[Row]]]:
