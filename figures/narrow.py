@@ -13,6 +13,8 @@ from matplotlib.gridspec import GridSpec
 __all__ = ["stack_panels"]
 
 WIDTH = 3.8  # inches: 365 pixels
+MOST_TICKS = 6
+MOST_LETTERS = 54  # in a line of the key, two columns together
 
 
 def _repeat_labels(panels: list[Axes], columns: int) -> None:
@@ -25,8 +27,18 @@ def _repeat_labels(panels: list[Axes], columns: int) -> None:
         panel.tick_params(labelbottom=True, labelleft=True)
 
 
+def _thin_ticks(panel: Axes) -> None:
+    """Every second tick of a logarithmic axis that has more labels than a narrow panel holds."""
+    low, high = panel.get_xlim()
+    ticks = zip(panel.get_xticks(), (label.get_text() for label in panel.get_xticklabels()), strict=True)
+    shown = {value: label for value, label in ticks if low <= value <= high}
+    if panel.get_xscale() == "log" and len(shown) > MOST_TICKS:
+        kept = list(shown.items())[::2]
+        panel.set_xticks([value for value, _ in kept], [label for _, label in kept])
+
+
 def stack_panels(figure: Figure) -> None:
-    """Lay a drawn figure out anew, in place: one column of panels, the key above them in two."""
+    """Lay a drawn figure out anew, in place: one column of panels, the key above them."""
     grid = figure.axes[0].get_gridspec()
     assert grid is not None, "figures are drawn with Figure.subplots"
     height = float(figure.get_size_inches()[1]) / grid.nrows
@@ -38,10 +50,14 @@ def stack_panels(figure: Figure) -> None:
     stacked = GridSpec(len(panels), 1, figure=figure)
     for k, panel in enumerate(panels):
         panel.set_subplotspec(stacked[k])
+        _thin_ticks(panel)
     for key in list(figure.legends):
         entries = zip(key.legend_handles, key.get_texts(), strict=True)
         labels = {text.get_text(): handle for handle, text in entries if handle is not None}
         key.remove()
-        place = {"loc": "outside upper center", "ncols": 2, "columnspacing": 1.0, "handletextpad": 0.4}
-        figure.legend(list(labels.values()), list(labels), **place)
+        names = list(labels)
+        middle = (len(names) + 1) // 2
+        wide = sum(max(map(len, half), default=0) for half in (names[:middle], names[middle:])) > MOST_LETTERS
+        place = {"loc": "outside upper center", "ncols": 1 if wide else 2, "columnspacing": 1.0, "handletextpad": 0.4}
+        figure.legend(list(labels.values()), names, **place)
     figure.set_layout_engine("constrained")

@@ -189,11 +189,13 @@ def inline_svg(drawing: Drawing, prefix: str, label: str) -> str:
 
 
 def _inline(svg: str, prefix: str, label: str, kind: str = "wide") -> str:
-    """SVG without prologue or size, ids made unique by `prefix`, `label` as its name."""
+    """SVG without prologue or size, coordinates of two digits, ids made unique by `prefix`, `label` as its name."""
     body = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r'\bid="', f'id="{prefix}-', body)
     body = re.sub(r'href="#', f'href="#{prefix}-', body).replace("url(#", f"url(#{prefix}-")
+    # a hundredth of a point is finer than any screen
+    body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), body)
     head, rest = body.split(">", 1)
     head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
     return f'{head} class="{kind}" role="img" aria-label="{label}">{rest}'

@@ -219,7 +219,7 @@ def _growth(artifact: Artifact) -> str:
     if worst["high"] >= 0.0:
         text += ", which these problems are too few to tell from chance"
     count = len({row["method"] for row in falls})
-    return f"{text}; of {len(last)} methods that were given more candidates the accuracy of {count} falls somewhere."
+    return f"{text}; {count} of {len(last)} methods are less accurate at their largest n than at a smaller one."
 
 
 def _shown(artifact: Artifact) -> list[tuple[str, str, list[Row]]]:

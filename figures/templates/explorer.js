@@ -70,7 +70,7 @@
   const toCommand = (s) => {
     const rule = s.rule.replace("base ", "");
     const words = ["gsi plan", data.pool, "--rule", rule, "--beta", s.beta, "--n", s.n];
-    return words.concat(s.u === null ? [] : ["--threshold", s.u]).join(" ");
+    return words.concat(s.u === null ? [] : ["--threshold", s.u]);
   };
 
   const pair = (name, cell) => `${format(data[name][cell])} ± ${format(data[name + "_se"][cell], 2)}`;
@@ -95,13 +95,16 @@
       `${format(data.cost[over], 3)}`);
     element("x-better").hidden = over < 0;
     element("x-better").onclick = () => go(toHash(schemes[over], s.value));
-    show("o-command", toCommand(schemes[s.cell]));
+    element("o-command").replaceChildren(...toCommand(schemes[s.cell]).flatMap((word, i) => {
+      const span = Object.assign(document.createElement("span"), { className: "together", textContent: String(word) });
+      return i ? [" ", span] : [span];
+    }));
     show("x-copy", "copy as command");
     draw(s);
     history.replaceState(null, "", toHash(schemes[s.cell], s.value));
   };
 
-  const NS = "http://www.w3.org/2000/svg", WIDE = 640, HIGH = 260, LEFT = 58, RIGHT = 14, TOP = 14, LOW = 40;
+  const NS = "http://www.w3.org/2000/svg", WIDE = 640, HIGH = 260, LEFT = 72, RIGHT = 14, TOP = 14, LOW = 46;
   const node = (name, attributes, text) => {
     const made = document.createElementNS(NS, name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
