@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
+from gsi_theory.types import Record
+
 __all__ = ["stack_panels"]
 
 WIDTH = 3.8  # inches: 365 pixels
@@ -58,6 +60,11 @@ def stack_panels(figure: Figure) -> None:
         names = list(labels)
         middle = (len(names) + 1) // 2
         wide = sum(max(map(len, half), default=0) for half in (names[:middle], names[middle:])) > MOST_LETTERS
-        place = {"loc": "outside upper center", "ncols": 1 if wide else 2, "columnspacing": 1.0, "handletextpad": 0.4}
+        place: Record = {
+            "loc": "outside upper center",
+            "ncols": 1 if wide else 2,
+            "columnspacing": 1.0,
+            "handletextpad": 0.4,
+        }
         figure.legend(list(labels.values()), names, **place)
     figure.set_layout_engine("constrained")
