@@ -37,6 +37,7 @@ def _link(match: re.Match[str], theory: str) -> str:
 def _prose(text: str, theory: str) -> str:
     """Escaped text with links, and with no line end inside an equation or between a number and its unit."""
     joined = re.sub(r"(?<=\S)\s*\n\s*(?=\S)", " ", unescape(text))
+    joined = re.sub(r"(?<=\de)-(?=\d)", "−", joined)  # a line may end after a hyphen
     return _NAMED.sub(lambda match: _link(match, theory), escape(kept_together(joined), quote=False))
 
 

@@ -244,9 +244,12 @@ def test_every_formula_number_leads_to_its_statement(built: Path, page: str) -> 
 
 def test_numbers_do_not_break_and_cells_know_their_column() -> None:
     page = "<table><thead><tr><th>n &lt; 4</th><th><b>m</b></th></tr></thead><tr><td>95 %</td><td>1</td></tr></table>"
-    text = finished(page + "<p>at n = 4\n± 2 see M7-tv, M99 and arXiv 2506.04118</p><code>n = 4 M7</code>").decode()
+    text = finished(
+        page + "<p>at n = 4\n± 2 see M7-tv, M99 and arXiv 2506.04118, 1e-5</p><code>n = 4 M7</code>"
+    ).decode()
     assert '<td data-label="n\u00a0&lt;\u00a04">95\u00a0%</td><td data-label="m">' in text
     assert "n\u00a0=\u00a04\u00a0±\u00a02" in text and "<code>n = 4 M7</code>" in text
+    assert ", 1e−5</p>" in text
     assert '<a href="theory.html#M7">M7-tv</a>, M99\u00a0and <a href="https://arxiv.org/abs/2506.04118">' in text
 
 

@@ -102,7 +102,7 @@ def _explored(
     asked: tuple[Sequence[float], Sequence[int], Sequence[str], Sequence[float] | None],
     progress: Progress | None,
 ) -> tuple[Record, int]:
-    """(columns of the explorer's grid, positions used)."""
+    """(columns of the explorer's grid, positions used); asked: β, n, rules and thresholds."""
     parts = _spread(blocks(arrays), EXPLORED)
     grid = replace(make_grid(arrays, parts, *asked, SHARES, SCORES), n_bases=())
     table = plan_table(arrays, parts, grid, plan.table.names, setup.step_tokens, progress)
