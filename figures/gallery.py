@@ -29,7 +29,7 @@ from figures import (
     plot_transfer_q,
     plot_uniform_race,
 )
-from figures.page import finished, page_environment
+from figures.page import page_bytes, theory_files
 from figures.plot_data import Row, drawing, scalars
 from figures.plots import Files, figure_files, inline_svg
 from figures.style import house_style
@@ -250,8 +250,8 @@ def gallery_files(artifacts: Path, out: Path) -> Files:
         shown.append({"entry": entry, "drawn": drawn})
         files |= made
     with drawing():
-        page = page_environment().get_template("gallery.html.j2").render(shown=shown)
-    return files | {out / "gallery.html": finished(page)}
+        page = page_bytes("gallery.html.j2", {"shown": shown})
+    return files | theory_files(out) | {out / "gallery.html": page}
 
 
 def build_gallery(artifacts: Path, out: Path) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from html import escape, unescape
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from figures.style import look, number
 from figures.theory_page import STATED, theory_body
 from gsi_theory.runs.terminal import kept_together
 
-__all__ = ["finished", "page_environment", "theory_files"]
+__all__ = ["finished", "page_bytes", "page_environment", "theory_files"]
 
 # What is left as it is: an element whose content is no prose, or a tag; and what is prose.
 _PARTS = re.compile(r"<(script|style|svg|math|pre|code|a|title)\b.*?</\1>|<[^>]*>|([^<]+)", re.DOTALL)
@@ -100,8 +101,12 @@ def page_environment() -> Environment:
     return environment
 
 
+def page_bytes(template: str, context: Mapping[str, object], theory: str = "theory.html") -> bytes:
+    """The finished page of a template of figures/templates; theory: the page that formula numbers lead to."""
+    return finished(page_environment().get_template(template).render(context), theory)
+
+
 def theory_files(folder: Path) -> Files:
     """The theory as folder/theory.html, where the links of the pages beside it lead."""
     body, anchors = theory_body()
-    page = page_environment().get_template("theory.html.j2").render(body=Markup(body), anchors=anchors)
-    return {folder / "theory.html": finished(page, "")}
+    return {folder / "theory.html": page_bytes("theory.html.j2", {"body": Markup(body), "anchors": anchors}, "")}

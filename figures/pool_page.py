@@ -20,7 +20,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from figures import plot_pool
-from figures.page import finished, page_environment, theory_files
+from figures.page import page_bytes, theory_files
 from figures.plot_data import Row, distinct, drawing, rows, scalars
 from figures.plots import Files, figure_files, inline_svg
 from figures.style import house_style, number
@@ -100,11 +100,11 @@ def _plain(value: object) -> object:
     return value
 
 
-def _group(own: list[tuple[int, Row]]) -> Row:
+def _group(cells: list[tuple[int, Row]]) -> Row:
     """Thresholds, counts and the index of each cell of one rule, gate and β."""
-    cuts = sorted({r["threshold"] for _, r in own}, key=lambda u: -math.inf if u is None else u)
-    counts = sorted({r["n"] for _, r in own})
-    at = {(r["threshold"], r["n"]): i for i, r in own}
+    cuts = sorted({r["threshold"] for _, r in cells}, key=lambda u: -math.inf if u is None else u)
+    counts = sorted({r["n"] for _, r in cells})
+    at = {(r["threshold"], r["n"]): i for i, r in cells}
     return {"u": cuts, "n": counts, "cells": [[at[u, n] for n in counts] for u in cuts]}
 
 
@@ -134,7 +134,7 @@ def _grid(artifact: Artifact, known: Row) -> Row:
         "gates": gates,
         "ruleNames": {rule: _RULES.get(rule, rule) for rule in gates},
         "start": start,
-        "groups": {f"{rule}|{gate}|{beta:g}": _group(own) for (rule, gate, beta), own in grouped.items()},
+        "groups": {f"{rule}|{gate}|{beta:g}": _group(group) for (rule, gate, beta), group in grouped.items()},
         **{name: [_plain(r[name]) for r in cells] for name in fields},
     }
 
@@ -188,42 +188,37 @@ def pool_page_files(artifact: Path, out: Path) -> Files:
 
     Raises InputError when the artifact cannot be read, lacks a column, or is not as its command writes it.
     """
-    found = read_artifact(artifact, "pool_page")
     with drawing("pool_page"):
-        return _pool_page(found, out)
+        return _pool_page(read_artifact(artifact, "pool_page"), out)
 
 
-def _pool_page(found: Artifact, out: Path) -> Files:
-    known = scalars(found, KNOWN, ("reward_range",))
-    data = json.dumps(_grid(found, known), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+def _pool_page(artifact: Artifact, out: Path) -> Files:
+    known = scalars(artifact, KNOWN, ("reward_range",))
+    data = json.dumps(_grid(artifact, known), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     script = resources.files("figures").joinpath("templates/explorer.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    findings = rows(found, "findings", (), ("id", "severity", "evidence", "advice"), may_be_empty=True)
+    findings = rows(artifact, "findings", (), ("id", "severity", "evidence", "advice"), may_be_empty=True)
     drawn: list[Row] = []
     files: Files = {}
     with house_style():
         for f in _FIGURES:
-            svg, made = figure_files(f.draw(found), out.parent / "figures" / "pool", f.name)
+            svg, made = figure_files(f.draw(artifact), out.parent / "figures" / "pool", f.name)
             drawn.append(vars(f) | {"svg": Markup(inline_svg(svg, f"pool-{f.name}", f.alt))})
             files |= made
-    tails = _tails(found)
-    text = (
-        page_environment()
-        .get_template("pool.html.j2")
-        .render(
-            known=known,
-            chosen=_chosen(known),
-            figures=drawn,
-            tails=tails,
-            tails_told=_tails_told(tails),
-            record=found.provenance,
-            findings=[f | {"text": _text(f["evidence"])} for f in findings],
-            grid=Markup(data),
-            script=Markup(script),
-            script_hash=f"sha256-{digest}",
-        )
-    )
-    return files | theory_files(out.parent) | {out: finished(text)}
+    tails = _tails(artifact)
+    context = {
+        "known": known,
+        "chosen": _chosen(known),
+        "figures": drawn,
+        "tails": tails,
+        "tails_told": _tails_told(tails),
+        "record": artifact.provenance,
+        "findings": [f | {"text": _text(f["evidence"])} for f in findings],
+        "grid": Markup(data),
+        "script": Markup(script),
+        "script_hash": f"sha256-{digest}",
+    }
+    return files | theory_files(out.parent) | {out: page_bytes("pool.html.j2", context)}
 
 
 def build_pool_page(artifact: Path, out: Path) -> Path:

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from figures.gallery import gallery_files
 from figures.mathml import formula
-from figures.page import finished, page_environment, theory_files
+from figures.page import page_bytes
 from figures.plot_accuracy import ordered_methods
 from figures.plot_asked import asked_table
 from figures.plot_data import Row, distinct, drawing, read_all, rows, scalars, spread
@@ -64,9 +64,9 @@ def _headline(artifact: Artifact) -> Row:
     ranges = []
     for entry in NEEDS:
         values = [p[entry.column] for p in positions]
-        known = sorted(v for v in values if v is not None)
-        if known:
-            ranges.append((entry.label, drafts(known[0]), drafts(known[-1]), len(known)))
+        numbers = sorted(v for v in values if v is not None)
+        if numbers:
+            ranges.append((entry.label, drafts(numbers[0]), drafts(numbers[-1]), len(numbers)))
     return summary | {"asked": {k: drafts(v) for k, v in needs(summary).items()}, "ranges": ranges}
 
 
@@ -105,13 +105,13 @@ def _ladder(n: float | None) -> str:
 
 def _kinds(claim: Row) -> str:
     """The classes that the filters of the audit select a claim by."""
-    found = {
+    kinds = {
         "true": claim["outcome"] == "HOLDS",
         "refuted": claim["outcome"] == "REFUTED",
         "vacuous": (claim["vacuous_share"] or 0.0) >= 0.5,
         "tight": (claim["tightness"] or 0.0) >= TIGHT,
     }
-    return " ".join([f"origin-{claim['origin']}", *(f"found-{name}" for name, holds in found.items() if holds)])
+    return " ".join([f"origin-{claim['origin']}", *(f"found-{name}" for name, holds in kinds.items() if holds)])
 
 
 def _verdict(claims: list[Row]) -> str:
@@ -289,7 +289,7 @@ def build_report(artifacts: Path, out: Path) -> Path:
     """
     artifacts, out = Path(artifacts), Path(out)
     read = read_all(artifacts)
-    context: dict[str, Row | None] = {}
+    context: dict[str, object] = {}
     for name, make in _SECTIONS.items():
         artifact = read[name]
         with drawing(name):
@@ -302,22 +302,18 @@ def build_report(artifacts: Path, out: Path) -> Path:
         }
         for entry in FIGURES
     }
-    files |= gallery_files(artifacts, out) | theory_files(out)
+    files |= gallery_files(artifacts, out)
     pool = artifacts / "pool_page.json"
     if pool.exists():
         files |= pool_page_files(pool, out / "pool.html")
     with drawing():
-        page = (
-            page_environment()
-            .get_template("report.html.j2")
-            .render(
-                **context,
-                figures=drawn,
-                provenance=_provenance(read),
-                pool=pool.exists(),
-                bounds_vs_n=read["bounds_vs_n"],
-                steps=read["steps"],
-            )
-        )
-    atomic_write_files(files | {out / "index.html": finished(page)})
+        context |= {
+            "figures": drawn,
+            "provenance": _provenance(read),
+            "pool": pool.exists(),
+            "bounds_vs_n": read["bounds_vs_n"],
+            "steps": read["steps"],
+        }
+        page = page_bytes("report.html.j2", context)
+    atomic_write_files(files | {out / "index.html": page})
     return out / "index.html"
