@@ -1,7 +1,7 @@
 """Formulas on the page: LaTeX as MathML, which browsers set without fonts, scripts or network.
 
-A browser breaks no line within a formula, so a formula is set as several: a new one begins at each relation and sum,
-and at a sum inside brackets where the piece is long. LaTeX that cannot be read is shown as its source, never dropped.
+A browser breaks no line within a formula, so a formula is set as several: a new one begins at each relation and
+sum outside round brackets. LaTeX that cannot be read is shown as its source, never dropped.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _WORD = re.compile(rf"(\\text\{{[^}}]*\}}|\\[A-Za-z]+)|({_WORDS})(?![a-z])")
 _FUNCTIONS = frozenset({"log", "exp", "sinh"})
 _LIMITS = frozenset({"lim", "max", "min", "inf", "sup"})
 _RELATIONS, _SUMS = frozenset("=≤≥<>⇒"), frozenset("+−")
-_OPENING, _CLOSING = frozenset("([{⌈"), frozenset(")]}⌉")
-LONG = 8  # items
+# Square brackets only group the terms of a sum.
+_OPENING, _CLOSING = frozenset("({⌈"), frozenset(")}⌉")
 
 
 def _row(latex: str) -> ElementTree.Element:
@@ -51,8 +51,7 @@ def _pieces(row: ElementTree.Element) -> list[list[ElementTree.Element]]:
         sign = item.text or "" if item.tag == "mo" else ""
         depth += (sign in _OPENING) - (sign in _CLOSING)
         size = len(pieces[-1])
-        sums = sign in _SUMS and (size > 1 if depth == 0 else depth == 1 and size > LONG)
-        if sums or (size and depth == 0 and sign in _RELATIONS):
+        if depth == 0 and ((size and sign in _RELATIONS) or (size > 1 and sign in _SUMS)):
             item.set("form", "infix")  # first of its piece it would be set as a sign
             pieces.append([])
         pieces[-1].append(item)

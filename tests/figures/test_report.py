@@ -9,6 +9,7 @@ import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -353,6 +354,16 @@ OVERFLOW = """
 def test_nothing_is_wider_than_a_telephone(built: Path, name: str) -> None:
     """Nothing is hidden by scrolling sideways, with all details unfolded."""
     assert driven(built / "report", f"{name}.html", OVERFLOW)["log"] == [400, []]
+
+
+@needs_browser
+def test_every_statement_fits_a_telephone(tmp_path: Path) -> None:
+    """In the narrowest place that holds one, a counterexample."""
+    style = resources.files("figures").joinpath("templates/style.css").read_text(encoding="utf-8")
+    statements = "".join(f'<article><p class="statement">{formula(c.statement)}</p></article>' for c in CLAIMS.values())
+    page = f'<!DOCTYPE html><meta charset="utf-8"><style>{style}</style>{statements}'
+    (tmp_path / "statements.html").write_text(page, encoding="utf-8")
+    assert driven(tmp_path, "statements.html", OVERFLOW)["log"] == [400, []]
 
 
 _FILTERS = """
