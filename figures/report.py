@@ -15,6 +15,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from figures.figure_table import spoken
 from figures.gallery import gallery_files
 from figures.mathml import formula
 from figures.page import page_bytes
@@ -297,7 +298,7 @@ def build_report(artifacts: Path, out: Path) -> Path:
     texts, files = draw_figures(read, out / "figures")
     drawn = {
         entry.name: {
-            "entry": entry,
+            "entry": spoken(entry, read.get(entry.artifact)),
             "svg": Markup(inline_svg(texts[entry.name], entry.name, entry.alt)) if entry.name in texts else None,
         }
         for entry in FIGURES

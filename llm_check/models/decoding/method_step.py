@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory import Scheme
+from gsi_theory.instance import tilted_rewards
 from gsi_theory.types import Floats
 from llm_check.models.decoding.method_table import METHODS, Method, policies_used
 from llm_check.models.decoding.positions import Position
@@ -21,7 +22,7 @@ from llm_check.models.decoding.random_streams import Purpose
 from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.decoding.search import SEARCHES, Found, Setting
 from llm_check.models.decoding.step_candidates import COSTS, Models, judge, padded
-from llm_check.models.decoding.winners import GATES, tilted_reward
+from llm_check.models.decoding.winners import GATES
 
 __all__ = ["RECORDED", "StepOutcome", "run_step"]
 
@@ -110,7 +111,7 @@ def _outcome(at: Setting, found: Found, accepted: NDArray[np.bool_], gate_value:
         gate_value=gate_value,
         winner_reward=found.reward,
         winner_log_ratio=found.log_ratio,
-        winner_tilted_reward=tilted_reward(found.reward, found.log_ratio, at.scheme.beta),
+        winner_tilted_reward=tilted_rewards(found.reward, found.log_ratio, at.scheme.beta),
         **found.costs,
     )
 

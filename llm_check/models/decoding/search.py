@@ -28,9 +28,9 @@ from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps
 from llm_check.models.decoding.step_candidates import (
-    Candidates,
     Costs,
     Models,
+    StepCandidates,
     add_cost,
     draw,
     judge,
@@ -90,7 +90,7 @@ def score_all(at: Setting) -> Found:
     return _picked(found, winner, score)
 
 
-def _picked(found: Candidates, winner: NDArray[np.int64], score: NDArray[np.float64]) -> Found:
+def _picked(found: StepCandidates, winner: NDArray[np.int64], score: NDArray[np.float64]) -> Found:
     rows = np.arange(len(winner))
     return Found(
         found.tokens[rows, winner], found.finish[rows, winner], found.source[rows, winner],
