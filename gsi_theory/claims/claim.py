@@ -161,8 +161,8 @@ class Claim:
 
     @property
     def origin(self) -> str:
-        """Whose words the statement is in: "ours" (proved in THEORY.md, or unpublished), "reading" (what a source invites, or one of
-        several ways to understand it, as `source` then says), or "published"."""
+        """Whose words the statement is in, by `source`: "ours" (proved in THEORY.md, or unpublished), "reading" (what a
+        source invites, or one of several ways to understand it), or "published"."""
         if self.source.startswith(("proved", "unpublished")):
             return "ours"
         return "reading" if _READING.search(self.source) else "published"
