@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from figures.figure_table import PageFigure, figures_of, spoken
+from figures.page import page_bytes, theory_files
 from figures.plot_data import Row, drawing, scalars
 from figures.plots import Files, figure_files, inline_svg
-from figures.style import house_style, number
+from figures.style import house_style
 from gsi_theory.runs.artifact import Artifact, read_artifact
 from gsi_theory.runs.output import atomic_write_files
 
@@ -55,18 +55,9 @@ def gallery_files(artifacts: Path, out: Path) -> Files:
         row, made = _drawn(entry, artifact, out / "figures")
         shown.append(row)
         files |= made
-    environment = Environment(
-        loader=PackageLoader("figures"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["num"] = number
     with drawing():
-        page = environment.get_template("gallery.html.j2").render(shown=shown)
-    return files | {out / "gallery.html": page.encode("utf-8", "backslashreplace")}
+        page = page_bytes("gallery.html.j2", {"shown": shown})
+    return files | theory_files(out) | {out / "gallery.html": page}
 
 
 def build_gallery(artifacts: Path, out: Path) -> Path:

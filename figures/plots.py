@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from figures.figure_table import figures_of
+from figures.narrow import stack_panels
 from figures.plot_data import drawing
 from figures.style import house_style
 from gsi_theory.runs.artifact import Artifact
@@ -17,6 +19,7 @@ from gsi_theory.runs.output import atomic_write_files
 
 __all__ = [
     "FIGURES",
+    "Drawing",
     "Files",
     "draw_figures",
     "figure_files",
@@ -29,6 +32,14 @@ __all__ = [
 Files = dict[Path, bytes]
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as SVG for wide and for narrow screens."""
+
+    wide: str
+    narrow: str
+
+
 FIGURES = figures_of("report")
 
 
@@ -39,15 +50,22 @@ def render_svg(figure: Figure) -> str:
     return stream.getvalue()
 
 
-def inline_svg(svg: str, prefix: str, label: str) -> str:
-    """SVG for a page that holds several: no prologue or size, ids made unique by `prefix`, `label` as its name."""
+def inline_svg(drawing: Drawing, prefix: str, label: str) -> str:
+    """The drawing for a page that holds several: for wide screens, and of class "narrow" for narrow ones."""
+    return _inline(drawing.wide, prefix, label) + _inline(drawing.narrow, f"{prefix}-narrow", label, "narrow")
+
+
+def _inline(svg: str, prefix: str, label: str, kind: str = "wide") -> str:
+    """SVG without prologue or size, coordinates of two digits, ids made unique by `prefix`, `label` as its name."""
     body = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r'\bid="', f'id="{prefix}-', body)
     body = re.sub(r'href="#', f'href="#{prefix}-', body).replace("url(#", f"url(#{prefix}-")
+    # a hundredth of a point is finer than any screen
+    body = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), body)
     head, rest = body.split(">", 1)
     head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)
-    return f'{head} role="img" aria-label="{label}">{rest}'
+    return f'{head} class="{kind}" role="img" aria-label="{label}">{rest}'
 
 
 def _render_pdf(figure: Figure) -> bytes:
@@ -56,20 +74,25 @@ def _render_pdf(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def figure_files(figure: Figure, folder: Path, name: str) -> tuple[str, Files]:
-    """The figure's SVG text, and what goes to folder/NAME.svg and folder/NAME.pdf. Within `house_style`."""
+def figure_files(figure: Figure, folder: Path, name: str) -> tuple[Drawing, Files]:
+    """The figure for pages, and what goes to folder/NAME.svg and folder/NAME.pdf. Within `house_style`.
+
+    The figure is laid out anew, in place.
+    """
     svg = render_svg(figure)
     # rendering has placed everything; the PDF keeps these places
     figure.set_layout_engine("none")
-    return svg, {folder / f"{name}.svg": svg.encode(), folder / f"{name}.pdf": _render_pdf(figure)}
+    files = {folder / f"{name}.svg": svg.encode(), folder / f"{name}.pdf": _render_pdf(figure)}
+    stack_panels(figure)
+    return Drawing(svg, render_svg(figure)), files
 
 
-def draw_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, str], Files]:
-    """Every figure whose artifact is there: the SVG texts by name, and the SVG and PDF files for `folder`.
+def draw_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, Drawing], Files]:
+    """Every figure whose artifact is there: the drawings by name, and the SVG and PDF files for `folder`.
 
     Raises InputError naming the artifact that no figure can be drawn from.
     """
-    texts: dict[str, str] = {}
+    drawings: dict[str, Drawing] = {}
     files: Files = {}
     with house_style():
         for entry in FIGURES:
@@ -77,13 +100,13 @@ def draw_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tupl
             if artifact is None:
                 continue
             with drawing(entry.artifact):
-                texts[entry.name], made = figure_files(entry.draw(artifact), folder, entry.name)
+                drawings[entry.name], made = figure_files(entry.draw(artifact), folder, entry.name)
             files |= made
-    return texts, files
+    return drawings, files
 
 
-def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, str], list[Path]]:
-    """Draw every figure whose artifact is there into `folder` as SVG and PDF; the SVG texts and the paths."""
-    texts, files = draw_figures(artifacts, folder)
+def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, Drawing], list[Path]]:
+    """Draw every figure whose artifact is there into `folder` as SVG and PDF; the drawings and the paths."""
+    drawings, files = draw_figures(artifacts, folder)
     atomic_write_files(files)
-    return texts, list(files)
+    return drawings, list(files)

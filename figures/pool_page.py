@@ -10,23 +10,22 @@ import base64
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from figures import plot_pool
+from figures.page import page_bytes, theory_files
 from figures.plot_data import Row, distinct, drawing, rows, scalars
 from figures.plots import Files, figure_files, inline_svg
 from figures.style import house_style, number
 from gsi_theory.runs.artifact import Artifact, read_artifact
 from gsi_theory.runs.output import atomic_write_files
-from gsi_theory.runs.terminal import kept_together
 
 __all__ = ["build_pool_page", "pool_page_files"]
 
@@ -37,6 +36,11 @@ _RULES = {
     "base race": "race on the base",
 }
 _COLUMNS = ("p_accept", "cost", "kl_bound")
+KNOWN = (
+    *("pool", "rows", "prompts", "positions", "explored", "value_names", "cost_unit", "recommendation", "reason"),
+    *("limits", "improve", "assumptions", "over_optimization", "valid", "left_out"),
+    *("ratio_mean", "ratio_mean_se", "untested"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,22 +53,39 @@ class _Figure:
 
 
 _FIGURES = (
-    _Figure("value", plot_pool.draw_value, "Value against n",
-            "Bands are two standard errors. Compare a rule with soft best-of-n on the base (green) at its n.",
-            "Predicted value against n for softmax, race, gated softmax and soft best-of-n on the base, by beta."),
-    _Figure("front", plot_pool.draw_front, "Value against cost",
-            "Each mark is an option; no other has more value at no more cost than those on the black line. Differences "
-            "within the bars are not resolved by this pool.",
-            "Scatter plot of predicted value against cost with the Pareto front and the recommended option."),
-    _Figure("acceptance", plot_pool.draw_acceptance, "Acceptance against u",
-            "How often a selected draft passes the gate; the rest is written by the base.",
-            "Acceptance probability against the threshold for two gates and several n, by beta."),
-    _Figure("coverage", plot_pool.draw_coverage, "Coverage by step",
-            "Medians and quartiles between positions. Large χ² means that few drafts carry the weight; where the tail "
-            "was not seen (k̂ above its limit, or one draft with over 5 % of all) drafts cannot tell of π.",
-            "Four panels by step: chi-squared of base against draft and of the tilt, effective share, and the share of "
-            "positions whose tail was seen."),
-)  # fmt: skip
+    _Figure(
+        "value",
+        plot_pool.draw_value,
+        "Value against n",
+        "Bands are two standard errors. Compare a rule with soft best-of-n on the base (green) at its n.",
+        "Predicted value against n for softmax, race, gated softmax and soft best-of-n on the base, by beta.",
+    ),
+    _Figure(
+        "front",
+        plot_pool.draw_front,
+        "Value against cost",
+        "Each mark is an option; no other has more value at no more cost than those on the black line. Differences "
+        "within the bars are not resolved by this pool.",
+        "Scatter plot of predicted value against cost with the Pareto front and the recommended option.",
+    ),
+    _Figure(
+        "acceptance",
+        plot_pool.draw_acceptance,
+        "Acceptance against u",
+        "How often a selected draft passes the gate; the rest is written by the base.",
+        "Acceptance probability against the threshold for two gates and several n, by beta.",
+    ),
+    _Figure(
+        "coverage",
+        plot_pool.draw_coverage,
+        "Coverage by step",
+        "Medians and quartiles between positions. Large χ² means that few drafts carry the weight. Lower right: single "
+        "positions whose own drafts show the tail of their weights (k̂ below its limit, and no draft with over 5 % of "
+        "all weight); the table judges the drafts of all positions together, which are many more.",
+        "Four panels by step: chi-squared of base against draft and of the tilt, effective share, and the share of "
+        "single positions whose own drafts show the tail.",
+    ),
+)
 
 
 def _key(row: Row) -> tuple[str, str, float]:
@@ -72,18 +93,18 @@ def _key(row: Row) -> tuple[str, str, float]:
     return rule, row["gate"], row["beta"]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """A number with five digits, as JSON can hold it."""
     if isinstance(value, float):
         return float(f"{value:.5g}") if math.isfinite(value) else "inf"
     return value
 
 
-def _group(own: list[tuple[int, Row]]) -> Row:
+def _group(cells: list[tuple[int, Row]]) -> Row:
     """Thresholds, counts and the index of each cell of one rule, gate and β."""
-    cuts = sorted({r["threshold"] for _, r in own}, key=lambda u: -math.inf if u is None else u)
-    counts = sorted({r["n"] for _, r in own})
-    at = {(r["threshold"], r["n"]): i for i, r in own}
+    cuts = sorted({r["threshold"] for _, r in cells}, key=lambda u: -math.inf if u is None else u)
+    counts = sorted({r["n"] for _, r in cells})
+    at = {(r["threshold"], r["n"]): i for i, r in cells}
     return {"u": cuts, "n": counts, "cells": [[at[u, n] for n in counts] for u in cuts]}
 
 
@@ -102,24 +123,51 @@ def _grid(artifact: Artifact, known: Row) -> Row:
             gates[rule].append(gate)
     tails = {f"{t['beta']:g}": {k: _plain(t[k]) for k in ("khat", "seen", "speaks")} for t in _tails(artifact)}
     chosen = known["recommendation"] or {"rule": "softmax", "gate": "none", "n": 4, "beta": 5.0, "threshold": None}
-    start = {"rule": chosen["rule"], "gate": chosen["gate"], "n": chosen["n"], "beta": chosen["beta"],
-             "u": chosen["threshold"], "value": names[0]}  # fmt: skip
-    if chosen.get("method") == "base":
-        start["rule"] = f"base {chosen['rule']}"
+    start = {key: chosen[key] for key in ("gate", "n", "beta")} | {"u": chosen["threshold"], "value": names[0]}
+    start["rule"] = f"base {chosen['rule']}" if chosen.get("method") == "base" else chosen["rule"]
     return {
-        "values": names, "unit": known["cost_unit"], "betas": sorted(distinct(r["beta"] for r in cells)),
+        "pool": shlex.quote(known["pool"]),
+        "values": names,
+        "unit": known["cost_unit"],
+        "betas": sorted(distinct(r["beta"] for r in cells)),
         "tails": tails,
-        "gates": gates, "ruleNames": {rule: _RULES.get(rule, rule) for rule in gates}, "start": start,
-        "groups": {f"{rule}|{gate}|{beta:g}": _group(own) for (rule, gate, beta), own in grouped.items()},
+        "gates": gates,
+        "ruleNames": {rule: _RULES.get(rule, rule) for rule in gates},
+        "start": start,
+        "groups": {f"{rule}|{gate}|{beta:g}": _group(group) for (rule, gate, beta), group in grouped.items()},
         **{name: [_plain(r[name]) for r in cells] for name in fields},
-    }  # fmt: skip
+    }
 
 
 def _tails(artifact: Artifact) -> list[Row]:
-    return rows(artifact, "tails", ("beta", "khat", "unseen", "ess"), ("seen", "speaks"))
+    """What was seen of the tail at each β, by all positions together and, `alone`, by which share of them."""
+    tails = rows(artifact, "tails", ("beta", "khat", "unseen", "ess"), ("seen", "speaks"))
+    steps = rows(artifact, "coverage", ("beta", "positions", "tail_seen"))
+    for tail in tails:
+        counts = [(r["positions"], r["tail_seen"]) for r in steps if r["beta"] == tail["beta"]]
+        total = sum(count for count, _ in counts)
+        tail["alone"] = sum(count * share for count, share in counts) / total if total else None
+    return tails
 
 
-def _text(evidence: Any) -> str:
+def _tails_told(tails: list[Row]) -> str:
+    """What the table and the figure of tails say together."""
+    seen, hidden = ([f"{t['beta']:g}" for t in tails if bool(t["seen"]) is shown] for shown in (True, False))
+    told = []
+    if seen:
+        told.append(
+            f"At β = {', '.join(seen)} the drafts of all positions together show the tail of their weights: means over "
+            "the pool can be told, though not what happens at a single position whose own drafts do not show it."
+        )
+    if hidden:
+        told.append(
+            f"At β = {', '.join(hidden)} they do not show it even together: what no draw has shown may move the means, "
+            "whatever single positions show."
+        )
+    return " ".join(told)
+
+
+def _text(evidence: object) -> str:
     if isinstance(evidence, dict):
         return ", ".join(f"{str(k).replace('_', ' ')} {_text(v)}" for k, v in evidence.items())
     if isinstance(evidence, list):
@@ -140,41 +188,37 @@ def pool_page_files(artifact: Path, out: Path) -> Files:
 
     Raises InputError when the artifact cannot be read, lacks a column, or is not as its command writes it.
     """
-    found = read_artifact(artifact, "pool_page")
     with drawing("pool_page"):
-        return _pool_page(found, out)
+        return _pool_page(read_artifact(artifact, "pool_page"), out)
 
 
-def _pool_page(found: Artifact, out: Path) -> Files:
-    fields = ("pool", "rows", "prompts", "positions", "explored", "value_names", "cost_unit", "recommendation",
-              "reason", "limits", "improve", "assumptions", "over_optimization", "valid", "left_out", "ratio_mean",
-              "ratio_mean_se", "untested")  # fmt: skip
-    known = scalars(found, fields, ("reward_range",))
-    data = json.dumps(_grid(found, known), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+def _pool_page(artifact: Artifact, out: Path) -> Files:
+    known = scalars(artifact, KNOWN, ("reward_range",))
+    data = json.dumps(_grid(artifact, known), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     script = resources.files("figures").joinpath("templates/explorer.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    findings = rows(found, "findings", (), ("id", "severity", "evidence", "advice"), may_be_empty=True)
+    findings = rows(artifact, "findings", (), ("id", "severity", "evidence", "advice"), may_be_empty=True)
     drawn: list[Row] = []
     files: Files = {}
     with house_style():
         for f in _FIGURES:
-            svg, made = figure_files(f.draw(found), out.parent / "figures" / "pool", f.name)
+            svg, made = figure_files(f.draw(artifact), out.parent / "figures" / "pool", f.name)
             drawn.append(vars(f) | {"svg": Markup(inline_svg(svg, f"pool-{f.name}", f.alt))})
             files |= made
-    environment = Environment(
-        loader=PackageLoader("figures"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
-    environment.filters.update(
-        num=number, words=lambda text: str(text).replace("_", " "), prose=kept_together,
-        sentence=lambda text: kept_together(text[:1].upper() + text[1:]),
-    )  # fmt: skip
-    text = environment.get_template("pool.html.j2").render(
-        known=known, chosen=_chosen(known), figures=drawn, tails=_tails(found), record=found.provenance,
-        findings=[f | {"text": _text(f["evidence"])} for f in findings],
-        grid=Markup(data), script=Markup(script), script_hash=f"sha256-{digest}",
-    )  # fmt: skip
-    return files | {out: text.encode("utf-8", "backslashreplace")}
+    tails = _tails(artifact)
+    context = {
+        "known": known,
+        "chosen": _chosen(known),
+        "figures": drawn,
+        "tails": tails,
+        "tails_told": _tails_told(tails),
+        "record": artifact.provenance,
+        "findings": [f | {"text": _text(f["evidence"])} for f in findings],
+        "grid": Markup(data),
+        "script": Markup(script),
+        "script_hash": f"sha256-{digest}",
+    }
+    return files | theory_files(out.parent) | {out: page_bytes("pool.html.j2", context)}
 
 
 def build_pool_page(artifact: Path, out: Path) -> Path:

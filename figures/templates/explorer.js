@@ -43,6 +43,36 @@
   };
 
   const show = (id, text) => { element(id).textContent = text; };
+  // every cell of the grid: where it lies, to find what has more value at no more cost
+  const schemes = [];
+  for (const [key, group] of Object.entries(data.groups)) {
+    const [rule, gate, beta] = key.split("|");
+    group.cells.forEach((line, u) => line.forEach((cell, n) => {
+      schemes[cell] = { rule, gate, beta, n: group.n[n], u: group.u[u] };
+    }));
+  }
+  const least = (value, cell) => Math.abs(data[value][cell]) * 1e-9;
+  const better = (value, cell) => {
+    let best = -1;
+    for (let i = 0; i < data.cost.length; i++) {
+      const more = data[value][i] > data[value][cell] + least(value, cell) && data.cost[i] <= data.cost[cell];
+      if (more && (best < 0 || data[value][i] > data[value][best])) best = i;
+    }
+    return best;
+  };
+  const inWords = (s) => `${data.ruleNames[s.rule]}, n = ${s.n}, β = ${format(Number(s.beta))}, ` +
+    (s.u === null ? "no gate" : `${gateNames[s.gate].replace("u", "")}${format(s.u)}`);
+  const toHash = (s, value) => {
+    const state = { rule: s.rule, gate: s.gate, beta: s.beta, n: s.n, value };
+    if (s.u !== null) state.u = s.u;
+    return "#" + new URLSearchParams(state);
+  };
+  const toCommand = (s) => {
+    const rule = s.rule.replace("base ", "");
+    const words = ["gsi plan", data.pool, "--rule", rule, "--beta", s.beta, "--n", s.n];
+    return words.concat(s.u === null ? [] : ["--threshold", s.u]);
+  };
+
   const pair = (name, cell) => `${format(data[name][cell])} ± ${format(data[name + "_se"][cell], 2)}`;
 
   const render = () => {
@@ -60,13 +90,21 @@
       `(k̂ = ${format(tail.khat, 2)}): what no draw has shown may move this value.`);
     if (!tail.speaks) notes.push("The base candidates do not show enough of the tilted policy to bound the KL to it.");
     show("o-note", notes.join(" "));
+    const over = better(s.value, s.cell);
+    show("o-front", over < 0 ? "on it" : `below it: ${inWords(schemes[over])} has ${format(data[s.value][over])} for ` +
+      `${format(data.cost[over], 3)}`);
+    element("x-better").hidden = over < 0;
+    element("x-better").onclick = () => go(toHash(schemes[over], s.value));
+    element("o-command").replaceChildren(...toCommand(schemes[s.cell]).flatMap((word, i) => {
+      const span = Object.assign(document.createElement("span"), { className: "together", textContent: String(word) });
+      return i ? [" ", span] : [span];
+    }));
+    show("x-copy", "copy as command");
     draw(s);
-    const state = { rule: controls.rule.value, gate: controls.gate.value, beta: s.beta, n: s.now.n[s.n], value: s.value };
-    if (s.now.u[s.u] !== null) state.u = s.now.u[s.u];
-    history.replaceState(null, "", "#" + new URLSearchParams(state));
+    history.replaceState(null, "", toHash(schemes[s.cell], s.value));
   };
 
-  const NS = "http://www.w3.org/2000/svg", WIDE = 640, HIGH = 260, LEFT = 58, RIGHT = 14, TOP = 14, LOW = 40;
+  const NS = "http://www.w3.org/2000/svg", WIDE = 640, HIGH = 260, LEFT = 72, RIGHT = 14, TOP = 14, LOW = 46;
   const node = (name, attributes, text) => {
     const made = document.createElementNS(NS, name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -100,6 +138,11 @@
     };
     if (base.length && !controls.rule.value.startsWith("base")) band(base, "base");
     band(own, "own");
+    for (const [i, p] of own.entries()) {
+      if (better(s.value, s.now.cells[s.u][i]) >= 0) continue;
+      const [a, b] = [x(p.n), y(p.mean)];
+      parts.push(node("path", { d: `M${a} ${b - 9}L${a + 9} ${b}L${a} ${b + 9}L${a - 9} ${b}Z`, class: "front" }));
+    }
     const at = own[s.n];
     parts.push(node("circle", { cx: x(at.n), cy: y(at.mean), r: 5, class: "dot" }));
     plot.replaceChildren(...parts);
@@ -120,6 +163,8 @@
     render();
   };
 
+  const go = (hash) => { location.hash = hash; restore(); };
+
   fill(controls.value, data.values);
   fill(controls.rule, Object.keys(data.gates), data.ruleNames);
   sliders.beta.max = data.betas.length - 1;
@@ -128,5 +173,12 @@
   sliders.beta.addEventListener("input", () => { syncSliders(); render(); });
   for (const control of [controls.value, sliders.n, sliders.u]) control.addEventListener("input", render);
   window.addEventListener("hashchange", restore);
+  element("x-back").addEventListener("click", () => go(toHash(data.start, data.start.value)));
+  element("x-copy").addEventListener("click", () => {
+    getSelection().selectAllChildren(element("o-command"));
+    // pages opened from a file have no clipboard of their own; there the selection is copied
+    const copied = navigator.clipboard?.writeText(element("o-command").textContent) ?? Promise.reject();
+    copied.catch(() => document.execCommand("copy")).then(() => show("x-copy", "copied"));
+  });
   restore();
 })();

@@ -61,6 +61,7 @@ class Outcome(enum.StrEnum):
 
 
 OUTCOMES = tuple(Outcome)
+_READING = re.compile(r"\bread(?:ing)?\b")
 _CODE = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 
 
@@ -157,6 +158,14 @@ class Claim:
     def certifiable(self) -> bool:
         """Whether ball arithmetic knows the claim's sides and its assumptions."""
         return self.balls is not None and all(a.balls is not None for a in self.assumptions)
+
+    @property
+    def origin(self) -> str:
+        """Whose words the statement is in, by `source`: "ours" (proved in THEORY.md, or unpublished), "reading" (what a
+        source invites, or one of several ways to understand it), or "published"."""
+        if self.source.startswith(("proved", "unpublished")):
+            return "ours"
+        return "reading" if _READING.search(self.source) else "published"
 
     def evaluate(self, instance: Instance, scheme: Scheme) -> Verdict:
         """Judge the claim on one instance and scheme."""

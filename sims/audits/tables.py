@@ -29,8 +29,8 @@ SAME = 0.999
 Table = dict[str, list[Json]]
 SPEAKS = tuple(f"{kind}_n_beta_{beta:g}" for kind in ("first", "half") for beta in BETAS_ASKED)
 _COLUMNS = {
-    "claims": "id formula statement source expected outcome surprise evaluations holds refuted undecided vacuous "
-    "not_applicable rejudged settled vacuous_share tightness tight_family tight_beta tight_n",
+    "claims": "id formula statement source origin expected outcome surprise evaluations holds refuted undecided "
+    "vacuous not_applicable rejudged settled vacuous_share tightness tight_family tight_beta tight_n",
     "regimes": "id beta n evaluations holds refuted undecided vacuous tightness",
     "families": "id family evaluations refuted vacuous tightness",
     "counterexamples": "id draft base reward beta n rule threshold lhs rhs error certified lhs_lower lhs_upper "
@@ -153,7 +153,7 @@ def _claim_row(totals: Totals, claim: Claim) -> tuple[Json, ...]:
     speaks = [
         None if limit else _speaks(totals.count(key, beta=beta), share) for share in (1.0, 0.5) for beta in BETAS_ASKED
     ]
-    told = key, claim.formula, claim.statement, claim.source, str(claim.expected), str(outcome)
+    told = key, claim.formula, claim.statement, claim.source, claim.origin, str(claim.expected), str(outcome)
     surprise = outcome is Outcome.REFUTED and claim.expected is not Outcome.REFUTED
     shown = (int(counts[code]) for code in (_HOLDS, _REFUTED, _UNDECIDED, _VACUOUS, _IDLE))
     vacuous_share = float(counts[_VACUOUS]) / evaluations if evaluations else None

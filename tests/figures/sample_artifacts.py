@@ -19,6 +19,7 @@ from sims.experiments import run_experiment
 
 __all__ = ["HOSTILE", "STATEMENTS", "write_samples"]
 
+CONTESTED = "48-5-7+4"
 HOSTILE = "<script>alert('x')</script> & \\boxed{4}"
 STATEMENTS = {
     "M7-vanishes": r"\lim_n TV(G_n,\pi) = 0",
@@ -28,6 +29,7 @@ STATEMENTS = {
     "M18-kl": r"\lim_n n^2 KL(\pi\|P_n) = \tfrac12 Var_\pi(w)",
     "M19": r"\max_A\,\pi(A)-1+(1-\mu(A))^n \le TV(P_n,\pi)\ \text{for every rule}",
 }
+ORIGINS = {"M7-vanishes": "reading", "M11-chi2": "published", "M12b": "published"}
 RECORD = {"command": "gsi sample", "seed": 0, "versions": {"python": "3.11", "numpy": "2"}, "commit": "abc+changes"}
 # Experiments quick enough to be run for real.
 REAL = {
@@ -106,6 +108,7 @@ def _audit(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
             speaks["half_n_beta_20"] = math.inf
         claims.append(
             {"id": name, "formula": name.split("-")[0], "statement": statement, "source": "sample <source> & more",
+             "origin": ORIGINS.get(name, "ours"),
              "expected": expected, "evaluations": 1000, "holds": 700 - refuted if refuted < 700 else 0,
              "refuted": refuted, "undecided": 12, "vacuous": 176, "not_applicable": 0, "rejudged": 5, "settled": 3,
              "vacuous_share": 0.176, "outcome": "REFUTED" if refuted else "HOLDS",
@@ -208,11 +211,14 @@ def _accuracy() -> dict[str, Any]:
                  "acceptance_high": min(0.95, 0.6 + 0.08 * math.log2(n)) + 0.02 if gated else None,
                  "mean_reward": 0.8}
             )  # fmt: skip
-    for method, text in (("draft", HOSTILE), ("gsi", "43\n\n36\n\n40\n\n\\boxed{40}")):
-        solutions.append(
-            {"method": method, "n": 4, "problem": "48-5-7+4", "text": text, "correct": not text.startswith("<")}
-        )
-    return {"methods": _table(methods), "solutions": _table(solutions)}
+    right = "43\n\n36\n\n40\n\n\\boxed{40}"
+    for method, text, problem in (("draft", HOSTILE, CONTESTED), ("gsi", right, CONTESTED), ("gsi", "9", "7+4")):
+        solutions.append({"method": method, "n": 4, "problem": problem, "text": text, "correct": text == right})
+    growth = [
+        {"method": method, "n": n, "pairs": 500, "difference": 0.06 * math.log2(n / 16) * (method != "gsi"),
+         "low": -0.2, "high": -0.01} for method in ("gsi", "gsi_race", "soft_bon_base") for n in (1, 2, 4, 8)
+    ]  # fmt: skip
+    return {"methods": _table(methods), "solutions": _table(solutions), "growth": _table(growth)}
 
 
 def write_samples(folder: Path, real: Mapping[str, dict[str, Any]] = REAL) -> Path:
@@ -225,7 +231,7 @@ def write_samples(folder: Path, real: Mapping[str, dict[str, Any]] = REAL) -> Pa
         "lm_headline": _headline(rng),
         "lm_law": _law(rng),
         "lm_prediction": _prediction(rng),
-        "lm_accuracy": ({}, _accuracy()),
+        "lm_accuracy": ({"contested": CONTESTED}, _accuracy()),
         "lm_speed": ({"seconds_per_step": 0.012, "naive_seconds_per_step": 0.05, "ratio_median": 4.2, "ratio_low": 3.9,
                       "ratio_high": 4.4, "n": 16, "batch": 16, "batch_seconds_per_step": 0.005,
                       "batch_ratio_median": 10.0, "batch_ratio_low": 9.0, "batch_ratio_high": 11.0}, {}),

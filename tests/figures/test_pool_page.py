@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import html
-import http.server
 import json
 import re
-import shutil
-import subprocess
-import threading
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,11 +21,11 @@ from llm_check.logs.pools.pool import Pool, pool_from_columns, read_pool, write_
 from llm_check.logs.pools.tails import pool_coverage
 from llm_check.logs.prediction import predict_position
 from tests.benches.plan import WORLDS
-from tests.figures.test_report import Reader
+from tests.figures.browser import driven, needs_browser, output, served, shown
+from tests.figures.test_report import OVERFLOW, Reader
 
 HOSTILE = "</script><script>alert(1)</script>&<b>"
 ASKED = ["--beta", "1,4", "--n", "1,2,4", "--min-gain", "0.1"]
-BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +97,8 @@ def test_coverage_is_the_pools(folder: Path) -> None:
 def test_the_page_is_whole_and_its_text_is_text(folder: Path) -> None:
     text = (folder / "index.html").read_text(encoding="utf-8")
     page = Reader(text)
-    assert not page.open and page.tags.count("script") == 2 and page.tags.count("svg") == 5
-    assert all(address.startswith("#") for _, address in page.addresses)
+    assert not page.open and page.tags.count("script") == 2 and page.tags.count("svg") == 9
+    assert all(address.startswith(("#", "theory.html#M")) for _, address in page.addresses)
     assert len(page.ids) == len(set(page.ids))
     assert "<i>drafts" not in text and "&lt;i&gt;drafts.parquet" in text
     record = read_artifact(folder / "pool_page.json", "pool_page")
@@ -153,31 +149,8 @@ def test_a_missing_column_is_named(folder: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def address(folder: Path) -> Iterator[str]:
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def shown(place: str) -> str:
-    """The document after its scripts ran, in headless Chromium."""
-    assert BROWSER is not None
-    call = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom", place]
-    return subprocess.run(call, capture_output=True, text=True, timeout=120, check=True).stdout
-
-
-def output(text: str, name: str) -> str:
-    found = re.search(rf'id="{name}"[^>]*>([^<]*)<', text)
-    assert found is not None, name
-    return html.unescape(found[1])
-
-
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
+    with served(folder) as place:
+        yield place
 
 
 def numbers(folder: Path, **scheme: Any) -> dict[str, Any]:
@@ -202,28 +175,21 @@ def test_the_explorer_shows_the_cell_of_its_address(folder: Path, address: str, 
     assert output(text, "o-n") == "2" and output(text, "o-beta") == "4" and 'class="dot"' in text
 
 
-_DRIVER = """<!DOCTYPE html><pre id="log"></pre>
-<iframe id="page" src="index.html#rule=softmax&gate=none&beta=1&n=1"></iframe>
-<script>
-document.getElementById("page").onload = (event) => {
-  const page = event.target.contentDocument, log = [];
+_MOVES = """
   const shown = ["o-beta", "o-n", "o-u", "o-value"];
   const note = () => log.push(shown.map((id) => page.getElementById(id).textContent));
   const move = (id, value) => {
     const control = page.getElementById(id); control.value = value;
-    control.dispatchEvent(new event.target.contentWindow.Event("input")); note();
+    control.dispatchEvent(new view.Event("input")); note();
   };
   move("x-n", 2); move("x-beta", 1); move("x-rule", "race"); move("x-gate", "score"); move("x-u", 2);
-  document.getElementById("log").textContent = JSON.stringify({ log, hash: event.target.contentWindow.location.hash });
-};
-</script>"""
+"""
+START = "index.html#rule=softmax&gate=none&beta=1&n=1"
 
 
 @needs_browser
-def test_sliders_and_lists_change_what_is_shown(folder: Path, address: str) -> None:
-    (folder / "driver.html").write_text(_DRIVER, encoding="utf-8")
-    told = json.loads(output(shown(f"{address}/driver.html"), "log"))
-    (folder / "driver.html").unlink()
+def test_sliders_and_lists_change_what_is_shown(folder: Path) -> None:
+    told = driven(folder, START, _MOVES)
     cut = sorted({c["threshold"] for c in cells(folder) if c["gate"] == "score" and c["beta"] == 4.0})[2]
     steps = [
         {"rule": "softmax", "gate": "none", "beta": 1.0, "n": 4},
@@ -246,3 +212,52 @@ def test_sliders_and_lists_change_what_is_shown(folder: Path, address: str) -> N
 def test_hostile_text_runs_nowhere(folder: Path, address: str) -> None:
     text = shown(f"{address}/index.html#value=%3Cscript%3Ealert(1)%3C/script%3E&n=abc&beta=<b>&u=NaN")
     assert "±" in output(text, "o-value") and "NaN" not in output(text, "o-value")
+
+
+_BUTTONS = """
+  const texts = () => ["o-value", "o-front", "o-command"].map((id) => page.getElementById(id).textContent);
+  log.push(texts());
+  const better = page.getElementById("x-better");
+  log.push(better.hidden); better.click(); log.push(texts());
+  page.getElementById("x-back").click(); log.push(texts());
+"""
+
+
+@needs_browser
+def test_the_explorer_leads_to_the_front_and_back_to_the_recommendation(folder: Path) -> None:
+    """And its command is one that `gsi plan` takes."""
+    ungated = [c for c in cells(folder) if c["gate"] == "none" and c["method"] == "gsi"]
+    worst = next(c for c in ungated if any(o["cost"] <= c["cost"] and o["reward"] > c["reward"] for o in ungated))
+    address = f"index.html#rule={worst['rule']}&gate=none&beta={worst['beta']:g}&n={worst['n']}"
+    here, hidden, there, back = driven(folder, address, _BUTTONS)["log"]
+    assert here[1].startswith("below it: ") and hidden is False and there[1] == "on it"
+    assert float(there[0].split(" ± ")[0]) > float(here[0].split(" ± ")[0])
+    record = read_artifact(folder / "pool_page.json", "pool_page").summary["recommendation"]
+    assert back[2].endswith(f"--beta {record['beta']:g} --n {record['n']}") == (record["threshold"] is None)
+    words = shlex.split(here[2])
+    assert words[:3] == ["gsi", "plan", "<i>drafts.parquet"]
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(folder.parent / words[2]), *words[3:]])
+    assert ended.value.code == 0
+
+
+@needs_browser
+def test_nothing_is_wider_than_a_telephone(folder: Path) -> None:
+    assert driven(folder, "index.html", OVERFLOW)["log"] == [400, []]
+
+
+def test_the_figure_and_the_table_of_tails_agree(folder: Path, tmp_path: Path) -> None:
+    """What all positions show together and what single ones show are told apart, each β in the sentence that holds."""
+    body = json.loads((folder / "pool_page.json").read_text(encoding="utf-8"))
+    betas, coverage = body["tables"]["tails"]["beta"], body["tables"]["coverage"]
+    for seen, words in (
+        (True, "the drafts of all positions together show the tail"),
+        (False, "they do not show it even"),
+    ):
+        body["tables"]["tails"]["seen"] = [seen] * len(betas)
+        coverage["tail_seen"] = [0.25] * len(coverage["beta"])
+        (tmp_path / "p.json").write_text(json.dumps(body), encoding="utf-8")
+        page = build_pool_page(tmp_path / "p.json", tmp_path / "index.html").read_text(encoding="utf-8")
+        said = " ".join(page.replace("\u00a0", " ").split())
+        assert f"At β = {', '.join(f'{b:g}' for b in betas)} {words}" in said
+        assert said.count('<td class="r">25 %</td>') == 0 and said.count(">25 %</td>") == len(betas)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ import pytest
 
 from figures import plot_gate
 from figures.mathml import formula
+from figures.page import finished
 from figures.plot_data import COMMANDS, read_all
 from figures.plots import FIGURES, save_figures
 from figures.report import build_report
@@ -21,9 +25,11 @@ from figures.style import drafts, number, power_of_ten
 from gsi_theory.claims import CLAIMS
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import read_artifact
-from tests.figures.sample_artifacts import HOSTILE, write_samples
+from gsi_theory.types import Json
+from tests.figures.browser import driven, needs_browser
+from tests.figures.sample_artifacts import HOSTILE, STATEMENTS, write_samples
 
-VOID = {"meta", "br", "link", "img", "input", "hr"}
+VOID = {"meta", "br", "link", "img", "input", "hr", "wbr"}
 
 
 class Reader(HTMLParser):
@@ -69,7 +75,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(built: Path) -> str:
-    return (built / "report" / "index.html").read_text(encoding="utf-8")
+    """Its text with plain blanks."""
+    return (built / "report" / "index.html").read_text(encoding="utf-8").replace("\u00a0", " ")
 
 
 def test_every_figure_is_saved_parses_and_is_on_the_page(built: Path, page: str) -> None:
@@ -80,7 +87,7 @@ def test_every_figure_is_saved_parses_and_is_on_the_page(built: Path, page: str)
         assert f'<figure id="fig-{entry.name}">' in page
         assert f'aria-label="{entry.alt}"' in page
     inlined = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
-    assert len(inlined) == len(FIGURES)
+    assert len(inlined) == 2 * len(FIGURES)  # for wide and for narrow screens
     for svg in inlined:
         ElementTree.fromstring(svg)
 
@@ -90,9 +97,9 @@ def test_page_is_well_formed_and_needs_nothing_else(page: str) -> None:
     assert reader.open == []
     assert len(reader.ids) == len(set(reader.ids)), "an id occurs twice"
     assert not {"script", "link", "img", "iframe", "object"} & set(reader.tags)
-    # the gallery lies beside the page, and the page is complete without it
-    outside = [a for _, a in reader.addresses if not a.startswith("#") and a != "gallery.html"]
-    assert all(a.startswith("https://arxiv.org/abs/") for a in outside), outside
+    # gallery and theory lie beside the page, and the page is complete without them
+    outside = {a for _, a in reader.addresses if not a.startswith(("#", "theory.html#M"))}
+    assert {a for a in outside if not a.startswith("https://arxiv.org/abs/")} == {"gallery.html", "theory.html"}
     assert all(tag == "a" for tag, address in reader.addresses if not address.startswith("#"))
     targets = {address[1:] for _, address in reader.addresses if address.startswith("#")}
     targets |= set(re.findall(r"url\(#([^)]+)\)", page))
@@ -108,7 +115,7 @@ def test_model_text_is_escaped(page: str) -> None:
 
 
 def test_numbers_of_the_headline_and_of_the_counterexample_are_readable(page: str) -> None:
-    for text in ("8.1 × 10¹⁸", "<b>299</b>", "<b>21</b>", "race rule\n9"):
+    for text in ("8.1 × 10¹⁸", "<b>299</b>", "<b>21</b>", "race rule 9"):
         assert text in page
     assert "gsi law instance.json --beta 1.0 --n 2 --threshold 0.1 --rule race" in page
     instance = {"draft": [0.2, 0.3, 0.5], "base": [0.4, 0.2, 0.4], "reward": [0.0, -1.0, 1.0]}
@@ -116,7 +123,7 @@ def test_numbers_of_the_headline_and_of_the_counterexample_are_readable(page: st
 
 
 def test_surprise_is_marked_and_expected_refutation_is_not_one(page: str) -> None:
-    rows = {m[1]: m[0] for m in re.findall(r'(<tr class="is-\w+"><th scope="row">([\w-]+)</th>)', page)}
+    rows = {m[1]: m[0] for m in re.findall(r'(<tr class="is-[^"]+"><th[^>]*>(?:<a[^>]*>)?([\w-]+)<)', page)}
     assert "is-surprise" in rows["M11-chi2"]
     assert "is-known" in rows["M7-vanishes"]
     assert "is-good" in rows["M19"]
@@ -191,24 +198,186 @@ def test_missing_folder_is_bad_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize("claim", CLAIMS.values(), ids=lambda claim: claim.id)
 def test_every_statement_becomes_mathml(claim) -> None:
     made = formula(claim.statement)
-    for part in re.findall(r"<math.*?</math>", made):
-        ElementTree.fromstring(part)
-    assert made.startswith("<math")
-    assert "\\" not in made
+    parts = made.split("<wbr>")
+    assert all(part.startswith("<math") for part in parts) and "\\" not in made
+    roots = [ElementTree.fromstring(part) for part in parts]
+    symbols = "".join("".join(root.itertext()) for root in roots)
+    # nothing is lost: letters, digits and relations that are no commands
+    bare = re.sub(r"\\[A-Za-z]+|\\.|[{}_^'|-]|\s", "", re.sub(r"\\text", "", claim.statement))
+    assert set(bare) <= set(symbols)
 
 
 @pytest.mark.parametrize("latex", [r"\unknown x", "{x", "x}", "x^", r"\frac{1}", r"a_1_2 < \foo{<b>}"])
-def test_latex_outside_the_subset_is_shown_as_source(latex: str) -> None:
+def test_latex_that_cannot_be_read_is_shown_as_source(latex: str) -> None:
     assert formula(latex) == f"<code>{html.escape(latex)}</code>"
 
 
-def test_formula_keeps_the_structure() -> None:
-    made = formula(r"\frac{a+1}{n} \le \tfrac12 x_i^2")
-    root = ElementTree.fromstring(made)
-    assert [m.tag for m in root.iter() if m.tag in ("mfrac", "msubsup")] == ["mfrac", "mfrac", "msubsup"]
+def test_formula_keeps_the_structure_and_ends_lines_at_relations_and_sums() -> None:
+    parts = formula(r"\lim_n \frac{a+1}{n} \le \tfrac12 x_i^2 + KL(a+b) = -c").split("<wbr>")
+    texts = ["".join(ElementTree.fromstring(part).itertext()) for part in parts]
+    assert texts == ["limna+1n", "≤12xi2", "+KL(a+b)", "=−c"]
+    root = ElementTree.fromstring(f"<row>{''.join(parts)}</row>")
+    assert [m.tag for m in root.iter() if m.tag in ("mfrac", "msubsup", "munder")] == [
+        "munder",
+        "mfrac",
+        "mfrac",
+        "msubsup",
+    ]
     numerator, denominator = next(root.iter("mfrac"))
     assert ("".join(numerator.itertext()), "".join(denominator.itertext())) == ("a+1", "n")
     assert ["".join(part.itertext()) for part in next(root.iter("msubsup"))] == ["x", "i", "2"]
+
+
+def test_every_formula_number_leads_to_its_statement(built: Path, page: str) -> None:
+    text = (built / "report" / "theory.html").read_text(encoding="utf-8")
+    theory, reader = Reader(text), Reader(page)
+    assert theory.open == [] and len(theory.ids) == len(set(theory.ids))
+    assert {claim.formula for claim in CLAIMS.values()} <= set(theory.ids)
+    anchors = re.findall(r'<p id="(M\d+)[^"]*"><strong>\(<a href="#(M\d+)"', text)
+    assert len(anchors) > 40 and all(anchor == told for anchor, told in anchors)
+    targets = {a.partition("#")[2] for _, a in (*reader.addresses, *theory.addresses) if "#M" in a}
+    assert targets <= set(theory.ids) and {"M7", "M11", "M12", "M19"} <= targets
+    prose = re.sub(r"<(svg|code|pre|a|script)\b.*?</\1>|<[^>]*>", "", page, flags=re.DOTALL)
+    assert re.findall(r"\bM\d+", prose) == []
+    # the statement itself, not what sharpens it, bears the plain number
+    assert '<p id="M26-sharper">' in text and '<p id="M26"><strong>(<a href="#M26">M26</a>) Transfer Q*' in text
+
+
+def test_numbers_do_not_break_and_cells_know_their_column() -> None:
+    page = "<table><thead><tr><th>n &lt; 4</th><th><b>m</b></th></tr></thead><tr><td>95 %</td><td>1</td></tr></table>"
+    text = finished(
+        page + "<p>at n = 4\n± 2 see M7-tv, M99 and arXiv 2506.04118, 1e-5</p><code>n = 4 M7</code>"
+    ).decode()
+    assert '<td data-label="n\u00a0&lt;\u00a04">95\u00a0%</td><td data-label="m">' in text
+    assert "n\u00a0=\u00a04\u00a0±\u00a02" in text and "<code>n = 4 M7</code>" in text
+    assert ", 1e−5</p>" in text
+    assert '<a href="theory.html#M7">M7-tv</a>, M99\u00a0and <a href="https://arxiv.org/abs/2506.04118">' in text
+
+
+def changed(built: Path, tmp_path: Path, name: str, change: Callable[[Json], None]) -> str:
+    """The page from the artifacts of which the one of this name was changed."""
+    shutil.copytree(built / "artifacts", tmp_path / "artifacts")
+    body = json.loads((built / "artifacts" / f"{name}.json").read_text(encoding="utf-8"))
+    change(body)
+    (tmp_path / "artifacts" / f"{name}.json").write_text(json.dumps(body), encoding="utf-8")
+    text = build_report(tmp_path / "artifacts", tmp_path / "report").read_text(encoding="utf-8")
+    return " ".join(re.sub("<[^>]*>", "", html.unescape(text)).replace("\u00a0", " ").split())
+
+
+def test_the_audit_says_how_many_published_statements_fail(built: Path, page: str, tmp_path: Path) -> None:
+    told = " ".join(re.sub("<[^>]*>", "", page).split())
+    assert (
+        "Published statements that fail as published: 1 of 2 (M11-chi2). Of the 2 refuted claims 1 are readings; of"
+        in told
+    )
+
+    def all_hold(body: Json) -> None:
+        body["tables"]["claims"]["outcome"] = ["HOLDS"] * len(STATEMENTS)
+
+    told = changed(built, tmp_path, "audit", all_hold)
+    assert (
+        "fail as published: 0 of 2. Of the 0 refuted claims 0 are readings; of the statements proved here none" in told
+    )
+
+
+def test_origins_of_the_claims() -> None:
+    """Each source says whose words a statement is in; what is expected to fail is no statement of ours."""
+    kinds = {claim.id: claim.origin for claim in CLAIMS.values()}
+    assert (kinds["M10"], kinds["M12a"], kinds["M16-equality"], kinds["M13-cv"]) == (
+        "ours", "reading", "published", "published",
+    )  # fmt: skip
+    assert "ours" not in {claim.origin for claim in CLAIMS.values() if str(claim.expected) == "REFUTED"}
+
+
+FALL = (
+    "from n = 1 to n = 4 the accuracy of GSI falls by 0.20 (95 %: 0.10 to 0.30, on the same 9 problems), while the "
+    "learned reward of its steps "
+)
+
+
+@pytest.mark.parametrize(
+    ("differences", "rewards", "high", "words"),
+    [
+        ([-0.2, 0.1], [0.5, 0.6], -0.1, FALL + "rises by 0.10: over-optimization of the reward; 1"),
+        ([-0.2, -0.1], [0.5, 0.4], -0.1, FALL + "does not rise: this is not over-optimization of the reward; 1"),
+        (
+            [-0.2, 0.1],
+            [0.5, 0.6],
+            0.1,
+            "over-optimization of the reward, which these problems are too few to tell from",
+        ),
+        ([0.2, 0.1], [0.5, 0.6], 0.4, "No method solves fewer of these problems at its largest n than at a smaller"),
+    ],
+)
+def test_what_more_candidates_do_is_said_as_it_is(
+    differences: list[float], rewards: list[float], high: float, words: str, built: Path, tmp_path: Path
+) -> None:
+    def change(body: Json) -> None:
+        tables = body["tables"]
+        keep = [i for i, row in enumerate(zip(tables["methods"]["method"], tables["methods"]["n"], strict=True))
+                if row in (("gsi", 1), ("gsi", 4))]  # fmt: skip
+        tables["methods"] = {name: [column[i] for i in keep] for name, column in tables["methods"].items()}
+        tables["methods"]["mean_reward"] = rewards
+        tables["growth"] = {"method": ["gsi", "gsi"], "n": [1, 2], "pairs": [9, 9], "difference": differences,
+                            "low": [-0.3, -0.3], "high": [high, high]}  # fmt: skip
+        tables["methods"]["n"] = [1, 4]
+
+    told = changed(built, tmp_path, "lm_accuracy", change)
+    assert words in told
+
+
+def test_solutions_show_one_problem_across_methods_and_failures(page: str) -> None:
+    part = page[page.index("One problem, every method") : page.index("<h3>Speed</h3>")]
+    same, failures = part.split("<h3>Failures</h3>")
+    assert (
+        same.count("<article>") == 2 and same.count("48-5-7+4</code>") == 2 and "✓ correct" in same and "1 of 2" in same
+    )
+    assert failures.count("<article>") == failures.count("✗ wrong") == 1
+
+
+# log: the width of the window, and what is wider than its place on the page with everything unfolded
+OVERFLOW = """
+  for (const part of page.querySelectorAll("details")) part.open = true;
+  const wide = (element) => {
+    const style = view.getComputedStyle(element);
+    const scrolls = style.display !== "inline" && style.overflowX !== "visible" && !element.closest("svg") &&
+      element.clientWidth > 0 && element.scrollWidth > element.clientWidth + 1;
+    return scrolls || element.getBoundingClientRect().right > view.innerWidth + 1;
+  };
+  log.push(Math.max(page.documentElement.scrollWidth, view.innerWidth));
+  log.push([...page.querySelectorAll("body *")].filter(wide).map((e) => e.outerHTML.slice(0, 80)));
+"""
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["index", "theory", "gallery"])
+def test_nothing_is_wider_than_a_telephone(built: Path, name: str) -> None:
+    """Nothing is hidden by scrolling sideways, with all details unfolded."""
+    assert driven(built / "report", f"{name}.html", OVERFLOW)["log"] == [400, []]
+
+
+@needs_browser
+def test_every_statement_fits_a_telephone(tmp_path: Path) -> None:
+    """In the narrowest place that holds one, a counterexample."""
+    style = resources.files("figures").joinpath("templates/style.css").read_text(encoding="utf-8")
+    statements = "".join(f'<article><p class="statement">{formula(c.statement)}</p></article>' for c in CLAIMS.values())
+    page = f'<!DOCTYPE html><meta charset="utf-8"><style>{style}</style>{statements}'
+    (tmp_path / "statements.html").write_text(page, encoding="utf-8")
+    assert driven(tmp_path, "statements.html", OVERFLOW)["log"] == [400, []]
+
+
+_FILTERS = """
+  const count = () => [...page.querySelectorAll("#claims tbody tr")].filter((r) => r.getClientRects().length).length;
+  page.getElementById("claims").open = true;
+  for (const id of ["origin-all", "origin-published", "found-refuted", "origin-reading", "found-true", "origin-all",
+                    "found-tight", "found-vacuous"]) { page.getElementById(id).click(); log.push(count()); }
+"""
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_audit_can_be_filtered(built: Path, width: int) -> None:
+    assert driven(built / "report", "index.html", _FILTERS, width)["log"] == [5, 2, 1, 1, 0, 3, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.types import Record
 from llm_check.logs.planner.best_option import mean_error
 from llm_check.logs.planner.option_table import PlanTable, plan_table
 from llm_check.logs.planner.recommendation import Plan, Setup, option_costs
@@ -46,12 +46,12 @@ def _spread(parts: Sequence[PositionBlock], most: int) -> list[PositionBlock]:
     return kept
 
 
-def _columns(table: PlanTable, setup: Setup) -> dict[str, Any]:
+def _columns(table: PlanTable, setup: Setup) -> Record:
     """Options, their values with standard errors by value column, acceptance, cost and distance."""
     cost, seconds = option_costs(table, setup)
     costs = seconds if setup.unit == "seconds" and seconds is not None else getattr(cost, setup.unit)
     fields = ("method", "rule", "gate", "n", "n_base", "beta", "threshold")
-    columns: dict[str, Any] = {name: [getattr(option, name) for option in table.options] for name in fields}
+    columns: Record = {name: [getattr(option, name) for option in table.options] for name in fields}
     for name, values in zip(table.names, table.values, strict=True):
         mean, error = mean_error(values)
         columns |= {name: mean, f"{name}_se": error}
@@ -59,14 +59,14 @@ def _columns(table: PlanTable, setup: Setup) -> dict[str, Any]:
     return columns | {"p_accept": 1.0 - table.reject, "cost": costs, "kl_bound": bound}
 
 
-def _quartiles(values: Sequence[float], name: str) -> dict[str, Any]:
+def _quartiles(values: Sequence[float], name: str) -> Record:
     """First quartile, median and third quartile; infinite values sort last (or first)."""
     ranked = np.sort(np.asarray(values, dtype=np.float64))
     at = [ranked[min(ranked.size - 1, int(q * ranked.size))] for q in QUARTILES]
     return {f"{name}_{label}": float(v) for label, v in zip(("q1", "median", "q3"), at, strict=True)}
 
 
-def _coverage_row(step: int, beta: float, found: Sequence[PositionCoverage]) -> dict[str, Any]:
+def _coverage_row(step: int, beta: float, found: Sequence[PositionCoverage]) -> Record:
     """One row of the table of coverage: the positions of a step at one β."""
     pair = [c.base_chi2 for c in found if c.base_chi2 is not None]
     return (
@@ -76,13 +76,13 @@ def _coverage_row(step: int, beta: float, found: Sequence[PositionCoverage]) -> 
         | _quartiles([c.tilted.chi2 for c in found], "chi2_tilt")
         | _quartiles([c.tilted.ess / c.tilted.size for c in found], "ess_share")
         | _quartiles([c.tilted_khat for c in found], "khat")
-        | {"log_largest": float(np.median([c.ratio.log_largest for c in found])),
-           "renyi2_pair": float(np.median([c.ratio.renyi2 for c in found])),
-           "tail_seen": float(np.mean([c.tail.speaks for c in found]))}
-    )  # fmt: skip
+        | {"log_largest": float(np.median([c.ratio.log_largest for c in found]))}
+        | {"renyi2_pair": float(np.median([c.ratio.renyi2 for c in found]))}
+        | {"tail_seen": float(np.mean([c.tail.speaks for c in found]))}
+    )
 
 
-def _coverage(pool: Pool, betas: Sequence[float]) -> dict[str, list[Any]]:
+def _coverage(pool: Pool, betas: Sequence[float]) -> dict[str, list[object]]:
     """Coverage by step and β, from at most COVERED positions a step."""
     by_step: dict[int, list[str]] = {}
     for prompt_id, step in pool.positions("draft"):
@@ -96,12 +96,15 @@ def _coverage(pool: Pool, betas: Sequence[float]) -> dict[str, list[Any]]:
 
 
 def _explored(
-    arrays: PositionArrays, plan: Plan, setup: Setup, betas: Sequence[float], ns: Sequence[int],
-    rules: Sequence[str], thresholds: Sequence[float] | None, progress: Progress | None,
-) -> tuple[dict[str, Any], int]:  # fmt: skip
-    """(columns of the explorer's grid, positions used)."""
+    arrays: PositionArrays,
+    plan: Plan,
+    setup: Setup,
+    asked: tuple[Sequence[float], Sequence[int], Sequence[str], Sequence[float] | None],
+    progress: Progress | None,
+) -> tuple[Record, int]:
+    """(columns of the explorer's grid, positions used); asked: β, n, rules and thresholds."""
     parts = _spread(arrays.blocks, EXPLORED)
-    grid = replace(make_grid(arrays, parts, betas, ns, rules, thresholds, SHARES, SCORES), n_bases=())
+    grid = replace(make_grid(arrays, parts, *asked, SHARES, SCORES), n_bases=())
     table = plan_table(arrays, parts, grid, plan.table.names, setup.step_tokens, progress)
     return _columns(table, setup), table.positions
 
@@ -111,7 +114,7 @@ def write_pool_page(
     pool: Pool,
     name: str,
     plan: Plan,
-    record: dict[str, Any],
+    record: Record,
     setup: Setup | None = None,
     betas: Sequence[float] = BETAS,
     ns: Sequence[int] = NS,
@@ -125,35 +128,36 @@ def write_pool_page(
     as `gsi plan --json` shows it; command and seed for provenance; progress(done, total) counts positions of the
     explorer's grid."""
     setup = setup or Setup()
-    explorer, positions = _explored(pool.arrays, plan, setup, betas, ns, rules, thresholds, progress)
+    explorer, positions = _explored(pool.arrays, plan, setup, (betas, ns, rules, thresholds), progress)
     options = _columns(plan.table, setup) | {"on_front": np.isin(np.arange(len(plan.table.options)), plan.front)}
     findings = record["findings"]
     tails = plan.table.tails.values()
-    kept = (
-        "recommendation", "reason", "cost_unit", "limits", "improve", "assumptions", "over_optimization", "valid",
+    told = (
+        *("recommendation", "reason", "cost_unit", "limits", "improve", "assumptions", "over_optimization", "valid"),
         "reward_range",
-    )  # fmt: skip
-    summary = {key: record[key] for key in kept} | {
+    )
+    summary = {key: record[key] for key in told} | {
         "left_out": {key: record["left_out"][key] for key in ("rows", "prompts")},
-        "pool": name, "rows": pool.table.num_rows, "positions": plan.table.positions,
-        "prompts": len({prompt_id for prompt_id, _ in pool.arrays.names}), "drafts": plan.table.drafts,
+        "pool": name,
+        "rows": pool.table.num_rows,
+        "positions": plan.table.positions,
+        "prompts": len({prompt_id for prompt_id, _ in pool.arrays.names}),
+        "drafts": plan.table.drafts,
         "explored": positions,
-        "chosen": plan.recommendation, "value_names": list(plan.table.names), "units": plan.table.units,
-        "estimator": plan.table.estimator, "ratio_mean": plan.diagnosis.ratio_mean,
-        "ratio_mean_se": plan.diagnosis.ratio_mean_se, "untested": list(plan.diagnosis.untested),
-    }  # fmt: skip
+        "chosen": plan.recommendation,
+        "value_names": list(plan.table.names),
+        "units": plan.table.units,
+        "estimator": plan.table.estimator,
+        "ratio_mean": plan.diagnosis.ratio_mean,
+        "ratio_mean_se": plan.diagnosis.ratio_mean_se,
+        "untested": list(plan.diagnosis.untested),
+    }
     tables = {
         "options": options,
         "explorer": explorer,
         "coverage": _coverage(pool, betas),
-        "findings": {
-            "id": [f["id"] for f in findings], "severity": [f["severity"] for f in findings],
-            "evidence": [f["evidence"] for f in findings], "advice": [f["advice"] for f in findings],
-        },
-        "tails": {
-            "beta": [t.beta for t in tails], "khat": [t.khat for t in tails], "unseen": [t.unseen for t in tails],
-            "ess": [t.ess for t in tails], "seen": [tail_shown(t) for t in tails],
-            "speaks": [bool(tail_speaks(t)) for t in tails],
-        },
-    }  # fmt: skip
+        "findings": {key: [f[key] for f in findings] for key in ("id", "severity", "evidence", "advice")},
+        "tails": {key: [getattr(t, key) for t in tails] for key in ("beta", "khat", "unseen", "ess")}
+        | {"seen": [tail_shown(t) for t in tails], "speaks": [bool(tail_speaks(t)) for t in tails]},
+    }
     return write_artifact(out, NAME, provenance(command, seed), summary, tables)
