@@ -155,6 +155,8 @@ MOVED = {
 
 # old module.name -> new module.name
 MOVED_NAMES = {
+    "gsi_theory.laws.rsd.StepRule": "gsi_theory.laws.rsd.StepAcceptance",
+    "gsi_theory.rsd.StepRule": "gsi_theory.laws.rsd.StepAcceptance",
     "gsi_theory.logscale.Array": "gsi_theory.types.Floats",
 }
 

@@ -24,7 +24,7 @@ from gsi_theory.laws.selection_law import EPS, Law, score_gated_race, selection_
 from gsi_theory.laws.weights import Weights, form_weights, gate_doubt, rounded
 from gsi_theory.types import Array, Namespace
 
-__all__ = ["GsiLaw", "fallback_law", "gated_law", "gsi_law", "gsi_laws"]
+__all__ = ["GsiLaw", "fallback_law", "gated_law", "gated_selection", "gsi_law", "gsi_laws"]
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,14 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
             drafts[key] = rounded(law, made), made
         if fallback_key not in fallbacks:
             fallbacks[fallback_key] = fallback_law(base, scheme)
-        laws.append(_gated(draft, scheme, *drafts[key], fallbacks[fallback_key], paired))
+        laws.append(gated_selection(draft, scheme, *drafts[key], fallbacks[fallback_key], paired))
     return laws
 
 
-def _gated(draft: Candidates, scheme: Scheme, ungated: Law, made: Weights, fallback: Law, paired: bool) -> GsiLaw:
+def gated_selection(
+    draft: Candidates, scheme: Scheme, ungated: Law, made: Weights, fallback: Law, paired: bool = False
+) -> GsiLaw:
+    """G from the law Q of a selection among drafts by the weights `made`, under the scheme's gate and threshold."""
     if scheme.gate == "score" and scheme.threshold is not None:
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
         scored = score_gated_race(draft.log_mass, log_weight(draft, scheme.beta), scheme.n, float(cut))

@@ -18,7 +18,8 @@ from gsi_theory.runs.artifact import atomic_write_text, provenance, require_writ
 from gsi_theory.runs.options import OUTPUT, RUN, refuse_options
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, wrapped
-from llm_check.models.decoding.method_table import METHODS
+from gsi_theory.runs.user_file import names_file
+from llm_check.models.decoding.method_table import METHODS, named_method
 from llm_check.models.decoding.prompting import template_record
 from llm_check.models.decoding.solution_journal import Journal, journal_path, plain
 from llm_check.models.model_options import (
@@ -54,7 +55,7 @@ MethodOption = Annotated[
     typer.Option(
         "--method",
         metavar="METHOD",
-        help="One of those named above; repeatable (default: gsi).",
+        help="One of those named above, or FILE.py:NAME, a Method of your own; repeatable (default: gsi).",
         autocompletion=lambda: list(METHODS),
     ),
 ]
@@ -141,8 +142,8 @@ def command(
     from llm_check.models.world import load_world
 
     quiet_engines()
-    used = [METHODS[name] for name in method or ["gsi"] if name in METHODS]
-    if used and all(item.gate is None and item.switch is None for item in used):
+    used = [named_method(name) for name in method or ["gsi"]]
+    if all(item.threshold is None for item in used):
         refuse_options(context, ("threshold",), f"with {', '.join(item.name for item in used)}: no gate is among them")
     plan = Plan(tuple(method or ["gsi"]), beta, n, threshold, n_base, seed, batch)
     if out is not None:
@@ -154,8 +155,8 @@ def command(
     models = replace(world.models, drafter_counts=tuple(drafter_n or ()))
     prompts = world.prompts()
     for name in plan.methods:
-        scheme = METHODS[name].scheme(beta, n, threshold, n_base)
-        require_size(METHODS[name], scheme, models, prompts, world.rule, batch)
+        chosen = named_method(name)
+        require_size(chosen, chosen.scheme(beta, n, threshold, n_base), models, prompts, world.rule, batch)
     head = _head(plan, world, models, prompts, dtype)
     journal = Journal(None if out is None else journal_path(out), head)
     try:
@@ -185,6 +186,8 @@ def _head(plan: Plan, world: World, models: Models, prompts: list[Prompt], dtype
         "template": world.template, "problems": len(prompts), "dtype": dtype,
         "drafter_n": models.drafter_counts or None,
     }  # fmt: skip
+    if records := {name: asdict(named_method(name)) for name in plan.methods if names_file(name)}:
+        settings["records"] = records
     options = " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in _told(settings))
     engines = {"draft": world.draft, "base": world.base}
     engines |= {f"drafter{j}": engine for j, engine in enumerate(world.drafters, start=1)}
@@ -206,7 +209,7 @@ def _told(settings: dict[str, Any]) -> list[tuple[str, Any]]:
     """The settings as options of this command."""
     told = [("method", name) for name in settings["methods"]]
     told += [("drafter_n", count) for count in settings["drafter_n"] or ()]
-    skipped = ("methods", "max_steps", "drafter_n")
+    skipped = ("methods", "max_steps", "drafter_n", "records")
     return told + [(key, value) for key, value in settings.items() if key not in skipped and value is not None]
 
 

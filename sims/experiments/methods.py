@@ -1,7 +1,8 @@
 """All methods on one instance: how far from the tilt, how much reward, at what number of draws?
 
 Table `methods`, a row for each (family, method, n): exact distance to the tilted policy, reward, acceptance and
-expected numbers a round, and how far a simulation of that method is from them. `tv_limit` is the least TV of any rule
+expected numbers a round, and how far a simulation of that method is from them. Methods that need more than two policies
+and one step (several drafters, switching) have experiments of their own. `tv_limit` is the least TV of any rule
 on n draws (M19), `best_n` the number of draws with which the best of all rules reaches the same TV, `efficiency` =
 best_n/n; they are there only where the outcome is always one of n draws from one policy. Table `needed`: draws needed
 for a given TV. Table `references`: the policies themselves. Divergences in nats, rewards in reward units; simulated
@@ -74,9 +75,9 @@ def cost_z(counts: np.ndarray, expected: float) -> float | None:
 
 def _efficiency(method: Method, instance: Instance, log_pi: Floats, law: MethodLaw, n: int) -> tuple[Any, Any, Any]:
     """(least TV of any rule on n draws, draws with which the best rule has this TV, its share of n)."""
-    if method.proposal is None:
+    if method.limited_by is None:
         return None, None, None
-    log_proposal = getattr(instance, f"log_{method.proposal}")
+    log_proposal = getattr(instance, f"log_{method.limited_by}")
     epsilon = min(1.0, divergence.tv(law.log_prob, log_pi) + law.error)
     # No rule beats the limit, so that n draws suffice for the best one; rounding may leave it one short.
     best = min(best_n(log_pi, log_proposal, epsilon, n), float(n))
@@ -92,7 +93,7 @@ def _method_row(seed: int, cell: int, family: str, key: str, n: int, draws: int)
     z = cost_z(played.base_scored, law.base_scored)
     rate = None if law.p_accept is None else float(played.accepted.mean())
     row = (
-        family, key, method.label, method.formula, method.proposal, n, BETA, scheme.threshold,
+        family, key, method.label, method.formula, method.limited_by, n, BETA, scheme.threshold,
         divergence.tv(law.log_prob, log_pi), divergence.kl(log_pi, law.log_prob),
         float(np.exp(law.log_prob) @ instance.reward), law.p_accept, law.draft_samples, law.base_samples,
         law.base_scored, law.draft_scored, law.reward_calls, *_efficiency(method, instance, log_pi, law, n), law.error,
@@ -106,7 +107,7 @@ def _needed_rows(seed: int, family: str, key: str) -> Rows:
     log_pi = tilted_policy(instance, BETA)
     rows: Rows = []
     for epsilon in EPSILONS:
-        best = best_n(log_pi, getattr(instance, f"log_{method.proposal}"), epsilon, MOST_NEEDED)
+        best = best_n(log_pi, getattr(instance, f"log_{method.limited_by}"), epsilon, MOST_NEEDED)
         needed = needed_n(lambda n: method.law(instance, Scheme(BETA, n)).log_prob, log_pi, epsilon, MOST_NEEDED)
         rows.append((family, key, epsilon, needed, best, efficiency(best, needed)))
     return rows
@@ -130,7 +131,9 @@ def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
             continue
         jobs.append(("references", seed, 0, family, "", 0, 0))
         for number, (key, method) in enumerate(METHODS.items()):
-            if method.proposal is not None:
+            if not method.pair_alone:
+                continue
+            if method.limited_by is not None:
                 jobs.append(("needed", seed, 0, family, key, 0, 0))
             for n in NS:
                 # room for a thousand methods a family and a hundred values of n a method

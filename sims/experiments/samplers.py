@@ -167,7 +167,7 @@ _PLAYED: dict[str, Callable[..., tuple[int, float]]] = {
 }  # fmt: skip
 _WAYS: dict[str, tuple[str, ...]] = {
     "scheme": tuple(f"{rule}, gate {gate}" for rule, gate in COMBINATIONS),
-    "method": tuple(METHODS),
+    "method": tuple(key for key, method in METHODS.items() if method.pair_alone),
     "drafters": tuple(f"{a} {r}" for a in ("fixed", "random") for r in ("softmax", "race")),
     "channel": ("A*", "greedy rejection"),
 }

@@ -1,4 +1,4 @@
-"""Whole solutions, step by step, by any method of `llm_check.models.decoding.method_table`: one loop for all of them.
+"""Whole solutions, step by step, by any method of gsi_theory.methods: one loop for all of them.
 
 All solutions of a batch take their steps side by side; each ends at its eos or after `max_steps` steps. Nothing a
 solution gets depends on those beside it: every random number comes from a stream of its own prompt, step and purpose.
@@ -49,8 +49,7 @@ class DecodeResult:
     @property
     def acceptance_rate(self) -> float | None:
         """Share of steps accepted, or None where nothing can be rejected."""
-        gated = self.scheme.threshold is not None and METHODS[self.method].switch is None
-        return float(self.records["accepted"].mean()) if gated else None
+        return float(self.records["accepted"].mean()) if named_method(self.method).rejects(self.scheme) else None
 
 
 def solve(

@@ -17,7 +17,7 @@ import numpy as np
 from gsi_theory.errors import InputError
 from gsi_theory.runs.progress import Report
 from llm_check.models.decoding.accuracy import accuracy_of, paired_difference
-from llm_check.models.decoding.method_table import METHODS, named_method
+from llm_check.models.decoding.method_table import named_method
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.decoding.solution import DecodeResult, decode
@@ -120,10 +120,10 @@ def _acceptance(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
 def summary(name: str, plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """One method's solutions in numbers: accuracy with Wilson's interval and failures of grading apart, acceptance,
     the share of steps the draft (or a further drafter) drew, mean reward of a step, and the costs of all solutions."""
-    scheme = METHODS[name].scheme(plan.beta, plan.n, plan.threshold, plan.n_base)
+    method = named_method(name)
+    scheme = method.scheme(plan.beta, plan.n, plan.threshold, plan.n_base)
     found = accuracy_of([row["grade"] for row in rows])
-    gated = scheme.threshold is not None and METHODS[name].switch is None
-    acceptance = _acceptance(rows) if gated else (None, None, None)
+    acceptance = _acceptance(rows) if method.rejects(scheme) else (None, None, None)
     sources = [source for row in rows for source in row["steps"]["source"]]
     return {
         "method": name, "n": scheme.n, "n_base": scheme.base_draws, "beta": scheme.beta, "threshold": scheme.threshold,
