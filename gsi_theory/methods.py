@@ -80,7 +80,7 @@ class Reads(NamedTuple):
     words: str = ""
 
 
-class Gate(NamedTuple):
+class GateKind(NamedTuple):
     """`reads`; threshold: what Scheme.threshold is compared with (None: it is not used); single: it judges one draft
     that nothing selected; compares: in words, where decoding cannot do without a threshold."""
 
@@ -101,16 +101,16 @@ WEIGHTS = {
     "clipped_both": Reads(True, True, _CLIP),
 }
 GATES = {
-    "tilted_reward": Gate(Reads(True, True, "u None: no gate"), "tilted_reward"),
-    "score": Gate(
+    "tilted_reward": GateKind(Reads(True, True, "u None: no gate"), "tilted_reward"),
+    "score": GateKind(
         Reads(True, True, "M = e^{βu}; u None: M = n normalized weights"),
         "score",
         compares="winning score/β (reward units)",
     ),
-    "reward": Gate(Reads(True, False, _MEAN), "reward", True, "draft's reward"),
-    "sigmoid": Gate(Reads(True, False, f"slope β; {_MEAN}"), "reward", True, "draft's reward, smoothed over 1/β,"),
-    "budget": Gate(Reads(True, False, "accepts at least as often as GSI under the scheme"), "tilted_reward", True),
-    "ratio": Gate(Reads(False, True), None, True),
+    "reward": GateKind(Reads(True, False, _MEAN), "reward", True, "draft's reward"),
+    "sigmoid": GateKind(Reads(True, False, f"slope β; {_MEAN}"), "reward", True, "draft's reward, smoothed over 1/β,"),
+    "budget": GateKind(Reads(True, False, "accepts at least as often as GSI under the scheme"), "tilted_reward", True),
+    "ratio": GateKind(Reads(False, True), None, True),
 }
 SEARCHES = {"all": "", "early_exit": "C' = e^(β max r + clip)", "first_passage": ""}
 FALLBACKS = ("select", "one", "residual")

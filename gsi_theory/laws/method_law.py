@@ -80,15 +80,15 @@ def _log_score(scheme: Scheme, log_mass: Floats, log_weight: Floats) -> float:
 
 def _weights(weight: str, candidates: Candidates, scheme: Scheme, clip: float) -> Weights:
     """The log-weights of a record's `weight`; -inf where there is no mass, so that uncovered outcomes never appear."""
-    mass, reward, ratio = candidates.log_mass, candidates.reward, None
-    if weight in ("ratio", *CLIPPED):
-        beta_times(reward, scheme.beta)
-        ratio = candidates.log_ratio
+    mass, reward, ratio = candidates.log_mass, candidates.reward, candidates.log_ratio
     if weight in CLIPPED:
         ratio = clip_log_ratio(ratio, clip, CLIPPED[weight])
+    reads = weight in ("ratio", *CLIPPED)
+    if reads:
+        beta_times(reward, scheme.beta)
     # "best" is by the reward itself, also at β = 0
     beta = {"none": 0.0, "best": 1.0}.get(weight, scheme.beta)
-    made = form_weights(mass, reward, ratio, beta, scheme.rule)
+    made = form_weights(mass, reward, ratio if reads else None, beta, scheme.rule)
     return replace(made, log_weight=np.where(np.isfinite(mass), made.log_weight, -np.inf))
 
 
@@ -164,9 +164,9 @@ def _acceptance(method: Method, instance: Instance, scheme: Scheme) -> StepAccep
         return replace(best, doubt=best.doubt + guided.error)
     if method.gate == "sigmoid":
         return smoothed_step(instance, scheme.threshold, scheme.beta)
-    if method.gate == "reward" and scheme.threshold is None:
-        return mean_step(instance)
-    return StepAcceptance(step(scheme.threshold)(instance.reward)) if method.gate == "reward" else None
+    if method.gate == "reward" and scheme.threshold is not None:
+        return StepAcceptance(step(scheme.threshold)(instance.reward))
+    return mean_step(instance) if method.gate == "reward" else None
 
 
 def _single(method: Method, instance: Instance, scheme: Scheme, omega: Omega | StepAcceptance | None) -> MethodLaw:

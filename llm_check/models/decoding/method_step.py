@@ -133,14 +133,12 @@ def _with_fallback(at: Setting, outcome: StepOutcome, rejected: Ints) -> StepOut
         method = METHODS["soft_bon_base" if at.method.fallback == "select" else "base"]
         drawn = _played(_part(at, method, Scheme(at.scheme.beta, at.scheme.base_draws, None, at.scheme.rule), rejected))
     depth = max(outcome.tokens.shape[1], drawn.tokens.shape[1])
-    changed: dict[str, NDArray[np.generic]] = {"tokens": padded(outcome.tokens, depth).copy()}
+    changed = {"tokens": padded(outcome.tokens, depth).copy()}
     changed["tokens"][rejected] = padded(drawn.tokens, depth)
-    for key in ("finish", "source", "reward"):
-        changed[key] = getattr(outcome, key).copy()
-        changed[key][rejected] = getattr(drawn, key)
-    for key in COSTS:
-        changed[key] = getattr(outcome, key).copy()
-        changed[key][rejected] += getattr(drawn, key)
+    for key in ("finish", "source", "reward", *COSTS):
+        column, later = getattr(outcome, key).copy(), getattr(drawn, key)
+        column[rejected] = column[rejected] + later if key in COSTS else later
+        changed[key] = column
     return replace(outcome, **changed)  # type: ignore[arg-type]
 
 

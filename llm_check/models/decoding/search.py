@@ -16,7 +16,7 @@ Formulas and expected numbers: gsi_theory.laws.clipping. Shapes: B places, T tok
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +84,10 @@ def score_all(at: Setting) -> Found:
     log_weight = WEIGHTS[at.method.weight].log_weight(found.reward, found.log_ratio, scheme)
     winner, score = winners(log_weight, log_noise(found.uniforms, scheme.rule), found.drawn)
     rows = np.arange(len(winner))
-    columns = (getattr(found, each.name)[rows, winner] for each in fields(Found)[:5])
-    return Found(*columns, score, found.costs)
+    picked = {
+        name: getattr(found, name)[rows, winner] for name in ("tokens", "finish", "source", "reward", "log_ratio")
+    }
+    return Found(score=score, costs=found.costs, **picked)
 
 
 @dataclass
@@ -101,9 +103,9 @@ class _Search:
     @classmethod
     def start(cls, at: Setting, source: str = "draft") -> _Search:
         size = len(at.places)
-        tokens, unknown = np.full((size, at.rule.max_tokens), PAD, dtype=np.int32), np.full((2, size), np.nan)
+        tokens, reward, ratio = np.full((size, at.rule.max_tokens), PAD, dtype=np.int32), *np.full((2, size), np.nan)
         finish, score = np.full(size, "length"), np.full(size, -np.inf)
-        best = Found(tokens, finish, np.full(size, source), *unknown, score, no_costs(size))
+        best = Found(tokens, finish, np.full(size, source), reward, ratio, score, no_costs(size))
         return cls(at, np.ones(size, dtype=bool), best)
 
     def cache(self, policy: str, rows: Ints) -> Prefixes:
