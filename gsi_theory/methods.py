@@ -24,7 +24,7 @@ interpreter cannot play it refuses by name, with the reason.
     numbers    how many candidates: "fixed" n; "poisson" Poisson(n), at least one (M24); "one_plus_poisson"
                1 + Poisson(n - 1) (M23)
     switch     two methods: the one for every solution's first step, and the one for the steps after a step that passed
-               the gate; the law is that of one step, over trajectories see gsi_theory.steps.switching
+               the gate; its law is that of one step (gsi_theory.steps.switching has a relative on whole trees)
 
 Names are looked up by `named_method`, old keys (`ALIASES`) included.
 """

@@ -156,17 +156,22 @@ def _replaced(instance: Instance, scheme: Scheme, accepted: Floats, log_reject: 
 
 
 def _acceptance(method: Method, instance: Instance, scheme: Scheme) -> StepAcceptance | None:
-    """ω of a gate that judges one draft; None where the ratio of the policies does."""
-    if method.gate == "budget":
-        guided = gsi_law(instance, scheme)
-        best = best_step(instance, guided.p_accept)
-        # the law moves by at most as much as the budget
-        return replace(best, doubt=best.doubt + guided.error)
-    if method.gate == "sigmoid":
-        return smoothed_step(instance, scheme.threshold, scheme.beta)
-    if method.gate == "reward" and scheme.threshold is not None:
-        return StepAcceptance(step(scheme.threshold)(instance.reward))
-    return mean_step(instance) if method.gate == "reward" else None
+    """ω of a gate that judges one draft; None where the ratio of the policies does. InputError for other gates."""
+    match method.gate:
+        case "budget":
+            guided = gsi_law(instance, scheme)
+            best = best_step(instance, guided.p_accept)
+            # the law moves by at most as much as the budget
+            return replace(best, doubt=best.doubt + guided.error)
+        case "sigmoid":
+            return smoothed_step(instance, scheme.threshold, scheme.beta)
+        case "reward" if scheme.threshold is not None:
+            return StepAcceptance(step(scheme.threshold)(instance.reward))
+        case "reward":
+            return mean_step(instance)
+        case "ratio":
+            return None
+    raise InputError(f"method {method.id!r}: gate {method.gate!r} has no exact law")
 
 
 def _single(method: Method, instance: Instance, scheme: Scheme, omega: Omega | StepAcceptance | None) -> MethodLaw:
@@ -175,7 +180,7 @@ def _single(method: Method, instance: Instance, scheme: Scheme, omega: Omega | S
     law = speculative_law(instance) if values is None else rsd_law(instance, values)
     reject, extra, judged, off = float(np.exp(law.log_p_reject)), 1, 0, 0.0
     rest = law.residual_log_prob if isinstance(law, SpeculativeLaw) else instance.log_base
-    if method.fallback == "one":
+    if method.fallback != "residual":
         rest = instance.log_base
     if method.fallback == "select":
         fallback, extra = fallback_law(instance.base_candidates(), scheme), scheme.base_draws

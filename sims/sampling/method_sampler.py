@@ -194,15 +194,18 @@ def _above_mean(instance: Instance) -> Floats:
 def _omega(method: Method, instance: Instance, scheme: Scheme) -> Floats:
     """How likely one draft is accepted (K,) by the gates that judge one."""
     excess = _above_mean(instance) if scheme.threshold is None else instance.reward - scheme.threshold
-    if method.gate == "ratio":
-        return np.exp(np.minimum(_ratio(instance), 0.0))
-    if method.gate == "budget":
-        return _filled(instance, gsi_law(instance, scheme).p_accept)
-    if method.gate == "reward":
-        return np.where(excess >= 0.0, 1.0, 0.0)
-    finite = np.isfinite(excess)
-    steep = np.where(finite, scheme.beta * np.where(finite, excess, 0.0), excess)
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * steep)))
+    match method.gate:
+        case "ratio":
+            return np.exp(np.minimum(_ratio(instance), 0.0))
+        case "budget":
+            return _filled(instance, gsi_law(instance, scheme).p_accept)
+        case "reward":
+            return np.where(excess >= 0.0, 1.0, 0.0)
+        case "sigmoid":
+            finite = np.isfinite(excess)
+            steep = np.where(finite, scheme.beta * np.where(finite, excess, 0.0), excess)
+            return np.asarray(0.5 * (1.0 + np.tanh(0.5 * steep)))
+    raise InputError(f"method {method.id!r}: gate {method.gate!r} has no sampler")
 
 
 def _filled(instance: Instance, left: float) -> Floats:
@@ -239,7 +242,7 @@ def _play(
         outcome, first = _pick(stream, candidates, xp.astype(passed, xp.int64))
         kept = first > 0
         drawn = scored = xp.where(kept, xp.argmax(xp.astype(passed, xp.int64), axis=1) + 1, scheme.n)
-    elif method.gate == "score" or method.weight.startswith("clipped"):
+    elif scheme.rule == "race" and (method.gate == "score" or method.weight.startswith("clipped")):
         cut = _log_cut(instance, scheme, weight) if method.gate == "score" else -np.inf
         outcome, score, scored = _in_order_of_noise(method, instance, scheme, stream.table(weight), cut, rounds, stream)
         kept = score >= cut if method.gate == "score" else None

@@ -27,8 +27,12 @@ COSTS = ("draft_samples", "base_samples", "base_scored", "draft_scored", "reward
 
 
 ALONE = [key for key, method in METHODS.items() if method.pair_alone]
-# A record of one's own: soft best-of-Poisson drafts with GSI's gate on top.
-MINE = Method("mine", "mine", "M24", "–", "draft", "reward", numbers="poisson", gate="tilted_reward", n_base=2)
+# Records of one's own: soft best-of-Poisson drafts with GSI's gate on top; clipped ratios by softmax.
+MINE = (
+    Method("mine", "mine", "M24", "–", "draft", "reward", numbers="poisson", gate="tilted_reward", n_base=2),
+    Method("mine_clipped", "mine", "M3", "–", "draft", "clipped_both", gate="tilted_reward"),
+    Method("mine_accept", "mine", "M22", "–", "draft", "none", gate="ratio", fallback="one"),
+)
 
 
 def test_every_method_has_a_sampler() -> None:
@@ -39,9 +43,8 @@ def test_every_method_has_a_sampler() -> None:
         sample_method("gsi", EDGES, Scheme(1.0, 2), 0, np.random.default_rng(0))
 
 
-PLAYED = (
-    [(METHODS[key], False) for key in METHODS] + [(m, True) for m in METHODS.values() if m.switch] + [(MINE, False)]
-)
+PLAYED = [(method, False) for method in (*METHODS.values(), *MINE)]
+PLAYED += [(method, True) for method in METHODS.values() if method.switch]
 
 
 @pytest.mark.parametrize(("method", "passed"), PLAYED, ids=lambda value: getattr(value, "id", str(value)))

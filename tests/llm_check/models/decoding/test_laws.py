@@ -116,7 +116,7 @@ def test_a_step_follows_its_exact_law(method: methods.Method, passed: bool, mode
 
 
 def test_the_residual_of_policies_that_are_near() -> None:
-    """Few drafts are rejected, their replacements take many base draws: the law is the base's, one draw in all expected."""
+    """Few drafts are rejected, their replacements take many base draws: the law is the base's, one draw is expected."""
     near, far = random_model(7), random_model(6)
     with torch.no_grad():
         for own, other in zip(near.parameters(), far.parameters(), strict=True):
