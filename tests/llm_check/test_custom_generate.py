@@ -21,7 +21,7 @@ SNIPPET = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llm_check.custom_generate import gsi
-from llm_check.tiny import checkpoint_path
+from llm_check.models.tiny import checkpoint_path
 
 base, draft, prm = (checkpoint_path(name) for name in ("base", "draft", "prm"))  # or folders of your own
 model, tokenizer = AutoModelForCausalLM.from_pretrained(base), AutoTokenizer.from_pretrained(base)

@@ -44,11 +44,11 @@ CHECKS: dict[str, Check] = Named("check", {
     check.name: check
     for check in (
         Check("lm_headline", "headline", "How many drafts does each bound ask for, and how many are needed?"),
-        Check("lm_law", "law", "Do samplers on any engine follow the exact law of the enumerated next step?",
+        Check("lm_law", "step_law", "Do samplers on any engine follow the exact law of the enumerated next step?",
               "enumerated"),
-        Check("lm_prediction", "prediction", "Does half a pool predict what fresh runs measure?"),
-        Check("lm_accuracy", "accuracy", "Which share of problems does each method solve, at every n?"),
+        Check("lm_prediction", "fresh_runs", "Does half a pool predict what fresh runs measure?"),
+        Check("lm_accuracy", "solution_accuracy", "Which share of problems does each method solve, at every n?"),
         Check("lm_speed", "speed", "How long does a GSI step take, against the naive way?"),
-        Check("lm_noise", "noise", "Which decisions does numerical noise of the log-ratio flip?", "compared"),
+        Check("lm_noise", "decision_noise", "Which decisions does numerical noise of the log-ratio flip?", "compared"),
     )
 })  # fmt: skip

@@ -39,7 +39,7 @@ class _Worker:
 
 
 def _start(command: Sequence[str]) -> _Worker:
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
     # One thread each: libraries reserve address space per thread, and a worker's is bounded.
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

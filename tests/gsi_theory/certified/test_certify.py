@@ -1,4 +1,4 @@
-"""Certificates against the independent ball oracle, enumeration in Fractions and 60-digit sums; hostile input; ties."""
+"""Certificates (M35) against the independent ball oracle, enumeration in Fractions and 60-digit sums; hostile input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws of the winner against enumeration, ball arithmetic, and the invariances every rule must satisfy."""
+"""The laws of the winner (M1-M5) against enumeration, ball arithmetic, and the invariances of every rule."""
 
 from __future__ import annotations
 

@@ -273,7 +273,7 @@ def _writes(call: ast.Call) -> bool:
 
 
 def test_files_are_written_in_one_way_only() -> None:
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     found = set()
     for package in ("gsi_theory", "sims", "llm_check", "figures"):
         for path in (root / package).rglob("*.py"):

@@ -11,7 +11,7 @@ import pytest
 # Page faults of 500 arrays of half a megabyte, each freed before the next.
 CODE = """
 import resource, sys, numpy as np
-from sims.workers import keep_memory
+from gsi_theory.runs.workers import keep_memory
 if sys.argv[1] == "keep":
     assert keep_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -1,4 +1,4 @@
-"""Predictions from pools of known truth: unbiased, with honest errors, for every scheme and several values at once."""
+"""Predictions from pools of known truth (M30): unbiased, with honest errors, of every scheme, of several values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a step costs: tokens, operations and seconds agree about which model does what."""
+"""What a step costs (M33): tokens, operations and seconds agree about which model does what."""
 
 from __future__ import annotations
 

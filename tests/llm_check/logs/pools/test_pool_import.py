@@ -103,7 +103,7 @@ def test_the_command(tmp_path: Path) -> None:
     log(tmp_path / "log.jsonl")
     given = [text for item in MAPS for text in ("--map", item)]
     call = [sys.executable, "-m", "gsi_theory.cli", "pool", str(tmp_path / "p.parquet")]
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
     done = subprocess.run(
         [*call, "--import", str(tmp_path / "log.jsonl"), *given], capture_output=True, text=True, cwd=root
     )

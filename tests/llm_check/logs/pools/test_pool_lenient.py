@@ -155,7 +155,7 @@ def test_a_large_pool_is_read_in_seconds_and_two_gibibytes(tmp_path: Path, stric
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "p.parquet")],
-        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[4],
     )  # fmt: skip
     seconds, peak, left_out = done.stdout.split()
     assert float(seconds) < 3.0

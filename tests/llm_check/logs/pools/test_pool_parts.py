@@ -84,7 +84,7 @@ def test_a_crash_at_any_file_operation_leaves_nothing_wrong(
 
 def test_five_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL of real processes at random moments; `python -m tests.benches.pool_kills` does it with `gsi pool`."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[4]))
 
     def start(out: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-m", "tests.llm_check.logs.toy_pool", str(out)])

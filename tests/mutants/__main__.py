@@ -1,0 +1,137 @@
+"""`python -m tests.mutants [--seed 0] [--size 600] [--rooms laws,planner] [--workers 2]`: are slips of the pen noticed?
+
+Works in copies of the repository under .mutants/ (never in the tree itself). Results are kept one by one in
+.mutants/COMMIT-seed.jsonl: the same command goes on where it stopped. Exit status 1 if in some room fewer than 90 % of
+the changes are noticed, of those that tests/mutants/equivalent.txt does not name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from queue import SimpleQueue
+
+from tests.mutants.covering import Covering, environment, measure
+from tests.mutants.places import ROOMS, Mutant, changed, described, sample
+
+ROOT = Path(__file__).resolve().parents[2]
+EQUIVALENT = Path(__file__).parent / "equivalent.txt"
+ASKED = 0.9
+# Seconds of tests asked about one change, and what a run may take beyond twice that before it counts as noticed.
+LIMIT, PATIENCE = 60.0, 60.0
+
+
+def trial(tree: Path, mutant: Mutant, tests: list[str], seconds: float) -> str:
+    """ "killed", "timeout" (noticed too: the tests hang), "survived", or "untested" where no test runs the place."""
+    if not tests:
+        return "untested"
+    file = tree / mutant.module
+    original = file.read_bytes()
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", *tests]
+    try:
+        file.write_text(changed(tree, mutant), encoding="utf-8")
+        done = subprocess.run(
+            command, cwd=tree, env=environment(tree), capture_output=True, timeout=2 * seconds + PATIENCE, check=False
+        )
+        return "survived" if done.returncode == 0 else "killed"
+    except subprocess.TimeoutExpired:
+        return "timeout"
+    finally:
+        file.write_bytes(original)
+
+
+def equivalent() -> dict[str, str]:
+    """Changes that no test can notice -> reason, from lines `change # reason`."""
+    lines = [line for line in EQUIVALENT.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    return {key.strip(): reason.strip() for key, _, reason in (line.rpartition(" # ") for line in lines)}
+
+
+def _copy(target: Path) -> Path:
+    if target.exists():
+        shutil.rmtree(target)
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    for name in filter(None, names):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, target / name)
+    return target
+
+
+def _summary(results: list[dict[str, str]]) -> bool:
+    reasons, fine = equivalent(), True
+    for room in ROOMS:
+        records = [record for record in results if record["room"] == room]
+        noticed = [record for record in records if record["outcome"] in ("killed", "timeout")]
+        missed = [record for record in records if record not in noticed and record["change"] not in reasons]
+        total = len(noticed) + len(missed)
+        if total:
+            fine &= len(noticed) >= ASKED * total
+            print(
+                f"{room:<8} {len(noticed):>4} of {total:>4} noticed, {100 * len(noticed) / total:5.1f} %;"
+                f" {len(records) - total} more cannot matter"
+            )
+            for record in missed:
+                print(f"         {record['outcome']}: {record['change']}")
+    return fine
+
+
+def main() -> None:
+    """Plant, test, keep, and print what survived by room."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int, default=600, help="changes in all, an equal share for each room")
+    parser.add_argument("--rooms", default=",".join(ROOMS))
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    folder = ROOT / ".mutants"
+    data, journal = folder / f"coverage-{commit}", folder / f"{commit}-{options.seed}.jsonl"
+    pristine = _copy(folder / "pristine")
+    trees = [_copy(folder / f"tree-{k}") for k in range(options.workers)]
+    if not (data / "durations.json").exists():
+        print("which tests run which lines: some minutes", flush=True)
+        measure(trees[0], data)
+    covering = Covering(trees[0], data)
+    rooms = options.rooms.split(",")
+    mutants = [(room, m) for room in rooms for m in sample(pristine, room, options.size // len(rooms), options.seed)]
+    results: dict[str, dict[str, str]] = {}
+    if journal.exists():
+        results = {record["key"]: record for record in map(json.loads, journal.read_text().splitlines())}
+    free: SimpleQueue[Path] = SimpleQueue()
+    for tree in trees:
+        free.put(tree)
+
+    def one(room: str, mutant: Mutant) -> dict[str, str]:
+        tests = covering.tests(mutant.module, mutant.first, mutant.last, LIMIT)
+        tree = free.get()
+        try:
+            seconds = sum(covering.seconds.get(test, 0.0) for test in tests)
+            outcome = trial(tree, mutant, tests, seconds)
+            return {"key": str(mutant), "room": room, "outcome": outcome, "change": described(pristine, mutant)}
+        finally:
+            free.put(tree)
+
+    start, rest = time.monotonic(), [(room, m) for room, m in mutants if str(m) not in results]
+    with ThreadPoolExecutor(options.workers) as pool, journal.open("a", encoding="utf-8") as kept:
+        for count, done in enumerate(as_completed([pool.submit(one, *pair) for pair in rest]), 1):
+            record = done.result()
+            results[record["key"]] = record
+            kept.write(json.dumps(record) + "\n")
+            kept.flush()
+            left = (time.monotonic() - start) / count * (len(rest) - count) / 60
+            print(f"\r{count} of {len(rest)}, about {left:.0f} minutes left ", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    sys.exit(0 if _summary([results[str(m)] for _, m in mutants]) else 1)
+
+
+if __name__ == "__main__":
+    main()
