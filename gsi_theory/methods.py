@@ -143,15 +143,11 @@ class Method:
     look: str = ""
 
     def __post_init__(self) -> None:
-        tables = {
-            "proposal": PROPOSALS,
-            "weight": WEIGHTS,
-            "search": SEARCHES,
-            "fallback": FALLBACKS,
-            "numbers": NUMBERS,
-        }
-        for kind, known in tables.items():
-            require_name(getattr(self, kind), kind, known)
+        require_name(self.proposal, "proposal", PROPOSALS)
+        require_name(self.weight, "weight", WEIGHTS)
+        require_name(self.search, "search", SEARCHES)
+        require_name(self.fallback, "fallback", FALLBACKS)
+        require_name(self.numbers, "numbers", NUMBERS)
         if self.gate is not None:
             require_name(self.gate, "gate", GATES)
         Scheme(0.0, 1 if self.n is None else self.n, rule=self.rule, n_base=self.n_base)
@@ -178,10 +174,10 @@ class Method:
 
     def reads(self, scheme: Scheme) -> Reads:
         """What it needs to know of a candidate under `scheme`, for weight or gate."""
-        weight, gate = (
-            WEIGHTS[self.weight],
-            GATES[self.gate].reads if self.gate and self.gated(scheme) else WEIGHTS["none"],
-        )
+        weight = WEIGHTS[self.weight]
+        if self.gate is None or not self.gated(scheme):
+            return weight
+        gate = GATES[self.gate].reads
         return Reads(weight.reward or gate.reward, weight.ratio or gate.ratio)
 
     @property
@@ -226,7 +222,7 @@ class Method:
         compares = "winner's tilted reward" if self.switch else GATES[self.gate].compares if self.gate else ""
         if used is None and compares:
             raise InputError(f"method {self.id!r} needs a threshold: it compares the {compares} with it")
-        return self.applied(Scheme(beta, self.n or n, used, n_base=self.n_base or n_base or n))
+        return self.applied(Scheme(beta, self.n or n, used, n_base=self.n_base or n_base))
 
     def applied(self, scheme: Scheme) -> Scheme:
         """`scheme` with the rule, the gate and the numbers that the method fixes."""
@@ -237,9 +233,7 @@ class Method:
 
     def draws(self, n: int) -> int | Draws:
         """The number of candidates at n."""
-        if self.numbers == "fixed":
-            return n
-        return Draws(0, n) if self.numbers == "poisson" else Draws(1, n - 1)
+        return {"fixed": n, "poisson": Draws(0, n), "one_plus_poisson": Draws(1, n - 1)}[self.numbers]
 
     def step(self, scheme: Scheme, passed: bool) -> tuple[Method, Scheme]:
         """What plays one step: the method itself, or of a switch the part after a step that passed the gate or not."""

@@ -136,6 +136,16 @@ def test_names_are_looked_up_with_old_keys_and_near_ones() -> None:
         named_method("gis")
 
 
+def test_schemes_of_decoding_hold_the_numbers_that_a_method_fixes() -> None:
+    assert METHODS["draft"].scheme(2.0, 4, 0.5) == Scheme(2.0, 1)
+    assert METHODS["gsi_one_base"].scheme(2.0, 4, 0.5, 3) == Scheme(2.0, 4, 0.5, n_base=1)
+    assert METHODS["gsi_score_gate"].scheme(2.0, 4, 0.5) == Scheme(2.0, 4, 0.5, "race", gate="score")
+    with pytest.raises(InputError, match="n_base = 0"):
+        METHODS["gsi"].scheme(2.0, 4, 0.5, 0)
+    with pytest.raises(InputError, match="method 'rsd' needs a threshold: it compares the draft's reward with it"):
+        METHODS["rsd"].scheme(2.0, 4, None)
+
+
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
