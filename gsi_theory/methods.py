@@ -233,7 +233,8 @@ class Method:
 
     def draws(self, n: int) -> int | Draws:
         """The number of candidates at n."""
-        return {"fixed": n, "poisson": Draws(0, n), "one_plus_poisson": Draws(1, n - 1)}[self.numbers]
+        random = {"poisson": Draws(0, n), "one_plus_poisson": Draws(1, n - 1)}
+        return n if self.numbers == "fixed" else random[self.numbers]
 
     def step(self, scheme: Scheme, passed: bool) -> tuple[Method, Scheme]:
         """What plays one step: the method itself, or of a switch the part after a step that passed the gate or not."""

@@ -50,9 +50,12 @@ class GsiLaw:
         """E f under the law; f on the draft candidates, and on the base candidates (default: the same values)."""
         base_values = draft_values if base_values is None else base_values
         xp, (accepted, fallback, log_reject, draft, base) = as_arrays(
-            accepted=self.accepted_log_mass, fallback=self.fallback_log_prob, log_p_reject=self.log_p_reject,
-            draft_values=draft_values, base_values=base_values,
-        )  # fmt: skip
+            accepted=self.accepted_log_mass,
+            fallback=self.fallback_log_prob,
+            log_p_reject=self.log_p_reject,
+            draft_values=draft_values,
+            base_values=base_values,
+        )
         if draft.shape[-1:] != accepted.shape[-1:] or base.shape[-1:] != fallback.shape[-1:]:
             raise InputError(
                 f"values of shapes {tuple(draft.shape)} and {tuple(base.shape)}: give {tuple(accepted.shape)} for the "
