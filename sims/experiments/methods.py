@@ -44,35 +44,13 @@ EPSILONS = (0.1, 0.01)
 MOST_NEEDED = 2**20
 COLUMNS: dict[str, tuple[str, ...]] = {
     "methods": (
-        "family",
-        "method",
-        "label",
-        "formula",
-        "proposal",
-        "n",
-        "beta",
-        "threshold",
-        "tv",
-        "kl",
-        "reward",
-        "p_accept",
-        "draft_samples",
-        "base_samples",
-        "base_scored",
-        "draft_scored",
-        "reward_calls",
-        "tv_limit",
-        "best_n",
-        "efficiency",
-        "error",
-        "max_abs_z",
-        "cost_z",
-        "acceptance_rate",
-        "draws",
+        "family", "method", "label", "formula", "proposal", "n", "beta", "threshold", "tv", "kl", "reward", "p_accept",
+        "draft_samples", "base_samples", "base_scored", "draft_scored", "reward_calls", "tv_limit", "best_n",
+        "efficiency", "error", "max_abs_z", "cost_z", "acceptance_rate", "draws",
     ),
     "needed": ("family", "method", "epsilon", "needed_n", "best_n", "efficiency"),
     "references": ("family", "policy", "reward", "tv", "kl"),
-}
+}  # fmt: skip
 
 Job = tuple[str, int, int, str, str, int, int]
 Rows = list[tuple[Any, ...]]
@@ -115,30 +93,12 @@ def _method_row(seed: int, cell: int, family: str, key: str, n: int, draws: int)
     z = cost_z(played.base_scored, law.base_scored)
     rate = None if law.p_accept is None else float(played.accepted.mean())
     row = (
-        family,
-        key,
-        method.label,
-        method.formula,
-        method.limited_by,
-        n,
-        BETA,
-        scheme.threshold,
-        divergence.tv(law.log_prob, log_pi),
-        divergence.kl(log_pi, law.log_prob),
-        float(np.exp(law.log_prob) @ instance.reward),
-        law.p_accept,
-        law.draft_samples,
-        law.base_samples,
-        law.base_scored,
-        law.draft_scored,
-        law.reward_calls,
-        *_efficiency(method, instance, log_pi, law, n),
-        law.error,
-        found.worst,
-        z,
-        rate,
-        draws,
-    )
+        family, key, method.label, method.formula, method.limited_by, n, BETA, scheme.threshold,
+        divergence.tv(law.log_prob, log_pi), divergence.kl(log_pi, law.log_prob),
+        float(np.exp(law.log_prob) @ instance.reward), law.p_accept, law.draft_samples, law.base_samples,
+        law.base_scored, law.draft_scored, law.reward_calls, *_efficiency(method, instance, log_pi, law, n), law.error,
+        found.worst, z, rate, draws,
+    )  # fmt: skip
     return row, found.count + (z is not None), max(found.worst, abs(z or 0.0))
 
 
