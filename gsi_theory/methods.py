@@ -345,6 +345,16 @@ _TABLE = (
         switch=("soft_bon_base", "gsi_ungated"),
         look="#aa4499 d -:",
     ),
+    Method(
+        "gsi_race_one_base",
+        "GSI, race rule, one base draw",
+        "M4, M6",
+        _GSI,
+        "draft",
+        rule="race",
+        gate=_TILTED,
+        n_base=1,
+    ),
 )
 
 METHODS: dict[str, Method] = Named("method", {method.id: method for method in _TABLE})
