@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from statistics import median
-from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from figures.plot_data import Row, distinct, rows
+from figures.figure_table import PageFigure
+from figures.plot_data import Row, distinct, rows, where
 from figures.style import WIDTH, drafts
 from gsi_theory.runs.artifact import Artifact
 
@@ -33,21 +34,21 @@ def asked_table(artifact: Artifact) -> list[Row]:
     cells = rows(artifact, "asked", NUMBERS, ("id", "distance", "family"))
     betas, made = sorted(distinct(c["beta"] for c in cells)), []
     for key in distinct(c["id"] for c in cells):
-        own = [c for c in cells if c["id"] == key]
+        subset = where(cells, id=key)
         shown = []
         for beta in betas:
-            part = [c for c in own if c["beta"] == beta]
-            found = [_values(part, column) for column in ("log10_asked", "log10_needed")]
-            shown.append([drafts(median(values)) if values else "–" for values in found])
-        made.append({"id": key, "distance": own[0]["distance"], "betas": betas, "shown": shown})
+            part = where(subset, beta=beta)
+            medians = [_values(part, column) for column in ("log10_asked", "log10_needed")]
+            shown.append([drafts(median(values)) if values else "–" for values in medians])
+        made.append({"id": key, "distance": subset[0]["distance"], "betas": betas, "shown": shown})
     return made
 
 
-def _panel(axes: Any, cells: list[Row], names: list[str]) -> None:
+def _panel(axes: Axes, cells: list[Row], names: list[str]) -> None:
     for y, name in enumerate(names):
-        own = [c for c in cells if c["id"] == name]
+        subset = where(cells, id=name)
         for column, _, color, marker, shift in MARKS:
-            values = _values(own, column)
+            values = _values(subset, column)
             if not values:
                 continue
             axes.plot([values[0], values[-1]], [y + shift] * 2, color=color, linewidth=1.2, alpha=0.6)
@@ -65,7 +66,7 @@ def draw(artifact: Artifact) -> Figure:
     figure = Figure(figsize=(WIDTH, 0.9 + 0.36 * len(names)))
     grid = figure.subplots(1, len(betas), sharex=True, sharey=True, squeeze=False)[0]
     for axes, beta in zip(grid, betas, strict=True):
-        _panel(axes, [c for c in cells if c["beta"] == beta], names)
+        _panel(axes, where(cells, beta=beta), names)
         axes.set(title=f"β = {beta:g}", ylim=(len(names) - 0.5, -0.5), xlabel="drafts n")
         axes.set_yticks(range(len(names)), [f"{name}\n{words[distance[name]]}" for name in names])
         axes.grid(axis="y", visible=False)
@@ -80,3 +81,18 @@ def draw(artifact: Artifact) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure
+
+
+FIGURE = PageFigure(
+    name="asked",
+    artifact="audit",
+    page="report",
+    draw=draw,
+    title="Drafts asked for and drafts needed",
+    caption="""
+    Read how far the square of a row lies to the right of its circle: that many powers of ten the guarantee asks too
+    much, over the families of instances (ticks; the large mark is their median).
+    """,
+    alt="Dot charts on a log axis for three beta: for each guarantee the number of drafts it asks for, above what "
+    "the exact law needs and, for total variation, the number no rule can go below.",
+)

@@ -6,14 +6,16 @@ Vacuous and refuted regimes are marked by hatching and a cross, so that no readi
 from __future__ import annotations
 
 import math
-from typing import Any
 
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from figures.figure_table import PageFigure
 from figures.plot_data import Row, distinct, rows
 from figures.style import WIDTH
 from gsi_theory.runs.artifact import Artifact
@@ -32,11 +34,11 @@ def _count(n: float) -> str:
     return f"{n:.0f}" if n <= 64 else f"$2^{{{round(math.log2(n))}}}$"
 
 
-def _cells(axes: Any, cells: list[Row], place: dict[str, int], ns: list[float]) -> None:
+def _cells(axes: Axes, cells: list[Row], position: dict[str, int], ns: list[float]) -> None:
     norm, colors = BoundaryNorm(STEPS, len(COLORS)), ListedColormap(COLORS)
     vacuous, mostly = [], []
     for cell in cells:
-        x, y = ns.index(cell["n"]), place[cell["id"]]
+        x, y = ns.index(cell["n"]), position[cell["id"]]
         box = Rectangle((x - 0.5, y - 0.5), 1.0, 1.0)
         silent = cell["vacuous"] == cell["evaluations"]
         color = EMPTY if not cell["evaluations"] else VACUOUS if silent else COLORS[0]
@@ -56,8 +58,10 @@ def _cells(axes: Any, cells: list[Row], place: dict[str, int], ns: list[float]) 
         axes.plot([x], [y], marker="_", color="black", markersize=4.5, markeredgewidth=1.0)
 
 
-def _handles() -> list[Any]:
-    steps: list[Any] = [Patch(facecolor=c, edgecolor="#999999", label=t) for c, t in zip(COLORS, LABELS, strict=True)]
+def _handles() -> list[Artist]:
+    steps: list[Artist] = [
+        Patch(facecolor=c, edgecolor="#999999", label=t) for c, t in zip(COLORS, LABELS, strict=True)
+    ]
     cross = Line2D([], [], linestyle="", marker="x", color="#c1272d", markeredgewidth=1.3, label="refuted here")
     dash = Line2D([], [], linestyle="", marker="_", color="black", label="vacuous in over half")
     return [*steps, Patch(facecolor=VACUOUS, edgecolor="#8a8a8a", hatch="//////", label="vacuous in all"), dash, cross]
@@ -70,11 +74,11 @@ def draw(artifact: Artifact) -> Figure:
     cells = [row for row in rows(artifact, "regimes", numbers, ("id",)) if row["id"] in bounds]
     names, ns = distinct(c["id"] for c in cells), sorted(distinct(c["n"] for c in cells))
     betas = [beta for beta in SHOWN_BETAS if any(c["beta"] == beta for c in cells)]
-    place = {name: y for y, name in enumerate(names)}
+    position = {name: y for y, name in enumerate(names)}
     figure = Figure(figsize=(WIDTH, 1.25 + 0.185 * len(names)))
     grid = figure.subplots(1, max(1, len(betas)), sharey=True, squeeze=False)[0]
     for axes, beta in zip(grid, betas, strict=False):
-        _cells(axes, [c for c in cells if c["beta"] == beta], place, ns)
+        _cells(axes, [c for c in cells if c["beta"] == beta], position, ns)
         axes.set(
             title=f"β = {beta:g}", xlim=(-0.5, len(ns) - 0.5), ylim=(len(names) - 0.5, -0.5), xlabel="candidates n"
         )
@@ -86,7 +90,28 @@ def draw(artifact: Artifact) -> Figure:
             spine.set_visible(False)
     grid[0].set_yticks(range(len(names)), names)
     figure.legend(
-        handles=_handles(), loc="outside upper center", ncols=5, columnspacing=1.2, handlelength=1.5,
-        title="largest left side over right side", title_fontsize=8,
-    )  # fmt: skip
+        handles=_handles(),
+        loc="outside upper center",
+        ncols=5,
+        columnspacing=1.2,
+        handlelength=1.5,
+        title="largest left side over right side",
+        title_fontsize=8,
+    )
     return figure
+
+
+FIGURE = PageFigure(
+    name="atlas",
+    artifact="audit",
+    page="report",
+    draw=draw,
+    title="Where each bound is tight, and where it says nothing",
+    caption="""
+    The darker a cell, the nearer the bound comes to being attained by some instance there; hatched cells say no more
+    than the trivial bound on any instance, and a cross marks cells with instances that refute the claim.
+    """,
+    alt="Heat map with a row for each bound and a column for each number of candidates, in a panel for each beta; "
+    "shades give the largest ratio of left to right side, hatching marks vacuous cells and crosses refuted "
+    "ones.",
+)

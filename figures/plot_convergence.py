@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.plot_data import Row, distinct, rows, spread
+from figures.figure_table import PageFigure
+from figures.plot_data import Row, distinct, rows, spread, where
+from figures.small_multiples import key
 from figures.style import WIDTH, log_ticks, look
 from gsi_theory.runs.artifact import Artifact
 
@@ -46,7 +49,7 @@ _TV = (
 )
 
 
-def _panel(axes: Any, cells: list[Row], lines: tuple[_Line, ...]) -> None:
+def _panel(axes: Axes, cells: list[Row], lines: tuple[_Line, ...]) -> None:
     for line in lines:
         points = [(c["n"], c[line.column]) for c in cells if c[line.column] is not None and c[line.column] > 0]
         if points:
@@ -66,7 +69,7 @@ def _grid(artifact: Artifact, lines: tuple[_Line, ...], label: str, floor: float
     for i, family in enumerate(families):
         for j, beta in enumerate(betas):
             axes = grid[i][j]
-            panel = sorted((c for c in shown if c["family"] == family and c["beta"] == beta), key=lambda c: c["n"])
+            panel = sorted(where(shown, family=family, beta=beta), key=lambda c: c["n"])
             _panel(axes, panel, lines)
             axes.set_yscale("log")
             if i == 0:
@@ -77,18 +80,8 @@ def _grid(artifact: Artifact, lines: tuple[_Line, ...], label: str, floor: float
                 axes.set_xlabel("candidates n")
     log_ticks(grid[0][0], ns)
     grid[0][0].set_ylim(floor, 2.5 * max(top, default=1.0))
-    handles, labels = _legend(grid.flat)
-    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    key(figure, grid.flat, 3, above=True)
     return figure
-
-
-def _legend(grid: Any) -> tuple[list[Any], list[str]]:
-    """Every label once, whichever panel drew it."""
-    found: dict[str, Any] = {}
-    for axes in grid:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    return list(found.values()), list(found)
 
 
 def draw_kl(artifact: Artifact) -> Figure:
@@ -99,3 +92,40 @@ def draw_kl(artifact: Artifact) -> Figure:
 def draw_tv(artifact: Artifact) -> Figure:
     """TV(P_n, π) of both rules with the bounds M17 and the limit M19."""
     return _grid(artifact, _TV, "TV(P, π)", 1e-6)
+
+
+FIGURES = (
+    PageFigure(
+        name="convergence_kl",
+        artifact="bounds_vs_n",
+        page="report",
+        draw=draw_kl,
+        title="KL to the tilted policy against n",
+        caption="""
+        Both laws with the instance bounds (M11) and the published Theorem 1 (b), a panel for each family and β.
+        [below_instance_bounds] The exact softmax law lies below both instance bounds at every n. | The exact softmax
+        law lies above an instance bound in {exceptions}.
+        [theorem_b_far] At n = {n} and β = {beta} Theorem 1 (b) is {orders:.1f} powers of ten above the exact law
+        (median of the families). | At n = {n} and β = {beta} Theorem 1 (b) is above the exact law by fewer powers of
+        ten than one, {orders:.1f} (median of the families).
+        """,
+        alt="Grid of log-log panels, families by beta: exact KL of the softmax and race laws against n, with the "
+        "instance bounds and the bound of GSI Theorem 1 (b).",
+    ),
+    PageFigure(
+        name="convergence_tv",
+        artifact="bounds_vs_n",
+        page="report",
+        draw=draw_tv,
+        title="Total variation to the tilted policy against n",
+        caption="""
+        No rule that returns one of n draws can go below the green line (M19), which ends where its value is zero.
+        [race_below_softmax] The race is below softmax, and above that line, at every n. | The order of limit, race and
+        softmax is broken in {exceptions}.
+        [race_below_bounds] The race is below both of its bounds (M17) everywhere. | The race is above one of its bounds
+        (M17) in {exceptions}.
+        """,
+        alt="Grid of log-log panels, families by beta: total variation of the softmax and race laws, two bounds for "
+        "the race rule, and the lower limit for any rule.",
+    ),
+)

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from jinja2 import TemplateError
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import Artifact, read_artifact
+from gsi_theory.types import Record
 
-__all__ = ["COMMANDS", "Row", "distinct", "drawing", "read_all", "rows", "scalars", "spread"]
+__all__ = ["COMMANDS", "Row", "distinct", "drawing", "read_all", "rows", "scalars", "spread", "where"]
 
-Row = dict[str, Any]
+Row: TypeAlias = Record
 
 # artifact name -> command that writes it
 COMMANDS: Mapping[str, str] = {
@@ -42,14 +43,14 @@ def read_all(folder: Path) -> dict[str, Artifact | None]:
     """
     if not folder.is_dir():
         raise InputError(f"artifacts folder {folder} does not exist: run gsi report, or give the right folder")
-    found: dict[str, Artifact | None] = {}
+    artifacts: dict[str, Artifact | None] = {}
     for name in COMMANDS:
         path = folder / f"{name}.json"
         try:
-            found[name] = read_artifact(path, name) if path.exists() else None
+            artifacts[name] = read_artifact(path, name) if path.exists() else None
         except (OSError, KeyError) as error:
             raise InputError(f"{path} cannot be read ({error!r}): rerun {COMMANDS[name]}") from error
-    return found
+    return artifacts
 
 
 @contextmanager
@@ -67,32 +68,39 @@ def drawing(name: str | None = None) -> Iterator[None]:
         raise InputError(f"{what} is not as its command writes it ({type(error).__name__}: {error}): {cure}") from error
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def rows(
-    artifact: Artifact, table: str, numbers: Iterable[str] = (), others: Iterable[str] = (),
-    optional: Iterable[str] = (), may_be_empty: bool = False,
-) -> list[Row]:  # fmt: skip
+    artifact: Artifact,
+    table: str,
+    numbers: Iterable[str] = (),
+    others: Iterable[str] = (),
+    optional: Iterable[str] = (),
+    may_be_empty: bool = False,
+) -> list[Row]:
     """The rows of one table: `numbers` and `others` must be there, an `optional` column that is absent reads None.
 
     A cell of a `numbers` column is a number or None. Raises InputError naming artifact, table and column otherwise.
     """
-    place, cure = f"table {table!r} of artifact {artifact.name!r}", f"rerun {COMMANDS.get(artifact.name, 'gsi report')}"
+    position, cure = (
+        f"table {table!r} of artifact {artifact.name!r}",
+        f"rerun {COMMANDS.get(artifact.name, 'gsi report')}",
+    )
     if table not in artifact.tables:
-        raise InputError(f"{place} is missing (found {sorted(artifact.tables)}): {cure}")
+        raise InputError(f"{position} is missing (found {sorted(artifact.tables)}): {cure}")
     columns, numbers = artifact.tables[table], tuple(numbers)
     for name in (*numbers, *others):
         if name not in columns:
-            raise InputError(f"{place} has no column {name!r} (found {sorted(columns)}): {cure}")
+            raise InputError(f"{position} has no column {name!r} (found {sorted(columns)}): {cure}")
     for name in numbers:
         for i, value in enumerate(columns[name]):
             if not _is_number(value):
-                raise InputError(f"{place} holds {value!r} in {name}[{i}], expected a number: {cure}")
+                raise InputError(f"{position} holds {value!r} in {name}[{i}], expected a number: {cure}")
     count = len(next(iter(columns.values()), []))
     if count == 0 and not may_be_empty:
-        raise InputError(f"{place} is empty: {cure}")
+        raise InputError(f"{position} is empty: {cure}")
     made: list[Row] = [{name: column[i] for name, column in columns.items()} for i in range(count)]
     for row in made:
         for name in optional:
@@ -109,6 +117,11 @@ def scalars(artifact: Artifact, names: Iterable[str], optional: Iterable[str] = 
                 f"rerun {COMMANDS.get(artifact.name, 'gsi report')}"
             )
     return dict.fromkeys(optional) | artifact.summary
+
+
+def where(cells: Iterable[Row], **values: object) -> list[Row]:
+    """The rows that have these values."""
+    return [cell for cell in cells if all(cell[name] == value for name, value in values.items())]
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log10
-from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from figures.plot_data import rows, scalars
+from figures.figure_table import PageFigure
+from figures.plot_data import Row, rows, scalars
 from figures.style import WIDTH, drafts, look
 from gsi_theory.runs.artifact import Artifact
 
@@ -35,15 +35,15 @@ NEEDS = (
 )
 
 
-def needs(record: dict[str, Any]) -> dict[str, float | None]:
+def needs(record: Row) -> dict[str, float | None]:
     """log10 of each number of drafts in a summary or a row of `positions`; None where it is not stated."""
-    found: dict[str, float | None] = {}
+    numbers: dict[str, float | None] = {}
     for need in NEEDS:
         value = record.get(need.column)
         if value is not None and not need.column.startswith("log10"):
             value = log10(max(value, 1))
-        found[need.column] = value
-    return found
+        numbers[need.column] = value
+    return numbers
 
 
 def draw(artifact: Artifact) -> Figure:
@@ -72,3 +72,18 @@ def draw(artifact: Artifact) -> Figure:
     axes.set_xlim(-0.4, None)
     axes.margins(x=0.08)
     return figure
+
+
+FIGURE = PageFigure(
+    name="headline",
+    artifact="lm_headline",
+    page="report",
+    draw=draw,
+    title="What the bounds ask and what is needed",
+    caption="""
+    Read how far each mark lies to the left of the one above it, on a scale of powers of ten; faint ticks are the other
+    positions that were enumerated.
+    """,
+    alt="Dot chart on a log axis of the number of drafts asked by GSI Theorem 1 (b), by the instance bound, and "
+    "needed by the exact laws of the softmax and race rules.",
+)

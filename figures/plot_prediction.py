@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from figures.plot_data import Row, distinct, rows, scalars
+from figures.figure_table import PageFigure
+from figures.plot_data import Row, distinct, rows, scalars, where
 from figures.plot_sampler import normal_plot
 from figures.style import WIDTH, look
 from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["GATES", "draw"]
 
-_TITLES = {"reward": "expected reward", "p_accept": "probability of acceptance", "length": "tokens of a step",
-           "accuracy": "share of right solutions"}  # fmt: skip
+_TITLES = {
+    "reward": "expected reward",
+    "p_accept": "probability of acceptance",
+    "length": "tokens of a step",
+    "accuracy": "share of right solutions",
+}
 COLUMNS = 3
 GATES = {"none": ("o", "no gate"), "tilted_reward": ("s", "gate on tilted reward"), "score": ("X", "gate on score")}
 
 
-def _scatter(axes: Any, cells: list[Row], quantity: str) -> None:
-    own = [c for c in cells if c["quantity"] == quantity]
-    for rule in distinct(c["rule"] for c in own):
-        for gate in distinct(c["gate"] for c in own):
-            shown = [c for c in own if c["rule"] == rule and c["gate"] == gate]
+def _scatter(axes: Axes, cells: list[Row], quantity: str) -> None:
+    subset = where(cells, quantity=quantity)
+    for rule in distinct(c["rule"] for c in subset):
+        for gate in distinct(c["gate"] for c in subset):
+            shown = where(subset, rule=rule, gate=gate)
             axes.errorbar(
-                [c["predicted"] for c in shown], [c["measured"] for c in shown],
-                xerr=[c["predicted_se"] or 0.0 for c in shown], yerr=[c["measured_se"] or 0.0 for c in shown],
-                linestyle="", marker=GATES.get(gate, ("h", gate))[0], markersize=4, color=look(rule).color,
-                elinewidth=0.7, alpha=0.75, markeredgewidth=0,
-            )  # fmt: skip
-    values = [c[k] for c in own for k in ("predicted", "measured")]
+                [c["predicted"] for c in shown],
+                [c["measured"] for c in shown],
+                xerr=[c["predicted_se"] or 0.0 for c in shown],
+                yerr=[c["measured_se"] or 0.0 for c in shown],
+                linestyle="",
+                marker=GATES.get(gate, ("h", gate))[0],
+                markersize=4,
+                color=look(rule).color,
+                elinewidth=0.7,
+                alpha=0.75,
+                markeredgewidth=0,
+            )
+    values = [c[k] for c in subset for k in ("predicted", "measured")]
     ends = [min(values), max(values)]
     axes.plot(ends, ends, color="#000000", linewidth=0.8, zorder=1)
     axes.set(xlabel="predicted", ylabel="measured", title=_TITLES.get(quantity, quantity))
@@ -68,3 +79,18 @@ def draw(artifact: Artifact) -> Figure:
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=6, columnspacing=1.2, handletextpad=0.2)
     return figure
+
+
+FIGURE = PageFigure(
+    name="lm_prediction",
+    artifact="lm_prediction",
+    page="report",
+    draw=draw,
+    title="Prediction from a pool against fresh runs",
+    caption="""
+    Points on the diagonal within their one-standard-error bars mean that the pool predicted what a fresh run of the two
+    language models then measured.
+    """,
+    alt="Scatter plots of measured against predicted reward and acceptance with error bars, and a normal quantile "
+    "plot of all z-scores.",
+)

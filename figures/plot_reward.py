@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, spread
+from figures.small_multiples import ticks
 from figures.style import LOOKS, WIDTH, look
 from gsi_theory.runs.artifact import Artifact
 
@@ -27,16 +29,16 @@ def draw(artifact: Artifact) -> Figure:
     down = -(-len(families) // across)
     figure = Figure(figsize=(WIDTH, 0.9 + 2.3 * down))
     grid = figure.subplots(down, across, squeeze=False)
-    found = distinct(c["method"] for c in cells)
-    methods = [m for m in LOOKS if m in found] + [m for m in found if m not in LOOKS]
+    present = distinct(c["method"] for c in cells)
+    methods = [m for m in LOOKS if m in present] + [m for m in present if m not in LOOKS]
     handles = {}
     for index, axes in enumerate(grid.flat):
         if index >= len(families):
             axes.set_axis_off()
             continue
         for method in methods:
-            own = [c for c in cells if c["family"] == families[index] and c["method"] == method]
-            at_n = [c for c in own if c["n"] == n or c["n"] is None]
+            subset = [c for c in cells if c["family"] == families[index] and c["method"] == method]
+            at_n = [c for c in subset if c["n"] == n or c["n"] is None]
             points = sorted((c["beta"], c["expected_reward"]) for c in at_n if c["expected_reward"] is not None)
             if not points:
                 continue
@@ -48,12 +50,25 @@ def draw(artifact: Artifact) -> Figure:
         positive = [c["beta"] for c in cells if c["beta"] is not None and c["beta"] > 0]
         if positive and max(positive) > 25 * min(positive):
             axes.set_xscale("symlog", linthresh=min(positive))
-        ticks = spread(sorted(distinct(c["beta"] for c in cells)), 6)
-        axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
-        axes.set_xticks([], minor=True)
+        betas = spread(sorted(distinct(c["beta"] for c in cells)), 6)
+        ticks(axes, betas)
         axes.set_title(families[index].replace("_", " "))
         axes.set_xlabel("inverse temperature β")
         if index % across == 0:
             axes.set_ylabel(f"expected reward, n = {n}")
     figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=4)
     return figure
+
+
+FIGURE = PageFigure(
+    name="reward_vs_beta",
+    artifact="bounds_vs_n",
+    page="report",
+    draw=draw,
+    title="Expected reward against β",
+    caption="""
+    Compare each method with the dotted line of the tilted policy, the law it is meant to sample: above it, a method
+    earns more reward by sampling another law.
+    """,
+    alt="Line charts of expected reward against beta for every method, one panel for each family of instances.",
+)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from figures.plot_data import distinct, rows, scalars
+from figures.figure_table import PageFigure
+from figures.plot_data import Row, distinct, rows, scalars
 from figures.style import WIDTH, look
 from gsi_theory.runs.artifact import Artifact
 
@@ -17,7 +18,7 @@ __all__ = ["draw", "normal_plot"]
 SHOWN_Z = 40.0
 
 
-def normal_plot(axes: Any, scores: list[float], color: str = "#333333") -> None:
+def normal_plot(axes: Axes, scores: list[float], color: str = "#333333") -> None:
     """Ordered z-scores against the quantiles of the standard normal, with the line they should follow."""
     ordered = sorted(min(max(z, -SHOWN_Z), SHOWN_Z) for z in scores)
     expected = [NormalDist().inv_cdf((i + 0.5) / len(ordered)) for i in range(len(ordered))]
@@ -28,18 +29,25 @@ def normal_plot(axes: Any, scores: list[float], color: str = "#333333") -> None:
     axes.set_aspect("equal")
 
 
-def _worst_scores(axes: Any, cells: list[dict[str, Any]], bound: float, level: float) -> None:
+def _worst_scores(axes: Axes, cells: list[Row], bound: float, level: float) -> None:
     families = distinct(c["family"] for c in cells)
     rules = distinct(c["rule"] for c in cells)
     worst = [min(c["max_abs_z"], SHOWN_Z) for c in cells]
     for k, rule in enumerate(rules):
         style = look(rule)
-        own = [(families.index(c["family"]), z) for c, z in zip(cells, worst, strict=True) if c["rule"] == rule]
+        subset = [(families.index(c["family"]), z) for c, z in zip(cells, worst, strict=True) if c["rule"] == rule]
         offset = 0.5 * ((k + 0.5) / len(rules) - 0.5)
         axes.plot(
-            [x + offset for x, _ in own], [z for _, z in own], linestyle="", marker=style.marker, color=style.color,
-            markersize=4, alpha=0.75, markeredgewidth=0, label=style.label,
-        )  # fmt: skip
+            [x + offset for x, _ in subset],
+            [z for _, z in subset],
+            linestyle="",
+            marker=style.marker,
+            color=style.color,
+            markersize=4,
+            alpha=0.75,
+            markeredgewidth=0,
+            label=style.label,
+        )
     axes.axhline(bound, color="#000000", linestyle="--", linewidth=1)
     axes.text(
         1.0, bound, f"Bonferroni bound at {level:g}", ha="right", va="bottom", transform=axes.get_yaxis_transform()
@@ -64,3 +72,18 @@ def draw(artifact: Artifact) -> Figure:
     normal_plot(right, [c["acceptance_z"] for c in cells if c["acceptance_z"] is not None])
     right.set_title("acceptance rates")
     return figure
+
+
+FIGURE = PageFigure(
+    name="exact_vs_mc",
+    artifact="exact_vs_mc",
+    page="report",
+    draw=draw,
+    title="Exact laws against simulation",
+    caption="""
+    Every cell should lie below the dashed bound, and the acceptance z-scores on the diagonal: then the sampler and the
+    exact law agree to within chance.
+    """,
+    alt="Left, largest absolute z-score of each cell with the Bonferroni bound; right, normal quantile plot of "
+    "the z-scores of acceptance rates.",
+)

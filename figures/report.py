@@ -15,6 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from figures.figure_table import spoken
 from figures.gallery import gallery_files
 from figures.mathml import formula
 from figures.plot_accuracy import ordered_methods
@@ -258,7 +259,7 @@ def build_report(artifacts: Path, out: Path) -> Path:
     texts, files = draw_figures(found, out / "figures")
     drawn = {
         entry.name: {
-            "entry": entry,
+            "entry": spoken(entry, found.get(entry.artifact)),
             "svg": Markup(inline_svg(texts[entry.name], entry.name, entry.alt)) if entry.name in texts else None,
         }
         for entry in FIGURES

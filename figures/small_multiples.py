@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures.plot_data import Row
 from figures.style import WIDTH, Look, log_ticks, look
 
-__all__ = ["EXTRA", "band", "curve", "key_below", "look_of", "panels", "powers", "worlds_title"]
+__all__ = ["EXTRA", "band", "curve", "key", "look_of", "panels", "powers", "ticks", "worlds_title"]
 
 EXTRA: dict[str, Look] = {
     "race_base": Look("race, base", "#d55e00", "^", "-"),
@@ -32,7 +34,7 @@ def look_of(key: str) -> Look:
     return EXTRA.get(key) or look(key)
 
 
-def panels(count: int, height: float, columns: int | None = None, sharey: bool = True) -> tuple[Figure, list[Any]]:
+def panels(count: int, height: float, columns: int | None = None, sharey: bool = True) -> tuple[Figure, list[Axes]]:
     """A figure of text width with `count` panels, `columns` a row; unused places are left empty."""
     columns = columns or count
     rows = -(-count // columns)
@@ -44,44 +46,69 @@ def panels(count: int, height: float, columns: int | None = None, sharey: bool =
 
 
 def curve(
-    axes: Any, rows: Iterable[Row], x: str, y: str, style: Look, label: str | None = None,
-    simulated: str | None = "simulated", stderr: str = "stderr", along: str | None = None,
+    axes: Axes,
+    rows: Iterable[Row],
+    x: str,
+    y: str,
+    style: Look,
+    label: str | None = None,
+    simulated: str | None = "simulated",
+    stderr: str = "stderr",
+    along: str | None = None,
     keep: Callable[[Row], bool] = lambda row: True,
-    **drawn: Any,
-) -> None:  # fmt: skip
+    **drawn: object,
+) -> None:
     """One exact line over x, in the order of `along` (x), and the simulation beside it where the rows have one."""
     order = along or x
-    own = sorted((r for r in rows if r[x] is not None and r[y] is not None and keep(r)), key=lambda r: r[order])
-    if not own:
+    line = sorted((r for r in rows if r[x] is not None and r[y] is not None and keep(r)), key=lambda r: r[order])
+    if not line:
         return
-    options = {"color": style.color, "linestyle": style.line, "label": style.label if label is None else label} | drawn
-    axes.plot([r[x] for r in own], [r[y] for r in own], **options)
-    known = [r for r in own if simulated is not None and r.get(simulated) is not None]
+    options: dict[str, Any] = {
+        "color": style.color,
+        "linestyle": style.line,
+        "label": style.label if label is None else label,
+    } | drawn
+    axes.plot([r[x] for r in line], [r[y] for r in line], **options)
+    known = [r for r in line if simulated is not None and r.get(simulated) is not None]
     if known and simulated is not None:
         axes.errorbar(
-            [r[x] for r in known], [r[simulated] for r in known], yerr=[2.0 * (r[stderr] or 0.0) for r in known],
-            linestyle="", marker=style.marker or "o", markersize=3.2, markerfacecolor="white", color=options["color"],
-            elinewidth=0.8, markeredgewidth=0.8,
-        )  # fmt: skip
+            [r[x] for r in known],
+            [r[simulated] for r in known],
+            yerr=[2.0 * (r[stderr] or 0.0) for r in known],
+            linestyle="",
+            marker=style.marker or "o",
+            markersize=3.2,
+            markerfacecolor="white",
+            color=options["color"],
+            elinewidth=0.8,
+            markeredgewidth=0.8,
+        )
 
 
-def band(axes: Any, rows: Iterable[Row], x: str, y: str, spread: str, color: str) -> None:
+def band(axes: Axes, rows: Iterable[Row], x: str, y: str, spread: str, color: str) -> None:
     """Two standard errors over problems around a line; nothing where there is one problem."""
-    own = sorted((r for r in rows if r[x] is not None and r[spread] is not None), key=lambda r: r[x])
-    low, high = ([r[y] + sign * 2.0 * r[spread] for r in own] for sign in (-1.0, 1.0))
-    axes.fill_between([r[x] for r in own], low, high, color=color, alpha=0.13, linewidth=0)
+    line = sorted((r for r in rows if r[x] is not None and r[spread] is not None), key=lambda r: r[x])
+    low, high = ([r[y] + sign * 2.0 * r[spread] for r in line] for sign in (-1.0, 1.0))
+    axes.fill_between([r[x] for r in line], low, high, color=color, alpha=0.13, linewidth=0)
 
 
-def key_below(figure: Figure, axes: Sequence[Any], columns: int = 4) -> None:
-    """One key for all panels, below them, each label once."""
-    found: dict[str, Any] = {}
+def key(figure: Figure, axes: Iterable[Axes], columns: int = 4, above: bool = False) -> None:
+    """One key for all panels, below or above them, each label once."""
+    handles: dict[str, Artist] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
+            handles.setdefault(label, handle)
+    loc: Any = f"outside {'upper' if above else 'lower'} center"
+    figure.legend(list(handles.values()), list(handles), loc=loc, ncols=columns)
 
 
-def powers(axes: Any, values: Iterable[int]) -> None:
+def ticks(axes: Axes, values: Sequence[float], labels: Sequence[str] | None = None) -> None:
+    """Ticks of x at these values alone, as they are or with labels."""
+    axes.set_xticks(values, [f"{v:g}" for v in values] if labels is None else labels)
+    axes.set_xticks([], minor=True)
+
+
+def powers(axes: Axes, values: Iterable[int]) -> None:
     """A log axis of n with few ticks."""
     log_ticks(axes, sorted(set(values)))
 

@@ -29,10 +29,7 @@ COMMANDS = {
     "simulate": ("sims.command_simulate", "Run a simulation experiment by name, or list them."),
     "pool": ("llm_check.models.command_pool", "Collect a pool of candidates from two language models."),
     "doctor": ("llm_check.logs.command_doctor", "Self-checks of a pool: what is wrong with its numbers, and the cure."),
-    "plan": (
-        "llm_check.logs.command_plan",
-        "Rule, n, β and u for a goal, at what cost; or what the pool lacks.",
-    ),
+    "plan": ("llm_check.logs.command_plan", "Rule, n, β and u for a goal, at what cost; or what the pool lacks."),
     "predict": ("llm_check.logs.command_predict", "Predict reward and acceptance from a pool, for every rule, n, β."),
     "decode": ("llm_check.models.command_decode", "Solve problems on two language models with a chosen method."),
     "check": ("llm_check.models.command_check", "Predictions and exact laws held against runs of two language models."),
@@ -169,13 +166,13 @@ def _answer(given: list[str]) -> int:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; always ends in SystemExit with the command's status."""
     given = sys.argv[1:] if arguments is None else arguments
-    _open_streams()
-    if COMPLETING in os.environ or given[:1] in (["--install-completion"], ["--show-completion"]):
-        from gsi_theory.runs.completion import complete  # slow to import
-
-        complete(given, {name: text for name, (_, text) in COMMANDS.items()}, load_command, COMPLETING)
     name, rest = (given[0], given[1:]) if given else ("--help", [])
     try:
+        _open_streams()
+        if COMPLETING in os.environ or given[:1] in (["--install-completion"], ["--show-completion"]):
+            from gsi_theory.runs.completion import complete  # slow to import
+
+            complete(given, {name: text for name, (_, text) in COMMANDS.items()}, load_command, COMPLETING)
         status = _answer(given)
         sys.stdout.flush()
         sys.exit(status)

@@ -17,7 +17,17 @@ from gsi_theory.errors import InputError, quoted, require_name
 from gsi_theory.laws.selection_law import RULES, as_count
 from gsi_theory.types import Floats
 
-__all__ = ["GATES", "Candidates", "Instance", "Scheme", "beta_times", "log_weight", "tilted_policy", "tilted_reward"]
+__all__ = [
+    "GATES",
+    "Candidates",
+    "Instance",
+    "Scheme",
+    "beta_times",
+    "log_weight",
+    "tilted_policy",
+    "tilted_reward",
+    "tilted_rewards",
+]
 
 GATES = ("tilted_reward", "score")
 ROUNDING = 1e-14
@@ -222,8 +232,13 @@ def tilted_reward(instance: Instance | Candidates, beta: float) -> Floats:
     """r̃ = r + ℓ/β (K,) in reward units (M1); at β = 0 its limit: r where ℓ = 0, ±inf by the sign of ℓ elsewhere."""
     if not isinstance(instance, Instance | Candidates):
         raise InputError(f"{type(instance).__name__} as instance: give an Instance or Candidates")
-    beta, ratio = as_beta(beta), instance.log_ratio
+    return tilted_rewards(instance.reward, instance.log_ratio, as_beta(beta))
+
+
+def tilted_rewards(reward: Floats, log_ratio: Floats, beta: float) -> Floats:
+    """`tilted_reward` of arrays of one shape, at a checked β; where ℓ is NaN, so is r̃."""
     if beta > 0:
         with np.errstate(over="ignore"):
-            return instance.reward + ratio / beta
-    return np.where(ratio == 0, instance.reward, np.copysign(np.inf, ratio))
+            return reward + log_ratio / beta
+    limit = np.where(log_ratio == 0, reward, np.copysign(np.inf, log_ratio))
+    return np.where(np.isnan(log_ratio), np.nan, limit)

@@ -6,12 +6,13 @@ counts; leading axes are a batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Flags", "Floats", "Ints", "Json", "Namespace", "Record"]
+__all__ = ["Array", "Column", "Flags", "Floats", "Ints", "Json", "Namespace", "Record"]
 
 # NumPy arrays
 Floats: TypeAlias = NDArray[np.float64]
@@ -27,3 +28,6 @@ Namespace: TypeAlias = Any
 # What `json.loads` returns, and an object of it: keys are checked where it is read.
 Json: TypeAlias = Any
 Record: TypeAlias = dict[str, Any]
+
+# A column of a table.
+Column: TypeAlias = Sequence[Any] | NDArray[Any]

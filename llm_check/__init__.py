@@ -1,9 +1,47 @@
-"""Language models: engines, reward models, tasks, pools, decoding, prediction against measurement.
+"""Language models: what their logs say (`llm_check.logs`, no torch), and running them (`llm_check.models`).
 
-Everything right of the pool file (`llm_check.logs.pools.pool` and what reads pools) imports no torch, so this package
-imports nothing on its own: import the module that holds what you need.
+What the commands do, as functions that return records; each is imported when it is first asked for:
+
+    read_pool(path)       a pool of candidates that two models drew and scored
+    doctor(pool)          what is wrong with its numbers, and how well the drafts cover the base
+    predict(pool)         expected reward and acceptance of every rule, n, β
+    plan(pool)            rule, gate, n, β and threshold for a goal, or what the pool lacks
+    decode(...)           solve problems with a chosen method
+
+`pool` is a `Pool` or the path of its file. Numbers are attributes; `record()` is what the command answers with --json.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
 
 from gsi_theory import moved
 
-__all__ = ["moved"]
+if TYPE_CHECKING:
+    from llm_check.logs.planner.recommendation import plan
+    from llm_check.logs.pools.diagnosis import doctor
+    from llm_check.logs.pools.pool import read_pool
+    from llm_check.logs.prediction import predict
+
+__all__ = ["decode", "doctor", "moved", "plan", "predict", "read_pool"]
+
+# name -> (module, name there)
+_FACES = {
+    "decode": ("llm_check.models.decoding.decoded_task", "decode"),
+    "doctor": ("llm_check.logs.pools.diagnosis", "doctor"),
+    "plan": ("llm_check.logs.planner.recommendation", "plan"),
+    "predict": ("llm_check.logs.prediction", "predict"),
+    "read_pool": ("llm_check.logs.pools.pool", "read_pool"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _FACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, function = _FACES[name]
+    return getattr(importlib.import_module(module), function)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FACES})

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from transformers.generation import GenerateDecoderOnlyOutput
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Array
 from llm_check.models.decoding.method_table import named_method
 from llm_check.models.decoding.positions import Position, Prompt
 from llm_check.models.decoding.reasoning_steps import parse_step_rule
@@ -26,6 +26,7 @@ from llm_check.models.decoding.solution import require_size, solve
 from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.engines.engine import Engine
 from llm_check.models.engines.transformers_engine import TransformersEngine
+from llm_check.models.model_types import Module, Tokenizer
 from llm_check.models.rewards.load_reward import load_reward
 from llm_check.models.rewards.reward_model import RewardModel
 
@@ -63,7 +64,17 @@ def gsi(
 
 @dataclass
 class GuidedGenerate:
-    """The decoding loop that transformers calls; `records` holds the per-step records of the last call."""
+    """The decoding loop that transformers calls.
+
+    draft: the engine that proposes
+    reward: judges steps
+    beta, n, threshold, n_base: of the method's scheme
+    method: a name of the table
+    step: where a step ends, as it is written
+    max_step_tokens: longest step
+    seed: of every random stream
+    records: the per-step records of the last call
+    """
 
     draft: Engine
     reward: RewardModel
@@ -75,12 +86,17 @@ class GuidedGenerate:
     step: str
     max_step_tokens: int
     seed: int
-    records: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+    records: dict[str, Array] = field(default_factory=dict, repr=False)
 
     def __call__(
-        self, model: Any, input_ids: Tensor, logits_processor: Any, stopping_criteria: Any, generation_config: Any,
+        self,
+        model: Module,
+        input_ids: Tensor,
+        logits_processor: Any,
+        stopping_criteria: Any,
+        generation_config: Any,
         **model_kwargs: Any,
-    ) -> Any:  # fmt: skip
+    ) -> Any:
         """The sequences (B, T), prompts included, padded at the right; or, where the caller asked for a dictionary,
         transformers' output object with them. Raises InputError for logits processors, or a draft that is no pair of
         the model."""
@@ -96,7 +112,7 @@ class GuidedGenerate:
         context = require_size(chosen, scheme, models, prompts, rule)
 
         def ended(place: Position, finish: str) -> bool:
-            written = _written(place)
+            written = place.solution
             full = context is not None and len(place.prefix) + rule.max_tokens > context
             if finish == "eos" or len(written) >= limit or full:
                 return True
@@ -104,14 +120,11 @@ class GuidedGenerate:
             return bool(stopping_criteria(torch.cat([row, row.new_tensor(written)])[None], None).all())
 
         at, self.records = solve(chosen, scheme, models, prompts, rule, self.seed, ended)
-        return _output(input_ids, [_written(place)[:limit] for place in at], generation_config, self.draft.tokenizer)
+        written = [list(place.solution[:limit]) for place in at]
+        return _output(input_ids, written, generation_config, self.draft.tokenizer)
 
 
-def _written(place: Position) -> list[int]:
-    return [token for step in place.path for token in step]
-
-
-def _name(model: Any) -> str:
+def _name(model: Module) -> str:
     return "/".join(Path(str(getattr(model.config, "_name_or_path", "") or type(model).__name__)).parts[-2:])
 
 
@@ -131,7 +144,7 @@ def _prompts(input_ids: Tensor, mask: Tensor | None) -> list[Prompt]:
     return [Prompt(str(i), tuple(row[use].tolist())) for i, (row, use) in enumerate(zip(ids, kept, strict=True))]
 
 
-def _output(input_ids: Tensor, written: list[list[int]], config: Any, tokenizer: Any) -> Any:
+def _output(input_ids: Tensor, written: list[list[int]], config: Any, tokenizer: Tokenizer) -> Any:
     pad = config.pad_token_id if config.pad_token_id is not None else tokenizer.eos_token_id
     width, longest = input_ids.shape[1], max(map(len, written))
     sequences = input_ids.new_full((len(written), width + longest), int(pad))

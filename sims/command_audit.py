@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import Artifact, is_current, provenance, read_artifact
-from gsi_theory.runs.options import OUTPUT, RUN, read_pairs, set_options
+from gsi_theory.runs.json_output import answer
+from gsi_theory.runs.options import ArtifactsOption, JsonOption, SeedOption, WorkersOption
 from gsi_theory.runs.progress import progress_bar
+from gsi_theory.runs.settings import read_pairs, set_options
 from gsi_theory.runs.terminal import columns, console, wrapped
+from gsi_theory.runs.workers import WORKERS
+from gsi_theory.types import Record
 from sims.audits.audit import PRESETS, run_audit
 from sims.audits.drafts_needed import BETAS_ASKED
 
 __all__ = ["app", "audit"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+FIELDS = (  # of a claim, in --json
+    *("id", "outcome", "expected", "tightness", "vacuous_share", "surprise", "evaluations"),
+    *("holds", "refuted", "undecided", "vacuous", "not_applicable", "rejudged", "settled"),
+    *("tight_family", "tight_beta", "tight_n"),
+)
 WIDE = 100  # columns from which the table also says where a claim is tightest
-Row = dict[str, Any]
 
 
 def audit(
@@ -41,33 +47,26 @@ def audit(
         return run_audit(seed, path, PRESETS[preset] | settings, workers, report, command)
 
 
-def _rows(artifact: Artifact, table: str) -> list[Row]:
+def _rows(artifact: Artifact, table: str) -> list[Record]:
     columns = artifact.tables[table]
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def _certificate(example: Row) -> Row:
+def _certificate(example: Record) -> Record:
     """The counterexample, both sides enclosed by decimals; `outcome` is null where balls do not know the claim."""
     sides = {side: [example[f"{side}_lower"], example[f"{side}_upper"]] for side in ("lhs", "rhs")}
     names = ("draft", "base", "reward", "beta", "n", "rule", "threshold", "relative_gap")
     return {name: example[name] for name in names} | sides | {"outcome": example["certified"]}
 
 
-def _plain(value: Any) -> Any:
-    return "inf" if isinstance(value, float) and value == math.inf else value
-
-
-def _record(artifact: Artifact) -> Row:
+def _record(artifact: Artifact) -> Record:
     """The answer of --json; n of `first_n` and `half_n` is "inf" where no n tried is enough."""
     certificates = {example["id"]: _certificate(example) for example in _rows(artifact, "counterexamples")}
     claims = []
     for row in _rows(artifact, "claims"):
-        names = ("id", "outcome", "expected", "tightness", "vacuous_share", "surprise", "evaluations", "holds",
-                 "refuted", "undecided", "vacuous", "not_applicable", "rejudged", "settled", "tight_family",
-                 "tight_beta", "tight_n")  # fmt: skip
-        claim = {name: row[name] for name in names}
+        claim = {name: row[name] for name in FIELDS}
         for kind in ("first", "half"):
-            claim[f"{kind}_n"] = {f"{b:g}": _plain(row[f"{kind}_n_beta_{b:g}"]) for b in BETAS_ASKED}
+            claim[f"{kind}_n"] = {f"{b:g}": row[f"{kind}_n_beta_{b:g}"] for b in BETAS_ASKED}
         if row["id"] in certificates:
             claim["certificate"] = certificates[row["id"]]
         claims.append(claim)
@@ -82,7 +81,7 @@ def _n(value: float | None) -> str:
     return f"{value:.0f}" if value <= 1024 else f"2^{math.log2(value):.0f}"
 
 
-def _found(row: Row) -> str:
+def _found(row: Record) -> str:
     if row["surprise"]:
         return "[bold white on red]REFUTED![/]"
     colors = {"HOLDS": "green", "REFUTED": "yellow"}
@@ -102,7 +101,7 @@ def _share(part: int, whole: int) -> str:
     return f"{share:.0f}%" if share >= 1.0 else "<1%"
 
 
-def _where(row: Row) -> str:
+def _where(row: Record) -> str:
     if row["tight_family"] is None:
         return ""
     return f"{row['tight_family'].replace('_', ' ')}, {row['tight_beta']:g}, {_n(row['tight_n'])}"
@@ -159,19 +158,10 @@ def command(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the audit; repeatable.")
     ] = None,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Seed of every random stream.", rich_help_panel=RUN)
-    ] = 0,
-    workers: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=1, max=1024, help="Processes; the result does not depend on it.", rich_help_panel=RUN
-        ),
-    ] = min(8, os.cpu_count() or 1),
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the artifact.", rich_help_panel=OUTPUT)] = Path(
-        "report/artifacts"
-    ),
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.", rich_help_panel=OUTPUT)] = False,
+    seed: SeedOption = 0,
+    workers: WorkersOption = WORKERS,
+    out: ArtifactsOption = Path("report/artifacts"),
+    as_json: JsonOption = False,
 ) -> None:
     """Judge every claim over families of instances, rewards, β and n, and write the audit's artifact.
 
@@ -183,7 +173,7 @@ def command(
     path = audit(seed, out, settings, "full" if full else "quick", workers)
     artifact = read_artifact(path, "audit")
     if as_json:
-        typer.echo(json.dumps(_record(artifact), allow_nan=False))
+        typer.echo(answer("audit", _record(artifact)))
     else:
         _print(artifact, path)
     if artifact.summary["surprises"]:

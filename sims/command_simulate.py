@@ -1,4 +1,4 @@
-"""`gsi simulate NAME`: run one experiment of `sims.experiments`, describe it, or list them.
+"""`gsi simulate NAME`: run one experiment of `sims.experiments` or of a user's file, describe it, or list them.
 
 Across machines: start `dask scheduler` on one, `dask worker tcp://HOST:8786` on the others (the same commit of this
 package on all of them), and give --cluster tcp://HOST:8786. Under SLURM dask-jobqueue starts both:
@@ -7,22 +7,27 @@ package on all of them), and give --cluster tcp://HOST:8786. Under SLURM dask-jo
     cluster = SLURMCluster(cores=16, processes=16, memory="32GB", walltime="02:00:00")
     cluster.scale(jobs=8)
     print(cluster.scheduler_address)  # what --cluster takes, as long as this process lives
+
+An experiment of one's own, a record `Experiment` in a file, runs as FILE.py:NAME; every worker reads the same file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from gsi_theory.runs.artifact import is_current, provenance, read_artifact
-from gsi_theory.runs.options import OUTPUT, RUN, given_options, read_pairs, refuse_options, set_options
+from gsi_theory.runs.options import RUN, ArtifactsOption, SeedOption, WorkersOption, given_options, refuse_options
 from gsi_theory.runs.progress import progress_bar
+from gsi_theory.runs.settings import checked, read_pairs, set_options
 from gsi_theory.runs.terminal import wrapped
 from gsi_theory.runs.workers import Pool, cluster_pool, local_pool
-from sims.experiments import EXPERIMENTS, PROFILES, WORKERS, Experiment, checked_settings, estimate, run_experiment
+from gsi_theory.types import Record
+from sims.experiment_record import Experiment, Settings
+from sims.experiments import EXPERIMENTS, PROFILES, WORKERS, estimate, experiment_at, run_experiment
 
 __all__ = ["app", "simulate"]
 
@@ -30,22 +35,23 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def simulate(
-    name: str, seed: int, out: Path, settings: Mapping[str, Any], resume: bool = False, pool: Pool | None = None
+    address: str, seed: int, out: Path, settings: Settings, resume: bool = False, pool: Pool | None = None
 ) -> Path:
-    """Run experiment `name` into the folder `out`; returns the artifact's path. InputError for an unknown name.
+    """Run the experiment of a name or of FILE.py:NAME into the folder `out`; returns the artifact's path.
 
-    With `resume` an artifact of the same command, seed, versions and commit is kept as it is.
+    With `resume` an artifact of the same command, seed, versions and commit is kept as it is. InputError for an unknown
+    name.
     """
     # Results do not depend on who did the work, so the recorded command leaves it out.
-    texts = {key: _text(value) for key, value in settings.items()}
-    command, path = f"gsi simulate {name} --seed {seed}{set_options(texts)}", out / f"{name}.json"
+    texts, name = {key: _text(value) for key, value in settings.items()}, experiment_at(address).name
+    command, path = f"gsi simulate {shlex.quote(address)} --seed {seed}{set_options(texts)}", out / f"{name}.json"
     if resume and is_current(path, name, provenance(command, seed)):
         return path
     with progress_bar(name) as report:
-        return run_experiment(name, seed, path, settings, pool, report, command)
+        return run_experiment(address, seed, path, settings, pool, report, command)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -62,13 +68,13 @@ def _describe(experiment: Experiment) -> str:
     for key, default in experiment.defaults.items():
         both = f"{_text(default)}; {_text(full[key])}".replace(",", ", ")
         lines.append(wrapped(both, f"    {key}: ", " " * 6))
-    cells = (len(experiment.plan(0, _settings(experiment, profile))) for profile in PROFILES)
+    cells = (len(experiment.cells(_settings(experiment, profile))) for profile in PROFILES)
     lines.append("  cells: " + ", ".join(f"{profile} {n}" for profile, n in zip(PROFILES, cells, strict=True)))
     lines.append(f"  cost of the full profile: {_duration(60.0 * experiment.full_minutes)} of one core, by a dry run")
     return "\n".join(lines)
 
 
-def _agrees(summary: Mapping[str, Any]) -> bool:
+def _agrees(summary: Settings) -> bool:
     """Say how simulation and exact law compare, where the experiment has both; whether they agree."""
     if "passed" not in summary:
         return True
@@ -81,11 +87,11 @@ def _agrees(summary: Mapping[str, Any]) -> bool:
     return bool(summary["passed"])
 
 
-def _settings(experiment: Experiment, profile: str) -> dict[str, Any]:
-    return checked_settings(experiment.name, experiment.settings, experiment.profile(profile))
+def _settings(experiment: Experiment, profile: str) -> Record:
+    return checked(experiment.settings, experiment.profile(profile), f" of experiment {experiment.name!r}")
 
 
-def _dry_run(name: str, seed: int, settings: Mapping[str, Any], workers: int) -> str:
+def _dry_run(name: str, seed: int, settings: Settings, workers: int) -> str:
     cost = estimate(name, seed, settings)
     lines = [f"{name}: {sum(cost.cells.values())} cells"]
     for kind, count in cost.cells.items():
@@ -108,7 +114,9 @@ def command(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="Experiment; without it they are listed.", autocompletion=lambda: list(EXPERIMENTS)
+            metavar="NAME|FILE.py:NAME",
+            help="Experiment, or a record of one in your own file; without it they are listed.",
+            autocompletion=lambda: list(EXPERIMENTS),
         ),
     ] = None,
     describe: Annotated[bool, typer.Option("--describe", help="Say what the experiment does, and stop.")] = False,
@@ -122,25 +130,15 @@ def command(
         ),
     ] = "quick",
     setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of the experiment; repeatable."),
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the experiment; repeatable.")
     ] = None,
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Seed of every random stream.", rich_help_panel=RUN)
-    ] = 0,
-    workers: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=1, max=1024, help="Processes; the result does not depend on it.", rich_help_panel=RUN
-        ),
-    ] = WORKERS,
+    seed: SeedOption = 0,
+    workers: WorkersOption = WORKERS,
     cluster: Annotated[
         str | None,
         typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, in place of processes.", rich_help_panel=RUN),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the artifact.", rich_help_panel=OUTPUT)] = Path(
-        "report/artifacts"
-    ),
+    out: ArtifactsOption = Path("report/artifacts"),
 ) -> None:
     """Run one experiment and write its artifact: NAME.json, and its tables as Parquet beside it.
 
@@ -157,9 +155,9 @@ def command(
         return
     if describe:
         refuse_options(context, given_options(context, ("name", "describe")), "with --describe: leave them out")
-        typer.echo(_describe(EXPERIMENTS[name]))
+        typer.echo(_describe(experiment_at(name)))
         return
-    settings = EXPERIMENTS[name].profile(profile) | read_pairs(setting or [])
+    settings = experiment_at(name).profile(profile) | read_pairs(setting or [])
     if cluster is not None:
         refuse_options(context, ("workers",), "with --cluster: the scheduler has workers of its own; leave it out")
     if dry_run:
@@ -168,5 +166,5 @@ def command(
     pool = cluster_pool(cluster) if cluster is not None else local_pool(workers)
     path = simulate(name, seed, out, settings, pool=pool)
     typer.echo(f"wrote {path}")
-    if not _agrees(read_artifact(path, name).summary):
+    if not _agrees(read_artifact(path).summary):
         raise typer.Exit(1)

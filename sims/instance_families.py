@@ -15,16 +15,38 @@ import numpy as np
 from gsi_theory.arrays.logscale import log_sum, normalize
 from gsi_theory.instance import Instance, Scheme, as_beta, tilted_policy, tilted_reward
 from gsi_theory.laws.selection_law import as_count
+from gsi_theory.methods import METHODS
 from gsi_theory.types import Floats
 
-__all__ = ["FAMILIES", "REWARDS", "Family", "passing_threshold", "random_case", "score_threshold", "signed"]
+__all__ = [
+    "COMBINATIONS",
+    "FAMILIES",
+    "REWARDS",
+    "InstanceFamily",
+    "method_scheme",
+    "passing_threshold",
+    "random_case",
+    "score_threshold",
+    "signed",
+    "usual_scheme",
+]
 
 REWARDS = ("unsigned", "signed")
 LISTED_BETAS = (0.0, 0.5, 1.0, 5.0, 20.0)
+# Rules and gates that go together.
+COMBINATIONS = (
+    ("softmax", "none"),
+    ("softmax", "tilted_reward"),
+    ("race", "none"),
+    ("race", "tilted_reward"),
+    ("race", "score"),
+    ("max", "none"),
+    ("max", "tilted_reward"),
+)
 
 
 @dataclass(frozen=True)
-class Family:
+class InstanceFamily:
     """name, what it stands for, and build(seed) -> Instance (rewards in [0, 1])."""
 
     name: str
@@ -80,14 +102,16 @@ def _heavy_tail(seed: int) -> Instance:
     return Instance(draft, normalize(draft - np.log(quantile) / 1.1), rng.uniform(0.0, 1.0, size))
 
 
-FAMILIES: dict[str, Family] = {
+FAMILIES: dict[str, InstanceFamily] = {
     family.name: family
     for family in (
-        Family("two_point", "two completions, the good one four times rarer in the draft", _two_point),
-        Family("zipf", "200 completions, Zipf laws whose ranks nearly agree", _zipf_pair),
-        Family("dirichlet", "50 completions, two unrelated policies", _dirichlet),
-        Family("thin_overlap", "40 completions, each policy has 1 % of its mass where the other lives", _thin_overlap),
-        Family("heavy_tail", "300 completions, ratios base/draft without a finite variance", _heavy_tail),
+        InstanceFamily("two_point", "two completions, the good one four times rarer in the draft", _two_point),
+        InstanceFamily("zipf", "200 completions, Zipf laws whose ranks nearly agree", _zipf_pair),
+        InstanceFamily("dirichlet", "50 completions, two unrelated policies", _dirichlet),
+        InstanceFamily(
+            "thin_overlap", "40 completions, each policy has 1 % of its mass where the other lives", _thin_overlap
+        ),
+        InstanceFamily("heavy_tail", "300 completions, ratios base/draft without a finite variance", _heavy_tail),
     )
 }
 
@@ -112,6 +136,21 @@ def score_threshold(instance: Instance, beta: float, n: int) -> float:
     """
     log_z = float(log_sum(instance.log_base + as_beta(beta) * instance.reward))
     return (float(np.log(as_count(n, "n"))) + log_z) / beta
+
+
+def usual_scheme(instance: Instance, rule: str, gate: str, n: int, beta: float) -> Scheme:
+    """The scheme of one of COMBINATIONS with its usual threshold; gate "none" has none."""
+    if gate == "none":
+        return Scheme(beta, n, None, rule)
+    if gate == "score":
+        return Scheme(beta, n, score_threshold(instance, beta, n), rule, gate="score")
+    return Scheme(beta, n, passing_threshold(instance, beta), rule)
+
+
+def method_scheme(key: str, instance: Instance, beta: float, n: int, share: float = 0.5) -> Scheme:
+    """The scheme with which a method plays: a gate on r̃ passes `share` of π; other gates take their own default."""
+    gated = METHODS[key].threshold == "tilted_reward"
+    return Scheme(beta, n, passing_threshold(instance, beta, share) if gated else None)
 
 
 def random_case(rng: np.random.Generator, rewards: tuple[str, ...] = REWARDS) -> tuple[Instance, Scheme]:

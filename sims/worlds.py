@@ -20,7 +20,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -34,11 +33,11 @@ from gsi_theory.steps.tree import Prefix, Tree
 from gsi_theory.types import Floats
 from sims.pool_world import pool_instances
 
-__all__ = ["WORLDS", "World", "checked_worlds", "instances_of", "world_instance", "world_tree"]
+__all__ = ["WORLDS", "KnobWorld", "checked_worlds", "instance_of", "world_instance", "world_tree"]
 
 
 @dataclass(frozen=True)
-class World:
+class KnobWorld:
     """One setting of the knobs. Raises InputError naming the knob, its value and its range."""
 
     coverage: float = 10.0
@@ -49,22 +48,28 @@ class World:
     size: int = 100
 
     def __post_init__(self) -> None:
-        ranges = {"coverage": (1.0, 1e12), "correlation": (-1.0, 1.0), "tail": (-1.0, 2.0), "good": (0, self.size - 1),
-                  "depth": (1, 12), "size": (2, 1_000_000)}  # fmt: skip
+        ranges = {
+            "coverage": (1.0, 1e12),
+            "correlation": (-1.0, 1.0),
+            "tail": (-1.0, 2.0),
+            "good": (0, self.size - 1),
+            "depth": (1, 12),
+            "size": (2, 1_000_000),
+        }
         for name, (low, high) in ranges.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"knob {name} = {getattr(self, name)!r} of a world: give {low:g} to {high:g}")
 
 
-WORLDS: dict[str, World] = {
-    "strong": World(coverage=2.0, correlation=0.5),
-    "medium": World(coverage=30.0, correlation=0.5),
-    "weak": World(coverage=1000.0, correlation=0.5, tail=-0.5),
-    "one_answer": World(coverage=30.0, correlation=0.5, good=1),
-    "blind": World(coverage=30.0, correlation=0.9, good=5, tail=-0.5),
-    "lucky": World(coverage=30.0, correlation=-0.9, good=5, tail=-0.5),
-    "outliers": World(coverage=1000.0, tail=1.0),
-    "even_tail": World(coverage=30.0, tail=-1.0),
+WORLDS: dict[str, KnobWorld] = {
+    "strong": KnobWorld(coverage=2.0, correlation=0.5),
+    "medium": KnobWorld(coverage=30.0, correlation=0.5),
+    "weak": KnobWorld(coverage=1000.0, correlation=0.5, tail=-0.5),
+    "one_answer": KnobWorld(coverage=30.0, correlation=0.5, good=1),
+    "blind": KnobWorld(coverage=30.0, correlation=0.9, good=5, tail=-0.5),
+    "lucky": KnobWorld(coverage=30.0, correlation=-0.9, good=5, tail=-0.5),
+    "outliers": KnobWorld(coverage=1000.0, tail=1.0),
+    "even_tail": KnobWorld(coverage=30.0, tail=-1.0),
 }
 WHOLE = ("good", "depth", "size")
 
@@ -90,7 +95,7 @@ def _draft(log_base: Floats, z: Floats, coverage: float) -> Floats:
     return normalize(log_base - brentq(gap, 0.0, high, xtol=1e-14) * z)
 
 
-def world_instance(world: World, seed: Sequence[int]) -> Instance:
+def world_instance(world: KnobWorld, seed: Sequence[int]) -> Instance:
     """One instance of a world; `seed` (whole numbers) fixes which."""
     rng = np.random.default_rng([*seed, 71])
     size = world.size
@@ -99,22 +104,20 @@ def world_instance(world: World, seed: Sequence[int]) -> Instance:
     z = _scores(size, world.tail)[rank]
     normal = ndtri((rank + 0.5) / size)
     score = world.correlation * normal + np.sqrt(1.0 - world.correlation**2) * rng.normal(size=size)
-    place = np.argsort(np.argsort(score))
-    reward = place / (size - 1.0) if world.good == 0 else (place >= size - world.good).astype(np.float64)
-    return Instance(log_base, log_base, reward) if world.coverage == 1 else Instance(
-        _draft(log_base, z, world.coverage), log_base, reward
-    )  # fmt: skip
+    standing = np.argsort(np.argsort(score))
+    reward = standing / (size - 1.0) if world.good == 0 else (standing >= size - world.good).astype(np.float64)
+    return Instance(_draft(log_base, z, world.coverage), log_base, reward)
 
 
-def world_tree(world: World, seed: Sequence[int]) -> Tree:
+def world_tree(world: KnobWorld, seed: Sequence[int]) -> Tree:
     """`depth` steps, each node an instance of the world of its own; step rewards are the instances' divided by depth,
     so that a trajectory earns at most 1."""
 
     def instance_at(prefix: Prefix) -> Instance | None:
         if len(prefix) == world.depth:
             return None
-        found = world_instance(world, [*seed, len(prefix), *prefix])
-        return Instance(found.log_draft, found.log_base, found.reward / world.depth)
+        node = world_instance(world, [*seed, len(prefix), *prefix])
+        return Instance(node.log_draft, node.log_base, node.reward / world.depth)
 
     return Tree.grow(instance_at)
 
@@ -131,33 +134,32 @@ def _parsed(text: str, place: str) -> str:
     return text
 
 
-def _knobs(text: str, place: str = "world") -> World:
+def _knobs(text: str, place: str = "world") -> KnobWorld:
     if text in WORLDS:
         return WORLDS[text]
-    names, given = asdict(World()), {}
+    names, knobs = asdict(KnobWorld()), {}
     for part in text.split("+"):
         name, colon, value = part.partition(":")
         if name not in names or not colon:
             cure = f"give one of {', '.join(WORLDS)}, knobs like coverage:100+good:1 ({', '.join(names)}), or pool:FILE"
             raise InputError(f"{place} = {text!r}{nearest(text, WORLDS)}: {cure}")
         try:
-            given[name] = int(value) if name in WHOLE else float(value)
+            knobs[name] = int(value) if name in WHOLE else float(value)
         except ValueError as error:
             raise InputError(f"{place} = {text!r}: knob {name} = {value!r} is not a number: give one") from error
-    return replace(World(), **given)  # type: ignore[arg-type]
+    return replace(KnobWorld(), **knobs)  # type: ignore[arg-type]
 
 
-def checked_worlds(value: Any, place: str) -> tuple[str, ...]:
+def checked_worlds(value: object, place: str) -> tuple[str, ...]:
     """A setting that lists worlds with commas, each once. InputError naming place, world and what may be given."""
-    given = value.split(",") if isinstance(value, str) else value
-    if not isinstance(given, list | tuple) or not all(isinstance(v, str) for v in given) or not given:
+    worlds = value.split(",") if isinstance(value, str) else value
+    if not isinstance(worlds, list | tuple) or not all(isinstance(v, str) for v in worlds) or not worlds:
         raise InputError(f"{place} = {value!r}: give worlds, comma separated ({', '.join(WORLDS)})")
-    return distinct(_parsed(text.strip(), place) for text in given)
+    return distinct(_parsed(text.strip(), place) for text in worlds)
 
 
-def instances_of(text: str, seed: Sequence[int], count: int = 1) -> list[Instance]:
-    """`count` instances of a world given as text; of a pool the first `count` of its steps."""
+def instance_of(text: str, seed: Sequence[int], index: int = 0) -> Instance:
+    """Problem number `index` of a world given as text; of a pool that step, or its last one where it has fewer."""
     if text.startswith("pool:"):
-        return pool_instances(text.removeprefix("pool:"), count)
-    world = _knobs(text)
-    return [world_instance(world, [*seed, i]) for i in range(count)]
+        return pool_instances(text.removeprefix("pool:"), index + 1)[-1]
+    return world_instance(_knobs(text), [*seed, index])

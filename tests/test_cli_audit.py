@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gsi_theory.claims import CLAIMS
-from gsi_theory.claims.sides_softmax import kl_chi2
+from gsi_theory.claims.softmax_bounds import kl_chi2
 from gsi_theory.cli import main
 from gsi_theory.runs.artifact import read_artifact
 from sims import command_audit

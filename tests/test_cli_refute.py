@@ -116,3 +116,79 @@ def test_true_claim_gives_a_tightness_record() -> None:
     assert done.exit_code == 0
     assert "M10: not refuted" in done.output and "lhs/rhs" in done.output
     assert max(map(len, done.output.splitlines())) <= 80
+
+
+OWN = """
+from gsi_theory.claims import Claim
+from gsi_theory.claims.assumptions import COVERED
+from gsi_theory.claims.sides import Sides
+
+
+def eighth(f):
+    value, law = f.tv("softmax")
+    return Sides(value, f.chi2 / (8 * f.n), law.error + 1e-12, 1.0)
+
+
+def balls(f):
+    return f.draft_excess("softmax").tv(), f.chi2 / (8 * f.scheme.n)
+
+
+MINE = Claim("mine", r"TV(P_n,\\pi) \\le \\chi^2/(8n)", eighth, balls, (COVERED,))
+BROKEN = Claim("broken", "x", lambda f: f.nothing)
+
+
+def make():
+    return MINE
+
+
+def MIXED():
+    return Claim("mixed", "x", (), eighth)
+"""
+
+
+@pytest.mark.parametrize("name", ["MINE", "make"])
+def test_a_claim_of_ones_own_is_refuted_and_certified(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From FILE.py:NAME; the recheck on its card loads it from there."""
+    (tmp_path / "mine.py").write_text(OWN)
+    with pytest.raises(SystemExit) as stopped:
+        main(["refute", f"{tmp_path / 'mine.py'}:{name}", "--json"])
+    card = json.loads(capsys.readouterr().out)
+    assert stopped.value.code == 1 and card["surprise"] and card["id"] == "mine"
+    assert card["counterexample"]["certificate"]["outcome"] == "REFUTED"
+    python = next(line for line in card["counterexample"]["recheck"] if line.startswith("python"))
+    at = card["counterexample"]["recheck"].index(python)
+    shell = "\n".join(card["counterexample"]["recheck"][at:]).replace("python -c", f"{sys.executable} -c", 1)
+    done = subprocess.run(["bash", "-ec", shell], capture_output=True, text=True, timeout=200)
+    assert "REFUTED" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["mine.py:BROKEN"],
+            "mine.py:BROKEN: judging it raised AttributeError: 'Facts' object has no attribute 'nothing'",
+        ),
+        (["mine.py:MIXED"], "MIXED() raised InputError: claim mixed: sides (), assumptions"),
+        (["mine.py:OURS"], "mine.py defines no OURS"),
+        (["mine.py:COVERED"], "COVERED is an Assumption: it must be a Claim"),
+        (["mine.py"], "names no Claim: write FILE.py:NAME"),
+        (["none.py:MINE"], "no file none.py"),
+        (["mine.py:MINE", "--mutants"], "tightens claims of the table"),
+    ],
+)
+def test_what_is_wrong_with_a_claim_of_ones_own_is_one_line(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OWN)
+    with pytest.raises(SystemExit) as stopped:
+        main(["refute", *arguments])
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2 and message in told and told.count("\n") == 1

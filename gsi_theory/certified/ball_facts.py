@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -65,8 +65,8 @@ class Excess:
     """
 
     def __init__(self, p: list[arb], q: list[arb], x: list[arb] | None = None) -> None:
-        held = [y for y, v in enumerate(q) if not v.is_zero()]
-        self._terms = [(y, q[y], p[y] / q[y] - 1 if x is None else x[y], p[y] / q[y]) for y in held]
+        inside = [y for y, v in enumerate(q) if not v.is_zero()]
+        self._terms = [(y, q[y], p[y] / q[y] - 1 if x is None else x[y], p[y] / q[y]) for y in inside]
         self._stray = [(y, v) for y, v in enumerate(p) if q[y].is_zero() and not v.is_zero()]
 
     def kl_to(self) -> arb:
@@ -114,6 +114,26 @@ class BallFacts:
     scheme: ExactScheme
     goal: int = 96
     _laws: dict[str, list[arb]] = field(default_factory=dict, repr=False, compare=False)
+
+    zero = arb(0)
+    ball = staticmethod(ball)
+    total = staticmethod(total)
+    excess = staticmethod(Excess)
+
+    @staticmethod
+    def largest(values: list[arb]) -> arb:
+        """Maximum of at least one ball."""
+        return functools.reduce(arb.max, values)
+
+    @staticmethod
+    def smallest(values: list[arb]) -> arb:
+        """Minimum of at least one ball."""
+        return functools.reduce(arb.min, values)
+
+    @staticmethod
+    def pinsker(chi2: arb, n: int) -> arb:
+        """√(½ log(1 + χ²/n))."""
+        return ((chi2.nonnegative_part() / n).log1p() / 2).sqrt()
 
     def precision(self) -> AbstractContextManager[object]:
         """The working precision of everything here."""
@@ -186,14 +206,53 @@ class BallFacts:
         return Excess(self.base, self.draft).chi2_from()
 
     @cached_property
+    def chi2_base(self) -> arb:
+        """χ²(π‖π_B)."""
+        return Excess(self.pi, self.base).chi2_from()
+
+    @cached_property
+    def centered(self) -> list[arb]:
+        """r - min r over the outcomes that some policy has, 0 elsewhere."""
+        inst = self.instance
+        real = [s > 0 or b > 0 for s, b in zip(inst.draft, inst.base, strict=True)]
+        low = min(r for r, y in zip(inst.reward, real, strict=True) if y)
+        return [ball(r - low) if y else arb(0) for r, y in zip(inst.reward, real, strict=True)]
+
+    @cached_property
+    def osc(self) -> arb:
+        """osc(r) over the outcomes that some policy has."""
+        return self.largest(self.centered)
+
+    @cached_property
     def coverage(self) -> arb:
         """C = sup π/π_S."""
         if not self.covered:
             return arb.pos_inf()
-        largest = arb(0)
-        for w in self.w:
-            largest = largest if w is None else largest.max(w)
-        return largest
+        return self.largest([arb(0), *self.drawn_w])
+
+    @cached_property
+    def drawn_w(self) -> list[arb]:
+        """w of the outcomes that the draft has."""
+        return [w for w in self.w if w is not None]
+
+    @property
+    def missed(self) -> arb:
+        """(1 - 1/C)ⁿ."""
+        return (1 - 1 / self.coverage).nonnegative_part() ** self.scheme.n
+
+    def excess_share(self, mass: list[arb], n: int) -> arb:
+        """E_π[(w - 1)_+/(n - 1 + w)] of the proposal `mass`."""
+        pairs = [(p, q) for p, q in zip(self.pi, mass, strict=True) if not p.is_zero()]
+        return total([p * (p - q).nonnegative_part() / ((n - 1) * q + p) for p, q in pairs])
+
+    @property
+    def e(self) -> arb:
+        """e at the working precision."""
+        return arb.const_e()
+
+    def with_draws(self, n: int) -> BallFacts:
+        """The same with n drafts."""
+        return replace(self, scheme=replace(self.scheme, n=n), _laws={})
 
     def draft_law(self, rule: str | None = None) -> list[arb]:
         """Ungated law Q of the draft winner (default: the scheme's rule)."""
@@ -215,6 +274,26 @@ class BallFacts:
         """Law B of the base winner among n_base draws, the scheme's rule."""
         s = self.scheme
         return selection_balls(self.instance.base, self.base_weight, s.base_draws, s.rule, self.goal)
+
+    @cached_property
+    def base_excess(self) -> Excess:
+        """B against π."""
+        return Excess(self.base_law, self.pi)
+
+    @property
+    def score(self) -> LogWeight:
+        """The score threshold e^{βu} of (M9), a finite u."""
+        assert self.scheme.threshold is not None
+        return LogWeight(self.scheme.beta * Fraction(self.scheme.threshold), ONE)
+
+    @cached_property
+    def scored(self) -> tuple[list[arb], arb]:
+        """(accepted masses (K,), P(reject)) of the race rule behind the score gate (M9)."""
+        return race_score_balls(self.instance.draft, self.draft_weight, self.scheme.n, self.score, self.goal)
+
+    def law_of(self, mass: list[Fraction], weight: list[LogWeight], n: int, rule: str = "softmax") -> list[arb]:
+        """The law of the winner among n draws from another proposal."""
+        return selection_balls(mass, weight, n, rule, self.goal)
 
     def accepts(self, y: int) -> bool:
         """Whether r̃(y) ≥ u, decided exactly (at β = 0: r where ℓ = 0, ±inf by the sign of ℓ).
@@ -238,16 +317,16 @@ class BallFacts:
     def ties(self) -> list[str]:
         """In words, what rounding may decide wrongly: r̃ = u exactly, ℓ = 0 at β = 0, equal weights under rule max."""
         cut, beta, lines = self.scheme.threshold, self.scheme.beta, []
-        held = [y for y in range(self.instance.size) if self.instance.draft[y] and self.instance.base[y]]
+        drawn = [y for y in range(self.instance.size) if self.instance.draft[y] and self.instance.base[y]]
         if cut is not None and self.scheme.gate == "tilted_reward":
-            equal = [y for y in held if self.draft_weight[y].factor == 1]
+            equal = [y for y in drawn if self.draft_weight[y].factor == 1]
             at = [y for y in equal if self.instance.reward[y] == cut]
             if at:
                 lines.append(f"the tilted reward of y = {at} equals the threshold exactly")
             elif equal and not beta:
                 lines.append(f"β = 0 and both policies give y = {equal} the same mass")
-        for weight in dict.fromkeys(self.draft_weight[y] for y in held) if self.scheme.rule == "max" else ():
-            same = [y for y in held if self.draft_weight[y] == weight]
+        for weight in dict.fromkeys(self.draft_weight[y] for y in drawn) if self.scheme.rule == "max" else ():
+            same = [y for y in drawn if self.draft_weight[y] == weight]
             if len(same) > 1:
                 lines.append(f"the weights of y = {same} are exactly equal")
         return lines
@@ -262,8 +341,7 @@ class BallFacts:
         """The gated law G: (M6), or (M9) with gate "score"; Q without a threshold."""
         s, cut = self.scheme, self.scheme.threshold
         if s.gate == "score" and cut is not None and cut not in (float("inf"), float("-inf")):
-            score = LogWeight(s.beta * Fraction(cut), ONE)
-            kept, reject = race_score_balls(self.instance.draft, self.draft_weight, s.n, score, self.goal)
+            kept, reject = self.scored
         else:
             law = self.draft_law()
             endless = s.gate == "score" and cut is not None

@@ -5,7 +5,7 @@
     certify_claim("M12a", exact, ExactScheme(1, n=1))          -> Certificate(.lhs, .rhs, .outcome)
 
 Enclosures are proved, so a REFUTED here is a counterexample, not a rounding error. A vector gives a tuple of
-enclosures. Quantities and claims are tables: QUANTITIES, and SIDES of certified/sides.py.
+enclosures. Quantities are the table QUANTITIES; a claim holds its own sides in balls.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from flint import arb
 
 from gsi_theory.certified.ball_facts import BallFacts, total
 from gsi_theory.certified.rational import Enclosure, ExactInstance, ExactScheme, enclose
-from gsi_theory.certified.sides import PREMISES, SIDES
-from gsi_theory.claims import CLAIMS, Outcome
+from gsi_theory.claims import CLAIMS, Claim, Outcome
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Scheme
 
@@ -144,24 +143,28 @@ def _one(x: arb, digits: int, signed: bool) -> Enclosure:
     return enclose(x if signed else x.nonnegative_part(), digits)
 
 
-def certify_claim(claim: str, instance: ExactInstance, scheme: Scheme | ExactScheme, digits: int = 20) -> Certificate:
-    """A claim of claims.py with sides in certified/sides.py, judged on an exact instance.
+def certify_claim(
+    claim: str | Claim, instance: ExactInstance, scheme: Scheme | ExactScheme, digits: int = 20
+) -> Certificate:
+    """A claim, by its id or itself, judged on an exact instance by its sides in ball arithmetic.
 
-    Precision rises until the sides are disjoint. Raises InputError for an id without sides: the limits M7-* and M18 are
-    statements about n → ∞ that no finite computation encloses.
+    Precision rises until the sides are disjoint. Raises InputError for an unknown id, and for a claim without a twin in
+    balls, such as the limits M7-* and M18 or an identity.
     """
-    if claim not in SIDES:
-        raise InputError(f"claim {claim!r} has no certificate{nearest(claim, SIDES)}: give one of {', '.join(SIDES)}")
+    claim = CLAIMS[claim] if isinstance(claim, str) else claim
+    if claim.balls is None or not claim.certifiable:
+        lacking = [a.name for a in claim.assumptions if a.balls is None]
+        why = claim.uncertified or f"no test in balls of: {', '.join(lacking) or 'its sides'}"
+        raise InputError(f"claim {claim.id!r} has no certificate ({why}): evaluate it in floats")
     exact, certificate = ExactScheme.of(scheme), None
-    names = [a.name for a in CLAIMS[claim].assumptions]
     for goal in _goals(digits):
         facts = BallFacts(instance, exact, goal)
         with facts.precision():
-            for name in names:
-                if not PREMISES[name](facts):
-                    return Certificate(None, None, Outcome.NOT_APPLICABLE, f"assumes {name}")
-            lhs, rhs = (_one(x, digits, signed=True) for x in SIDES[claim](facts))
-        certificate = Certificate(lhs, rhs, _judge(lhs, rhs, CLAIMS[claim].relation))
+            for assumption in claim.assumptions:
+                if assumption.balls is not None and not assumption.balls(facts):
+                    return Certificate(None, None, Outcome.NOT_APPLICABLE, f"assumes {assumption.name}")
+            lhs, rhs = (_one(x, digits, signed=True) for x in claim.balls(facts))
+        certificate = Certificate(lhs, rhs, _judge(lhs, rhs, claim.relation))
         if certificate.outcome is not Outcome.UNDECIDED:
             return certificate
         if all(_at_zero(x, digits) for x in (lhs, rhs)):

@@ -30,7 +30,7 @@ _WIDE = decimal.Context(prec=60, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 Exact = int | float | str | Decimal | Fraction
 
 
-def as_fraction(value: Any, place: str) -> Fraction:
+def as_fraction(value: object, place: str) -> Fraction:
     """`value` as an exact rational; InputError names `place` for anything that is not a finite number."""
     try:
         if isinstance(value, bool | np.bool_):
@@ -41,17 +41,17 @@ def as_fraction(value: Any, place: str) -> Fraction:
             raise ValueError(f"an exponent beyond ±{LARGEST_EXPONENT}")
         if isinstance(value, np.generic):
             value = value.item()
-        return Fraction(value)
+        return Fraction(value)  # type: ignore[call-overload]  # TypeError: no number
     except (TypeError, ValueError, OverflowError, ZeroDivisionError, decimal.InvalidOperation) as error:
         raise InputError(f"{place} = {value!r}: give a finite number (int, decimal, fraction or float)") from error
 
 
-def ball(x: Fraction) -> arb:
+def ball(x: Fraction | int) -> arb:
     """The rational as a ball at the working precision."""
     return arb(fmpq(x.numerator, x.denominator))
 
 
-def _vector(values: Iterable[Any], name: str) -> tuple[Fraction, ...]:
+def _vector(values: Iterable[object], name: str) -> tuple[Fraction, ...]:
     try:
         items = tuple(values)
     except TypeError as error:

@@ -1,23 +1,48 @@
 """Published guarantees as data: the table of claims.
 
-To add one, write its side function (see sides.py) and append an entry to the table of its topic (gate.py,
-selection.py, race.py, methods.py); what it assumes is a predicate on `Facts` with one boolean a
-row (assumptions.py). Premises of the form "n ≥ N(ε) implies D ≤ ε" are judged at the smallest ε that the given n
-allows, which is equivalent because N decreases in ε.
+To add one, append an entry to the table of its topic: statement, assumptions (assumptions.py), both sides in floats
+(sides.py says how) and in balls; everything that goes over the claims takes it up.
 """
 
 from __future__ import annotations
 
-from gsi_theory.claims import gate as claims_gate
-from gsi_theory.claims import methods as claims_methods
-from gsi_theory.claims import race as claims_race
-from gsi_theory.claims import selection as claims_selection
+from gsi_theory.claims import (
+    drafter_bounds,
+    drift_bounds,
+    gate_bounds,
+    gate_limits,
+    importance_bounds,
+    poisson_bounds,
+    race_bounds,
+    rejection_bounds,
+    rule_bounds,
+    softmax_bounds,
+    softmax_rates,
+    step_bounds,
+    tournament_bounds,
+)
 from gsi_theory.claims.claim import OUTCOMES, Assumption, Claim, Judgement, Outcome, Verdict
 from gsi_theory.errors import Named
 
 __all__ = ["CLAIMS", "OUTCOMES", "Assumption", "Claim", "Judgement", "Outcome", "Verdict"]
 
-_TABLE = (*claims_gate.TABLE, *claims_selection.TABLE, *claims_race.TABLE, *claims_methods.TABLE)
+# the order in which claims are listed and audited
+_TOPICS = (
+    gate_limits,
+    gate_bounds,
+    softmax_bounds,
+    drift_bounds,
+    softmax_rates,
+    poisson_bounds,
+    importance_bounds,
+    race_bounds,
+    rule_bounds,
+    drafter_bounds,
+    rejection_bounds,
+    tournament_bounds,
+    step_bounds,
+)
+_TABLE = [claim for topic in _TOPICS for claim in topic.TABLE]
 
 CLAIMS: dict[str, Claim] = Named("claim", {claim.id: claim for claim in _TABLE})
 assert len(CLAIMS) == len(_TABLE), "two claims share an id"

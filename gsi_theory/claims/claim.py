@@ -11,8 +11,11 @@ more than the error, and UNDECIDED where the error is larger. A difference below
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import array_api_compat
 import numpy as np
@@ -20,10 +23,31 @@ import numpy as np
 from gsi_theory.arrays.namespace import detached, host
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
+from gsi_theory.errors import InputError, quoted
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.types import Array, Namespace
 
-__all__ = ["OUTCOMES", "Assumption", "Claim", "Judgement", "Outcome", "Verdict"]
+if TYPE_CHECKING:
+    from flint import arb
+
+    from gsi_theory.certified.ball_facts import BallFacts
+
+__all__ = [
+    "HERE",
+    "IDENTITY",
+    "OUTCOMES",
+    "Assumption",
+    "Claim",
+    "Judgement",
+    "Outcome",
+    "Verdict",
+    "proved",
+    "reading",
+]
+
+HERE = "proved in THEORY.md"
+# What a claim without a twin in balls loses, where it is an equality.
+IDENTITY = "an identity: enclosures that overlap prove no equality, so it is tested in floats alone"
 
 
 class Outcome(enum.StrEnum):
@@ -74,32 +98,65 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Assumption:
-    """A named predicate on facts: `holds` gives booleans (...), without a warning on any row."""
+    """What a claim assumes: its name, and the test of it on floats and on balls.
+
+    `holds` gives booleans (...), without a warning on any row; `balls` decides it exactly on one rational case. None:
+    claims that assume it cannot be certified.
+    """
 
     name: str
     holds: Callable[[Facts], Array]
+    balls: Callable[[BallFacts], bool] | None = None
 
 
 @dataclass(frozen=True)
 class Claim:
-    """statement (LaTeX), formula number, source, assumptions, relation "<=" or "=", expected outcome, two sides.
+    r"""One published or proved guarantee, `lhs relation rhs` under assumptions.
 
-    logs: the sides are logs of what the statement compares, which matters to `ratio` alone. first_hand: whether the
-    statement is in its authors' own words (ours, where we prove it), not known from a secondary transcription. smooth:
-    whether both sides carry torch gradients, finite where the value is; if not, they are detached.
+    id: begins with its formula's number in THEORY.md, as M12-osc. statement: LaTeX. sides: both sides in floats, on
+    rows of `Facts` where the assumptions hold. balls: their twin, (lhs, rhs) as balls of one `BallFacts`; None where
+    there is none, and then `uncertified` says why, and so what is lost. source: whom it is taken from. relation: "<="
+    or "=". expected: HOLDS, or REFUTED for a reading that fails. logs: the sides are logs of what the statement
+    compares, which matters to `ratio` alone. smooth: whether both sides carry torch gradients, finite where the value
+    is; if not, they are detached. most_outcomes: cost; the largest K at which sweeps judge a claim that costs more than
+    linear time in K, or recursions, and then at one n in turn; None for a cheap one.
     """
 
     id: str
-    formula: str
     statement: str
-    source: str
-    assumptions: tuple[Assumption, ...]
-    relation: str
-    expected: Outcome
     sides: Callable[[Facts], Sides]
+    balls: Callable[[BallFacts], tuple[arb, arb]] | None = None
+    assumptions: tuple[Assumption, ...] = ()
+    source: str = "unpublished"
+    relation: str = "<="
+    expected: Outcome = Outcome.HOLDS
+    uncertified: str = ""
     logs: bool = False
-    first_hand: bool = False
     smooth: bool = True
+    most_outcomes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.relation not in ("<=", "="):
+            raise InputError(f"claim {self.id}: relation {self.relation!r}: give '<=' or '='")
+        if not callable(self.sides) or not _are_assumptions(self.assumptions):
+            what = f"sides {quoted(self.sides)}, assumptions {quoted(self.assumptions)}"
+            raise InputError(f"claim {self.id}: {what}: give a function of Facts, and a tuple of Assumption")
+
+    @property
+    def formula(self) -> str:
+        """The number of its formula in THEORY.md, "M12" of "M12-osc"; of another id what stands before a hyphen."""
+        number = re.match(r"M\d+", self.id)
+        return number[0] if number else self.id.partition("-")[0]
+
+    @property
+    def first_hand(self) -> bool:
+        """Whether the statement is in its authors' own words (ours, proved here), not known from a transcription."""
+        return self.source == HERE
+
+    @property
+    def certifiable(self) -> bool:
+        """Whether ball arithmetic knows the claim's sides and its assumptions."""
+        return self.balls is not None and all(a.balls is not None for a in self.assumptions)
 
     def evaluate(self, instance: Instance, scheme: Scheme) -> Verdict:
         """Judge the claim on one instance and scheme."""
@@ -107,23 +164,23 @@ class Claim:
         for assumption in self.assumptions:
             if not bool(assumption.holds(facts)):
                 return Verdict(Outcome.NOT_APPLICABLE, None, None, None, None, f"assumes {assumption.name}")
-        found = self.judge(facts)
-        outcome = OUTCOMES[int(found.outcome)]
+        judged = self.judge(facts)
+        outcome = OUTCOMES[int(judged.outcome)]
         reason = {
             Outcome.UNDECIDED: "the slack is within the numerical error",
-            Outcome.VACUOUS: f"the bound is no better than the trivial {float(found.trivial):.6g}",
+            Outcome.VACUOUS: f"the bound is no better than the trivial {float(judged.trivial):.6g}",
         }.get(outcome, "")
         if outcome is Outcome.UNDECIDED and self.relation == "=":
             reason = "the error exceeds 1 % of the value"
-        lhs, rhs, slack, error = (float(v) + 0.0 for v in (found.lhs, found.rhs, found.slack, found.error))
+        lhs, rhs, slack, error = (float(v) + 0.0 for v in (judged.lhs, judged.rhs, judged.slack, judged.error))
         return Verdict(outcome, lhs, rhs, slack, error, reason)
 
     def applies(self, facts: Facts) -> Array:
         """Where every assumption holds, booleans (...)."""
-        found = facts.xp.isfinite(facts.beta)
+        holds = facts.xp.isfinite(facts.beta)
         for assumption in self.assumptions:
-            found = found & assumption.holds(facts)
-        return found
+            holds = holds & assumption.holds(facts)
+        return holds
 
     def judge(self, facts: Facts) -> Judgement:
         """The claim on every row; only rows where it applies are computed, and claims share the laws of `facts`."""
@@ -155,16 +212,32 @@ class Claim:
         The divisor is never smaller in size than the error bound, so that rounding alone never shows as tightness and
         rhs = 0 is no exception. With `logs` it is e^{lhs - rhs}. 0 where the claim does not apply or rhs = +inf.
         """
-        xp, found = facts.xp, self.judge(facts)
-        known = found.applies & (found.rhs != np.inf) & xp.isfinite(found.error)
-        lhs, rhs = (xp.where(known, v, 0.0) for v in (found.lhs, found.rhs))
+        xp, judged = facts.xp, self.judge(facts)
+        known = judged.applies & (judged.rhs != np.inf) & xp.isfinite(judged.error)
+        lhs, rhs = (xp.where(known, v, 0.0) for v in (judged.lhs, judged.rhs))
         with np.errstate(over="ignore", under="ignore"):
             if self.logs:
                 return xp.where(known, xp.exp(lhs - rhs), 0.0)
             # 1e-290 keeps the quotient of a bound on probabilities finite where even the error is zero.
-            least = xp.clip(xp.where(known, found.error, 1.0), 1e-290, None)
+            least = xp.clip(xp.where(known, judged.error, 1.0), 1e-290, None)
             small = abs(rhs) < least
             return lhs / xp.where(small, xp.where(rhs < 0, -least, least), rhs)
+
+
+def _are_assumptions(values: object) -> bool:
+    return isinstance(values, tuple) and all(isinstance(a, Assumption) for a in values)
+
+
+# A guarantee that THEORY.md proves, and a reading in circulation that is false.
+proved = partial(Claim, source=HERE)
+reading = partial(Claim, expected=Outcome.REFUTED)
+
+
+def twins(
+    sides: Callable[..., Sides], balls: Callable[..., tuple[arb, arb]], *form: object
+) -> tuple[Callable[[Facts], Sides], Callable[[BallFacts], tuple[arb, arb]]]:
+    """The sides and their twin in balls of one form of a bound: both functions take it after the facts."""
+    return lambda f: sides(f, *form), lambda f: balls(f, *form)
 
 
 def _device(array: Array) -> Array:
@@ -186,10 +259,10 @@ def _spread(facts: Facts, applies: Array, values: Array, filler: float) -> Array
 
 def _codes(xp: Namespace, cases: tuple[tuple[Array, Outcome], ...]) -> Array:
     """Codes of the first condition that is true; HOLDS where none is."""
-    found = xp.zeros_like(cases[0][0], dtype=xp.int64)
+    codes = xp.zeros_like(cases[0][0], dtype=xp.int64)
     for condition, outcome in reversed(cases):
-        found = xp.where(condition, _CODE[outcome], found)
-    return found
+        codes = xp.where(condition, _CODE[outcome], codes)
+    return codes
 
 
 def _limit_codes(xp: Namespace, slack: Array, rhs: Array, error: Array, scale: Array) -> Array:

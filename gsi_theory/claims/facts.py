@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import array_api_compat
 import numpy as np
@@ -31,7 +31,7 @@ from gsi_theory.laws.gate import GsiLaw, gated_law
 from gsi_theory.laws.law_batches import selection_laws
 from gsi_theory.laws.selection_law import EPS, RULES, SMALLEST, Law, score_gated_race
 from gsi_theory.laws.weights import Weights, form_weights, gate_doubt, rounded
-from gsi_theory.types import Array
+from gsi_theory.types import Array, Namespace
 
 __all__ = ["Facts"]
 
@@ -55,7 +55,7 @@ class Facts:
     n_base: Array
     rule: str
     gate: str
-    _source: tuple[Facts, Callable[[Any], Array]] | None = field(default=None, repr=False)
+    _source: tuple[Facts, Callable[[Array], Array]] | None = field(default=None, repr=False)
     _known: dict[Array, Array] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -98,7 +98,7 @@ class Facts:
         return cls(**checked_rows(values, real_n), rule=rule, gate=gate)
 
     @property
-    def xp(self) -> Array:
+    def xp(self) -> Namespace:
         """The arrays' namespace."""
         return array_api_compat.array_namespace(self.reward)
 
@@ -153,8 +153,8 @@ class Facts:
     @cached_property
     def log_ratio(self) -> Array:
         """ℓ = log π_B - log π_S (..., K) nats; +inf where uncovered, 0 where both are zero."""
-        neither = ~(self.covered | self.xp.isfinite(self.log_base))
-        return self.xp.where(neither, 0.0, self.log_base) - self.xp.where(neither, 0.0, self.log_draft)
+        base, draft = (self.xp.where(self.real, v, 0.0) for v in (self.log_base, self.log_draft))
+        return base - draft
 
     @cached_property
     def tilted_reward(self) -> Array:
@@ -179,6 +179,11 @@ class Facts:
     def held(self) -> Array:
         """Where π > 0 (..., K)."""
         return self.xp.isfinite(self.log_pi)
+
+    @cached_property
+    def real(self) -> Array:
+        """Where some policy has mass (..., K): not padding."""
+        return self.covered | self.xp.isfinite(self.log_base)
 
     @cached_property
     def covered(self) -> Array:
@@ -258,16 +263,22 @@ class Facts:
     @cached_property
     def centered(self) -> Array:
         """r - min r (..., K) over the outcomes that some policy has, 0 elsewhere: in [0, osc(r)]."""
-        xp = self.xp
-        real = self.covered | xp.isfinite(self.log_base)
-        low = xp.min(xp.where(real, self.reward, np.inf), axis=-1)
-        return xp.where(real, self.reward - low[..., None], 0.0)
+        return self.xp.where(self.real, self.reward - self.lowest_reward[..., None], 0.0)
+
+    @cached_property
+    def lowest_reward(self) -> Array:
+        """min r (...) over the outcomes that some policy has."""
+        return self.xp.min(self.xp.where(self.real, self.reward, np.inf), axis=-1)
 
     @cached_property
     def outcomes(self) -> Array:
         """How many outcomes some policy has (...), padding left out: what sums of K terms round in proportion to."""
-        real = self.covered | self.xp.isfinite(self.log_base)
-        return self.xp.sum(self.xp.astype(real, self.xp.float64), axis=-1)
+        return self.xp.sum(self.xp.astype(self.real, self.xp.float64), axis=-1)
+
+    @property
+    def rounding(self) -> Array:
+        """What a sum of K terms of order one rounds (...), beyond what its weights do."""
+        return (self.outcomes + 16.0) * EPS
 
     @cached_property
     def osc(self) -> Array:
@@ -354,6 +365,12 @@ class Facts:
         log_q = detached(log_q)
         lost = self.held & (log_q < SMALLEST) & ((log_q > -np.inf) | self.covered)
         return self.xp.where(self.xp.any(lost, axis=-1), np.inf, 0.0)
+
+    def tv(self, rule: str | None = None) -> tuple[Array, Law]:
+        """(TV(π, Q) (...), the law Q) of the draft winner under a rule (default: the batch's)."""
+        rule = rule or self.rule
+        law = self.draft_law(rule)
+        return self.once(("tv", rule), lambda: divergence.tv(self.log_pi, law.log_prob)), law
 
     def kl(self, rule: str) -> tuple[Array, Array]:
         """`kl_to` the draft law of a rule at the batch's own n."""

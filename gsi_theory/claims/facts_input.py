@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ __all__ = ["checked_rows"]
 VECTORS = ("log_draft", "log_base", "reward")
 
 
-def checked_rows(values: Mapping[str, Any], real_n: bool) -> dict[str, Any]:
+def checked_rows(values: Mapping[str, Array], real_n: bool) -> dict[str, Array]:
     """log_draft, log_base, reward (..., K) and beta, threshold, n, n_base (...), checked, normalized, of one shape."""
     xp, arrays = as_arrays(**values)
     given = dict(zip(values, arrays, strict=True))
@@ -33,7 +32,7 @@ def checked_rows(values: Mapping[str, Any], real_n: bool) -> dict[str, Any]:
     return rows
 
 
-def _common_shape(given: dict[str, Any]) -> tuple[int, ...]:
+def _common_shape(given: dict[str, Array]) -> tuple[int, ...]:
     shapes = {k: tuple(v.shape) for k, v in given.items()}
     vectors = [shapes.pop(k) for k in VECTORS]
     try:
@@ -48,7 +47,7 @@ def _common_shape(given: dict[str, Any]) -> tuple[int, ...]:
     return (*batch, shape[-1])
 
 
-def _check(given: dict[str, Any], real_n: bool, tolerance: Mapping[str, float]) -> None:
+def _check(given: dict[str, Array], real_n: bool, tolerance: Mapping[str, float]) -> None:
     """InputError naming the first bad entry; one pass each while all is well."""
     least, most = -np.inf, np.finfo(np.float64).max
     ranges = {
@@ -87,5 +86,5 @@ def _filled(xp: Namespace, log_draft: Array, log_base: Array, reward: Array) -> 
     if bool(xp.all(real)):
         return reward
     first = xp.argmax(xp.astype(real, xp.float64), axis=-1)
-    own = xp.take_along_axis(reward, first[..., None], axis=-1)
-    return xp.where(real, reward, own)
+    filler = xp.take_along_axis(reward, first[..., None], axis=-1)
+    return xp.where(real, reward, filler)

@@ -6,12 +6,13 @@ import re
 
 __all__ = ["plain_text"]
 
-_SYMBOLS = {
-    r"\pi": "π", r"\mu": "μ", r"\beta": "β", r"\chi": "χ", r"\varepsilon": "ε", r"\delta": "δ", r"\Delta": "Δ",
-    r"\alpha": "α", r"\rho": "ρ", r"\omega": "ω", r"\infty": "∞", r"\ge": " ≥ ", r"\le": " ≤ ", r"\Rightarrow": " ⇒ ",
-    r"\cdot": "·", r"\prod": "∏", r"\sum": "Σ", r"\|": "‖", r"\lceil": "⌈", r"\rceil": "⌉", r"\,": " ", r"\ ": " ",
-    r"\{": "{", r"\}": "}",
-}  # fmt: skip
+# LaTeX and what it shows, in pairs
+_LETTERS = r"""
+\pi π  \mu μ  \beta β  \chi χ  \varepsilon ε  \delta δ  \Delta Δ  \alpha α  \rho ρ  \omega ω  \infty ∞
+\cdot ·  \prod ∏  \sum Σ  \| ‖  \lceil ⌈  \rceil ⌉  \{ {  \} }
+"""
+_SPACED = {r"\ge": " ≥ ", r"\le": " ≤ ", r"\Rightarrow": " ⇒ ", r"\,": " ", r"\ ": " "}
+_SYMBOLS = dict(re.findall(r"(\S+) (\S+)", _LETTERS)) | _SPACED
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _GROUP = r"(?:\{((?:[^{}]|\{[^{}]*\})*)\}|([0-9A-Za-z]))"
 _FRACTION = re.compile(r"\\t?frac" + _GROUP + _GROUP)

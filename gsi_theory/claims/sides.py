@@ -1,7 +1,6 @@
-"""The record that every claim fills, and the arithmetic its two sides share.
+"""The record that a claim's two sides fill, and the arithmetic that several topics share.
 
-A side function takes `Facts` and returns `Sides`; the functions live by topic in sides_softmax.py (M10-M13),
-sides_race.py (M17, M19) and sides_limits.py (M7, M18), and the table in claims.py names them. To write one:
+A claim's `sides` takes `Facts` and returns `Sides`. To write one:
 
 - everything has the batch's shape (...); use `facts.xp` and the cached properties of `Facts`;
 - it sees only rows where the claim's assumptions hold, the others are left out before;
@@ -21,7 +20,20 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.laws.selection_law import EPS
 from gsi_theory.types import Array
 
-__all__ = ["Sides", "chi2_error", "least", "log_of_positive"]
+__all__ = [
+    "LARGEST_LOG",
+    "Sides",
+    "chi2_error",
+    "drawn_apart",
+    "excess_share",
+    "law_change",
+    "least",
+    "log_of_positive",
+    "mean_change",
+    "pinsker",
+]
+
+LARGEST_LOG = 690.0  # e^690 is finite and so is its product with a mass
 
 
 @dataclass(frozen=True)
@@ -60,3 +72,42 @@ def chi2_error(f: Facts, log_q: Array) -> Array:
         near = xp.abs(xp.expm1(xp.where(large, 0.0, log_w))) * xp.exp(log_p)
         terms = xp.where(large, xp.exp(xp.where(large, log_w + log_p, 0.0)), near)
         return 4.0 * f.weight_error * xp.sum(terms, axis=-1) + 16.0 * EPS
+
+
+def excess_share(f: Facts, log_mass: Array, n: Array) -> Array:
+    """E_π[(w - 1)_+/(n - 1 + w)] (...) of the proposal log_mass (..., K), what (M10) leaves of TV(P_n, π)."""
+    xp = f.xp
+    both = f.held & xp.isfinite(log_mass)
+    log_w = xp.where(both, f.log_pi, 0.0) - xp.where(both, log_mass, 0.0)
+    grown = xp.expm1(xp.clip(log_w, 0.0, LARGEST_LOG))
+    share = xp.where(f.held, xp.where(both, grown / (n[..., None] + grown), 1.0), 0.0)
+    return xp.vecdot(f.pi, share, axis=-1)
+
+
+def mean_change(f: Facts, log_q: Array) -> Array:
+    """E_q r - E_π r (...) for log-probabilities q (..., K)."""
+    xp = f.xp
+    return xp.vecdot(xp.exp(log_q) - f.pi, f.centered, axis=-1)
+
+
+def law_change(f: Facts, log_q: Array) -> Array:
+    """q - π (..., K) where π > 0, without cancellation where they are close and without overflow where they are not."""
+    xp = f.xp
+    t = xp.where(f.held, log_q, 0.0) - xp.where(f.held, f.log_pi, 0.0)
+    near = t < 30.0
+    return xp.where(near, f.pi * xp.expm1(xp.where(near, t, 0.0)), xp.exp(xp.where(near, -1.0, log_q)) - f.pi)
+
+
+def pinsker(f: Facts, chi2: Array, n: Array) -> Array:
+    """√(½ log(1 + χ²/n)) (...), without a gradient where χ² = 0; at most 1e150 where χ² is infinite."""
+    xp = f.xp
+    some = chi2 > 0
+    inside = 0.5 * xp.log1p(xp.where(chi2 < 1e300, xp.where(some, chi2, 1.0), 1e300) / n)
+    return xp.where(some, xp.sqrt(inside), 0.0)
+
+
+def drawn_apart(f: Facts, log_q: Array) -> tuple[Array, Array]:
+    """(where log_q and the draft both have mass (..., K), log_q - log π_S there)."""
+    xp = f.xp
+    both = f.covered & xp.isfinite(log_q)
+    return both, xp.where(both, log_q, 0.0) - xp.where(both, f.log_draft, 0.0)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from gsi_theory.certified.certify import Certificate
+from gsi_theory.certified.rational import Enclosure, ExactScheme
 from gsi_theory.claims.claim import Outcome
 from gsi_theory.claims.plain_text import plain_text
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance, Scheme, tilted_policy
-from gsi_theory.refutation.refute import Example, Finding
+from gsi_theory.refutation.refute import Example, Refutation
 from gsi_theory.refutation.shrink import ExactCase
 from gsi_theory.runs.terminal import formatted, wrapped
+from gsi_theory.types import Record
 
 __all__ = ["card_json", "card_latex", "card_text", "decimal_text", "instance_json", "relative_gap", "shape_words"]
 
@@ -87,7 +88,7 @@ def _rewarded(draft: float, base: float) -> str:
     return f"reward on one that is {places}"
 
 
-def _scheme_words(scheme: Any, beta: str, cut: str | None) -> str:
+def _scheme_words(scheme: Scheme | ExactScheme, beta: str, cut: str | None) -> str:
     gate = "no gate" if cut is None else f"accept when {scheme.gate.replace('_', ' ')} ≥ {cut}"
     return f"β = {beta}, n = {scheme.n}, rule {scheme.rule}, {gate}"
 
@@ -101,7 +102,7 @@ def _cut(case: ExactCase) -> str | None:
     return decimal_text(cut) if isinstance(cut, Fraction) else None if cut is None else str(cut)
 
 
-def _commands(finding: Finding, case: ExactCase) -> list[str]:
+def _commands(finding: Refutation, case: ExactCase) -> list[str]:
     """Shell command and Python lines that recompute the law and the certificate."""
     s, cut = case.scheme, _cut(case)
     gate = "" if cut is None else f" --threshold={cut} --gate {s.gate}"
@@ -112,10 +113,14 @@ def _commands(finding: Finding, case: ExactCase) -> list[str]:
     if finding.certificate is not None:
         rows = [", ".join(repr(decimal_text(v)) for v in p) for p in _rows(case).values()]
         shown = "None" if cut is None else repr(cut)
+        loading, claim = "", repr(finding.claim.id)
+        if finding.member:
+            loading = "from gsi_theory.claims import Claim; from gsi_theory.runs.user_file import load_member; "
+            claim = f"load_member({finding.member!r}, Claim)"
         lines += [
-            'python -c "from gsi_theory.certified.certify import *; '
+            f'python -c "{loading}from gsi_theory.certified.certify import *; '
             "from gsi_theory.certified.rational import *; print(certify_claim(",
-            f"  '{finding.claim.id}', ExactInstance({', '.join(f'[{r}]' for r in rows)}),",
+            f"  {claim}, ExactInstance({', '.join(f'[{r}]' for r in rows)}),",
             f"  ExactScheme('{decimal_text(s.beta)}', {s.n}, {shown}, '{s.rule}', None, '{s.gate}')))\"",
         ]
     return lines
@@ -138,7 +143,7 @@ def _matrix(rows: dict[str, list[str]]) -> list[str]:
     ]
 
 
-def card_text(finding: Finding) -> str:
+def card_text(finding: Refutation) -> str:
     """The card as plain text, at most 80 columns but for commands and wide instances."""
     claim, outcome = finding.claim, finding.outcome
     verdict = {
@@ -160,15 +165,15 @@ def card_text(finding: Finding) -> str:
     return "\n".join([*lines, "", *_wrapped("search", _effort(finding))])
 
 
-def _effort(finding: Finding) -> str:
-    found = finding.search
-    method = "gradient ascent and differential evolution" if found.gradient else "differential evolution (no torch)"
-    cut = "" if found.complete else "; cut short by --seconds, so a slower machine may report less"
-    rounds = "1 round" if found.rounds == 1 else f"{found.rounds} rounds"
-    return f"{found.evaluations:,} evaluations, {rounds}, {method}, seed {finding.seed}{cut}"
+def _effort(finding: Refutation) -> str:
+    search = finding.search
+    method = "gradient ascent and differential evolution" if search.gradient else "differential evolution (no torch)"
+    cut = "" if search.complete else "; cut short by --seconds, so a slower machine may report less"
+    rounds = "1 round" if search.rounds == 1 else f"{search.rounds} rounds"
+    return f"{search.evaluations:,} evaluations, {rounds}, {method}, seed {finding.seed}{cut}"
 
 
-def _refuted_lines(finding: Finding, case: ExactCase) -> list[str]:
+def _refuted_lines(finding: Refutation, case: ExactCase) -> list[str]:
     lines = ["", *_wrapped("instance", _exact_words(case))]
     lines += _matrix({name: [decimal_text(v) for v in row] for name, row in _rows(case).items()})
     lines += _wrapped("shape", shape_words(*case.floats()))
@@ -188,7 +193,7 @@ def _refuted_lines(finding: Finding, case: ExactCase) -> list[str]:
     return [*lines, "", "recheck", *(f"  {line}" for line in _commands(finding, case))]
 
 
-def _tight_lines(finding: Finding) -> list[str]:
+def _tight_lines(finding: Refutation) -> list[str]:
     lines = []
     for label, example in (("tightest", finding.search.worst), ("n ≥ 2", finding.search.telling)):
         if example is not None:
@@ -205,7 +210,7 @@ def _scheme_parts(scheme: Scheme) -> tuple[Scheme, str, str | None]:
     return scheme, f"{scheme.beta:.6g}", None if scheme.threshold is None else f"{scheme.threshold:.6g}"
 
 
-def _tightness(finding: Finding, example: Example) -> str:
+def _tightness(finding: Refutation, example: Example) -> str:
     v = example.verdict
     if v.lhs is None or v.rhs is None:
         return str(v.outcome)
@@ -215,7 +220,7 @@ def _tightness(finding: Finding, example: Example) -> str:
     return f"lhs/rhs = {example.ratio:.8g} ({sides})" if example.ratio is not None else sides
 
 
-def _example_json(example: Example | None) -> dict[str, Any] | None:
+def _example_json(example: Example | None) -> Record | None:
     if example is None:
         return None
     inst, s, v = example.instance, example.scheme, example.verdict
@@ -238,10 +243,10 @@ def _example_json(example: Example | None) -> dict[str, Any] | None:
     }
 
 
-def card_json(finding: Finding) -> dict[str, Any]:
+def card_json(finding: Refutation) -> Record:
     """The card as one JSON object; exact numbers are decimal strings, enclosures {"lower", "upper"} of strings."""
-    claim, found = finding.claim, finding.search
-    card: dict[str, Any] = {
+    claim, search = finding.claim, finding.search
+    card: Record = {
         "id": claim.id,
         "formula": claim.formula,
         "statement": claim.statement,
@@ -251,18 +256,18 @@ def card_json(finding: Finding) -> dict[str, Any]:
         "outcome": str(finding.outcome),
         "surprise": finding.surprise,
         "seed": finding.seed,
-        "evaluations": found.evaluations,
-        "rounds": found.rounds,
-        "complete": found.complete,
-        "gradient": found.gradient,
-        "tightest": _example_json(found.worst),
-        "tightest_telling": _example_json(found.telling),
+        "evaluations": search.evaluations,
+        "rounds": search.rounds,
+        "complete": search.complete,
+        "gradient": search.gradient,
+        "tightest": _example_json(search.worst),
+        "tightest_telling": _example_json(search.telling),
         "counterexample": None,
     }
     case, verdict = finding.minimal, finding.verdict
     if case is None or verdict is None:
         return card
-    shown: dict[str, Any] = {name: list(map(decimal_text, row)) for name, row in _rows(case).items()}
+    shown: Record = {name: list(map(decimal_text, row)) for name, row in _rows(case).items()}
     shown |= {"beta": decimal_text(case.scheme.beta), "n": case.scheme.n, "threshold": _cut(case)}
     shown |= {"rule": case.scheme.rule, "gate": case.scheme.gate, "shape": shape_words(*case.floats())}
     shown |= {"lhs": verdict.lhs, "rhs": verdict.rhs, "error": verdict.error, "certificate": None}
@@ -275,11 +280,11 @@ def card_json(finding: Finding) -> dict[str, Any]:
     return card | {"counterexample": shown}
 
 
-def _ends(certificate: Certificate) -> dict[str, Any]:
+def _ends(certificate: Certificate) -> Record:
     return {"lhs": certificate.lhs, "rhs": certificate.rhs}
 
 
-def card_latex(finding: Finding) -> str:
+def card_latex(finding: Refutation) -> str:
     """The card as a LaTeX paragraph and array that compile with amsmath alone."""
     claim, case, verdict = finding.claim, finding.minimal, finding.verdict
     head = f"\\paragraph{{{_plain(claim.id)}}} ({_plain(claim.formula)}) \\[{claim.statement}\\]"
@@ -319,11 +324,11 @@ def _math_words(text: str) -> str:
     return text.replace("β·osc(r)", r"$\beta\,\mathrm{osc}(r)$")
 
 
-def _interval(enclosure: Any) -> str:
+def _interval(enclosure: Enclosure) -> str:
     return f"[{_number(enclosure.lower)},\\ {_number(enclosure.upper)}]"
 
 
-def _number(value: Any) -> str:
+def _number(value: object) -> str:
     """A number in TeX: 1.2e-7 as 1.2 \\cdot 10^{-7}."""
     text = str(value).lower()
     if "e" not in text:

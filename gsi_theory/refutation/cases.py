@@ -47,13 +47,13 @@ def batches(cases: Cases) -> Iterator[tuple[list[int], Facts]]:
 
 def judgments(claims: Mapping[str, Claim], cases: Cases) -> dict[str, dict[str, Floats]]:
     """By claim, every field of its `Judgement` as an array (number of cases,), in the order of the cases."""
-    found = {key: {f.name: np.zeros(len(cases)) for f in fields(Judgement)} for key in claims}
+    columns = {key: {f.name: np.zeros(len(cases)) for f in fields(Judgement)} for key in claims}
     for members, facts in batches(cases):
         for key, claim in claims.items():
             judged = claim.judge(facts)
-            for name, values in found[key].items():
+            for name, values in columns[key].items():
                 values[members] = getattr(judged, name)
-    return found
+    return columns
 
 
 def _padded(rows: Sequence[Floats], filler: float) -> Floats:

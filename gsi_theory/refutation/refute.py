@@ -16,18 +16,19 @@ import numpy as np
 from scipy.optimize import differential_evolution
 
 from gsi_theory.certified.certify import Certificate, certify_claim
-from gsi_theory.certified.sides import SIDES
-from gsi_theory.claims import CLAIMS
 from gsi_theory.claims.claim import OUTCOMES, Claim, Outcome, Verdict
 from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
+from gsi_theory.moved import moved_names
 from gsi_theory.refutation import climb
 from gsi_theory.refutation.cases import judgments
 from gsi_theory.refutation.search_space import NEVER, Space, excess, random_points, spaces_of
 from gsi_theory.refutation.shrink import CLEAR, ExactCase, shrink
 from gsi_theory.types import Floats
 
-__all__ = ["QUICK", "ROUNDS", "Example", "Finding", "Round", "Search", "refute", "search"]
+__all__ = ["QUICK", "ROUNDS", "Example", "Refutation", "Round", "Search", "refute", "search"]
+
+__getattr__ = moved_names(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,10 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Refutation:
     """A claim, its search, and for a refuted one the minimal counterexample with its verdict and certificate.
 
-    certificate is None where the claim has no sides in ball arithmetic.
+    certificate is None where the claim has no sides in ball arithmetic. member: FILE.py:NAME of a user's own claim.
     """
 
     claim: Claim
@@ -112,6 +113,7 @@ class Finding:
     minimal: ExactCase | None
     verdict: Verdict | None
     certificate: Certificate | None
+    member: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -126,18 +128,20 @@ class Finding:
         return self.outcome is Outcome.REFUTED and self.claim.expected is Outcome.HOLDS
 
 
-def refute(claim: Claim, seed: int = 0, seconds: float = 60.0, rounds: Sequence[Round] = ROUNDS) -> Finding:
-    """Search, shrink and certify; see the module. `seconds` bounds the search, to which shrinking adds a few."""
-    found = search(claim, seed, seconds, rounds)
-    if not found.refuted or found.worst is None:
-        return Finding(claim, seed, found, None, None, None)
-    case = shrink(claim, ExactCase.of(found.worst.instance, found.worst.scheme))
+def refute(
+    claim: Claim, seed: int = 0, seconds: float = 60.0, rounds: Sequence[Round] = ROUNDS, member: str = ""
+) -> Refutation:
+    """Search, shrink and certify; see the module. `seconds` bounds the search, to which shrinking adds a few.
+
+    `member` (FILE.py:NAME) is how a recheck finds a claim that is not of the table.
+    """
+    searched = search(claim, seed, seconds, rounds)
+    if not searched.refuted or searched.worst is None:
+        return Refutation(claim, seed, searched, None, None, None, member)
+    case = shrink(claim, ExactCase.of(searched.worst.instance, searched.worst.scheme))
     verdict = verdict_on(claim, *case.floats())
-    certificate = None
-    # A changed claim under a known id has other sides than the certificate's.
-    if CLAIMS.get(claim.id) is claim and claim.id in SIDES:
-        certificate = certify_claim(claim.id, case.instance, case.scheme)
-    return Finding(claim, seed, found, case, verdict, certificate)
+    certificate = certify_claim(claim, case.instance, case.scheme) if claim.certifiable else None
+    return Refutation(claim, seed, searched, case, verdict, certificate, member)
 
 
 def search(claim: Claim, seed: int = 0, seconds: float = 60.0, rounds: Sequence[Round] = ROUNDS) -> Search:
@@ -196,11 +200,11 @@ def _kept(claim: Claim, facts: Facts, value: Floats, best: Example | None) -> Ex
 
 def verdict_on(claim: Claim, instance: Instance, scheme: Scheme) -> Verdict:
     """The claim's verdict, by way of a batch of one row, as the search judged it."""
-    found = judgments({claim.id: claim}, [(instance, scheme)])[claim.id]
-    outcome = OUTCOMES[int(found["outcome"][0])]
+    judged = judgments({claim.id: claim}, [(instance, scheme)])[claim.id]
+    outcome = OUTCOMES[int(judged["outcome"][0])]
     if outcome is Outcome.NOT_APPLICABLE:
         return Verdict(outcome, None, None, None, None, "an assumption fails")
-    lhs, rhs, slack, error = (float(found[name][0]) for name in ("lhs", "rhs", "slack", "error"))
+    lhs, rhs, slack, error = (float(judged[name][0]) for name in ("lhs", "rhs", "slack", "error"))
     return Verdict(outcome, lhs, rhs, slack, error, "")
 
 

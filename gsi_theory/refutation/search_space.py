@@ -87,17 +87,17 @@ def excess(claim: Claim, facts: Facts, telling: bool = False) -> Array:
     sides are logs it is 1 - e^{rhs - lhs}, the same of what they are logs of. With `telling` a row where the bound is
     vacuous loses 1.
     """
-    xp, found = facts.xp, claim.judge(facts)
+    xp, judged = facts.xp, claim.judge(facts)
     if telling:
-        vacuous = found.outcome == OUTCOMES.index(Outcome.VACUOUS)
-        return _excess(claim, xp, found) - xp.where(vacuous, 1.0, 0.0)
-    return _excess(claim, xp, found)
+        vacuous = judged.outcome == OUTCOMES.index(Outcome.VACUOUS)
+        return _excess(claim, xp, judged) - xp.where(vacuous, 1.0, 0.0)
+    return _excess(claim, xp, judged)
 
 
-def _excess(claim: Claim, xp: Namespace, found: Judgement) -> Array:
-    known = found.applies & (abs(found.rhs) != np.inf) & (abs(found.lhs) != np.inf) & xp.isfinite(found.error)
-    lhs, rhs = (xp.where(known, v, 0.0) for v in (found.lhs, found.rhs))
-    error = xp.where(known, found.error, 0.0)
+def _excess(claim: Claim, xp: Namespace, judged: Judgement) -> Array:
+    known = judged.applies & (abs(judged.rhs) != np.inf) & (abs(judged.lhs) != np.inf) & xp.isfinite(judged.error)
+    lhs, rhs = (xp.where(known, v, 0.0) for v in (judged.lhs, judged.rhs))
+    error = xp.where(known, judged.error, 0.0)
     apart = abs(lhs - rhs) if claim.relation == "=" else lhs - rhs
     if claim.logs:
         return xp.where(known, -xp.expm1(xp.clip(error - apart, -700.0, 1.0)), NEVER)
@@ -146,10 +146,10 @@ def _spaces(claim: Claim, zeros: int) -> list[Space]:
         for lowest in (-1.0, 0.0):
             space = Space(3, rule, gate, lowest, zeros=zeros)
             facts = space.facts(random_points(space, 48, np.random.default_rng(5)))
-            found = claim.judge(facts)
-            told = np.concatenate([found.lhs, found.rhs]).tobytes()
+            judged = claim.judge(facts)
+            told = np.concatenate([judged.lhs, judged.rhs]).tobytes()
             # Signed rewards include the others; they are tried where a negative one meets the assumptions.
-            if np.any(found.applies & ((np.min(facts.reward, axis=-1) < 0) | (lowest == 0))):
+            if np.any(judged.applies & ((np.min(facts.reward, axis=-1) < 0) | (lowest == 0))):
                 if told not in seen:
                     chosen.append(space)
                 seen.add(told)

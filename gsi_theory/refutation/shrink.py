@@ -1,7 +1,7 @@
 """Counterexamples made small: few outcomes, few drafts, short decimals, still refuting by a clear relative gap.
 
 All numbers are terminating decimals, so that the result can be typed into an instance file and is exact there. First
-every case of a small lattice of two outcomes is tried; if none refutes, the found case is simplified field by field.
+every case of a small lattice of two outcomes is tried; if none refutes, the given case is simplified field by field.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.refutation.cases import batches
 from gsi_theory.refutation.search_space import NEVER, excess
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Record
 
 __all__ = ["BARELY", "CLEAR", "ExactCase", "excess_of", "shrink"]
 
@@ -61,10 +60,10 @@ class ExactCase:
 
 def excess_of(claim: Claim, cases: Sequence[ExactCase]) -> Floats:
     """How far the claim fails on each case, as `search_space.excess`."""
-    found = np.full(len(cases), NEVER)
+    values = np.full(len(cases), NEVER)
     for members, facts in batches([case.floats() for case in cases]):
-        found[members] = excess(claim, facts)
-    return found
+        values[members] = excess(claim, facts)
+    return values
 
 
 def shrink(claim: Claim, case: ExactCase) -> ExactCase:
@@ -137,7 +136,7 @@ def _scheme_values(case: ExactCase, name: str, values: Iterable[object]) -> Iter
     for value in values:
         if value == now:
             return
-        changed: dict[str, Any] = {name: value} | ({"n_base": None} if name == "n" else {})
+        changed: Record = {name: value} | ({"n_base": None} if name == "n" else {})
         yield replace(case, scheme=replace(case.scheme, **changed))
 
 
@@ -176,19 +175,19 @@ def _rewards(case: ExactCase) -> Iterator[ExactCase]:
 
 def _policies(size: int, now: tuple[Fraction, ...]) -> list[tuple[Fraction, ...]]:
     """Policies of `size` outcomes, simplest first, ending with `now` rounded to ever more decimals."""
-    found: list[tuple[Fraction, ...]] = []
+    policies: list[tuple[Fraction, ...]] = []
     if size == 2:
-        found = [(p, 1 - p) for p in MASSES]
+        policies = [(p, 1 - p) for p in MASSES]
     elif size == 3:
-        found = [(p, q, 1 - p - q) for p, q in product(MASSES, MASSES) if p + q < 1]
-        found.sort(key=lambda policy: max(v.denominator for v in policy))
+        policies = [(p, q, 1 - p - q) for p, q in product(MASSES, MASSES) if p + q < 1]
+        policies.sort(key=lambda policy: max(v.denominator for v in policy))
     top = max(range(size), key=lambda y: now[y])
     for digits in range(1, MOST_DIGITS + 1):
         short = [round(p, digits) for p in now]
         short[top] += 1 - sum(short)
         if all((a > 0) == (b > 0) for a, b in zip(short, now, strict=True)):
-            found.append(tuple(short))
-    return found[: found.index(now)] if now in found else found
+            policies.append(tuple(short))
+    return policies[: policies.index(now)] if now in policies else policies
 
 
 def _drafts(case: ExactCase) -> Iterator[ExactCase]:

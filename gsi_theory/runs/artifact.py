@@ -12,21 +12,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TypeAlias
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.json_input import read_json, shown
+from gsi_theory.runs.json_output import SCHEMAS, plain, with_schema
 from gsi_theory.runs.output import atomic_write_bytes, atomic_write_files, atomic_write_text, require_writable
+from gsi_theory.types import Column, Json, Record
 
 __all__ = [
     "Artifact",
@@ -40,8 +39,10 @@ __all__ = [
     "write_parquet_artifact",
 ]
 
-# 1: tables in the JSON; 2: each table named with its digest, in a Parquet file beside the JSON.
-FORMAT, FORMAT_PARQUET = 1, 2
+# table -> column -> values, equally many in all columns of a table
+Tables: TypeAlias = Mapping[str, Mapping[str, Column]]
+KINDS = ("artifact", "artifact_with_tables")  # tables in the JSON; in Parquet files beside it, named with digests
+_CURE = "rerun the command that wrote it"
 _VERSIONED = ("gsi-theory", "numpy", "scipy", "pyarrow", "torch", "transformers")
 
 
@@ -50,9 +51,9 @@ class Artifact:
     """What `read_artifact` returns: name, provenance, summary and tables of equally long columns."""
 
     name: str
-    provenance: dict[str, Any]
-    summary: dict[str, Any]
-    tables: dict[str, dict[str, list[Any]]]
+    provenance: Record
+    summary: Record
+    tables: dict[str, dict[str, list[Json]]]
 
 
 def _versions() -> dict[str, str]:
@@ -65,58 +66,30 @@ def _versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def _commit() -> str | None:
     """The commit of the checkout this package runs from, with "+changes" if files differ; None outside a checkout."""
     here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        line = ["git", "-C", str(here), *words]
+        return subprocess.run(line, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
     try:
-        commit = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "-C", str(here), "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True, text=True, timeout=10, check=True,
-        ).stdout.strip()  # fmt: skip
+        commit, changed = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
     return commit + ("+changes" if changed else "")
 
 
-@functools.cache
-def _commit_once() -> str | None:
-    return _commit()
-
-
-def provenance(command: str, seed: int | None) -> dict[str, Any]:
+def provenance(command: str, seed: int | None) -> Record:
     """What produced an artifact: command, seed, package versions and commit. No clock, no paths of the machine."""
-    return {"command": command, "seed": seed, "versions": _versions(), "commit": _commit_once()}
+    return {"command": command, "seed": seed, "versions": _versions(), "commit": _commit()}
 
 
-def _plain(value: Any, place: str) -> Any:
-    """`value` as JSON can hold it; NaN is refused with the place it was found in."""
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist(), place)
-    if isinstance(value, np.generic):
-        return _plain(value.item(), place)
-    if isinstance(value, float):
-        if math.isnan(value):
-            raise InputError(f"NaN at {place}: an artifact holds no NaN; leave the row out or store null")
-        if math.isinf(value):
-            return "inf" if value > 0 else "-inf"
-        return value + 0.0  # never -0.0
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v, f"{place}.{k}") for k, v in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_plain(v, f"{place}[{i}]") for i, v in enumerate(value)]
-    if value is None or isinstance(value, str | int | bool):
-        return value
-    raise InputError(f"a value of type {type(value).__name__} at {place}: store numbers, strings, lists or mappings")
-
-
-def _lift(value: Any) -> Any:
-    if value == "inf":
-        return math.inf
-    if value == "-inf":
-        return -math.inf
+def _lift(value: Json) -> Json:
+    if value in ("inf", "-inf"):
+        return float(value)
     if isinstance(value, list):
         return [_lift(v) for v in value]
     if isinstance(value, dict):
@@ -124,7 +97,7 @@ def _lift(value: Any) -> Any:
     return value
 
 
-def is_current(path: str | os.PathLike[str], name: str, record: Mapping[str, Any]) -> bool:
+def is_current(path: str | os.PathLike[str], name: str, record: Mapping[str, object]) -> bool:
     """Whether `path` already holds artifact `name` made by the same command, seed, versions and commit.
 
     Never true while the checkout has uncommitted changes: the code may have changed since.
@@ -141,25 +114,32 @@ def is_current(path: str | os.PathLike[str], name: str, record: Mapping[str, Any
 def write_artifact(
     path: str | os.PathLike[str],
     name: str,
-    record: Mapping[str, Any],
-    summary: Mapping[str, Any],
-    tables: Mapping[str, Mapping[str, Sequence[Any] | np.ndarray]],
+    record: Mapping[str, object],
+    summary: Mapping[str, object],
+    tables: Tables,
 ) -> Path:
     """Write one artifact; `record` is what `provenance` returned.
 
     Raises InputError when a table's columns differ in length or a NaN is found (place named).
     """
     _check_lengths(name, tables)
-    body = {"format": FORMAT, "name": name, "provenance": dict(record), "summary": summary, "tables": tables}
-    return atomic_write_text(path, json.dumps(_plain(body, name), indent=1, sort_keys=True, allow_nan=False) + "\n")
+    return atomic_write_text(path, _text("artifact", name, record, summary, tables))
+
+
+def _text(
+    kind: str, name: str, record: Mapping[str, object], summary: Mapping[str, object], tables: Mapping[str, object]
+) -> str:
+    body = {"name": name, "provenance": record, "summary": summary, "tables": tables}
+    text = json.dumps(plain(with_schema(kind, body), name), indent=1, sort_keys=True, allow_nan=False)
+    return f"{text}\n"
 
 
 def write_parquet_artifact(
     path: str | os.PathLike[str],
     name: str,
-    record: Mapping[str, Any],
-    summary: Mapping[str, Any],
-    tables: Mapping[str, Mapping[str, Sequence[Any] | np.ndarray]],
+    record: Mapping[str, object],
+    summary: Mapping[str, object],
+    tables: Tables,
 ) -> Path:
     """As `write_artifact`, with each table in a Parquet file beside the JSON at `path`, named STEM.TABLE.parquet.
 
@@ -174,26 +154,24 @@ def write_parquet_artifact(
     named, content = {}, {}
     for table, columns in tables.items():
         file = f"{path.stem}.{table}.parquet"
-        content[file] = table_bytes(
-            columns, {"artifact": name, "table": table} | dict(record), f"{name}.tables.{table}"
-        )
+        about = with_schema("artifact_with_tables", {"artifact": name, "table": table, **record})
+        content[file] = table_bytes(columns, about, f"{name}.tables.{table}")
         rows = len(next(iter(columns.values()), ()))
         named[table] = {"file": file, "rows": rows, "sha256": hashlib.sha256(content[file]).hexdigest()}
-    body = {"format": FORMAT_PARQUET, "name": name, "provenance": dict(record), "summary": summary, "tables": named}
-    text = json.dumps(_plain(body, name), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    text = _text("artifact_with_tables", name, record, summary, named)
     folder = path.resolve().parent
     atomic_write_files({folder / file: table for file, table in content.items()} | {path: text.encode()})
     return path
 
 
-def _check_lengths(name: str, tables: Mapping[str, Mapping[str, Sequence[Any] | np.ndarray]]) -> None:
+def _check_lengths(name: str, tables: Tables) -> None:
     for table, columns in tables.items():
         lengths = {column: len(values) for column, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise InputError(f"table {table!r} of artifact {name!r} has columns of unequal length {lengths}")
 
 
-def _read_tables(path: Path, named: Any) -> dict[str, dict[str, list[Any]]]:
+def _read_tables(path: Path, named: Json) -> dict[str, dict[str, list[Json]]]:
     """The tables of an artifact of format 2, from the files beside it."""
     from gsi_theory.runs.artifact_tables import read_table
 
@@ -201,7 +179,7 @@ def _read_tables(path: Path, named: Any) -> dict[str, dict[str, list[Any]]]:
     try:
         entries = [(table, folder / Path(entry["file"]).name, entry["sha256"]) for table, entry in named.items()]
     except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"{path} names its tables wrongly ({error!r}): rerun the command that wrote it") from error
+        raise InputError(f"{path} names its tables wrongly ({error!r}): {_CURE}") from error
     return {table: read_table(file, digest) for table, file, digest in entries}
 
 
@@ -213,19 +191,19 @@ def read_artifact(path: str | os.PathLike[str], name: str | None = None) -> Arti
     path = Path(path)
     body = read_json(path, "an artifact, which the command that writes it makes anew (gsi report runs all)")
     fields = ("name", "provenance", "summary", "tables")
-    known = isinstance(body, dict) and body.get("format") in (FORMAT, FORMAT_PARQUET)
-    if not known or any(field not in body for field in fields):
-        raise InputError(
-            f"{path} is not an artifact of format {FORMAT} or {FORMAT_PARQUET}: rerun the command that wrote it"
-        )
+    # before schemas the number was called format
+    numbers = [body[key] for key in ("schema", "format") if key in body] if isinstance(body, dict) else []
+    known = [SCHEMAS[kind] for kind in KINDS]
+    if not numbers or any(number not in known for number in numbers) or any(field not in body for field in fields):
+        raise InputError(f"{path} is not an artifact of schema {' or '.join(map(str, known))}: {_CURE}")
     for field in ("provenance", "summary", "tables"):
         if not isinstance(body[field], dict):
-            raise InputError(f"{path}: {field} = {shown(body[field])} is no object: rerun the command that wrote it")
+            raise InputError(f"{path}: {field} = {shown(body[field])} is no object: {_CURE}")
     if name is not None and body["name"] != name:
         raise InputError(f"{path} holds artifact {body['name']!r}, expected {name!r}: give the right file")
-    tables = _lift(body["tables"]) if body["format"] == FORMAT else _read_tables(path, body["tables"])
+    tables = _lift(body["tables"]) if numbers[0] == known[0] else _read_tables(path, body["tables"])
     for table, columns in tables.items():
         if not isinstance(columns, dict) or not all(isinstance(values, list) for values in columns.values()):
-            raise InputError(f"{path}: table {table!r} is no object of lists: rerun the command that wrote it")
+            raise InputError(f"{path}: table {table!r} is no object of lists: {_CURE}")
         _check_lengths(str(path), {table: columns})
     return Artifact(body["name"], body["provenance"], _lift(body["summary"]), tables)

@@ -9,27 +9,28 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Column, Json
 
 __all__ = ["METADATA", "read_table", "table_bytes"]
 
 METADATA = b"gsi"
 
 
-def table_bytes(columns: Mapping[str, Sequence[Any] | np.ndarray], record: Mapping[str, Any], place: str) -> bytes:
+def table_bytes(columns: Mapping[str, Column], record: Mapping[str, object], place: str) -> bytes:
     """Parquet of equally long columns with `record` as metadata. InputError on NaN or mixed types, naming `place`."""
     arrays = {}
     for name, values in columns.items():
         # from_pandas would turn NaN into null; a list of Python numbers keeps it, so that it can be refused
-        plain = values.tolist() if isinstance(values, np.ndarray) else [_plain(v) for v in values]
+        members = values.tolist() if isinstance(values, np.ndarray) else values
+        plain = [v.item() if isinstance(v, np.generic) else v for v in members]
         bad = [i for i, v in enumerate(plain) if isinstance(v, float) and v != v]
         if bad:
             raise InputError(
@@ -45,7 +46,7 @@ def table_bytes(columns: Mapping[str, Sequence[Any] | np.ndarray], record: Mappi
     return stream.getvalue()
 
 
-def read_table(path: Path, sha256: str) -> dict[str, list[Any]]:
+def read_table(path: Path, sha256: str) -> dict[str, list[Json]]:
     """The columns of one table. InputError when the file is missing or not the one of that digest."""
     cure = "rerun the command that wrote it"
     try:
@@ -54,9 +55,5 @@ def read_table(path: Path, sha256: str) -> dict[str, list[Any]]:
         raise InputError(f"no table at {path}, which its artifact names: {cure}") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise InputError(f"{path} is not the table its artifact was written with: {cure}")
-    found: dict[str, list[Any]] = pq.ParquetFile(io.BytesIO(content)).read(use_threads=False).to_pydict()
+    found: dict[str, list[Json]] = pq.ParquetFile(io.BytesIO(content)).read(use_threads=False).to_pydict()
     return found
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -16,18 +15,20 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from gsi_theory import divergence
-from gsi_theory.certified.ball_facts import BallFacts
-from gsi_theory.certified.certify import certify_all
-from gsi_theory.certified.rational import Enclosure, ExactInstance, ExactScheme
 from gsi_theory.claims.facts import Facts
 from gsi_theory.errors import InputError
 from gsi_theory.instance import GATES, Instance, Scheme, tilted_policy
 from gsi_theory.laws.gate import GsiLaw, gsi_law
 from gsi_theory.laws.selection_law import EPS, RULES, Law
 from gsi_theory.runs.json_input import JsonFault, read_json, shown
+from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.options import OUTPUT, refuse_options
 from gsi_theory.runs.terminal import console, formatted, wrapped
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Json, Record
+
+if TYPE_CHECKING:  # python-flint is loaded by --certify alone
+    from gsi_theory.certified.ball_facts import BallFacts
+    from gsi_theory.certified.rational import Enclosure, ExactInstance, ExactScheme
 
 __all__ = ["app", "read_exact_instance", "read_instance"]
 
@@ -38,7 +39,7 @@ LARGEST_CERTIFIED = 200
 _GATE = "Gate and fallback"
 
 
-def _fields(path: Path, number: Callable[[str], Any]) -> list[Any]:
+def _fields(path: Path, number: Callable[[str], float | Decimal]) -> list[Json]:
     """draft, base and reward of an instance file; a number with a point or an exponent becomes number(its text)."""
     body = read_json(path, "an instance file: an object with draft, base, reward", number)
     if not isinstance(body, dict):
@@ -73,7 +74,7 @@ def read_instance(path: Path) -> Instance:
     return _instance(path, _fields(path, float))
 
 
-def _instance(path: Path, fields: list[Any]) -> Instance:
+def _instance(path: Path, fields: list[Json]) -> Instance:
     try:
         return Instance.from_probabilities(*fields)
     except InputError as error:
@@ -83,6 +84,8 @@ def _instance(path: Path, fields: list[Any]) -> Instance:
 def read_exact_instance(path: Path) -> tuple[Instance, ExactInstance]:
     """The same, and with decimals exact: 0.1 is 1/10; the file, which may be a pipe, is read once. Raises InputError
     also above LARGEST_CERTIFIED candidates."""
+    from gsi_theory.certified.rational import ExactInstance
+
     fields = _fields(path, _exact)
     if len(fields[0]) > LARGEST_CERTIFIED:
         raise InputError(
@@ -110,10 +113,10 @@ class _Summary:
     law: GsiLaw
     log_pi: Floats
 
-    def record(self) -> dict[str, Any]:
-        """The fields of `gsi law --json` (DESIGN of the command line); infinities as the string "inf"."""
+    def record(self) -> Record:
+        """The fields of `gsi law --json`."""
         inst, log_prob = self.instance, self.law.log_prob
-        values = {
+        return {
             "tilted": np.exp(self.log_pi).tolist(),
             "law": np.exp(log_prob).tolist(),
             "p_accept": self.law.p_accept,
@@ -125,7 +128,6 @@ class _Summary:
             "error": self.law.error,
             "uncovered": list(inst.uncovered),
         }
-        return {k: "inf" if isinstance(v, float) and v == np.inf else v for k, v in values.items()}
 
 
 def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
@@ -201,6 +203,8 @@ class _Check:
 
 
 def _checks(summary: _Summary, scheme: Scheme, exact: ExactInstance, exact_scheme: ExactScheme) -> list[_Check]:
+    from gsi_theory.certified.certify import certify_all
+
     record, allowed, checks = summary.record(), _allowed(summary, scheme), []
     for name, value in certify_all(list(CERTIFIED), exact, exact_scheme).items():
         enclosures = value if isinstance(value, tuple) else (value,)
@@ -211,7 +215,7 @@ def _checks(summary: _Summary, scheme: Scheme, exact: ExactInstance, exact_schem
     return checks
 
 
-def _bounds(check: _Check) -> Any:
+def _bounds(check: _Check) -> Json:
     """What --json shows: {"lower", "upper"} as decimal strings rounded outward, one for each entry of the law."""
     ends = [
         {side: "inf" if end.is_infinite() else str(end) for side, end in (("lower", e.lower), ("upper", e.upper))}
@@ -322,6 +326,9 @@ def law(
     summary = _Summary(instance, gsi_law(instance, scheme), tilted_policy(instance, scheme.beta))
     record, checks = summary.record(), []
     if exact is not None:
+        from gsi_theory.certified.ball_facts import BallFacts
+        from gsi_theory.certified.rational import ExactScheme
+
         exact_scheme = ExactScheme(beta, n, threshold, rule, n_base, gate)
         try:
             checks = _checks(summary, scheme, exact, exact_scheme)
@@ -330,7 +337,7 @@ def law(
             raise typer.Exit(1) from error
         record["certified"] = {c.name: _bounds(c) for c in checks}
     if as_json:
-        typer.echo(json.dumps(record))
+        typer.echo(answer("law", record))
     else:
         _print(summary, scheme, file)
         if certify:

@@ -3,22 +3,23 @@ constant needed?"""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gsi_theory.claims import CLAIMS
+from gsi_theory.claims import CLAIMS, Claim
 from gsi_theory.claims.plain_text import plain_text
 from gsi_theory.errors import InputError
 from gsi_theory.refutation.card import card_json, card_latex, card_text
-from gsi_theory.refutation.mutants import mutant_text, write_mutants
-from gsi_theory.refutation.refute import refute
+from gsi_theory.refutation.refute import Refutation, refute
+from gsi_theory.refutation.tightened import mutant_text, write_mutants
+from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.options import OUTPUT, RUN, refuse_options
 from gsi_theory.runs.output import atomic_write_files, require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import columns, wrapped
+from gsi_theory.runs.user_file import load_member, names_file, raised_words
 
 __all__ = ["app"]
 
@@ -44,12 +45,30 @@ def _records() -> dict[str, list[dict[str, str]]]:
     return {"claims": [{key: str(getattr(claim, key)) for key in keys} for claim in CLAIMS.values()]}
 
 
+def _refuted(name: str, seed: int, seconds: float) -> Refutation:
+    """The search on a claim of the table, or on a user's own; InputError where one of its functions raises."""
+    if not names_file(name):
+        return refute(CLAIMS[name], seed, seconds)
+    claim = load_member(name, Claim)
+    try:
+        return refute(claim, seed, seconds, member=name)
+    except InputError:
+        raise
+    except Exception as error:
+        file = str(Path(name.rpartition(":")[0]).absolute())
+        raise InputError(f"{name}: judging it raised {raised_words(error, file=file)}: correct it") from error
+
+
 @app.command()
 def command(
     context: typer.Context,
     claim: Annotated[
         str | None,
-        typer.Argument(metavar="CLAIM", help="Claim; without it they are listed.", autocompletion=lambda: list(CLAIMS)),
+        typer.Argument(
+            metavar="CLAIM",
+            help="Claim, or your own as FILE.py:NAME; without it they are listed.",
+            autocompletion=lambda: list(CLAIMS),
+        ),
     ] = None,
     mutants: Annotated[
         bool, typer.Option("--mutants", help="Tighten every constant of every true claim (or of CLAIM) instead.")
@@ -83,25 +102,27 @@ def command(
     """Search the instance on which a claim fails, or comes closest. Exit status 1: a claim that should hold fails."""
     if claim is None and not mutants:
         refuse_options(context, ("seed", "seconds", "out", "latex"), "without a claim: name one, or give --mutants")
-        typer.echo(json.dumps(_records()) if as_json else _listed())
+        typer.echo(answer("claims", _records()) if as_json else _listed())
         return
     if mutants:
         refuse_options(context, ("seconds", "latex"), "with --mutants: it tries all of a fixed list; leave them out")
+        if claim is not None and names_file(claim):
+            raise InputError(f"--mutants with {claim}: it tightens claims of the table; name one, or leave it out")
         chosen = [CLAIMS[claim].id] if claim is not None else list(CLAIMS)
         path = out or Path("report/artifacts/mutants.json")
         require_writable(path)
         with progress_bar("mutants") as report:
             rows = write_mutants(path, chosen, seed, report)
-        typer.echo(json.dumps(rows) if as_json else f"{mutant_text(rows)}\nwrote {path}")
+        typer.echo(answer("mutants", {"mutants": rows}) if as_json else f"{mutant_text(rows)}\nwrote {path}")
         return
     if out is not None and out == latex:
         raise InputError(f"--out and --latex are both {out}: name two files")
     for file in (latex, out):
         if file is not None:
             require_writable(file)
-    finding = refute(CLAIMS[str(claim)], seed, seconds)
+    finding = _refuted(str(claim), seed, seconds)
     texts = ((latex, card_latex(finding)), (out, card_text(finding) + "\n"))
     atomic_write_files({file: text.encode() for file, text in texts if file is not None})
-    typer.echo(json.dumps(card_json(finding), allow_nan=False) if as_json else card_text(finding))
+    typer.echo(answer("refute", card_json(finding)) if as_json else card_text(finding))
     if finding.surprise:
         raise typer.Exit(1)

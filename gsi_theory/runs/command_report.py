@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from gsi_theory.runs.artifact import read_artifact
+from gsi_theory.types import Record
 
 __all__ = ["app"]
 
@@ -25,7 +26,7 @@ def _call(module: str, name: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _summary(artifacts: Path, name: str) -> dict[str, Any]:
+def _summary(artifacts: Path, name: str) -> Record:
     return read_artifact(artifacts / f"{name}.json", name).summary
 
 
@@ -59,7 +60,7 @@ def command(
     world, check = _call("llm_check.models.world", "load_world")(), _call("llm_check.models.command_check", "check")
     for name in _call("llm_check.models.checks.check_table", "CHECKS"):
         check(name, world, seed, artifacts, {}, resume=not fresh)
-    _call("llm_check.logs.command_plan", "embedded_page")(artifacts, seed, resume=not fresh)
+    _call("llm_check.models.embedded_page", "embedded_page")(artifacts, seed, resume=not fresh)
     page = _call("figures.report", "build_report")(artifacts, out)
     typer.echo(f"wrote {page} in {time.monotonic() - began:.0f} s")
     failed = _failures(artifacts)

@@ -14,9 +14,10 @@ import stat
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json, Record
 
 __all__ = ["JsonFault", "parse_json", "read_json", "shown", "text_lines"]
 
@@ -33,7 +34,7 @@ class JsonFault(ValueError):
         self.reason, self.line, self.column = reason, line, column
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Json]]) -> Record:
     body = dict(pairs)
     if len(body) < len(pairs):
         names = [name for name, _ in pairs]
@@ -42,7 +43,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return body
 
 
-def parse_json(text: str, number: Callable[[str], Any] | None = None) -> Any:
+def parse_json(text: str, number: Callable[[str], object] | None = None) -> Json:
     """The value of a JSON text; a number with a point or an exponent becomes number(its text). Raises JsonFault."""
     try:
         value = json.loads(text, parse_float=number, object_pairs_hook=_unique)
@@ -93,7 +94,7 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise InputError(f"{path} cannot be read ({error.strerror}): give a JSONL file") from error
 
 
-def read_json(path: Path, what: str, number: Callable[[str], Any] | None = None) -> Any:
+def read_json(path: Path, what: str, number: Callable[[str], object] | None = None) -> Json:
     """The value of a JSON file; `what` says what is expected, for messages. InputError names file, place and cure."""
     try:
         with path.open("rb") as stream:
@@ -110,7 +111,7 @@ def read_json(path: Path, what: str, number: Callable[[str], Any] | None = None)
         raise InputError(f"{path}{place}: not usable as JSON ({fault.reason}): give {what}") from fault
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as JSON writes it, for messages: null, true, NaN, "text"; cut after 80 characters."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=lambda v: float(v) if isinstance(v, Decimal) else str(v))

@@ -1,21 +1,51 @@
-"""What commands share: options that hold lists (`--n 1,2,4`) or settings (`--set key=value`), those without effect,
-and the panels of --help."""
+"""What commands share: options that mean the same everywhere, those that hold lists (`--n 1,2,4`), those without
+effect, and the panels of --help."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, TypeVar
 
 import typer
 
 from gsi_theory.errors import InputError
 
-__all__ = ["OUTPUT", "RUN", "distinct", "given_options", "listed", "read_pairs", "refuse_options", "set_options"]
+__all__ = [
+    "OUTPUT",
+    "RUN",
+    "ArtifactsOption",
+    "JsonOption",
+    "SeedOption",
+    "WorkersOption",
+    "distinct",
+    "given_options",
+    "listed",
+    "refuse_options",
+]
 
 # Panels of --help; what a command computes stays in the first, "Options".
 OUTPUT = "Output"
 RUN = "Seed, speed, stopping"
+
+SeedOption = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, help="Seed of every random stream.", rich_help_panel=RUN)
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        max=1024,
+        help="Processes; the result does not depend on it.",
+        rich_help_panel=RUN,
+    ),
+]
+ArtifactsOption = Annotated[
+    Path, typer.Option("--out", metavar="FOLDER", help="Folder of the artifact.", rich_help_panel=OUTPUT)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object.", rich_help_panel=OUTPUT)]
 
 Member = TypeVar("Member")
 _SHOWN = 60  # characters of a list that an error repeats
@@ -40,22 +70,6 @@ def listed(text: str, kind: Callable[[str], Member], name: str) -> tuple[Member,
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         raise InputError(f"--{name} {shown!r}: give {what} separated by commas") from None
     return distinct(members)
-
-
-def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
-    """{"key": "value"} from "key=value" texts; InputError for a text without "=" or without a key."""
-    settings: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise InputError(f"--set {pair!r}: give key=value")
-        settings[key] = value
-    return settings
-
-
-def set_options(settings: Mapping[str, str]) -> str:
-    """The options that give these settings, each with a leading blank, quoted for a shell."""
-    return "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in settings.items())
 
 
 def given_options(context: typer.Context | None, but: Sequence[str] = ()) -> list[str]:

@@ -8,7 +8,7 @@ import textwrap
 
 from rich.console import Console
 
-__all__ = ["columns", "console", "formatted", "kept_together", "wrapped"]
+__all__ = ["columns", "console", "counted", "formatted", "kept_together", "number", "wrapped"]
 
 _NO_BREAK = "\u00a0"
 _NARROWEST = 40
@@ -43,6 +43,19 @@ def formatted(value: float | str | None, form: str = ".3g") -> str:
     return text.removeprefix("-") if float(text.rstrip("%")) == 0.0 else text
 
 
+def number(value: float) -> str:
+    """A value of a table: four decimals, or three digits where these would show none of it or too many; inf in
+    words."""
+    if value == float("inf"):
+        return "unknown"
+    return formatted(value, ".4f" if value == 0 or 5e-5 <= abs(value) < 1e5 else ".2e")
+
+
+def counted(count: int, noun: str) -> str:
+    """`count` and `noun`, with the plural's s where there are several or none: 1 prompt, 2,000 prompts."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def kept_together(text: str) -> str:
     """`text` with no-break spaces where a line must not end: inside an equation, between a number and its unit."""
     return _GLUED.sub(lambda found: found.group().replace(" ", _NO_BREAK), text)
@@ -59,8 +72,6 @@ def wrapped(text: str, first: str = "", rest: str | None = None, width: int | No
     room = width - max(len(first), len(rest))
     chunks = kept_together(text).split(" ")
     kept = " ".join(c if len(c) <= room else c.replace(_NO_BREAK, " ") for c in chunks)
-    lines = textwrap.wrap(
-        kept, width, initial_indent=first, subsequent_indent=rest,
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+    fill = textwrap.TextWrapper(width, first, rest, break_long_words=False, break_on_hyphens=False)
+    lines = fill.wrap(kept)
     return "\n".join(lines or [first.rstrip()]).replace(_NO_BREAK, " ")

@@ -61,15 +61,16 @@ def load_member(text: str, kind: type[Member]) -> Member:
     return member
 
 
-def raised_words(error: BaseException, start: tuple[str, int] | None = None) -> str:
+def raised_words(error: BaseException, start: tuple[str, int] | None = None, file: str | None = None) -> str:
     """Kind, text and place of what a user's code raised, in one line: "ValueError: no such thing (mine.py, line 3)".
 
-    The place is that of a syntax error, else the innermost line outside the caller's module and Python's importer;
-    `start` (file, line) stands in where there is none, as when the call itself did not fit.
+    The place is that of a syntax error, else the innermost line in `file`, or outside the caller's module and Python's
+    importer; `start` (file, line) stands in where there is none, as when the call itself did not fit.
     """
     frames = traceback.extract_tb(error.__traceback__)
     caller = frames[0].filename if frames else ""
     places = [(f.filename, f.lineno) for f in frames if f.filename != caller and not f.filename.startswith("<frozen")]
+    places = [(name, line) for name, line in places if name == file] or places
     place = places[-1] if places else start
     words: object = error
     if isinstance(error, SyntaxError):

@@ -20,10 +20,11 @@ from typing import Any
 
 from gsi_theory.errors import InputError
 
-__all__ = ["Pool", "cluster_pool", "in_this_process", "keep_memory", "local_pool", "worker_pool"]
+__all__ = ["WORKERS", "Pool", "cluster_pool", "in_this_process", "keep_memory", "local_pool", "worker_pool"]
 
 # Opens an executor for at most so many jobs at once.
 Pool = Callable[[int], AbstractContextManager[Executor]]
+WORKERS = min(8, os.cpu_count() or 1)  # processes by default
 # What a dask client connects to.
 ADDRESS = re.compile(r"[a-z]+://[^/\s]+:\d+")
 # Seconds to wait for a scheduler that does not answer.

@@ -25,7 +25,7 @@ from scipy.special import ndtri, stdtrit
 from gsi_theory.arrays.namespace import numbers_or_indicators
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import refuse
-from gsi_theory.samples.coverage import mean_low
+from gsi_theory.samples.weight_coverage import mean_low
 from gsi_theory.types import Floats
 
 __all__ = ["Interval", "bounded_mean", "fixed_mean", "population_mean", "spread_over"]
@@ -97,7 +97,7 @@ def _unskewed(values: Floats, quantile: float) -> Floats:
 def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95) -> Interval:
     """Interval for the mean of values (P, ...) in [low, high] that covers with `level` at least for every population.
 
-    Two one-sided bounds by betting (`coverage.mean_low`), on the distance from either end. Wider than Hall's.
+    Two one-sided bounds by betting (`weight_coverage.mean_low`), on the distance from either end. Wider than Hall's.
     Raises InputError for values not finite or out of bounds, bounds in the wrong order, a level outside (0, 1).
     """
     array = _checked(values, "values", level)

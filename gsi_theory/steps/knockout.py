@@ -22,10 +22,9 @@ def _checked(
     p: object, right: object, candidates: object, comparisons: object
 ) -> tuple[Floats, Floats, Floats, Floats]:
     arrays = [np.asarray(v, dtype=np.float64) for v in (p, right, candidates, comparisons)]
-    for name, values, low, high in zip(
-        ("p", "right", "candidates", "comparisons"), arrays, (0.0, 0.0, 1.0, 1.0), (1.0, 1.0, 2.0**53, 2.0**53),
-        strict=True,
-    ):  # fmt: skip
+    chance, count = (0.0, 1.0), (1.0, 2.0**53)
+    ranges = {"p": chance, "right": chance, "candidates": count, "comparisons": count}
+    for values, (name, (low, high)) in zip(arrays, ranges.items(), strict=True):
         bad = np.argwhere(~((values >= low) & (values <= high)) | ((low == 1.0) & (values != np.round(values))))
         if len(bad):
             raise InputError(

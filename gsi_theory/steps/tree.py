@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance
-from gsi_theory.types import Floats
+from gsi_theory.types import Flags, Floats, Json
 
 __all__ = ["ByNode", "ByStep", "Level", "Prefix", "Tree", "place"]
 
@@ -54,7 +54,7 @@ class Level:
     """
 
     instances: tuple[Instance, ...]
-    ends: NDArray[np.bool_]
+    ends: Flags
 
     @cached_property
     def start(self) -> Indices:
@@ -123,7 +123,7 @@ class Tree:
                 raise InputError(f"rewards up to {at} sum to {found!r}: keep total rewards within ±{LARGEST_REWARD:g}")
 
     @classmethod
-    def from_nested(cls, data: Mapping[str, Any]) -> Tree:
+    def from_nested(cls, data: Mapping[str, Json]) -> Tree:
         """From {"draft": [...], "base": [...], "reward": [...], "children": [node or null, ...]}, nodes alike.
 
         draft and base are probabilities (K,); children (K,) may be left out where every step ends. Raises InputError
@@ -275,7 +275,7 @@ class Tree:
             nodes = _kept(out[-1], ~level.ends)
         return tuple(out)
 
-    def _atoms(self, depth: int) -> list[tuple[int, NDArray[np.bool_]]]:
+    def _atoms(self, depth: int) -> list[tuple[int, Flags]]:
         """(level, which of its steps) whose prefixes are the outcomes of the first `depth` steps."""
         if not 1 <= depth <= self.depth:
             raise InputError(f"depth = {depth}: give a number of steps from 1 to {self.depth}")
@@ -286,11 +286,11 @@ class Tree:
         return np.argsort(np.concatenate([self.first[t][keep] for t, keep in self._atoms(depth)]))
 
 
-def _kept(items: Sequence[Prefix], keep: NDArray[np.bool_]) -> list[Prefix]:
+def _kept(items: Sequence[Prefix], keep: Flags) -> list[Prefix]:
     return [item for item, k in zip(items, keep, strict=True) if k]
 
 
-def _read_nested(prefix: Prefix, node: Any) -> tuple[Instance, Sequence[Any]]:
+def _read_nested(prefix: Prefix, node: Json) -> tuple[Instance, Sequence[Json]]:
     if not isinstance(node, Mapping):
         raise InputError(f"{place(prefix)}: a {type(node).__name__}: give an object with {', '.join(FIELDS)}, or null")
     missing, unknown = [f for f in FIELDS[:3] if f not in node], sorted(map(str, set(node) - set(FIELDS)))

@@ -4,90 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from gsi_theory.runs.options import OUTPUT
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.runs.terminal import console, formatted, wrapped
-from llm_check.logs.words import counted
+from gsi_theory.runs.terminal import console, counted, formatted, wrapped
+from gsi_theory.types import Json, Record
 
-if TYPE_CHECKING:
-    from llm_check.logs.diagnosis.findings import Diagnosis
-    from llm_check.logs.pools.pool import Pool
-
-__all__ = ["app", "diagnosis_record", "left_out_lines", "left_out_record", "plain"]
+__all__ = ["app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-FAULTS_SHOWN = 10
 
 
-def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: NumPy to Python, infinities to "inf" and "-inf", NaN (of bad rows) to "NaN"."""
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return "NaN" if np.isnan(value) else str(value)
-    return value
-
-
-def diagnosis_record(found: Diagnosis, left_out: dict[str, Any], coverage: dict[str, Any]) -> dict[str, Any]:
-    """The object of `gsi doctor --json`; coverage: of `coverage_record`."""
-    from llm_check.logs.diagnosis.balance import FREEDOM  # slow to import
-
-    e = found.evidence
-    return plain({
-        "valid": found.valid, "ratio_mean": found.ratio_mean, "ratio_mean_se": found.ratio_mean_se,
-        "findings": [vars(finding) for finding in found.findings],
-        "inverse_ratio_mean": e.ratio.inverse_mean, "inverse_ratio_mean_se": e.ratio.inverse_se,
-        "bridge_z": e.ratio.z, "balance": None if e.balance is None else {
-            "chi2": e.balance.chi2, "degrees_of_freedom": FREEDOM, "p_value": e.balance.level, "rows": e.balance.rows,
-        },
-        "positions": len(e.whole.names), "rows": int(e.whole.order.size),
-        "sampling": {
-            source: None if check is None else {
-                "level": check.level, "draws": check.events, "temperature": check.temperature,
-                "interval_95": list(check.interval or ()), "new_expected": check.new_expected,
-                "new_drawn": check.new_seen,
-            }
-            for source, check in e.draws.items()
-        },
-        "untested": list(found.untested), "left_out": left_out, "coverage": coverage,
-    })  # fmt: skip
-
-
-def left_out_record(pool: Pool) -> dict[str, Any]:
-    """Rows and prompts that reading left out because of bad rows."""
-    from llm_check.logs.pools.pool_files import said  # slow to import
-
-    return {
-        "rows": len(pool.left_out), "prompts": pool.prompts_left_out,
-        "faults": [vars(fault) | {"said": said(fault)} for fault in pool.left_out],
-    }  # fmt: skip
-
-
-def left_out_lines(left: dict[str, Any]) -> list[str]:
-    """What was left out, in words: the count and the first bad rows; no line when nothing was."""
-    if not left["rows"]:
-        return []
-    faults = [f"  row or line {fault['row']}{fault['said']}" for fault in left["faults"][:FAULTS_SHOWN]]
-    more = left["rows"] - len(faults)
-    return [
-        f"left out: {counted(left['prompts'], 'prompt')} for {counted(left['rows'], 'bad row')}",
-        *faults,
-        *([f"  and {more:,} more: --json lists them all"] if more else []),
-    ]
-
-
-def _text(value: Any) -> str:
+def _text(value: Json) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{k} {_text(v)}" if isinstance(v, dict) else f"{k} = {_text(v)}" for k, v in value.items())
     if isinstance(value, list):
@@ -95,7 +28,7 @@ def _text(value: Any) -> str:
     return formatted(value, ".4g") if isinstance(value, float) or value in ("inf", "-inf") else str(value)
 
 
-def _coverage(record: dict[str, Any]) -> Table:
+def _coverage(record: Record) -> Table:
     """Coverage by step, two lines each: of π_B/π_S and of the tilt."""
     table = Table("step", "of", "χ²", "≥", "D₂", "ESS", "sup", "k̂", "seen")
     for s in record["steps"]:
@@ -106,7 +39,7 @@ def _coverage(record: dict[str, Any]) -> Table:
     return table
 
 
-def _coverage_words(record: dict[str, Any]) -> str:
+def _coverage_words(record: Record) -> str:
     """What the columns of the coverage table are."""
     drafts = min(step["drafts"] for step in record["steps"])
     return (
@@ -118,36 +51,35 @@ def _coverage_words(record: dict[str, Any]) -> str:
     )
 
 
-def _lines(record: dict[str, Any]) -> list[tuple[str, str]]:
+def _lines(record: Record) -> list[tuple[str, str]]:
     """(label, what was measured) of the tests that have data."""
-    lines = [("mean ratio π_B/π_S over drafts", _mean(record["ratio_mean"], record["ratio_mean_se"]))]
-    inverse = _mean(record["inverse_ratio_mean"], record["inverse_ratio_mean_se"])
-    lines.append(("mean ratio π_S/π_B over base", inverse))
+    lines = [
+        ("mean ratio π_B/π_S over drafts", _mean(record["ratio_mean"], record["ratio_mean_se"])),
+        ("mean ratio π_S/π_B over base", _mean(record["inverse_ratio_mean"], record["inverse_ratio_mean_se"])),
+    ]
     if (balance := record["balance"]) is not None:
-        lines.append((
-            "balance of the two sources",
-            f"χ² {formatted(balance['chi2'])} on {balance['degrees_of_freedom']} degrees of freedom, p "
-            f"{formatted(balance['p_value'], '.2g')}",
-        ))  # fmt: skip
+        chi2, level = formatted(balance["chi2"]), formatted(balance["p_value"], ".2g")
+        text = f"χ² {chi2} on {balance['degrees_of_freedom']} degrees of freedom, p {level}"
+        lines.append(("balance of the two sources", text))
     for source, check in record["sampling"].items():
         if check is not None:
             temperature, low, high = (formatted(v, ".3f") for v in (check["temperature"], *check["interval_95"]))
-            lines.append((
-                f"temperature of {source}",
-                f"{temperature} (95 %: {low} to {high}; 1 if right), "
-                f"of {counted(check['draws'], 'draw')} at shared {check['level']} prefixes",
-            ))  # fmt: skip
+            draws = f"{counted(check['draws'], 'draw')} at shared {check['level']} prefixes"
+            text = f"{temperature} (95 %: {low} to {high}; 1 if right), of {draws}"
+            lines.append((f"temperature of {source}", text))
     return lines
 
 
-def _mean(value: Any, error: Any) -> str:
+def _mean(value: Json, error: Json) -> str:
     if value is None:
         return "0 draws"
     mean, spread = (formatted(v, ".4f" if abs(float(v)) < 1e4 else ".3g") for v in (value, error))
     return f"{mean} ± {spread} (1 if right)"
 
 
-def _print(path: Path, record: dict[str, Any]) -> None:
+def _print(path: Path, record: Record) -> None:
+    from llm_check.logs.pools.pool_files import left_out_lines  # slow to import
+
     screen = console()
     size = f"{counted(record['rows'], 'row')} at {counted(record['positions'], 'position')}"
     screen.print(f"[bold]{escape(str(path))}[/bold]: {size}")
@@ -183,15 +115,10 @@ def command(
 
     Exit status 0 whether or not something is found: the answer is in "valid" and "findings"; 2 for a bad file.
     """
-    # slow to import
-    from llm_check.logs.diagnosis.findings import doctor
-    from llm_check.logs.diagnosis.step_coverage import coverage_record
-    from llm_check.logs.pools.pool import read_pool
+    from llm_check.logs.pools.diagnosis import doctor  # slow to import
 
-    data = read_pool(pool, strict=strict)
     with progress_bar("coverage") as report:
-        coverage = coverage_record(data, beta, report)
-    record = diagnosis_record(doctor(data), left_out_record(data), coverage)
+        record = doctor(pool, beta, strict, report).record()
     if as_json:
         typer.echo(json.dumps(record, allow_nan=False, default=str))
         return

@@ -12,6 +12,7 @@ Shapes: S schemes, V values, N draft and N_B base candidates. No torch here: a p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,22 +20,32 @@ import numpy as np
 
 from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
-from gsi_theory.estimate import Estimate, checked_pool, curves, deviations, leave_one_out, subset_mean
+from gsi_theory.estimate import Estimate, leave_one_out, subset_mean
 from gsi_theory.instance import beta_times, log_weight, tilted_reward
+from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.options import distinct
-from gsi_theory.samples.gated_estimate import gated_error
-from gsi_theory.types import Floats
-from llm_check.logs.pools.pool import SOURCES, Pool
+from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
+from gsi_theory.types import Floats, Record
+from llm_check.logs.pools.pool import SOURCES, Pool, as_pool
 
 __all__ = [
+    "BETAS",
+    "NS",
+    "RULES",
+    "MeanPredictions",
     "PositionPrediction",
     "Prediction",
     "acceptance_floor",
+    "mean_rows",
+    "predict",
     "predict_pool",
     "predict_position",
     "scheme_grid",
     "smallest_set",
 ]
+
+RULES, BETAS, NS = ("softmax", "race"), (1.0, 5.0, 20.0), (1, 2, 4, 8, 16)  # compared when none are given
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -99,48 +110,43 @@ def predict_position(
     """
     if not schemes:
         raise InputError("predict_position got no schemes: give at least one")
-    own, theirs = values or (draft.reward[None], base.reward[None])
+    drafted, fallback = values or (draft.reward[None], base.reward[None])
     families: dict[tuple[object, ...], list[int]] = {}
     for s, scheme in enumerate(schemes):
         families.setdefault(_family(scheme), []).append(s)
-    shape = len(schemes), len(own)
+    shape = len(schemes), len(drafted)
     value, stderr, accept, accept_se = np.zeros(shape), np.zeros(shape), np.ones(shape[0]), np.zeros(shape[0])
     for members in families.values():
         ns = [schemes[s].n for s in members]
-        found, passed = _family_means(draft, base, schemes[members[0]], ns, own, theirs)
-        value[members], stderr[members] = found.value.T, found.stderr.T
+        means, passed = _family_means(draft, base, schemes[members[0]], ns, drafted, fallback)
+        value[members], stderr[members] = means.value.T, means.stderr.T
         if passed is not None:
-            accept[members], accept_se[members] = passed.value[0], passed.stderr[0]
+            accept[members], accept_se[members] = passed.value, passed.stderr
     return PositionPrediction(value, stderr, accept, accept_se)
 
 
 def _family_means(
     draft: Candidates, base: Candidates, scheme: Scheme, ns: list[int], own: Floats, theirs: Floats
 ) -> tuple[Estimate, Estimate | None]:
-    """Means (V, M) of the values for schemes that differ from `scheme` in n alone, and acceptance (1, M) at a gate.
+    """Means (V, M) of the values for schemes that differ from `scheme` in n alone, and acceptance (M,) at a gate.
 
-    With A = E[f; accepted], p the acceptance and F the fallback's mean, a gated mean is A + (1 - p) F, unbiased because
-    the two sets are independent; its error is that of `gated_estimate`, here for several values in one pass, inf where
-    there is one draft.
+    Where there is one draft the error is inf.
     """
-    weight = log_weight(draft, scheme.beta)
+    weight, rule = log_weight(draft, scheme.beta), scheme.rule
     if scheme.threshold is None:
-        return subset_mean(own, weight, ns, scheme.rule), None
+        return subset_mean(own, weight, ns, rule), None
+    fallback = (
+        theirs,
+        beta_times(base.reward, scheme.beta),
+        ns,
+        None if scheme.base_draws == scheme.n else scheme.n_base,
+    )
     if scheme.gate == "score":
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
-        pool = checked_pool(np.vstack([own, np.ones(own.shape[1])]), weight, ns, "race", cut)
-        means = np.zeros((len(own) + 1, len(ns))) if cut == np.inf else curves(pool)
-        parts = deviations(pool)
+        found = score_gated_mean(own, weight, cut, *fallback)
     else:
-        kept = (tilted_reward(draft, scheme.beta) >= scheme.threshold).astype(np.float64)
-        both = leave_one_out(np.vstack([own * kept, kept]), weight, ns, scheme.rule)
-        means, parts = both.value, both.deviation
-    draws = ns if scheme.base_draws == scheme.n else [scheme.base_draws] * len(ns)
-    fallback = subset_mean(theirs, beta_times(base.reward, scheme.beta), draws, scheme.rule)
-    accepted, chance, rest = means[:-1], means[-1:], 1.0 - means[-1:]
-    error = gated_error(parts[:-1], parts[-1:], rest, fallback)
-    passed = Estimate(chance, np.sqrt(np.sum(parts[-1:] ** 2, axis=-1)))
-    return Estimate(accepted + rest * fallback.value, error), passed
+        found = gated_mean(own, weight, tilted_reward(draft, scheme.beta) >= scheme.threshold, *fallback, rule)
+    return found.value, found.p_accept
 
 
 def acceptance_floor(draft: Candidates, schemes: Sequence[Scheme]) -> Floats:
@@ -185,14 +191,17 @@ def _positions(pool: Pool, gated: bool, strict: bool) -> list[tuple[str, int]]:
 
 def smallest_set(pool: Pool, gated: bool) -> tuple[int, str]:
     """(candidates, place) of the smallest set that a prediction draws from: the largest n it can be for."""
-    sizes, index = np.diff(pool.groups.starts), pool.groups.index
-    sources = SOURCES if gated else SOURCES[:1]
-    size, key, source = min((int(sizes[index[(*k, s)]]), k, s) for k in _positions(pool, gated, False) for s in sources)
+    sources, sets = SOURCES if gated else SOURCES[:1], pool.arrays.sets
+    size, key, source = min(
+        (sets[(*key, source)].stop - sets[(*key, source)].start, key, source)
+        for key in _positions(pool, gated, False)
+        for source in sources
+    )
     return size, f"{source} candidates at {key[0]!r}, step {key[1]}"
 
 
 def predict_pool(
-    pool: Pool, schemes: Sequence[Scheme], progress: Callable[[int, int], None] | None = None, strict: bool = True
+    pool: Pool, schemes: Sequence[Scheme], progress: Progress | None = None, strict: bool = True
 ) -> list[Prediction]:
     """Predictions of every scheme at every position of a pool, in the pool's order.
 
@@ -201,14 +210,94 @@ def predict_pool(
     """
     gated = any(scheme.threshold is not None for scheme in schemes)
     keys = _positions(pool, gated, strict)
-    found: list[Prediction] = []
+    predictions: list[Prediction] = []
     for done, (prompt_id, step) in enumerate(keys, start=1):
         draft = pool.draft_candidates(prompt_id, step)
         base = pool.base_candidates(prompt_id, step) if gated else draft  # without a gate nothing falls back
         at = predict_position(draft, base, schemes)
         error = np.maximum(at.p_accept_se, acceptance_floor(draft, schemes))
         rows = zip(schemes, at.value[:, 0], at.stderr[:, 0], at.p_accept, error, at.p_accept_se, strict=True)
-        found += [Prediction(prompt_id, step, scheme, *map(float, numbers)) for scheme, *numbers in rows]
+        predictions += [Prediction(prompt_id, step, scheme, *map(float, numbers)) for scheme, *numbers in rows]
         if progress is not None:
             progress(done, len(keys))
-    return found
+    return predictions
+
+
+def mean_rows(predictions: Sequence[Prediction]) -> list[Record]:
+    """Means over positions, each scheme; positions are independent, so errors add in squares.
+
+    What the floor adds to the error of an acceptance is added once, at the position where it adds most: one draft more
+    on the other side of the gate, of all drafts.
+    """
+    by_scheme: dict[Scheme, list[Prediction]] = {}
+    for prediction in predictions:
+        by_scheme.setdefault(prediction.scheme, []).append(prediction)
+    return [_mean_row(scheme, items) for scheme, items in by_scheme.items()]
+
+
+def _mean_row(scheme: Scheme, items: Sequence[Prediction]) -> Record:
+    added = [p.p_accept_se**2 - p.p_accept_jackknife**2 for p in items if p.p_accept_se > p.p_accept_jackknife]
+    variance = sum(p.p_accept_jackknife**2 for p in items) + max(added, default=0.0)
+    return {
+        "rule": scheme.rule,
+        "gate": "none" if scheme.threshold is None else scheme.gate,
+        "threshold": scheme.threshold,
+        "beta": scheme.beta,
+        "n": scheme.n,
+        "positions": len(items),
+        "reward": float(np.mean([p.reward for p in items])),
+        "reward_se": float(np.sqrt(np.sum([p.reward_se**2 for p in items])) / len(items)),
+        "p_accept": float(np.mean([p.p_accept for p in items])),
+        "p_accept_se": float(np.sqrt(variance) / len(items)),
+    }
+
+
+@dataclass(frozen=True)
+class MeanPredictions:
+    """rows: of each scheme the mean over `positions` positions of reward and acceptance, with standard errors, the
+    positions held fixed; missing: positions left out because a source has no candidates there; clipped: the n beyond
+    the pool, what they became and the set that is so small, None where there are none; left_out: rows left out."""
+
+    rows: list[Record]
+    positions: int
+    missing: int
+    clipped: Record | None
+    left_out: Record
+
+    def record(self) -> Record:
+        """The object of `gsi predict --json`."""
+        fields = {
+            "predictions": self.rows,
+            "n_clipped": self.clipped,
+            "positions_left_out": self.missing,
+            "left_out": self.left_out,
+        }
+        record: Record = plain(with_schema("predict", fields))
+        return record
+
+
+def predict(
+    pool: Pool | str | os.PathLike[str],
+    rules: Sequence[str] = RULES,
+    betas: Sequence[float] = BETAS,
+    ns: Sequence[int] = NS,
+    threshold: float | None = None,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> MeanPredictions:
+    """Mean predicted reward and acceptance (M31) of every rule × β × n over a pool's positions, or a file's.
+
+    betas: per unit of reward; threshold: u in reward units, adds gated schemes, which need base candidates. n beyond
+    the smallest set is clipped to it. strict: raise for a bad row, a position without candidates or an n beyond the
+    pool. progress(done, total) counts positions. `record()` is what `gsi predict --json` answers.
+    Raises InputError for a file that is no pool, no position to predict at, and as `predict_position`.
+    """
+    data, gated, clipped = as_pool(pool, strict), threshold is not None, None
+    if not strict:
+        most, place = smallest_set(data, gated)
+        beyond = [n for n in ns if n > most]  # no unbiased estimate exists there (M31)
+        clipped = {"n": beyond, "to": most, "place": place} if beyond else None
+        ns = distinct(min(n, most) for n in ns)
+    rows = mean_rows(predict_pool(data, scheme_grid(betas, ns, rules, threshold), progress, strict))
+    positions = rows[0]["positions"]
+    return MeanPredictions(rows, positions, len(data.keys()) - positions, clipped, data.left_out_record())

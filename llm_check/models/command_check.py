@@ -12,9 +12,11 @@ import typer
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import is_current, provenance, read_artifact, require_writable
-from gsi_theory.runs.options import OUTPUT, given_options, read_pairs, refuse_options, set_options
+from gsi_theory.runs.options import OUTPUT, given_options, refuse_options
 from gsi_theory.runs.progress import progress_bar
+from gsi_theory.runs.settings import read_pairs, set_options
 from gsi_theory.runs.terminal import wrapped
+from gsi_theory.types import Record
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.check_verdict import verdict
@@ -163,10 +165,10 @@ def command(
     if chosen.reference is not None:
         reference = _reference(name, world, specs, reference_dtype, device)
     path = check(name, world, seed, out, read_pairs(setting or []), reference=reference, told=_told(world, reference))
-    found = read_artifact(path)
-    typer.echo(wrapped(verdict(found), f"{name} ", "  "))
+    artifact = read_artifact(path)
+    typer.echo(wrapped(verdict(artifact), f"{name} ", "  "))
     typer.echo(f"wrote {path}")
-    if found.summary.get("passed") is False:
+    if artifact.summary.get("passed") is False:
         raise typer.Exit(1)
 
 
@@ -187,7 +189,7 @@ def _shown(value: Any) -> str:
 
 def _told(world: World, reference: World | None) -> str:
     """Engines and models as words of the recorded command, without paths of this machine; nothing for the embedded."""
-    told: dict[str, Any] = {}
+    told: Record = {}
     pairs = [("", world)] + ([] if reference is None or reference is world else [("reference-", reference)])
     for prefix, pair in pairs:
         for role, engine in (("draft", pair.draft), ("base", pair.base)):

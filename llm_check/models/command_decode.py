@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shlex
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from gsi_theory.errors import InputError
-from gsi_theory.runs.artifact import atomic_write_text, provenance, require_writable
 from gsi_theory.runs.options import OUTPUT, RUN, refuse_options
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, wrapped
-from gsi_theory.runs.user_file import names_file
+from gsi_theory.types import Record
 from llm_check.models.decoding.method_table import METHODS, named_method
-from llm_check.models.decoding.prompting import template_record
-from llm_check.models.decoding.solution_journal import Journal, journal_path, plain
 from llm_check.models.model_options import (
     MODELS,
     TASK,
@@ -37,13 +29,9 @@ from llm_check.models.model_options import (
     TemplateOption,
     quiet_engines,
 )
-from llm_check.models.rewards.reward_model import reward_record, unjudged
 
 if TYPE_CHECKING:
-    from llm_check.models.decoding.positions import Prompt
-    from llm_check.models.decoding.solutions import Plan
-    from llm_check.models.decoding.step_candidates import Models
-    from llm_check.models.world import World
+    from llm_check.models.decoding.decoded_task import DecodedTask
 
 __all__ = ["app"]
 
@@ -136,99 +124,43 @@ def command(
         bool, typer.Option("--json", help="Print the JSON record instead of text.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
-    # slow to import
-    from llm_check.models.decoding.solution import require_size
-    from llm_check.models.decoding.solutions import Plan, solve_task
-    from llm_check.models.world import load_world
+    from llm_check.models.decoding.decoded_task import decode  # slow to import
 
     quiet_engines()
-    used = [named_method(name) for name in method or ["gsi"]]
-    if all(item.threshold is None for item in used):
-        refuse_options(context, ("threshold",), f"with {', '.join(item.name for item in used)}: no gate is among them")
-    plan = Plan(tuple(method or ["gsi"]), beta, n, threshold, n_base, seed, batch)
-    if out is not None:
-        require_writable(out)
-    world = load_world(
-        draft, base, reward, max_tokens, device, dtype,
-        task=task, step=step, template=template, limit=problems, seed=seed, drafters=drafter or (),
-    )  # fmt: skip
-    models = replace(world.models, drafter_counts=tuple(drafter_n or ()))
-    prompts = world.prompts()
-    for name in plan.methods:
-        chosen = named_method(name)
-        require_size(chosen, chosen.scheme(beta, n, threshold, n_base), models, prompts, world.rule, batch)
-    head = _head(plan, world, models, prompts, dtype)
-    journal = Journal(None if out is None else journal_path(out), head)
-    try:
-        with progress_bar("decode") as report:
-            rows = solve_task(plan, models, prompts, world.rule, world.max_steps, world.task.grade, journal, report)
-    except InputError:
-        journal.delete_if_empty()
-        raise
-    if told := unjudged(world.reward_model):
-        typer.echo(f"gsi decode: {told}", err=True)
-    record = _record(plan, world, rows, head)
-    text = json.dumps(plain(record), indent=1, allow_nan=False) + "\n"
-    if out is not None:
-        atomic_write_text(out, text)
-        journal.delete()
+    methods = method or ["gsi"]
+    entries = [named_method(name) for name in methods]
+    if all(entry.threshold is None for entry in entries):
+        refuse_options(context, ("threshold",), f"with {', '.join(e.name for e in entries)}: no gate is among them")
+    with progress_bar("decode") as report:
+        decoded = decode(
+            methods,
+            n=n,
+            n_base=n_base,
+            beta=beta,
+            threshold=threshold,
+            draft=draft,
+            base=base,
+            reward=reward,
+            drafters=drafter or (),
+            drafter_counts=drafter_n or (),
+            device=device,
+            dtype=dtype,
+            task=task,
+            problems=problems,
+            step=step,
+            max_tokens=max_tokens,
+            template=template,
+            seed=seed,
+            batch=batch,
+            out=out,
+            progress=report,
+        )
+    if decoded.warning:
+        typer.echo(f"gsi decode: {decoded.warning}", err=True)
     if as_json:
-        typer.echo(text, nl=False)
+        typer.echo(decoded.as_json(), nl=False)
     else:
-        _show(record)
-
-
-def _head(plan: Plan, world: World, models: Models, prompts: list[Prompt], dtype: str) -> dict[str, Any]:
-    """What the solutions depend on: settings, models, prompts, code and versions."""
-    chosen = {key: value for key, value in asdict(plan).items() if key != "seed"}
-    settings = chosen | {
-        "step": world.step, "max_tokens": world.rule.max_tokens, "max_steps": world.max_steps,
-        "template": world.template, "problems": len(prompts), "dtype": dtype,
-        "drafter_n": models.drafter_counts or None,
-    }  # fmt: skip
-    if records := {name: asdict(named_method(name)) for name in plan.methods if names_file(name)}:
-        settings["records"] = records
-    options = " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in _told(settings))
-    engines = {"draft": world.draft, "base": world.base}
-    engines |= {f"drafter{j}": engine for j, engine in enumerate(world.drafters, start=1)}
-    contracts = {name: asdict(engine.contract) for name, engine in engines.items()}
-    asked = [[prompt.prompt_id, list(prompt.ids), str(prompt.problem.answer)] for prompt in prompts]
-    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
-    record = provenance(f"gsi decode --task {world.task.name} {options} --seed {plan.seed}", plan.seed)
-    return {
-        "settings": settings,
-        "prompts": template_record(world.draft.tokenizer, world.task.instruction, world.template) | {"sha256": digest},
-        "reward": reward_record(world.reward_model),
-        "models": world.names,
-        "contracts": contracts,
-        "provenance": record,
-    }
-
-
-def _told(settings: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The settings as options of this command."""
-    told = [("method", name) for name in settings["methods"]]
-    told += [("drafter_n", count) for count in settings["drafter_n"] or ()]
-    skipped = ("methods", "max_steps", "drafter_n", "records")
-    return told + [(key, value) for key, value in settings.items() if key not in skipped and value is not None]
-
-
-def _record(plan: Plan, world: World, rows: list[dict[str, Any]], head: dict[str, Any]) -> dict[str, Any]:
-    from llm_check.models.decoding.solutions import differences, summary  # slow to import
-
-    asked = {problem.problem_id: problem for problem in world.task.problems}
-    solutions = []
-    for row in rows:
-        problem = asked[row["problem_id"]]
-        solutions.append({"question": problem.question, "reference": str(problem.answer), **row})
-    own = {name: [row for row in rows if row["method"] == name] for name in plan.methods}
-    return {
-        "task": world.task.name, "settings": head["settings"], "models": head["models"],
-        "methods": [summary(name, plan, own[name]) for name in plan.methods],
-        "differences": differences(plan.methods, rows),
-        "solutions": solutions,
-        "provenance": head["provenance"] | {key: head[key] for key in ("contracts", "prompts", "reward")},
-    }  # fmt: skip
+        _show(decoded)
 
 
 def shown(text: str) -> str:
@@ -237,17 +169,17 @@ def shown(text: str) -> str:
     return escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined))
 
 
-def _show(record: dict[str, Any]) -> None:
+def _show(decoded: DecodedTask) -> None:
     screen = console()
     marks = {"right": "[green]right[/green]", "wrong": "[red]wrong[/red]", "failed": "[yellow]failed[/yellow]"}
-    for row in record["solutions"][:SHOWN]:
+    for row in decoded.solutions[:SHOWN]:
         mark = marks[row["grade"]]
         line = f"{row['method']:<14} {shown(row['question'])[:60]:<14} {shown(row['text'])[:400]:<36} {mark}"
         screen.print(line, highlight=False)
-    if len(record["solutions"]) > SHOWN:
-        screen.print(f"... and {len(record['solutions']) - SHOWN} more", highlight=False)
-    screen.print(_methods_table(record["methods"]))
-    for pair in record["differences"]:
+    if len(decoded.solutions) > SHOWN:
+        screen.print(f"... and {len(decoded.solutions) - SHOWN} more", highlight=False)
+    screen.print(_methods_table(decoded.methods))
+    for pair in decoded.differences:
         if pair["difference"] is not None:
             text = (
                 f"{pair['first']} minus {pair['second']}: {pair['difference']:+.3f} (95 % {pair['low']:+.3f} to "
@@ -257,20 +189,20 @@ def _show(record: dict[str, Any]) -> None:
     typer.echo(wrapped(_LEGEND))
 
 
-def _methods_table(methods: list[dict[str, Any]]) -> Table:
+def _methods_table(methods: list[Record]) -> Table:
     """Accuracy over the graded, failures of grading, steps accepted and drawn by the draft, tokens drawn a solution."""
     table = Table(box=None, pad_edge=False)
     for name in ("method", "accuracy (95 %)", "failed", "accepted", "by draft", "tokens"):
         table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
-    for found in methods:
-        tokens = (found["draft_tokens"] + found["base_tokens"]) / found["problems"]
-        interval = f"({found['accuracy_low']:.3f}–{found['accuracy_high']:.3f})"
+    for row in methods:
+        tokens = (row["draft_tokens"] + row["base_tokens"]) / row["problems"]
+        interval = f"({row['accuracy_low']:.3f}–{row['accuracy_high']:.3f})"
         table.add_row(
-            found["method"],
-            "–" if found["accuracy"] is None else f"{found['accuracy']:.3f} {interval}",
-            str(found["failed"]),
-            "–" if found["acceptance_rate"] is None else f"{found['acceptance_rate']:.3f}",
-            f"{found['draft_share']:.3f}",
+            row["method"],
+            "–" if row["accuracy"] is None else f"{row['accuracy']:.3f} {interval}",
+            str(row["failed"]),
+            "–" if row["acceptance_rate"] is None else f"{row['acceptance_rate']:.3f}",
+            f"{row['draft_share']:.3f}",
             f"{tokens:.1f}",
         )
     return table

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gsi_theory.errors import InputError
-from gsi_theory.runs.artifact import provenance, require_writable
+from gsi_theory.runs.artifact import require_writable
 from gsi_theory.runs.options import OUTPUT, RUN, given_options, refuse_options
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.runs.terminal import wrapped
-from llm_check.logs.words import counted
-from llm_check.models.collecting.provenance import policy_record, prompts_digest, reward_files
+from gsi_theory.runs.terminal import counted, wrapped
 from llm_check.models.decoding.method_table import METHODS
-from llm_check.models.decoding.positions import Prompt, encode_text
-from llm_check.models.decoding.prompting import template_record
-from llm_check.models.decoding.reasoning_steps import require_candidates
-from llm_check.models.decoding.step_candidates import most_candidates
-from llm_check.models.grading.judging import Judges
 from llm_check.models.model_options import (
     BaseOption,
     DeviceOption,
@@ -35,12 +27,9 @@ from llm_check.models.model_options import (
     TemplateOption,
     quiet_engines,
 )
-from llm_check.models.rewards.reward_model import reward_record
-from llm_check.models.tiny import checkpoint_path
 
 if TYPE_CHECKING:
     from llm_check.logs.pools.pool import Pool
-    from llm_check.models.collecting.trajectories import Collection
 
 __all__ = ["app"]
 
@@ -133,7 +122,6 @@ def command(
     # slow to import
     from llm_check.logs.pools.importer import import_log, parse_maps
     from llm_check.logs.pools.pool import read_pool
-    from llm_check.models.collecting.trajectories import REFERENCE, Collection, Trajectory, collect_parts
 
     require_writable(out)
     if log is not None:
@@ -143,43 +131,45 @@ def command(
         return
     if maps or reward_range:
         raise InputError("--map and --reward-range without --import: give the JSONL log to import")
+    _require_used(context, path)
     # Torch: an import of a log does without it.
-    from llm_check.models.decoding.solution import require_prompt_room
-    from llm_check.models.world import load_world
+    from llm_check.models.collecting.collected_task import collect_task
 
     quiet_engines()
-    world = load_world(
-        draft, base, reward, max_tokens, device, dtype,
-        task=task, step=step, template=template, limit=problems, seed=seed,
-    )  # fmt: skip
-    prompts = world.prompts()
-    require_prompt_room(world.models, prompts, world.rule)
-    most = max(candidates, base_candidates or 0)
-    require_candidates(most, 1, world.rule, f"candidates = {most}")
-    reference = _reference(world.task, world.draft.tokenizer, prompts)
-    method = path or ("base" if reference is None else REFERENCE)
-    if method == REFERENCE and reference is None:
-        raise InputError(f"--path {REFERENCE}: task {world.task.name} has no reference solutions in steps; give base")
-    _require_used(context, method)
-    scheme = METHODS.get(method, METHODS["base"]).scheme(beta, n, threshold)
-    if method != REFERENCE:
-        require_candidates(most_candidates(scheme, world.models), 1, world.rule, f"n = {n}")
-    counts = candidates, base_candidates or candidates
-    job = Collection(
-        world.models, tuple(prompts), Trajectory(method, scheme, reference), min(steps, world.max_steps), counts,
-        world.rule, seed, batch, Judges(world.task.check_step, world.task.grade, world.max_steps), text,
-    )  # fmt: skip
-    specs = [str(spec or checkpoint_path(name)) for spec, name in ((draft, "draft"), (base, "base"), (reward, "prm"))]
     with progress_bar("pool") as report:
-        collect_parts(out, job, _record(job, world, specs), report)
+        collect_task(
+            out,
+            candidates=candidates,
+            base_candidates=base_candidates,
+            steps=steps,
+            path=path,
+            beta=beta,
+            n=n,
+            threshold=threshold,
+            draft=draft,
+            base=base,
+            reward=reward,
+            device=device,
+            dtype=dtype,
+            task=task,
+            problems=problems,
+            step=step,
+            max_tokens=max_tokens,
+            template=template,
+            seed=seed,
+            batch=batch,
+            text=text,
+            progress=report,
+        )
     _say(out, read_pool(out))
 
 
-def _require_used(context: typer.Context | None, path: str) -> None:
+def _require_used(context: typer.Context | None, path: str | None) -> None:
     """InputError for options of a selection along a path where nothing, or no gate, selects."""
-    method = METHODS.get(path)
+    method = None if path is None else METHODS.get(path)
     if method is None or path == "base":
-        refuse_options(context, ("beta", "n", "threshold"), f"with --path {path}: nothing is selected along it")
+        where = "without --path" if path is None else f"with --path {path}"
+        refuse_options(context, ("beta", "n", "threshold"), f"{where}: nothing is selected along it")
     elif method.gate is None:
         refuse_options(context, ("threshold",), f"with --path {path}: the method has no gate")
 
@@ -187,38 +177,3 @@ def _require_used(context: typer.Context | None, path: str) -> None:
 def _say(out: Path, pool: Pool) -> None:
     size = f"{counted(pool.table.num_rows, 'candidate')} at {counted(len(pool.keys()), 'position')}"
     typer.echo(wrapped(f"wrote {out}: {size}; gsi doctor {out} checks it", rest="  "))
-
-
-def _reference(task: Any, tokenizer: Any, prompts: list[Prompt]) -> dict[str, list[tuple[int, ...]]] | None:
-    """The steps of every prompt's reference solution as token ids; None for a task that has none."""
-    known = {prompt.prompt_id: task.solution_steps(prompt.problem) for prompt in prompts}
-    if any(steps is None for steps in known.values()):
-        return None
-    return {prompt_id: [encode_text(tokenizer, text) for text in steps] for prompt_id, steps in known.items()}
-
-
-def _record(job: Collection, world: Any, specs: list[str]) -> dict[str, Any]:
-    """Provenance: what a resumed run must share, then versions and commit."""
-    from llm_check.models.collecting.trajectories import REFERENCE  # slow to import
-
-    models, path = job.models, job.trajectory
-    scheme = {} if path.method == REFERENCE else {"beta": path.scheme.beta, "n": path.scheme.n}
-    if path.method != REFERENCE and path.scheme.threshold is not None:
-        scheme["threshold"] = path.scheme.threshold
-    # In the order in which a difference is named: what a user chooses, then digests.
-    options: dict[str, Any] = {
-        "task": world.task.name, "problems": len(job.prompts), "steps": job.steps, "path": path.method, **scheme,
-        "candidates": job.counts[0], "base_candidates": job.counts[1], "step": world.step,
-        "max_tokens": job.rule.max_tokens, "template": world.template, "batch": job.size, "seed": job.seed,
-    }  # fmt: skip
-    line = " ".join(f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in options.items())
-    line += "" if job.text else " --no-text"
-    settings = options | {
-        "text": job.text,
-        "draft": policy_record(specs[0], models.draft),
-        "base": policy_record(specs[1], models.base),
-        "reward": reward_record(models.reward_model) | reward_files(specs[2]),
-        "prompt": template_record(models.draft.tokenizer, world.task.instruction, world.template),
-        "prompts_sha256": prompts_digest(job.prompts),
-    }
-    return settings | provenance(f"gsi pool {line}", job.seed)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import typer
 
@@ -36,94 +36,39 @@ DTYPES = ("float32", "bfloat16", "float16")
 TASKS = ("arithmetic", *FAMILIES)
 
 
-def _these(names: Iterable[str]) -> Callable[[], list[str]]:
-    """What a shell offers to complete."""
-    return lambda: list(names)
+def _option(panel: str, flag: str, metavar: str, text: str, names: Iterable[str] = (), least: int | None = None) -> Any:
+    """An option in a panel of --help; `names`: what a shell offers to complete."""
+    complete = (lambda: list(names)) if names else None
+    return typer.Option(flag, metavar=metavar, help=text, min=least, autocompletion=complete, rich_help_panel=panel)
 
 
-DraftOption = Annotated[
-    str | None,
-    typer.Option(
-        "--draft",
-        metavar="MODEL",
-        help="Draft model: a checkpoint folder, vllm:FOLDER, or the URL of a vLLM server (several with commas).",
-        rich_help_panel=MODELS,
-    ),
-]
-BaseOption = Annotated[
-    str | None, typer.Option("--base", metavar="MODEL", help="Base model, likewise.", rich_help_panel=MODELS)
-]
-RewardOption = Annotated[
-    str | None,
-    typer.Option(
-        "--reward",
-        metavar="REWARD",
-        help="Reward model: a checkpoint folder, verifiable, python:FILE.py:FUNCTION, or another KIND:PLACE (see "
-        "llm_check.models.rewards.load_reward).",
-        rich_help_panel=MODELS,
-    ),
-]
-TaskOption = Annotated[
-    str | None,
-    typer.Option(
-        "--task",
-        metavar="TASK",
-        help="gsm8k, math500, olympiadbench, minerva or mmlu_stem: from the hub, with :FILE from a file; jsonl:FILE: "
-        "your own rows (question, answer).",
-        autocompletion=_these(TASKS),
-        rich_help_panel=TASK,
-    ),
-]
-StepOption = Annotated[
-    str | None,
-    typer.Option(
-        "--step",
-        metavar="STEP",
-        help=r"Where a step ends: 'delimiter:\n\n', tokens:N, or answer (the whole answer).",
-        autocompletion=_these(STEPS),
-        rich_help_panel=TASK,
-    ),
-]
+_MODEL = "Draft model: a checkpoint folder, vllm:FOLDER, or the URL of a vLLM server (several with commas)."
+_REWARD = (
+    "Reward model: a checkpoint folder, verifiable, python:FILE.py:FUNCTION, or another KIND:PLACE (see "
+    "llm_check.models.rewards.load_reward)."
+)
+_TASK = (
+    "gsm8k, math500, olympiadbench, minerva or mmlu_stem: from the hub, with :FILE from a file; jsonl:FILE: your own "
+    "rows (question, answer)."
+)
+_STEP = r"Where a step ends: 'delimiter:\n\n', tokens:N, or answer (the whole answer)."
+_PROBLEMS = "At most this many problems, chosen by the seed."
+_SEED = "Seed of problems and of every random stream."
+_DEVICE = "Where models run: cpu, cuda, cuda:1."
+
+DraftOption = Annotated[str | None, _option(MODELS, "--draft", "MODEL", _MODEL)]
+BaseOption = Annotated[str | None, _option(MODELS, "--base", "MODEL", "Base model, likewise.")]
+RewardOption = Annotated[str | None, _option(MODELS, "--reward", "REWARD", _REWARD)]
+DeviceOption = Annotated[str, _option(MODELS, "--device", "DEVICE", _DEVICE, ("cpu", "cuda"))]
+DtypeOption = Annotated[str, _option(MODELS, "--dtype", "DTYPE", f"Weights: {', '.join(DTYPES)}.", DTYPES)]
+TaskOption = Annotated[str | None, _option(TASK, "--task", "TASK", _TASK, TASKS)]
+StepOption = Annotated[str | None, _option(TASK, "--step", "STEP", _STEP, STEPS)]
 TemplateOption = Annotated[
-    str | None,
-    typer.Option(
-        "--template",
-        metavar="NAME",
-        help=f"Prompt template: {', '.join(TEMPLATES)}.",
-        autocompletion=_these(TEMPLATES),
-        rich_help_panel=TASK,
-    ),
+    str | None, _option(TASK, "--template", "NAME", f"Prompt template: {', '.join(TEMPLATES)}.", TEMPLATES)
 ]
-DeviceOption = Annotated[
-    str,
-    typer.Option(
-        "--device", metavar="DEVICE", help="Where models run: cpu, cuda, cuda:1.", rich_help_panel=MODELS,
-        autocompletion=_these(("cpu", "cuda")),
-    ),
-]  # fmt: skip
-DtypeOption = Annotated[
-    str,
-    typer.Option(
-        "--dtype", metavar="DTYPE", help=f"Weights: {', '.join(DTYPES)}.", rich_help_panel=MODELS,
-        autocompletion=_these(DTYPES),
-    ),
-]  # fmt: skip
-MaxTokensOption = Annotated[
-    int | None,
-    typer.Option("--max-tokens", metavar="N", min=1, help="Longest step, in tokens.", rich_help_panel=TASK),
-]
-SeedOption = Annotated[
-    int,
-    typer.Option(
-        "--seed", metavar="N", min=0, help="Seed of problems and of every random stream.", rich_help_panel=RUN
-    ),
-]
-ProblemsOption = Annotated[
-    int,
-    typer.Option(
-        "--problems", metavar="N", min=1, help="At most this many problems, chosen by the seed.", rich_help_panel=TASK
-    ),
-]
+MaxTokensOption = Annotated[int | None, _option(TASK, "--max-tokens", "N", "Longest step, in tokens.", least=1)]
+ProblemsOption = Annotated[int, _option(TASK, "--problems", "N", _PROBLEMS, least=1)]
+SeedOption = Annotated[int, _option(RUN, "--seed", "N", _SEED, least=0)]
 
 
 def quiet_engines() -> None:

@@ -26,8 +26,16 @@ __all__ = ["World", "load_world", "transformers_pair"]
 
 @dataclass(frozen=True)
 class World:
-    """draft, base and further drafters: engines with one vocabulary; reward_model; rule: where a step ends; task;
-    step: the rule as it is written; template: how prompts are built; max_steps of a solution."""
+    """Two policies, a reward model and a task, loaded together.
+
+    draft, base: engines with one vocabulary
+    reward_model: judges steps
+    rule: where a step ends
+    task: problems, graders and bounds of a solution
+    step: the rule as it is written
+    template: how prompts are built
+    drafters: further engines of the same vocabulary
+    """
 
     draft: Engine
     base: Engine
@@ -58,9 +66,12 @@ class World:
         """Short names for records, without paths of this machine."""
         further = {f"drafter{j}": engine.contract.model for j, engine in enumerate(self.drafters, start=1)}
         return {
-            "draft": self.draft.contract.model, "base": self.base.contract.model, "reward": self.reward_model.name,
-            "task": self.task.name, **further,
-        }  # fmt: skip
+            "draft": self.draft.contract.model,
+            "base": self.base.contract.model,
+            "reward": self.reward_model.name,
+            "task": self.task.name,
+            **further,
+        }
 
     def prompts(self) -> list[Prompt]:
         """Every problem's prompt, the same ids for all policies; InputError where their templates differ."""

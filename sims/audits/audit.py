@@ -8,27 +8,27 @@ within numerical error are then judged in ball arithmetic, those of least slack 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.runs.artifact import provenance, write_artifact
-from gsi_theory.runs.journal import Journal, code_fingerprint
+from gsi_theory.runs.journal import Journal, code_fingerprint, journal_path
 from gsi_theory.runs.progress import Report
+from gsi_theory.runs.settings import checked, whole
 from gsi_theory.runs.workers import local_pool
-from sims.audits.cells import certifiable, judge_cell, rejudge
+from gsi_theory.types import Json, Record
+from sims.audits.cells import judge_cell, rejudge
 from sims.audits.counterexamples import search
 from sims.audits.drafts_needed import BETAS_ASKED, asked
 from sims.audits.kl_rate import kl_rate
 from sims.audits.regimes import AUDIT_FAMILIES, BETAS, NS, Cell
 from sims.audits.tables import Totals, tables_of
-from sims.experiments import checked_settings, checked_whole
 from sims.instance_families import FAMILIES, REWARDS
 
 __all__ = ["PRESETS", "SETTINGS", "run_audit"]
 
-SETTINGS: dict[str, tuple[Any, Any]] = {
+SETTINGS: dict[str, tuple[Json, Json]] = {
     "instances": (8, range(2, 100_001)),
     "blocks": (1, range(1, 10_001)),
     "rejudged": (4, range(0, 10_001)),
@@ -36,7 +36,7 @@ SETTINGS: dict[str, tuple[Any, Any]] = {
     "families": (",".join(AUDIT_FAMILIES), tuple(AUDIT_FAMILIES)),
     "rewards": (",".join(REWARDS), REWARDS),
 }
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, Record] = {
     "quick": {},
     "full": {"instances": 32, "blocks": 6, "rejudged": 200},
 }
@@ -44,10 +44,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 RATES, RATES_EACH = 100, 25
 REJUDGED_EACH = 20
 
-Job = tuple[Any, ...]
+Job = tuple[Json, ...]
 
 
-def _plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
+def _plan(seed: int, settings: Record) -> list[Job]:
     """All jobs but the last look at what is undecided; the slowest kinds first."""
     keys, rewards = settings["claims"], settings["rewards"]
     jobs: list[Job] = [("search", key, rewards) for key in keys if CLAIMS[key].expected is Outcome.REFUTED]
@@ -63,7 +63,7 @@ def _plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
     return jobs
 
 
-def work(job: Job) -> Any:
+def work(job: Job) -> Json:
     """The JSON result of one job."""
     kind, *rest = job
     if kind == "search":
@@ -84,7 +84,7 @@ def work(job: Job) -> Any:
 def _undecided(totals: Totals, keys: Sequence[str], most: int) -> list[Job]:
     jobs: list[Job] = []
     for key in keys:
-        cases = totals.undecided(key)[:most] if certifiable(CLAIMS[key]) else []
+        cases = totals.undecided(key)[:most] if CLAIMS[key].certifiable else []
         jobs += [("rejudge", key, cases[i : i + REJUDGED_EACH]) for i in range(0, len(cases), REJUDGED_EACH)]
     return jobs
 
@@ -92,20 +92,20 @@ def _undecided(totals: Totals, keys: Sequence[str], most: int) -> list[Job]:
 def run_audit(
     seed: int,
     out: Path,
-    settings: Mapping[str, Any],
+    settings: Record,
     workers: int = 1,
     progress: Report | None = None,
     command: str = "",
 ) -> Path:
-    """Write the artifact `audit` to the path `out`; its journal is the folder beside it until it is written.
+    """Write the artifact `audit` to the path `out`; its journal is beside it until it is written.
 
     `settings` overrides SETTINGS by name. progress(done, total) counts jobs. Raises InputError on an unknown setting, a
     bad value or a bad seed, before anything is computed.
     """
-    seed = checked_whole(seed, range(2**63), "seed")
-    chosen = checked_settings("audit", SETTINGS, settings)
+    seed = whole(seed, range(2**63), "seed")
+    chosen = checked(SETTINGS, settings, " of the audit")
     record = {"seed": seed, "settings": chosen, "code": code_fingerprint(), "versions": provenance("", 0)["versions"]}
-    journal = Journal(out.with_suffix(".cells"), record)
+    journal = Journal(journal_path(out), record, replace=True)
     jobs = _plan(seed, chosen)
     totals = Totals(chosen["claims"])
     for job, result in zip(jobs, journal.run(jobs, work, local_pool(workers), progress), strict=True):
@@ -115,5 +115,5 @@ def run_audit(
         totals.add(job, result)
     summary, tables = tables_of(totals, seed, chosen)
     path = write_artifact(out, "audit", provenance(command, seed), summary, tables)
-    journal.close()
+    journal.delete()
     return path

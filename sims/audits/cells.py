@@ -8,33 +8,25 @@ it applies.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from gsi_theory.certified.certify import certify_claim
 from gsi_theory.certified.rational import ExactInstance
-from gsi_theory.certified.sides import PREMISES, SIDES
 from gsi_theory.claims import CLAIMS, OUTCOMES, Claim, Judgement, Outcome
 from gsi_theory.instance import Instance, Scheme
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Json, Record
 from sims.audits.regimes import Batch, Cell, batches_of, scheme_of
 
-__all__ = ["Found", "case_of", "certifiable", "judge_cell", "parts_of", "rejudge"]
+__all__ = ["case_of", "judge_cell", "parts_of", "rejudge"]
 
-Found = dict[str, Any]
 KEPT = 4  # undecided cases that a cell keeps of each claim, those of the least slack
-# Claims whose sides cost more than linear time in K, or recursions: the largest K at which they are judged.
-COSTLY = {
-    "M8": 512, "M20-fixed": 512, "M20-random": 512, "M24": 512, "M25-knockout": 512, "M25-league": 512,
-    "M26-reward": 512, "M26-ratio": 512, "M28-kl": 64, "M28-tv": 64, "M29-oscillation": 64,
-}  # fmt: skip
 LARGEST_REJUDGED = 64  # candidates; balls cost milliseconds up to here
 RESOLVED = 1e-6  # a ratio counts as tightness where the numerical error is at most this share of the bound
 _CODE = {outcome: OUTCOMES.index(outcome) for outcome in OUTCOMES}
 
 
-def case_of(instance: Instance, scheme: Scheme) -> Found:
+def case_of(instance: Instance, scheme: Scheme) -> Record:
     """An instance and a scheme as JSON that `parts_of` reads back bit by bit."""
     return {
         "log_draft": instance.log_draft.tolist(),
@@ -44,22 +36,22 @@ def case_of(instance: Instance, scheme: Scheme) -> Found:
     }
 
 
-def parts_of(case: Found) -> tuple[Instance, Scheme]:
+def parts_of(case: Record) -> tuple[Instance, Scheme]:
     """The instance and the scheme of `case_of`."""
     policies = (np.array(case[name]) for name in ("log_draft", "log_base", "reward"))
     return Instance(*policies), Scheme(*case["scheme"])
 
 
-def _ratios(claim: Claim, found: Judgement) -> Floats:
+def _ratios(claim: Claim, judged: Judgement) -> Floats:
     """lhs/rhs, e^{lhs - rhs} for logs, where a bound was neither refuted nor vacuous and the ratio is resolved; else 0.
 
     Undecided evaluations count: where both sides are equal the ratio is one.
     """
-    rhs, error = found.rhs, found.error
-    kept = (found.outcome == _CODE[Outcome.HOLDS]) | (found.outcome == _CODE[Outcome.UNDECIDED])
+    rhs, error = judged.rhs, judged.error
+    kept = (judged.outcome == _CODE[Outcome.HOLDS]) | (judged.outcome == _CODE[Outcome.UNDECIDED])
     size = 1.0 if claim.logs else rhs
-    kept = kept & np.isfinite(rhs) & np.isfinite(found.lhs) & (size > 0) & (error <= RESOLVED * size)
-    lhs, rhs = np.where(kept, found.lhs, 0.0), np.where(kept, rhs, 1.0)
+    kept = kept & np.isfinite(rhs) & np.isfinite(judged.lhs) & (size > 0) & (error <= RESOLVED * size)
+    lhs, rhs = np.where(kept, judged.lhs, 0.0), np.where(kept, rhs, 1.0)
     values = np.exp(np.clip(lhs - rhs, None, 0.0)) if claim.logs else np.clip(lhs / rhs, 0.0, 1.0)
     return np.where(kept, values, 0.0)
 
@@ -73,26 +65,26 @@ def _spots(batch: Batch, outcome: Floats, code: int, slack: Floats, most: int) -
         yield float(slack.reshape(-1)[row]), row // width, row % width
 
 
-def _judge(claim: Claim, batch: Batch, beta: float, ns: tuple[int, ...]) -> Found:
-    single = claim.relation == "=" or claim.id in COSTLY
-    found = claim.judge(batch.single if single else batch.ladder)
+def _judge(claim: Claim, batch: Batch, beta: float, ns: tuple[int, ...]) -> Record:
+    single = claim.relation == "=" or claim.most_outcomes is not None
+    judged = claim.judge(batch.single if single else batch.ladder)
     place = np.array([ns.index(n) for n in batch.single_n]) if single else np.arange(len(ns))[None, :]
-    place = np.broadcast_to(place, found.outcome.shape)
+    place = np.broadcast_to(place, judged.outcome.shape)
     counts = np.zeros((len(ns), len(OUTCOMES)), dtype=np.int64)
-    np.add.at(counts, (place, found.outcome), 1)
+    np.add.at(counts, (place, judged.outcome), 1)
     tight = np.zeros(len(ns))
     if claim.relation != "=":
-        np.maximum.at(tight, place, _ratios(claim, found))
+        np.maximum.at(tight, place, _ratios(claim, judged))
 
-    def cases(outcome: Outcome, most: int) -> list[list[Any]]:
+    def cases(outcome: Outcome, most: int) -> list[list[Json]]:
         kept = []
-        for slack, i, at in _spots(batch, found.outcome, _CODE[outcome], found.slack, most):
+        for slack, i, at in _spots(batch, judged.outcome, _CODE[outcome], judged.slack, most):
             n = batch.single_n[i] if single else ns[at]
             kept.append([slack, case_of(batch.instances[i], scheme_of(batch, i, beta, n))])
         return kept
 
     worst = cases(Outcome.REFUTED, 1)
-    small = batch.ladder.size <= LARGEST_REJUDGED and certifiable(claim)
+    small = batch.ladder.size <= LARGEST_REJUDGED and claim.certifiable
     undecided = cases(Outcome.UNDECIDED, KEPT) if small else []
     return {
         "counts": counts.tolist(),
@@ -102,7 +94,7 @@ def _judge(claim: Claim, batch: Batch, beta: float, ns: tuple[int, ...]) -> Foun
     }
 
 
-def _joined(one: Found, other: Found) -> Found:
+def _joined(one: Record, other: Record) -> Record:
     pairs = zip(one["tight"], other["tight"], strict=True)
     worst = [w for w in (one["worst"], other["worst"]) if w is not None]
     return {
@@ -113,28 +105,23 @@ def _joined(one: Found, other: Found) -> Found:
     }
 
 
-def judge_cell(seed: int, cell: Cell, claims: Iterable[str], instances: int, ns: tuple[int, ...]) -> Found:
+def judge_cell(seed: int, cell: Cell, claims: Iterable[str], instances: int, ns: tuple[int, ...]) -> Record:
     """Every claim on every instance of the cell: a bound at all numbers `ns` of drafts, a limit at one in turn.
 
-    A claim of COSTLY is judged at one n in turn, and not at all where there are more candidates than it allows.
+    A costly claim is judged at one n in turn, and not at all where there are more candidates than it allows.
     """
     keys = tuple(claims)
-    result: Found = {}
+    result: Record = {}
     for batch in batches_of(seed, cell, instances, ns):
         for key in keys:
-            if batch.ladder.size > COSTLY.get(key, batch.ladder.size):
+            if batch.ladder.size > (CLAIMS[key].most_outcomes or batch.ladder.size):
                 continue
-            found = _judge(CLAIMS[key], batch, cell.beta, ns)
-            result[key] = _joined(result[key], found) if key in result else found
+            judged = _judge(CLAIMS[key], batch, cell.beta, ns)
+            result[key] = _joined(result[key], judged) if key in result else judged
     return result
 
 
-def certifiable(claim: Claim) -> bool:
-    """Whether ball arithmetic knows the claim's sides and its assumptions."""
-    return claim.id in SIDES and all(a.name in PREMISES for a in claim.assumptions)
-
-
-def rejudge(key: str, cases: Iterable[Found]) -> list[str | None]:
+def rejudge(key: str, cases: Iterable[Record]) -> list[str | None]:
     """Outcomes of cases in ball arithmetic; None where no precision tried says anything."""
     outcomes: list[str | None] = []
     for case in cases:

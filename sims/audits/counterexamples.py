@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from gsi_theory.certified.rational import ExactInstance, ExactScheme
 from gsi_theory.claims import OUTCOMES, Claim, Outcome, Verdict
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.refutation.cases import judgments
+from gsi_theory.types import Json
 
 __all__ = ["Case", "search", "shorten"]
 
@@ -42,13 +42,13 @@ class Case:
         draft, base = (tuple(np.exp(log).tolist()) for log in logs)
         return cls(draft, base, tuple(instance.reward.tolist()), scheme)
 
-    def record(self) -> list[Any]:
+    def record(self) -> list[Json]:
         """The case as JSON, which `read` takes back."""
         s = self.scheme
         return [self.draft, self.base, self.reward, [s.beta, s.n, s.threshold, s.rule, s.n_base, s.gate]]
 
     @classmethod
-    def read(cls, record: Sequence[Any]) -> Case:
+    def read(cls, record: Sequence[Json]) -> Case:
         """The case of `record`."""
         draft, base, reward, scheme = record
         return cls(tuple(draft), tuple(base), tuple(reward), Scheme(*scheme))
@@ -65,7 +65,7 @@ class Case:
         """The same with every number the decimal that it prints as."""
         s = self.scheme
         cut = s.threshold if s.threshold is None or np.isinf(s.threshold) else repr(s.threshold)
-        texts: list[Any] = [[repr(v) for v in values] for values in (self.draft, self.base, self.reward)]
+        texts: list[Json] = [[repr(v) for v in values] for values in (self.draft, self.base, self.reward)]
         instance = ExactInstance(*texts)
         return instance, ExactScheme(repr(s.beta), s.n, cut, s.rule, s.n_base, s.gate)
 

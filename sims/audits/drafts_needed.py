@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from gsi_theory.claims import CLAIMS, Claim
 from gsi_theory.claims.facts import Facts
-from gsi_theory.claims.sides_softmax import asked_drafts
+from gsi_theory.claims.softmax_bounds import asked_drafts
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.laws.efficiency import best_n
+from gsi_theory.types import Json
 from sims.instance_families import FAMILIES
 
 __all__ = ["ASKED_COLUMNS", "BETAS_ASKED", "EPSILON", "GUARANTEES", "asked"]
@@ -66,14 +66,14 @@ def _asked_by(claim: Claim, reading: str | None, instance: Instance, beta: float
     return float(np.log10(np.ceil(np.exp(log_n) * (1.0 - 1e-12)))) if log_n < 30.0 else log_n / float(np.log(10.0))
 
 
-def asked(seed: int, family: str, beta: float) -> list[list[Any]]:
+def asked(seed: int, family: str, beta: float) -> list[list[Json]]:
     """Rows ASKED_COLUMNS of one family (unsigned rewards) at one beta; None: more than 2^53 draws."""
     if family not in FAMILIES:
         raise InputError(f"family {family!r}{nearest(family, FAMILIES)}: give one of {', '.join(FAMILIES)}")
     instance = FAMILIES[family].build(seed)
     facts = Facts.of(instance, Scheme(beta, 1))
     best = best_n(facts.log_pi, facts.log_draft, EPSILON)
-    rows: list[list[Any]] = []
+    rows: list[list[Json]] = []
     for key, (distance, reading) in GUARANTEES.items():
         if key not in CLAIMS:
             continue

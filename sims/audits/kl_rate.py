@@ -8,13 +8,12 @@ tried) it is within 10 % of one, against C = sup w and χ² = χ²(π‖π_S).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Json, Record
 from sims.instance_families import FAMILIES, signed
 
 __all__ = ["RATE_COLUMNS", "kl_rate", "rate_summary"]
@@ -47,9 +46,9 @@ def _quotients(instance: Instance, beta: float, n: Floats, constant: float) -> F
     return np.asarray(_facts(instance, beta, n).kl("softmax")[0]) * n * n / constant
 
 
-def kl_rate(seed: int, start: int, stop: int) -> list[list[Any]]:
+def kl_rate(seed: int, start: int, stop: int) -> list[list[Json]]:
     """Rows RATE_COLUMNS for the instances start..stop-1, each from its own stream; n_ten_percent None above 2^20."""
-    rows: list[list[Any]] = []
+    rows: list[list[Json]] = []
     for index in range(start, stop):
         rng = np.random.default_rng([seed, 31, index])
         while True:
@@ -69,11 +68,11 @@ def kl_rate(seed: int, start: int, stop: int) -> list[list[Any]]:
     return rows
 
 
-def rate_summary(rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+def rate_summary(rows: Sequence[Sequence[Json]]) -> Record:
     """Largest distance of the quotient from one, and the least-squares fit log n = a + b log C + c log(1 + χ²)."""
     table = [dict(zip(RATE_COLUMNS, row, strict=True)) for row in rows]
     known = [row for row in table if row["n_ten_percent"] is not None]
-    summary: dict[str, Any] = {
+    summary: Record = {
         "rate_instances": len(table),
         "rate_worst": max((abs(row["quotient"] - 1.0) for row in table), default=None),
         "rate_within_one_percent": sum(abs(row["quotient"] - 1.0) <= 0.01 for row in table),

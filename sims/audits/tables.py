@@ -7,16 +7,16 @@ one instance and scheme to which it applies; shares are of evaluations.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 
 from gsi_theory.certified.certify import Certificate, certify_claim
 from gsi_theory.claims import CLAIMS, OUTCOMES, Claim, Outcome
-from sims.audits.cells import certifiable, parts_of
+from gsi_theory.types import Json, Record
+from sims.audits.cells import parts_of
 from sims.audits.counterexamples import Case, shorten
 from sims.audits.drafts_needed import ASKED_COLUMNS, BETAS_ASKED
 from sims.audits.kl_rate import RATE_COLUMNS, rate_summary
@@ -26,23 +26,19 @@ __all__ = ["COLUMNS", "Totals", "tables_of"]
 
 SAME = 0.999
 
-Table = dict[str, list[Any]]
+Table = dict[str, list[Json]]
 SPEAKS = tuple(f"{kind}_n_beta_{beta:g}" for kind in ("first", "half") for beta in BETAS_ASKED)
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "claims": (
-        "id", "formula", "statement", "source", "expected", "outcome", "surprise", "evaluations", "holds", "refuted",
-        "undecided", "vacuous", "not_applicable", "rejudged", "settled", "vacuous_share", "tightness", "tight_family",
-        "tight_beta", "tight_n", *SPEAKS,
-    ),
-    "regimes": ("id", "beta", "n", "evaluations", "holds", "refuted", "undecided", "vacuous", "tightness"),
-    "families": ("id", "family", "evaluations", "refuted", "vacuous", "tightness"),
-    "counterexamples": (
-        "id", "draft", "base", "reward", "beta", "n", "rule", "threshold", "lhs", "rhs", "error", "certified",
-        "lhs_lower", "lhs_upper", "rhs_lower", "rhs_upper", "relative_gap",
-    ),
-    "asked": ASKED_COLUMNS,
-    "kl_rate": RATE_COLUMNS,
-}  # fmt: skip
+_COLUMNS = {
+    "claims": "id formula statement source expected outcome surprise evaluations holds refuted undecided vacuous "
+    "not_applicable rejudged settled vacuous_share tightness tight_family tight_beta tight_n",
+    "regimes": "id beta n evaluations holds refuted undecided vacuous tightness",
+    "families": "id family evaluations refuted vacuous tightness",
+    "counterexamples": "id draft base reward beta n rule threshold lhs rhs error certified lhs_lower lhs_upper "
+    "rhs_lower rhs_upper relative_gap",
+}
+COLUMNS = {name: tuple(columns.split()) for name, columns in _COLUMNS.items()}
+COLUMNS["claims"] += SPEAKS
+COLUMNS |= {"asked": ASKED_COLUMNS, "kl_rate": RATE_COLUMNS}
 _HOLDS, _REFUTED, _UNDECIDED, _VACUOUS, _IDLE = (OUTCOMES.index(o) for o in Outcome)
 
 
@@ -53,15 +49,15 @@ class Totals:
     claims: Sequence[str]
     counts: dict[tuple[str, str, float], np.ndarray] = field(default_factory=dict)
     tight: dict[tuple[str, str, float], np.ndarray] = field(default_factory=dict)
-    worst: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
+    worst: dict[str, tuple[float, Record]] = field(default_factory=dict)
     short: dict[str, Case] = field(default_factory=dict)
     rejudged: dict[str, list[str | None]] = field(default_factory=dict)
-    refuted_by_balls: dict[str, dict[str, Any]] = field(default_factory=dict)
-    asked: list[Any] = field(default_factory=list)
-    rates: list[Any] = field(default_factory=list)
-    _near: dict[str, list[Any]] = field(default_factory=dict)
+    refuted_by_balls: dict[str, Record] = field(default_factory=dict)
+    asked: list[Json] = field(default_factory=list)
+    rates: list[Json] = field(default_factory=list)
+    _near: dict[str, list[Json]] = field(default_factory=dict)
 
-    def add(self, job: tuple[Any, ...], result: Any) -> None:
+    def add(self, job: tuple[Json, ...], result: Json) -> None:
         """Take in the result of one job; the order matters only among equals."""
         kind, *rest = job
         if kind == "search":
@@ -80,7 +76,7 @@ class Totals:
         else:
             self._add_cell(rest[1], rest[3], result)
 
-    def _add_cell(self, family: str, beta: float, result: Mapping[str, Any]) -> None:
+    def _add_cell(self, family: str, beta: float, result: Record) -> None:
         for key, found in result.items():
             place = key, family, beta
             counts = np.array(found["counts"])
@@ -92,7 +88,7 @@ class Totals:
                 self.worst[key] = worst[0], worst[1]
             self._near.setdefault(key, []).extend(found["undecided"])
 
-    def undecided(self, key: str) -> list[dict[str, Any]]:
+    def undecided(self, key: str) -> list[Record]:
         """The undecided cases that cells kept of a claim, least slack first."""
         return [case for _, case in sorted(self._near.get(key, []), key=lambda kept: kept[0])]
 
@@ -142,7 +138,7 @@ def _tightest(totals: Totals, key: str) -> tuple[float | None, str | None, float
     return best, *min(near, key=lambda spot: (spot[3] < 2, spot[2] == 0, -spot[0]))[1:]
 
 
-def _claim_row(totals: Totals, claim: Claim) -> tuple[Any, ...]:
+def _claim_row(totals: Totals, claim: Claim) -> tuple[Json, ...]:
     key, per_n = claim.id, totals.count(claim.id)
     counts = per_n.sum(axis=0)
     looked = totals.rejudged.get(key, [])
@@ -157,15 +153,15 @@ def _claim_row(totals: Totals, claim: Claim) -> tuple[Any, ...]:
     speaks = [
         None if limit else _speaks(totals.count(key, beta=beta), share) for share in (1.0, 0.5) for beta in BETAS_ASKED
     ]
-    return (
-        key, claim.formula, claim.statement, claim.source, str(claim.expected), str(outcome),
-        outcome is Outcome.REFUTED and claim.expected is not Outcome.REFUTED, evaluations, int(counts[_HOLDS]),
-        int(counts[_REFUTED]), int(counts[_UNDECIDED]), int(counts[_VACUOUS]), int(counts[_IDLE]), len(looked),
-        held + failed, float(counts[_VACUOUS]) / evaluations if evaluations else None, *_tightest(totals, key), *speaks,
-    )  # fmt: skip
+    told = key, claim.formula, claim.statement, claim.source, str(claim.expected), str(outcome)
+    surprise = outcome is Outcome.REFUTED and claim.expected is not Outcome.REFUTED
+    shown = (int(counts[code]) for code in (_HOLDS, _REFUTED, _UNDECIDED, _VACUOUS, _IDLE))
+    vacuous_share = float(counts[_VACUOUS]) / evaluations if evaluations else None
+    settled = len(looked), held + failed
+    return (*told, surprise, evaluations, *shown, *settled, vacuous_share, *_tightest(totals, key), *speaks)
 
 
-def _regime_rows(totals: Totals, key: str) -> list[tuple[Any, ...]]:
+def _regime_rows(totals: Totals, key: str) -> list[tuple[Json, ...]]:
     rows = []
     for beta in sorted({b for k, _, b in totals.counts if k == key}):
         per_n = totals.count(key, beta=beta)
@@ -177,7 +173,7 @@ def _regime_rows(totals: Totals, key: str) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _family_rows(totals: Totals, key: str) -> list[tuple[Any, ...]]:
+def _family_rows(totals: Totals, key: str) -> list[tuple[Json, ...]]:
     rows = []
     for family in dict.fromkeys(f for k, f, _ in totals.counts if k == key):
         counts = totals.count(key, family=family).sum(axis=0)
@@ -188,10 +184,10 @@ def _family_rows(totals: Totals, key: str) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _certified(claim: Claim, case: Case) -> tuple[Any, ...]:
+def _certified(claim: Claim, case: Case) -> tuple[Json, ...]:
     """Outcome, the ends of both enclosures as decimals, and the gap over the larger side; None where not known."""
-    nothing: tuple[Any, ...] = (None,) * 6
-    if not certifiable(claim):
+    nothing: tuple[Json, ...] = (None,) * 6
+    if not claim.certifiable:
         return nothing
     try:
         found = certify_claim(claim.id, *case.exact())
@@ -221,7 +217,7 @@ def _relative_gap(found: Certificate, relation: str) -> float | None:
     return float(gap / size) if size > Decimal(0) else 0.0
 
 
-def _counterexamples(totals: Totals) -> list[tuple[Any, ...]]:
+def _counterexamples(totals: Totals) -> list[tuple[Json, ...]]:
     """One row a refuted claim; a case of the search is preferred to one met in a cell, and that to one of the balls."""
     rows = []
     for key in totals.claims:
@@ -240,15 +236,15 @@ def _counterexamples(totals: Totals) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _columns(name: str, rows: Sequence[Sequence[Any]]) -> Table:
+def _columns(name: str, rows: Sequence[Sequence[Json]]) -> Table:
     return {column: [row[i] for row in rows] for i, column in enumerate(COLUMNS[name])}
 
 
-def tables_of(totals: Totals, seed: int, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Table]]:
+def tables_of(totals: Totals, seed: int, settings: Record) -> tuple[Record, dict[str, Table]]:
     """(summary, tables) of the artifact."""
     keys = totals.claims
     claims = [_claim_row(totals, CLAIMS[key]) for key in keys]
-    rows: dict[str, Sequence[Sequence[Any]]] = {
+    rows: dict[str, Sequence[Sequence[Json]]] = {
         "claims": claims,
         "regimes": [row for key in keys for row in _regime_rows(totals, key)],
         "families": [row for key in keys for row in _family_rows(totals, key)],

@@ -1,102 +1,106 @@
 """The table of experiments and the one way in which they run.
 
-An experiment is a module with QUESTION, CLAIM (what it answers), SETTINGS (name -> (default, allowed)),
-FULL (settings of the full profile), FULL_MINUTES (its cost in minutes of one core, by `--dry-run`), plan(seed,
-settings) -> jobs, work(job) -> result, and collect(seed, settings, results) -> (summary, tables). Jobs are independent
-tuples whose repr says all that their results depend on, seed and cell included, and results are JSON. So the artifact
-depends on neither workers, nor order, nor interruptions. To add an experiment, write such a module and name it in
-`_MODULES`.
+An experiment is a file of this folder that exports EXPERIMENT, a record of `sims.experiment_record`: to add one, write
+the file (and for the gallery `figures/plot_NAME.py`). The table finds it by its name, and imports no other.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import math
 import os
+import pkgutil
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-from gsi_theory.errors import InputError, Named, nearest
+from gsi_theory.errors import InputError, UnknownName, nearest
 from gsi_theory.runs.artifact import provenance, require_writable, write_parquet_artifact
-from gsi_theory.runs.journal import Journal, code_fingerprint
+from gsi_theory.runs.journal import Journal, code_fingerprint, journal_path
 from gsi_theory.runs.progress import Report
+from gsi_theory.runs.settings import checked, whole
+from gsi_theory.runs.user_file import load_member, names_file
 from gsi_theory.runs.workers import Pool, local_pool
-from sims.experiments import (
-    bounds_vs_n,
-    coverage,
-    drafter_teams,
-    exact_vs_mc,
-    frontier,
-    gate_ablation,
-    latency,
-    methods,
-    overoptimization,
-    process_reward,
-    reward_vs_n,
-    sample_complexity,
-    samplers,
-    steps,
-    switching,
-    tournaments,
-    transfer_q,
-    uniform_race,
-)
+from gsi_theory.types import Record
+from sims.experiment_record import PROFILES, Experiment, Rows, Run, Settings
 
-__all__ = [
-    "EXPERIMENTS",
-    "PROFILES",
-    "WORKERS",
-    "Cost",
-    "Experiment",
-    "checked_settings",
-    "checked_whole",
-    "estimate",
-    "run_experiment",
-]
+__all__ = ["EXPERIMENTS", "PROFILES", "WORKERS", "RunCost", "estimate", "experiment_at", "run_experiment"]
 
 WORKERS = min(8, os.cpu_count() or 1)
-PROFILES = ("quick", "full")
 # A dry run measures at most so many cells of each kind, taken at random because costs follow patterns along the list,
 # and after so many seconds of computing no more than two of each.
 MEASURED, LONGEST_DRY_RUN = 12, 20.0
+# Experiments whose file has another name, because a file of the library has theirs.
+_FILES = {"methods": "method_comparison", "switching": "switching_trees"}
 
-Allowed = Any  # a range of whole numbers, a tuple of names, or a function (value, place) -> checked value
-Collected = tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]
+
+@cache
+def _names() -> tuple[str, ...]:
+    names = {file: name for name, file in _FILES.items()}
+    return tuple(sorted(names.get(m.name, m.name) for m in pkgutil.iter_modules(__path__)))
+
+
+class _Table(Mapping[str, Experiment]):
+    """The experiments of this folder by name; a file is imported when its experiment is asked for."""
+
+    def __getitem__(self, name: str) -> Experiment:
+        if name not in _names():
+            cure = nearest(name, _names()) or f": give one of {', '.join(_names())}, or FILE.py:NAME"
+            raise UnknownName(f"no experiment {name!r}{cure}")
+        experiment: Experiment = importlib.import_module(f"{__name__}.{_FILES.get(name, name)}").EXPERIMENT
+        return experiment
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_names())
+
+    def __len__(self) -> int:
+        return len(_names())
+
+
+EXPERIMENTS = _Table()
+
+
+def _absolute(address: str) -> str:
+    """A user's file by its whole path, so that workers of other folders find it."""
+    file, _, name = address.rpartition(":")
+    return f"{Path(file).resolve()}:{name}" if names_file(address) and name else address
+
+
+def _digest(address: str) -> str | None:
+    """Digest of a user's file, which the fingerprint of this package does not cover."""
+    file = Path(address.rpartition(":")[0])
+    return hashlib.sha256(file.read_bytes()).hexdigest() if names_file(address) and file.is_file() else None
+
+
+@cache
+def _loaded(address: str, digest: str | None) -> Experiment:
+    return load_member(address, Experiment) if names_file(address) else EXPERIMENTS[address]
+
+
+def experiment_at(address: str) -> Experiment:
+    """The experiment of a name, or NAME of a user's FILE.py:NAME. InputError where there is none."""
+    return _loaded(address, _digest(address))
+
+
+class Job(NamedTuple):
+    """One cell, as plain values that any worker can read; its repr says all that the result depends on."""
+
+    address: str
+    digest: str | None
+    seed: int
+    number: int
+    cell: tuple[Any, ...]
+    settings: Record
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """What a module of the table states; full_minutes: minutes of one core that the full profile takes."""
-
-    name: str
-    question: str
-    claim: str
-    settings: Mapping[str, tuple[Any, Allowed]]
-    full: Mapping[str, Any]
-    full_minutes: float
-    plan: Callable[[int, Mapping[str, Any]], Sequence[tuple[Any, ...]]]
-    work: Callable[[Any], Any]
-    collect: Callable[[int, Mapping[str, Any], Sequence[Any]], Collected]
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """The settings of the quick profile."""
-        return {key: default for key, (default, _) in self.settings.items()}
-
-    def profile(self, name: str) -> dict[str, Any]:
-        """What the profile sets beyond the defaults. InputError for an unknown profile."""
-        if name not in PROFILES:
-            raise InputError(f"profile {name!r}{nearest(name, PROFILES)}: give one of {', '.join(PROFILES)}")
-        return dict(self.full) if name == "full" else {}
-
-
-@dataclass(frozen=True)
-class Cost:
+class RunCost:
     """Cells by kind, seconds measured of some cells of each kind, the estimate of all in core-seconds, its error."""
 
     cells: Mapping[str, int]
@@ -105,143 +109,99 @@ class Cost:
     stderr: float
 
 
-def checked_whole(value: Any, allowed: range, place: str) -> int:
-    """`value` as a whole number of the range; InputError names the place."""
-    cure = f"give a whole number from {allowed.start} to {allowed.stop - 1}"
-    try:
-        number = int(value) if not isinstance(value, bool) else None
-    except (TypeError, ValueError, OverflowError):
-        number = None
-    if number is None or number not in allowed or (isinstance(value, float) and value != number):
-        raise InputError(f"{place} = {value!r}: {cure}")
-    return number
+def _run_of(experiment: Experiment, seed: int, settings: Settings) -> Run:
+    """Seed and settings, checked. InputError otherwise."""
+    seed = whole(seed, range(2**63), "seed")
+    return Run(seed, checked(experiment.settings, settings, f" of experiment {experiment.name!r}"))
 
 
-def _names(value: Any, allowed: tuple[str, ...], place: str) -> tuple[str, ...]:
-    given = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
-    names = [name.strip() if isinstance(name, str) else name for name in given]
-    for name in names:
-        if name not in allowed:
-            cure = f"give some of {', '.join(allowed)}, comma separated"
-            raise InputError(f"{place} = {value!r} names {name!r}{nearest(name, allowed)}: {cure}")
-    return tuple(name for name in allowed if name in names)
+def _jobs(address: str, run: Run) -> list[Job]:
+    cells, digest, position = experiment_at(address).cells(run.settings), _digest(address), _absolute(address)
+    return [Job(position, digest, run.seed, i, tuple(cell), dict(run.settings)) for i, cell in enumerate(cells)]
 
 
-def checked_settings(name: str, known: Mapping[str, tuple[Any, Allowed]], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults of `known` overridden by `given`: whole numbers as int, lists of names as tuples in table order.
+def _play(job: tuple[Any, ...]) -> list[list[object]]:
+    """The rows of one cell, each after the name of its table, as JSON holds them."""
+    address, digest, seed, number, cell, settings = job
+    if _digest(address) != digest:
+        raise InputError(f"{address} is not the file this run began with: give every worker the same, or begin again")
+    experiment = experiment_at(address)
+    tables = {kind: table for table, kind in experiment.rows.items()}
+    rows = experiment.work(experiment.cell(*cell), Run(seed, settings, number))
+    return [[tables[type(row)], *row] for row in rows]
 
-    `known` maps a setting to (default, allowed): a range, a tuple of names, or a function (value, place) -> checked
-    value. Raises InputError naming the setting, the value and what is allowed.
-    """
-    for key in given:
-        if key not in known:
-            raise InputError(
-                f"setting {key!r} of experiment {name!r}{nearest(key, known)}: give one of {', '.join(known)}"
-            )
-    checked: dict[str, Any] = {}
-    for key, (default, allowed) in known.items():
-        value, place = given.get(key, default), f"setting {key} of experiment {name!r}"
-        if callable(allowed):
-            checked[key] = allowed(value, place)
-        else:
-            checked[key] = (checked_whole if isinstance(allowed, range) else _names)(value, allowed, place)
-    return checked
+
+def _columns(experiment: Experiment, tables: Rows) -> Record:
+    """The tables of the artifact by column; a table without rows has the columns of its type."""
+    made = {}
+    for table, rows in tables.items():
+        names = (rows[0] if rows else experiment.rows[table])._fields  # type: ignore[union-attr]
+        made[table] = {name: [row[i] for row in rows] for i, name in enumerate(names)}
+    return made
 
 
 def run_experiment(
-    name: str,
+    address: str,
     seed: int,
     out: Path,
-    settings: Mapping[str, Any],
+    settings: Settings,
     pool: Pool | None = None,
     progress: Report | None = None,
     command: str = "",
 ) -> Path:
-    """Write the artifact of experiment `name` to the path `out`, its tables as Parquet beside it; returns `out`.
+    """Write the artifact of an experiment, a name or FILE.py:NAME, to the path `out`, its tables as Parquet beside it.
 
     `settings` overrides defaults by name (numbers or their text); progress(done, total) counts cells. Finished cells
-    are kept in the folder beside `out` until the artifact is written, so a killed run goes on where it stopped. Same
-    seed and settings give the same bytes. Raises InputError on an unknown experiment or setting, a bad value or a bad
-    seed, before anything is computed.
+    are kept in a journal beside `out` until the artifact is written, so a killed run goes on where it stopped. Same
+    seed and settings give the same bytes. Returns `out`. Raises InputError on an unknown experiment or setting, a bad
+    value or a bad seed, before anything is computed.
     """
-    experiment = EXPERIMENTS[name]
-    seed = checked_whole(seed, range(2**63), "seed")
-    chosen = checked_settings(name, experiment.settings, settings)
-    record = {"seed": seed, "settings": chosen, "code": code_fingerprint(), "versions": provenance("", 0)["versions"]}
+    experiment = experiment_at(address)
+    run = _run_of(experiment, seed, settings)
+    record = {"seed": run.seed, "settings": run.settings, "code": code_fingerprint()}
     require_writable(out)
-    journal = Journal(out.with_suffix(".cells"), record)
-    jobs = experiment.plan(seed, chosen)
-    results = journal.run(jobs, experiment.work, local_pool(WORKERS) if pool is None else pool, progress)
-    summary, tables = experiment.collect(seed, chosen, results)
-    columns = {
-        table: {column: [row[i] for row in rows] for i, column in enumerate(header)}
-        for table, (header, rows) in tables.items()
-    }
-    path = write_parquet_artifact(out, name, provenance(command, seed), summary, columns)
-    journal.close()
+    journal = Journal(journal_path(out), record | {"versions": provenance("", 0)["versions"]}, replace=True)
+    results = journal.run(_jobs(address, run), _play, local_pool(WORKERS) if pool is None else pool, progress)
+    rows: dict[str, list[Any]] = {table: [] for table in experiment.rows}
+    for table, *values in (row for result in results for row in result):
+        rows[table].append(experiment.rows[table](*values))
+    summary, tables = experiment.collect(rows, run)
+    path = write_parquet_artifact(
+        out, experiment.name, provenance(command, run.seed), summary, _columns(experiment, tables)
+    )
+    journal.delete()
     return path
 
 
-def estimate(name: str, seed: int, settings: Mapping[str, Any]) -> Cost:
-    """Cost of a run, from cells done here one by one, some of each kind (first entry of the job).
+def estimate(address: str, seed: int, settings: Settings) -> RunCost:
+    """Cost of a run, from cells done here one by one, some of each kind (the field `kind` of a cell).
 
     Times are of this process, so that other load on the machine does not count. The first cell of all is done once
     before, so that compilation and imports are not counted either.
     """
-    experiment = EXPERIMENTS[name]
-    chosen = checked_settings(name, experiment.settings, settings)
-    jobs = experiment.plan(checked_whole(seed, range(2**63), "seed"), chosen)
-    kinds: dict[str, list[Any]] = {}
-    for job in jobs:
-        kinds.setdefault(job[0] if isinstance(job[0], str) else "cell", []).append(job)
-    experiment.work(jobs[0])
+    experiment = experiment_at(address)
+    run = _run_of(experiment, seed, settings)
+    jobs, cells = _jobs(address, run), experiment.cells(run.settings)
+    kinds: dict[str, list[Job]] = {}
+    for job, cell in zip(jobs, cells, strict=True):
+        kinds.setdefault(getattr(cell, "kind", "cell"), []).append(job)
+    _play(jobs[0])
     measured: dict[str, list[float]] = {kind: [] for kind in kinds}
     began, pick = time.process_time(), random.Random(0)
-    chosen_of = {kind: pick.sample(own, min(MEASURED, len(own))) for kind, own in kinds.items()}
+    samples = {kind: pick.sample(subset, min(MEASURED, len(subset))) for kind, subset in kinds.items()}
     for at in range(MEASURED):
-        for kind, own in chosen_of.items():
-            if at >= len(own) or (at > 1 and time.process_time() - began > LONGEST_DRY_RUN):
+        for kind, sample in samples.items():
+            if at >= len(sample) or (at > 1 and time.process_time() - began > LONGEST_DRY_RUN):
                 continue
             start = time.process_time()
-            experiment.work(own[at])
+            _play(sample[at])
             measured[kind].append(time.process_time() - start)
-    cells = {kind: len(own) for kind, own in kinds.items()}
-    seconds = sum(cells[kind] * statistics.mean(found) for kind, found in measured.items())
+    counts = {kind: len(subset) for kind, subset in kinds.items()}
+    seconds = sum(counts[kind] * statistics.mean(times) for kind, times in measured.items())
     # of cells that were all measured nothing is estimated
     errors = [
-        cells[kind] * statistics.stdev(found) / math.sqrt(len(found))
-        for kind, found in measured.items() if 1 < len(found) < cells[kind]
-    ]  # fmt: skip
-    return Cost(cells, measured, seconds, math.hypot(*errors))
-
-
-def _experiment(module: ModuleType) -> Experiment:
-    name = module.__name__.rpartition(".")[2]
-    return Experiment(
-        name, module.QUESTION, module.CLAIM, module.SETTINGS, module.FULL, module.FULL_MINUTES, module.plan,
-        module.work, module.collect,
-    )  # fmt: skip
-
-
-_MODULES = (
-    exact_vs_mc,
-    bounds_vs_n,
-    methods,
-    steps,
-    samplers,
-    reward_vs_n,
-    gate_ablation,
-    frontier,
-    coverage,
-    overoptimization,
-    latency,
-    process_reward,
-    sample_complexity,
-    tournaments,
-    transfer_q,
-    drafter_teams,
-    uniform_race,
-    switching,
-)
-
-EXPERIMENTS: dict[str, Experiment] = Named("experiment", {e.name: e for e in map(_experiment, _MODULES)})
+        counts[kind] * statistics.stdev(times) / math.sqrt(len(times))
+        for kind, times in measured.items()
+        if 1 < len(times) < counts[kind]
+    ]
+    return RunCost(counts, measured, seconds, math.hypot(*errors))

@@ -7,66 +7,96 @@ gsi_theory.claims; nothing is restated here. Divergences in nats, rewards in rew
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
+from itertools import pairwise, product
+from typing import NamedTuple
 
 import numpy as np
 
 from gsi_theory import divergence
 from gsi_theory.claims.facts import Facts
-from gsi_theory.claims.sides_limits import gate_limit
-from gsi_theory.claims.sides_race import dominance, race_tail, race_tv, rule_limit
-from gsi_theory.claims.sides_softmax import kl_chi2, kl_mean, theorem_one
+from gsi_theory.claims.gate_limits import gate_limit
+from gsi_theory.claims.race_bounds import dominance, race_tail, race_tv
+from gsi_theory.claims.rule_bounds import rule_limit
+from gsi_theory.claims.softmax_bounds import kl_chi2, kl_mean, theorem_one
 from gsi_theory.instance import Instance, Scheme, tilted_policy
 from gsi_theory.laws.gate import gsi_law
 from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.types import Floats
-from sims.instance_families import FAMILIES, passing_threshold, score_threshold
+from sims.experiment_record import Collected, Experiment, Rows, Run, Settings, everywhere
+from sims.instance_families import FAMILIES, passing_threshold, usual_scheme
 
-__all__ = ["QUESTION", "SETTINGS", "collect", "plan", "work"]
-
-QUESTION = "How close is each law to the tilted policy at n drafts, and how close do the bounds come?"
-CLAIM = "GSI Theorem 1 and its relatives (M10)-(M19): how close to the exact distances are they?"
-SETTINGS: dict[str, tuple[Any, Any]] = {
-    "families": (",".join(FAMILIES), tuple(FAMILIES)),
-    "largest_log2_n": (20, range(0, 41)),
-}
-FULL: dict[str, Any] = {"largest_log2_n": 40}
-FULL_MINUTES = 0.1
 BETAS = (1.0, 5.0, 20.0)
 GATE_NS = (4, 16, 64, 1_000_000)
 REWARD_NS = tuple(2**k for k in range(9))
 # Shares of the tilted policy that the gate's thresholds let pass, at least.
 PASSING = (0.25, 0.5, 0.75)
-
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "curves": (
-        "family", "beta", "n", "kl_softmax", "kl_race", "tv_softmax", "tv_race", "tv_limit", "bound_kl_mean",
-        "bound_kl_chi2", "bound_theorem_b", "bound_tv_race", "bound_tv_tail",
-    ),
-    "gate": (
-        "family", "beta", "threshold", "rule", "n", "a", "tv", "kl_forward", "kl_reverse", "reward_gap", "limit_tv",
-        "limit_kl_forward", "limit_kl_reverse", "limit_reward_gap",
-    ),
-    "reward": ("family", "method", "n", "beta", "threshold", "expected_reward", "kl_to_base", "p_accept"),
-}  # fmt: skip
-
-Job = tuple[str, int, str, float, int]
-Rows = list[tuple[Any, ...]]
+# The n at which captions compare a bound with the law, and the TV within which a law is at its limit.
+AT_N, NEAR, ROUNDING = 16, 1e-3, 1e-9
 
 
-def _curve(family: str, instance: Instance, beta: float, n: int) -> tuple[Any, ...]:
+class Cell(NamedTuple):
+    kind: str  # a table
+    family: str
+    beta: float
+
+
+class Curve(NamedTuple):
+    family: str
+    beta: float
+    n: int
+    kl_softmax: float
+    kl_race: float
+    tv_softmax: float
+    tv_race: float
+    tv_limit: float
+    bound_kl_mean: float
+    bound_kl_chi2: float
+    bound_theorem_b: float
+    bound_tv_race: float
+    bound_tv_tail: float
+
+
+class Gate(NamedTuple):
+    family: str
+    beta: float
+    threshold: float
+    rule: str
+    n: int
+    a: float
+    tv: float
+    kl_forward: float
+    kl_reverse: float
+    reward_gap: float
+    limit_tv: float
+    limit_kl_forward: float
+    limit_kl_reverse: float
+    limit_reward_gap: float
+
+
+class Reward(NamedTuple):
+    family: str
+    method: str
+    n: int
+    beta: float
+    threshold: float | None
+    expected_reward: float
+    kl_to_base: float
+    p_accept: float | None  # None where nothing is gated
+
+
+def _curve(family: str, instance: Instance, beta: float, n: int) -> Curve:
     facts = Facts.of(instance, Scheme(beta, n))
-    tv, kl, mean = dominance(facts, "tv"), dominance(facts, "kl_forward"), kl_mean(facts)
+    tv, kl = dominance(facts, "tv"), dominance(facts, "kl_forward")
     values = (
-        kl.rhs, kl.lhs, tv.rhs, tv.lhs, rule_limit(facts).lhs, mean.rhs, kl_chi2(facts).rhs,
-        theorem_one(facts, "b").rhs, race_tv(facts).rhs, race_tail(facts).rhs,
-    )  # fmt: skip
-    return family, beta, n, *map(float, values)
+        *(kl.rhs, kl.lhs, tv.rhs, tv.lhs, rule_limit(facts).lhs),
+        *(kl_mean(facts).rhs, kl_chi2(facts).rhs, theorem_one(facts, "b").rhs),
+        *(race_tv(facts).rhs, race_tail(facts).rhs),
+    )
+    return Curve(family, beta, n, *map(float, values))
 
 
-def _gate_rows(family: str, instance: Instance, beta: float) -> Rows:
-    rows: Rows = []
+def _gates(family: str, instance: Instance, beta: float) -> Iterator[Gate]:
     for threshold in sorted({passing_threshold(instance, beta, share) for share in PASSING}):
         limits = None
         for rule in ("softmax", "race"):
@@ -76,72 +106,116 @@ def _gate_rows(family: str, instance: Instance, beta: float) -> Rows:
                 limits = tuple(float(gate_limit(facts, k).rhs) for k in ("tv", "kl_forward", "kl_reverse", "reward"))
             a = float(np.sum(facts.pi[facts.accepted]))
             for n in GATE_NS:
-                log_prob = facts.gated_law(n).log_prob
-                gap = float((np.exp(log_prob) - facts.pi) @ instance.reward)
-                distances = (
-                    divergence.tv(log_prob, facts.log_pi),
-                    divergence.kl(facts.log_pi, log_prob),
-                    divergence.kl(log_prob, facts.log_pi),
-                )
-                rows.append((family, beta, threshold, rule, n, a, *distances, gap, *limits))
-    return rows
+                law = facts.gated_law(n).log_prob
+                kl = divergence.kl(facts.log_pi, law), divergence.kl(law, facts.log_pi)
+                gap = float((np.exp(law) - facts.pi) @ instance.reward)
+                yield Gate(family, beta, threshold, rule, n, a, divergence.tv(law, facts.log_pi), *kl, gap, *limits)
 
 
-def _reward_rows(family: str, instance: Instance, beta: float, n: int) -> Rows:
-    """Expected reward and KL(law‖base) of every method at (beta, n); p_accept is null where nothing is gated."""
-    draft, base, reward = instance.draft_candidates(), instance.base_candidates(), instance.reward
-    median = passing_threshold(instance, beta)
-    # Without a gate the law is of one selection; (law, p_accept, threshold) by method.
+def _rewards(family: str, instance: Instance, beta: float, n: int) -> Iterator[Reward]:
+    """Expected reward and KL(law‖base) of every method at (beta, n)."""
+    draft, base = instance.draft_candidates().log_mass, instance.base_candidates().log_mass
+    reward = instance.reward
+    # Without a gate the law is of one selection.
     plain: dict[str, Floats] = {
-        "draft": draft.log_mass,
-        "base": base.log_mass,
-        "soft_bon_draft": selection_law(draft.log_mass, beta * reward, n).log_prob,
-        "soft_bon_base": selection_law(base.log_mass, beta * reward, n).log_prob,
-        "best_of_n_draft": selection_law(draft.log_mass, reward, n, "max").log_prob,
+        "draft": draft,
+        "base": base,
+        "soft_bon_draft": selection_law(draft, beta * reward, n).log_prob,
+        "soft_bon_base": selection_law(base, beta * reward, n).log_prob,
+        "best_of_n_draft": selection_law(draft, reward, n, "max").log_prob,
         "gsi_ungated": gsi_law(instance, Scheme(beta, n)).log_prob,
         "tilted": tilted_policy(instance, beta),
     }
     laws: dict[str, tuple[Floats, float | None, float | None]] = {m: (law, None, None) for m, law in plain.items()}
-    for method, scheme in (
-        ("gsi", Scheme(beta, n, median)),
-        ("gsi_race", Scheme(beta, n, median, "race")),
-        ("gsi_score_gate", Scheme(beta, n, score_threshold(instance, beta, n), "race", gate="score")),
+    for method, way in (
+        ("gsi", ("softmax", "tilted_reward")),
+        ("gsi_race", ("race", "tilted_reward")),
+        ("gsi_score_gate", ("race", "score")),
     ):
-        law = gsi_law(instance, scheme)
-        laws[method] = law.log_prob, law.p_accept, scheme.threshold
-    return [
-        (family, method, n, beta, u, float(np.exp(log_prob) @ reward), divergence.kl(log_prob, base.log_mass), p)
-        for method, (log_prob, p, u) in laws.items()
+        scheme = usual_scheme(instance, *way, n, beta)
+        gated = gsi_law(instance, scheme)
+        laws[method] = gated.log_prob, gated.p_accept, scheme.threshold
+    for method, (law, p, u) in laws.items():
+        yield Reward(family, method, n, beta, u, float(np.exp(law) @ reward), divergence.kl(law, base), p)
+
+
+def cells(settings: Settings) -> list[Cell]:
+    """One cell a (table, family, beta); the seed fixes the families."""
+    return [Cell(*cell) for cell in product(("curves", "gate", "reward"), settings["families"], BETAS)]
+
+
+def work(cell: Cell, run: Run) -> Iterator[NamedTuple]:
+    """The rows of one table on one family at one beta."""
+    kind, family, beta = cell
+    instance = FAMILIES[family].build(run.seed)
+    if kind == "curves":
+        yield from (_curve(family, instance, beta, 2**k) for k in range(run.settings["largest_log2_n"] + 1))
+    elif kind == "gate":
+        yield from _gates(family, instance, beta)
+    else:
+        for n in REWARD_NS:
+            yield from _rewards(family, instance, beta, n)
+
+
+def collect(rows: Rows, run: Run) -> Collected:
+    """The three tables. Findings: whether laws lie below their bounds and above the limit, how far Theorem 1 (b) is
+    above the softmax law at the largest beta, and whether gated laws are at their limit at the largest n."""
+    curves, gates = rows["curves"], rows["gate"]
+    n = max(c.n for c in curves if c.n <= AT_N)
+    far = [
+        float(np.log10(c.bound_theorem_b / c.kl_softmax))
+        for c in curves
+        if c.beta == BETAS[-1] and c.n == n and c.kl_softmax > ROUNDING and np.isfinite(c.bound_theorem_b)
     ]
+    places = {(c.family, c.beta): f"{c.family}, β = {c.beta:g}" for c in curves}
 
+    def ordered(*columns: str) -> dict[str, bool]:
+        """Whether each column is at most the next, at every n of a panel."""
+        good = dict.fromkeys(places.values(), True)
+        for c in curves:
+            values = [getattr(c, name) for name in columns]
+            good[places[c.family, c.beta]] &= all(a <= b + ROUNDING for a, b in pairwise(values))
+        return good
 
-def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
-    """One job a (family, table, beta); `seed` fixes the families."""
-    top = settings["largest_log2_n"]
-    return [(family, seed, table, beta, top) for table in COLUMNS for family in settings["families"] for beta in BETAS]
-
-
-def work(job: Job) -> tuple[str, Rows]:
-    """(table, its rows) of one job."""
-    family, seed, table, beta, top = job
-    instance = FAMILIES[family].build(seed)
-    if table == "curves":
-        return table, [_curve(family, instance, beta, 2**k) for k in range(top + 1)]
-    if table == "gate":
-        return table, _gate_rows(family, instance, beta)
-    return table, [row for n in REWARD_NS for row in _reward_rows(family, instance, beta, n)]
-
-
-def collect(
-    seed: int, settings: Mapping[str, Any], results: Sequence[tuple[str, Rows]]
-) -> tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Rows]]]:
-    """The three tables; the summary counts their rows."""
-    tables = {
-        table: (header, [row for t, rows in results if t == table for row in rows]) for table, header in COLUMNS.items()
+    last = [g for g in gates if g.n == GATE_NS[-1]]
+    signs = {float(np.sign(g.limit_reward_gap)) for g in last if abs(g.limit_reward_gap) > ROUNDING}
+    findings = {
+        "below_instance_bounds": everywhere(ordered("kl_softmax", "bound_kl_mean", "bound_kl_chi2")),
+        "theorem_b_far": {
+            "holds": float(np.median(far)) >= 1.0 if far else None,
+            "orders": float(np.median(far)) if far else None,
+            "beta": BETAS[-1],
+            "n": n,
+        },
+        "race_below_softmax": everywhere(ordered("tv_limit", "tv_race", "tv_softmax")),
+        "race_below_bounds": everywhere(ordered("tv_race", "bound_tv_tail") | ordered("tv_race", "bound_tv_race")),
+        "gated_at_limit": everywhere(
+            {f"{g.family}, β = {g.beta:g}, {g.rule}": abs(g.tv - g.limit_tv) <= NEAR for g in last},
+            n=GATE_NS[-1],
+            near=NEAR,
+        ),
+        "both_signs": {"holds": len(signs) == 2},
     }
     summary = {
-        "seed": seed,
-        "families": list(settings["families"]),
-        "rows": {table: len(rows) for table, (_, rows) in tables.items()},
+        "seed": run.seed,
+        "families": list(run.settings["families"]),
+        "rows": {table: len(subset) for table, subset in rows.items()},
+        "findings": findings,
     }
-    return summary, tables
+    return summary, rows
+
+
+EXPERIMENT = Experiment(
+    name="bounds_vs_n",
+    question="How close is each law to the tilted policy at n drafts, and how close do the bounds come?",
+    claim="GSI Theorem 1 and its relatives (M10)-(M19): how close to the exact distances are they?",
+    settings={"families": (",".join(FAMILIES), tuple(FAMILIES)), "largest_log2_n": (20, range(0, 41))},
+    full={"largest_log2_n": 40},
+    full_minutes=0.1,
+    tiny={"families": "two_point", "largest_log2_n": 3},
+    cell=Cell,
+    rows={"curves": Curve, "gate": Gate, "reward": Reward},
+    cells=cells,
+    work=work,
+    collect=collect,
+)

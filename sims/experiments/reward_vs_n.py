@@ -5,77 +5,123 @@ Means over `instances` problems of a world. On an instance each method's law is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from gsi_theory import divergence
-from gsi_theory.instance import Scheme, tilted_policy
+from gsi_theory.instance import tilted_policy
 from gsi_theory.methods import METHODS
-from gsi_theory.types import Floats
-from sims.agreement import agreement, beside, with_spread
-from sims.instance_families import passing_threshold
+from gsi_theory.types import Record
+from sims.agreement import agreement, beside, over_problems
+from sims.experiment_record import Collected, Experiment, Rows, Run, Settings, everywhere
+from sims.instance_families import method_scheme
 from sims.sampling.method_sampler import sample_method
-from sims.worlds import checked_worlds, instances_of
+from sims.worlds import checked_worlds, instance_of
 
-__all__ = ["CLAIM", "COLUMNS", "FULL", "FULL_MINUTES", "QUESTION", "SETTINGS", "collect", "plan", "work"]
-
-QUESTION = "How much reward does each method earn at n candidates, in easy and hard worlds?"
-CLAIM = (
-    "GSI (arXiv 2506.04118), Figure 1 and Section 5: GSI earns more than RSD and than soft best-of-n on the draft, and "
-    "comes close to soft best-of-n on the base as n grows."
+KEYS = (
+    "draft",
+    "base",
+    "soft_bon_draft",
+    "soft_bon_base",
+    "best_of_n_base",
+    "rsd",
+    "gsi_ungated",
+    "gsi",
+    "gsi_score_gate",
 )
-SETTINGS: dict[str, tuple[Any, Any]] = {
-    "worlds": ("strong,medium,weak,one_answer", checked_worlds),
-    "instances": (8, range(1, 10_001)),
-    "draws": (2000, range(100, 10_000_001)),
-    "beta": (10, range(1, 1001)),
-}
-FULL: dict[str, Any] = {"instances": 200, "draws": 20_000}
-FULL_MINUTES = 8.2
-METHOD_KEYS = ("draft", "base", "soft_bon_draft", "soft_bon_base", "best_of_n_base", "rsd", "gsi_ungated", "gsi",
-               "gsi_score_gate")  # fmt: skip
 NS = (1, 2, 4, 8, 16, 32, 64)
-COLUMNS = ("world", "method", "n", "reward", "simulated", "stderr", "p_accept", "tv", "spread")
-
-Job = tuple[Any, ...]
-
-
-def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
-    """One job a (world, problem)."""
-    names = ("beta", "draws")
-    jobs = [(w, i) for w in settings["worlds"] for i in range(settings["instances"])]
-    return [("cell", seed, cell, w, i, *(settings[k] for k in names)) for cell, (w, i) in enumerate(jobs)]
+# Rewards that differ by less are called even.
+EVEN = 0.005
 
 
-def work(job: Job) -> list[list[Any]]:
-    """Rows (world, method, n, exact, simulated, stderr, p_accept, tv) of one problem."""
-    _, seed, cell, world, index, beta, draws = job
-    instance = instances_of(world, [seed], index + 1)[-1]
-    rng = np.random.default_rng([seed, 50, cell])
+class Cell(NamedTuple):
+    world: str
+    problem: int
+
+
+class Row(NamedTuple):
+    world: str
+    method: str
+    n: int | None
+    reward: float
+    simulated: float | None
+    stderr: float | None
+    p_accept: float | None
+    tv: float
+    spread: float | None = None  # standard error of `reward` over problems
+
+
+def cells(settings: Settings) -> list[Cell]:
+    return [Cell(world, i) for world in settings["worlds"] for i in range(settings["instances"])]
+
+
+def work(cell: Cell, run: Run) -> Iterator[Row]:
+    """Every method at every n on one problem, and the tilted policy."""
+    beta, rng = run.settings["beta"], run.rng(50)
+    instance = instance_of(cell.world, [run.seed], cell.problem)
     log_pi = tilted_policy(instance, beta)
-    threshold = passing_threshold(instance, beta)
-    rows: list[list[Any]] = []
-    for key in METHOD_KEYS:
-        method = METHODS[key]
-        gated = method.threshold == "tilted_reward"
+    for key in KEYS:
         for n in NS:
-            scheme = Scheme(beta, n, threshold if gated else None)
-            law, played = method.law(instance, scheme), sample_method(key, instance, scheme, draws, rng)
+            scheme = method_scheme(key, instance, beta, n)
+            law = METHODS[key].law(instance, scheme)
+            played = sample_method(key, instance, scheme, run.settings["draws"], rng)
             pair = beside(np.exp(law.log_prob), instance.reward, played.outcome)
-            rows.append([world, key, n, *pair, law.p_accept, divergence.tv(law.log_prob, log_pi)])
-    pi: Floats = np.exp(log_pi)
-    rows.append([world, "tilted", None, float(pi @ instance.reward), None, None, None, 0.0])
-    return rows
+            yield Row(cell.world, key, n, *pair, law.p_accept, divergence.tv(law.log_prob, log_pi))
+    yield Row(cell.world, "tilted", None, float(np.exp(log_pi) @ instance.reward), None, None, None, 0.0)
 
 
-def collect(
-    seed: int, settings: Mapping[str, Any], results: Sequence[list[list[Any]]]
-) -> tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]:
-    """Means over problems, `spread` their standard errors over them; summary: agreement of simulated with exact."""
-    rows = [row for result in results for row in result]
-    pairs = [(r[3], r[4], r[5]) for r in rows if r[4] is not None]
-    return agreement(pairs) | {"beta": settings["beta"], "instances": settings["instances"]}, {
-        "reward": (COLUMNS, with_spread(rows, 3, 5, 3))
+def collect(rows: Rows, run: Run) -> Collected:
+    """Means over problems. Findings: GSI against its rivals at every n from 2 on, and against π at the largest n."""
+    table = over_problems(rows["reward"], 3, "reward")
+    reward = {(r.world, r.method, r.n): r.reward for r in table}
+    worlds, last = run.settings["worlds"], NS[-1]
+
+    def above(rival: str, slack: float = 0.0) -> dict[str, bool]:
+        return {
+            f"{world} at n = {n}": reward[world, "gsi", n] > reward[world, rival, n] - slack
+            for world in worlds
+            for n in NS[1:]
+        }
+
+    gains = {world: max(reward[world, "gsi", n] - reward[world, "gsi_ungated", n] for n in NS) for world in worlds}
+
+    def below_tilt(key: str) -> Record:
+        excess = {world: reward[world, key, last] - reward[world, "tilted", None] for world in worlds}
+        passed = {world: value for world, value in excess.items() if value > 0.0}
+        return everywhere({world: world not in passed for world in worlds}, excess=passed)
+
+    findings = {
+        "above_rsd": everywhere(above("rsd")),
+        "above_draft": everywhere(above("soft_bon_draft")),
+        "even_with_base": everywhere(above("soft_bon_base", EVEN), even=EVEN),
+        "gate_gains": everywhere({world: gain > 0.0 for world, gain in gains.items()}, gains=gains),
+        "gsi_below_tilt": below_tilt("gsi"),
+        "score_gate_below_tilt": below_tilt("gsi_score_gate"),
     }
+    summary = agreement((r.reward, r.simulated, r.stderr) for r in rows["reward"])
+    summary |= {"beta": run.settings["beta"], "instances": run.settings["instances"], "largest_n": last}
+    return summary | {"findings": findings}, {"reward": table}
+
+
+EXPERIMENT = Experiment(
+    name="reward_vs_n",
+    question="How much reward does each method earn at n candidates, in easy and hard worlds?",
+    claim="GSI (arXiv 2506.04118), Figure 1 and Section 5: GSI earns more than RSD and than soft best-of-n on the "
+    "draft, and comes close to soft best-of-n on the base as n grows.",
+    settings={
+        "worlds": ("strong,medium,weak,one_answer", checked_worlds),
+        "instances": (8, range(1, 10_001)),
+        "draws": (2000, range(100, 10_000_001)),
+        "beta": (10, range(1, 1001)),
+    },
+    full={"instances": 200, "draws": 20_000},
+    full_minutes=8.2,
+    tiny={"worlds": "size:6", "instances": 1, "draws": 200},
+    cell=Cell,
+    rows={"reward": Row},
+    cells=cells,
+    work=work,
+    collect=collect,
+)

@@ -8,8 +8,9 @@ candidates takes N + K(N - 1) calls, the league N + K N; best-of-n then has n = 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
@@ -19,35 +20,43 @@ from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.steps.knockout import knockout_bound, knockout_fail, league_bound, league_fail
 from gsi_theory.types import Floats
 from sims.agreement import agreement, beside
+from sims.experiment_record import Collected, Experiment, Rows, Run, Settings, everywhere
 from sims.sampling.generators import NumpyStream
 from sims.sampling.other_samplers import sample_knockout, sample_league
 from sims.sampling.sampler import alias_table, winners
 
-__all__ = ["CLAIM", "COLUMNS", "FULL", "FULL_MINUTES", "QUESTION", "SETTINGS", "collect", "plan", "work"]
-
-QUESTION = "How do tournaments fail as candidates and comparisons grow, and would scoring have used the calls better?"
-CLAIM = (
-    "Chen et al. (2411.19477): knockout fails with at most (1-p)^N + ⌈log₂N⌉ e^{-2K(q-½)²}, the league likewise (M25): "
-    "failure falls exponentially in N and K."
-)
-SETTINGS: dict[str, tuple[Any, Any]] = {"draws": (5000, range(100, 10_000_001))}
-FULL: dict[str, Any] = {"draws": 50_000}
-FULL_MINUTES = 0.8
 JUDGES = ((0.3, 0.65), (0.3, 0.85), (0.6, 0.65))
 NS = (2, 4, 8, 16, 32, 64, 128)
 VOTES = (1, 4, 16)
 SOFT_BETA = 2.0
 # Scores of each kind of candidate: so many equally likely normal quantiles.
 GRID = 400
-COLUMNS = ("method", "p", "right", "candidates", "votes", "calls", "fail", "simulated", "stderr", "bound")
+# A bound above one says nothing; the table holds it cut there.
+TRIVIAL = 1.0
 
-Job = tuple[Any, ...]
+
+class Cell(NamedTuple):
+    p: float
+    right: float
+    candidates: int
+    votes: int
 
 
-def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
-    """One job a (judge, candidates, votes)."""
-    cells = [(p, q, n, k) for p, q in JUDGES for n in NS for k in VOTES]
-    return [("cell", seed, i, *cell, settings["draws"]) for i, cell in enumerate(cells)]
+class Row(NamedTuple):
+    method: str
+    p: float
+    right: float
+    candidates: int
+    votes: int
+    calls: int
+    fail: float
+    simulated: float | None
+    stderr: float | None
+    bound: float | None
+
+
+def cells(settings: Settings) -> list[Cell]:
+    return [Cell(p, q, n, k) for p, q in JUDGES for n in NS for k in VOTES]
 
 
 def _scored(p: float, right: float) -> tuple[Candidates, Floats]:
@@ -58,41 +67,67 @@ def _scored(p: float, right: float) -> tuple[Candidates, Floats]:
     return Candidates(mass, score, np.zeros(2 * GRID)), np.repeat([0.0, 1.0], GRID)
 
 
-def work(job: Job) -> list[list[Any]]:
+def work(cell: Cell, run: Run) -> Iterator[Row]:
     """Rows of the two tournaments, and of best-of-n and soft best-of-n with as many calls as each of them."""
-    _, seed, cell, p, right, n, votes, draws = job
-    rng = np.random.default_rng([seed, 59, cell])
-    stream = NumpyStream(rng)
+    p, right, n, votes = cell
+    draws, stream = run.settings["draws"], NumpyStream(run.rng(59))
     scored, wrong = _scored(p, right)
-    rows: list[list[Any]] = []
-    for method, calls in (("knockout", n + votes * (n - 1)), ("league", n + votes * n)):
-        fail, bound, play = (
-            (float(knockout_fail(p, right, n, votes)), float(knockout_bound(p, right, n, votes)), sample_knockout)
-            if method == "knockout"
-            else (league_fail(p, right, n, votes), league_bound(p, right, n, votes), sample_league)
-        )
+    for method, calls, law, bound, play in (
+        ("knockout", n + votes * (n - 1), knockout_fail, knockout_bound, sample_knockout),
+        ("league", n + votes * n, league_fail, league_bound, sample_league),
+    ):
+        fail = float(law(p, right, n, votes))
         lost = np.asarray(play(p, right, n, votes, draws, stream)).astype(np.int64)
         pair = beside(np.array([1.0 - fail, fail]), np.array([0.0, 1.0]), lost)
-        rows.append([method, p, right, n, votes, calls, *pair, min(bound, 1.0)])
+        yield Row(method, *cell, calls, *pair, min(float(bound(p, right, n, votes)), TRIVIAL))
         many = max(1, calls // 2)
         for name, weight, rule in (("best-of-n", scored.reward, "max"), ("soft", SOFT_BETA * scored.reward, "softmax")):
-            law = selection_law(scored.log_mass, weight, many, rule)
+            prob = np.exp(selection_law(scored.log_mass, weight, many, rule).log_prob)
             played, _ = winners(alias_table(scored.log_mass, stream), weight, many, rule, draws, stream)
-            rows.append([f"{name} against {method}", p, right, n, votes, calls,
-                         *beside(np.exp(law.log_prob), wrong, played), None])  # fmt: skip
-    return rows
+            yield Row(f"{name} against {method}", *cell, calls, *beside(prob, wrong, played), None)
 
 
-def collect(
-    seed: int, settings: Mapping[str, Any], results: Sequence[list[list[Any]]]
-) -> tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]:
-    """The table `fail`; summary: agreement, violated bounds, and how often best-of-n fails less than the tournament."""
-    rows = [row for result in results for row in result]
-    broken = sum(r[9] is not None and r[6] > r[9] + 1e-9 for r in rows)
+def collect(rows: Rows, run: Run) -> Collected:
+    """Findings: bounds broken and vacuous, failure along N and K, and how often best-of-n fails less at equal calls."""
+    table = rows["fail"]
+    fail = {(r.method, *r[1:5]): r.fail for r in table}
+    broken = sum(r.bound is not None and r.fail > r.bound + 1e-9 for r in table)
+    findings = {"bounds_hold": {"holds": broken == 0, "broken": broken}}
     shares = {}
     for method in ("knockout", "league"):
-        own = {tuple(r[1:5]): r[6] for r in rows if r[0] == method}
-        other = {tuple(r[1:5]): r[6] for r in rows if r[0] == f"best-of-n against {method}"}
-        shares[method] = float(np.mean([other[key] < fail for key, fail in own.items()]))
-    summary = agreement((r[6], r[7], r[8]) for r in rows)
-    return summary | {"bounds_broken": broken, "best_of_n_fails_less": shares}, {"fail": (COLUMNS, rows)}
+        settings = [Cell(*r[1:5]) for r in table if r.method == method]
+        less = [fail[f"best-of-n against {method}", *c] < fail[method, *c] for c in settings]
+        vacuous = [r.bound >= TRIVIAL for r in table if r.method == method]
+        shares[method] = float(np.mean(less))
+        findings[f"{method}_bound_vacuous"] = {"holds": all(vacuous), "share": float(np.mean(vacuous))}
+        findings[f"scoring_beats_{method}"] = {"holds": shares[method] > 0.5, "share": shares[method]}
+        steady = {}
+        for (p, q), k in ((judge, votes) for judge in JUDGES for votes in (VOTES[0], VOTES[-1])):
+            along = [fail[method, p, q, n, k] for n in NS]
+            steady[f"p = {p:g}, q = {q:g}, K = {k}"] = all(b < a for a, b in pairwise(along))
+        few, many = (
+            {key: true for key, true in steady.items() if key.endswith(f"= {k}")} for k in (VOTES[0], VOTES[-1])
+        )
+        findings[f"{method}_falls_few"] = everywhere(few, votes=VOTES[0])
+        findings[f"{method}_falls_many"] = everywhere(many, votes=VOTES[-1])
+    summary = agreement((r.fail, r.simulated, r.stderr) for r in table)
+    summary |= {"bounds_broken": broken, "best_of_n_fails_less": shares, "findings": findings}
+    return summary, {"fail": table}
+
+
+EXPERIMENT = Experiment(
+    name="tournaments",
+    question="How do tournaments fail as candidates and comparisons grow, and would scoring have used the calls "
+    "better?",
+    claim="Chen et al. (2411.19477): knockout fails with at most (1-p)^N + ⌈log₂N⌉ e^{-2K(q-½)²}, the league likewise "
+    "(M25): failure falls exponentially in N and K.",
+    settings={"draws": (5000, range(100, 10_000_001))},
+    full={"draws": 50_000},
+    full_minutes=0.8,
+    tiny={"draws": 100},
+    cell=Cell,
+    rows={"fail": Row},
+    cells=cells,
+    work=work,
+    collect=collect,
+)

@@ -8,9 +8,9 @@ tilted by e^{βR} as a whole, which is the base tilted by e^{(α+β)R}.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,56 +18,45 @@ from gsi_theory import divergence
 from gsi_theory.instance import Scheme
 from gsi_theory.laws.gate import gsi_law
 from gsi_theory.steps.soft_value import sequence_tilt, value_tilt
-from gsi_theory.steps.stepwise import TrajectoryLaw, trajectory_law
+from gsi_theory.steps.stepwise import trajectory_law
 from gsi_theory.steps.tree import Tree
-from gsi_theory.types import Floats
-from sims.agreement import agreement, beside, over_problems
+from gsi_theory.types import Floats, Ints
+from sims.agreement import Pair, agreement, beside, over_problems
+from sims.experiment_record import Collected, Experiment, Rows, Run, Settings
 from sims.sampling.tree_sampler import sample_stepwise, sample_transfer, scheme_player
-from sims.worlds import World, world_tree
+from sims.worlds import KnobWorld, world_tree
 
-__all__ = ["CLAIM", "COLUMNS", "FULL", "FULL_MINUTES", "QUESTION", "SETTINGS", "collect", "plan", "work"]
-
-QUESTION = "Does Transfer Q* decoding earn more reward at its KL than stepwise GSI, and how loose are its bounds?"
-CLAIM = (
-    "Transfer Q* (2405.20495): decoding with the Q of an aligned policy loses at most β[KL(ρ*‖ρ_sft) - "
-    "KL(ρ_BL‖ρ_sft) - KL(ρ*‖ρ_BL)] of reward to ρ*, and stays within (1/β + T/α)R of the base (M26)."
-)
-SETTINGS: dict[str, tuple[Any, Any]] = {
-    "trees": (4, range(1, 10_001)),
-    "depth": (3, range(1, 6)),
-    "size": (4, range(2, 9)),
-    "draws": (4000, range(100, 10_000_001)),
-}
-FULL: dict[str, Any] = {"trees": 50, "depth": 4, "size": 5, "draws": 100_000}
-FULL_MINUTES = 9.5
 COVERAGE = 10.0
 ALPHAS = (1.0, 5.0)
 BETAS = tuple(float(2.0 ** (k / 2)) for k in range(-2, 11))
 NS = (4, 32)
-COLUMNS = ("method", "parameter", "beta", "reward", "simulated", "stderr", "kl", "largest_log_ratio", "ratio_bound",
-           "loss", "loss_bound")  # fmt: skip
-
-Job = tuple[Any, ...]
-Loss = tuple[float | None, float | None]
+# A reward lower by so little than the best at its KL is called as good.
+NEAR = 0.01
 
 
-def plan(seed: int, settings: Mapping[str, Any]) -> list[Job]:
-    """One job a tree."""
-    names = ("depth", "size", "draws")
-    return [("cell", seed, i, *(settings[k] for k in names)) for i in range(settings["trees"])]
+class Cell(NamedTuple):
+    tree: int
 
 
-def _row(method: str, parameter: float | None, beta: float, law: TrajectoryLaw, base: Floats, reward: Floats,
-         outcomes: np.ndarray | None, bound: float | None, loss: Loss = (None, None)) -> list[Any]:  # fmt: skip
-    prob = np.exp(law.log_prob)
-    pair: tuple[float, float | None, float | None] = (float(prob @ reward), None, None)
-    if outcomes is not None:
-        pair = beside(prob, reward, outcomes)
-    largest = float(np.max((law.log_prob - base)[prob > 0]))
-    return [method, parameter, beta, *pair, divergence.kl(law.log_prob, base), largest, bound, *loss]
+class Row(NamedTuple):
+    method: str
+    parameter: float | None
+    beta: float
+    reward: float
+    simulated: float | None
+    stderr: float | None
+    kl: float
+    largest_log_ratio: float
+    ratio_bound: float | None = None
+    loss: float | None = None
+    loss_bound: float | None = None
 
 
-def _loss(tree: Tree, alpha: float, beta: float, law: Floats, base: Floats) -> Loss:
+def cells(settings: Settings) -> list[Cell]:
+    return [Cell(i) for i in range(settings["trees"])]
+
+
+def _loss(tree: Tree, alpha: float, beta: float, law: Floats, base: Floats) -> tuple[float, float]:
     """(E_{ρ*} R - E_alg R, its bound (M26)), in reward units; the bound's β is 1/α here.
 
     As log(ρ_BL/ρ_sft) is α R up to a constant, the bound is E_{ρ*} R - E_{ρ_BL} R whatever ρ* is.
@@ -77,43 +66,83 @@ def _loss(tree: Tree, alpha: float, beta: float, law: Floats, base: Floats) -> L
     return float((np.exp(best) - np.exp(law)) @ tree.total_reward), terms / alpha
 
 
-def work(job: Job) -> list[list[Any]]:
+def work(cell: Cell, run: Run) -> Iterator[Row]:
     """Rows of one tree."""
-    _, seed, cell, depth, size, draws = job
-    tree = world_tree(World(COVERAGE, correlation=0.5, depth=depth, size=size), [seed, 60, cell])
-    rng, reward = np.random.default_rng([seed, 61, cell]), tree.total_reward
-    base = trajectory_law(tree, lambda i: i.log_base).log_prob
+    depth, size, draws = (run.settings[name] for name in ("depth", "size", "draws"))
+    world = KnobWorld(COVERAGE, correlation=0.5, depth=depth, size=size)
+    tree, rng = world_tree(world, [run.seed, 60, cell.tree]), run.rng(61)
+    reward, base = tree.total_reward, trajectory_law(tree, lambda i: i.log_base).log_prob
     top = float(reward.max())
-    rows: list[list[Any]] = []
+
+    def measured(log_prob: Floats, outcomes: Ints | None) -> tuple[float, float | None, float | None, float, float]:
+        prob = np.exp(log_prob)
+        pair = Pair(float(prob @ reward), None, None) if outcomes is None else beside(prob, reward, outcomes)
+        return *pair, divergence.kl(log_prob, base), float(np.max((log_prob - base)[prob > 0]))
+
     for beta in BETAS:
-        rows.append(_row("sequence tilt", None, beta, sequence_tilt(tree, beta), base, reward, None, beta * top))
+        yield Row("sequence tilt", None, beta, *measured(sequence_tilt(tree, beta).log_prob, None), beta * top)
         for alpha in ALPHAS:
-            law = value_tilt(sequence_tilt(tree, alpha), beta)
+            law = value_tilt(sequence_tilt(tree, alpha), beta).log_prob
             outcomes = np.asarray(sample_transfer(tree, alpha, beta, reward, draws, rng))
             # In our β, which multiplies rewards: (α + T β) R.
-            bound = (alpha + depth * beta) * top
-            loss = _loss(tree, alpha, beta, law.log_prob, base)
-            rows.append(_row("transfer Q*", alpha, beta, law, base, reward, outcomes, bound, loss))
+            bound, loss = (alpha + depth * beta) * top, _loss(tree, alpha, beta, law, base)
+            yield Row("transfer Q*", alpha, beta, *measured(law, outcomes), bound, *loss)
         for n in NS:
             scheme = Scheme(beta, n)
-            law = trajectory_law(tree, partial(gsi_law, scheme=scheme))
-            played = sample_stepwise(tree, scheme_player(scheme), draws, rng)
-            rows.append(_row("gsi_ungated", float(n), beta, law, base, reward, np.asarray(played), None))
-    return rows
+            law = trajectory_law(tree, partial(gsi_law, scheme=scheme)).log_prob
+            outcomes = np.asarray(sample_stepwise(tree, scheme_player(scheme), draws, rng))
+            yield Row("gsi_ungated", float(n), beta, *measured(law, outcomes))
 
 
-def collect(
-    seed: int, settings: Mapping[str, Any], results: Sequence[list[list[Any]]]
-) -> tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Sequence[Sequence[Any]]]]]:
-    """Means over trees; summary: agreement, how often either bound is broken, how tight it is at best."""
-    rows = [row for result in results for row in result]
-    bounded = [r for r in rows if r[0] == "transfer Q*"]
-    broken = sum(r[7] > r[8] + 1e-9 for r in bounded) + sum(r[9] > r[10] + 1e-9 for r in bounded)
-    summary = agreement((r[3], r[4], r[5]) for r in rows if r[4] is not None)
+def _below_tilt(table: Sequence[Row], method: str, parameter: float) -> float:
+    """The most reward that a method earns less than the tilt of trajectories at the same KL, by linear interpolation
+    of the tilt's curve, which is concave, so that the number is none too large."""
+    tilt = sorted((r.kl, r.reward) for r in table if r.method == "sequence tilt")
+    kl, reward = zip(*tilt, strict=True)
+    subset = [r for r in table if (r.method, r.parameter) == (method, parameter) and kl[0] <= r.kl <= kl[-1]]
+    return max((float(np.interp(r.kl, kl, reward)) - r.reward for r in subset), default=0.0)
+
+
+def collect(rows: Rows, run: Run) -> Collected:
+    """Means over trees; how often either bound is broken, how tight it is at best, and the reward below the tilt's."""
+    table = over_problems(rows["plane"], 3)
+    bounded = [r for r in rows["plane"] if r.method == "transfer Q*"]
+    broken = sum(r.largest_log_ratio > r.ratio_bound + 1e-9 for r in bounded)
+    broken += sum(r.loss > r.loss_bound + 1e-9 for r in bounded)
     tightest = {
-        "ratio": max(r[7] / r[8] for r in bounded),
-        "loss": max((r[9] / r[10] for r in bounded if r[10] > 1e-9), default=None),
+        "ratio": max(r.largest_log_ratio / r.ratio_bound for r in bounded),
+        "loss": max((r.loss / r.loss_bound for r in bounded if r.loss_bound > 1e-9), default=None),
     }
-    return summary | {"bounds_broken": broken, "tightest_bound": tightest, "depth": settings["depth"]}, {
-        "plane": (COLUMNS, over_problems(rows, 3, 5))
+    transfer = max(_below_tilt(table, "transfer Q*", alpha) for alpha in ALPHAS)
+    few, many = (_below_tilt(table, "gsi_ungated", float(n)) for n in NS)
+    findings = {
+        "transfer_near_tilt": {"holds": transfer <= NEAR, "below": transfer, "near": NEAR},
+        "bounds_hold": {"holds": broken == 0, "broken": broken} | tightest,
+        "gsi_few_below": {"holds": few > transfer, "n": NS[0], "below": few},
+        "gsi_many_below": {"holds": many > transfer, "n": NS[1], "below": many},
     }
+    summary = agreement((r.reward, r.simulated, r.stderr) for r in rows["plane"])
+    summary |= {"bounds_broken": broken, "tightest_bound": tightest, "depth": run.settings["depth"]}
+    return summary | {"findings": findings}, {"plane": table}
+
+
+EXPERIMENT = Experiment(
+    name="transfer_q",
+    question="Does Transfer Q* decoding earn more reward at its KL than stepwise GSI, and how loose are its bounds?",
+    claim="Transfer Q* (2405.20495): decoding with the Q of an aligned policy loses at most β[KL(ρ*‖ρ_sft) - "
+    "KL(ρ_BL‖ρ_sft) - KL(ρ*‖ρ_BL)] of reward to ρ*, and stays within (1/β + T/α)R of the base (M26).",
+    settings={
+        "trees": (4, range(1, 10_001)),
+        "depth": (3, range(1, 6)),
+        "size": (4, range(2, 9)),
+        "draws": (4000, range(100, 10_000_001)),
+    },
+    full={"trees": 50, "depth": 4, "size": 5, "draws": 100_000},
+    full_minutes=9.5,
+    tiny={"trees": 1, "depth": 2, "size": 2, "draws": 200},
+    cell=Cell,
+    rows={"plane": Row},
+    cells=cells,
+    work=work,
+    collect=collect,
+)

@@ -18,7 +18,7 @@ import numpy as np
 
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.progress import progress_bar
-from llm_check.logs.diagnosis.findings import doctor
+from llm_check.logs.pools.diagnosis import diagnose
 from llm_check.logs.pools.pool import pool_from_columns
 from llm_check.models.model_options import quiet_engines
 from llm_check.models.world import World, load_world
@@ -105,7 +105,7 @@ def _token_maker(positions: int, n: int) -> Make:
 
 
 def _judge(columns: Columns, wanted: str | None) -> dict[str, Any]:
-    found = doctor(pool_from_columns(columns)).findings
+    found = diagnose(pool_from_columns(columns)).findings
     alarms = {f.id for f in found if f.severity == "error" or f.id == "log_prob_noise"}
     return {
         "found": wanted in alarms,

@@ -32,7 +32,7 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.artifact import provenance, write_artifact
-from llm_check.models.decoding.random_streams import Stream
+from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import StepRule, Steps
 from llm_check.models.engines.checkpoint import torch_device, torch_dtype
 from llm_check.models.engines.step_encoder import StepEncoder
@@ -211,7 +211,7 @@ def _measured(
     ids = [int(i) for i in rng.integers(work.draft.vocabulary, size=work.prefix + work.step)]
     prompt, taken = ids[: work.prefix], ids[work.prefix :]
     rule = StepRule(frozenset(), frozenset({work.draft.vocabulary}), work.step, counts=True)
-    stream = [Stream(seed, "bench", 0, 0)]
+    stream = [PositionStream(seed, "bench", 0, 0)]
     draft, base = (_engine(s, context, device, dtype, seed + i) for i, s in enumerate((work.draft, work.base)))
     before = {engine.contract.model: engine.prefill([prompt]) for engine in (draft, base)}
 

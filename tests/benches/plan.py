@@ -24,15 +24,15 @@ from scipy.special import expit, log_softmax
 from gsi_theory import Candidates, Scheme
 from gsi_theory.laws.gate import fallback_law, gsi_laws
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.runs.costs import step_cost
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.types import Floats
 from llm_check.logs.planner.goal import Goal
 from llm_check.logs.planner.option_table import plan_table
 from llm_check.logs.planner.recommendation import Setup, choose_option, option_costs
 from llm_check.logs.planner.scheme_grid import Option, make_grid
-from llm_check.logs.planner.step_cost import step_cost
 from llm_check.logs.pools.pool import Pool, pool_from_columns
-from llm_check.logs.pools.position_arrays import blocks, position_arrays
+from llm_check.logs.pools.position_arrays import blocks
 
 __all__ = ["WORLDS", "FiniteWorld", "run", "truth"]
 
@@ -161,7 +161,7 @@ def _true_costs(options: Sequence[Option], reject: Floats, setup: Setup) -> Floa
 
 def _one(pool: Pool, exact: tuple[Floats, Floats], budgets: Floats, goal_tolerance: float) -> list[dict[str, Any]]:
     """Outcome for each budget on one pool."""
-    arrays = position_arrays(pool)
+    arrays = pool.arrays
     parts = blocks(arrays)
     grid = make_grid(arrays, parts, BETAS, NS, thresholds=THRESHOLDS)
     table = plan_table(arrays, parts, grid, ["reward"], None)
@@ -200,7 +200,7 @@ def run(
         for name, prompts, n in chosen:
             world = WORLDS[name](np.random.default_rng([seed, len(name)]), population)
             first = world.pool(prompts, n, seed)
-            arrays = position_arrays(first)
+            arrays = first.arrays
             options = make_grid(arrays, blocks(arrays), BETAS, NS, thresholds=THRESHOLDS).options()
             exact = truth(world, options)
             # budgets: twice what 4, and 16, drafts cost without a fallback, and none

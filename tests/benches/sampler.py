@@ -19,7 +19,7 @@ from gsi_theory.instance import Scheme
 from sims.instance_families import passing_threshold
 from sims.sampling.generators import NumpyStream, Stream, TorchStream
 from sims.sampling.sampler import sample_scheme
-from sims.worlds import World, world_instance
+from sims.worlds import KnobWorld, world_instance
 from tests.benches.laws import ratio, seconds
 
 BETA, N = 5.0, 16
@@ -27,7 +27,7 @@ BETA, N = 5.0, 16
 
 def main(pairs: Annotated[int, typer.Option(min=1)] = 9, draws: Annotated[int, typer.Option(min=1)] = 200_000) -> None:
     """Median ratio with quartiles, and draws a second, for each backend with and without the gate."""
-    instance = world_instance(World(30.0, size=1000), [0])
+    instance = world_instance(KnobWorld(30.0, size=1000), [0])
     rng = np.random.default_rng(0)
     weight, rows = rng.random(instance.size), NumpyStream.chunk // N
 

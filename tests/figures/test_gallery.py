@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
 
+from figures.figure_table import spoken
 from figures.gallery import GALLERY, build_gallery
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import read_artifact, write_artifact
-from gsi_theory.runs.workers import local_pool
-from sims.experiments import EXPERIMENTS, run_experiment
+from sims.experiments import EXPERIMENTS
 from tests.figures.test_report import Reader
-from tests.sims.test_experiments import TINY
+from tests.sims.tiny_runs import tiny_path
 
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gallery")
     for entry in GALLERY:
-        path = folder / f"{entry.name}.json"
-        run_experiment(entry.name, 0, path, TINY[entry.name], local_pool(1), None, f"gsi simulate {entry.name}")
+        path = tiny_path(entry.artifact, 0)
+        for file in path.parent.glob(f"{entry.artifact}.*"):
+            shutil.copy(file, folder)
     return folder
 
 
 def test_every_experiment_that_judges_itself_has_an_entry() -> None:
     names = [entry.name for entry in GALLERY]
     assert len(set(names)) == len(names)
-    assert set(names) == set(EXPERIMENTS) - {"exact_vs_mc", "bounds_vs_n", "methods", "steps"}
+    assert {entry.artifact for entry in GALLERY} == set(EXPERIMENTS) - {
+        "exact_vs_mc",
+        "bounds_vs_n",
+        "methods",
+        "steps",
+    }
 
 
 def test_the_page_shows_every_figure_and_paragraph(artifacts: Path, tmp_path: Path) -> None:
@@ -40,7 +47,9 @@ def test_the_page_shows_every_figure_and_paragraph(artifacts: Path, tmp_path: Pa
     assert not {"script", "link", "img", "iframe"} & set(reader.tags)
     text = html.unescape(page)
     for entry in GALLERY:
-        assert all(words in text for words in (entry.question, entry.see, entry.claim, f"gsi simulate {entry.name}"))
+        told = spoken(entry, read_artifact(artifacts / f"{entry.artifact}.json"))
+        command = f"gsi simulate {entry.artifact}"
+        assert all(words in text for words in (told.question, told.caption, told.claim, command)) and told.caption
         assert (tmp_path / "figures" / f"{entry.name}.pdf").read_bytes().startswith(b"%PDF")
     inlined = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
     assert len(inlined) == len(GALLERY)
@@ -55,7 +64,7 @@ def test_same_artifacts_same_bytes(artifacts: Path, tmp_path: Path) -> None:
 
 def test_what_was_not_run_names_its_command(tmp_path: Path) -> None:
     page = build_gallery(tmp_path, tmp_path / "out").read_text(encoding="utf-8")
-    assert all(f"<code>gsi simulate {entry.name}</code>" in page for entry in GALLERY)
+    assert all(f"<code>gsi simulate {entry.artifact}</code>" in page for entry in GALLERY)
     assert Reader(page).open == [] and "<svg" not in page
 
 

@@ -79,7 +79,7 @@ def test_the_grid_is_what_the_estimators_say(folder: Path) -> None:
         for c in some
     ]  # fmt: skip
     at = [
-        predict_position(pool.draft_candidates(*key), pool.base_candidates(*key), schemes) for key in pool.groups.keys
+        predict_position(pool.draft_candidates(*key), pool.base_candidates(*key), schemes) for key in pool.arrays.names
     ]
     for k, cell in enumerate(some):
         np.testing.assert_allclose(cell["reward"], np.mean([p.value[k, 0] for p in at]), rtol=1e-9)

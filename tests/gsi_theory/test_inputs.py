@@ -27,7 +27,7 @@ from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.estimate import subset_mean
 from gsi_theory.laws.draws import Draws
-from gsi_theory.samples.coverage import chi2_from_base, mean_low, weight_coverage
+from gsi_theory.samples.weight_coverage import chi2_from_base, mean_low, weight_coverage
 
 HALVES = np.log([0.5, 0.5])
 POLICY, REWARD = [0.2, 0.3, 0.5], [0.0, 1.0, 0.5]

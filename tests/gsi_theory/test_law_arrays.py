@@ -12,7 +12,7 @@ import pytest
 from gsi_theory import InputError, selection_law
 from gsi_theory.arrays.logscale import normalize
 from gsi_theory.claims.facts import Facts
-from gsi_theory.claims.sides_softmax import asked_drafts
+from gsi_theory.claims.softmax_bounds import asked_drafts
 from gsi_theory.laws.draws import Draws
 from gsi_theory.laws.gate import gated_law
 from gsi_theory.laws.selection_law import RULES, score_gated_race

@@ -16,8 +16,17 @@ from scipy.special import expit, log_softmax
 
 from gsi_theory.types import Floats, Ints
 
-__all__ = ["Sampling", "TokenWorld", "add_noise", "drop_texts", "drop_tokens", "duplicate_rows", "restrict",
-           "round_numbers", "score_whole"]  # fmt: skip
+__all__ = [
+    "Sampling",
+    "TokenWorld",
+    "add_noise",
+    "drop_texts",
+    "drop_tokens",
+    "duplicate_rows",
+    "restrict",
+    "round_numbers",
+    "score_whole",
+]
 
 Columns = dict[str, list[Any]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llm_check.logs.diagnosis.findings import doctor
+from llm_check.logs.pools.diagnosis import diagnose
 from llm_check.logs.pools.pool import pool_from_columns
 from llm_check.models.world import load_world
 from tests.plants.engine_faults import engine_columns
@@ -23,5 +23,5 @@ def test_the_doctor_finds_what_the_engine_was_made_to_do(draft: Sampling, cause:
     clean, _ = engine_columns(load_world(), 5, 50, 64, PLAIN, PLAIN)
     own = np.array(columns["source"]) == "draft"
     assert np.mean(np.array(columns["logp_draft"])[own]) > np.mean(np.array(clean["logp_draft"])[own])
-    assert cause in [finding.id for finding in doctor(pool_from_columns(columns)).findings]
-    assert doctor(pool_from_columns(clean)).valid
+    assert cause in [finding.id for finding in diagnose(pool_from_columns(columns)).findings]
+    assert diagnose(pool_from_columns(clean)).valid

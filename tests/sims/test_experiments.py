@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import sims.experiments
 from gsi_theory import InputError, Scheme
 from gsi_theory.claims.facts import Facts
 from gsi_theory.runs.artifact import read_artifact
+from gsi_theory.runs.settings import checked
 from gsi_theory.runs.workers import local_pool
-from sims.experiments import EXPERIMENTS, bounds_vs_n, checked_settings, exact_vs_mc, methods, run_experiment, steps
+from sims.experiment_record import Run
+from sims.experiments import EXPERIMENTS, run_experiment
 from sims.instance_families import FAMILIES, passing_threshold, signed
+from tests.sims.tiny_runs import run_tiny, tiny_artifact, tiny_path
 
-TINY = {
-    "exact_vs_mc": {"draws": 2000, "families": "two_point"},
-    "bounds_vs_n": {"families": "two_point", "largest_log2_n": 3},
-    "methods": {"draws": 2000, "families": "two_point"},
-    "steps": {"trees": 2, "depth": 2, "branching": 2},
-    "samplers": {"draws": 1000, "worlds": "size:6"},
-    "reward_vs_n": {"worlds": "size:6", "instances": 1, "draws": 200},
-    "gate_ablation": {"worlds": "size:6", "draws": 200},
-    "frontier": {"worlds": "size:6", "draws": 200},
-    "coverage": {"instances": 1, "draws": 100},
-    "overoptimization": {"instances": 1, "draws": 100, "size": 100},
-    "latency": {"worlds": "size:6", "instances": 1, "draws": 100},
-    "process_reward": {"trees": 1, "depth": 2, "branching": 2, "draws": 200},
-    "sample_complexity": {"instances": 1, "draws": 100},
-    "tournaments": {"draws": 100},
-    "transfer_q": {"trees": 1, "depth": 2, "size": 2, "draws": 200},
-    "drafter_teams": {"instances": 1, "draws": 100},
-    "uniform_race": {"pools": "pool of width 1,size:6", "candidates": 8, "largest_n": 8, "trials": 1000},
-    "switching": {"trees": 1, "depth": 2, "size": 2, "draws": 200},
-}
-COLUMNS = {
-    "exact_vs_mc": {"cells": exact_vs_mc.COLUMNS},
-    "bounds_vs_n": bounds_vs_n.COLUMNS,
-    "methods": methods.COLUMNS,
-    "steps": steps.COLUMNS,
-}
+# Summaries and tables that others may read: no key and no column of theirs goes.
 SUMMARY = {
     "exact_vs_mc": {"worst_abs_z", "bonferroni_bound", "comparisons", "level", "draws_per_cell", "passed"},
     "bounds_vs_n": {"seed", "families", "rows"},
     "methods": {
-        "seed", "beta", "worst_abs_z", "bonferroni_bound", "comparisons", "level", "draws_per_cell", "passed",
+        *("seed", "beta", "worst_abs_z", "bonferroni_bound", "comparisons", "level", "draws_per_cell", "passed"),
     },
     "steps": {
-        "seed", "trees", "depth", "branching", "beta", "threshold", "largest_chain_error", "largest_increment_gap",
+        *("seed", "trees", "depth", "branching", "beta", "threshold", "largest_chain_error", "largest_increment_gap"),
     },
-}  # fmt: skip
+}
+TABLES = {
+    "exact_vs_mc": {"cells"},
+    "bounds_vs_n": {"curves", "gate", "reward"},
+    "methods": {"methods", "needed", "references"},
+    "steps": {"accumulation", "gap"},
+}
 
 
 def run(name: str, out, seed: int = 0, progress=None, workers: int = 1, **settings):
-    chosen = TINY[name] | settings
+    chosen = dict(EXPERIMENTS[name].tiny) | settings
     return run_experiment(name, seed, out / f"{name}.json", chosen, local_pool(workers), progress, "test")
 
 
@@ -60,16 +49,15 @@ def everything(path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(path.parent.iterdir())}
 
 
-@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("name", TABLES)
 def test_artifact_has_the_schema(name, tmp_path) -> None:
     seen: list[tuple[int, int]] = []
     path = run(name, tmp_path, progress=lambda done, total: seen.append((done, total)))
     artifact = read_artifact(path, name)
     assert path == tmp_path / f"{name}.json" and artifact.provenance["seed"] == 0
-    assert set(artifact.summary) == SUMMARY[name]
-    assert {t: set(columns) for t, columns in artifact.tables.items()} == {
-        t: set(columns) for t, columns in COLUMNS[name].items()
-    }
+    assert SUMMARY[name] <= set(artifact.summary) and set(artifact.tables) == TABLES[name]
+    for table, columns in artifact.tables.items():
+        assert tuple(columns) == EXPERIMENTS[name].rows[table]._fields
     assert all(len(next(iter(columns.values()))) > 0 for columns in artifact.tables.values())
     assert [done for done, _ in seen] == list(range(1, seen[-1][1] + 1))
     tables = [f"{name}.{table}.parquet" for table in artifact.tables]
@@ -77,9 +65,8 @@ def test_artifact_has_the_schema(name, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_two_seeds_differ(name, tmp_path) -> None:
-    one, two = (read_artifact(run(name, tmp_path / str(seed), seed)) for seed in (0, 1))
-    assert one.tables != two.tables
+def test_two_seeds_differ(name) -> None:
+    assert tiny_artifact(name, 0).tables != tiny_artifact(name, 1).tables
 
 
 def test_bytes_do_not_depend_on_workers(tmp_path) -> None:
@@ -90,26 +77,46 @@ def test_bytes_do_not_depend_on_workers(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_same_seed_same_bytes(name, tmp_path) -> None:
-    assert everything(run(name, tmp_path / "one")) == everything(run(name, tmp_path / "two"))
+    files = everything(run_tiny(name, 0, tmp_path))
+    assert files == {file: tiny_path(name, 0).with_name(file).read_bytes() for file in files} and len(files) >= 2
 
 
 @pytest.mark.parametrize("name", [n for n in EXPERIMENTS if n not in ("bounds_vs_n", "steps")])
-def test_every_cell_has_a_stream_of_its_own(name, monkeypatch) -> None:
-    """A simulation is seeded with (seed, number of the experiment, cell), and no two cells share a number."""
+def test_every_simulation_has_a_stream_of_its_own(name, monkeypatch) -> None:
+    """It is seeded with (seed, number of the experiment, cell), and no two cells share a number."""
     plain, seeds = np.random.default_rng, []
     monkeypatch.setattr(np.random, "default_rng", lambda seed: (seeds.append(tuple(seed)), plain(seed))[1])
     experiment = EXPERIMENTS[name]
-    jobs = experiment.plan(5, checked_settings(name, experiment.settings, TINY[name]))
-    jobs = [job for job in jobs if name != "methods" or job[0] == "methods"]
-    jobs = [job for job in jobs if name != "uniform_race" or job[0] == "simulated"]
-    jobs = [job for job in jobs if "tilted" not in job]
-    at = 1 if name == "exact_vs_mc" else 2
-    assert len({job[at] for job in jobs}) == len(jobs)
-    for job in {jobs[0], jobs[-1]}:
+    settings = checked(experiment.settings, experiment.tiny)
+    last = list(enumerate(experiment.cells(settings)))[-3:]
+    streams = []
+    for number, cell in last:
         seeds.clear()
-        experiment.work(job)
-        own = [s for s in seeds if len(s) == 3 and s[0] == 5 and s[1] >= 10 and s[2] == job[at]]
-        assert own, (name, job, seeds[:5])
+        rows = list(experiment.work(cell, Run(5, settings, number)))
+        if not any(getattr(row, "simulated", getattr(row, "draws", None)) for row in rows):
+            continue
+        at = getattr(cell, "stream", number)
+        own = [s for s in seeds if len(s) == 3 and s[0] == 5 and s[1] >= 10 and s[2] == at]
+        assert own, (name, cell, seeds[:5])
+        streams += own
+    assert len(set(streams)) == len(streams)
+
+
+def test_asking_for_one_experiment_imports_no_other() -> None:
+    code = (
+        "import sys; from sims.experiments import EXPERIMENTS; EXPERIMENTS['reward_vs_n'];"
+        "print(*sorted(m for m in sys.modules if m.startswith('sims.experiments.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["sims.experiments.reward_vs_n"]
+
+
+def test_the_table_finds_every_file_by_its_name_and_names_the_nearest() -> None:
+    files = {path.stem for path in Path(sims.experiments.__path__[0]).glob("*.py")} - {"__init__"}
+    assert len(EXPERIMENTS) == len(files) >= 18
+    assert all(experiment.name == name for name, experiment in EXPERIMENTS.items())
+    with pytest.raises(InputError, match=r"no experiment 'reward_vs_m' \(did you mean 'reward_vs_n'"):
+        EXPERIMENTS["reward_vs_m"]
 
 
 @pytest.mark.parametrize(
@@ -136,10 +143,10 @@ def test_bad_seed(tmp_path) -> None:
 
 
 def test_defaults_pass_their_own_check() -> None:
-    for module in (exact_vs_mc, bounds_vs_n):
-        chosen = checked_settings("any", module.SETTINGS, {})
-        assert set(chosen) == set(EXPERIMENTS[module.__name__.rpartition(".")[2]].defaults)
-        assert chosen["families"] == tuple(FAMILIES)
+    for experiment in EXPERIMENTS.values():
+        chosen = checked(experiment.settings, {})
+        assert set(chosen) == set(experiment.defaults)
+        assert chosen.get("families", tuple(FAMILIES)) == tuple(FAMILIES) or experiment.name == "methods"
 
 
 def test_small_run_passes_its_bound(tmp_path) -> None:

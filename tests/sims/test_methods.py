@@ -14,9 +14,9 @@ from gsi_theory.limits import best_tv
 from gsi_theory.methods import METHODS, Method
 from gsi_theory.runs.artifact import read_artifact
 from gsi_theory.runs.workers import local_pool
-from sims.experiments import methods, run_experiment
-from sims.experiments.exact_vs_mc import compare
-from sims.instance_families import FAMILIES
+from sims.agreement import compare, cost_z
+from sims.experiments import method_comparison, run_experiment
+from sims.instance_families import FAMILIES, method_scheme
 from sims.sampling.method_sampler import SAMPLERS, sample_method
 
 # One outcome only the draft has, one only the base has, two of equal reward.
@@ -59,7 +59,7 @@ def test_frequencies_and_costs_follow_the_law(method: Method, passed: bool) -> N
                 law, rng = method.law(instance, scheme, further, passed), np.random.default_rng([61, cell, n])
                 played = sample_method(method, instance, scheme, ROUNDS, rng, further, passed)
                 found.append(compare(np.exp(law.log_prob), law.p_accept, played.outcome, played.accepted))
-                z += [methods.cost_z(getattr(played, cost), getattr(law, cost)) for cost in COSTS]
+                z += [cost_z(getattr(played, cost), getattr(law, cost)) for cost in COSTS]
     costs = [abs(value) for value in z if value is not None]
     bound = stats.norm.isf(LEVEL / (2 * (sum(f.count for f in found) + len(costs))))
     assert max(f.worst for f in found) <= bound
@@ -77,22 +77,22 @@ def further_of(instance: Instance) -> np.ndarray:
 def test_a_wrong_law_is_detected(method: str) -> None:
     """The law at n = 8 in place of 4 is far beyond any bound at 100 000 rounds."""
     instance = FAMILIES["dirichlet"].build(0)
-    scheme = methods.scheme_of(METHODS[method], instance, 4)
+    scheme = method_scheme(method, instance, method_comparison.BETA, 4)
     played = sample_method(method, instance, scheme, 100_000, np.random.default_rng(62))
     wrong = METHODS[method].law(instance, dataclasses.replace(scheme, n=8, n_base=8))
     assert compare(np.exp(wrong.log_prob), wrong.p_accept, played.outcome, played.accepted).worst > 7.0
 
 
 def test_cost_z() -> None:
-    assert methods.cost_z(np.full(1000, 4), 4.0) is None
-    assert abs(methods.cost_z(np.full(1000, 4), 5.0)) > 1e4
+    assert cost_z(np.full(1000, 4), 4.0) is None
+    assert abs(cost_z(np.full(1000, 4), 5.0)) > 1e4
     # one event in a thousand rounds decides nothing, a hundred do
     rare = np.zeros(1000)
     rare[0] = 1.0
-    assert methods.cost_z(rare, 0.0) is None
+    assert cost_z(rare, 0.0) is None
     counts = np.random.default_rng(63).poisson(2.0, 10_000)
-    assert abs(methods.cost_z(counts, 2.0)) < 4.0
-    assert methods.cost_z(counts, 2.2) < -10.0
+    assert abs(cost_z(counts, 2.0)) < 4.0
+    assert cost_z(counts, 2.2) < -10.0
 
 
 def run(out, seed: int = 0, **settings):
@@ -102,14 +102,14 @@ def run(out, seed: int = 0, **settings):
 
 def test_artifact_has_the_schema(tmp_path) -> None:
     artifact = read_artifact(run(tmp_path, families="two_point,dirichlet"), "methods")
-    assert set(artifact.tables) == set(methods.COLUMNS)
-    for table, columns in methods.COLUMNS.items():
-        assert set(artifact.tables[table]) == set(columns)
+    assert set(artifact.tables) == {"methods", "needed", "references"}
+    for table, columns in artifact.tables.items():
+        assert tuple(columns) == method_comparison.EXPERIMENT.rows[table]._fields
     table = artifact.tables["methods"]
-    assert len(table["n"]) == 2 * len(ALONE) * len(methods.NS)
+    assert len(table["n"]) == 2 * len(ALONE) * len(method_comparison.NS)
     assert artifact.summary["passed"] is True
     assert artifact.summary["worst_abs_z"] <= artifact.summary["bonferroni_bound"]
-    assert json.loads((tmp_path / "methods.json").read_text())["format"] == 2
+    assert json.loads((tmp_path / "methods.json").read_text())["schema"] == 2
 
 
 def test_same_seed_same_bytes_and_families_keep_their_streams(tmp_path) -> None:
@@ -126,7 +126,7 @@ def test_same_seed_same_bytes_and_families_keep_their_streams(tmp_path) -> None:
 def test_rows_say_what_theory_says(tmp_path) -> None:
     tables = read_artifact(run(tmp_path, families="dirichlet")).tables
     instance = FAMILIES["dirichlet"].build(0)
-    log_pi = tilted_policy(instance, methods.BETA)
+    log_pi = tilted_policy(instance, method_comparison.BETA)
     rows = [
         dict(zip(tables["methods"], values, strict=True)) for values in zip(*tables["methods"].values(), strict=True)
     ]
@@ -152,6 +152,6 @@ def test_rows_say_what_theory_says(tmp_path) -> None:
     needed = tables["needed"]
     for key, epsilon, n in zip(needed["method"], needed["epsilon"], needed["needed_n"], strict=True):
         if key == "gsi_ungated_race":
-            tvs = [METHODS[key].law(instance, Scheme(methods.BETA, int(m))).log_prob for m in (n - 1, n)]
+            tvs = [METHODS[key].law(instance, Scheme(method_comparison.BETA, int(m))).log_prob for m in (n - 1, n)]
             before, after = (0.5 * np.abs(np.exp(p) - np.exp(log_pi)).sum() for p in tvs)
             assert after <= epsilon < before

@@ -99,13 +99,17 @@ def test_a_worker_with_other_code_is_refused() -> None:
 def test_a_killed_driver_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "gsi_theory.cli", "simulate", "uniform_race", "--workers", "1", "--out"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([".", *sys.path])}
-    cells = tmp_path / "cut" / "uniform_race.cells"
+    cells = tmp_path / "cut" / "uniform_race.json.journal.jsonl"
+
+    def kept() -> int:
+        return cells.read_bytes().count(b"\n") - 1 if cells.exists() else 0
+
     running = subprocess.Popen([*command, str(tmp_path / "cut")], env=environment, stderr=subprocess.DEVNULL)
-    while running.poll() is None and len(list(cells.glob("[0-9a-f]*.json"))) < 5:
+    while running.poll() is None and kept() < 5:
         pass
     running.kill()
     running.wait()
-    assert len(list(cells.glob("[0-9a-f]*.json"))) >= 5 and not (tmp_path / "cut" / "uniform_race.json").exists()
+    assert kept() >= 5 and not (tmp_path / "cut" / "uniform_race.json").exists()
     seen: list[tuple[int, int]] = []
     line = "gsi simulate uniform_race --seed 0"
     for name, report in (("cut", lambda *p: seen.append(p)), ("whole", None)):
@@ -154,7 +158,7 @@ def test_tables_carry_provenance_and_survive_the_round_trip(tmp_path: Path) -> N
     artifact = read_artifact(path, "a")
     assert artifact.tables == {"t": columns} and artifact.provenance == RECORD
     metadata = pq.read_schema(tmp_path / "a.t.parquet").metadata
-    assert json.loads(metadata[METADATA]) == RECORD | {"artifact": "a", "table": "t"}
+    assert json.loads(metadata[METADATA]) == RECORD | {"schema": 2, "artifact": "a", "table": "t"}
     before = (tmp_path / "a.t.parquet").read_bytes()
     write_parquet_artifact(path, "a", RECORD, {"n": 1}, {"t": columns})
     assert (tmp_path / "a.t.parquet").read_bytes() == before
@@ -199,7 +203,7 @@ def test_dry_run_writes_nothing_and_counts_all_cells(tmp_path: Path) -> None:
     assert found.exit_code == 0 and "9 cells" in found.output and "estimate:" in found.output
     assert not list(tmp_path.iterdir())
     cost = estimate("bounds_vs_n", 0, {"families": "two_point"})
-    assert cost.cells == {"two_point": 9} and cost.seconds > 0
+    assert cost.cells == {"curves": 3, "gate": 3, "reward": 3} and cost.seconds > 0
 
 
 def test_bad_requests_name_the_cure(tmp_path: Path) -> None:

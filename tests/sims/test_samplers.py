@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,43 +13,52 @@ from gsi_theory import Scheme
 from gsi_theory.instance import tilted_policy
 from gsi_theory.laws.channel import greedy_rejection_law
 from gsi_theory.methods import METHODS
+from gsi_theory.runs.settings import checked
 from gsi_theory.steps.knockout import knockout_fail
 from gsi_theory.steps.soft_value import sequence_tilt, value_tilt
 from gsi_theory.steps.switching import switching_law
-from sims.agreement import agreement, beside, excess_tv, over_problems, with_spread
-from sims.experiments import checked_settings, samplers
-from sims.experiments.exact_vs_mc import compare
+from sims.agreement import agreement, beside, compare, excess_tv, over_problems
+from sims.experiment_record import Run
+from sims.experiments import samplers
 from sims.sampling.generators import TorchStream
 from sims.sampling.method_sampler import SAMPLERS, sample_method
 from sims.sampling.other_samplers import sample_greedy, sample_knockout
 from sims.sampling.sampler import sample_scheme
 from sims.sampling.tree_sampler import sample_switching, sample_transfer
-from sims.worlds import World, world_instance, world_tree
+from sims.worlds import KnobWorld, world_instance, world_tree
 
 DRAWS = 20_000
 KINDS = ("scheme", "method", "drafters", "channel", "tree", "tournament")
-INSTANCE = world_instance(World(20.0, size=12), [0])
+INSTANCE = world_instance(KnobWorld(20.0, size=12), [0])
 
 
-def cells(**settings: object) -> list[tuple[object, ...]]:
-    chosen = checked_settings("samplers", samplers.SETTINGS, settings)
-    return samplers.plan(0, chosen)
+def played(least: int, **settings: object) -> tuple[dict[str, object], list[samplers.Row]]:
+    """Summary and rows of the cells with n from `least` on."""
+    run = Run(0, checked(samplers.EXPERIMENT.settings, settings))
+    cells = list(enumerate(samplers.cells(run.settings)))
+    rows = [
+        row for i, cell in cells if cell.n >= least for row in samplers.work(cell, dataclasses.replace(run, number=i))
+    ]
+    summary, tables = samplers.collect({"cells": rows}, run)
+    assert tables["cells"] == rows
+    return summary, rows
 
 
 def test_every_kind_of_sampler_plays_its_law() -> None:
-    jobs = cells(draws=5000, worlds="size:12+coverage:20")
-    assert {job[0] for job in jobs} == set(KINDS)
-    summary, tables = samplers.collect(0, {"draws": 5000}, [samplers.work(job) for job in jobs])
-    assert summary["passed"] and summary["comparisons"] > 1000 and len(tables["cells"][1]) == len(jobs)
+    summary, rows = played(1, draws=5000, worlds="size:12+coverage:20")
+    assert {row.kind for row in rows} == set(KINDS)
+    assert summary["passed"] and summary["comparisons"] > 1000
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_torch_plays_the_same_laws(kind: str) -> None:
+def test_torch_plays_the_same_laws(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    jobs = [j for j in cells(draws=4000, worlds="size:12+coverage:20", backend="torch") if j[0] == kind]
-    jobs = [j for j in jobs if j[5] in (3, 4)]
-    summary, _ = samplers.collect(0, {"draws": 4000}, [samplers.work(job) for job in jobs])
-    assert summary["passed"] and len(jobs) >= 2
+    every = samplers.cells
+    monkeypatch.setattr(
+        samplers, "cells", lambda chosen: [c for c in every(chosen) if c.kind == kind and c.n in (3, 4)]
+    )
+    summary, rows = played(1, draws=4000, worlds="size:12+coverage:20", backend="torch")
+    assert summary["passed"] and len(rows) >= 2
 
 
 def test_torch_outcomes_are_tensors_and_a_seed_fixes_them() -> None:
@@ -75,7 +87,7 @@ def test_wrong_laws_are_detected() -> None:
         np.exp(greedy_rejection_law(pi, mu, 5).log_prob), None, sample_greedy(pi, mu, 4, DRAWS, rng), np.ones(1)
     )
     assert wrong.worst > 6
-    tree = world_tree(World(5.0, depth=2, size=3), [2])
+    tree = world_tree(KnobWorld(5.0, depth=2, size=3), [2])
     law = np.exp(value_tilt(sequence_tilt(tree, 4.0), 5.0).log_prob)
     wrong = compare(law, None, sample_transfer(tree, 2.0, 5.0, tree.total_reward, DRAWS, rng), np.ones(1))
     assert wrong.worst > 6
@@ -92,9 +104,16 @@ def test_wrong_laws_are_detected() -> None:
 @pytest.mark.parametrize(("start", "written"), [("draft", 0), ("base", 3)])
 def test_switching_goes_on_with_who_wrote(start: str, written: int) -> None:
     """Every draft passes the gate and no reward the switch: a draft goes on drafting, a base never hands over."""
-    tree = world_tree(World(5.0, depth=3, size=3), [2])
+    tree = world_tree(KnobWorld(5.0, depth=3, size=3), [2])
     _, found = sample_switching(tree, Scheme(5.0, 2, -1e3), 9.0, 200, np.random.default_rng(3), start)
     assert np.all(np.asarray(found) == written)
+
+
+class Mean(NamedTuple):
+    name: str
+    value: float | None
+    stderr: float | None
+    spread: float | None = None
 
 
 def test_pairs_and_their_agreement() -> None:
@@ -107,7 +126,7 @@ def test_pairs_and_their_agreement() -> None:
     assert not agreement([(0.5, 0.6, 0.01)])["passed"]
     # two-sided at 0.001 shared by two comparisons
     assert agreement([(0.5, 0.5, 0.01)] * 2)["bonferroni_bound"] == pytest.approx(stats.norm.isf(0.00025))
-    rows = [("a", 1.0, 3.0), ("a", 3.0, 4.0), ("b", None, 1.0)]
-    assert over_problems(rows, 1, 2) == [("a", 2.0, 2.5), ("b", None, 1.0)]
+    rows = [Mean("a", 1.0, 3.0), Mean("a", 3.0, 4.0), Mean("b", None, 1.0)]
+    assert over_problems(rows, 1) == [Mean("a", 2.0, 2.5), Mean("b", None, 1.0)]
     # the means 1 and 3 have standard deviation √2, their mean √2/√2
-    assert with_spread(rows, 1, 2, 1) == [("a", 2.0, 2.5, pytest.approx(1.0)), ("b", None, 1.0, None)]
+    assert over_problems(rows, 1, "value") == [Mean("a", 2.0, 2.5, pytest.approx(1.0)), Mean("b", None, 1.0)]

@@ -1,4 +1,4 @@
-"""Choosing a scheme from noisy values without believing the luckiest one.
+"""Choosing a scheme from noisy values without believing the luckiest one; the front in value and cost.
 
 Units are independent: prompts (each its positions' mean), or, with few prompts, pseudo-values of a jackknife over
 candidates. values (S, U) hold every option's estimate on every unit, so options are compared in pairs.
@@ -20,20 +20,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
+from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
 from gsi_theory.samples.intervals import Interval, population_mean
-from gsi_theory.types import Floats
+from gsi_theory.types import Flags, Floats, Ints
 
-__all__ = ["LEVEL", "Behind", "Picker", "Standing", "behind_best", "cross_fit", "mean_error", "pick_best", "standing"]
+__all__ = [
+    "LEVEL",
+    "Behind",
+    "Picker",
+    "Standing",
+    "behind_best",
+    "by_cost",
+    "cross_fit",
+    "mean_error",
+    "pareto_front",
+    "pick_best",
+    "standing",
+]
 
+Singles = npt.NDArray[np.float32]
 LEVEL = 0.95
 FOLDS = 3
 _BOOTSTRAPS = 1000
 _SURE = 0.02  # a quantile of the bootstrap lies below the union bound at this level, whatever the seed
 _FEW = 10.0  # chosen by simulation (test_choose.py): 1 + 10/U² restores the level at 5 units of up to 40 options
 _EQUAL = 1e-12  # of their sizes: a smaller error of a difference is rounding
+_TIE = 1e-9  # of the largest: numbers that differ by less are ties, decided by rounding alone
 
 
 @dataclass(frozen=True)
@@ -98,10 +113,10 @@ class Behind:
     the values) whose bound that is, the candidate itself where the bound is 0."""
 
     shortfall: Floats
-    rival: NDArray[np.int64]
+    rival: Ints
 
 
-def behind_best(values: Floats, candidates: NDArray[np.int64], unseen: Floats, seed: int = 0) -> Behind:
+def behind_best(values: Floats, candidates: Ints, unseen: Floats, seed: int = 0) -> Behind:
     """How much better than each candidate (C,), rows of values (S, U), the best of all rows may be, at LEVEL.
 
     unseen (C, S): what is added for a row against a candidate, 0 or more. The bounds hold for all candidates at once.
@@ -111,10 +126,10 @@ def behind_best(values: Floats, candidates: NDArray[np.int64], unseen: Floats, s
     itself = np.arange(candidates.size), candidates
     unseen = unseen.copy()
     unseen[itself] = 0.0
-    mean, own_error = mean_error(values)
+    mean, errors = mean_error(values)
     scaled = (values - mean[:, None]) / np.sqrt(units * max(units - 1, 1))
     gap = mean[None, :] - mean[candidates][:, None]
-    error = _pair_error(scaled[candidates], scaled, own_error)
+    error = _pair_error(scaled[candidates], scaled, errors)
     certain = _student(float(-ndtri(_SURE / count)), units)
     upper = gap + certain * error + unseen
     floor = (gap + _student(float(ndtri(0.9)), units) * error + unseen).max(axis=1)
@@ -122,22 +137,22 @@ def behind_best(values: Floats, candidates: NDArray[np.int64], unseen: Floats, s
     weights = np.random.default_rng(seed).normal(size=(_BOOTSTRAPS, units))
     deviations = (weights @ scaled.T).astype(np.float32)
     for s in np.flatnonzero(contends).tolist():
-        quantile = _quantile(deviations, s, _pair_error(scaled[[s]], scaled, own_error)[0])
+        quantile = _quantile(deviations, s, _pair_error(scaled[[s]], scaled, errors)[0])
         upper[:, s] = gap[:, s] + min(_carried(quantile, units), certain) * error[:, s] + unseen[:, s]
     upper[:, ~contends] = -np.inf
     upper[itself] = 0.0  # no option is better than itself
     return Behind(upper.max(axis=1), upper.argmax(axis=1))
 
 
-def _pair_error(some: Floats, every: Floats, own_error: Floats) -> Floats:
+def _pair_error(some: Floats, every: Floats, errors: Floats) -> Floats:
     """(C, S) standard errors of differences of means, of centered values over the root of units (units - 1)."""
     some_error = np.sqrt(np.sum(some**2, axis=1))
-    size = some_error[:, None] ** 2 + own_error[None, :] ** 2
+    size = some_error[:, None] ** 2 + errors[None, :] ** 2
     square = size - 2.0 * (some @ every.T)
     return np.sqrt(np.where(square > _EQUAL * size, square, 0.0))
 
 
-def _quantile(deviations: NDArray[np.float32], s: int, error: Floats) -> float:
+def _quantile(deviations: Singles, s: int, error: Floats) -> float:
     """Quantile of the largest deviation of option s from any other, in standard errors of the difference."""
     moving = error > 0
     if not moving.any():
@@ -149,7 +164,7 @@ def _quantile(deviations: NDArray[np.float32], s: int, error: Floats) -> float:
 Picker = Callable[[Floats], int | None]
 
 
-def pick_best(means: Floats, allowed: NDArray[np.bool_]) -> int | None:
+def pick_best(means: Floats, allowed: Flags) -> int | None:
     """The allowed option with the largest mean, None when none is allowed."""
     return int(np.argmax(np.where(allowed, means, -np.inf))) if allowed.any() else None
 
@@ -177,8 +192,35 @@ def cross_fit(values: Floats, pick: Picker, bounds: tuple[float, float] | None =
     picked = [pick(values[:, fold != k]) for k in range(folds)]
     rows = values[[overall if c is None else c for c in picked]]
     apart = rows - rows.mean(axis=1, keepdims=True)
-    held = apart[fold, np.arange(units)]
-    found = values[overall] + held - (apart.sum(axis=0) - held) / (folds - 1)
+    tested = apart[fold, np.arange(units)]
+    parts = values[overall] + tested - (apart.sum(axis=0) - tested) / (folds - 1)
     if bounds is not None:
-        bounds = min(bounds[0], float(found.min())), max(bounds[1], float(found.max()))
-    return population_mean(found, LEVEL, bounds if bounds is None or bounds[0] < bounds[1] else None)
+        bounds = min(bounds[0], float(parts.min())), max(bounds[1], float(parts.max()))
+    return population_mean(parts, LEVEL, bounds if bounds is None or bounds[0] < bounds[1] else None)
+
+
+def _ranks(numbers: ArrayLike) -> Ints:
+    """Ranks from 0, ascending, equal where numbers are."""
+    values = np.asarray(numbers, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    ranked, step = values[order], _TIE * np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    ranks = np.empty(values.size, dtype=np.int64)
+    ranks[order] = np.concatenate([[0], np.cumsum(ranked[1:] > ranked[:-1] + step)])
+    return ranks
+
+
+def by_cost(value: ArrayLike, cost: ArrayLike, tie: ArrayLike) -> Ints:
+    """Numbers (S,) of the options by ascending cost, of equal cost by descending value, then by ascending tie."""
+    return np.lexsort([np.asarray(tie, dtype=np.float64), -_ranks(value), _ranks(cost)]).astype(np.int64)
+
+
+def pareto_front(value: ArrayLike, cost: ArrayLike, tie: ArrayLike = 0.0) -> Ints:
+    """Numbers of the options on the front, by ascending cost: each has more value than every option of no more cost.
+
+    value and cost (S,); of equal pairs the one of least `tie`, and of these the first, is kept.
+    """
+    worth = _ranks(value)
+    order = by_cost(value, cost, np.broadcast_to(tie, worth.shape))
+    best = np.maximum.accumulate(worth[order])
+    first = np.concatenate([[True], worth[order][1:] > best[:-1]])
+    return order[first]

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from gsi_theory.errors import InputError
 from gsi_theory.samples.intervals import Interval
 from gsi_theory.types import Floats
-from llm_check.logs.planner.best_option import Picker, behind_best, cross_fit, pick_best, standing
+from llm_check.logs.planner.best_option import Picker, behind_best, by_cost, cross_fit, pick_best, standing
 from llm_check.logs.planner.option_table import PlanTable
-from llm_check.logs.planner.pareto import by_cost
 from llm_check.logs.planner.tail import draft_tail
 
 __all__ = ["Choice", "Goal", "Question", "best_of", "cheapest_of", "unseen_effect", "worth_of"]
@@ -36,7 +35,7 @@ FAR = 100.0  # times as many candidates: no number to plan with
 
 @dataclass(frozen=True)
 class Goal:
-    """What is asked. At most one of min_gain (over one base draw), within (of soft best-of-n on the base, n =
+    """What is question. At most one of min_gain (over one base draw), within (of soft best-of-n on the base, n =
     baseline_n): the cheapest option that reaches it; otherwise the cheapest that is as good, but for the tolerance, as
     the best. Only options that cost at most max_cost and are at most max_kl from the tilted policy count. value: the
     column to maximize; tolerance: share of the value by which the best may lie above the recommended."""
@@ -114,14 +113,14 @@ class Choice:
 
 def worth_of(values: Floats, table: PlanTable, bounds: Bounds, pick: Picker, chosen: int) -> Interval:
     """Value of the choice, in `bounds`. With the prompts held fixed, what no draw has shown widens the interval."""
-    found = cross_fit(values, pick, None if table.fixed else bounds)
+    worth = cross_fit(values, pick, None if table.fixed else bounds)
     if not table.fixed:
-        return found
+        return worth
     option, (low, high) = table.options[chosen], bounds
     n = option.n if option.threshold is None else max(option.n, option.n_base)
     shift = (high - low) * min(1.0, UNSEEN * n / min(table.drafts, table.base_draws))
-    ends = np.maximum(found.low - shift, low), np.minimum(found.high + shift, high)
-    return replace(found, low=ends[0], high=ends[1], trusted=np.array(False))
+    ends = np.maximum(worth.low - shift, low), np.minimum(worth.high + shift, high)
+    return replace(worth, low=ends[0], high=ends[1], trusted=np.array(False))
 
 
 @dataclass(frozen=True)
@@ -140,45 +139,46 @@ class _Near:
         return self.options[self.shortfall <= self.allowance]
 
 
-def _near(values: Floats, asked: Question, tolerance: float) -> _Near:
-    rows = np.flatnonzero(asked.allowed)
+def _near(values: Floats, question: Question, tolerance: float) -> _Near:
+    rows = np.flatnonzero(question.allowed)
     means = values[rows].mean(axis=1)
     near = np.flatnonzero(means.max() - means <= tolerance * np.abs(means))
     if not near.size:
         near = np.array([np.argmax(means)])
-    unseen = np.stack([unseen_effect(asked.table, rows, int(rows[c]), asked.bounds) for c in near])
-    found = behind_best(values[rows], near, unseen, asked.seed)
-    shortfall = np.minimum(found.shortfall, asked.bounds[1] - asked.bounds[0])
-    return _Near(rows[near], shortfall, rows[found.rival], tolerance * np.abs(means[near]))
+    unseen = np.stack([unseen_effect(question.table, rows, int(rows[c]), question.bounds) for c in near])
+    behind = behind_best(values[rows], near, unseen, question.seed)
+    shortfall = np.minimum(behind.shortfall, question.bounds[1] - question.bounds[0])
+    return _Near(rows[near], shortfall, rows[behind.rival], tolerance * np.abs(means[near]))
 
 
-def best_of(values: Floats, goal: Goal, asked: Question) -> Choice:
+def best_of(values: Floats, goal: Goal, question: Question) -> Choice:
     """The cheapest allowed option than which no other is better by more than the tolerance."""
-    if not asked.allowed.any():
+    if not question.allowed.any():
         return Choice(None, "")
 
     def largest(training: Floats) -> int | None:
-        return pick_best(training.mean(axis=1), asked.allowed)
+        return pick_best(training.mean(axis=1), question.allowed)
 
     def pick(training: Floats) -> int | None:
-        return asked.cheapest(_near(training, asked, goal.tolerance).good, training.mean(axis=1))
+        return question.cheapest(_near(training, question, goal.tolerance).good, training.mean(axis=1))
 
-    near, table, share = _near(values, asked, goal.tolerance), asked.table, f"{100 * goal.tolerance:.3g}% of the value"
-    chosen = asked.cheapest(near.good, values.mean(axis=1))
+    near, table = _near(values, question, goal.tolerance), question.table
+    share = f"{100 * goal.tolerance:.3g}% of the value"
+    chosen = question.cheapest(near.good, values.mean(axis=1))
     if chosen is not None:
         at = int(np.flatnonzero(near.options == chosen)[0])
         reason = (
             f"the cheapest option within the budget than which no other is better by more than {share} "
             f"({near.allowance[at]:.4f}): by {near.shortfall[at]:.4f} at most (95 %, all options together)"
         )
-        worth = worth_of(values, table, asked.bounds, pick, chosen)
+        worth = worth_of(values, table, question.bounds, pick, chosen)
         return Choice(chosen, reason, (), worth, float(near.shortfall[at]))
     sizes = np.maximum(np.abs(values[near.options].mean(axis=1)), 1e-300)
     at = int(np.argmin(near.shortfall / sizes))
     shortfall, allowance = float(near.shortfall[at]), float(near.allowance[at])
     first, rival = (table.options[int(s)] for s in (near.options[at], near.rival[at]))
     why = f"{rival.text()} may be better than {first.text()} by {shortfall:.4f}, more than {share} ({allowance:.4f})"
-    if unseen_effect(table, near.rival[[at]], int(near.options[at]), asked.bounds)[0] > 0.5 * shortfall:
+    if unseen_effect(table, near.rival[[at]], int(near.options[at]), question.bounds)[0] > 0.5 * shortfall:
         tail = table.tails[max(rival.beta, first.beta)]
         why += f"; cannot tell at β = {tail.beta:g}: {draft_tail([tail])}"
     help_, enough = _more(shortfall, allowance, table), _tolerance(shortfall, float(sizes[at]))
@@ -187,7 +187,7 @@ def best_of(values: Floats, goal: Goal, asked: Question) -> Choice:
         None,
         f"cannot tell the best of the options from this pool: {why}",
         (f"{help_} (or {other})", "fewer options: give the β, n and thresholds you can use"),
-        worth_of(values, table, asked.bounds, largest, int(largest(values) or 0)),
+        worth_of(values, table, question.bounds, largest, int(largest(values) or 0)),
         shortfall,
     )
 
@@ -197,8 +197,8 @@ def _tolerance(shortfall: float, mean: float) -> float | None:
     if not shortfall < mean:
         return None
     digit = 10.0 ** (np.floor(np.log10(shortfall / mean)) - 1.0)
-    found = float(np.ceil(shortfall / mean / digit - 1e-9) * digit)
-    return found + digit * (found * mean < shortfall) if found <= LOOSEST else None
+    least = float(np.ceil(shortfall / mean / digit - 1e-9) * digit)
+    return least + digit * (least * mean < shortfall) if least <= LOOSEST else None
 
 
 def _more(shown: float, allowed: float, table: PlanTable) -> str:
@@ -215,35 +215,35 @@ def _times(factor: float) -> str:
     return f"{np.ceil(10.0 * factor) / 10.0:.1f}" if factor < 10.0 else f"{np.ceil(factor):.0f}"
 
 
-def cheapest_of(values: Floats, reference: int, margin: float, what: str, asked: Question) -> Choice:
+def cheapest_of(values: Floats, reference: int, margin: float, what: str, question: Question) -> Choice:
     """The cheapest allowed option whose value is at least the reference's plus `margin`, proved at 95 %."""
-    rows, table = np.flatnonzero(asked.allowed), asked.table
+    rows, table = np.flatnonzero(question.allowed), question.table
     if rows.size == 0:
         return Choice(None, "")
-    unseen = unseen_effect(table, rows, reference, asked.bounds)
+    unseen = unseen_effect(table, rows, reference, question.bounds)
 
     def pick(training: Floats) -> int | None:
-        place = standing(training[rows], training[reference], asked.seed)
-        return asked.cheapest(rows[place.lower - unseen >= margin], training.mean(axis=1))
+        against = standing(training[rows], training[reference], question.seed)
+        return question.cheapest(rows[against.lower - unseen >= margin], training.mean(axis=1))
 
     chosen = pick(values)
     if chosen is not None:
         reason = f"the cheapest option that is {what}, at 95 % for all together"
-        return Choice(chosen, reason, (), worth_of(values, table, asked.bounds, pick, chosen))
-    place = standing(values[rows], values[reference], asked.seed)
-    lower = place.lower - unseen
+        return Choice(chosen, reason, (), worth_of(values, table, question.bounds, pick, chosen))
+    against = standing(values[rows], values[reference], question.seed)
+    lower = against.lower - unseen
     top = int(np.argmax(lower))
     reason = (
         f"cannot tell that any option is {what}: asked is {margin:+.4f}, the best bound is {lower[top]:+.4f}, "
-        f"its estimate {place.gap[top]:+.4f}"
+        f"its estimate {against.gap[top]:+.4f}"
     )
-    if place.lower[top] >= margin:
+    if against.lower[top] >= margin:
         tail = table.tails[table.options[int(rows[top])].beta]
         reason += f", less {unseen[top]:.4f} for unseen drafts at β = {tail.beta:g}: {draft_tail([tail])}"
-    spread = place.quantile * place.error[top] + unseen[top]
-    if place.gap[top] > margin:
-        return Choice(None, reason, (_more(spread, float(place.gap[top]) - margin, table),))
-    rest = np.flatnonzero(~asked.allowed)
+    spread = against.quantile * against.error[top] + unseen[top]
+    if against.gap[top] > margin:
+        return Choice(None, reason, (_more(spread, float(against.gap[top]) - margin, table),))
+    rest = np.flatnonzero(~question.allowed)
     if rest.size and float(values[rest].mean(axis=1).max() - values[reference].mean()) > margin:
         return Choice(None, reason, ("a larger budget (--max-cost, --max-kl): options beyond it reach it",))
     return Choice(None, reason, ("larger n, other β",))

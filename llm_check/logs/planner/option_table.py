@@ -8,17 +8,16 @@ units are the pseudo-values of a jackknife over candidates in GROUPS groups. Sha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Ints
 from llm_check.logs.planner.distance import Distances, distances
 from llm_check.logs.planner.scheme_grid import Grid, Option
 from llm_check.logs.planner.tail import RewardRange, Tail, tail_of
 from llm_check.logs.planner.values import Sets, Values, evaluate, half_pool_shift, sets_of
-from llm_check.logs.pools.position_arrays import Block, PositionArrays
+from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 
 __all__ = ["PlanTable", "choose_estimator", "plan_table"]
 
@@ -54,13 +53,13 @@ class PlanTable:
     base_draws: int
 
 
-def choose_estimator(grid: Grid, parts: Sequence[Block]) -> str:
+def choose_estimator(grid: Grid, parts: Sequence[PositionBlock]) -> str:
     """ "unbiased" (M31) where it takes about a minute at most, else "plug-in" (M30, half-pool correction)."""
     rows = sum(b.draft.size + b.base.size for b in parts)
     return "unbiased" if rows * max(grid.ns) * len(grid.betas) <= UNBIASED_WORK else "plug-in"
 
 
-def _units(arrays: PositionArrays, parts: Sequence[Block]) -> tuple[NDArray[np.int64], int, str]:
+def _units(arrays: PositionArrays, parts: Sequence[PositionBlock]) -> tuple[Ints, int, str]:
     """(unit of every position, their number, what they are); one unit where pseudo-values are needed."""
     used = np.concatenate([b.positions for b in parts])
     prompts = np.unique([arrays.names[p][0] for p in used.tolist()], return_inverse=True)[1].ravel()
@@ -68,8 +67,8 @@ def _units(arrays: PositionArrays, parts: Sequence[Block]) -> tuple[NDArray[np.i
     unit = np.full(len(arrays.names), -1, dtype=np.int64)
     if count < FEW_UNITS:
         unit[used] = 0
-        held = "the one prompt" if count == 1 else f"the {count} prompts"
-        return unit, GROUPS, f"candidates in {GROUPS} groups, {held} held fixed"
+        prompts_fixed = "the one prompt" if count == 1 else f"the {count} prompts"
+        return unit, GROUPS, f"candidates in {GROUPS} groups, {prompts_fixed} held fixed"
     unit[used] = prompts % MOST_UNITS
     merged = min(count, MOST_UNITS)
     return unit, merged, f"{count} prompts" + (f" in {merged} batches" if merged < count else "")
@@ -77,7 +76,7 @@ def _units(arrays: PositionArrays, parts: Sequence[Block]) -> tuple[NDArray[np.i
 
 def plan_table(
     arrays: PositionArrays,
-    parts: Sequence[Block],
+    parts: Sequence[PositionBlock],
     grid: Grid,
     names: Sequence[str],
     step_tokens: float | None,
@@ -95,10 +94,10 @@ def plan_table(
     sums = np.zeros((len(names), len(options), count))
     reject, reject_tokens = np.zeros(len(options)), np.zeros(len(options))
     shift, shift_reject = np.zeros(sums.shape[:2]), np.zeros(len(options))
-    lengths = arrays.tokens()
+    lengths = arrays.tokens
     tokens = np.zeros(2)
     stride = max(1, positions // SAMPLED_POSITIONS)
-    found: list[Distances] = []
+    measured: list[Distances] = []
     done, sampled = 0, 0
     for block in _smaller(parts, estimator, fixed):
         sets = sets_of(arrays, block, names)
@@ -108,16 +107,16 @@ def plan_table(
         else:
             for p, u in enumerate(unit[block.positions].tolist()):
                 sums[:, :, u] += result.value[:, :, p]
-        own, base = (
+        drafted, base = (
             np.full(block.positions.size, step_tokens or 1.0) if lengths is None else lengths[rows].mean(axis=1)
             for rows in (block.draft, block.base)
         )
         reject += result.reject.sum(axis=1)
         reject_tokens += result.reject @ base
-        tokens += own.sum(), base.sum()
+        tokens += drafted.sum(), base.sum()
         picked = np.flatnonzero((done + np.arange(block.positions.size)) % stride == 0)
         if picked.size:
-            part = type(block)(block.positions[picked], block.draft[picked], block.base[picked])
+            part = block.at(picked)
             sampled += picked.size
             few = sets_of(arrays, part, names[:1])
             if estimator == "plug-in" and not fixed:
@@ -125,7 +124,7 @@ def plan_table(
                 moved = half_pool_shift(sets.at(picked), grid, options, chosen)
                 shift += moved.value.sum(axis=2)
                 shift_reject += moved.reject.sum(axis=1)
-            found.append(distances(few, arrays.log_ratio[part.base], grid, options))
+            measured.append(distances(few, arrays.log_ratio[part.base], grid, options))
         done += block.positions.size
         if progress is not None:
             progress(done, positions)
@@ -135,25 +134,35 @@ def plan_table(
     # tokens of the fallback go with its probability
     with np.errstate(invalid="ignore", divide="ignore"):
         reject_tokens *= np.where(reject > 0, rejected * positions / reject, 1.0)
+    far = (np.concatenate([getattr(d, f.name) for d in measured], axis=1) for f in fields(Distances))
     return PlanTable(
-        options, tuple(names), sums * scale, rejected, reject_tokens / positions,
-        float(tokens[0] / positions), float(tokens[1] / positions),
-        Distances(*(np.concatenate([getattr(d, f) for d in found], axis=1) for f in ("kl_bound", "kl", "tv", "ess"))),
-        sampled, {beta: tail_of(arrays, parts, beta, rewards) for beta in grid.betas}, estimator, what, fixed,
-        positions, sum(b.draft.size for b in parts), sum(b.base.size for b in parts),
-    )  # fmt: skip
+        options=options,
+        names=tuple(names),
+        values=sums * scale,
+        reject=rejected,
+        reject_tokens=reject_tokens / positions,
+        draft_tokens=float(tokens[0] / positions),
+        base_tokens=float(tokens[1] / positions),
+        distance=Distances(*far),
+        sampled=sampled,
+        tails={beta: tail_of(arrays, parts, beta, rewards) for beta in grid.betas},
+        estimator=estimator,
+        units=what,
+        fixed=fixed,
+        positions=positions,
+        drafts=sum(b.draft.size for b in parts),
+        base_draws=sum(b.base.size for b in parts),
+    )
 
 
-def _smaller(parts: Sequence[Block], estimator: str, fixed: bool) -> list[Block]:
+def _smaller(parts: Sequence[PositionBlock], estimator: str, fixed: bool) -> list[PositionBlock]:
     """Blocks small enough that progress is seen, and that laws of all n fit in memory."""
-    found = []
+    smaller = []
     for block in parts:
         most = 1 << 12 if estimator == "unbiased" or fixed else 1 << 15
         step = max(1, most // (block.draft.shape[1] + block.base.shape[1]))
-        for at in range(0, block.positions.size, step):
-            rows = slice(at, at + step)
-            found.append(Block(block.positions[rows], block.draft[rows], block.base[rows]))
-    return found
+        smaller += [block.at(slice(at, at + step)) for at in range(0, block.positions.size, step)]
+    return smaller
 
 
 def _pseudo_values(sets: Sets, grid: Grid, options: Sequence[Option], estimator: str, whole: Values) -> Floats:

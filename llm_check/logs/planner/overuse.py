@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
+from gsi_theory.types import Floats, Record
 from llm_check.logs.planner.scheme_grid import Option
 
 __all__ = ["Turn", "turns"]
@@ -31,6 +31,21 @@ class Turn:
     fall_se: float
     rise: float
 
+    def record(self) -> Record:
+        """As `gsi plan --json` shows it."""
+        return {
+            "along": self.along,
+            "rule": self.best.rule,
+            "method": self.best.method,
+            "best_n": self.best.n,
+            "best_beta": self.best.beta,
+            "after_n": self.after.n,
+            "after_beta": self.after.beta,
+            "gold_fall": self.fall,
+            "gold_fall_se": self.fall_se,
+            "reward_rise": self.rise,
+        }
+
 
 def _paths(options: Sequence[Option]) -> Iterator[tuple[str, list[int]]]:
     """Ungated options along n at fixed β and along β at fixed n, for each method and rule."""
@@ -44,9 +59,9 @@ def _paths(options: Sequence[Option]) -> Iterator[tuple[str, list[int]]]:
             yield along, sorted(members, key=lambda s: float(getattr(options[s], along)))
 
 
-def turns(options: Sequence[Option], reward: NDArray[np.float64], gold: NDArray[np.float64]) -> list[Turn]:
+def turns(options: Sequence[Option], reward: Floats, gold: Floats) -> list[Turn]:
     """Paths on which gold (S, U) falls by CLEAR standard errors from its best while reward (S, U) does not fall."""
-    found, units = [], gold.shape[1]
+    paths, units = [], gold.shape[1]
     if units < 2:
         return []
     clear, least = float(stdtrit(units - 1.0, ndtr(CLEAR))), SMALL * float(np.abs(gold).max())
@@ -58,6 +73,6 @@ def turns(options: Sequence[Option], reward: NDArray[np.float64], gold: NDArray[
             fall, error = float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(units))
             rise = float((reward[later] - reward[path[top]]).mean())
             if fall > max(clear * error, least) and rise >= 0:
-                found.append(Turn(along, options[path[top]], options[later], fall, error, rise))
+                paths.append(Turn(along, options[path[top]], options[later], fall, error, rise))
                 break
-    return found
+    return paths

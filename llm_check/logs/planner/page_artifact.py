@@ -21,7 +21,7 @@ from llm_check.logs.planner.recommendation import Plan, Setup, option_costs
 from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, make_grid
 from llm_check.logs.planner.tail import tail_shown, tail_speaks
 from llm_check.logs.pools.pool import Pool
-from llm_check.logs.pools.position_arrays import Block, PositionArrays, blocks, position_arrays
+from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 from llm_check.logs.pools.tails import PositionCoverage, position_coverage
 
 __all__ = ["NAME", "write_pool_page"]
@@ -34,7 +34,7 @@ SCORES = (1.1, 1.5, 2.5, 4.0, 7.0, 12.0)
 QUARTILES = (0.25, 0.5, 0.75)
 
 
-def _spread(parts: Sequence[Block], most: int) -> list[Block]:
+def _spread(parts: Sequence[PositionBlock], most: int) -> list[PositionBlock]:
     """At most about `most` positions of the blocks, evenly spread."""
     stride = max(1, -(-sum(b.positions.size for b in parts) // most))
     kept, begun = [], 0
@@ -42,7 +42,7 @@ def _spread(parts: Sequence[Block], most: int) -> list[Block]:
         rows = np.arange((-begun) % stride, block.positions.size, stride)
         begun += block.positions.size
         if rows.size:
-            kept.append(Block(block.positions[rows], block.draft[rows], block.base[rows]))
+            kept.append(block.at(rows))
     return kept
 
 
@@ -100,7 +100,7 @@ def _explored(
     rules: Sequence[str], thresholds: Sequence[float] | None, progress: Progress | None,
 ) -> tuple[dict[str, Any], int]:  # fmt: skip
     """(columns of the explorer's grid, positions used)."""
-    parts = _spread(blocks(arrays), EXPLORED)
+    parts = _spread(arrays.blocks, EXPLORED)
     grid = replace(make_grid(arrays, parts, betas, ns, rules, thresholds, SHARES, SCORES), n_bases=())
     table = plan_table(arrays, parts, grid, plan.table.names, setup.step_tokens, progress)
     return _columns(table, setup), table.positions
@@ -125,8 +125,7 @@ def write_pool_page(
     as `gsi plan --json` shows it; command and seed for provenance; progress(done, total) counts positions of the
     explorer's grid."""
     setup = setup or Setup()
-    arrays = position_arrays(pool)
-    explorer, positions = _explored(arrays, plan, setup, betas, ns, rules, thresholds, progress)
+    explorer, positions = _explored(pool.arrays, plan, setup, betas, ns, rules, thresholds, progress)
     options = _columns(plan.table, setup) | {"on_front": np.isin(np.arange(len(plan.table.options)), plan.front)}
     findings = record["findings"]
     tails = plan.table.tails.values()
@@ -137,7 +136,7 @@ def write_pool_page(
     summary = {key: record[key] for key in kept} | {
         "left_out": {key: record["left_out"][key] for key in ("rows", "prompts")},
         "pool": name, "rows": pool.table.num_rows, "positions": plan.table.positions,
-        "prompts": len({prompt_id for prompt_id, _ in pool.groups.keys}), "drafts": plan.table.drafts,
+        "prompts": len({prompt_id for prompt_id, _ in pool.arrays.names}), "drafts": plan.table.drafts,
         "explored": positions,
         "chosen": plan.recommendation, "value_names": list(plan.table.names), "units": plan.table.units,
         "estimator": plan.table.estimator, "ratio_mean": plan.diagnosis.ratio_mean,

@@ -1,40 +1,39 @@
 """`plan`: from one pool to a rule, gate, n, β and threshold with value, cost and guarantee, or why it cannot tell.
 
 The answer is tested, not only estimated: the cheapest option is recommended for which a bound on how much better any
-other within the budget may be, at 95 % for all together (choice.py), stays within the tolerance; where there is none,
+other within the budget may be, at 95 % for all together (goal.py), stays within the tolerance; where there is none,
 the reason says what the pool lacks. Values are unbiased where the pool's size allows (M31), and the recommended
 one's is cross-fitted.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.costs import StepCost
+from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.terminal import formatted
 from gsi_theory.samples.intervals import Interval
-from gsi_theory.types import Floats
-from llm_check.logs.diagnosis.findings import Diagnosis, doctor
-from llm_check.logs.planner.best_option import mean_error
-from llm_check.logs.planner.distinct import distinct_options
+from gsi_theory.types import Floats, Ints, Record
+from llm_check.logs.planner.best_option import mean_error, pareto_front
 from llm_check.logs.planner.goal import Choice, Goal, Question, best_of, cheapest_of
 from llm_check.logs.planner.notes import guarantee, limits, notes
 from llm_check.logs.planner.option_table import PlanTable, plan_table
 from llm_check.logs.planner.overuse import Turn, turns
-from llm_check.logs.planner.pareto import pareto_front
-from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, make_grid
+from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, distinct_options, make_grid
 from llm_check.logs.planner.setup import COSTS, Setup, option_costs
-from llm_check.logs.planner.step_cost import Cost
 from llm_check.logs.planner.tail import RewardRange, tail_speaks
-from llm_check.logs.pools.pool import SOURCES, Pool, reward_range
-from llm_check.logs.pools.position_arrays import blocks, position_arrays
+from llm_check.logs.pools.diagnosis import Diagnosis, diagnose
+from llm_check.logs.pools.pool import SOURCES, Pool, as_pool, reward_range
 
-__all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "make_plan", "option_costs"]
+__all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "option_costs", "plan"]
 
+OPTION_FIELDS = ("method", "rule", "gate", "n", "n_base", "beta", "threshold")
 KL_ERRORS = 1.645  # standard errors that a bound of KL(π‖law) stays below --max-kl, 95 % one-sided
 Progress = Callable[[int, int], None]
 
@@ -48,7 +47,7 @@ class Plan:
     positions, no NaN. front: numbers of the options that no other beats in value at no more cost, and of the
     recommended; baseline: the option compared with, if any. rewards: the range of the reward, and whether it is
     stated or what the pool shows. limits: what the pool cannot tell; improve: what would help; turns:
-    over-optimization; seed: of the bootstrap.
+    over-optimization; seed: of the bootstrap; left_out: rows that reading left out.
     """
 
     table: PlanTable
@@ -60,14 +59,14 @@ class Plan:
     values: Floats
     errors: Floats
     costs: Floats
-    cost: Cost
+    cost: StepCost
     seconds: Floats | None
     unit: str
     kl_bound: Floats
     kl_bound_se: Floats
     kl: Floats
     tv: Floats
-    front: NDArray[np.int64]
+    front: Ints
     baseline: int | None
     rewards: RewardRange
     limits: tuple[str, ...]
@@ -76,6 +75,64 @@ class Plan:
     turns: tuple[Turn, ...]
     assumptions: tuple[str, ...]
     seed: int
+    left_out: Record
+
+    def option(self, s: int) -> Record:
+        """One option as `gsi plan --json` shows it."""
+        option, cost = self.table.options[s], self.cost
+        scheme = {name: getattr(option, name) for name in OPTION_FIELDS}
+        record: Record = scheme | {
+            "value": self.values[s],
+            "value_se": self.errors[s],
+            "cost": self.costs[s],
+            "p_accept": 1.0 - self.table.reject[s],
+            "kl_bound": self.kl_bound[s],
+            "kl_bound_se": self.kl_bound_se[s],
+            "kl": self.kl[s],
+            "tv": self.tv[s],
+            "on_front": bool((self.front == s).any()),
+            "tokens": {name: getattr(cost, name)[s] for name in ("drafted", "decoded", "scored", "judged")},
+            "flops": {model: getattr(cost, f"flops_{model}")[s] for model in ("draft", "base", "reward")},
+            "seconds": None if self.seconds is None else self.seconds[s],
+        }
+        return record | {f"mean_{name}": self.table.values[k, s].mean() for k, name in enumerate(self.table.names)}
+
+    def _recommended(self) -> Record | None:
+        if self.recommendation is None or self.worth is None:
+            return None
+        return self.option(self.recommendation) | {
+            "value": self.worth.value,
+            "value_se": self.worth.stderr,
+            "value_low": self.worth.low,
+            "value_high": self.worth.high,
+            "value_spread_trusted": self.worth.trusted,
+            "value_on_all": self.values[self.recommendation],
+            "shortfall_95": self.shortfall,
+            "guarantee": self.guarantee,
+        }
+
+    def record(self) -> Record:
+        """The object of `gsi plan --json`."""
+        fields = {
+            "recommendation": self._recommended(),
+            "reason": self.reason,
+            "cost_unit": self.unit,
+            "limits": list(self.limits),
+            "improve": list(self.improve),
+            "assumptions": list(self.assumptions),
+            "over_optimization": [turn.record() for turn in self.turns],
+            "front": [int(s) for s in self.front],
+            "chosen": self.recommendation,
+            "baseline": None if self.baseline is None else int(self.baseline),
+            "reward_range": vars(self.rewards),
+            "seed": self.seed,
+            "valid": self.diagnosis.valid,
+            "findings": [vars(finding) for finding in self.diagnosis.findings],
+            "left_out": self.left_out,
+            "options": [self.option(s) for s in range(len(self.table.options))],
+        }
+        record: Record = plain(with_schema("plan", fields))
+        return record
 
 
 def _columns(pool: Pool, wanted: str) -> list[str]:
@@ -86,10 +143,15 @@ def _columns(pool: Pool, wanted: str) -> list[str]:
     return names
 
 
+def _ends(pool: Pool, name: str) -> tuple[float, float]:
+    """The least and the largest value of a column."""
+    column = pool.arrays.floats(name)
+    return float(column.min()), float(column.max())
+
+
 def _reward_range(pool: Pool, stated: tuple[float, float] | None) -> RewardRange:
     """The range of the reward: as asked, as the pool's provenance states it, or else what the pool shows."""
-    column = pool.table["reward"].to_numpy().astype(np.float64)
-    least, most = float(column.min()), float(column.max())
+    least, most = _ends(pool, "reward")
     if stated is not None:
         low, high = stated
         if not (np.isfinite([low, high]).all() and low < high):
@@ -99,8 +161,9 @@ def _reward_range(pool: Pool, stated: tuple[float, float] | None) -> RewardRange
             raise InputError(f"reward range {low:g} {high:g}: the pool holds a reward of {outside:g}, give its range")
         return RewardRange(low, high, True)
     low, high = reward_range(pool.metadata)
-    return RewardRange(min(low, least) if np.isfinite(low) else least, max(high, most) if np.isfinite(high) else most,
-                  bool(np.isfinite(high)))  # fmt: skip
+    stated_low = min(low, least) if np.isfinite(low) else least
+    stated_high = max(high, most) if np.isfinite(high) else most
+    return RewardRange(stated_low, stated_high, bool(np.isfinite(high)))
 
 
 def _bounds(pool: Pool, name: str, rewards: RewardRange) -> tuple[float, float]:
@@ -109,8 +172,7 @@ def _bounds(pool: Pool, name: str, rewards: RewardRange) -> tuple[float, float]:
         return rewards.low, rewards.high
     if name == "correct":
         return 0.0, 1.0
-    column = pool.table[name].to_numpy().astype(np.float64)
-    return float(column.min()), float(column.max())
+    return _ends(pool, name)
 
 
 def _reference(table: PlanTable, n: int, means: Floats) -> int:
@@ -149,20 +211,20 @@ def choose_option(
         if not allowed.any():
             reason = f"cannot tell that any option is within {goal.max_kl:g} nats of the tilted policy"
             return Choice(None, reason, ("smaller β, larger n, or a gate that rejects less",)), None
-    asked = Question(table, allowed, costs, kl_bound, bounds, seed)
+    question = Question(table, allowed, costs, kl_bound, bounds, seed)
     if goal.within is not None:
         reference = _reference(table, goal.baseline_n, means)
         what = f"within {formatted(goal.within, 'g')} of {table.options[reference].text()}"
-        return cheapest_of(values, reference, -goal.within, what, asked), reference
+        return cheapest_of(values, reference, -goal.within, what, question), reference
     if goal.min_gain is not None:
         reference = _reference(table, 1, means)
         what = f"better than one base draw by {formatted(goal.min_gain, 'g')}"
-        return cheapest_of(values, reference, goal.min_gain, what, asked), reference
-    return best_of(values, goal, asked), None
+        return cheapest_of(values, reference, goal.min_gain, what, question), reference
+    return best_of(values, goal, question), None
 
 
-def make_plan(
-    pool: Pool,
+def plan(
+    pool: Pool | str | os.PathLike[str],
     goal: Goal | None = None,
     setup: Setup | None = None,
     betas: Sequence[float] = BETAS,
@@ -172,21 +234,27 @@ def make_plan(
     progress: Progress | None = None,
     stated_range: tuple[float, float] | None = None,
     seed: int = 0,
+    strict: bool = False,
 ) -> Plan:
-    """Evaluate every option on the pool and answer the goal. Options of equal law and cost are listed once.
+    """Compare rules, gates, n, n_base, β and u on a pool, or its file; recommend one for `goal` if the pool can tell.
 
+    goal: what counts (default: the cheapest option than which none is better by more than 1 %); setup: what a step
+    costs (default: flops of the models of `gsi plan`); betas: per unit of reward; thresholds: u in reward units
+    (default: from the pool). Options of equal law and cost are listed once. progress(done, total) counts positions;
     stated_range: the least and largest reward there is (default: as the pool's provenance states it, else the pool's
-    own); seed: of the bootstrap that compares options.
-    Raises InputError when no position has candidates of both sources, for a value column that the pool lacks, rewards
-    outside stated_range, or a grid that the pool is too small for.
+    own); seed: of the bootstrap that compares options; strict: stop at a bad row. `record()` is what `gsi plan --json`
+    answers.
+    Raises InputError for a file that is no pool, when no position has candidates of both sources, for a value column
+    that the pool lacks, rewards outside stated_range, or a grid that the pool is too small for.
     """
+    data = as_pool(pool, strict)
     goal, setup = goal or Goal(), setup or Setup()
-    names = _columns(pool, goal.value)
-    known = _reward_range(pool, stated_range)
-    arrays = position_arrays(pool)
-    parts = blocks(arrays)
+    names = _columns(data, goal.value)
+    known = _reward_range(data, stated_range)
+    arrays = data.arrays
+    parts = arrays.blocks
     if not parts:
-        drafts, base = (len(pool.positions(source)) for source in SOURCES)
+        drafts, base = (len(data.positions(source)) for source in SOURCES)
         raise InputError(
             f"no position has both draft and base candidates (of {len(arrays.names)}, {drafts} have drafts, {base} "
             "base candidates): a plan needs both, for the fallback; draw those that lack"
@@ -194,7 +262,7 @@ def make_plan(
     if setup.unit == "seconds" and (setup.device is None or setup.trio is None):
         raise InputError("cost in seconds: name a device (--device h100)")
     grid = make_grid(arrays, parts, betas, ns, rules, thresholds)
-    diagnosis = doctor(pool)
+    diagnosis = diagnose(data)
     options = distinct_options(grid, arrays, parts)
     table = plan_table(arrays, parts, grid, names, setup.step_tokens, progress, options, known)
     cost, seconds = option_costs(table, setup)
@@ -209,24 +277,42 @@ def make_plan(
         reason = f"the pool is not valid: {', '.join(wrong)} (gsi doctor): weights and thresholds mean nothing"
         choice = Choice(None, reason, tuple(f.advice for f in diagnosis.findings if f.id in wrong))
     else:
-        choice, baseline = choose_option(table, values, costs, kl_high, goal, _bounds(pool, goal.value, known), seed)
+        choice, baseline = choose_option(table, values, costs, kl_high, goal, _bounds(data, goal.value, known), seed)
     gold = [k for k, name in enumerate(names) if name != "reward"]
-    turned = [t for k in gold for t in turns(table.options, table.values[0], table.values[k])]
+    over_optimized = [t for k in gold for t in turns(table.options, table.values[0], table.values[k])]
     left = len(arrays.names) - table.positions
     front = pareto_front(means, costs, kl_high)
     if choice.chosen is not None and choice.chosen not in front:
         front = np.array(sorted((*front.tolist(), choice.chosen), key=lambda s: (costs[s], means[s])))
         choice = replace(choice, reason=f"{choice.reason}; of those that look better at no more cost it cannot be said")
     return Plan(
-        table=table, diagnosis=diagnosis, recommendation=choice.chosen, reason=choice.reason, worth=choice.worth,
-        shortfall=choice.shortfall, values=means, errors=errors, costs=costs,
-        cost=cost, seconds=seconds, unit=setup.unit, kl_bound=kl_bound, kl_bound_se=kl_bound_se,
-        kl=_mean_error(table.distance.kl)[0], tv=_mean_error(table.distance.tv)[0],
-        front=front, baseline=baseline, rewards=known,
-        limits=tuple(limits(arrays, parts, table, ns)), improve=choice.improve,
-        guarantee=guarantee(table, choice.chosen, kl_bound, kl_bound_se), turns=tuple(turned),
-        assumptions=tuple(notes(table, setup, arrays.tokens() is None, left, len(grid.options()))), seed=seed,
-    )  # fmt: skip
+        table=table,
+        diagnosis=diagnosis,
+        recommendation=choice.chosen,
+        reason=choice.reason,
+        worth=choice.worth,
+        shortfall=choice.shortfall,
+        values=means,
+        errors=errors,
+        costs=costs,
+        cost=cost,
+        seconds=seconds,
+        unit=setup.unit,
+        kl_bound=kl_bound,
+        kl_bound_se=kl_bound_se,
+        kl=_mean_error(table.distance.kl)[0],
+        tv=_mean_error(table.distance.tv)[0],
+        front=front,
+        baseline=baseline,
+        rewards=known,
+        limits=tuple(limits(arrays, parts, table, ns)),
+        improve=choice.improve,
+        guarantee=guarantee(table, choice.chosen, kl_bound, kl_bound_se),
+        turns=tuple(over_optimized),
+        assumptions=tuple(notes(table, setup, arrays.tokens is None, left, len(grid.options()))),
+        seed=seed,
+        left_out=diagnosis.left_out,
+    )
 
 
 def _mean_error(values: Floats) -> tuple[Floats, Floats]:

@@ -1,23 +1,32 @@
-"""The schemes a plan compares: rules × gates × β × n × n_base × thresholds, thresholds chosen from the pool itself."""
+"""The schemes a plan compares: rules × gates × β × n × n_base × thresholds, thresholds chosen from the pool itself.
+
+Options that do the same are listed once: those whose laws are equal on every candidate of the pool, at equal cost.
+
+One draw needs no rule and no β, nor do candidates of equal weight; candidates of equal reward need no β. A gate is the
+set of candidates that pass it: one that all pass is none, and where none passes the law is the fallback's. The first of
+equal options is kept. n drafts cost what they cost even where all are rejected, and one draft is not scored unless
+there is a gate.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from gsi_theory.errors import InputError
+from gsi_theory.instance import tilted_rewards
 from gsi_theory.runs.options import distinct
-from llm_check.logs.words import counted
+from gsi_theory.runs.terminal import counted
+from gsi_theory.types import Floats
 
-if TYPE_CHECKING:
-    from llm_check.logs.pools.position_arrays import Block, PositionArrays
+if TYPE_CHECKING:  # pyarrow is slow to import, and --help shows BETAS and NS
+    from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 
-__all__ = ["BETAS", "NS", "Grid", "Option", "make_grid"]
+__all__ = ["BETAS", "NS", "Grid", "Option", "distinct_options", "make_grid"]
 
 BETAS = (1.0, 2.0, 5.0, 10.0, 20.0)
 NS = (1, 2, 4, 8, 16, 32, 64)
@@ -29,6 +38,7 @@ MOST_NATS = 1e12  # of log-weights, as laws take them
 TILTED_SHARES = (0.05, 0.2, 0.5)
 # Thresholds of the score gate, as M in units of the mean weight: n draws miss it with probability (1 - 1/M)^n at least.
 SCORES = (1.5, 4.0, 12.0)
+UNDERFLOW = 745.0  # nats below a cut: the score passes with a probability of 0
 
 
 @dataclass(frozen=True)
@@ -68,21 +78,21 @@ class Grid:
 
     def options(self) -> list[Option]:
         """Every scheme, then soft best-of-n on the base."""
-        found = []
+        options = []
         for rule in self.rules:
             for beta in self.betas:
                 for n in self.ns:
-                    found.append(Option(rule, "none", n, n, beta, None))
+                    options.append(Option(rule, "none", n, n, beta, None))
                     gates = [("tilted_reward", u) for u in self.tilted[beta]]
                     gates += [("score", u) for u in self.score[beta]] if rule == "race" else []
                     for gate, u in gates:
-                        found += [Option(rule, gate, n, b, beta, u) for b in self.base_counts(n)]
+                        options += [Option(rule, gate, n, b, beta, u) for b in self.base_counts(n)]
         for rule in self.rules:
-            found += [Option(rule, "none", n, n, b, None, "base") for b in self.betas for n in self.ns]
-        return found
+            options += [Option(rule, "none", n, n, b, None, "base") for b in self.betas for n in self.ns]
+        return options
 
 
-def _refuse_far(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> None:
+def _refuse_far(arrays: PositionArrays, parts: Sequence[PositionBlock], beta: float) -> None:
     """InputError for log-weights that are too large for laws."""
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     for rows in (rows for b in parts for rows in (b.draft, b.base)):
@@ -95,8 +105,8 @@ def _refuse_far(arrays: PositionArrays, parts: Sequence[Block], beta: float) -> 
 
 
 def _pooled(
-    arrays: PositionArrays, parts: Sequence[Block], beta: float, shares: Sequence[float]
-) -> tuple[NDArray[np.float64], float]:
+    arrays: PositionArrays, parts: Sequence[PositionBlock], beta: float, shares: Sequence[float]
+) -> tuple[Floats, float]:
     """(r̃ at the shares of the tilted policy, mean over positions of the log mean weight)."""
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     tilts, weights, means = [], [], []
@@ -114,17 +124,17 @@ def _pooled(
     return tilt[order][at], float(np.mean(np.concatenate(means)))
 
 
-def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
+def _rounded(values: Floats) -> tuple[float, ...]:
     """Distinct values with three significant digits of their spread (exact without any), ascending."""
-    found = values[np.isfinite(values)]
-    spread, size = float(np.ptp(found)) if found.size else 0.0, float(np.abs(found).max(initial=0.0))
+    finite = values[np.isfinite(values)]
+    spread, size = float(np.ptp(finite)) if finite.size else 0.0, float(np.abs(finite).max(initial=0.0))
     digits = 3 + np.floor(np.log10(size)) - np.floor(np.log10(spread)) if spread > 0 else 17
-    return tuple(sorted({float(f"{v:.{int(np.clip(digits, 3, 17))}g}") for v in found}))
+    return tuple(sorted({float(f"{v:.{int(np.clip(digits, 3, 17))}g}") for v in finite}))
 
 
 def make_grid(
     arrays: PositionArrays,
-    parts: Sequence[Block],
+    parts: Sequence[PositionBlock],
     betas: Sequence[float] = BETAS,
     ns: Sequence[int] = NS,
     rules: Sequence[str] = RULES,
@@ -165,7 +175,73 @@ def make_grid(
     tilted, score = {}, {}
     for beta in betas:
         quantiles, mean = _pooled(arrays, parts, beta, shares)
-        given = distinct(float(u) for u in thresholds) if thresholds is not None else None
-        tilted[beta] = given if given is not None else _rounded(quantiles)
-        score[beta] = given if given is not None else _rounded((mean + np.log(np.array(scores))) / beta)
+        if thresholds is not None:
+            tilted[beta] = score[beta] = distinct(float(u) for u in thresholds)
+        else:
+            tilted[beta], score[beta] = _rounded(quantiles), _rounded((mean + np.log(np.array(scores))) / beta)
     return Grid(rules, betas, kept, (1, 4), tilted, score)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the candidates show at one β: whether at every position the weights of the drafts are equal, their rewards,
+    those of the base candidates; the drafts that pass each threshold on the tilted reward; the smallest and the
+    largest log-weight."""
+
+    equal_drafts: bool
+    equal_rewards: bool
+    equal_base: bool
+    passed: dict[float, bytes]
+    lightest: float
+    heaviest: float
+
+
+def _seen(grid: Grid, arrays: PositionArrays, parts: Sequence[PositionBlock], beta: float) -> _Seen:
+    ratio, reward = arrays.log_ratio, arrays.floats("reward")
+    drafts, base = ([reward[rows] for rows in kind] for kind in ([b.draft for b in parts], [b.base for b in parts]))
+    ratios = [ratio[b.draft] for b in parts]
+    weights = [beta * r + raw for r, raw in zip(drafts, ratios, strict=True)]
+    tilts = np.concatenate([tilted_rewards(r, raw, beta).ravel() for r, raw in zip(drafts, ratios, strict=True)])
+    equal = [all(bool((x == x[:, :1]).all()) for x in kind) for kind in (weights, drafts, base)]
+    passed = {u: np.packbits(tilts >= u).tobytes() for u in grid.tilted[beta]}
+    ends = min(float(w.min()) for w in weights), max(float(w.max()) for w in weights)
+    return _Seen(equal[0], equal[1], equal[2], passed, *ends)
+
+
+def _selection(option: Option, n: int, equal_weights: bool, equal_rewards: bool) -> Hashable:
+    """What a selection among n candidates depends on."""
+    if n == 1 or equal_weights:
+        return (n,)
+    return (n, option.rule) if equal_rewards else (n, option.rule, option.beta)
+
+
+def _law(option: Option, seen: _Seen, every: bytes) -> Hashable:
+    """Equal for options of equal law and cost; every: of a gate that all drafts pass."""
+    base = _selection(option, option.n_base, seen.equal_base, seen.equal_base)
+    drafts = _selection(option, option.n, seen.equal_drafts, seen.equal_rewards)
+    if option.method == "base":
+        return "base", base
+    if option.threshold is None:
+        return "no gate", drafts
+    if option.gate == "score":
+        cut = option.beta * option.threshold
+        gate: Hashable = (option.beta, option.threshold)
+        all_pass, none_passes = cut <= seen.lightest, cut - seen.heaviest > UNDERFLOW
+    else:
+        gate = passed = seen.passed[option.threshold]
+        all_pass, none_passes = passed == every, not any(passed)
+    if none_passes:
+        return "none passes", option.n, base
+    if all_pass:
+        return ("no gate", drafts) if option.n > 1 else "all pass"
+    return option.gate, gate, drafts, base
+
+
+def distinct_options(grid: Grid, arrays: PositionArrays, parts: Sequence[PositionBlock]) -> list[Option]:
+    """The options of the grid without those that do what an earlier one does, at every position of `parts`."""
+    seen = {beta: _seen(grid, arrays, parts, beta) for beta in grid.betas}
+    every = np.packbits(np.ones(sum(b.draft.size for b in parts), dtype=np.bool_)).tobytes()
+    by_law: dict[Hashable, Option] = {}
+    for option in grid.options():
+        by_law.setdefault(_law(option, seen[option.beta], every), option)
+    return list(by_law.values())

@@ -6,14 +6,27 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gsi_theory.errors import InputError, nearest
+from gsi_theory.runs.costs import (
+    DEVICES,
+    SHAPES,
+    Device,
+    Sizes,
+    Slowdown,
+    StepCost,
+    Trio,
+    gsi_seconds,
+    soft_bon_seconds,
+    step_cost,
+)
 from gsi_theory.types import Floats
+from llm_check.logs.planner.calibration import calibrate
 from llm_check.logs.planner.option_table import PlanTable
-from llm_check.logs.planner.roofline import Calibration, Device, Trio, gsi_seconds, soft_bon_seconds
-from llm_check.logs.planner.step_cost import Cost, Sizes, step_cost
 
-__all__ = ["COSTS", "Setup", "option_costs"]
+__all__ = ["COSTS", "Setup", "option_costs", "stated_setup"]
 
 COSTS = ("flops", "tokens", "seconds")
+_LONGEST_STEP = 1e12  # tokens; sums of costs over positions and options stay floats
 
 
 @dataclass(frozen=True)
@@ -25,12 +38,12 @@ class Setup:
     unit: str = "flops"
     device: Device | None = None
     trio: Trio | None = None
-    calibration: Calibration = field(default_factory=Calibration)
+    calibration: Slowdown = field(default_factory=Slowdown)
     context: float = 500.0
     step_tokens: float = 100.0
 
 
-def option_costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
+def option_costs(table: PlanTable, setup: Setup) -> tuple[StepCost, Floats | None]:
     """Cost of every option, and its seconds when a device is given."""
     options = table.options
     base = np.array([o.method == "base" for o in options])
@@ -42,6 +55,55 @@ def option_costs(table: PlanTable, setup: Setup) -> tuple[Cost, Floats | None]:
     if setup.device is None or setup.trio is None:
         return cost, None
     more = setup.context, 1.0, setup.calibration
-    own = gsi_seconds(setup.trio, setup.device, n, n_base, table.reject, table.draft_tokens, falls, *more, alone)
+    gated = gsi_seconds(setup.trio, setup.device, n, n_base, table.reject, table.draft_tokens, falls, *more, alone)
     soft = soft_bon_seconds(setup.trio, setup.device, n_base, table.base_tokens, *more)
-    return cost, np.where(base, soft, own)
+    return cost, np.where(base, soft, gated)
+
+
+def stated_setup(
+    unit: str, device: str | None, models: str, timings: str | None, context: float, tokens: float
+) -> Setup:
+    """What a step costs, from the texts of `gsi plan`'s options; InputError names the option that cannot be."""
+    if not 0 < tokens <= _LONGEST_STEP:
+        raise InputError(f"--step-tokens {tokens:g}: give the tokens of a step, above 0, at most {_LONGEST_STEP:g}")
+    if not 0 <= context < float("inf"):
+        raise InputError(f"--context {context:g}: give the tokens before the step, 0 or more")
+    if unit not in COSTS:
+        raise InputError(f"--cost {unit!r}{nearest(unit, COSTS)}: give one of {', '.join(COSTS)}")
+    names = models.split(",")
+    if len(names) != 3 or any(name not in SHAPES and not _is_number(name) for name in names):
+        raise InputError(
+            f"--models {models!r}: give draft,base,reward as names ({', '.join(SHAPES)}) or parameters (1.5e9)"
+        )
+    sizes = Sizes(*(SHAPES[n].parameters if n in SHAPES else float(n) for n in names))
+    if device is None and timings is not None:
+        raise InputError(f"--timings {timings!r} without --device: name the device they were measured on")
+    if device is None:
+        return Setup(sizes, unit, step_tokens=tokens)
+    if device not in DEVICES:
+        raise InputError(f"--device {device!r}{nearest(device, DEVICES)}: give one of {', '.join(DEVICES)}")
+    if any(name not in SHAPES for name in names):
+        raise InputError(f"--device with --models {models!r}: seconds need known shapes, give {', '.join(SHAPES)}")
+    trio, calibration = Trio(*(SHAPES[n] for n in names)), Slowdown()
+    if timings is not None:
+        size, draft, base = _timings(timings)
+        calibration = calibrate(trio, DEVICES[device], draft, base, size, context)
+    return Setup(sizes, unit, DEVICES[device], trio, calibration, context, tokens)
+
+
+def _timings(text: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 3:
+        raise InputError(f"--timings {text!r}: give n, and seconds a token of draft and base for a batch of n")
+    return numbers
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

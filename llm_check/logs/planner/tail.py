@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from gsi_theory.samples.coverage import mean_low
-from gsi_theory.samples.reach import drafts_for_base, khat_limit
+from gsi_theory.samples.pool_limits import drafts_for_base, khat_limit
+from gsi_theory.samples.weight_coverage import mean_low
 from gsi_theory.types import Floats
-from llm_check.logs.pools.position_arrays import Block, PositionArrays
+from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 from llm_check.logs.pools.tails import pareto_khat
 
 __all__ = [
@@ -161,24 +161,26 @@ def as_fallen(bounds: Mapping[int, float], share: float = UNSEEN_LIMIT) -> float
     return float((bounds[1] / share) ** (1.0 / min(power, 1.0)))
 
 
-def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float, rewards: RewardRange | None = None) -> Tail:
+def tail_of(
+    arrays: PositionArrays, parts: Sequence[PositionBlock], beta: float, rewards: RewardRange | None = None
+) -> Tail:
     """The tail at one β over all positions of a pool; rewards: their range, what the pool shows by default."""
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     highest = float(max(reward[rows].max() for b in parts for rows in (b.draft, b.base)))
     stated = rewards is not None and rewards.stated
     if rewards is not None and stated:
         highest = rewards.high
-    own, ess, base, alone = [], [], [], []
+    relative, ess, base, alone = [], [], [], []
     for block in parts:
         weight = beta * reward[block.draft] + ratio[block.draft]
         total = logsumexp(weight, axis=1, keepdims=True)
         alive = np.isfinite(total[:, 0])
-        own.append((weight[alive] - total[alive] + np.log(weight.shape[1])).ravel())
+        relative.append((weight[alive] - total[alive] + np.log(weight.shape[1])).ravel())
         alone.append(_alone(weight[alive]))
         raised = beta * reward[block.base]
         ess.append(np.exp(2.0 * logsumexp(raised, axis=1) - logsumexp(2.0 * raised, axis=1)))
         base.append(raised)
-    weights = np.concatenate(own)
+    weights = np.concatenate(relative)
     weights = weights[:: max(1, weights.size // 100_000)]
     khat = -np.inf
     if np.concatenate(alone).any():
@@ -203,9 +205,18 @@ def tail_of(arrays: PositionArrays, parts: Sequence[Block], beta: float, rewards
     most = times_more(*every)
     needed = [size * max(1.0, LEAST_ESS / middle, factor) for factor in (min(as_fallen(bounds), most), most)]
     return Tail(
-        beta, khat, _needed(ratio, reward, parts, beta), middle, unseen, (needed[0], needed[1]), highest, drafts, size,
-        weights.size, stated,
-    )  # fmt: skip
+        beta=beta,
+        khat=khat,
+        needed=_needed(ratio, reward, parts, beta),
+        ess=middle,
+        unseen=unseen,
+        base_needed=(needed[0], needed[1]),
+        highest=highest,
+        drafts=drafts,
+        base=size,
+        fitted=weights.size,
+        stated=stated,
+    )
 
 
 def _alone(weight: Floats) -> NDArray[np.bool_]:
@@ -236,16 +247,16 @@ def missed(raised: Floats, highest: float) -> _Missed:
         return np.where(alone, np.exp(top - others), 0.0), np.exp(highest - others), top >= highest
 
 
-def _needed(ratio: Floats, reward: Floats, parts: Sequence[Block], beta: float) -> tuple[float, float]:
+def _needed(ratio: Floats, reward: Floats, parts: Sequence[PositionBlock], beta: float) -> tuple[float, float]:
     """(median, largest) over positions of the drafts that reach the last 5 % of the tilted mass."""
     stride = max(1, sum(b.base.shape[0] for b in parts) // MOST_READ)
-    found = [
+    drafts = [
         drafts_for_base(ratio[rows], beta * reward[rows], TAIL)
         for b in parts
         for rows in b.base[::stride]
         if (ratio[rows] > -np.inf).all()
     ]
-    return (float(np.median(found)), float(max(found))) if found else (np.inf, np.inf)
+    return (float(np.median(drafts)), float(max(drafts))) if drafts else (np.inf, np.inf)
 
 
 def about(numbers: Iterable[float]) -> str:
@@ -295,13 +306,13 @@ def draft_tail(tails: Sequence[Tail]) -> str:
 def tail_limits(tails: Iterable[Tail]) -> list[str]:
     """What cannot be told, one line for all β of the same cause."""
     every = list(tails)
-    found = []
+    lines = []
     heavy = [t for t in every if not tail_shown(t)]
     if heavy:
-        found.append(f"cannot tell what unseen drafts do at β = {_betas(heavy)}: {draft_tail(heavy)}")
+        lines.append(f"cannot tell what unseen drafts do at β = {_betas(heavy)}: {draft_tail(heavy)}")
     few = [t for t in every if t.ess < LEAST_ESS]
     if few:
-        found.append(
+        lines.append(
             f"cannot tell the distance to the tilted policy at β = {_betas(few)}: effective number "
             f"{min(t.ess for t in few):.1f} of {few[0].base} base candidates; "
             f"{about(n for t in few for n in t.base_needed)} a prompt would be needed"
@@ -309,12 +320,12 @@ def tail_limits(tails: Iterable[Tail]) -> list[str]:
     hidden = [t for t in every if t.unseen > UNSEEN_LIMIT and t not in few]
     if hidden:
         most = f"{hidden[0].highest:.3g}, {'as stated' if hidden[0].stated else 'the largest seen'}"
-        found.append(
+        lines.append(
             f"cannot tell the distance to the tilted policy at β = {_betas(hidden)}: what {hidden[0].base} base "
             f"candidates miss up to reward {most}, may hold {_shares(hidden)} of it (95 %); "
             f"{about(n for t in hidden for n in t.base_needed)} a prompt would do"
         )
-    return found
+    return lines
 
 
 def _betas(tails: Sequence[Tail]) -> str:

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.estimate import checked_pool, curves
+from gsi_theory.instance import tilted_rewards
 from gsi_theory.laws.race_means import WIDEST, race_means
 from gsi_theory.laws.selection_law import score_gated_race, selection_law
+from gsi_theory.samples.gated_estimate import gated_rows, gated_value
 from gsi_theory.types import Floats
 from llm_check.logs.planner.scheme_grid import Grid, Option
-from llm_check.logs.pools.position_arrays import Block, PositionArrays
+from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 
 __all__ = ["ESTIMATORS", "Sets", "Values", "evaluate", "half_pool_shift", "sets_of"]
 
@@ -67,7 +69,7 @@ class Values:
     reject: Floats
 
 
-def sets_of(arrays: PositionArrays, block: Block, names: Sequence[str]) -> Sets:
+def sets_of(arrays: PositionArrays, block: PositionBlock, names: Sequence[str]) -> Sets:
     """The candidates of one block, with the columns `names` as values."""
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     columns = [arrays.floats(name) for name in names]
@@ -138,18 +140,15 @@ def _accepted(sets: Sets, grid: Grid, rule: str, beta: float, estimator: str) ->
     """Accepted parts (V + 1, P, M) of each gate and threshold; the last row is P(accept)."""
     means, scored = ESTIMATORS[estimator]
     weight = beta * sets.reward + sets.log_ratio
-    with_one = np.concatenate([sets.values, np.ones((1, *sets.reward.shape))])
     cuts: list[float | None] = [None, *grid.tilted[beta]]
-    tilt = sets.reward + sets.log_ratio / beta
-    kept = [np.ones_like(tilt) if u is None else (tilt >= u).astype(np.float64) for u in cuts]
-    stacked = np.concatenate([with_one * k for k in kept])
-    result = means(stacked, weight, grid.ns, rule)
-    rows = with_one.shape[0]
-    found: dict[tuple[str, float | None], Floats] = {}
-    for k, u in enumerate(cuts):
-        found["none" if u is None else "tilted_reward", u] = result[k * rows : (k + 1) * rows]
+    tilt = tilted_rewards(sets.reward, sets.log_ratio, beta)
+    kept = np.stack([np.ones(tilt.shape, dtype=np.bool_) if u is None else tilt >= u for u in cuts])
+    rows = gated_rows(sets.values, kept)
+    result = means(rows.reshape(-1, *tilt.shape), weight, grid.ns, rule)
+    parts = result.reshape(*rows.shape[:2], *result.shape[1:])
+    found = {("none" if u is None else "tilted_reward", u): part for u, part in zip(cuts, parts, strict=True)}
     if rule == "race":
-        gated = scored(with_one, weight, grid.ns, beta * np.array(grid.score[beta]))
+        gated = scored(rows[0], weight, grid.ns, beta * np.array(grid.score[beta]))
         found.update({("score", u): part for u, part in zip(grid.score[beta], gated, strict=True)})
     return found
 
@@ -176,8 +175,8 @@ def evaluate(sets: Sets, grid: Grid, options: Sequence[Option], estimator: str) 
                 if option.threshold is None:
                     value[:, s], reject[s] = part[:-1], 0.0
                     continue
-                reject[s] = np.clip(1.0 - part[-1], 0.0, 1.0)
-                value[:, s] = part[:-1] + reject[s] * fallback[:, :, at_base[option.n_base]]
+                value[:, s], rest = gated_value(part, fallback[:, :, at_base[option.n_base]])
+                reject[s] = rest[0]
     return Values(value, reject)
 
 

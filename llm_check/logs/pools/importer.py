@@ -24,13 +24,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.artifact import provenance
 from gsi_theory.runs.json_input import JsonFault, parse_json
+from gsi_theory.types import Json, Record
 from llm_check.logs.pools.pool import Pool, pool_of_file, write_pool
-from llm_check.logs.pools.pool_files import ABSENT, LeftOut, json_lines, rows_table
+from llm_check.logs.pools.pool_files import ABSENT, LeftOut, NumberedLine, json_lines, rows_table
 from llm_check.logs.pools.row_checks import checked_range
 from llm_check.logs.pools.schema import FIELDS
 
@@ -39,7 +39,7 @@ __all__ = ["CONVERSIONS", "FieldMap", "import_log", "parse_maps"]
 _COUNT = "@count"
 
 
-def _tokens(row: Mapping[str, Any]) -> float:
+def _tokens(row: Mapping[str, Json]) -> float:
     if row.get("n_tokens") is not None:
         return float(row["n_tokens"])
     if row.get("token_ids") is not None:
@@ -48,7 +48,7 @@ def _tokens(row: Mapping[str, Any]) -> float:
 
 
 # name -> converted value, of (value, the row as mapped so far)
-CONVERSIONS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
+CONVERSIONS: dict[str, Callable[[Json, Mapping[str, Json]], Json]] = {
     "log10": lambda value, row: float(value) * math.log(10.0),
     "log2": lambda value, row: float(value) * math.log(2.0),
     "prob": lambda value, row: math.log(value) if value > 0 else -math.inf,
@@ -66,6 +66,13 @@ class FieldMap:
     theirs: str
     conversions: tuple[str, ...]
     renamed: Mapping[str, str]
+
+    def option(self) -> str:
+        """What gives the map on the command line; "" for a field taken under its own name as it is."""
+        changes = ",".join([*self.conversions, *(f"{old}={new}" for old, new in self.renamed.items())])
+        if self.theirs == self.field and not changes:
+            return ""
+        return f"--map {self.field}={self.theirs}" + (f":{changes}" if changes else "")
 
 
 def parse_maps(texts: Sequence[str]) -> list[FieldMap]:
@@ -91,12 +98,12 @@ def parse_maps(texts: Sequence[str]) -> list[FieldMap]:
                     f"--map {text!r}: no conversion {conversion!r}{nearest(conversion, CONVERSIONS)}, {cure}"
                 )
         maps[name] = FieldMap(name, theirs, conversions, renamed)
-    own = [FieldMap(name, name, (), {}) for name in FIELDS if name not in maps]
+    same = [FieldMap(name, name, (), {}) for name in FIELDS if name not in maps]
     lengths = ("n_tokens", "token_ids")
-    return sorted([*maps.values(), *own], key=lambda m: (m.theirs == _COUNT, m.field not in lengths))
+    return sorted([*maps.values(), *same], key=lambda m: (m.theirs == _COUNT, m.field not in lengths))
 
 
-def _constant(text: str) -> Any:
+def _constant(text: str) -> Json:
     try:
         return parse_json(text)
     except JsonFault:
@@ -106,10 +113,10 @@ def _constant(text: str) -> Any:
 _NOTHING = object()
 
 
-def _their_value(row: Mapping[str, Any], name: str) -> Any:
+def _their_value(row: Mapping[str, Json], name: str) -> Json:
     if name in row:
         return row[name]
-    value: Any = row
+    value: Json = row
     for part in name.split("."):
         if not isinstance(value, Mapping) or part not in value:
             return _NOTHING
@@ -117,9 +124,9 @@ def _their_value(row: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _mapped(row: Mapping[str, Any], maps: Sequence[FieldMap], counts: Counter[tuple[Any, ...]]) -> dict[str, Any]:
+def _mapped(row: Mapping[str, Json], maps: Sequence[FieldMap], counts: Counter[tuple[Json, ...]]) -> Record:
     """The row in our names and units. Raises _Unfit for a value that a conversion does not take."""
-    ours: dict[str, Any] = {}
+    ours: Record = {}
     for item in maps:
         if item.theirs == _COUNT:
             key = tuple(ours.get(name) for name in ("prompt_id", "step", "source"))
@@ -143,13 +150,13 @@ def _mapped(row: Mapping[str, Any], maps: Sequence[FieldMap], counts: Counter[tu
 
 
 class _Unfit(Exception):
-    def __init__(self, item: FieldMap, value: Any, reason: str) -> None:
+    def __init__(self, item: FieldMap, value: Json, reason: str) -> None:
         super().__init__(reason)
         self.item, self.value, self.reason = item, value, reason
 
 
-def _rows(path: Path, maps: Sequence[FieldMap]) -> Iterator[tuple[int, dict[str, Any] | LeftOut]]:
-    counts: Counter[tuple[Any, ...]] = Counter()
+def _rows(path: Path, maps: Sequence[FieldMap]) -> Iterator[NumberedLine]:
+    counts: Counter[tuple[Json, ...]] = Counter()
     for number, row in json_lines(path):
         if isinstance(row, LeftOut):
             yield number, row
@@ -169,12 +176,8 @@ def import_log(log: Path, out: Path, maps: Sequence[FieldMap], limits: tuple[flo
     if not log.is_file():
         raise InputError(f"no log at {log}: give a JSONL file")
     file = rows_table(log, _rows(log, maps), strict=True)
-    text = " ".join(
-        f"--map {m.field}={m.theirs}" + (":" + ",".join([*m.conversions, *(f"{a}={b}" for a, b in m.renamed.items())])
-                                         if m.conversions or m.renamed else "")
-        for m in maps if m.theirs != m.field or m.conversions or m.renamed
-    )  # fmt: skip
-    record: dict[str, Any] = provenance(f"gsi pool --import {log.name} {text}".strip(), None)
+    text = " ".join(option for item in maps if (option := item.option()))
+    record: Record = provenance(f"gsi pool --import {log.name} {text}".strip(), None)
     if limits is not None:
         record["reward"] = dict(zip(("low", "high"), checked_range(*limits, "--reward-range"), strict=True))
     checked = pool_of_file(log, replace(file, metadata=record))

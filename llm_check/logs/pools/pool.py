@@ -18,32 +18,31 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from gsi_theory import Candidates
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.artifact import atomic_write_bytes
-from llm_check.logs.pools.pool_files import METADATA_KEY, LeftOut, TableFile, read_table, said, table_of, typed
-from llm_check.logs.pools.row_checks import Range, checked_range, floats, group_order, offences
+from gsi_theory.types import Ints, Json, Record
+from llm_check.logs.pools.pool_files import LeftOut, TableFile, file_metadata, read_table, said, table_of, typed
+from llm_check.logs.pools.position_arrays import PositionArrays, position_arrays, row_order
+from llm_check.logs.pools.row_checks import Range, checked_range, offences
 from llm_check.logs.pools.schema import SCHEMA, SOURCES, Field
 
 __all__ = [
     "SCHEMA",
     "SOURCES",
     "Field",
-    "Groups",
     "LeftOut",
     "Pool",
+    "as_pool",
     "pool_from_columns",
     "pool_of_file",
     "read_pool",
@@ -52,103 +51,72 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Groups:
-    """A pool's rows by position and source: group g is rows `order[starts[g]:starts[g + 1]]`, by candidate.
-
-    `position[g]` is the position's number in `keys` (order of first appearance), `is_base[g]` its source. Groups are
-    in the order of (prompt, step, draft before base); `starts` has one entry more than there are groups.
-    """
-
-    order: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    position: NDArray[np.int64]
-    is_base: NDArray[np.bool_]
-    keys: tuple[tuple[str, int], ...]
-
-    @cached_property
-    def index(self) -> dict[tuple[str, int, str], int]:
-        """Group of each (prompt_id, step, source)."""
-        return {
-            (*self.keys[p], SOURCES[int(base)]): g
-            for g, (p, base) in enumerate(zip(self.position.tolist(), self.is_base.tolist(), strict=True))
-        }
-
-
-def _groups(table: pa.Table) -> Groups:
-    order, codes = group_order(table)
-    changes = np.ones((2, len(order)), dtype=bool)  # of the position; of the position or the source
-    changes[0, 1:] = (codes[0][1:] != codes[0][:-1]) | (codes[1][1:] != codes[1][:-1])
-    changes[1, 1:] = changes[0, 1:] | (codes[2][1:] != codes[2][:-1])
-    heads, starts = np.flatnonzero(changes[0]), np.flatnonzero(changes[1])
-    first = np.minimum.reduceat(order, heads)
-    rank = np.empty(len(heads), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(heads))
-    taken = table.select(["prompt_id", "step"]).take(pa.array(np.sort(first)))
-    keys = tuple(zip(taken["prompt_id"].to_pylist(), taken["step"].to_pylist(), strict=True))
-    position = rank[np.cumsum(changes[0])[starts] - 1]
-    return Groups(order, np.append(starts, len(order)), position, codes[2][starts] == 1, keys)
-
-
-@dataclass(frozen=True)
 class Pool:
-    """A validated pool: `table` (pyarrow, columns of SCHEMA), `metadata`, what produced it, and `left_out`, the bad
-    rows whose prompts are not in the table (empty unless read with strict=False).
+    """A validated pool: `arrays`, its rows flattened once, `metadata`, what produced it, and `left_out`, the bad rows
+    whose prompts are not in the table (empty unless read with strict=False).
 
-    Made by `read_pool` or `write_pool`; the arrays that its methods return are in the order of `candidate`.
+    Made by `read_pool`, `write_pool` or `pool_from_columns`; the arrays that its methods return are in the order of
+    `candidate`.
     """
 
-    table: pa.Table
-    metadata: dict[str, Any]
+    arrays: PositionArrays
+    metadata: Record
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def table(self) -> pa.Table:
+        """The rows as pyarrow, columns of SCHEMA."""
+        return self.arrays.table
 
     @property
     def prompts_left_out(self) -> int:
         """Prompts that are not in the table because one of their rows is bad."""
         return len({fault.prompt_id for fault in self.left_out if fault.prompt_id is not None})
 
-    @cached_property
-    def groups(self) -> Groups:
-        """The rows by position and source, as arrays."""
-        return _groups(self.table)
-
-    @cached_property
-    def _numbers(self) -> dict[str, NDArray[np.float64]]:
-        return {name: floats(self.table, name) for name in ("logp_draft", "logp_base", "reward")}
+    def left_out_record(self) -> Record:
+        """Rows and prompts that reading left out because of bad rows, as commands report them."""
+        faults = [vars(f) | {"said": said(f)} | ({} if f.value == f.value else {"value": "NaN"}) for f in self.left_out]
+        return {"rows": len(faults), "prompts": self.prompts_left_out, "faults": faults}
 
     def keys(self) -> list[tuple[str, int]]:
         """The positions (prompt_id, step), in the order of first appearance."""
-        return list(self.groups.keys)
+        return list(self.arrays.names)
 
     def positions(self, source: str) -> list[tuple[str, int]]:
         """The positions that have candidates of one source, in the order of first appearance."""
-        return [key for key in self.groups.keys if (*key, source) in self.groups.index]
+        return [key for key in self.arrays.names if (*key, source) in self.arrays.sets]
 
     def has(self, prompt_id: str, step: int, source: str) -> bool:
         """Whether the position has candidates of the source."""
-        return (prompt_id, step, source) in self.groups.index
+        return (prompt_id, step, source) in self.arrays.sets
 
-    def rows(self, prompt_id: str, step: int, source: str) -> NDArray[np.int64]:
-        """Row numbers in `table` of one position and source. Raises InputError when there are none."""
+    def _places(self, prompt_id: str, step: int, source: str) -> slice:
+        """Where `arrays` hold one position and source. Raises InputError when they hold none."""
         if source not in SOURCES:
             raise InputError(f"source {source!r}{nearest(source, SOURCES)}: use one of {', '.join(SOURCES)}")
-        group = self.groups.index.get((prompt_id, step, source))
-        if group is None:
+        places = self.arrays.sets.get((prompt_id, step, source))
+        if places is None:
             raise InputError(f"the pool has no {source} candidates at {prompt_id!r}, step {step}: draw some there")
-        return self.groups.order[self.groups.starts[group] : self.groups.starts[group + 1]]
+        return places
+
+    def rows(self, prompt_id: str, step: int, source: str) -> Ints:
+        """Row numbers in `table` of one position and source. Raises InputError when there are none."""
+        return self.arrays.order[self._places(prompt_id, step, source)]
 
     def draft_candidates(self, prompt_id: str, step: int) -> Candidates:
         """The N draft draws of a position: log_mass -log N, reward, raw log_ratio = logp_base - logp_draft (nats)."""
-        return self._candidates(self.rows(prompt_id, step, "draft"))
+        return self._candidates(self._places(prompt_id, step, "draft"))
 
     def base_candidates(self, prompt_id: str, step: int) -> Candidates:
         """The N_B base draws of a position, as `draft_candidates`; log-ratio +inf where the draft cannot draw it."""
-        return self._candidates(self.rows(prompt_id, step, "base"))
+        return self._candidates(self._places(prompt_id, step, "base"))
 
-    def _candidates(self, rows: NDArray[np.int64]) -> Candidates:
-        logp_draft, logp_base, reward = (self._numbers[n][rows] for n in ("logp_draft", "logp_base", "reward"))
-        return Candidates(np.full(len(rows), -np.log(len(rows))), reward, logp_base - logp_draft)
+    def _candidates(self, places: slice) -> Candidates:
+        # copies: sums of a view round as its place in memory has it
+        reward, log_ratio = (values[places].copy() for values in (self.arrays.floats("reward"), self.arrays.log_ratio))
+        return Candidates(np.full(reward.size, -np.log(reward.size)), reward, log_ratio)
 
-    def column(self, prompt_id: str, step: int, source: str, name: str) -> NDArray[Any] | list[Any]:
+    def column(self, prompt_id: str, step: int, source: str, name: str) -> Sequence[Json]:
         """One column of one position and source: an array for numbers and truth values, a list otherwise.
 
         Nulls of a number column become NaN. Raises InputError for a column that the pool does not have.
@@ -161,7 +129,7 @@ class Pool:
         return taken.to_numpy()
 
 
-def reward_range(metadata: Mapping[str, Any], place: str = "the pool") -> Range:
+def reward_range(metadata: Mapping[str, Json], place: str = "the pool") -> Range:
     """The range of the reward that provenance states under "reward"; an absent bound is infinite. InputError names
     `place` where it states no range."""
     stated = metadata.get("reward")
@@ -171,27 +139,25 @@ def reward_range(metadata: Mapping[str, Any], place: str = "the pool") -> Range:
 
 def pool_of_file(path: Path, file: TableFile, strict: bool = True) -> Pool:
     """The pool of a file already read, its bad rows refused or, with their prompts, left out. Errors as `read_pool`."""
+    unit = "row" if file.lines is None else "line"
 
     def number(row: int) -> int:
         return row if file.lines is None else int(file.lines[row])
 
-    def place(row: int) -> str:
-        return f"{'row' if file.lines is None else 'line'} {number(row)}"
-
-    table = file.table
-    found = offences(table, reward_range(file.metadata, str(path)), place)
-    if strict and found:
-        worst = min(found, key=lambda offence: int(offence.rows[0]))
+    table, rows = file.table, row_order(file.table)
+    faults_of = offences(table, reward_range(file.metadata, str(path)), lambda row: f"{unit} {number(row)}", rows)
+    if strict and faults_of:
+        worst = min(faults_of, key=lambda offence: int(offence.rows[0]))
         row = int(worst.rows[0])
         fault = LeftOut(number(row), worst.field, table[worst.field][row].as_py(), worst.reason(row), None)
-        raise InputError(f"{path}, {place(row)}{said(fault)}")
+        raise InputError(f"{path}, {unit} {fault.row}{said(fault)}")
     names, faults = table["prompt_id"], list(file.left_out)
-    for offence in found:
+    for offence in faults_of:
         for row in offence.rows.tolist():
             value, prompt = table[offence.field][row].as_py(), names[row].as_py()
             faults.append(LeftOut(number(row), offence.field, value, offence.reason(row), prompt))
     if not faults:
-        return Pool(table, file.metadata)
+        return Pool(position_arrays(table, rows), file.metadata)
     faults.sort(key=lambda fault: fault.row)
     gone = pa.array(sorted({f.prompt_id for f in faults if f.prompt_id is not None}), type=pa.string())
     kept = table.filter(pc.and_(names.is_valid(), pc.invert(pc.is_in(names, gone))))
@@ -199,9 +165,8 @@ def pool_of_file(path: Path, file: TableFile, strict: bool = True) -> Pool:
         first = faults[0]
         alike = sum(fault.field == first.field for fault in faults)
         more = f"; {alike:,} of {len(faults):,} faults are of that field" if len(faults) > 1 else ""
-        where = f"{'row' if file.lines is None else 'line'} {first.row}"
-        raise InputError(f"{path} has no prompt without a bad row: {where}{said(first)}{more}")
-    return Pool(kept, file.metadata, tuple(faults))
+        raise InputError(f"{path} has no prompt without a bad row: {unit} {first.row}{said(first)}{more}")
+    return Pool(position_arrays(kept), file.metadata, tuple(faults))
 
 
 def read_pool(path: str | os.PathLike[str], strict: bool = True) -> Pool:
@@ -214,8 +179,13 @@ def read_pool(path: str | os.PathLike[str], strict: bool = True) -> Pool:
     return pool_of_file(Path(path), read_table(Path(path), strict), strict)
 
 
+def as_pool(pool: Pool | str | os.PathLike[str], strict: bool = False) -> Pool:
+    """A pool that was read already, or that of a file; strict and errors as `read_pool`."""
+    return pool if isinstance(pool, Pool) else read_pool(pool, strict)
+
+
 def write_pool(
-    path: str | os.PathLike[str], columns: pa.Table | Mapping[str, Any], provenance: Mapping[str, Any]
+    path: str | os.PathLike[str], columns: pa.Table | Mapping[str, Json], provenance: Mapping[str, Json]
 ) -> Pool:
     """Validate and write a pool as Parquet, `provenance` with it as JSON; returns it as `read_pool` would.
 
@@ -224,16 +194,16 @@ def write_pool(
     path = Path(path)
     if path.suffix != ".parquet":
         raise InputError(f"{path} ends in {path.suffix!r}: write_pool writes .parquet")
-    given = columns if isinstance(columns, pa.Table) else table_of(columns, path)
+    table = columns if isinstance(columns, pa.Table) else table_of(columns, path)
     record = json.dumps(dict(provenance), sort_keys=True)
-    pool = pool_of_file(path, TableFile(typed(given, path), json.loads(record), None, ()), strict=True)
+    pool = pool_of_file(path, TableFile(typed(table, path), json.loads(record), None, ()), strict=True)
     buffer = io.BytesIO()
-    pq.write_table(pool.table.replace_schema_metadata({METADATA_KEY: record.encode()}), buffer, compression="zstd")
+    pq.write_table(pool.table.replace_schema_metadata(file_metadata(record)), buffer, compression="zstd")
     atomic_write_bytes(path, buffer.getvalue())
     return pool
 
 
-def pool_from_columns(columns: Mapping[str, Any]) -> Pool:
+def pool_from_columns(columns: Mapping[str, Json]) -> Pool:
     """A validated pool held in memory, from columns as `collect_pool` returns them. Errors as `read_pool`."""
     place = Path("columns")
     return pool_of_file(place, TableFile(typed(table_of(columns, place), place), {}, None, ()), strict=True)

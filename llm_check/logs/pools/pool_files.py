@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.json_input import JsonFault, parse_json, shown, text_lines
+from gsi_theory.runs.json_output import SCHEMAS
+from gsi_theory.runs.terminal import counted
+from gsi_theory.types import Ints, Json, Record
 from llm_check.logs.pools.schema import FIELDS, REQUIRED, SCHEMA
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "METADATA_KEY",
     "LeftOut",
     "TableFile",
+    "file_metadata",
     "json_lines",
+    "left_out_lines",
     "read_table",
     "rows_table",
     "said",
@@ -33,11 +36,12 @@ __all__ = [
     "typed",
 ]
 
-METADATA_KEY = b"gsi_pool"
+METADATA_KEY, _SCHEMA_KEY = b"gsi_pool", b"gsi_pool_schema"
 # In place of the value of a field that a line lacks.
 ABSENT = "(absent)"
 # Lines held as Python objects at a time: tens of megabytes.
 _LINES = 20_000
+FAULTS_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,12 @@ class LeftOut:
 
     row: int
     field: str
-    value: Any
+    value: Json
     reason: str
     prompt_id: str | None
+
+
+NumberedLine = tuple[int, Record | LeftOut]  # a line's number, and its object or why it is none
 
 
 @dataclass(frozen=True)
@@ -57,12 +64,12 @@ class TableFile:
     """A file read: `table`, what its provenance says, the line of each row (None: rows from 0), and lines unread."""
 
     table: pa.Table
-    metadata: dict[str, Any]
-    lines: NDArray[np.int64] | None
+    metadata: Record
+    lines: Ints | None
     left_out: tuple[LeftOut, ...]
 
 
-def table_of(columns: Mapping[str, Any], path: Path) -> pa.Table:
+def table_of(columns: Mapping[str, Json], path: Path) -> pa.Table:
     """A table from columns given as sequences; InputError for values of another type or unequal lengths."""
     arrays = {}
     for name, values in columns.items():
@@ -104,22 +111,22 @@ def typed(table: pa.Table, path: Path) -> pa.Table:
     return pa.table(columns)
 
 
-def _castable(given: pa.DataType, kind: pa.DataType) -> bool:
+def _castable(type_: pa.DataType, kind: pa.DataType) -> bool:
     """Whether a column may become one of SCHEMA's kinds: numbers numbers, text text. Arrow would read text as numbers
     and truth values as 0 and 1."""
     types = pa.types
-    if types.is_dictionary(given):
-        given = given.value_type
-    if types.is_null(given):
+    if types.is_dictionary(type_):
+        type_ = type_.value_type
+    if types.is_null(type_):
         return True
     if types.is_list(kind):
-        nested = types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given)
-        return nested and _castable(given.value_type, kind.value_type)
+        nested = types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_)
+        return nested and _castable(type_.value_type, kind.value_type)
     if types.is_string(kind):
-        return bool(types.is_string(given) or types.is_large_string(given) or types.is_string_view(given))
+        return bool(types.is_string(type_) or types.is_large_string(type_) or types.is_string_view(type_))
     if types.is_boolean(kind):
-        return bool(types.is_boolean(given))
-    return bool(types.is_integer(given) or types.is_floating(given) or types.is_decimal(given))
+        return bool(types.is_boolean(type_))
+    return bool(types.is_integer(type_) or types.is_floating(type_) or types.is_decimal(type_))
 
 
 def read_table(path: Path, strict: bool) -> TableFile:
@@ -139,20 +146,31 @@ def read_table(path: Path, strict: bool) -> TableFile:
     return TableFile(typed(table, path), _metadata(table, path), None, ())
 
 
-def _metadata(table: pa.Table, path: Path) -> dict[str, Any]:
-    raw = (table.schema.metadata or {}).get(METADATA_KEY)
-    if raw is None:
+def file_metadata(record: str) -> dict[bytes, bytes]:
+    """What a pool's Parquet file carries beside its columns: provenance as JSON, and the number of the format."""
+    return {METADATA_KEY: record.encode(), _SCHEMA_KEY: str(SCHEMAS["pool"]).encode()}
+
+
+def _metadata(table: pa.Table, path: Path) -> Record:
+    """Provenance of a pool; InputError for a file of a later format, or provenance that is no object."""
+    texts = {
+        key: value.decode() for key, value in (table.schema.metadata or {}).items() if key.startswith(METADATA_KEY)
+    }
+    number, newest = texts.get(_SCHEMA_KEY, "1"), SCHEMAS["pool"]  # pools of before numbers read as 1
+    if not number.isdecimal() or not 1 <= int(number) <= newest:
+        raise InputError(f"{path} is a pool of format {shown(number)}, this version reads 1 to {newest}: update it")
+    if METADATA_KEY not in texts:
         return {}
     try:
-        found = parse_json(raw.decode())
+        record = parse_json(texts[METADATA_KEY])
     except ValueError as error:
         raise InputError(f"{path} has provenance that is not JSON ({error}): write it with write_pool") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} has provenance that is no object ({shown(found)}): write it with write_pool")
-    return found
+    if not isinstance(record, dict):
+        raise InputError(f"{path} has provenance that is no object ({shown(record)}): write it with write_pool")
+    return record
 
 
-def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | LeftOut]]:
+def json_lines(path: Path) -> Iterator[NumberedLine]:
     """(line number, object) of every line that is not blank; a LeftOut in place of what is no JSON object."""
     for number, line in text_lines(path):
         try:
@@ -169,11 +187,11 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | LeftOut]]:
 
 
 def _batches(
-    lines: Iterator[tuple[int, dict[str, Any] | LeftOut]],
-) -> Iterator[tuple[list[int], list[dict[str, Any]], list[LeftOut]]]:
+    lines: Iterator[NumberedLine],
+) -> Iterator[tuple[list[int], list[Record], list[LeftOut]]]:
     """Line numbers and objects of some lines at a time, and the lines among them that are no rows."""
     numbers: list[int] = []
-    rows: list[dict[str, Any]] = []
+    rows: list[Record] = []
     faults: list[LeftOut] = []
     for number, row in lines:
         if isinstance(row, LeftOut):
@@ -190,10 +208,10 @@ def _batches(
     yield numbers, rows, faults
 
 
-def rows_table(path: Path, rows: Iterator[tuple[int, dict[str, Any] | LeftOut]], strict: bool) -> TableFile:
+def rows_table(path: Path, rows: Iterator[NumberedLine], strict: bool) -> TableFile:
     """The table of numbered objects, as `json_lines` gives them; `path` names them in messages."""
     tables: list[pa.Table] = []
-    lines: list[NDArray[np.int64]] = []
+    lines: list[Ints] = []
     left_out: list[LeftOut] = []
     for numbers, objects, unread in _batches(rows):
         table, kept, unfit = _chunk(path, objects, numbers)
@@ -230,9 +248,20 @@ def said(fault: LeftOut) -> str:
     return f", {fault.field} = {shown(fault.value)}: {fault.reason}" if fault.field else f", {fault.reason}"
 
 
-def _chunk(
-    path: Path, rows: list[dict[str, Any]], numbers: list[int]
-) -> tuple[pa.Table, NDArray[np.int64], list[LeftOut]]:
+def left_out_lines(left: Record) -> list[str]:
+    """What was left out, in words: the count and the first bad rows; no line when nothing was."""
+    if not left["rows"]:
+        return []
+    faults = [f"  row or line {fault['row']}{fault['said']}" for fault in left["faults"][:FAULTS_SHOWN]]
+    more = left["rows"] - len(faults)
+    return [
+        f"left out: {counted(left['prompts'], 'prompt')} for {counted(left['rows'], 'bad row')}",
+        *faults,
+        *([f"  and {more:,} more: --json lists them all"] if more else []),
+    ]
+
+
+def _chunk(path: Path, rows: list[Record], numbers: list[int]) -> tuple[pa.Table, Ints, list[LeftOut]]:
     """The table of some lines, which of them are in it, and those that are not."""
     present = dict.fromkeys(name for row in rows for name in row)
     used = [name for name in FIELDS if name in present] + [name for name in present if name not in FIELDS]
@@ -260,17 +289,17 @@ def _kind(name: str) -> pa.DataType | None:
     return FIELDS[name].type if name in FIELDS else None
 
 
-def _prompt(row: dict[str, Any]) -> str | None:
+def _prompt(row: Record) -> str | None:
     name = row.get("prompt_id")
     return name if isinstance(name, str) else None
 
 
-def _value(name: str, row: dict[str, Any]) -> Any:
+def _value(name: str, row: Record) -> Json:
     value = row.get(name)
     return -np.inf if value == "-inf" and name.startswith("logp_") else value
 
 
-def _unfit(values: list[Any], kind: pa.DataType | None) -> list[int]:
+def _unfit(values: list[Json], kind: pa.DataType | None) -> list[int]:
     """Indices of values that are not of the column's type; none for a column that SCHEMA does not know.
 
     Arrow alone would take true for 1 and cut 0.5 to 0.
@@ -280,7 +309,7 @@ def _unfit(values: list[Any], kind: pa.DataType | None) -> list[int]:
     return [i for i, value in enumerate(values) if not (_plain([value], kind) and _converts([value], kind))]
 
 
-def _plain(values: list[Any], kind: pa.DataType) -> bool:
+def _plain(values: list[Json], kind: pa.DataType) -> bool:
     """Whether all values are of the JSON types that a column of this kind is written in."""
     types = set(map(type, values)) - {type(None)}
     if pa.types.is_list(kind):
@@ -290,7 +319,7 @@ def _plain(values: list[Any], kind: pa.DataType) -> bool:
     return types <= ({int, float} if pa.types.is_floating(kind) else {bool} if pa.types.is_boolean(kind) else {str})
 
 
-def _converts(values: list[Any], kind: pa.DataType) -> bool:
+def _converts(values: list[Json], kind: pa.DataType) -> bool:
     try:
         pa.array(values, type=kind)
     except (pa.ArrowException, OverflowError):

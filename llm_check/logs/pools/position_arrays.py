@@ -1,37 +1,86 @@
-"""A pool as flat arrays sorted by position, so that a million rows cost no Python object each.
+"""A pool flattened once: arrays sorted by position, so that a million rows cost no Python object each.
 
 A position is a pair (prompt_id, step), numbered in the order of first appearance; a set is one position and source.
-Rows are sorted by (position, source with draft first, candidate). Arrays are (R,) over rows unless said otherwise.
+Rows are sorted by (position, source with draft first, candidate). Arrays are (R,) over rows unless said otherwise, and
+what is read twice is kept, so nobody groups the rows of a pool again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from gsi_theory.types import Floats, Ints
-from llm_check.logs.pools.pool import SOURCES, Pool
+from gsi_theory.types import Flags, Floats, Ints
+from llm_check.logs.pools.schema import SOURCES
 
-__all__ = ["Block", "PositionArrays", "blocks", "pair_codes", "position_arrays", "same_text_codes", "some_positions"]
+__all__ = [
+    "PositionArrays",
+    "PositionBlock",
+    "RowOrder",
+    "TokenLists",
+    "blocks",
+    "dense_codes",
+    "pair_codes",
+    "position_arrays",
+    "row_order",
+    "same_text_codes",
+    "some_positions",
+]
+
+BLOCK_ROWS = 1 << 18
+Column = TypeVar("Column")
+
+
+class RowOrder(NamedTuple):
+    """Rows of a table, sorted: row of the table at each place, position and source code (draft 0, base 1) there, and
+    the row at which each position appears first (P,)."""
+
+    order: Ints
+    position: Ints
+    source: Ints
+    first: Ints
+
+
+class TokenLists(NamedTuple):
+    """A list column flattened: values of all rows one after the other, where each row begins, and its length."""
+
+    values: Floats
+    offsets: Ints
+    lengths: Ints
+
+
+@dataclass(frozen=True)
+class PositionBlock:
+    """Positions with equally many candidates: rows of the draft (P, N) and of the base (P, N_B), and their numbers."""
+
+    positions: Ints
+    draft: Ints
+    base: Ints
+
+    def at(self, chosen: slice | Ints) -> PositionBlock:
+        """Some of the positions."""
+        return PositionBlock(self.positions[chosen], self.draft[chosen], self.base[chosen])
 
 
 @dataclass(frozen=True)
 class PositionArrays:
-    """order: row of the pool's table at each place; position (R,), is_base (R,); names (P,) of (prompt_id, step).
+    """order: row of `table` at each place; position (R,), is_base (R,); names (P,) of (prompt_id, step).
 
-    The other methods read columns in this order; starts (S + 1,) bounds the sets, set_position and set_is_base (S,).
+    The methods read columns in this order; starts (S + 1,) bounds the sets, set_position and set_is_base (S,).
     """
 
-    pool: Pool
+    table: pa.Table
     order: Ints
     position: Ints
-    is_base: NDArray[np.bool_]
+    is_base: Flags
     names: tuple[tuple[str, int], ...]
+    _columns: dict[tuple[str, type], object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def starts(self) -> Ints:
@@ -46,22 +95,63 @@ class PositionArrays:
         return self.position[self.starts[:-1]]
 
     @cached_property
-    def set_is_base(self) -> NDArray[np.bool_]:
+    def set_is_base(self) -> Flags:
         """Source of each set, (S,)."""
         return self.is_base[self.starts[:-1]]
 
+    @cached_property
+    def sets(self) -> dict[tuple[str, int, str], slice]:
+        """Places of each (prompt_id, step, source)."""
+        ends = zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True)
+        owners = zip(self.set_position.tolist(), self.set_is_base.tolist(), strict=True)
+        return {(*self.names[p], SOURCES[base]): slice(*end) for (p, base), end in zip(owners, ends, strict=True)}
+
+    @cached_property
+    def blocks(self) -> list[PositionBlock]:
+        """Positions that have both sources, by their counts of candidates."""
+        return blocks(self)
+
+    @cached_property
+    def same_steps(self) -> tuple[Ints, str]:
+        """`same_text_codes`."""
+        return same_text_codes(self)
+
     def has(self, name: str) -> bool:
         """Whether the pool has a column that is not null throughout."""
-        table = self.pool.table
-        return name in table.column_names and table[name].null_count < table.num_rows
+        return name in self.table.column_names and self.table[name].null_count < self.table.num_rows
 
     def column(self, name: str) -> pa.ChunkedArray:
         """A column of the pool in this order."""
-        return self.pool.table[name].take(pa.array(self.order))
+        return self.table[name].take(pa.array(self.order))
+
+    def _kept(self, name: str, kind: type[Column], read: Callable[[], Column]) -> Column:
+        value = self._columns.get((name, kind))
+        if not isinstance(value, kind):
+            value = self._columns[name, kind] = read()
+        return value
 
     def floats(self, name: str) -> Floats:
-        """A number or truth column as float64, nulls as NaN."""
-        return np.asarray(pc.cast(self.column(name), pa.float64()).to_numpy(), dtype=np.float64)
+        """A number or truth column as float64, nulls as NaN. Not to be written to."""
+
+        def read() -> Floats:
+            values = np.array(pc.cast(self.column(name), pa.float64()).to_numpy(), dtype=np.float64)
+            values.setflags(write=False)
+            return values
+
+        return self._kept(name, np.ndarray, read)
+
+    def lists(self, name: str) -> TokenLists | None:
+        """A column of token lists, null as no token; None when the pool lacks it."""
+        if not self.has(name):
+            return None
+
+        def read() -> TokenLists:
+            lists = self.column(name).combine_chunks()
+            lengths = np.asarray(pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+            values = np.asarray(lists.flatten().to_numpy(zero_copy_only=False), np.float64)
+            return TokenLists(values, np.cumsum(lengths) - lengths, lengths)
+
+        return self._kept(name, TokenLists, read)
 
     @cached_property
     def log_ratio(self) -> Floats:
@@ -70,6 +160,7 @@ class PositionArrays:
         neither = (base == -np.inf) & (draft == -np.inf)
         return np.where(neither, 0.0, base) - np.where(neither, 0.0, draft)
 
+    @cached_property
     def tokens(self) -> Floats | None:
         """Tokens of each row from n_tokens, token_ids or token log-probabilities; None when the pool has none."""
         if self.has("n_tokens"):
@@ -80,56 +171,66 @@ class PositionArrays:
         return None
 
 
-def position_arrays(pool: Pool) -> PositionArrays:
-    """The pool sorted by position, source and candidate."""
-    table = pool.table
-    prompt = table["prompt_id"].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    step = table["step"].to_numpy().astype(np.int64)
-    is_base = np.asarray(pc.equal(table["source"], SOURCES[1]).to_numpy())
-    key = prompt.astype(np.int64) * (int(step.max()) + 1) + step
+def row_order(table: pa.Table) -> RowOrder:
+    """Rows by (position in order of appearance, draft before base, candidate), also of a table that holds nulls or
+    sources of other names: equal codes, equal position and source. The sort is stable."""
+    prompt = table["prompt_id"].combine_chunks().dictionary_encode(null_encoding="encode")
+    source = table["source"].combine_chunks().dictionary_encode(null_encoding="encode")
+    rank = {name: code for code, name in enumerate(SOURCES)}
+    codes = np.array([rank.get(name, len(SOURCES) + i) for i, name in enumerate(source.dictionary.to_pylist())])
+    source_code = codes[source.indices.to_numpy(zero_copy_only=False)].astype(np.int64)
+    step = table["step"].fill_null(-1).to_numpy().astype(np.int64)
+    step -= step.min()
+    key = prompt.indices.to_numpy(zero_copy_only=False).astype(np.int64) * (int(step.max()) + 1) + step
     _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    rank = np.empty(first.size, dtype=np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(first.size)
-    position = rank[inverse.ravel()]
-    order = np.lexsort([table["candidate"].to_numpy(), is_base, position])
-    seen = np.sort(first)
-    texts = table["prompt_id"].take(pa.array(seen)).to_pylist()
-    names = tuple(zip(texts, step[seen].tolist(), strict=True))
-    return PositionArrays(pool, order, position[order], is_base[order], names)
+    rank_of = np.empty(first.size, dtype=np.int64)
+    rank_of[np.argsort(first, kind="stable")] = np.arange(first.size)
+    position = rank_of[inverse.ravel()]
+    order = np.lexsort([table["candidate"].fill_null(-1).to_numpy(), source_code, position])
+    return RowOrder(order, position[order], source_code[order], np.sort(first))
 
 
-def same_text_codes(arrays: PositionArrays) -> tuple[Ints, str]:
+def position_arrays(table: pa.Table, rows: RowOrder | None = None) -> PositionArrays:
+    """The table of a valid pool sorted by position, source and candidate; rows: where its order is known."""
+    rows = rows or row_order(table)
+    heads = table.select(["prompt_id", "step"]).take(pa.array(rows.first))
+    names = tuple(zip(heads["prompt_id"].to_pylist(), heads["step"].to_pylist(), strict=True))
+    return PositionArrays(table, rows.order, rows.position, rows.source == 1, names)
+
+
+def same_text_codes(arrays: PositionArrays, chosen: Ints | None = None) -> tuple[Ints, str]:
     """(R,) code of each row's step, equal where two rows of a position are the same step, and what tells them apart.
 
     By token ids where the pool has them, else by text, else by the pair of log-probabilities and the reward: equal
-    steps of a position have equal numbers, and unequal steps almost never do.
+    steps of a position have equal numbers, and unequal steps almost never do. chosen: rows compared wherever they were
+    drawn, all positions as one.
     """
-    if arrays.has("token_ids"):
-        lists = arrays.column("token_ids").combine_chunks()
-        lengths = np.asarray(pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False), np.int64)
-        flat = np.asarray(lists.flatten().to_numpy(zero_copy_only=False), np.int64)
-        return _codes_of_lists(arrays.position, flat, lengths), "token_ids"
+    rows = slice(None) if chosen is None else chosen
+    position = arrays.position if chosen is None else np.zeros(chosen.size, dtype=np.int64)
+    ids = arrays.lists("token_ids")
+    if ids is not None:
+        return _codes_of_lists(position, ids.values.astype(np.int64), ids.offsets[rows], ids.lengths[rows]), "token_ids"
     if arrays.has("text"):
         code = arrays.column("text").combine_chunks().dictionary_encode().indices.fill_null(-1)
-        return pair_codes(arrays.position, code.to_numpy(zero_copy_only=False).astype(np.int64)), "text"
-    numbers = np.stack([arrays.floats(name) for name in ("logp_draft", "logp_base", "reward")], axis=1) + 0.0
-    bits = [arrays.position, *numbers.view(np.int64).T]
-    code = np.zeros(arrays.position.size, dtype=np.int64)
-    for column in bits:
-        code = pair_codes(code, column)
-    return code, "log-probabilities and reward"
+        return pair_codes(position, code.to_numpy(zero_copy_only=False).astype(np.int64)[rows]), "text"
+    for name in ("logp_draft", "logp_base", "reward"):
+        position = pair_codes(position, (arrays.floats(name)[rows] + 0.0).view(np.int64))  # -0.0 is 0.0
+    return position, "log-probabilities and reward"
+
+
+def dense_codes(values: Ints) -> Ints:
+    """Equal values as equal numbers from 0, in their order."""
+    return np.unique(values, return_inverse=True)[1].ravel().astype(np.int64)
 
 
 def pair_codes(left: Ints, right: Ints) -> Ints:
     """Dense codes of the pairs (left, right)."""
-    _, l_code = np.unique(left, return_inverse=True)
-    values, r_code = np.unique(right, return_inverse=True)
-    return np.unique(l_code.ravel() * values.size + r_code.ravel(), return_inverse=True)[1].ravel().astype(np.int64)
+    code = dense_codes(right)
+    return dense_codes(dense_codes(left) * (int(code.max(initial=-1)) + 1) + code)
 
 
-def _codes_of_lists(start: Ints, flat: Ints, lengths: Ints) -> Ints:
+def _codes_of_lists(start: Ints, flat: Ints, offsets: Ints, lengths: Ints) -> Ints:
     """Codes of (start, list) pairs, one token after the other over the rows that still have one."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     code = pair_codes(start, lengths)
     for depth in range(int(lengths.max(initial=0))):
         live = np.flatnonzero(lengths > depth)
@@ -139,16 +240,7 @@ def _codes_of_lists(start: Ints, flat: Ints, lengths: Ints) -> Ints:
     return code
 
 
-@dataclass(frozen=True)
-class Block:
-    """Positions with equally many candidates: rows of the draft (P, N) and of the base (P, N_B), and their numbers."""
-
-    positions: Ints
-    draft: Ints
-    base: Ints
-
-
-def blocks(arrays: PositionArrays, most: int = 1 << 18) -> list[Block]:
+def blocks(arrays: PositionArrays, most: int = BLOCK_ROWS) -> list[PositionBlock]:
     """Positions that have both sources, grouped by (N, N_B) in blocks of at most `most` rows."""
     sizes = np.zeros((len(arrays.names), 2), dtype=np.int64)
     begin = np.zeros((len(arrays.names), 2), dtype=np.int64)
@@ -156,7 +248,7 @@ def blocks(arrays: PositionArrays, most: int = 1 << 18) -> list[Block]:
     sizes[arrays.set_position, source] = np.diff(arrays.starts)
     begin[arrays.set_position, source] = arrays.starts[:-1]
     both = np.flatnonzero((sizes > 0).all(axis=1))
-    found: list[Block] = []
+    parts: list[PositionBlock] = []
     kinds, kind = np.unique(sizes[both], axis=0, return_inverse=True)
     for k, (n, n_base) in enumerate(kinds.tolist()):
         members = both[kind.ravel() == k]
@@ -164,8 +256,8 @@ def blocks(arrays: PositionArrays, most: int = 1 << 18) -> list[Block]:
         for at in range(0, members.size, step):
             part = members[at : at + step]
             draft = begin[part, 0][:, None] + np.arange(n)
-            found.append(Block(part, draft, begin[part, 1][:, None] + np.arange(n_base)))
-    return found
+            parts.append(PositionBlock(part, draft, begin[part, 1][:, None] + np.arange(n_base)))
+    return parts
 
 
 def some_positions(arrays: PositionArrays, most_rows: int) -> PositionArrays:
@@ -178,4 +270,4 @@ def some_positions(arrays: PositionArrays, most_rows: int) -> PositionArrays:
     new[kept] = np.arange(kept.size)
     rows = new[arrays.position] >= 0
     names = tuple(arrays.names[k] for k in kept.tolist())
-    return PositionArrays(arrays.pool, arrays.order[rows], new[arrays.position[rows]], arrays.is_base[rows], names)
+    return PositionArrays(arrays.table, arrays.order[rows], new[arrays.position[rows]], arrays.is_base[rows], names)

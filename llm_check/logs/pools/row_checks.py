@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.json_input import shown
+from gsi_theory.types import Flags, Floats, Ints, Json
+from llm_check.logs.pools.position_arrays import RowOrder, row_order
 from llm_check.logs.pools.schema import REQUIRED, SOURCES
 
-__all__ = ["Offence", "Range", "checked_range", "floats", "group_order", "offences"]
+__all__ = ["Offence", "Range", "checked_range", "floats", "offences"]
 
 Range = tuple[float, float]
 # No step is so unlikely and no reward so large: sums of their squares would not be floats.
@@ -32,12 +32,12 @@ _ROUNDING = 1e-6
 class Offence:
     """Rows (in the table, ascending) that share a fault of `field`; reason(row) says what is wrong and the cure."""
 
-    rows: NDArray[np.int64]
+    rows: Ints
     field: str
     reason: Callable[[int], str]
 
 
-def checked_range(low: Any, high: Any, place: str) -> Range:
+def checked_range(low: Json, high: Json, place: str) -> Range:
     """A stated range of the reward; a bound of None is infinite. InputError names `place` unless low < high."""
     ends = []
     for value, absent in ((low, -np.inf), (high, np.inf)):
@@ -50,40 +50,17 @@ def checked_range(low: Any, high: Any, place: str) -> Range:
     return ends[0], ends[1]
 
 
-def floats(table: pa.Table, name: str) -> NDArray[np.float64]:
+def floats(table: pa.Table, name: str) -> Floats:
     """A number column as float64, nulls as NaN."""
     return np.asarray(table[name].to_numpy(), dtype=np.float64)
 
 
-def _codes(table: pa.Table) -> list[NDArray[Any]]:
-    """Codes of prompt (order of first appearance), step, source (base 1): equal codes, equal position and source."""
-    prompt = table["prompt_id"].combine_chunks().dictionary_encode(null_encoding="encode")
-    source = table["source"].combine_chunks().dictionary_encode(null_encoding="encode")
-    names = source.dictionary.to_pylist()
-    rank = {"draft": 0, "base": 1}
-    place = np.array([rank.get(name, 2 + i) for i, name in enumerate(names)])
-    step = table["step"].fill_null(-1).to_numpy()
-    return [
-        prompt.indices.to_numpy(zero_copy_only=False),
-        step,
-        place[source.indices.to_numpy(zero_copy_only=False)] if len(names) else np.zeros(0, dtype=int),
-    ]
-
-
-def group_order(table: pa.Table) -> tuple[NDArray[np.int64], list[NDArray[Any]]]:
-    """Rows by (prompt in order of appearance, step, draft before base, candidate), and the first three codes so
-    ordered."""
-    codes = _codes(table)
-    order = np.lexsort([table["candidate"].fill_null(-1).to_numpy(), *codes[::-1]])
-    return order, [code[order] for code in codes]
-
-
-def _found(bad: NDArray[np.bool_], field: str, reason: str) -> Iterator[Offence]:
+def _fault(bad: Flags, field: str, reason: str) -> Iterator[Offence]:
     if bad.any():
         yield Offence(np.flatnonzero(bad), field, lambda row: reason)
 
 
-def _nulls(table: pa.Table, name: str) -> NDArray[np.bool_]:
+def _nulls(table: pa.Table, name: str) -> Flags:
     if table[name].null_count == 0:
         return np.zeros(table.num_rows, dtype=bool)
     return np.asarray(table[name].is_null().to_numpy())
@@ -92,21 +69,21 @@ def _nulls(table: pa.Table, name: str) -> NDArray[np.bool_]:
 def _scores(table: pa.Table, limits: Range) -> Iterator[Offence]:
     drawn_by = {name: np.asarray(pc.equal(table["source"], name).fill_null(False).to_numpy()) for name in SOURCES}
     for name in ("logp_draft", "logp_base"):
-        logp, given = floats(table, name), ~_nulls(table, name)
-        bad = given & (np.isnan(logp) | (logp > _ROUNDING))
-        yield from _found(bad, name, "give a log-probability in nats, at most 0")
+        logp, present = floats(table, name), ~_nulls(table, name)
+        bad = present & (np.isnan(logp) | (logp > _ROUNDING))
+        yield from _fault(bad, name, "give a log-probability in nats, at most 0")
         tiny = np.isfinite(logp) & (logp < _LEAST_LOGP)
-        yield from _found(tiny, name, f"no step is below {_LEAST_LOGP:g} nats: score it again, -inf if it has no mass")
-        own = (logp == -np.inf) & drawn_by[name.removeprefix("logp_")]
-        yield from _found(own, name, "the model drew this step, so it gave it mass: score it again")
+        yield from _fault(tiny, name, f"no step is below {_LEAST_LOGP:g} nats: score it again, -inf if it has no mass")
+        by_drawer = (logp == -np.inf) & drawn_by[name.removeprefix("logp_")]
+        yield from _fault(by_drawer, name, "the model drew this step, so it gave it mass: score it again")
     for name in (n for n in ("reward", "gold_reward") if n in table.column_names):
-        value, given = floats(table, name), ~_nulls(table, name)
-        yield from _found(given & ~np.isfinite(value), name, "give a finite reward")
+        value, present = floats(table, name), ~_nulls(table, name)
+        yield from _fault(present & ~np.isfinite(value), name, "give a finite reward")
         huge = np.isfinite(value) & (np.abs(value) > _LARGEST_REWARD)
-        yield from _found(huge, name, f"give it in units that keep it within ±{_LARGEST_REWARD:g}")
+        yield from _fault(huge, name, f"give it in units that keep it within ±{_LARGEST_REWARD:g}")
     (low, high), reward = limits, floats(table, "reward")
     outside = np.isfinite(reward) & ((reward < low) | (reward > high))
-    yield from _found(outside, "reward", f"outside the stated range [{low:g}, {high:g}]: correct it, or the range")
+    yield from _fault(outside, "reward", f"outside the stated range [{low:g}, {high:g}]: correct it, or the range")
 
 
 def _token_ids(table: pa.Table) -> Iterator[Offence]:
@@ -117,7 +94,7 @@ def _token_ids(table: pa.Table) -> Iterator[Offence]:
     lists = table[name].combine_chunks()
     bad = np.zeros(table.num_rows, dtype=bool)
     bad[pc.list_parent_indices(lists).to_numpy()[np.asarray(lists.flatten().fill_null(-1)) < 0]] = True
-    yield from _found(bad, name, "give an id, 0 or more, for each token")
+    yield from _fault(bad, name, "give an id, 0 or more, for each token")
 
 
 def _token_scores(table: pa.Table) -> Iterator[Offence]:
@@ -129,15 +106,15 @@ def _token_scores(table: pa.Table) -> Iterator[Offence]:
         lists = table[name].combine_chunks()
         values, row = lists.flatten(), pc.list_parent_indices(lists).to_numpy()
         logp = np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
-        own = np.asarray(pc.equal(table["source"], model).fill_null(False).to_numpy())[row]
+        drawn = np.asarray(pc.equal(table["source"], model).fill_null(False).to_numpy())[row]
         for bad, reason in (
             (np.isnan(logp) | (logp > _ROUNDING), "give a log-probability in nats, at most 0, for each token"),
             (np.isfinite(logp) & (logp < _LEAST_LOGP), f"no token is below {_LEAST_LOGP:g} nats: score it again"),
-            (own & (logp == -np.inf), "the model drew this token, so it gave it mass: score it again"),
+            (drawn & (logp == -np.inf), "the model drew this token, so it gave it mass: score it again"),
         ):
-            here = np.zeros(table.num_rows, dtype=bool)
-            here[row[bad]] = True
-            yield from _found(here, name, reason)
+            rows = np.zeros(table.num_rows, dtype=bool)
+            rows[row[bad]] = True
+            yield from _fault(rows, name, reason)
 
 
 def _temperatures(table: pa.Table) -> Iterator[Offence]:
@@ -145,48 +122,50 @@ def _temperatures(table: pa.Table) -> Iterator[Offence]:
     name = "sampling_temperature"
     if name not in table.column_names:
         return
-    given = floats(table, name)
-    impossible = ~_nulls(table, name) & ~((given > 0) & (given < np.inf))
-    yield from _found(impossible, name, "give the temperature the candidates were sampled at, above 0")
+    column = floats(table, name)
+    impossible = ~_nulls(table, name) & ~((column > 0) & (column < np.inf))
+    yield from _fault(impossible, name, "give the temperature the candidates were sampled at, above 0")
     counted = table[name].value_counts()
     values, counts = counted.field("values"), counted.field("counts").to_numpy()
     if len(values) == 1:
         return
     common = values[int(counts.argmax())].as_py()
-    column, null = floats(table, name), _nulls(table, name)
+    null = _nulls(table, name)
     other = ~null if common is None else null | (column != common)
-    yield from _found(other, name, f"other rows have {common!r}: write one pool per temperature")
+    yield from _fault(other, name, f"other rows have {common!r}: write one pool per temperature")
 
 
-def _duplicates(table: pa.Table, place: Callable[[int], str]) -> Iterator[Offence]:
-    order, codes = group_order(table)
-    candidate = table["candidate"].fill_null(-1).to_numpy()[order]
-    same = np.logical_and.reduce([column[1:] == column[:-1] for column in [*codes, candidate]])
+def _duplicates(table: pa.Table, place: Callable[[int], str], rows: RowOrder) -> Iterator[Offence]:
+    candidate = table["candidate"].fill_null(-1).to_numpy()[rows.order]
+    same = np.logical_and.reduce([column[1:] == column[:-1] for column in (rows.position, rows.source, candidate)])
     if not same.any():
         return
-    # lexsort is stable, so within a run of equal keys rows ascend: the one before is the earlier in the file.
-    first = {int(order[i + 1]): int(order[i]) for i in np.flatnonzero(same)}
-    rows = np.array(sorted(first), dtype=np.int64)
-    yield Offence(rows, "candidate", lambda row: f"already used at {place(first[row])}: number the draws")
+    # the sort is stable, so within a run of equal keys rows ascend: the one before is the earlier in the file.
+    first = {int(rows.order[i + 1]): int(rows.order[i]) for i in np.flatnonzero(same)}
+    again = np.array(sorted(first), dtype=np.int64)
+    yield Offence(again, "candidate", lambda row: f"already used at {place(first[row])}: number the draws")
 
 
-def offences(table: pa.Table, limits: Range, place: Callable[[int], str]) -> list[Offence]:
-    """Every fault of a table whose columns have SCHEMA's types; `limits` is the stated range of the reward.
+def offences(
+    table: pa.Table, limits: Range, place: Callable[[int], str], rows: RowOrder | None = None
+) -> list[Offence]:
+    """Every fault of a table whose columns have SCHEMA's types, in the order in which a reader wants to hear of them.
 
-    `place(row)` names a row in the words of its file. In the order in which a reader wants to hear of them.
+    limits: the stated range of the reward; place(row) names a row in the words of its file; rows: the table's order,
+    where it is known.
     """
-    found: list[Offence] = []
+    every: list[Offence] = []
     for name in REQUIRED:
-        found += _found(_nulls(table, name), name, "required columns hold no nulls, fill it")
+        every += _fault(_nulls(table, name), name, "required columns hold no nulls, fill it")
     known = np.asarray(pc.is_in(table["source"], pa.array([*SOURCES, None])).to_numpy())
-    found += _found(~known, "source", f"use one of {', '.join(SOURCES)}")
+    every += _fault(~known, "source", f"use one of {', '.join(SOURCES)}")
     for name in ("step", "candidate"):
-        found += _found(table[name].fill_null(0).to_numpy() < 0, name, "count from 0")
+        every += _fault(table[name].fill_null(0).to_numpy() < 0, name, "count from 0")
     if "n_tokens" in table.column_names:
-        found += _found(table["n_tokens"].fill_null(0).to_numpy() < 0, "n_tokens", "a step has at least 0 tokens")
-    found += _scores(table, limits)
-    found += _token_ids(table)
-    found += _token_scores(table)
-    found += _temperatures(table)
-    found += _duplicates(table, place)
-    return found
+        every += _fault(table["n_tokens"].fill_null(0).to_numpy() < 0, "n_tokens", "a step has at least 0 tokens")
+    every += _scores(table, limits)
+    every += _token_ids(table)
+    every += _token_scores(table)
+    every += _temperatures(table)
+    every += _duplicates(table, place, rows or row_order(table))
+    return every

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from gsi_theory.arrays.namespace import as_numbers
 from gsi_theory.errors import InputError
 from gsi_theory.instance import log_weight
-from gsi_theory.samples.coverage import Coverage, chi2_from_base, weight_coverage
-from gsi_theory.samples.reach import Answer, tail_seen
+from gsi_theory.samples.pool_limits import Answer, tail_seen
+from gsi_theory.samples.weight_coverage import Coverage, chi2_from_base, weight_coverage
 from gsi_theory.types import Floats
 from llm_check.logs.pools.pool import Pool
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gsi_theory.errors import Named
+from gsi_theory.types import Record
 
 __all__ = ["CHECKS", "Check"]
 
@@ -26,9 +27,9 @@ class Check:
     reference: str | None = None
 
     @property
-    def defaults(self) -> dict[str, Any]:
+    def defaults(self) -> Record:
         """Settings that a user may change, with their defaults."""
-        defaults: dict[str, Any] = self._found("DEFAULTS")
+        defaults: Record = self._found("DEFAULTS")
         return defaults
 
     def run(self, *arguments: Any, **reference: Any) -> Path:
@@ -40,15 +41,13 @@ class Check:
         return getattr(importlib.import_module(f"llm_check.models.checks.{self.module}"), name)
 
 
-CHECKS: dict[str, Check] = Named("check", {
-    check.name: check
-    for check in (
-        Check("lm_headline", "headline", "How many drafts does each bound ask for, and how many are needed?"),
-        Check("lm_law", "step_law", "Do samplers on any engine follow the exact law of the enumerated next step?",
-              "enumerated"),
-        Check("lm_prediction", "fresh_runs", "Does half a pool predict what fresh runs measure?"),
-        Check("lm_accuracy", "solution_accuracy", "Which share of problems does each method solve, at every n?"),
-        Check("lm_speed", "speed", "How long does a GSI step take, against the naive way?"),
-        Check("lm_noise", "decision_noise", "Which decisions does numerical noise of the log-ratio flip?", "compared"),
-    )
-})  # fmt: skip
+_LAW = "Do samplers on any engine follow the exact law of the enumerated next step?"
+_CHECKS = (
+    Check("lm_headline", "headline", "How many drafts does each bound ask for, and how many are needed?"),
+    Check("lm_law", "step_law", _LAW, "enumerated"),
+    Check("lm_prediction", "fresh_runs", "Does half a pool predict what fresh runs measure?"),
+    Check("lm_accuracy", "solution_accuracy", "Which share of problems does each method solve, at every n?"),
+    Check("lm_speed", "speed", "How long does a GSI step take, against the naive way?"),
+    Check("lm_noise", "decision_noise", "Which decisions does numerical noise of the log-ratio flip?", "compared"),
+)
+CHECKS: dict[str, Check] = Named("check", {check.name: check for check in _CHECKS})

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from gsi_theory.runs.artifact import Artifact
+from gsi_theory.types import Json
 
 __all__ = ["verdict"]
 
 
-def _law(s: Mapping[str, Any]) -> str:
+def _law(s: Mapping[str, Json]) -> str:
     return (
         f"smallest p {s['worst_p_holm']:.2g} of {s['comparisons']} χ² tests of samplers and "
         f"{s['worst_outcome_p_holm']:.2g} of {s['outcomes_tested']} single outcomes, after Holm's correction, bound "
@@ -19,14 +19,14 @@ def _law(s: Mapping[str, Any]) -> str:
     )
 
 
-def _prediction(s: Mapping[str, Any]) -> str:
+def _prediction(s: Mapping[str, Json]) -> str:
     return (
         f"largest |z| {s['worst_abs_z']:.2f} of {s['comparisons']} comparisons of predicted and measured, bound "
         f"{s['bonferroni_bound']:.2f}; smallest p {s['worst_p_holm']:.2g} after Holm's correction, bound {s['level']:g}"
     )
 
 
-def _headline(s: Mapping[str, Any]) -> str:
+def _headline(s: Mapping[str, Json]) -> str:
     return (
         f"drafts for KL(π‖law) ≤ {s['epsilon']:g} nats at β = {s['beta']:g}, where most are needed: GSI's Theorem 1 "
         f"asks 10^{s['log10_n_theorem_b']:.1f}, the bound on the instance {s['n_instance']:,}; exactly enough are "
@@ -34,7 +34,7 @@ def _headline(s: Mapping[str, Any]) -> str:
     )
 
 
-def _noise(s: Mapping[str, Any]) -> str:
+def _noise(s: Mapping[str, Json]) -> str:
     return (
         f"{s['engines'][1]} against {s['engines'][0]}: log-ratios of steps differ by {s['log_ratio_sd']:.2g} nats "
         f"(standard deviation), {s['log_ratio_max']:.2g} at most; of {s['runs']:,} steps {100 * s['winner_flips']:.2g} "
@@ -43,7 +43,7 @@ def _noise(s: Mapping[str, Any]) -> str:
     )
 
 
-def _speed(s: Mapping[str, Any]) -> str:
+def _speed(s: Mapping[str, Json]) -> str:
     return (
         f"a step of n = {s['n']} takes {s['seconds_per_step']:.3g} s, the naive way {s['ratio_median']:.3g} times as "
         f"long ({s['ratio_low']:.3g} to {s['ratio_high']:.3g} in {s['repeats']} repeats); with {s['batch']} prompts "
@@ -52,7 +52,7 @@ def _speed(s: Mapping[str, Any]) -> str:
     )
 
 
-_SAID: dict[str, Callable[[Mapping[str, Any]], str]] = {
+_SAID: dict[str, Callable[[Mapping[str, Json]], str]] = {
     "lm_law": _law,
     "lm_prediction": _prediction,
     "lm_headline": _headline,

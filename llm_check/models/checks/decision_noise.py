@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import provenance, write_artifact
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Json, Record
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.fresh_run_cells import sampled_positions
 from llm_check.models.collecting.collect import step_rewards
@@ -32,43 +31,45 @@ from llm_check.models.world import World
 
 __all__ = ["DEFAULTS", "flips", "run"]
 
-DEFAULTS: dict[str, Any] = {"betas": (1.0, 5.0, 20.0), "ns": (4, 16), "threshold": 0.5, "problems": 24, "runs": 500}
+DEFAULTS: Record = {"betas": (1.0, 5.0, 20.0), "ns": (4, 16), "threshold": 0.5, "problems": 24, "runs": 500}
 RULES = ("softmax", "race")
 
 
-def flips(reward: Floats, ratios: tuple[Floats, Floats], uniforms: Floats, scheme: Scheme) -> dict[str, Any]:
+def flips(reward: Floats, ratios: tuple[Floats, Floats], uniforms: Floats, scheme: Scheme) -> Record:
     """Of R runs of n drafts, `reward` and two versions of the log-ratio (R, n), one selection noise: how many winners,
     gate decisions and outcomes differ, and the winners within one sd of the noise of the threshold."""
     gate, rows = GATES[scheme.gate], np.arange(len(reward))
-    found = []
+    sides = []
     for ratio in ratios:
         at, score = winners(scheme.beta * reward + ratio, log_noise(uniforms, scheme.rule))
         judged = reward[rows, at], ratio[rows, at], score, scheme
-        found.append((at, gate.passes(*judged, np.zeros(len(rows))), gate.value(*judged)))
-    (at, accepted, value), (other_at, other_accepted, _) = found
+        sides.append((at, gate.passes(*judged, np.zeros(len(rows))), gate.value(*judged)))
+    (at, accepted, value), (other_at, other_accepted, _) = sides
     shift = (ratios[1] - ratios[0])[np.isfinite(ratios[0]) & np.isfinite(ratios[1])] / scheme.beta
     noise = float(shift.std()) if shift.size else 0.0
     assert scheme.threshold is not None
     # A rejected run falls back on the base whoever won: its outcome is the rejection.
     outcome, other = (np.where(ok, won, -1) for won, ok in ((at, accepted), (other_at, other_accepted)))
     return {
-        "winner_flips": int((at != other_at).sum()), "gate_flips": int((accepted != other_accepted).sum()),
-        "outcome_flips": int((outcome != other).sum()), "noise_tilted_reward": noise,
+        "winner_flips": int((at != other_at).sum()),
+        "gate_flips": int((accepted != other_accepted).sum()),
+        "outcome_flips": int((outcome != other).sum()),
+        "noise_tilted_reward": noise,
         "near_threshold": int((np.abs(value - scheme.threshold) <= noise).sum()),
-    }  # fmt: skip
+    }
 
 
 def _scored(world: World, place: Position, steps: NDArray[np.int32]) -> tuple[Floats, Floats]:
     """Step log-probabilities (M,) under draft and base of one world."""
-    found = []
+    logps = []
     for engine in (world.draft, world.base):
-        found.append(engine.score(engine.prefill([place.prefix]), steps[None]).sum(axis=-1)[0])
-    return found[0], found[1]
+        logps.append(engine.score(engine.prefill([place.prefix]), steps[None]).sum(axis=-1)[0])
+    return logps[0], logps[1]
 
 
 def _rows(
     world: World, other: World, place: Position, schemes: Sequence[Scheme], runs: int, seed: int
-) -> tuple[list[dict[str, Any]], Floats, Floats]:
+) -> tuple[list[Record], Floats, Floats]:
     """Flips of every scheme at one position; the differences of the log-ratio of M drafts, and per token of each step
     and model."""
     most = max(scheme.n for scheme in schemes)
@@ -83,10 +84,18 @@ def _rows(
     for scheme in schemes:
         n = scheme.n
         cut = ratios[0][:, :n], ratios[1][:, :n]
-        rows.append({
-            "problem_id": place.prompt_id, "step": place.step, "rule": scheme.rule, "gate": scheme.gate,
-            "beta": scheme.beta, "n": n, "runs": runs, **flips(reward[:, :n], cut, uniforms[:, :n], scheme),
-        })  # fmt: skip
+        rows.append(
+            {
+                "problem_id": place.prompt_id,
+                "step": place.step,
+                "rule": scheme.rule,
+                "gate": scheme.gate,
+                "beta": scheme.beta,
+                "n": n,
+                "runs": runs,
+                **flips(reward[:, :n], cut, uniforms[:, :n], scheme),
+            }
+        )
     tokens = np.concatenate([(b - a) / lengths for a, b in zip(mine, theirs, strict=True)])
     return rows, (ratios[1] - ratios[0]).ravel(), tokens
 
@@ -116,7 +125,7 @@ def run(
     require_candidates(chosen["runs"] * most, 1, world.rule, f"runs = {chosen['runs']} of n = {most}")
     at = checked_positions if world.task.name == "arithmetic" else sampled_positions
     places = at(world, seed, chosen["problems"])
-    table: dict[str, list[Any]] = {}
+    table: dict[str, list[Json]] = {}
     ratios, tokens = [], []
     for done, place in enumerate(places, start=1):
         rows, ratio, token = _rows(world, reference, place, schemes, chosen["runs"], seed)
@@ -131,9 +140,12 @@ def run(
     total = sum(table["runs"])
     summary = {
         "engines": [f"{w.draft.contract.engine} {w.draft.contract.dtype}" for w in (world, reference)],
-        "log_ratio_sd": float(ratio.std()), "log_ratio_mean": float(ratio.mean()),
-        "log_ratio_max": float(np.abs(ratio).max()), "token_logp_sd": float(token[np.isfinite(token)].std()),
-        "runs": total, **{name: sum(table[name]) / total for name in ("winner_flips", "gate_flips", "outcome_flips")},
+        "log_ratio_sd": float(ratio.std()),
+        "log_ratio_mean": float(ratio.mean()),
+        "log_ratio_max": float(np.abs(ratio).max()),
+        "token_logp_sd": float(token[np.isfinite(token)].std()),
+        "runs": total,
+        **{name: sum(table[name]) / total for name in ("winner_flips", "gate_flips", "outcome_flips")},
         "threshold": chosen["threshold"],
-    }  # fmt: skip
+    }
     return write_artifact(out, "lm_noise", provenance(command, seed), summary, {"cells": table})

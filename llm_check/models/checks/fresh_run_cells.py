@@ -11,19 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from gsi_theory import Candidates, Scheme
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Record
 from llm_check.logs.pools.pool import Pool, pool_from_columns
 from llm_check.logs.prediction import PositionPrediction, predict_position
 from llm_check.models.collecting.collect import candidates_table, sampled_paths
+from llm_check.models.decoding.fresh_runs_of_step import StepMeasurement, measure_step
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.reasoning_steps import PAD
-from llm_check.models.decoding.solution import StepMeasurement, measure_step, require_prompt_room
+from llm_check.models.decoding.solution import require_prompt_room
 from llm_check.models.grading.judging import Judges
 from llm_check.models.world import World
 
@@ -45,13 +45,13 @@ class Half:
 
 def _pool_values(pool: Pool, key: tuple[str, int], source: str) -> dict[str, Floats]:
     """Length, and accuracy where every candidate of the position has one."""
-    found = {"length": np.asarray(pool.column(*key, source, "n_tokens"), dtype=np.float64)}
+    values = {"length": np.asarray(pool.column(*key, source, "n_tokens"), dtype=np.float64)}
     for name in ("gold_reward", "correct"):
-        if name in pool.table.column_names and "accuracy" not in found:
+        if name in pool.table.column_names and "accuracy" not in values:
             given = pool.column(*key, source, name)
             if not any(value is None or value != value for value in given):
-                found["accuracy"] = np.asarray(given, dtype=np.float64)
-    return found
+                values["accuracy"] = np.asarray(given, dtype=np.float64)
+    return values
 
 
 def halves(pool: Pool, key: tuple[str, int]) -> tuple[Half, Half]:
@@ -85,17 +85,17 @@ def sampled_positions(world: World, seed: int, count: int) -> list[Position]:
 def step_values(world: World, place: Position, fresh: StepMeasurement) -> dict[str, Floats]:
     """The values of the M distinct steps that fresh runs took, as `halves` names them."""
     steps, tokenizer = fresh.steps, world.draft.tokenizer
-    found = {"reward": fresh.step_reward, "length": (steps != PAD).sum(axis=1).astype(np.float64)}
+    values = {"reward": fresh.step_reward, "length": (steps != PAD).sum(axis=1).astype(np.float64)}
     judges = Judges(world.task.check_step, world.task.grade, world.max_steps)
-    texts = [tokenizer.decode(row[row != PAD].tolist()) for row in steps]
+    texts = [str(tokenizer.decode(row[row != PAD].tolist())) for row in steps]
     gold = judges.gold(place, texts)
     if gold is not None:
-        return found | {"accuracy": gold}
+        return values | {"accuracy": gold}
     ends = [world.rule.cut(row[row != PAD].tolist())[1] == "eos" for row in steps]
     correct = judges.correct(tokenizer, place, steps, ends)
     if correct is not None and None not in correct:
-        found["accuracy"] = np.array([float(bool(c)) for c in correct])
-    return found
+        values["accuracy"] = np.array([float(bool(c)) for c in correct])
+    return values
 
 
 def _predicted(half: Half, names: Sequence[str], schemes: Sequence[Scheme]) -> tuple[PositionPrediction, Floats]:
@@ -104,13 +104,15 @@ def _predicted(half: Half, names: Sequence[str], schemes: Sequence[Scheme]) -> t
     stacked = []
     for values in (half.draft_values, half.base_values):
         stacked.append(np.stack([values[name] for name in names] + [values[name] ** 2 for name in means]))
-    found = predict_position(half.draft, half.base, schemes, (stacked[0], stacked[1]))
-    value, squares = found.value[:, : len(names)], found.value[:, len(names) :]
+    prediction = predict_position(half.draft, half.base, schemes, (stacked[0], stacked[1]))
+    value, squares = prediction.value[:, : len(names)], prediction.value[:, len(names) :]
     spread = np.empty_like(value)
     for v, name in enumerate(names):
         second = squares[:, means.index(name)] if name in means else value[:, v]
         spread[:, v] = np.sqrt(np.maximum(second - value[:, v] ** 2, 0.0))
-    return PositionPrediction(value, found.stderr[:, : len(names)], found.p_accept, found.p_accept_se), spread
+    return PositionPrediction(
+        value, prediction.stderr[:, : len(names)], prediction.p_accept, prediction.p_accept_se
+    ), spread
 
 
 def _z(gap: float, spread: float) -> float:
@@ -138,22 +140,28 @@ def _measured(values: Floats, *spreads: float) -> Measured:
     return Measured(float(values.mean()), float(values.std(ddof=1) / np.sqrt(runs)), one, other, own)
 
 
-def _cell(name: str, predicted: tuple[float, float, float], measured: Measured, runs: int) -> dict[str, Any]:
+def _cell(name: str, predicted: tuple[float, float, float], measured: Measured, runs: int) -> Record:
     """One cell; predicted = (value, standard error, deviation of one run)."""
     value, error, deviation = predicted
     # One run's worth stands in for what neither the pool nor the runs have seen.
     noise = float(np.sqrt(deviation**2 / runs + measured.one**2))
     z = _z(value - measured.mean, float(np.hypot(error, noise)))
     return {
-        "quantity": name, "predicted": value, "predicted_se": error, "measured": measured.mean,
-        "measured_se": measured.error, "z": z if np.isfinite(z) else None, "one_run": measured.one,
-        "other_half_one": measured.other_one, "measured_one": measured.own_one,
-    }  # fmt: skip
+        "quantity": name,
+        "predicted": value,
+        "predicted_se": error,
+        "measured": measured.mean,
+        "measured_se": measured.error,
+        "z": z if np.isfinite(z) else None,
+        "one_run": measured.one,
+        "other_half_one": measured.other_one,
+        "measured_one": measured.own_one,
+    }
 
 
 def position_cells(
     world: World, place: Position, schemes: Sequence[Scheme], candidates: int, runs: int, seed: int
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, Record]]:
     """(scheme's number, cell) of every cell of one position. `candidates` of each source are in the whole pool."""
     judges = Judges(world.task.check_step, world.task.grade, world.max_steps)
     table = candidates_table(world.models, [place], (candidates, candidates), world.rule, seed, judges)
@@ -169,15 +177,23 @@ def position_cells(
         ):
             cell = _cell(name, predicted, measured, runs)
             split = _z(predicted[0] - again[0], float(np.hypot(predicted[1], again[1])))
-            yield s, {
-                "problem_id": place.prompt_id, "step": place.step, "rule": scheme.rule,
-                "gate": "none" if scheme.threshold is None else scheme.gate, "beta": scheme.beta, "n": scheme.n,
-                **cell, "split_z": split if np.isfinite(split) else None,
-                "other_half_se": again[2] / np.sqrt(runs),
-            }  # fmt: skip
+            yield (
+                s,
+                {
+                    "problem_id": place.prompt_id,
+                    "step": place.step,
+                    "rule": scheme.rule,
+                    "gate": "none" if scheme.threshold is None else scheme.gate,
+                    "beta": scheme.beta,
+                    "n": scheme.n,
+                    **cell,
+                    "split_z": split if np.isfinite(split) else None,
+                    "other_half_se": again[2] / np.sqrt(runs),
+                },
+            )
 
 
-def _columns(table: pa.Table) -> dict[str, Any]:
+def _columns(table: pa.Table) -> Record:
     return {name: table[name].combine_chunks() for name in table.column_names}
 
 

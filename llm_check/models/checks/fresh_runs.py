@@ -27,6 +27,7 @@ from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.laws.gate import gsi_laws
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.types import Json, Record
 from llm_check.logs.prediction import scheme_grid
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.fresh_run_cells import position_cells, sampled_positions
@@ -39,12 +40,19 @@ from llm_check.models.world import World, transformers_pair
 __all__ = ["DEFAULTS", "LEVEL", "exact_values", "resolved", "run"]
 
 LEVEL = 0.01
-DEFAULTS: dict[str, Any] = {
-    "rules": ("softmax", "race"), "betas": (1.0, 5.0), "ns": (1, 2, 4, 16), "threshold": 0.5, "problems": 24,
-    "candidates": 400, "runs": 400, "exact": 4, "tolerance": 1e-6,
-}  # fmt: skip
+DEFAULTS: Record = {
+    "rules": ("softmax", "race"),
+    "betas": (1.0, 5.0),
+    "ns": (1, 2, 4, 16),
+    "threshold": 0.5,
+    "problems": 24,
+    "candidates": 400,
+    "runs": 400,
+    "exact": 4,
+    "tolerance": 1e-6,
+}
 _KEYS = ("rule", "gate", "beta", "n", "quantity")
-Table = dict[str, list[Any]]
+Table = dict[str, list[Json]]
 
 
 def exact_values(world: World, place: Position, schemes: list[Scheme], tolerance: float) -> list[dict[str, float]]:
@@ -113,33 +121,42 @@ def _means(table: Table) -> Table:
             np.array([table[name][i] for i in members])
             for name in ("predicted", "predicted_se", "measured", "measured_se")
         )
-        found = mean_difference(predicted - measured)
+        mean = mean_difference(predicted - measured)
         exact = [table["exact"][i] for i in members]
         own, fresh = (float(np.sqrt(np.mean(e**2) / len(members))) for e in (predicted_se, measured_se))
         row = dict(zip(_KEYS, key, strict=True)) | {
-            "predicted": float(predicted.mean()), "predicted_se": own,
-            "measured": float(measured.mean()), "measured_se": fresh,
-            "exact": None if None in exact else float(np.mean(exact)), "problems": len(members),
-            "difference": found.mean, "stderr": found.stderr, "p_value": found.p_value,
-            "z": float(np.copysign(stats.norm.isf(max(found.p_value, 1e-300) / 2), found.mean)),
-        }  # fmt: skip
+            "predicted": float(predicted.mean()),
+            "predicted_se": own,
+            "measured": float(measured.mean()),
+            "measured_se": fresh,
+            "exact": None if None in exact else float(np.mean(exact)),
+            "problems": len(members),
+            "difference": mean.mean,
+            "stderr": mean.stderr,
+            "p_value": mean.p_value,
+            "z": float(np.copysign(stats.norm.isf(max(mean.p_value, 1e-300) / 2), mean.mean)),
+        }
         for name, value in row.items():
             means.setdefault(name, []).append(value)
     means["p_holm"] = holm(np.array(means["p_value"])).tolist()
     return means
 
 
-def _summary(means: Table, table: Table) -> dict[str, Any]:
+def _summary(means: Table, table: Table) -> Record:
     z, adjusted = np.array(means["z"]), np.array(means["p_holm"])
     worst = int(adjusted.argmin())
-    summary: dict[str, Any] = {
-        "worst_abs_z": float(np.abs(z).max()), "comparisons": z.size, "level": LEVEL,
+    summary: Record = {
+        "worst_abs_z": float(np.abs(z).max()),
+        "comparisons": z.size,
+        "level": LEVEL,
         # The line of the figure: |z| beyond which one comparison fails at this level among all.
         "bonferroni_bound": float(stats.norm.isf(LEVEL / (2 * z.size))),
-        "worst_p_holm": float(adjusted.min()), "worst": {name: means[name][worst] for name in (*_KEYS, "difference")},
-        "passed": bool(adjusted.min() > LEVEL), "positions": len(set(table["problem_id"])),
+        "worst_p_holm": float(adjusted.min()),
+        "worst": {name: means[name][worst] for name in (*_KEYS, "difference")},
+        "passed": bool(adjusted.min() > LEVEL),
+        "positions": len(set(table["problem_id"])),
         "quantities": sorted(set(means["quantity"])),
-    }  # fmt: skip
+    }
     cluster = np.unique(table["problem_id"], return_inverse=True)[1]
     compared = (("calibration", "z", "other_half"), ("halves_calibration", "split_z", "measured"))
     for name, column, witness in compared:

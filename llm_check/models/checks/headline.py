@@ -8,24 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gsi_theory import Instance, Scheme, divergence, selection_law
 from gsi_theory.claims.facts import Facts
-from gsi_theory.claims.sides_softmax import asked_drafts
+from gsi_theory.claims.softmax_bounds import asked_drafts
 from gsi_theory.errors import InputError
 from gsi_theory.instance import log_weight
 from gsi_theory.laws.draws import MOST
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.tiny.exact_steps import checked_positions, enumerate_position
 from llm_check.models.world import World
 
 __all__ = ["DEFAULTS", "needed_drafts", "run"]
 
-DEFAULTS: dict[str, Any] = {"beta": 20.0, "epsilon": 0.1, "problems": 6, "tolerance": 1e-6}
+DEFAULTS: Record = {"beta": 20.0, "epsilon": 0.1, "problems": 6, "tolerance": 1e-6}
 
 
 def needed_drafts(instance: Instance, beta: float, epsilon: float, rule: str) -> int:
@@ -56,24 +56,24 @@ def run(
     chosen = read_settings(settings, DEFAULTS)
     beta, epsilon = chosen["beta"], chosen["epsilon"]
     places = checked_positions(world, seed, chosen["problems"])
-    rows: dict[str, list[Any]] = {}
+    rows: dict[str, list[Json]] = {}
     for done, place in enumerate(places, start=1):
-        found = enumerate_position(world, place, chosen["tolerance"])
-        facts = Facts.of(found.instance, Scheme(beta, 1))
+        enumerated = enumerate_position(world, place, chosen["tolerance"])
+        facts = Facts.of(enumerated.instance, Scheme(beta, 1))
         row = {
             "problem_id": place.prompt_id,
             "step": place.step,
             "prefix_text": world.draft.tokenizer.decode(list(place.prefix)),
-            "outcomes": len(found.tokens),
-            "missing_mass": max(found.missing_draft, found.missing_base),
-            "chi2_pair": found.chi2_pair,
+            "outcomes": len(enumerated.tokens),
+            "missing_mass": max(enumerated.missing_draft, enumerated.missing_base),
+            "chi2_pair": enumerated.chi2_pair,
             "chi2_tilt": facts.chi2,
             "coverage": float(np.exp(facts.log_coverage)),
-            "kl_pair": divergence.kl(found.instance.log_base, found.instance.log_draft),
+            "kl_pair": divergence.kl(enumerated.instance.log_base, enumerated.instance.log_draft),
             "log10_n_theorem_b": asked_drafts(facts, "b", epsilon) / np.log(10.0),
             "n_instance": int(np.ceil(np.exp(asked_drafts(facts, "instance", epsilon)))),
-            "n_exact_softmax": needed_drafts(found.instance, beta, epsilon, "softmax"),
-            "n_exact_race": needed_drafts(found.instance, beta, epsilon, "race"),
+            "n_exact_softmax": needed_drafts(enumerated.instance, beta, epsilon, "softmax"),
+            "n_exact_race": needed_drafts(enumerated.instance, beta, epsilon, "race"),
         }
         for key, value in row.items():
             rows.setdefault(key, []).append(value)

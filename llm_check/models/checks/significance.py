@@ -11,7 +11,7 @@ from scipy import stats
 from gsi_theory.errors import InputError
 from gsi_theory.types import Floats
 
-__all__ = ["Calibration", "MeanDifference", "binomial_p", "calibration", "holm", "mean_difference"]
+__all__ = ["MeanDifference", "ScoreCalibration", "binomial_p", "calibration", "holm", "mean_difference"]
 
 
 def holm(p: Floats) -> Floats:
@@ -65,9 +65,14 @@ def mean_difference(differences: Floats) -> MeanDifference:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Of z-scores in clusters: variance about 0 with its standard error, and the shares beyond 1.96 and 2.58 (nominal
-    0.05 and 0.01) with theirs. Cells of one cluster may depend on each other, clusters may not."""
+class ScoreCalibration:
+    """Of z-scores in clusters; cells of one cluster may depend on each other, clusters may not.
+
+    cells, clusters: how many
+    variance, variance_se: about 0, with its standard error
+    beyond_5, beyond_5_se: share beyond 1.96 (nominal 0.05), with its error
+    beyond_1, beyond_1_se: share beyond 2.58 (nominal 0.01), with its error
+    """
 
     cells: int
     clusters: int
@@ -79,7 +84,7 @@ class Calibration:
     beyond_1_se: float
 
 
-def calibration(z: Floats, cluster: NDArray[np.integer]) -> Calibration:
+def calibration(z: Floats, cluster: NDArray[np.integer]) -> ScoreCalibration:
     """How z-scores (M,) compare with standard normal ones; `cluster` (M,) numbers the independent clusters.
 
     Raises InputError for fewer than 2 clusters.
@@ -97,5 +102,5 @@ def calibration(z: Floats, cluster: NDArray[np.integer]) -> Calibration:
         return center, float(np.sqrt(clusters / (clusters - 1) * (sums**2).sum()) / size.sum())
 
     z = np.asarray(z, dtype=np.float64)
-    found = [mean(x) for x in (z**2, (np.abs(z) > 1.959964).astype(float), (np.abs(z) > 2.575829).astype(float))]
-    return Calibration(len(z), clusters, *(number for pair in found for number in pair))
+    shares = [mean(x) for x in (z**2, (np.abs(z) > 1.959964).astype(float), (np.abs(z) > 2.575829).astype(float))]
+    return ScoreCalibration(len(z), clusters, *(number for pair in shares for number in pair))

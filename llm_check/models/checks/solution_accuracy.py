@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.runs.journal import Journal
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.decoding.method_table import METHODS
 from llm_check.models.decoding.reasoning_steps import require_candidates
-from llm_check.models.decoding.solution_journal import Journal
-from llm_check.models.decoding.solutions import Plan, differences, solve_task, summary
+from llm_check.models.decoding.solutions import SolutionRun, differences, solve_task, summary
 from llm_check.models.tasks.load_task import load_task
 from llm_check.models.tiny.exact_steps import require_arithmetic
 from llm_check.models.world import World
@@ -45,7 +45,7 @@ def run(
     examples: dict[str, list[Any]] = {key: [] for key in ("method", "n", "problem", "text", "correct")}
     at_most: list[dict[str, Any]] = []
     for done, (name, n) in enumerate(cells, start=1):
-        plan = Plan((name,), chosen["beta"], n, chosen["threshold"], seed=seed, batch=BATCH)
+        plan = SolutionRun((name,), chosen["beta"], n, chosen["threshold"], seed=seed, batch=BATCH)
         rows = solve_task(plan, world.models, prompts, world.rule, task.max_steps, task.grade, Journal(None, {}))
         for key, value in summary(name, plan, rows).items():
             methods.setdefault(key, []).append(value)

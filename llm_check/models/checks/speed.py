@@ -25,6 +25,7 @@ from transformers import GenerationConfig
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.collecting.collect import Policies, draw_candidates, positions
 from llm_check.models.decoding.positions import Position, encode_text
@@ -37,7 +38,7 @@ from llm_check.models.world import World
 
 __all__ = ["DEFAULTS", "naive_candidates", "run"]
 
-DEFAULTS: dict[str, Any] = {"n": 16, "more": (64,), "repeats": 5, "problems": 8, "threads": 1}
+DEFAULTS: Record = {"n": 16, "more": (64,), "repeats": 5, "problems": 8, "threads": 1}
 
 BATCH = 16
 STEPS = 3
@@ -91,10 +92,10 @@ def naive_candidates(
 
 
 def _naive(world: World, path: Position, n: int) -> None:
-    text = world.draft.tokenizer.decode(list(path.prompt.ids))
+    text = str(world.draft.tokenizer.decode(list(path.prompt.ids)))
     for step in path.path:
         naive_candidates(world, encode_text(world.draft.tokenizer, text), n)
-        text += world.draft.tokenizer.decode(list(step))
+        text += str(world.draft.tokenizer.decode(list(step)))
 
 
 def _ours(world: World, paths: Sequence[Position], n: int, seed: int) -> None:
@@ -136,17 +137,24 @@ def _disagreement(world: World, path: Position, n: int) -> float:
     return float(np.abs(other - own - ratio).max())
 
 
-def _cells(seconds: dict[tuple[int, bool], list[tuple[float, float]]]) -> list[dict[str, Any]]:
+def _cells(seconds: dict[tuple[int, bool], list[tuple[float, float]]]) -> list[Record]:
     """One row for each n and kind: medians over repeats, and the range of the ratio."""
     rows = []
     for (n, batched), pairs in seconds.items():
         naive, ours = np.array(pairs).T
         ratio = naive / ours
-        rows.append({
-            "n": n, "prompts": BATCH if batched else 1, "naive_seconds_per_step": float(np.median(naive)),
-            "seconds_per_step": float(np.median(ours)), "candidates_per_second": float(n / np.median(ours)),
-            "ratio_median": float(np.median(ratio)), "ratio_low": float(ratio.min()), "ratio_high": float(ratio.max()),
-        })  # fmt: skip
+        rows.append(
+            {
+                "n": n,
+                "prompts": BATCH if batched else 1,
+                "naive_seconds_per_step": float(np.median(naive)),
+                "seconds_per_step": float(np.median(ours)),
+                "candidates_per_second": float(n / np.median(ours)),
+                "ratio_median": float(np.median(ratio)),
+                "ratio_low": float(ratio.min()),
+                "ratio_high": float(ratio.max()),
+            }
+        )
     return rows
 
 
@@ -180,12 +188,20 @@ def run(
         torch.set_num_threads(before)
     cells = _cells(seconds)
     names = ("seconds_per_step", "ratio_median", "ratio_low", "ratio_high")
-    summary = {
-        "n": chosen["n"], "batch": BATCH, "repeats": chosen["repeats"], "threads": chosen["threads"],
-        "naive_seconds_per_step": cells[0]["naive_seconds_per_step"], "largest_log_ratio_difference": difference,
-        "forward": world.draft.contract.forward,
-    } | {name: cells[0][name] for name in names} | {f"batch_{name}": cells[-1][name] for name in names}  # fmt: skip
-    tables: dict[str, dict[str, list[Any]]] = {
+    summary = (
+        {
+            "n": chosen["n"],
+            "batch": BATCH,
+            "repeats": chosen["repeats"],
+            "threads": chosen["threads"],
+            "naive_seconds_per_step": cells[0]["naive_seconds_per_step"],
+            "largest_log_ratio_difference": difference,
+            "forward": world.draft.contract.forward,
+        }
+        | {name: cells[0][name] for name in names}
+        | {f"batch_{name}": cells[-1][name] for name in names}
+    )
+    tables: dict[str, dict[str, list[Json]]] = {
         "cells": {key: [row[key] for row in cells] for key in cells[0]},
         "repeats": {
             "n": [n for (n, _), pairs in seconds.items() for _ in pairs],

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,14 +24,16 @@ from gsi_theory import Scheme, gsi_law
 from gsi_theory.errors import InputError
 from gsi_theory.laws.gate import fallback_law
 from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.runs.journal import Journal, journal_path
+from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.significance import binomial_p, holm
+from llm_check.models.decoding.fresh_runs_of_step import measure_step
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose
 from llm_check.models.decoding.reasoning_steps import require_candidates
-from llm_check.models.decoding.solution import measure_step
-from llm_check.models.decoding.solution_journal import Journal, journal_path
 from llm_check.models.engines.engine import Engine
+from llm_check.models.model_types import Module
 from llm_check.models.tiny.exact_steps import (
     SMALLEST_EXPECTED,
     EnumeratedPosition,
@@ -45,9 +46,14 @@ from llm_check.models.world import World, transformers_pair
 __all__ = ["DEFAULTS", "LEVEL", "full_forward_difference", "outcome_p_values", "run", "schemes_tested"]
 
 LEVEL = 0.01
-DEFAULTS: dict[str, Any] = {
-    "beta": 2.0, "n": 4, "threshold": 0.5, "draws": 10_000, "problems": 4, "tolerance": 1e-6,
-}  # fmt: skip
+DEFAULTS: Record = {
+    "beta": 2.0,
+    "n": 4,
+    "threshold": 0.5,
+    "draws": 10_000,
+    "problems": 4,
+    "tolerance": 1e-6,
+}
 
 
 def schemes_tested(beta: float, n: int, threshold: float) -> dict[str, Scheme]:
@@ -61,7 +67,7 @@ def schemes_tested(beta: float, n: int, threshold: float) -> dict[str, Scheme]:
     }
 
 
-def full_forward_difference(engine: Engine, model: Any, prefix: list[int], steps: list[list[int]]) -> float:
+def full_forward_difference(engine: Engine, model: Module, prefix: list[int], steps: list[list[int]]) -> float:
     """Largest |difference| of token log-probs between an engine's scores and one plain forward of prefix + step by the
     transformers model of the same weights."""
     scored = engine.score(engine.prefill([prefix]), [steps])[0]
@@ -86,36 +92,46 @@ def outcome_p_values(outcomes: np.ndarray, probability: np.ndarray) -> np.ndarra
     return binomial_p(np.r_[counts[:-1][large], rest], draws, np.minimum(wanted, 1.0))
 
 
-def _tests(world: World, found: EnumeratedPosition, chosen: dict[str, Any], seed: int) -> dict[str, Any]:
+def _tests(world: World, enumerated: EnumeratedPosition, chosen: Record, seed: int) -> Record:
     """A row for each sampler, the p-values of its outcomes, and mean and variance of the ratios π_B/π_S drawn."""
-    place, draws = found.position, chosen["draws"]
+    place, draws = enumerated.position, chosen["draws"]
     streams = [place.stream(seed, Purpose.CHECK)]
     drafted = world.draft.sample(world.draft.prefill([place.prefix]), draws, streams, world.rule)
-    outcomes = {"draft": found.locate(drafted.tokens[0])}
-    laws = {"draft": np.exp(found.instance.log_draft)}
+    outcomes = {"draft": enumerated.locate(drafted.tokens[0])}
+    laws = {"draft": np.exp(enumerated.instance.log_draft)}
     schemes = schemes_tested(chosen["beta"], chosen["n"], chosen["threshold"])
     measured = measure_step(
         world.draft, world.base, world.reward_model, place, draws, list(schemes.values()), world.rule, seed
     )
-    at = found.locate(measured.steps)
+    at = enumerated.locate(measured.steps)
     for row, (name, scheme) in enumerate(schemes.items()):
         outcomes[name] = at[measured.selected[row]]
         if name == "soft_bon_base":
-            laws[name] = np.exp(fallback_law(found.instance.base_candidates(), scheme).log_prob)
+            laws[name] = np.exp(fallback_law(enumerated.instance.base_candidates(), scheme).log_prob)
         else:
-            laws[name] = np.exp(gsi_law(found.instance, scheme).log_prob)
+            laws[name] = np.exp(gsi_law(enumerated.instance, scheme).log_prob)
     rows, single = [], []
     for name in outcomes:
         test = frequency_test(outcomes[name], laws[name])
         single.append(outcome_p_values(outcomes[name], laws[name]))
-        rows.append({
-            "problem_id": place.prompt_id, "step": place.step,
-            "prefix_text": world.draft.tokenizer.decode(list(place.prefix)),
-            "outcomes": len(found.tokens), "missing_mass": max(found.missing_draft, found.missing_base),
-            "draws": draws, "cells": test.cells, "chi2_stat": test.statistic, "dof": test.dof,
-            "p_value": test.p_value, "max_abs_z": test.max_abs_z, "sampler": name,
-            "n": 1 if name == "draft" else chosen["n"], "beta": chosen["beta"],
-        })  # fmt: skip
+        rows.append(
+            {
+                "problem_id": place.prompt_id,
+                "step": place.step,
+                "prefix_text": world.draft.tokenizer.decode(list(place.prefix)),
+                "outcomes": len(enumerated.tokens),
+                "missing_mass": max(enumerated.missing_draft, enumerated.missing_base),
+                "draws": draws,
+                "cells": test.cells,
+                "chi2_stat": test.statistic,
+                "dof": test.dof,
+                "p_value": test.p_value,
+                "max_abs_z": test.max_abs_z,
+                "sampler": name,
+                "n": 1 if name == "draft" else chosen["n"],
+                "beta": chosen["beta"],
+            }
+        )
     scored = world.base.score(world.base.prefill([list(place.prefix)]), drafted.tokens).sum(axis=-1)
     ratio = np.exp(scored[0] - drafted.logp[0])
     return {"rows": rows, "outcome_p": single, "ratio": (float(ratio.mean()), float(ratio.var()))}
@@ -148,9 +164,9 @@ def run(
     try:
         for done, (key, place) in enumerate(zip(keys, places, strict=True), start=1):
             if key not in journal:
-                found = enumerate_position(exact, place, chosen["tolerance"])
-                tested = _tests(world, found, chosen, seed)
-                journal.add({key: tested | {"difference": _difference(world, exact, place, found, seed)}})
+                enumerated = enumerate_position(exact, place, chosen["tolerance"])
+                tested = _tests(world, enumerated, chosen, seed)
+                journal.add({key: tested | {"difference": _difference(world, exact, place, enumerated, seed)}})
             progress(done, len(places))
     except InputError:
         journal.delete_if_empty()
@@ -162,10 +178,10 @@ def run(
     return path
 
 
-def _judged(positions: list[dict[str, Any]], draws: int) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+def _judged(positions: list[Record], draws: int) -> tuple[Record, dict[str, list[Json]]]:
     """(summary, table of a row for each sampler and position) of the tests at all positions."""
     rows = [row for at in positions for row in at["rows"]]
-    table: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in rows[0]}
+    table: dict[str, list[Json]] = {key: [row[key] for row in rows] for key in rows[0]}
     single = [np.array(p) for at in positions for p in at["outcome_p"]]
     means, variances = np.array([at["ratio"] for at in positions]).T
     overall, each = holm(np.array(table["p_value"])), holm(np.concatenate(single))
@@ -173,23 +189,31 @@ def _judged(positions: list[dict[str, Any]], draws: int) -> tuple[dict[str, Any]
     table["p_holm"] = overall.tolist()
     table["outcome_p_holm"] = [float(p.min()) for p in np.split(each, sizes)]
     summary = {
-        "worst_p": min(table["p_value"]), "comparisons": len(overall), "worst_p_holm": float(overall.min()),
-        "outcomes_tested": len(each), "worst_outcome_p_holm": float(each.min()),
+        "worst_p": min(table["p_value"]),
+        "comparisons": len(overall),
+        "worst_p_holm": float(overall.min()),
+        "outcomes_tested": len(each),
+        "worst_outcome_p_holm": float(each.min()),
         # The line of the figure: the p-value below which the first comparison fails.
-        "level": LEVEL / len(overall), "family_level": LEVEL,
+        "level": LEVEL / len(overall),
+        "family_level": LEVEL,
         "passed": bool(overall.min() > LEVEL and each.min() > LEVEL),
         "max_abs_z": max(table["max_abs_z"]),
         "max_logp_difference": max(at["difference"] for at in positions),
         "largest_missing_mass": max(table["missing_mass"]),
         "ratio_mean": float(means.mean()),
         "ratio_mean_se": float(np.sqrt(variances.mean() / (draws * len(positions)))),
-    }  # fmt: skip
+    }
     return summary, table
 
 
-def _difference(world: World, exact: World, place: Position, found: EnumeratedPosition, seed: int) -> float:
+def _difference(world: World, exact: World, place: Position, enumerated: EnumeratedPosition, seed: int) -> float:
     """Over 50 enumerated steps picked at random, likely or not, for both models."""
-    picked = place.stream(seed, Purpose.PICK).generator().choice(len(found.tokens), min(50, len(found.tokens)), False)
-    steps = [row[row >= 0].tolist() for row in found.tokens[picked]]
+    picked = (
+        place.stream(seed, Purpose.PICK)
+        .generator()
+        .choice(len(enumerated.tokens), min(50, len(enumerated.tokens)), False)
+    )
+    steps = [row[row >= 0].tolist() for row in enumerated.tokens[picked]]
     pairs = zip((world.draft, world.base), transformers_pair(exact), strict=True)
     return max(full_forward_difference(e, plain.model, list(place.prefix), steps) for e, plain in pairs)

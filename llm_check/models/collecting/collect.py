@@ -18,13 +18,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json, Record
 from llm_check.logs.pools.schema import FIELDS, SOURCES
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
-from llm_check.models.decoding.random_streams import Purpose, Stream, draw_purpose
+from llm_check.models.decoding.random_streams import PositionStream, Purpose, draw_purpose
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps
 from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.engines.engine import Engine
 from llm_check.models.grading.judging import NOBODY, Judges
+from llm_check.models.model_types import TaskProblem, Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
 from llm_check.models.tasks import arithmetic
 
@@ -48,29 +50,22 @@ def step_rewards(
     reward_model: RewardModel, places: Sequence[Position], tokens: NDArray[np.int32]
 ) -> NDArray[np.float64]:
     """Rewards (B, n) of the steps `tokens` (B, n, T) at `places` (B): equal steps of a position are judged once."""
-    seen: dict[tuple[int, bytes], int] = {}
-    index = np.empty(tokens.shape[:2], dtype=np.int64)
-    owners: list[Position] = []
-    steps: list[list[int]] = []
-    for b, group in enumerate(tokens):
-        for i, row in enumerate(group):
-            key = (b, row.tobytes())
-            if key not in seen:
-                seen[key] = len(steps)
-                owners.append(places[b])
-                steps.append(row[row != PAD].tolist())
-            index[b, i] = seen[key]
-    return np.asarray(reward_model.score(owners, steps), dtype=np.float64)[index]
+    # In order of appearance, which decides what is computed beside what, and so the last digits.
+    pairs = [(b, row.tobytes()) for b, group in enumerate(tokens) for row in group]
+    index = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
+    steps = [np.frombuffer(step, dtype=tokens.dtype) for _, step in index]
+    rewards = reward_model.score([places[b] for b, _ in index], [step[step != PAD].tolist() for step in steps])
+    return np.asarray(rewards, dtype=np.float64)[[index[pair] for pair in pairs]].reshape(tokens.shape[:2])
 
 
 def positions(
-    problems: Sequence[Any],
-    tokenizer: Any,
+    problems: Sequence[TaskProblem],
+    tokenizer: Tokenizer,
     steps: Sequence[int] = (0,),
     base: Engine | None = None,
     rule: StepRule | None = None,
     seed: int = 0,
-    solution_steps: Callable[[Any], Sequence[str]] = arithmetic.solution_steps,
+    solution_steps: Callable[[TaskProblem], Sequence[str]] = arithmetic.solution_steps,
 ) -> list[Position]:
     """Positions before the steps numbered in `steps`, for every problem whose path has that many steps.
 
@@ -94,19 +89,19 @@ def positions(
 
 def sampled_paths(base: Engine, rule: StepRule, prompts: list[Prompt], last: int, seed: int) -> list[Position]:
     """Steps 0..last of one solution from the base for each prompt, fewer where it ends."""
-    found = [Position(prompt) for prompt in prompts]
+    ends = [Position(prompt) for prompt in prompts]
     live = list(range(len(prompts)))
     prefixes = base.prefill([prompt.ids for prompt in prompts])
     for step in range(last + 1):
-        drawn = base.sample(prefixes, 1, [found[p].stream(seed, Purpose.PATH) for p in live], rule)
+        drawn = base.sample(prefixes, 1, [ends[p].stream(seed, Purpose.PATH) for p in live], rule)
         for row, p in enumerate(live):
-            found[p] = found[p].after(tuple(drawn.token_ids[row][0]))
+            ends[p] = ends[p].after(tuple(drawn.token_ids[row][0]))
         goes_on = np.flatnonzero(drawn.finish[:, 0] != "eos")
         if step == last or not len(goes_on):
             break
         live = [live[row] for row in goes_on]
-        prefixes = base.extend(base.select(prefixes, goes_on), [found[p].path[-1] for p in live])
-    return found
+        prefixes = base.extend(base.select(prefixes, goes_on), [ends[p].path[-1] for p in live])
+    return ends
 
 
 @dataclass(frozen=True)
@@ -125,7 +120,7 @@ def draw_candidates(
     prefixes: tuple[Any, Any],
     places: Sequence[Position],
     n: int,
-    streams: Sequence[Stream],
+    streams: Sequence[PositionStream],
     rule: StepRule,
 ) -> Drawn:
     """n candidates from `source` at each of B positions, position b from `streams[b]`, scored by the other model and
@@ -168,9 +163,9 @@ def collect_pool(
     n_base: int,
     rule: StepRule,
     seed: int,
-    check_step: Callable[[Any, int, str], bool] | None = arithmetic.check_step,
+    check_step: Callable[[TaskProblem, int, str], bool] | None = arithmetic.check_step,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, list[Any]]:
+) -> dict[str, list[Json]]:
     """The columns of a pool (`llm_check.logs.pools.schema`): n_draft draft and n_base base candidates at each position.
 
     Both models' log-probabilities, the reward, and, with `check_step`, the gold reward 1.0 or 0.0 of the checker.
@@ -187,7 +182,7 @@ def collect_pool(
         tables.append(candidates_table(models, part, (n_draft, n_base), rule, seed, Judges(check_step)))
         if progress is not None:
             progress(start + len(part), len(places))
-    columns: dict[str, list[Any]] = pa.concat_tables(tables).to_pydict() if tables else {}
+    columns: dict[str, list[Json]] = pa.concat_tables(tables).to_pydict() if tables else {}
     return columns
 
 
@@ -204,8 +199,8 @@ def _rows(
     real, n = tokens != PAD, len(tokens)
     starts = pa.array(np.r_[0, np.cumsum(real.sum(axis=1))], type=pa.int32())
     distinct, which = np.unique(tokens, axis=0, return_inverse=True)
-    spelled = [models.draft.tokenizer.decode(step[step != PAD].tolist()) for step in distinct]
-    columns: dict[str, Any] = {
+    spelled = [str(models.draft.tokenizer.decode(step[step != PAD].tolist())) for step in distinct]
+    columns: Record = {
         "prompt_id": pa.array([place.prompt_id] * n, type=pa.string()),
         "step": np.full(n, place.step),
         "source": pa.array([drawn.source] * n, type=pa.string()),

@@ -16,14 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.output import atomic_write_bytes, is_replaceable, require_writable, stage, writing
-from llm_check.logs.pools.pool_files import METADATA_KEY
+from gsi_theory.types import Json, Record
+from llm_check.logs.pools.pool_files import METADATA_KEY, file_metadata
 
 __all__ = ["Part", "Parts", "first_difference", "open_parts"]
 
@@ -43,18 +43,18 @@ class Part:
     onward: Onward
 
 
-def first_difference(given: Any, kept: Any, place: str = "") -> tuple[str, Any, Any] | None:
+def first_difference(given: Json, kept: Json, place: str = "") -> tuple[str, Json, Json] | None:
     """(name, given, kept) of the first value that differs between two JSON values; None if there is none."""
     if isinstance(given, Mapping) and isinstance(kept, Mapping):
         for key in [*given, *(k for k in kept if k not in given)]:
-            found = first_difference(given.get(key), kept.get(key), f"{place}.{key}" if place else key)
-            if found is not None:
-                return found
+            difference = first_difference(given.get(key), kept.get(key), f"{place}.{key}" if place else key)
+            if difference is not None:
+                return difference
         return None
     return None if given == kept else (place, given, kept)
 
 
-def _require_same(record: Mapping[str, Any], kept: Mapping[str, Any], where: Path, cure: str) -> None:
+def _require_same(record: Mapping[str, Json], kept: Mapping[str, Json], where: Path, cure: str) -> None:
     # The command repeats the settings: the settings name a difference better.
     differing = first_difference({**record, "command": None}, {**kept, "command": None})
     if differing is not None:
@@ -67,7 +67,7 @@ class Parts:
     """The parts of one pool; made by `open_parts`."""
 
     out: Path
-    record: dict[str, Any]
+    record: Record
 
     @property
     def folder(self) -> Path:
@@ -83,8 +83,8 @@ class Parts:
             head = pq.read_schema(self._path(block, step)).metadata
         except FileNotFoundError:
             return None
-        found: Onward = json.loads(head[_PART_KEY])
-        return found
+        onward: Onward = json.loads(head[_PART_KEY])
+        return onward
 
     def write(self, block: int, step: int, part: Part) -> None:
         """Keep one part; it is there after this returns, whatever happens."""
@@ -111,13 +111,13 @@ class Parts:
             writer = None
             for group in self._row_groups(names):
                 if writer is None:
-                    schema = group.schema.with_metadata({METADATA_KEY: record.encode()})
+                    schema = group.schema.with_metadata(file_metadata(record))
                     writer = open_file.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
                 writer.write_table(group, row_group_size=group.num_rows)
         shutil.rmtree(self.folder)
 
 
-def _finished(out: Path, record: Mapping[str, Any]) -> bool:
+def _finished(out: Path, record: Mapping[str, Json]) -> bool:
     """Whether `out` is the pool of this record. Raises InputError if it is anything else."""
     if not out.exists():
         return False
@@ -133,7 +133,7 @@ def _finished(out: Path, record: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def open_parts(out: Path, record: Mapping[str, Any]) -> Iterator[Parts | None]:
+def open_parts(out: Path, record: Mapping[str, Json]) -> Iterator[Parts | None]:
     """The parts of the pool `out` that `record` (JSON) describes, to be collected or gone on with; None if it is
     finished.
 

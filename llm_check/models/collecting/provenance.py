@@ -4,16 +4,48 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from llm_check.models.collecting.fingerprint import checkpoint_digest, checkpoint_revision
+from gsi_theory.types import Record
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.engines.engine import Engine
 
-__all__ = ["folder_of", "policy_record", "prompts_digest", "reward_files"]
+__all__ = ["checkpoint_digest", "checkpoint_revision", "folder_of", "policy_record", "prompts_digest", "reward_files"]
+
+# What decides a model's output: weights, configuration, tokenizer, chat template.
+_PATTERNS = (
+    "*.safetensors",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+)
+_BLOCK = 1 << 22
+# The hub's cache keeps a checkpoint under models--owner--name/snapshots/<commit>.
+_SNAPSHOT = re.compile(r"[0-9a-f]{40}")
+
+
+def checkpoint_digest(folder: Path) -> str:
+    """SHA-256 over names and contents of the files of a checkpoint that decide its output; file order is by name."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in _PATTERNS for path in folder.glob(pattern)}):
+        digest.update(path.name.encode() + b"\0" + str(path.stat().st_size).encode() + b"\0")
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def checkpoint_revision(folder: Path) -> str | None:
+    """The hub's commit of a checkpoint that lies in the hub's cache; None elsewhere."""
+    name = folder.resolve().name
+    return name if _SNAPSHOT.fullmatch(name) and folder.resolve().parent.name == "snapshots" else None
 
 
 def folder_of(spec: str) -> Path | None:
@@ -25,19 +57,19 @@ def folder_of(spec: str) -> Path | None:
     return None
 
 
-def _files(spec: str) -> dict[str, Any]:
+def _files(spec: str) -> Record:
     folder = folder_of(spec)
     if folder is None:
         return {"sha256": None, "revision": None}
     return {"sha256": checkpoint_digest(folder), "revision": checkpoint_revision(folder)}
 
 
-def policy_record(spec: str, engine: Engine) -> dict[str, Any]:
+def policy_record(spec: str, engine: Engine) -> Record:
     """The log-prob contract of a policy, and digest and revision of its files (None when they are on a server)."""
     return asdict(engine.contract) | _files(spec)
 
 
-def reward_files(spec: str) -> dict[str, Any]:
+def reward_files(spec: str) -> Record:
     """Digest and revision of a reward model's files; None where it has none here."""
     return _files(spec)
 

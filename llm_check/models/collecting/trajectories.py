@@ -15,18 +15,18 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.progress import Report
+from gsi_theory.types import Json
 from llm_check.logs.pools.row_checks import offences
 from llm_check.models.collecting.collect import candidates_table
 from llm_check.models.collecting.parts import Part, Parts, open_parts
 from llm_check.models.decoding.method_step import run_step
 from llm_check.models.decoding.method_table import METHODS, policies_used
 from llm_check.models.decoding.positions import Position, Prompt
-from llm_check.models.decoding.random_streams import Purpose, Stream
+from llm_check.models.decoding.random_streams import PositionStream, Purpose
 from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.grading.judging import NOBODY, Judges
@@ -52,7 +52,19 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Collection:
-    """What a pool is collected of: prompts, steps 0..steps - 1, counts (draft, base), and how."""
+    """What a pool is collected of, and how.
+
+    models: who draws, scores and judges
+    prompts: with distinct ids
+    trajectory: how a prompt goes on
+    steps: positions 0..steps - 1 of each prompt
+    counts: candidates of (draft, base) at each position
+    rule: where a step ends
+    seed: of every random stream
+    batch: prompts computed together; None: by size
+    judges: what is true of a step
+    text: whether steps are kept as text
+    """
 
     models: Models
     prompts: tuple[Prompt, ...]
@@ -107,7 +119,7 @@ def _onward(job: Collection, places: Sequence[Position]) -> list[list[int] | Non
     prefixes = [place.prefix for place in places]
     caches = {name: job.models.engine(name).prefill(prefixes) for name in policies_used(method)}
     # A seed of its own: the path is independent of the candidates that the pool holds beside it.
-    seed = Stream(job.seed, path.method, 0, Purpose.PATH).integer()
+    seed = PositionStream(job.seed, path.method, 0, Purpose.PATH).integer()
     taken = run_step(method, path.scheme, job.models, caches, places, job.rule, seed)
     return [
         None if finish == "eos" else [token for token in tokens if token >= 0]
@@ -151,7 +163,7 @@ def _block(job: Collection, parts: Parts, number: int, prompts: Sequence[Prompt]
     return job.steps
 
 
-def collect_parts(out: Path, job: Collection, record: Mapping[str, Any], progress: Report | None = None) -> None:
+def collect_parts(out: Path, job: Collection, record: Mapping[str, Json], progress: Report | None = None) -> None:
     """Collect the pool `out`, or go on with it; `record` (JSON) is its provenance and decides what it may go on with.
 
     Raises InputError as `open_parts`, and for rows that no pool may hold (nothing of their part is written).

@@ -56,8 +56,8 @@ def _checked(verdicts: Sequence[str]) -> np.ndarray:
 
 def accuracy_of(verdicts: Sequence[str]) -> Accuracy:
     """Accuracy of a list of verdicts "right", "wrong" or "failed". InputError for others."""
-    found = _checked(verdicts)
-    right, wrong, failed = (int((found == verdict).sum()) for verdict in VERDICTS)
+    grades = _checked(verdicts)
+    right, wrong, failed = (int((grades == verdict).sum()) for verdict in VERDICTS)
     graded = right + wrong
     return Accuracy(right, wrong, failed, right / graded if graded else None, *wilson(right, graded))
 

@@ -14,25 +14,25 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.json_input import read_json, shown
+from llm_check.models.model_types import Tokenizer
 
 __all__ = ["delimiter_table", "end_of_sequence_ids", "token_bytes"]
 
 _COMPARED = 64  # random texts compared with `decode`, of 1 to 4 tokens each
 
 
-def end_of_sequence_ids(tokenizer: Any) -> frozenset[int]:
+def end_of_sequence_ids(tokenizer: Tokenizer) -> frozenset[int]:
     """The ids that end a solution: the tokenizer's eos, and all that generation_config.json in its folder lists.
 
     Raises InputError when there is none, or that file holds no JSON object or other ids.
     """
-    found = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
+    ends = set() if tokenizer.eos_token_id is None else {int(tokenizer.eos_token_id)}
     path = Path(str(getattr(tokenizer, "name_or_path", "") or "")) / "generation_config.json"
     if path.is_file():
         config = read_json(path, "a JSON object, as its checkpoint has it")
@@ -42,10 +42,10 @@ def end_of_sequence_ids(tokenizer: Any) -> frozenset[int]:
         ids = [] if listed is None else listed if isinstance(listed, list) else [listed]
         if any(type(token) is not int for token in ids):
             raise InputError(f"{path}: eos_token_id = {shown(listed)}: give the id of a token, or a list of them")
-        found |= set(ids)
-    if not found:
+        ends |= set(ids)
+    if not ends:
         raise InputError("the tokenizer has no eos token: set eos_token in its tokenizer_config.json")
-    return frozenset(found)
+    return frozenset(ends)
 
 
 def _byte_letters() -> dict[str, int]:
@@ -56,7 +56,7 @@ def _byte_letters() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(others)}
 
 
-def _decoder_kinds(tokenizer: Any) -> set[str]:
+def _decoder_kinds(tokenizer: Tokenizer) -> set[str]:
     """Names of the steps of a fast tokenizer's decoder; empty when it has none or the tokenizer is no fast one."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     decoder = json.loads(backend.to_str()).get("decoder") if backend is not None else None
@@ -65,7 +65,7 @@ def _decoder_kinds(tokenizer: Any) -> set[str]:
     return {part["type"] for part in decoder.get("decoders", [decoder])}
 
 
-def token_bytes(tokenizer: Any) -> list[bytes]:
+def token_bytes(tokenizer: Tokenizer) -> list[bytes]:
     """The bytes each id stands for inside a text, b"" for ids that no token has.
 
     Raises InputError when joining them does not give what the tokenizer decodes.
@@ -89,12 +89,12 @@ def token_bytes(tokenizer: Any) -> list[bytes]:
     return pieces
 
 
-def _compare_with_decode(tokenizer: Any, pieces: list[bytes], ids: list[int]) -> None:
+def _compare_with_decode(tokenizer: Tokenizer, pieces: list[bytes], ids: list[int]) -> None:
     rng = np.random.default_rng(0)
     for length in np.resize([1, 2, 3, 4], _COMPARED):
         # Some decoders drop a leading space, and broken characters are replaced in more than one way.
         some = rng.choice(ids, size=int(length)).tolist()
-        decoded = tokenizer.decode(some, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        decoded = str(tokenizer.decode(some, skip_special_tokens=False, clean_up_tokenization_spaces=False))
         joined = b"".join(pieces[i] for i in some).decode(errors="replace")
         if "\ufffd" not in joined and decoded.lstrip(" ") != joined.lstrip(" "):
             raise InputError(
@@ -117,7 +117,7 @@ def _byte_automaton(delimiter: bytes) -> NDArray[np.int16]:
     return table
 
 
-def delimiter_table(tokenizer: Any, delimiter: str) -> NDArray[np.int16]:
+def delimiter_table(tokenizer: Tokenizer, delimiter: str) -> NDArray[np.int16]:
     """The state (S, V) after a token in a state, -1 where the delimiter is complete, over the states that can occur.
 
     State 0 is the start of a step. Raises InputError for an empty delimiter, one that no sequence of tokens

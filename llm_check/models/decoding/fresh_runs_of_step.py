@@ -128,9 +128,15 @@ def _pools(
 
 
 def measure_method(
-    method: Method, scheme: Scheme, models: Models, position: Position, runs: int, rule: StepRule, seed: int,
+    method: Method,
+    scheme: Scheme,
+    models: Models,
+    position: Position,
+    runs: int,
+    rule: StepRule,
+    seed: int,
     passed: bool = False,
-) -> StepOutcome:  # fmt: skip
+) -> StepOutcome:
     """`runs` fresh runs of one step of a method at one position, exactly as decoding takes it.
 
     `passed`: whether the step before passed the gate, for methods that switch. Raises InputError for fewer than 1 run.

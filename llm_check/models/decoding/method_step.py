@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory import Scheme
+from gsi_theory.instance import tilted_rewards
 from gsi_theory.methods import METHODS, Method
 from gsi_theory.types import Flags, Floats, Ints
 from llm_check.models.decoding.method_table import policies_used
@@ -21,8 +22,8 @@ from llm_check.models.decoding.random_streams import Purpose
 from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.decoding.search import SEARCHES, Found, Setting, residual
 from llm_check.models.decoding.step_candidates import COSTS, Models, judge, padded
-from llm_check.models.decoding.winners import GATES, tilted_reward
-from llm_check.models.engines.engine import Prefixes
+from llm_check.models.decoding.winners import GATES
+from llm_check.models.model_types import Encoded
 
 __all__ = ["RECORDED", "StepOutcome", "run_step"]
 
@@ -67,7 +68,7 @@ def run_step(
     method: Method,
     scheme: Scheme,
     models: Models,
-    caches: dict[str, Prefixes],
+    caches: dict[str, Encoded],
     places: Sequence[Position],
     rule: StepRule,
     seed: int,
@@ -109,7 +110,7 @@ def _outcome(at: Setting, found: Found, accepted: Flags | None = None, gate_valu
         gate_value=np.full(size, np.nan) if gate_value is None else gate_value,
         winner_reward=found.reward,
         winner_log_ratio=found.log_ratio,
-        winner_tilted_reward=tilted_reward(found.reward, found.log_ratio, at.scheme.beta),
+        winner_tilted_reward=tilted_rewards(found.reward, found.log_ratio, at.scheme.beta),
         **found.costs,
     )
 

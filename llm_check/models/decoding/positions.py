@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from gsi_theory.errors import InputError
-from llm_check.models.decoding.random_streams import Stream
+from llm_check.models.decoding.random_streams import PositionStream
+from llm_check.models.model_types import TaskProblem, Tokenizer
 
 __all__ = ["Position", "Prompt", "encode_text"]
 
@@ -18,7 +19,7 @@ class Prompt:
 
     prompt_id: str
     ids: tuple[int, ...]
-    problem: Any = None
+    problem: TaskProblem = None
 
 
 @dataclass(frozen=True)
@@ -44,20 +45,25 @@ class Position:
         return len(self.path)
 
     @cached_property
+    def solution(self) -> tuple[int, ...]:
+        """The token ids of the steps taken so far."""
+        return tuple(token for step in self.path for token in step)
+
+    @cached_property
     def prefix(self) -> tuple[int, ...]:
         """The token ids under which the next step is drawn."""
-        return (*self.prompt.ids, *(token for step in self.path for token in step))
+        return (*self.prompt.ids, *self.solution)
 
     def after(self, step: tuple[int, ...]) -> Position:
         """The position one step on."""
         return Position(self.prompt, (*self.path, step))
 
-    def stream(self, seed: int, purpose: int) -> Stream:
+    def stream(self, seed: int, purpose: int) -> PositionStream:
         """The random stream of this position."""
-        return Stream(seed, self.prompt_id, self.step, purpose)
+        return PositionStream(seed, self.prompt_id, self.step, purpose)
 
 
-def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
+def encode_text(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     """The token ids of `text`, without special tokens. InputError for text that the tokenizer has no tokens for."""
     try:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])

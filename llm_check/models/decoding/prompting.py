@@ -15,6 +15,7 @@ from typing import Any
 
 from gsi_theory.errors import InputError, nearest
 from llm_check.models.decoding.positions import Prompt, encode_text
+from llm_check.models.model_types import Tokenizer
 
 __all__ = [
     "TEMPLATES",
@@ -37,13 +38,13 @@ def _ids(encoded: Any) -> tuple[int, ...]:
     return tuple(int(i) for i in ids)
 
 
-def _require_chat(tokenizer: Any) -> None:
+def _require_chat(tokenizer: Tokenizer) -> None:
     if not getattr(tokenizer, "chat_template", None):
         name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
         raise InputError(f"the tokenizer of {name} has no chat template: {_NO_CHAT_TEMPLATE}")
 
 
-def chat_ids(tokenizer: Any, messages: list[dict[str, str]]) -> tuple[int, ...]:
+def chat_ids(tokenizer: Tokenizer, messages: list[dict[str, str]]) -> tuple[int, ...]:
     """The ids of a conversation up to where the assistant begins to answer.
 
     Raises InputError when the tokenizer has no chat template or its template refuses the messages.
@@ -60,27 +61,27 @@ def chat_ids(tokenizer: Any, messages: list[dict[str, str]]) -> tuple[int, ...]:
         ) from error
 
 
-def _chat(tokenizer: Any, question: str, instruction: str) -> tuple[int, ...]:
+def _chat(tokenizer: Tokenizer, question: str, instruction: str) -> tuple[int, ...]:
     system = [{"role": "system", "content": instruction}] if instruction else []
     return chat_ids(tokenizer, [*system, {"role": "user", "content": question}])
 
 
-def _chat_user(tokenizer: Any, question: str, instruction: str) -> tuple[int, ...]:
+def _chat_user(tokenizer: Tokenizer, question: str, instruction: str) -> tuple[int, ...]:
     content = f"{question}\n\n{instruction}" if instruction else question
     return chat_ids(tokenizer, [{"role": "user", "content": content}])
 
 
-def _plain(tokenizer: Any, question: str, instruction: str) -> tuple[int, ...]:
+def _plain(tokenizer: Tokenizer, question: str, instruction: str) -> tuple[int, ...]:
     return encode_text(tokenizer, f"{question}\n\n{instruction}\n\n" if instruction else f"{question}\n\n")
 
 
-def _bare(tokenizer: Any, question: str, instruction: str) -> tuple[int, ...]:
+def _bare(tokenizer: Tokenizer, question: str, instruction: str) -> tuple[int, ...]:
     return encode_text(tokenizer, f"{question}\n\n")
 
 
 # name -> ids of (tokenizer, question, instruction): chat puts the instruction into the system turn, chat-user after the
 # question, plain after the question without any turns; bare is the question alone and a blank line.
-TEMPLATES: dict[str, Callable[[Any, str, str], tuple[int, ...]]] = {
+TEMPLATES: dict[str, Callable[[Tokenizer, str, str], tuple[int, ...]]] = {
     "chat": _chat,
     "chat-user": _chat_user,
     "plain": _plain,
@@ -88,7 +89,7 @@ TEMPLATES: dict[str, Callable[[Any, str, str], tuple[int, ...]]] = {
 }
 
 
-def prompt_ids(tokenizer: Any, question: str, instruction: str, template: str) -> tuple[int, ...]:
+def prompt_ids(tokenizer: Tokenizer, question: str, instruction: str, template: str) -> tuple[int, ...]:
     """The token ids of one prompt.
 
     Raises InputError for an unknown template, a tokenizer without a chat template where one is asked for, or a prompt
@@ -102,7 +103,7 @@ def prompt_ids(tokenizer: Any, question: str, instruction: str, template: str) -
     return ids
 
 
-def require_same_prompts(draft: Sequence[Prompt], base: Sequence[Prompt], tokenizer: Any) -> None:
+def require_same_prompts(draft: Sequence[Prompt], base: Sequence[Prompt], tokenizer: Tokenizer) -> None:
     """Raise InputError unless two policies' tokenizers gave the same ids for every prompt, naming the first difference.
 
     `tokenizer` is the draft's, to show the differing tokens.
@@ -131,7 +132,7 @@ def require_room(prompts: Iterable[Prompt], context: int, room: int = 1) -> None
             )
 
 
-def closing_ids(tokenizer: Any) -> tuple[int, ...]:
+def closing_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
     """What the chat template writes after an answer (<|im_end|> and a line break, for one); empty without a template.
 
     Read off the template itself: the ids of a conversation with the answer "1", after those up to the answer.
@@ -147,7 +148,7 @@ def closing_ids(tokenizer: Any) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=16)
-def end_ids(tokenizer: Any) -> tuple[int, ...]:
+def end_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
     """The ids that end a solution, sorted: eos, and the special token the chat template puts after an answer.
 
     Raises InputError when the tokenizer has no end-of-sequence token.
@@ -159,11 +160,11 @@ def end_ids(tokenizer: Any) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=16)
-def _end_markers(tokenizer: Any) -> frozenset[int]:
-    return frozenset(i for i in end_ids(tokenizer) if _MARKER.fullmatch(tokenizer.convert_ids_to_tokens(i)))
+def _end_markers(tokenizer: Tokenizer) -> frozenset[int]:
+    return frozenset(i for i in end_ids(tokenizer) if _MARKER.fullmatch(str(tokenizer.convert_ids_to_tokens(i))))
 
 
-def plain_text(tokenizer: Any, ids: Sequence[int]) -> str:
+def plain_text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     """The text of a step or solution, for reward models and graders: trailing ends of sequence are no part of it.
 
     An end token counts as a marker only when it is written like one, <...> or [...]: in the embedded world it is the
@@ -176,7 +177,7 @@ def plain_text(tokenizer: Any, ids: Sequence[int]) -> str:
     return str(tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
-def template_record(tokenizer: Any, instruction: str, template: str) -> dict[str, str]:
+def template_record(tokenizer: Tokenizer, instruction: str, template: str) -> dict[str, str]:
     """What a run records of its prompts: template, instruction, and the SHA-256 of the tokenizer's chat template."""
     chat = getattr(tokenizer, "chat_template", None) if template.startswith("chat") else None
     digest = hashlib.sha256(str(chat).encode()).hexdigest() if chat else ""

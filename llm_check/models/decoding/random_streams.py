@@ -1,8 +1,8 @@
 """Random streams: one for each position and purpose, so that no prompt's numbers depend on the prompts beside it.
 
-Engines that take numbers (transformers) draw uniforms from `Stream.generator`; engines that take an integer seed
-(vLLM) get `Stream.integer`. Row i of what a stream gives is the same for every n > i: the first n candidates of a pool
-of N are the pool of n. No torch here.
+Engines that take numbers (transformers) draw uniforms from `PositionStream.generator`; engines that take an integer
+seed (vLLM) get `PositionStream.integer`. Row i of what a stream gives is the same for every n > i: the first n
+candidates of a pool of N are the pool of n. No torch here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 
-__all__ = ["Purpose", "Stream", "draw_purpose", "select_purpose"]
+__all__ = ["PositionStream", "Purpose", "draw_purpose", "select_purpose"]
 
 
 class Purpose(IntEnum):
@@ -55,7 +55,7 @@ def _purpose(policy: str, draft: int, base: int, further: int) -> int:
 
 
 @dataclass(frozen=True)
-class Stream:
+class PositionStream:
     """The stream of (prompt_id, step) for one purpose under the seed of a run. InputError for a negative seed."""
 
     seed: int

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +24,18 @@ from numpy.typing import NDArray
 from gsi_theory.arrays.memory import require_memory
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.delimiter import delimiter_table, end_of_sequence_ids
+from llm_check.models.model_types import Tokenizer
 
-__all__ = ["PAD", "StepRule", "Steps", "finish_reasons", "pad_steps", "parse_step_rule", "require_candidates",
-           "step_rule"]  # fmt: skip
+__all__ = [
+    "PAD",
+    "StepRule",
+    "Steps",
+    "finish_reasons",
+    "pad_steps",
+    "parse_step_rule",
+    "require_candidates",
+    "step_rule",
+]
 
 PAD = -1
 # Of a candidate while it is drawn and scored: ids, uniforms and two log-probabilities of each token; finish, reward,
@@ -118,7 +126,7 @@ class StepRule:
 
 
 def step_rule(
-    tokenizer: Any, delimiter: str = "\n\n", max_tokens: int = 128, eos_ids: Iterable[int] | None = None
+    tokenizer: Tokenizer, delimiter: str = "\n\n", max_tokens: int = 128, eos_ids: Iterable[int] | None = None
 ) -> StepRule:
     """The rule under which `delimiter` ends a step, however the tokenizer spells it.
 
@@ -132,7 +140,9 @@ def step_rule(
     return StepRule(everywhere - ends, ends, max_tokens, None if len(table) == 1 else table, spec=spec)
 
 
-def parse_step_rule(spec: str, tokenizer: Any, max_tokens: int = 128, eos_ids: Iterable[int] | None = None) -> StepRule:
+def parse_step_rule(
+    spec: str, tokenizer: Tokenizer, max_tokens: int = 128, eos_ids: Iterable[int] | None = None
+) -> StepRule:
     """The rule that `spec` names: "delimiter:TEXT" (default "\\n\\n"; escapes \\n, \\t, \\\\ are read), "tokens:N" (a
     step is N tokens; the last of a solution may be shorter), or "answer" (the whole answer is one step).
 
@@ -197,9 +207,9 @@ def finish_reasons(tokens: NDArray[np.integer], rule: StepRule) -> NDArray[np.st
             )
         token = np.where(here, tokens[..., depth], 0)
         states, closed = rule.advance(states, token)
-        found = rule.finish_at(token, closed, depth + 1 >= rule.max_tokens)
-        reasons = np.where(here, found, reasons)
-        ended |= here & (found != "")
+        reason = rule.finish_at(token, closed, depth + 1 >= rule.max_tokens)
+        reasons = np.where(here, reason, reasons)
+        ended |= here & (reason != "")
     if not ended.all():
         where = tuple(int(i) for i in np.argwhere(~ended)[0])
         raise InputError(

@@ -40,7 +40,7 @@ from llm_check.models.decoding.step_candidates import (
     trimmed,
 )
 from llm_check.models.decoding.winners import WEIGHTS, log_cut, log_noise, winners
-from llm_check.models.engines.engine import Prefixes
+from llm_check.models.model_types import Encoded
 
 __all__ = ["SEARCHES", "Found", "Setting", "residual"]
 
@@ -52,14 +52,14 @@ class Setting:
     method: Method
     scheme: Scheme
     models: Models
-    caches: dict[str, Prefixes]
+    caches: dict[str, Encoded]
     places: Sequence[Position]
     rule: StepRule
     seed: int
 
-    def cache(self, policy: str, rows: Ints) -> Prefixes:
+    def cache(self, policy: str, rows: Ints) -> Encoded:
         """The prefixes of `rows` under a policy."""
-        prefixes: Prefixes = self.models.engine(policy).select(self.caches[policy], rows)
+        prefixes: Encoded = self.models.engine(policy).select(self.caches[policy], rows)
         return prefixes
 
 
@@ -98,7 +98,7 @@ class _Search:
     going: Flags
     best: Found
     _rows: tuple[int, ...] = ()
-    _caches: dict[str, Prefixes] = field(default_factory=dict)
+    _caches: dict[str, Encoded] = field(default_factory=dict)
 
     @classmethod
     def start(cls, at: Setting, source: str = "draft") -> _Search:
@@ -108,7 +108,7 @@ class _Search:
         best = Found(tokens, finish, np.full(size, source), reward, ratio, score, no_costs(size))
         return cls(at, np.ones(size, dtype=bool), best)
 
-    def cache(self, policy: str, rows: Ints) -> Prefixes:
+    def cache(self, policy: str, rows: Ints) -> Encoded:
         """The prefixes of `rows`, selected again only when others stopped."""
         if tuple(rows.tolist()) != self._rows:
             self._rows, self._caches = tuple(rows.tolist()), {}

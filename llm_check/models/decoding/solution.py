@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +16,33 @@ from numpy.typing import NDArray
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.runs.progress import Report
-from llm_check.models.decoding.fresh_runs_of_step import StepMeasurement, measure_step
+from gsi_theory.types import Array
 from llm_check.models.decoding.method_step import RECORDED, StepOutcome, run_step
-from llm_check.models.decoding.method_table import METHODS, Method, named_method, policies_used
+from llm_check.models.decoding.method_table import Method, named_method, policies_used
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
 from llm_check.models.decoding.prompting import plain_text, require_room
 from llm_check.models.decoding.reasoning_steps import StepRule, require_candidates
 from llm_check.models.decoding.step_candidates import Models, most_candidates, sources
 from llm_check.models.engines.engine import Engine
+from llm_check.models.model_types import TaskProblem, Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
 from llm_check.models.tasks import arithmetic
 
-__all__ = ["METHODS", "DecodeResult", "Method", "Models", "StepMeasurement", "context_of", "decode", "measure_step",
-           "require_prompt_room", "require_size", "run_step", "solve"]  # fmt: skip
+__all__ = ["DecodeResult", "context_of", "decode", "decode_prompts", "require_prompt_room", "require_size", "solve"]
 
 
 @dataclass(frozen=True)
 class DecodeResult:
-    """B solutions: `text` (without end-of-sequence markers), `step_ids` [solution][step][token], `finished` (B,) (eos
-    seen), and `records`, one row for each step taken: problem (index of the solution), step, and the columns of
-    `methods.step.StepOutcome` but tokens."""
+    """B solutions.
+
+    method, scheme: by what they were decoded
+    prompt_ids: names of the prompts (B,)
+    text: without end-of-sequence markers (B,)
+    step_ids: [solution][step][token]
+    finished: whether its end of sequence was seen (B,)
+    records: a row for each step taken: problem (index of the solution), step, and the columns of `StepOutcome` but
+        tokens
+    """
 
     method: str
     scheme: Scheme
@@ -44,7 +50,7 @@ class DecodeResult:
     text: tuple[str, ...]
     step_ids: tuple[tuple[tuple[int, ...], ...], ...]
     finished: NDArray[np.bool_]
-    records: dict[str, NDArray[Any]]
+    records: dict[str, Array]
 
     @property
     def acceptance_rate(self) -> float | None:
@@ -61,7 +67,7 @@ def solve(
     seed: int,
     ended: Callable[[Position, str], bool],
     progress: Report | None = None,
-) -> tuple[list[Position], dict[str, NDArray[Any]]]:
+) -> tuple[list[Position], dict[str, Array]]:
     """Take steps until `ended(position after the step, its finish reason)` says so for every solution.
 
     Returns where each solution ended and the records of all steps. progress(done, total) counts solutions.
@@ -71,7 +77,7 @@ def solve(
     caches = {name: models.engine(name).prefill([place.prefix for place in at]) for name in used}
     live = np.arange(len(at))
     passed = np.zeros(len(at), dtype=bool)
-    rows: list[dict[str, NDArray[Any]]] = []
+    rows: list[dict[str, Array]] = []
     while len(live):
         outcome = run_step(method, scheme, models, caches, [at[p] for p in live], rule, seed, passed)
         rows.append(_recorded(outcome, live, len(rows)))
@@ -91,8 +97,8 @@ def solve(
     return at, {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
 
 
-def _recorded(outcome: StepOutcome, live: NDArray[np.int64], step: int) -> dict[str, NDArray[Any]]:
-    numbers: dict[str, NDArray[Any]] = {"problem": live.copy(), "step": np.full(len(live), step)}
+def _recorded(outcome: StepOutcome, live: NDArray[np.int64], step: int) -> dict[str, Array]:
+    numbers: dict[str, Array] = {"problem": live.copy(), "step": np.full(len(live), step)}
     return numbers | {key: getattr(outcome, key) for key in RECORDED}
 
 
@@ -101,7 +107,7 @@ def decode(
     draft: Engine,
     base: Engine,
     reward_model: RewardModel,
-    problems: Sequence[Any],
+    problems: Sequence[TaskProblem],
     beta: float,
     n: int,
     threshold: float | None,
@@ -122,28 +128,42 @@ def decode(
     `Scheme` refuses.
     """
     chosen = named_method(method)
-    if not problems:
+    prompts = [p if isinstance(p, Prompt) else _encoded(p, draft.tokenizer) for p in problems]
+    models = Models(draft, base, reward_model, tuple(drafters), tuple(drafter_counts))
+    scheme = chosen.scheme(beta, n, threshold, n_base)
+    return decode_prompts(chosen, scheme, models, prompts, rule, seed, max_steps, progress)
+
+
+def decode_prompts(
+    method: Method,
+    scheme: Scheme,
+    models: Models,
+    prompts: Sequence[Prompt],
+    rule: StepRule,
+    seed: int,
+    max_steps: int,
+    progress: Report | None = None,
+) -> DecodeResult:
+    """`decode` of prompts by a method of the table under its own scheme."""
+    if not prompts:
         raise InputError("decode got no problems: give at least one")
     if max_steps < 1:
         raise InputError(f"max_steps = {max_steps}: give at least 1 step")
-    prompts = [p if isinstance(p, Prompt) else _encoded(p, draft.tokenizer) for p in problems]
     _require_distinct(prompts)
-    scheme = chosen.scheme(beta, n, threshold, n_base)
-    models = Models(draft, base, reward_model, tuple(drafters), tuple(drafter_counts))
-    context = require_size(chosen, scheme, models, prompts, rule)
+    context = require_size(method, scheme, models, prompts, rule)
 
     def ended(place: Position, finish: str) -> bool:
         full = context is not None and len(place.prefix) + rule.max_tokens > context
         return finish == "eos" or place.step >= max_steps or full
 
-    at, records = solve(chosen, scheme, models, prompts, rule, seed, ended, progress)
+    at, records = solve(method, scheme, models, prompts, rule, seed, ended, progress)
     finished = np.zeros(len(at), dtype=bool)
     finished[records["problem"][records["finish"] == "eos"]] = True
     return DecodeResult(
-        method=method,
+        method=method.name,
         scheme=scheme,
         prompt_ids=tuple(prompt.prompt_id for prompt in prompts),
-        text=tuple(plain_text(draft.tokenizer, [token for step in place.path for token in step]) for place in at),
+        text=tuple(plain_text(models.draft.tokenizer, place.solution) for place in at),
         step_ids=tuple(place.path for place in at),
         finished=finished,
         records=records,
@@ -177,7 +197,7 @@ def require_prompt_room(models: Models, prompts: Sequence[Prompt], rule: StepRul
         require_room(prompts, context, rule.max_tokens)
 
 
-def _encoded(problem: Any, tokenizer: Any) -> Prompt:
+def _encoded(problem: TaskProblem, tokenizer: Tokenizer) -> Prompt:
     return Prompt(problem.problem_id, encode_text(tokenizer, problem.prompt), problem)
 
 

@@ -8,33 +8,44 @@ A solution is one JSON object: method, problem_id, text, step_ids [step][token],
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from gsi_theory import Scheme
 from gsi_theory.errors import InputError
+from gsi_theory.runs.journal import Journal
 from gsi_theory.runs.progress import Report
+from gsi_theory.types import Record
 from llm_check.models.decoding.accuracy import accuracy_of, paired_difference
 from llm_check.models.decoding.method_table import named_method
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.reasoning_steps import StepRule
-from llm_check.models.decoding.solution import DecodeResult, decode
-from llm_check.models.decoding.solution_journal import Journal
+from llm_check.models.decoding.solution import DecodeResult, decode_prompts
 from llm_check.models.decoding.step_candidates import COSTS, Models
+from llm_check.models.model_types import TaskProblem
 
-__all__ = ["Plan", "differences", "solve_task", "summary"]
+__all__ = ["SolutionRun", "differences", "solve_task", "summary"]
 
 # Normal quantile of the 95 % interval of an acceptance rate.
 Z = 1.96
-Grader = Callable[[Sequence[Any], Sequence[str]], Sequence[Any]]
+Grader = Callable[[Sequence[TaskProblem], Sequence[str]], Sequence[Any]]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which methods, at which settings; `batch` problems are decoded side by side, which moves numbers in their last
-    digits only."""
+class SolutionRun:
+    """Which methods, at which settings.
+
+    methods: names of the table, each once
+    beta: multiplies the reward
+    n: candidates a step
+    threshold: u in reward units; None: no gate
+    n_base: candidates where the base draws; None: n
+    seed: of every random stream
+    batch: problems decoded side by side, which moves numbers in their last digits only
+    """
 
     methods: tuple[str, ...]
     beta: float
@@ -49,15 +60,19 @@ class Plan:
             value = getattr(self, field)
             object.__setattr__(self, field, value if value is None else value + 0.0)  # no -0.0
         for i, name in enumerate(self.methods):
-            named_method(name).scheme(self.beta, self.n, self.threshold, self.n_base)
+            self.scheme(name)
             if name in self.methods[:i]:
                 raise InputError(f"method {name!r} is given twice: give each once")
         if self.batch < 1:
             raise InputError(f"batch = {self.batch}: decode at least 1 problem at a time")
 
+    def scheme(self, method: str) -> Scheme:
+        """A method's scheme at these settings. InputError for an unknown method, or values that `Scheme` refuses."""
+        return named_method(method).scheme(self.beta, self.n, self.threshold, self.n_base)
+
 
 def solve_task(
-    plan: Plan,
+    run: SolutionRun,
     models: Models,
     prompts: Sequence[Prompt],
     rule: StepRule,
@@ -65,49 +80,55 @@ def solve_task(
     grade: Grader,
     journal: Journal,
     progress: Report | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """The solutions of every method and problem, methods in the order of the plan; those in the journal are kept.
 
     Batches are always the same ones, and none remembers rewards of another: a batch of which anything is missing is
     decoded whole, so that a resumed run does the very arithmetic of one in one go. progress(done, total) counts
     solutions. Raises InputError as `decode`.
     """
-    parts = [prompts[start : start + plan.batch] for start in range(0, len(prompts), plan.batch)]
-    done, total = 0, len(plan.methods) * len(prompts)
-    for name in plan.methods:
+    parts = [prompts[start : start + run.batch] for start in range(0, len(prompts), run.batch)]
+    done, total = 0, len(run.methods) * len(prompts)
+    for name in run.methods:
         for part in parts:
             if any((name, prompt.prompt_id) not in journal for prompt in part):
                 models.reward_model.forget()
-                result = decode(
-                    name, models.draft, models.base, models.reward_model, part, plan.beta, plan.n, plan.threshold,
-                    rule, plan.seed, max_steps, plan.n_base, models.drafters, models.drafter_counts,
-                    None if progress is None else _shifted(progress, done, total),
-                )  # fmt: skip
+                shifted = None if progress is None else _shifted(progress, done, total)
+                decoded = decode_prompts(
+                    named_method(name), run.scheme(name), models, part, rule, run.seed, max_steps, shifted
+                )
+                result = replace(decoded, method=name)  # as it was asked for: a method of a file by its place
                 grades = grade([prompt.problem for prompt in part], result.text)
                 journal.add({(name, row["problem_id"]): row for row in _rows(result, grades)})
             done += len(part)
             if progress is not None:
                 progress(done, total)
-    return [journal[name, prompt.prompt_id] for name in plan.methods for prompt in prompts]
+    return [journal[name, prompt.prompt_id] for name in run.methods for prompt in prompts]
 
 
 def _shifted(progress: Report, done: int, total: int) -> Report:
     return lambda finished, _: progress(done + finished, total)
 
 
-def _rows(result: DecodeResult, grades: Sequence[Any]) -> Iterator[dict[str, Any]]:
+def _rows(result: DecodeResult, grades: Sequence[Any]) -> Iterator[Record]:
     owner = result.records["problem"]
     for i, (prompt_id, grade) in enumerate(zip(result.prompt_ids, grades, strict=True)):
         own = owner == i
         steps = {key: values[own] for key, values in result.records.items() if key not in ("problem", "step")}
         yield {
-            "method": result.method, "problem_id": prompt_id, "text": result.text[i],
-            "step_ids": [list(step) for step in result.step_ids[i]], "finished": bool(result.finished[i]),
-            "grade": str(grade.verdict), "reason": grade.reason, "answer": grade.answer, "steps": steps,
-        }  # fmt: skip
+            "method": result.method,
+            "problem_id": prompt_id,
+            "text": result.text[i],
+            "step_ids": [list(step) for step in result.step_ids[i]],
+            "finished": bool(result.finished[i]),
+            "grade": str(grade.verdict),
+            "reason": grade.reason,
+            "answer": grade.answer,
+            "steps": steps,
+        }
 
 
-def _acceptance(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
+def _acceptance(rows: list[Record]) -> tuple[float, float, float]:
     """Share of steps accepted with its 95 % interval. Steps of one solution are not independent: the ratio estimator's
     residuals are summed by solution."""
     accepted = [np.array(row["steps"]["accepted"], dtype=float) for row in rows]
@@ -117,32 +138,43 @@ def _acceptance(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
     return float(rate), max(0.0, rate - Z * error), min(1.0, rate + Z * error)
 
 
-def summary(name: str, plan: Plan, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(name: str, run: SolutionRun, rows: list[Record]) -> Record:
     """One method's solutions in numbers: accuracy with Wilson's interval and failures of grading apart, acceptance,
     the share of steps the draft (or a further drafter) drew, mean reward of a step, and the costs of all solutions."""
-    method = named_method(name)
-    scheme = method.scheme(plan.beta, plan.n, plan.threshold, plan.n_base)
-    found = accuracy_of([row["grade"] for row in rows])
-    acceptance = _acceptance(rows) if method.rejects(scheme) else (None, None, None)
+    scheme = run.scheme(name)
+    accuracy = accuracy_of([row["grade"] for row in rows])
+    acceptance = _acceptance(rows) if named_method(name).rejects(scheme) else (None, None, None)
     sources = [source for row in rows for source in row["steps"]["source"]]
     return {
-        "method": name, "n": scheme.n, "n_base": scheme.base_draws, "beta": scheme.beta, "threshold": scheme.threshold,
-        "problems": len(rows), "accuracy": found.accuracy, "accuracy_low": found.low, "accuracy_high": found.high,
-        "right": found.right, "wrong": found.wrong, "failed": found.failed,
-        "finished": sum(row["finished"] for row in rows), "steps": len(sources),
+        "method": name,
+        "n": scheme.n,
+        "n_base": scheme.base_draws,
+        "beta": scheme.beta,
+        "threshold": scheme.threshold,
+        "problems": len(rows),
+        "accuracy": accuracy.accuracy,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
+        "right": accuracy.right,
+        "wrong": accuracy.wrong,
+        "failed": accuracy.failed,
+        "finished": sum(row["finished"] for row in rows),
+        "steps": len(sources),
         "draft_share": sum(source != "base" for source in sources) / len(sources),
         "mean_reward": float(np.mean([reward for row in rows for reward in row["steps"]["reward"]])),
-        "acceptance_rate": acceptance[0], "acceptance_low": acceptance[1], "acceptance_high": acceptance[2],
+        "acceptance_rate": acceptance[0],
+        "acceptance_low": acceptance[1],
+        "acceptance_high": acceptance[2],
         **{cost: sum(sum(row["steps"][cost]) for row in rows) for cost in COSTS},
-    }  # fmt: skip
+    }
 
 
-def differences(names: Sequence[str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def differences(names: Sequence[str], rows: list[Record]) -> list[Record]:
     """Paired differences of accuracy of every two methods, first minus second; p-values are of one comparison each."""
     grades = {name: {row["problem_id"]: row["grade"] for row in rows if row["method"] == name} for name in names}
-    found = []
+    pairs = []
     for first, second in combinations(names, 2):
         shared = [problem for problem in grades[first] if problem in grades[second]]
         pair = paired_difference([grades[first][p] for p in shared], [grades[second][p] for p in shared])
-        found.append({"first": first, "second": second, **asdict(pair)})
-    return found
+        pairs.append({"first": first, "second": second, **asdict(pair)})
+    return pairs

@@ -1,4 +1,4 @@
-"""Candidates of one step from one or several policies, with rewards, log-ratios and what they cost.
+"""StepCandidates of one step from one or several policies, with rewards, log-ratios and what they cost.
 
 Shapes: B places (runs), N candidates each, T tokens. A place is a `Position`; `caches` maps a policy's name ("draft",
 "base", "drafter1", ...) to the encoded prefixes of all B places. Every number drawn comes from a stream of its place:
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +22,14 @@ from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose, draw_purpose, select_purpose
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps, require_candidates
 from llm_check.models.engines.engine import Engine, require_pair
+from llm_check.models.model_types import Encoded
 from llm_check.models.rewards.reward_model import RewardModel
 
 __all__ = [
     "COSTS",
-    "Candidates",
     "Costs",
     "Models",
+    "StepCandidates",
     "add_cost",
     "draw",
     "judge",
@@ -41,11 +41,15 @@ __all__ = [
     "trimmed",
 ]
 
-# Numbers of candidates, as in gsi_theory.methods.MethodLaw, then the tokens of the same candidates.
-COSTS = ("draft_samples", "base_samples", "base_scored", "draft_scored", "reward_calls",
-         "draft_tokens", "base_tokens", "base_scored_tokens", "draft_scored_tokens", "reward_tokens")  # fmt: skip
-_TOKENS = {"draft_samples": "draft_tokens", "base_samples": "base_tokens", "base_scored": "base_scored_tokens",
-           "draft_scored": "draft_scored_tokens", "reward_calls": "reward_tokens"}  # fmt: skip
+# Numbers of candidates, as in gsi_theory.methods.MethodLaw, and the cost that counts the tokens of the same candidates.
+_TOKENS = {
+    "draft_samples": "draft_tokens",
+    "base_samples": "base_tokens",
+    "base_scored": "base_scored_tokens",
+    "draft_scored": "draft_scored_tokens",
+    "reward_calls": "reward_tokens",
+}
+COSTS = (*_TOKENS, *_TOKENS.values())
 Costs = dict[str, NDArray[np.int64]]
 
 
@@ -98,9 +102,18 @@ def most_candidates(scheme: Scheme, models: Models) -> int:
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """tokens (B, N, T); finish (B, N); source (B, N) names; drawn (B, N): false where a place drew fewer; reward and
-    log_ratio ℓ (B, N), NaN where not asked for; uniforms (B, N) of the selection noise; costs (B,) each."""
+class StepCandidates:
+    """Candidates of one step at B places.
+
+    tokens: (B, N, T), padded
+    finish: how each ended (B, N)
+    source: names of who drew them (B, N)
+    drawn: false where a place drew fewer (B, N)
+    reward: (B, N), NaN where not asked for
+    log_ratio: ℓ in nats (B, N), NaN where not asked for
+    uniforms: of the selection noise (B, N)
+    costs: each (B,)
+    """
 
     tokens: NDArray[np.int32]
     finish: NDArray[np.str_]
@@ -180,7 +193,7 @@ def _drawn_blocks(
     method: Method,
     scheme: Scheme,
     models: Models,
-    caches: dict[str, Any],
+    caches: dict[str, Encoded],
     places: Sequence[Position],
     rule: StepRule,
     seed: int,
@@ -196,7 +209,7 @@ def _drawn_blocks(
 
 
 def _log_ratio(
-    block: _Block, shares: dict[str, float], models: Models, caches: dict[str, Any], costs: Costs
+    block: _Block, shares: dict[str, float], models: Models, caches: dict[str, Encoded], costs: Costs
 ) -> NDArray[np.float64]:
     """ℓ = log π_B - log Σ_j share_j p_j (B, m) of a block; its own model's log-probabilities come with the draws."""
     logp = {block.source: block.steps.logp}
@@ -211,13 +224,13 @@ def draw(
     method: Method,
     scheme: Scheme,
     models: Models,
-    caches: dict[str, Any],
+    caches: dict[str, Encoded],
     places: Sequence[Position],
     rule: StepRule,
     seed: int,
     judged: bool,
     ratio: bool,
-) -> Candidates:
+) -> StepCandidates:
     """The candidates that `method` proposes at B places; `judged` and `ratio` ask for rewards and log-ratios.
 
     InputError where memory does not hold them.
@@ -242,7 +255,7 @@ def draw(
         reward[drawn] = judge(models.reward_model, places, rows, tokens[drawn])
         add_cost(costs, "reward_calls", lengths, drawn)
     names = [np.full(block.drawn.shape, block.source) for block in blocks]
-    return Candidates(
+    return StepCandidates(
         tokens=tokens,
         finish=np.concatenate([block.steps.finish for block in blocks], axis=1),
         source=np.concatenate(names, axis=1),

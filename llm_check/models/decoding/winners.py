@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory import Scheme
+from gsi_theory.instance import tilted_rewards
 from gsi_theory.laws.clipping import clip_log_ratio
 from gsi_theory.laws.rsd import sigmoid
 from gsi_theory.methods import default_clip
 from gsi_theory.types import Floats
 
-__all__ = ["GATES", "WEIGHTS", "Gate", "Weight", "log_cut", "log_noise", "tilted_reward", "winners"]
+__all__ = ["GATES", "WEIGHTS", "Gate", "Weight", "log_cut", "log_noise", "winners"]
 
 Flags = NDArray[np.bool_]
 
@@ -45,14 +46,6 @@ WEIGHTS: dict[str, Weight] = {
     "clipped": _clipped("one"),
     "clipped_both": _clipped("two"),
 }
-
-
-def tilted_reward(reward: Floats, log_ratio: Floats, beta: float) -> Floats:
-    """r̃ = r + ℓ/β (M1); at β = 0 its limit, r where ℓ = 0 and ±inf elsewhere. NaN stays NaN."""
-    if beta > 0:
-        return reward + log_ratio / beta
-    limit = np.where(log_ratio == 0, reward, np.copysign(np.inf, log_ratio))
-    return np.where(np.isnan(log_ratio), np.nan, limit)
 
 
 def log_noise(uniforms: Floats, rule: str) -> Floats:
@@ -101,8 +94,8 @@ class Gate:
 
 GATES: dict[str, Gate] = {
     "tilted_reward": Gate(
-        lambda r, ratio, score, s: tilted_reward(r, ratio, s.beta),
-        lambda r, ratio, score, s, u: tilted_reward(r, ratio, s.beta) >= cut(s),
+        lambda r, ratio, score, s: tilted_rewards(r, ratio, s.beta),
+        lambda r, ratio, score, s, u: tilted_rewards(r, ratio, s.beta) >= cut(s),
     ),
     "score": Gate(
         lambda r, ratio, score, s: score / s.beta if s.beta > 0 else np.full_like(score, np.nan),

@@ -11,13 +11,13 @@ import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from gsi_theory.arrays.memory import require_memory
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json, Record
 from llm_check.models.engines.weight_files import (
     FLOATING,
     StoredTensor,
@@ -27,6 +27,7 @@ from llm_check.models.engines.weight_files import (
     weight_files,
     weights_hash,
 )
+from llm_check.models.model_types import Module, Tokenizer
 
 __all__ = [
     "load_checkpoint",
@@ -45,7 +46,7 @@ _LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
 _LAYER = re.compile(r"\.(\d+)\.")
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> Record:
     """config.json of a checkpoint folder.
 
     Raises InputError unless `path` is a folder with it, a JSON object, and with *.safetensors.
@@ -94,19 +95,19 @@ def torch_device(name: str) -> torch.device:
 
 def revision_of(path: Path) -> str:
     """The commit a hub cache folder (…/snapshots/COMMIT) was downloaded at; "" for other folders."""
-    found = path.resolve()
-    return found.name if found.parent.name == "snapshots" else ""
+    folder = path.resolve()
+    return folder.name if folder.parent.name == "snapshots" else ""
 
 
 def load_model(
-    auto_class: Any,
+    auto_class: Module,
     path: Path,
     device: str,
     dtype: str,
     trust_remote_code: bool = False,
-    config: Any = None,
+    config: Module = None,
     spare: tuple[str, ...] = (),
-) -> Any:
+) -> Module:
     """The model of a folder, by a class of transformers such as AutoModelForCausalLM, in evaluation mode.
 
     `config` stands in for the folder's own; tensors whose names begin with one of `spare` may be left over. Raises
@@ -125,9 +126,14 @@ def load_model(
             skeleton = auto_class.from_config(chosen, trust_remote_code=trust_remote_code, dtype=kind)
         _require_fit(path, skeleton, stored, "quantization_config" in described)
         model, info = auto_class.from_pretrained(
-            path, config=chosen, dtype=kind, use_safetensors=True, attn_implementation="sdpa",
-            output_loading_info=True, **common,
-        )  # fmt: skip
+            path,
+            config=chosen,
+            dtype=kind,
+            use_safetensors=True,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+            **common,
+        )
     except InputError:
         raise
     except Exception as error:  # a damaged folder can fail anywhere in the libraries that read it
@@ -141,7 +147,7 @@ def load_model(
     return model.to(place).eval()
 
 
-def _require_layers(path: Path, config: Mapping[str, Any], stored: Mapping[str, StoredTensor]) -> None:
+def _require_layers(path: Path, config: Mapping[str, Json], stored: Mapping[str, StoredTensor]) -> None:
     """No list of so many layers is even made unless the weights may hold them."""
     held = 1 + max((int(number) for name in stored for number in _LAYER.findall(name)), default=-1)
     parts = [config, *(part for part in config.values() if isinstance(part, dict))]
@@ -153,7 +159,7 @@ def _require_layers(path: Path, config: Mapping[str, Any], stored: Mapping[str, 
             )
 
 
-def _require_fit(path: Path, skeleton: Any, stored: Mapping[str, StoredTensor], quantized: bool) -> None:
+def _require_fit(path: Path, skeleton: Module, stored: Mapping[str, StoredTensor], quantized: bool) -> None:
     """The shapes and dtypes of what is stored under the names of the model's own parameters, and room for all."""
     prefix = getattr(skeleton, "base_model_prefix", "")
     parameters = dict(skeleton.named_parameters())
@@ -175,7 +181,7 @@ def _require_fit(path: Path, skeleton: Any, stored: Mapping[str, StoredTensor], 
     require_memory(need, f"the model at {path}", "use a smaller model, a narrower --dtype, or a vLLM server")
 
 
-def _require_all(path: Path, info: Mapping[str, Any], spare: tuple[str, ...]) -> None:
+def _require_all(path: Path, info: Mapping[str, Json], spare: tuple[str, ...]) -> None:
     """No weight drawn at random, and none of the model's left over."""
     wrong = sorted(info["missing_keys"]) or sorted(map(str, info["mismatched_keys"]))
     if wrong:
@@ -192,7 +198,7 @@ def _require_all(path: Path, info: Mapping[str, Any], spare: tuple[str, ...]) ->
 
 
 @torch.no_grad()
-def _require_finite(path: Path, model: Any, dtype: str) -> None:
+def _require_finite(path: Path, model: Module, dtype: str) -> None:
     for name, weight in model.named_parameters():
         # NaN passes through the extremes, so no array of flags is needed
         if weight.is_floating_point() and weight.numel() and not all(map(torch.isfinite, torch.aminmax(weight))):
@@ -202,7 +208,7 @@ def _require_finite(path: Path, model: Any, dtype: str) -> None:
             )
 
 
-def load_tokenizer(path: Path, trust_remote_code: bool = False) -> Any:
+def load_tokenizer(path: Path, trust_remote_code: bool = False) -> Tokenizer:
     """The tokenizer of a folder. Raises InputError where it cannot be read, or knows no tokens."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code, local_files_only=True)
@@ -220,8 +226,13 @@ def load_tokenizer(path: Path, trust_remote_code: bool = False) -> Any:
 
 
 def load_checkpoint(
-    auto_class: Any, path: Path, device: str, dtype: str, trust_remote_code: bool = False, spare: tuple[str, ...] = ()
-) -> tuple[Any, Any]:
+    auto_class: Module,
+    path: Path,
+    device: str,
+    dtype: str,
+    trust_remote_code: bool = False,
+    spare: tuple[str, ...] = (),
+) -> tuple[Module, Tokenizer]:
     """(model, tokenizer) of a folder; errors as `load_model` and `load_tokenizer`, and where the tokenizer's end of
     sequence has no logit of the model. Warns where the folder's own code is executed."""
     if trust_remote_code:

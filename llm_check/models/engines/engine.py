@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
-from llm_check.models.decoding.random_streams import Stream
+from gsi_theory.types import Array
+from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import StepRule, Steps
+from llm_check.models.model_types import Encoded, Tokenizer
 
 __all__ = ["Engine", "LogProbContract", "Prefixes", "require_pair", "require_same_vocabulary"]
 
@@ -27,8 +29,15 @@ __all__ = ["Engine", "LogProbContract", "Prefixes", "require_pair", "require_sam
 class LogProbContract:
     """Under which conditions log-probabilities were computed; two policies are a pair only if these agree.
 
-    model_hash identifies the weights (sha256 over the safetensors files; "" where an engine cannot know), revision the
-    commit of the hub they came from, forward the code that computed ("lean", "module (reason)", or the engine's own).
+    engine, engine_version: who computed
+    model: its name, without paths of this machine
+    dtype: of the weights
+    sampling_temperature: of the law that is drawn and scored
+    truncation: "none"
+    logprobs: "raw"
+    model_hash: sha256 over the safetensors files; "" where an engine cannot know
+    revision: the commit of the hub they came from; "" where there is none
+    forward: the code that computed ("lean", "module (reason)", or the engine's own)
     """
 
     engine: str
@@ -61,7 +70,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> Tokenizer:
         """The model's tokenizer (transformers)."""
         ...
 
@@ -75,25 +84,25 @@ class Engine(Protocol):
         """Tokens that a prompt and its steps may have together; None where it is not known."""
         ...
 
-    def prefill(self, prefixes: Sequence[Sequence[int]]) -> Any:
+    def prefill(self, prefixes: Sequence[Sequence[int]]) -> Encoded:
         """Encode prefixes of any lengths. InputError for none, an empty one, an id outside the vocabulary, or one
         longer than the model's context."""
         ...
 
-    def extend(self, prefixes: Any, steps: Sequence[Sequence[int]]) -> Any:
+    def extend(self, prefixes: Encoded, steps: Sequence[Sequence[int]]) -> Encoded:
         """The prefixes with one more step after each (B steps)."""
         ...
 
-    def select(self, prefixes: Any, rows: Sequence[int] | NDArray[np.integer]) -> Any:
+    def select(self, prefixes: Encoded, rows: Sequence[int] | NDArray[np.integer]) -> Encoded:
         """The prefixes `rows`, in that order, repeats allowed."""
         ...
 
-    def sample(self, prefixes: Any, n: int, streams: Sequence[Stream], rule: StepRule) -> Steps:
+    def sample(self, prefixes: Encoded, n: int, streams: Sequence[PositionStream], rule: StepRule) -> Steps:
         """n iid steps after each prefix, row b from `streams[b]` alone: whatever the batch, equal streams give equal
         steps, and the first n candidates of a larger n are these."""
         ...
 
-    def score(self, prefixes: Any, steps: Sequence[Sequence[Sequence[int]]] | NDArray[np.integer]) -> NDArray[Any]:
+    def score(self, prefixes: Encoded, steps: Sequence[Sequence[Sequence[int]]] | NDArray[np.integer]) -> Array:
         """Token log-probabilities (B, n, T) float64 of given steps, nats; padding holds 0.0."""
         ...
 

@@ -2,8 +2,7 @@
 
 A `Forward` turns packed tokens into hidden states (or, through the module, logits) and writes keys and values into a
 buffer. Both ways obey the same contract, so the engine above has one algorithm. `way` is recorded in the contract of
-log-probabilities: "lean",
-"lean, compiled" (small models on a CPU), or "module (reason)".
+log-probabilities: "lean", or "module (reason)".
 
 Shapes as in `llm_check.models.engines.lean_decoder`.
 """
@@ -20,24 +19,28 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from gsi_theory.arrays.memory import require_memory
 from gsi_theory.errors import InputError
-from llm_check.models.engines.compiled_decoder import WIDEST, CompiledDecoder, compiled_decoder
-from llm_check.models.engines.lean_decoder import LeanDecoder, disagreement, lean_decoder
+from llm_check.models.engines.lean_decoder import LeanDecoder, lean_decoder
+from llm_check.models.model_types import Module
 
 __all__ = ["Forward", "forward_of"]
-
-# Tokens up to which the compiled loop was faster than the same operations of torch (embedded base, one core: 10 times
-# at 1 token, 3 times at 16, even at 64).
-_FEW = 48
 
 
 @dataclass(frozen=True)
 class Forward:
-    """A model as a function of packed tokens; `kv_shape` is (layers, K, D), `context` the longest sequence."""
+    """A model as a function of packed tokens.
 
-    module: Any
-    body: Any
+    module, body: of transformers, with and without its head
+    lean: the lean forward; None where the module is asked
+    way: which of the two, for records
+    kv_shape: (layers, K, D)
+    context: the longest sequence, in tokens
+    vocabulary: number of logits, V
+    device, dtype: of weights and buffers
+    """
+
+    module: Module
+    body: Module
     lean: LeanDecoder | None
-    small: CompiledDecoder | None
     way: str
     kv_shape: tuple[int, int, int]
     context: int
@@ -50,17 +53,13 @@ class Forward:
         layers, heads, width = self.kv_shape
         return torch.empty((layers, 2, rows, heads, capacity, width), dtype=self.dtype, device=self.device)
 
-    def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int | Tensor) -> Tensor:
+    def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int) -> Tensor:
         """Last hidden states (R, N, d) of the body; see `LeanDecoder.hidden`."""
-        if self.small is not None and tokens.numel() <= _FEW:
-            return self.small.hidden(tokens, positions, bias, kv, at)
         if self.lean is not None:
             return self.lean.hidden(tokens, positions, bias, kv, at)
         return self._through(self.body, tokens, positions, bias, kv, at, {}).last_hidden_state
 
-    def features(
-        self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int | Tensor, keep: int
-    ) -> Tensor:
+    def features(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int, keep: int) -> Tensor:
         """What `logits` reads, of the last `keep` tokens: hidden states, or the module's own logits where its head may
         do more than multiply."""
         if self.lean is not None:
@@ -75,12 +74,11 @@ class Forward:
         return F.linear(features, head.weight, head.bias)
 
     def _through(
-        self, module: Any, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int | Tensor, more: Any
-    ) -> Any:
+        self, module: Module, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int, more: Any
+    ) -> Module:
         """The module over a fresh DynamicCache around views of the buffer, which it replaces rather than writes to."""
-        used = int(at) if isinstance(at, int) else int(at[0])
         past = DynamicCache()
-        for keys, values in kv[..., :used, :]:
+        for keys, values in kv[..., :at, :]:
             layer = DynamicLayer()
             layer.lazy_initialization(keys, values)
             layer.keys, layer.values = keys, values
@@ -94,12 +92,12 @@ class Forward:
             **more,
         )
         for buffer, grown in zip(kv, out.past_key_values.layers, strict=True):
-            buffer[0, :, :, used : used + tokens.shape[1]] = grown.keys[:, :, used:]
-            buffer[1, :, :, used : used + tokens.shape[1]] = grown.values[:, :, used:]
+            buffer[0, :, :, at : at + tokens.shape[1]] = grown.keys[:, :, at:]
+            buffer[1, :, :, at : at + tokens.shape[1]] = grown.values[:, :, at:]
         return out
 
 
-def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
+def forward_of(module: Module, name: str, lean: bool = True) -> Forward:
     """The forward of a loaded transformers model (with or without a head); `lean` false keeps to the module, as do
     forward hooks and a replaced `forward` anywhere in it, which nothing else would run.
 
@@ -114,34 +112,36 @@ def forward_of(module: Any, name: str, lean: bool = True) -> Forward:
     module.eval().requires_grad_(False)
     body = getattr(module, "base_model", module)
     _require_finite(module, name)
-    found = "asked for" if not lean else _changed(module) or lean_decoder(body)
-    shape = _kv_shape(body, name)
-    sizes = int(config.max_position_embeddings), int(config.vocab_size)
-    place = torch.device(module.device), module.dtype
-    if isinstance(found, str):
-        return Forward(module, body, None, None, f"module ({found})", shape, *sizes, *place)
-    if config.hidden_size > WIDEST or place != (torch.device("cpu"), torch.float32):
-        return Forward(module, body, found, None, "lean", shape, *sizes, *place)
-    small = compiled_decoder(found)
-    if (reason := disagreement(small, body)) is not None:
-        return Forward(module, body, found, None, f"lean (compiled {reason})", shape, *sizes, *place)
-    return Forward(module, body, found, small, "lean, compiled", shape, *sizes, *place)
+    lean_forward = "asked for" if not lean else _changed(module) or lean_decoder(body)
+    decoder = None if isinstance(lean_forward, str) else lean_forward
+    return Forward(
+        module=module,
+        body=body,
+        lean=decoder,
+        way="lean" if decoder is not None else f"module ({lean_forward})",
+        kv_shape=_kv_shape(body, name),
+        context=int(config.max_position_embeddings),
+        vocabulary=int(config.vocab_size),
+        device=torch.device(module.device),
+        dtype=module.dtype,
+    )
 
 
-def _require_context(config: Any, name: str) -> None:
+def _require_context(config: Module, name: str) -> None:
     context, heads = getattr(config, "max_position_embeddings", None), getattr(config, "num_attention_heads", 1)
     if not isinstance(context, int) or context < 2:
         raise InputError(f"{name} has max_position_embeddings = {context!r}: a context of at least 2 tokens is needed")
     width = getattr(config, "head_dim", None) or config.hidden_size // max(1, heads)
     # The angles, their cosines and sines, each once more while they are made.
     require_memory(
-        24.0 * context * width, f"{name} has max_position_embeddings = {context}",
+        24.0 * context * width,
+        f"{name} has max_position_embeddings = {context}",
         "write the context that the model was trained for into its config.json",
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()
-def _require_finite(module: Any, name: str) -> None:
+def _require_finite(module: Module, name: str) -> None:
     """A few tokens through the whole model: what config.json spoils (a norm's epsilon, a rotary base), weights do not
     show."""
     out = module(input_ids=_some_tokens(module), use_cache=False)
@@ -155,19 +155,20 @@ def _require_finite(module: Any, name: str) -> None:
         )
 
 
-def _some_tokens(module: Any) -> Tensor:
+def _some_tokens(module: Module) -> Tensor:
     """Token ids (1, N): as many different ones as vocabulary and context allow, up to 17."""
     tokens = torch.arange(min(17, module.config.max_position_embeddings), device=module.device)[None]
     return tokens % module.config.vocab_size
 
 
 @torch.no_grad()
-def _changed(module: Any) -> str:
+def _changed(module: Module) -> str:
     """What the module does beyond its body and a linear head, empty for nothing: hooks, a forward set on an instance,
     or logits that are not the head's (a scale, an adapter)."""
     if any(m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m) for m in module.modules()):
         return "hooks or a replaced forward"
-    body, head = getattr(module, "base_model", module), module.get_output_embeddings()
+    body: Module = getattr(module, "base_model", module)
+    head = module.get_output_embeddings()
     if head is None or body is module:
         return ""
     tokens = _some_tokens(module)
@@ -179,7 +180,7 @@ def _changed(module: Any) -> str:
 
 
 @torch.no_grad()
-def _kv_shape(body: Any, name: str) -> tuple[int, int, int]:
+def _kv_shape(body: Module, name: str) -> tuple[int, int, int]:
     """(layers, K, D), read off the keys and values of one token."""
     token = torch.zeros((1, 1), dtype=torch.int64, device=body.device)
     layers = getattr(getattr(body(input_ids=token, use_cache=True), "past_key_values", None), "layers", ())

@@ -24,6 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from llm_check.models.model_types import Module
+
 __all__ = ["KNOWN", "LeanDecoder", "disagreement", "lean_decoder"]
 
 KNOWN = frozenset({"llama", "mistral", "qwen2", "qwen3"})
@@ -50,8 +52,15 @@ class _Layer:
 
 @dataclass(frozen=True)
 class LeanDecoder:
-    """The layers of one model with what their shapes need; `cos`, `sin` (positions, D), sin with the sign of the
-    rotation."""
+    """The layers of one model with what their shapes need.
+
+    embed: (V, d)
+    layers: weights, first to last
+    norm: weight of the final norm (d,)
+    eps: of every norm
+    heads, kv_heads, head_dim: H, K, D
+    cos, sin: (positions, D), sin with the sign of the rotation
+    """
 
     embed: Tensor
     layers: tuple[_Layer, ...]
@@ -63,11 +72,11 @@ class LeanDecoder:
     cos: Tensor
     sin: Tensor
 
-    def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int | Tensor) -> Tensor:
+    def hidden(self, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int) -> Tensor:
         """Hidden states (R, N, d), final norm included, of `tokens` (R, N) at `positions` (R, N).
 
         `bias` (R, 1, N, C) is 0 where a token is seen, -inf elsewhere, over the first C columns of `kv`. Keys and
-        values are written to `kv` from column `at` on, or to the columns `at` (N,), a tensor, which a CUDA graph reads.
+        values are written to `kv` from column `at` on.
         """
         rows, new = tokens.shape
         width = bias.shape[-1]
@@ -80,10 +89,7 @@ class LeanDecoder:
         for layer, buffer in zip(self.layers, kv, strict=True):
             mixed = self._project(layer, x, cos, sin).view(rows, new, self.heads + 2 * self.kv_heads, self.head_dim)
             pair = mixed[:, :, self.heads :].view(rows, new, 2, self.kv_heads, self.head_dim).permute(2, 0, 3, 1, 4)
-            if isinstance(at, int):
-                buffer[:, :, :, at : at + new] = pair
-            else:
-                buffer.index_copy_(3, at, pair)
+            buffer[:, :, :, at : at + new] = pair
             seen = buffer if width == buffer.shape[3] else buffer[:, :, :, :width]
             x = _linear_add(x, self._attend(mixed[:, :, : self.heads], seen, bias, groups), layer.out, layer.out_bias)
             normed = F.rms_norm(x, layer.mlp_norm.shape, layer.mlp_norm, self.eps)
@@ -107,12 +113,12 @@ class LeanDecoder:
         rows, new = query.shape[:2]
         keys, values = seen.unbind()
         if groups == 1:
-            found = F.scaled_dot_product_attention(query.transpose(1, 2), keys, values, attn_mask=bias)
-            return found.transpose(1, 2).reshape(rows * new, -1)
+            attention = F.scaled_dot_product_attention(query.transpose(1, 2), keys, values, attn_mask=bias)
+            return attention.transpose(1, 2).reshape(rows * new, -1)
         shape = (rows, new, self.kv_heads, groups, self.head_dim)
         folded = query.reshape(shape).permute(0, 2, 3, 1, 4).reshape(rows, self.kv_heads, -1, self.head_dim)
-        found = F.scaled_dot_product_attention(folded, keys, values, attn_mask=bias)
-        unfolded = found.view(rows, self.kv_heads, groups, new, self.head_dim).permute(0, 3, 1, 2, 4)
+        attention = F.scaled_dot_product_attention(folded, keys, values, attn_mask=bias)
+        unfolded = attention.view(rows, self.kv_heads, groups, new, self.head_dim).permute(0, 3, 1, 2, 4)
         return unfolded.reshape(rows * new, -1)
 
 
@@ -121,7 +127,7 @@ def _linear_add(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Te
     return torch.addmm(x if bias is None else x + bias, y, weight)
 
 
-def _fused(parts: list[Any]) -> tuple[Tensor, Tensor | None]:
+def _fused(parts: list[Module]) -> tuple[Tensor, Tensor | None]:
     """The weights (and biases) of linear layers stacked; the layers' own parameters become views of the stack."""
 
     def stacked(name: str) -> Tensor | None:
@@ -138,7 +144,7 @@ def _fused(parts: list[Any]) -> tuple[Tensor, Tensor | None]:
     return weight, stacked("bias")
 
 
-def _layer_of(layer: Any, heads: int, kv_heads: int) -> _Layer:
+def _layer_of(layer: Module, heads: int, kv_heads: int) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
     qkv, qkv_bias = _fused([attention.q_proj, attention.k_proj, attention.v_proj])
     gate_up, gate_up_bias = _fused([mlp.gate_proj, mlp.up_proj])
@@ -147,17 +153,25 @@ def _layer_of(layer: Any, heads: int, kv_heads: int) -> _Layer:
         sides = (attention.q_norm.weight, heads), (attention.k_norm.weight, kv_heads)
         norms = torch.cat([weight.data.expand(count, -1) for weight, count in sides])
     return _Layer(
-        layer.input_layernorm.weight.data, qkv, qkv_bias, norms,
-        attention.o_proj.weight.data.t(), _data(attention.o_proj.bias), layer.post_attention_layernorm.weight.data,
-        gate_up, gate_up_bias, mlp.down_proj.weight.data.t(), _data(mlp.down_proj.bias),
-    )  # fmt: skip
+        layer.input_layernorm.weight.data,
+        qkv,
+        qkv_bias,
+        norms,
+        attention.o_proj.weight.data.t(),
+        _data(attention.o_proj.bias),
+        layer.post_attention_layernorm.weight.data,
+        gate_up,
+        gate_up_bias,
+        mlp.down_proj.weight.data.t(),
+        _data(mlp.down_proj.bias),
+    )
 
 
-def _data(parameter: Any) -> Tensor | None:
+def _data(parameter: Tensor | None) -> Tensor | None:
     return None if parameter is None else parameter.data
 
 
-def _build(body: Any) -> LeanDecoder:
+def _build(body: Module) -> LeanDecoder:
     config = body.config
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
     device, dtype = body.embed_tokens.weight.device, body.embed_tokens.weight.dtype
@@ -177,7 +191,7 @@ def _build(body: Any) -> LeanDecoder:
     )
 
 
-def lean_decoder(body: Any) -> LeanDecoder | str:
+def lean_decoder(body: Module) -> LeanDecoder | str:
     """The lean forward of a base model of transformers (no head), or the reason why there is none.
 
     Every model is compared with its own forward on random tokens before it is used.
@@ -195,7 +209,7 @@ def lean_decoder(body: Any) -> LeanDecoder | str:
     return lean if (reason := disagreement(lean, body)) is None else reason
 
 
-def disagreement(decoder: Any, body: Any) -> str | None:
+def disagreement(decoder: Any, body: Module) -> str | None:
     """How hidden states of `decoder` (anything with `LeanDecoder.hidden`) differ from the module's by more than
     rounding, on random tokens; None when they agree."""
     difference = _difference(decoder, body)
@@ -205,7 +219,7 @@ def disagreement(decoder: Any, body: Any) -> str | None:
 
 
 @torch.no_grad()
-def _difference(decoder: Any, body: Any) -> float:
+def _difference(decoder: Any, body: Module) -> float:
     """Relative 2-norm of (decoder - module) over hidden states of random texts, causal, from an empty cache."""
     new, config = min(17, len(decoder.cos)), body.config
     vocabulary, device, dtype = len(decoder.embed), body.device, body.dtype

@@ -18,14 +18,15 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json
 from llm_check.models.engines.engine import Engine
 
 __all__ = ["LOADERS", "load_engine"]
 
-Loader = Callable[[str, Mapping[str, Any], str, str, float], Engine]
+Loader = Callable[[str, Mapping[str, Json], str, str, float], Engine]
 
 
-def _load_transformers(where: str, options: Mapping[str, Any], device: str, dtype: str, temperature: float) -> Engine:
+def _load_transformers(where: str, options: Mapping[str, Json], device: str, dtype: str, temperature: float) -> Engine:
     from llm_check.models.engines.transformers_engine import TransformersEngine
 
     if options:
@@ -33,14 +34,14 @@ def _load_transformers(where: str, options: Mapping[str, Any], device: str, dtyp
     return TransformersEngine.load(Path(where), device, dtype, temperature)
 
 
-def _load_vllm(where: str, options: Mapping[str, Any], device: str, dtype: str, temperature: float) -> Engine:
+def _load_vllm(where: str, options: Mapping[str, Json], device: str, dtype: str, temperature: float) -> Engine:
     _require_plain(f"vllm:{where}", temperature)
     from llm_check.models.engines.vllm_offline import load_offline
 
     return load_offline(where, device, dtype, options)
 
 
-def _load_servers(where: str, options: Mapping[str, Any], device: str, dtype: str, temperature: float) -> Engine:
+def _load_servers(where: str, options: Mapping[str, Json], device: str, dtype: str, temperature: float) -> Engine:
     _require_plain(where, temperature)
     from llm_check.models.engines.vllm_server import load_servers
 

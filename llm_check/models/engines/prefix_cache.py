@@ -25,9 +25,16 @@ __all__ = ["PrefixCache", "empty_cache", "encode", "extended", "selected"]
 
 @dataclass
 class PrefixCache:
-    """R prefixes. `kv` (layers, 2, R, K, capacity, D), whose scratch is this cache's own if `owned`; `mask` (R, L);
-    `lengths` (R,) tokens given, pending ones included; `pending`, `real` (R, P), padded at the left; `root` (R, V)
-    logits of the next token, None until the pending tokens are encoded."""
+    """R prefixes.
+
+    forward: the model that encodes
+    kv: keys and values (layers, 2, R, K, capacity, D)
+    owned: whether the scratch columns of `kv` are this cache's own
+    mask: encoded columns that a row attends to (R, L)
+    lengths: tokens given, pending ones included (R,)
+    pending, real: tokens not yet encoded, padded at the left, and which of them are tokens (R, P)
+    root: logits of the next token (R, V); None until the pending tokens are encoded
+    """
 
     forward: Forward
     kv: Tensor
@@ -67,9 +74,14 @@ class PrefixCache:
 def empty_cache(forward: Forward, rows: int) -> PrefixCache:
     """A cache of `rows` prefixes of no tokens; extend it before use."""
     return PrefixCache(
-        forward, forward.buffer(rows, 0), True, np.zeros((rows, 0), bool), np.zeros(rows, np.int64),
-        np.zeros((rows, 0), np.int64), np.zeros((rows, 0), bool),
-    )  # fmt: skip
+        forward,
+        forward.buffer(rows, 0),
+        True,
+        np.zeros((rows, 0), bool),
+        np.zeros(rows, np.int64),
+        np.zeros((rows, 0), np.int64),
+        np.zeros((rows, 0), bool),
+    )
 
 
 def extended(cache: PrefixCache, tokens: NDArray[np.int64], real: NDArray[np.bool_]) -> PrefixCache:

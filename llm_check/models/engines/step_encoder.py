@@ -8,7 +8,6 @@ only, in one forward. Shapes: M sequences, R distinct prefixes, T tokens of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from llm_check.models.decoding.reasoning_steps import PAD
 from llm_check.models.engines.forward import Forward, forward_of
 from llm_check.models.engines.prefix_cache import PrefixCache, empty_cache, encode, extended, selected
 from llm_check.models.engines.token_tree import tree_of_steps
+from llm_check.models.model_types import Module
 
 __all__ = ["Pieces", "StepEncoder"]
 
@@ -36,7 +36,7 @@ def _flat(pieces: Pieces) -> tuple[int, ...]:
 class StepEncoder:
     """A decoder of transformers without its head, and the prefixes of its last call."""
 
-    def __init__(self, module: Any, name: str, lean: bool = True) -> None:
+    def __init__(self, module: Module, name: str, lean: bool = True) -> None:
         """`module` is the model without its head (`model.base_model`); errors as `forward_of`."""
         self.forward: Forward = forward_of(module, name, lean)
         self._rows: dict[tuple[int, ...], int] = {}

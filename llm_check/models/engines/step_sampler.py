@@ -27,8 +27,15 @@ _TREE_COLUMNS = 8192
 
 @dataclass(frozen=True)
 class _Group:
-    """Candidates (row, candidate) of `depth` tokens whose last is to be encoded: `token` after node `parent` (-1: the
-    prefix), in `state` of the step rule. `sees` (R, N, W) is what the level of the parents sees, its nodes last."""
+    """Candidates of equal length whose last token is to be encoded.
+
+    depth: tokens that each has
+    row, candidate: which they are
+    parent: the node after which the last token stands (-1: the prefix)
+    token: the last token
+    state: of the step rule
+    sees: what the level of the parents sees, its nodes last (R, N, W)
+    """
 
     depth: int
     row: NDArray[np.int64]
@@ -63,8 +70,8 @@ class _Draws:
         go on."""
         place = group.row, group.candidate, group.depth
         rows, uniforms = (torch.from_numpy(array).to(logits.device) for array in (at, self.uniforms[place]))
-        found = drawn_tokens(logits, rows, uniforms, self.temperature)
-        drawn, logp = (part.cpu().numpy() for part in found)
+        draws = drawn_tokens(logits, rows, uniforms, self.temperature)
+        drawn, logp = (part.cpu().numpy() for part in draws)
         self.tokens[place], self.token_logp[place] = drawn, logp
         state, closed = self.rule.advance(group.state, drawn)
         self.closed[group.row, group.candidate] = closed

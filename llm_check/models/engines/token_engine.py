@@ -14,15 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
-from llm_check.models.decoding.random_streams import Stream
+from gsi_theory.types import Json
+from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps, pad_steps, require_candidates
 from llm_check.models.engines.engine import LogProbContract
+from llm_check.models.model_types import Tokenizer
 
 __all__ = [
     "Completion",
@@ -90,7 +92,7 @@ class Service(Protocol):
         ...
 
 
-def _checked_logp(values: Sequence[Any]) -> tuple[float, ...]:
+def _checked_logp(values: Sequence[Json]) -> tuple[float, ...]:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise WrongAnswer(f"log-probability {value!r} is not a finite number")
@@ -100,7 +102,7 @@ def _checked_logp(values: Sequence[Any]) -> tuple[float, ...]:
 
 
 def checked_completion(
-    tokens: Sequence[Any], logp: Sequence[Any], finish: Any, request: SampleRequest, vocabulary: int
+    tokens: Sequence[Json], logp: Sequence[Json], finish: Json, request: SampleRequest, vocabulary: int
 ) -> Completion:
     """One draw, or WrongAnswer: ids of the vocabulary, a finite log-probability for each, an end that was asked for."""
     if not len(tokens) or len(tokens) > request.max_tokens:
@@ -120,7 +122,7 @@ def checked_completion(
     return Completion(tuple(tokens), _checked_logp(logp))
 
 
-def checked_scores(logp: Sequence[Any], request: ScoreRequest) -> list[float]:
+def checked_scores(logp: Sequence[Json], request: ScoreRequest) -> list[float]:
     """The log-probabilities of a step, or WrongAnswer: one finite value for each token."""
     if len(logp) != len(request.step):
         raise WrongAnswer(f"{len(logp)} log-probabilities for the {len(request.step)} tokens of the step")
@@ -147,7 +149,7 @@ class TokenEngine:
     """
 
     service: Service
-    tokenizer: Any
+    tokenizer: Tokenizer
     contract: LogProbContract
     vocabulary: int
     context: int
@@ -173,7 +175,7 @@ class TokenEngine:
         """The prefixes `rows`, in that order, repeats allowed."""
         return TokenPrefixes(tuple(prefixes.ids[int(row)] for row in rows))
 
-    def sample(self, prefixes: TokenPrefixes, n: int, streams: Sequence[Stream], rule: StepRule) -> Steps:
+    def sample(self, prefixes: TokenPrefixes, n: int, streams: Sequence[PositionStream], rule: StepRule) -> Steps:
         """n iid steps after each prefix: candidate i of row b from the integer `streams[b].integer() + i` alone.
 
         A rule that cannot be told by single tokens lets the service go on to the next closing token, or to the cap;
@@ -234,9 +236,9 @@ class TokenEngine:
         result = np.zeros(tokens.shape)
         if not requests:
             return result
-        found = self.service.score(requests)
+        values = self.service.score(requests)
         for row, i, at in where:
-            result[row, i, : len(found[at])] = found[at]
+            result[row, i, : len(values[at])] = values[at]
         return result
 
     def _place(self, row: int, ids: tuple[int, ...]) -> str:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from llm_check.models.decoding.reasoning_steps import PAD
 
-__all__ = ["Level", "TokenTree", "grow_level", "tree_of_steps"]
+__all__ = ["TokenTree", "TreeLevel", "grow_level", "tree_of_steps"]
 
 
 @dataclass(frozen=True)
-class Level:
+class TreeLevel:
     """New nodes of one depth: `tokens`, `parents` (R, N), which of them are `real`, and `first`, the number of the
     first in every row; missing nodes are counted, so the nodes of a level are numbered alike in all rows."""
 
@@ -29,7 +29,7 @@ class Level:
 
 def grow_level(
     rows: NDArray[np.int64], parents: NDArray[np.int64], tokens: NDArray[np.int64], first: int, count: int
-) -> tuple[Level, NDArray[np.int64]]:
+) -> tuple[TreeLevel, NDArray[np.int64]]:
     """The distinct children of M candidates (row, parent, token) as a level over `count` rows, and the node of each
     candidate (M,)."""
     width = int(tokens.max()) + 1
@@ -39,7 +39,7 @@ def grow_level(
     starts = np.searchsorted(row, np.arange(count))
     slot = np.arange(len(keys)) - starts[row]
     shape = (count, int(slot.max()) + 1)
-    level = Level(np.zeros(shape, np.int64), np.full(shape, -1), np.zeros(shape, bool), first)
+    level = TreeLevel(np.zeros(shape, np.int64), np.full(shape, -1), np.zeros(shape, bool), first)
     level.tokens[row, slot] = keys % width
     level.parents[row, slot] = keys // width % span - 1
     level.real[row, slot] = True

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,23 +20,22 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from gsi_theory.errors import InputError
-from llm_check.models.decoding.random_streams import Stream
+from gsi_theory.types import Array
+from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps, pad_steps, require_candidates
 from llm_check.models.engines.checkpoint import load_checkpoint, revision_of, weights_hash
 from llm_check.models.engines.engine import LogProbContract
-from llm_check.models.engines.fixed_sampler import FixedSamplers
 from llm_check.models.engines.forward import Forward, forward_of
 from llm_check.models.engines.next_token import blocks_of, log_softmax, token_log_probs
 from llm_check.models.engines.prefix_cache import PrefixCache, empty_cache, encode, extended, selected
 from llm_check.models.engines.step_sampler import sample_steps
 from llm_check.models.engines.token_tree import tree_of_steps
+from llm_check.models.model_types import Module, Tokenizer
 
 __all__ = ["PrefixCache", "TransformersEngine", "left_padded"]
 
 # Tokens of candidates that one forward may hold for a prefix: attention among them grows with the square.
 _TREE_TOKENS = 4096
-# Columns of a fixed sampler's buffer for the candidates of a prefix: every decoding step reads them all.
-_FIXED_TOKENS = 1 << 14
 # Tokens of candidates of all prefixes together in one forward.
 _FORWARD_TOKENS = 1 << 15
 
@@ -58,16 +56,12 @@ def left_padded(sequences: Sequence[Sequence[int]], place: str) -> tuple[NDArray
 
 @dataclass(frozen=True)
 class TransformersEngine:
-    """A causal language model of transformers behind the contract above. Build it with `load` or from a model.
+    """A causal language model of transformers behind the contract above. Build it with `load` or from a model."""
 
-    `fixed` draws by CUDA graphs, on a GPU and where the lean forward holds; None elsewhere.
-    """
-
-    model: Any
-    tokenizer: Any
+    model: Module
+    tokenizer: Tokenizer
     contract: LogProbContract
     forward: Forward
-    fixed: FixedSamplers | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(
@@ -94,7 +88,7 @@ class TransformersEngine:
 
     @classmethod
     def from_model(
-        cls, model: Any, tokenizer: Any, name: str, temperature: float = 1.0, lean: bool = True
+        cls, model: Module, tokenizer: Tokenizer, name: str, temperature: float = 1.0, lean: bool = True
     ) -> TransformersEngine:
         """Wrap a loaded causal language model. Raises InputError for sliding-window attention or a temperature that is
         not positive."""
@@ -106,9 +100,7 @@ class TransformersEngine:
         dtype = str(model.dtype).removeprefix("torch.")
         version = metadata.version("transformers")
         contract = LogProbContract("transformers", version, name, dtype, float(temperature), forward=forward.way)
-        graphs = forward.lean is not None and forward.device.type == "cuda"
-        fixed = FixedSamplers(forward, float(temperature)) if graphs else None
-        return cls(model, tokenizer, contract, forward, fixed)
+        return cls(model, tokenizer, contract, forward)
 
     @property
     def vocabulary(self) -> int:
@@ -149,7 +141,7 @@ class TransformersEngine:
         parts = [log_softmax(logits[block], self.contract.sampling_temperature) for block in blocks_of(*logits.shape)]
         return torch.cat(parts).cpu().numpy()
 
-    def sample(self, cache: PrefixCache, n: int, streams: Sequence[Stream], rule: StepRule) -> Steps:
+    def sample(self, cache: PrefixCache, n: int, streams: Sequence[PositionStream], rule: StepRule) -> Steps:
         """n iid steps for each prefix by inverse CDF: token t of candidate i of prompt b uses number (i, t) of
         `streams[b]`'s uniforms.
 
@@ -173,8 +165,6 @@ class TransformersEngine:
         )
 
     def _sample(self, cache: PrefixCache, uniforms: NDArray[np.float64], rule: StepRule) -> Steps:
-        if self.fixed is not None and uniforms.shape[1] * rule.max_tokens <= _FIXED_TOKENS:
-            return self.fixed.sample(cache, uniforms, rule)
         return sample_steps(self.forward, cache, uniforms, rule, self.contract.sampling_temperature)
 
     def score(
@@ -231,11 +221,11 @@ class TransformersEngine:
             parts = blocks_of(nodes, self.vocabulary)
             pieces = itertools.chain([cache.logits], (forward.logits(features[part]) for part in parts))
         given = tokens[row, candidate, t].astype(np.int64)
-        found = token_log_probs(
+        logp = token_log_probs(
             pieces, _on(at, self.device), _on(given, self.device), self.contract.sampling_temperature
         )
         result = np.zeros(tokens.shape)
-        result[row, candidate, t] = found.cpu().numpy()
+        result[row, candidate, t] = logp.cpu().numpy()
         return result
 
     def _rows_at_once(self, tokens: int) -> int:
@@ -270,5 +260,5 @@ class TransformersEngine:
             )
 
 
-def _on(array: NDArray[Any], device: torch.device) -> Tensor:
+def _on(array: Array, device: torch.device) -> Tensor:
     return torch.from_numpy(array).to(device)

@@ -8,8 +8,8 @@ end. Whatever fails raises `WrongAnswer` with the reason, and the request is mad
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from gsi_theory.types import Json, Record
 from llm_check.models.engines.token_engine import (
     Completion,
     SampleRequest,
@@ -22,7 +22,7 @@ from llm_check.models.engines.token_engine import (
 __all__ = ["MissingField", "sample_body", "sampled", "score_body", "scored"]
 
 # A server fills fields that are left out from the model's generation_config.json, so every one is given.
-LAW: dict[str, Any] = {
+LAW: Record = {
     "temperature": 1.0,
     "top_p": 1.0,
     "top_k": 0,
@@ -44,7 +44,7 @@ class MissingField(WrongAnswer):
     """A field that only vLLM fills is not there: the server is something else."""
 
 
-def sample_body(model: str, request: SampleRequest) -> dict[str, Any]:
+def sample_body(model: str, request: SampleRequest) -> Record:
     """The JSON of a request for draws."""
     return LAW | {
         "model": model,
@@ -57,7 +57,7 @@ def sample_body(model: str, request: SampleRequest) -> dict[str, Any]:
     }
 
 
-def score_body(model: str, requests: Sequence[ScoreRequest]) -> dict[str, Any]:
+def score_body(model: str, requests: Sequence[ScoreRequest]) -> Record:
     """The JSON of a request for prompt log-probabilities: one token is drawn after each sequence and thrown away. No
     seed: with one, vLLM's CPU build dies of a prompt that it prefills in parts."""
     return LAW | {
@@ -69,7 +69,7 @@ def score_body(model: str, requests: Sequence[ScoreRequest]) -> dict[str, Any]:
     }
 
 
-def _choices(answer: Any, model: str, count: int, prompts: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
+def _choices(answer: Json, model: str, count: int, prompts: Sequence[Sequence[int]]) -> list[Record]:
     """The choices in order of their index, `count` for each of the prompts."""
     if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
         raise WrongAnswer("an answer without a list of choices")
@@ -90,7 +90,7 @@ def _choices(answer: Any, model: str, count: int, prompts: Sequence[Sequence[int
     return ordered
 
 
-def sampled(answer: Any, model: str, request: SampleRequest, vocabulary: int) -> list[Completion]:
+def sampled(answer: Json, model: str, request: SampleRequest, vocabulary: int) -> list[Completion]:
     """The n draws of an answer to `sample_body`, in order. Raises WrongAnswer, or MissingField where the server does
     not know `return_token_ids`."""
     drawn = []
@@ -108,7 +108,7 @@ def sampled(answer: Any, model: str, request: SampleRequest, vocabulary: int) ->
     return drawn
 
 
-def _step_values(rows: Any, request: ScoreRequest) -> list[Any]:
+def _step_values(rows: Json, request: ScoreRequest) -> list[Json]:
     """The values of the step's own tokens among the prompt log-probabilities of one sequence."""
     wanted = len(request.prefix) + len(request.step)
     if not isinstance(rows, list):
@@ -124,7 +124,7 @@ def _step_values(rows: Any, request: ScoreRequest) -> list[Any]:
     return values
 
 
-def scored(answer: Any, model: str, requests: Sequence[ScoreRequest]) -> list[list[float]]:
+def scored(answer: Json, model: str, requests: Sequence[ScoreRequest]) -> list[list[float]]:
     """The steps' token log-probabilities of an answer to `score_body`, in order. Raises WrongAnswer, or MissingField
     where the server does not know `prompt_logprobs`."""
     choices = _choices(answer, model, 1, [r.prefix + r.step for r in requests])

@@ -16,12 +16,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json, Record
 from llm_check.models.engines.token_engine import WrongAnswer
 
 __all__ = ["KEY_VARIABLE", "Servers", "open_servers"]
@@ -44,20 +45,18 @@ class Servers:
     concurrency: int = 32
     client: httpx2.Client = field(default_factory=httpx2.Client, repr=False)
 
-    def get(self, url: str, path: str) -> Any | None:
+    def get(self, url: str, path: str) -> Json | None:
         """The JSON at a path of one server, None where it has no such path. Errors as `ask`."""
         missing: dict[str, None] = {"missing": None}
 
-        def attempt(_: str) -> Any:
+        def attempt(_: str) -> Json:
             response = self.client.get(url + path)
             return missing if response.status_code in (404, 405, 501) else _json_of(response, url)
 
-        found = self._persist(attempt, [url], f"start-up check of {url} ({path})")
-        return None if found is missing else found
+        answer = self._persist(attempt, [url], f"start-up check of {url} ({path})")
+        return None if answer is missing else answer
 
-    def ask(
-        self, path: str, body: dict[str, Any], check: Callable[[Any], Answer], place: str, first: int = 0
-    ) -> Answer:
+    def ask(self, path: str, body: Record, check: Callable[[Json], Answer], place: str, first: int = 0) -> Answer:
         """What `check` makes of the JSON answer; the first try goes to server number `first`, the next to the next.
 
         Raises InputError, naming `place`, the servers and the cure, after `attempts` failures or one rejection.
@@ -111,7 +110,7 @@ class _Rejected(Exception):
     """The server understood the request and will not do it."""
 
 
-def _json_of(response: httpx2.Response, url: str) -> Any:
+def _json_of(response: httpx2.Response, url: str) -> Json:
     status = response.status_code
     if status in (401, 403):
         raise _Rejected(f"{url} refused the key (HTTP {status}): set {KEY_VARIABLE} to the server's --api-key")
@@ -143,8 +142,11 @@ def open_servers(
     the same server twice, or a number out of range.
     """
     for name, value, least in (
-        ("timeout", timeout, 0.001), ("attempts", attempts, 1), ("backoff", backoff, 0), ("concurrency", concurrency, 1)
-    ):  # fmt: skip
+        ("timeout", timeout, 0.001),
+        ("attempts", attempts, 1),
+        ("backoff", backoff, 0),
+        ("concurrency", concurrency, 1),
+    ):
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= least:
             raise InputError(f"option {name} of the servers is {value!r}: give a number of at least {least}")
     checked = tuple(_checked_url(url) for url in urls)

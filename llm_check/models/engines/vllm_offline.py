@@ -15,7 +15,6 @@ Options go to `vllm.LLM` as they are: tensor_parallel_size=4, gpu_memory_utiliza
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +27,8 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from gsi_theory.errors import InputError
-from llm_check.models.engines.checkpoint import require_checkpoint, revision_of, weights_hash
+from gsi_theory.types import Json, Record
+from llm_check.models.engines.checkpoint import read_config, require_checkpoint, revision_of, weights_hash
 from llm_check.models.engines.engine import LogProbContract
 from llm_check.models.engines.token_engine import (
     Completion,
@@ -43,7 +43,7 @@ from llm_check.models.engines.token_engine import (
 __all__ = ["VllmOffline", "load_offline"]
 
 # What decides the law, the conversion of ids, or what is run: not for options.
-FIXED: dict[str, Any] = {
+FIXED: Record = {
     "trust_remote_code": False,
     "load_format": "safetensors",
     "generation_config": "vllm",
@@ -54,7 +54,7 @@ FIXED: dict[str, Any] = {
 }
 # A seeded request whose prompt is prefilled in parts kills the CPU build: it winds the generator back after each part,
 # which torch's CPU generator cannot do. It happens as soon as the prompts of a batch exceed max_num_batched_tokens.
-ON_CPU: dict[str, Any] = {"enable_chunked_prefill": False}
+ON_CPU: Record = {"enable_chunked_prefill": False}
 RESERVED = {*FIXED, "model", "tokenizer", "dtype", "hf_overrides", "override_generation_config", "logits_processors"}
 
 
@@ -97,7 +97,7 @@ class VllmOffline:
         answers = self._generate(whole, [params] * len(whole), requests[0].place)
         return [self._scored(answer, r) for answer, r in zip(answers, requests, strict=True)]
 
-    def _generate(self, prompts: Sequence[tuple[int, ...]], params: list[Any], place: str) -> list[Any]:
+    def _generate(self, prompts: Sequence[tuple[int, ...]], params: list[Json], place: str) -> list[Json]:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         try:
@@ -108,7 +108,7 @@ class VllmOffline:
                 "(often memory: lower gpu_memory_utilization or max_num_seqs); run again, finished rows are kept"
             ) from error
 
-    def _drawn(self, answer: Any, request: SampleRequest) -> list[Completion]:
+    def _drawn(self, answer: Json, request: SampleRequest) -> list[Completion]:
         try:
             if list(answer.prompt_token_ids) != list(request.prompt):
                 raise WrongAnswer("the engine read other prompt ids than those given")
@@ -131,7 +131,7 @@ class VllmOffline:
                 f"vLLM answered wrongly for {request.place} ({error}): report it, nothing was kept"
             ) from error
 
-    def _scored(self, answer: Any, request: ScoreRequest) -> list[float]:
+    def _scored(self, answer: Json, request: ScoreRequest) -> list[float]:
         rows = answer.prompt_logprobs[len(request.prefix) :]
         try:
             return checked_scores([row[token].logprob for row, token in zip(rows, request.step, strict=True)], request)
@@ -141,7 +141,7 @@ class VllmOffline:
             ) from error
 
 
-def _require_kernels(path: Path, config: Mapping[str, Any]) -> None:
+def _require_kernels(path: Path, config: Mapping[str, Json]) -> None:
     """InputError where vLLM's CPU build has no attention kernel for the model's heads: it would die when used."""
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
@@ -167,7 +167,7 @@ def _bare_main() -> Iterator[None]:
         sys.modules["__main__"] = own
 
 
-def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str, Any]) -> TokenEngine:
+def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str, Json]) -> TokenEngine:
     """Start vLLM on a checkpoint folder (about 20 s eager, minutes where it compiles). Its errors go to standard error;
     VLLM_LOGGING_LEVEL=INFO shows the rest.
 
@@ -178,7 +178,7 @@ def load_offline(path: str | Path, device: str, dtype: str, options: Mapping[str
     if taken := sorted(RESERVED & options.keys()):
         raise InputError(f"option {taken[0]} of vllm:{path} would change what is measured: leave it out")
     require_checkpoint(path)
-    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    config = read_config(path)
     for name, value in (
         ("VLLM_LOGGING_STREAM", "ext://sys.stderr"),
         ("VLLM_LOGGING_LEVEL", "ERROR"),

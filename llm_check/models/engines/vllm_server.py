@@ -17,7 +17,6 @@ several), timeout=SECONDS, attempts=N, concurrency=N. The key comes from the env
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,10 +26,14 @@ from typing import Any, TypeVar
 from transformers import AutoTokenizer
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.json_input import shown
+from gsi_theory.types import Json, Record
 from llm_check.models.engines.engine import LogProbContract
 from llm_check.models.engines.token_engine import Completion, SampleRequest, ScoreRequest, TokenEngine, WrongAnswer
 from llm_check.models.engines.vllm_answers import MissingField, sample_body, sampled, score_body, scored
 from llm_check.models.engines.vllm_http import Servers, open_servers
+from llm_check.models.engines.weight_files import read_object
+from llm_check.models.model_types import Tokenizer
 
 __all__ = ["VllmServers", "load_servers"]
 
@@ -84,19 +87,19 @@ class VllmServers:
         return [values for answer in answers for values in answer]
 
 
-def _card(servers: Servers, url: str, wanted: str | None) -> dict[str, Any]:
+def _card(servers: Servers, url: str, wanted: str | None) -> Record:
     """The entry of /v1/models that is asked: the one named, or the only one that is no adapter of another."""
     listed = servers.get(url, "/v1/models")
     cards = listed.get("data") if isinstance(listed, dict) else None
     if not isinstance(cards, list) or not all(isinstance(c, dict) and isinstance(c.get("id"), str) for c in cards):
         raise InputError(f"{url}/v1/models lists no models: give the URL of a vLLM server (http://host:port)")
-    found = [c for c in cards if (c["id"] == wanted if wanted else c.get("parent") is None)]
-    if len(found) != 1:
+    fitting = [c for c in cards if (c["id"] == wanted if wanted else c.get("parent") is None)]
+    if len(fitting) != 1:
         names = ", ".join(repr(c["id"]) for c in cards) or "none"
         raise InputError(f"{url} serves {names}, not {wanted or 'one model'}: name one with ?model=NAME")
-    if not isinstance(found[0].get("max_model_len"), int):
+    if not isinstance(fitting[0].get("max_model_len"), int):
         raise _refuse_plain(url, "max_model_len in /v1/models")
-    return found[0]
+    return fitting[0]
 
 
 def _refuse_plain(url: str, field: str) -> InputError:
@@ -112,11 +115,11 @@ def _one(service: VllmServers, url: str) -> VllmServers:
     return replace(service, servers=replace(service.servers, urls=(url,), concurrency=1))
 
 
-def _asked(service: VllmServers, body: dict[str, Any], make: Callable[[Any], Answer], place: str) -> Answer:
+def _asked(service: VllmServers, body: Record, make: Callable[[Json], Answer], place: str) -> Answer:
     """An answer that may lack what only vLLM gives; InputError says so at once."""
     url = service.servers.urls[0]
 
-    def check(answer: Any) -> Answer:
+    def check(answer: Json) -> Answer:
         try:
             return make(answer)
         except MissingField as error:
@@ -155,7 +158,7 @@ def _distance(service: VllmServers, prompt: tuple[int, ...], drawn: Sequence[Com
     return max(abs(a - b) for row, one in zip(values, drawn, strict=True) for a, b in zip(row, one.logp, strict=True))
 
 
-def _tokenizer(url: str, source: Any) -> tuple[Any, int]:
+def _tokenizer(url: str, source: Json) -> tuple[Any, int]:
     """The tokenizer and the number of logits of the model at `source`, a folder or a cached name; no download."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False, local_files_only=True)
@@ -166,16 +169,18 @@ def _tokenizer(url: str, source: Any) -> tuple[Any, int]:
     size = max(tokenizer.get_vocab().values()) + 1
     config = Path(str(source)) / "config.json"
     if config.is_file():
-        size = int(json.loads(config.read_text(encoding="utf-8")).get("vocab_size", size))
+        size = read_object(config).get("vocab_size", size)
+        if type(size) is not int or size < 1:
+            raise InputError(f"{config}: vocab_size = {shown(size)}: give the number of the model's token ids")
     return tokenizer, size
 
 
-def _require_tokenizer(service: VllmServers, tokenizer: Any) -> None:
+def _require_tokenizer(service: VllmServers, tokenizer: Tokenizer) -> None:
     """InputError where the server spells token ids otherwise than the tokenizer here (asked of up to 64 ids)."""
     url, top = service.servers.urls[0], service.vocabulary - 1
     ids = sorted({i * top // 63 for i in range(64)} & set(tokenizer.get_vocab().values()))
 
-    def text(answer: Any) -> str:
+    def text(answer: Json) -> str:
         if not isinstance(answer, dict) or not isinstance(answer.get("prompt"), str):
             raise WrongAnswer("an answer without text")
         return str(answer["prompt"])
@@ -186,7 +191,7 @@ def _require_tokenizer(service: VllmServers, tokenizer: Any) -> None:
         raise InputError(f"{url} spells token ids otherwise than the tokenizer here: give its own, ?tokenizer=FOLDER")
 
 
-def load_servers(urls: Sequence[str], options: Mapping[str, Any]) -> TokenEngine:
+def load_servers(urls: Sequence[str], options: Mapping[str, Json]) -> TokenEngine:
     """An engine on one or several vLLM servers of one model; each is checked first (see above).
 
     Raises InputError for an unknown option, a server that cannot be reached or is no vLLM, servers of different
@@ -219,7 +224,7 @@ def load_servers(urls: Sequence[str], options: Mapping[str, Any]) -> TokenEngine
 
 
 def _version(servers: Servers, url: str) -> str:
-    found = servers.get(url, "/version")
-    if not isinstance(found, dict) or not isinstance(found.get("version"), str):
+    answer = servers.get(url, "/version")
+    if not isinstance(answer, dict) or not isinstance(answer.get("version"), str):
         raise _refuse_plain(url, "/version")
-    return str(found["version"])
+    return str(answer["version"])

@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.json_input import parse_json
+from gsi_theory.types import Record
 
 __all__ = ["FLOATING", "StoredTensor", "one_line", "read_headers", "read_object", "weight_files", "weights_hash"]
 
@@ -41,15 +41,15 @@ def one_line(error: BaseException) -> str:
     return text if " " in text else f"{type(error).__name__}: {text}"
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> Record:
     """The JSON object in a file of a checkpoint. Raises InputError where there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        value = parse_json(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is not JSON ({one_line(error)}): {AGAIN}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} is {type(found).__name__}, not an object: {AGAIN}")
-    return found
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is {type(value).__name__}, not an object: {AGAIN}")
+    return value
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -74,16 +74,16 @@ def weight_files(folder: Path) -> list[Path]:
 
 def read_headers(files: Sequence[Path]) -> dict[str, StoredTensor]:
     """Every tensor of these files by name. Raises InputError for a file that is cut or no safetensors."""
-    found: dict[str, StoredTensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     for path in files:
         try:
             with safe_open(path, framework="pt") as file:
                 for name in file.keys():  # noqa: SIM118 - no mapping
                     part = file.get_slice(name)
-                    found[name] = StoredTensor(path, part.get_dtype(), tuple(part.get_shape()))
+                    tensors[name] = StoredTensor(path, part.get_dtype(), tuple(part.get_shape()))
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path} is no whole safetensors file ({one_line(error)}): {AGAIN}") from error
-    return found
+    return tensors
 
 
 def weights_hash(path: Path) -> str:

@@ -20,13 +20,13 @@ def boxes(text: str) -> list[tuple[int, str]]:
 
     A box that never closes (a solution cut short) is left out; "\\boxed 7" holds its next word.
     """
-    found, at = [], 0
+    contents, at = [], 0
     while (match := _BOX.search(text, at)) is not None:
         start = match.end()
         if text[start] != "{":
             word = re.match(r"[^\s$]+", text[start:])
             at = start + (word.end() if word else 1)
-            found.append((match.start(), text[start:at]))
+            contents.append((match.start(), text[start:at]))
             continue
         depth, end = 0, start
         while end < len(text):
@@ -39,30 +39,30 @@ def boxes(text: str) -> list[tuple[int, str]]:
         if end == len(text):
             at = start
             continue
-        found.append((match.start(), text[start + 1 : end]))
+        contents.append((match.start(), text[start + 1 : end]))
         at = end + 1
-    return found
+    return contents
 
 
 def last_box(text: str) -> str | None:
     """The content of the last box, or None."""
-    found = boxes(text)
-    return found[-1][1] if found else None
+    contents = boxes(text)
+    return contents[-1][1] if contents else None
 
 
 def after_hashes(text: str) -> str | None:
     """What follows the last "####" on its line (GSM8K), or None."""
-    found = _HASHES.findall(text)
-    return found[-1].strip() if found else None
+    marked = _HASHES.findall(text)
+    return marked[-1].strip() if marked else None
 
 
 def final_answers(text: str) -> list[str]:
     """The final answer as the text gives it: the boxes of the last paragraph that has one (several boxes are several
     answers), else what follows "####", else what follows the last "answer is". Empty where there is none."""
-    found = boxes(text)
-    if found:
-        cut = text.rfind("\n\n", 0, found[-1][0]) + 1
-        return [content for at, content in found if at >= cut]
+    contents = boxes(text)
+    if contents:
+        cut = text.rfind("\n\n", 0, contents[-1][0]) + 1
+        return [content for at, content in contents if at >= cut]
     marked = after_hashes(text)
     if marked is not None:
         return [marked]
@@ -79,9 +79,10 @@ def choice_letter(text: str, choices: tuple[str, ...]) -> str | None:
     for answer in reversed(final_answers(text)):
         plain = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", answer).strip(" .$*:")
         spelled = [
-            letter for letter, choice in zip(letters, choices, strict=True)
+            letter
+            for letter, choice in zip(letters, choices, strict=True)
             if plain.casefold() == choice.strip(" .").casefold()
-        ]  # fmt: skip
+        ]
         if len(spelled) == 1:
             return spelled[0]
         lead = _LETTER.match(plain)

@@ -11,11 +11,12 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Record
 from llm_check.models.grading.answers import after_hashes, last_box
-from llm_check.models.grading.grading import Verdict, count_grades
+from llm_check.models.grading.grading import GradeOutcome, count_grades
+from llm_check.models.model_types import TaskProblem
 from llm_check.models.tasks.load_task import load_task
 from llm_check.models.tasks.problem import Task
 
@@ -26,10 +27,10 @@ _NUMBER = re.compile(r"\d+")
 
 def _shift(answer: str, which: int, by: int) -> str:
     """`answer` with its first (0) or last (-1) run of digits larger by `by`; without digits, as it was."""
-    found = list(_NUMBER.finditer(answer))
-    if not found:
+    numbers = list(_NUMBER.finditer(answer))
+    if not numbers:
         return answer
-    at = found[which]
+    at = numbers[which]
     return f"{answer[: at.start()]}{int(at.group()) + by}{answer[at.end() :]}"
 
 
@@ -49,14 +50,14 @@ def _boxed(answer: str) -> str:
     return f"So $\\boxed{{{answer}}}$."
 
 
-def _reference_texts(problem: Any) -> list[str]:
+def _reference_texts(problem: TaskProblem) -> list[str]:
     answer = problem.answer
     texts = [_boxed(answer), f"The final answer is ${_bare(answer)}$."]
     reference = getattr(problem, "reference", "")
     return [*texts, reference] if last_box(reference) or after_hashes(reference) else texts
 
 
-def _changed_texts(problem: Any) -> list[str]:
+def _changed_texts(problem: TaskProblem) -> list[str]:
     answer = str(problem.answer)
     if problem.choices:
         return [_boxed(chr(ord("A") + i)) for i in range(len(problem.choices)) if chr(ord("A") + i) != answer]
@@ -64,19 +65,24 @@ def _changed_texts(problem: Any) -> list[str]:
     return [_boxed(text) for text in changed if text != answer]
 
 
-def _counted(task: Task, texts_of: Callable[[Any], list[str]], expected: Verdict) -> dict[str, Any]:
+def _counted(task: Task, texts_of: Callable[[TaskProblem], list[str]], expected: GradeOutcome) -> Record:
     pairs = [(problem, text) for problem in task.problems if problem.answers for text in texts_of(problem)]
     grades = task.grade([problem for problem, _ in pairs], [text for _, text in pairs])
     odd = [
-        {"problem": problem.problem_id, "answer": problem.answer, "text": text[-200:], "verdict": grade.verdict.value,
-         "reason": grade.reason}
+        {
+            "problem": problem.problem_id,
+            "answer": problem.answer,
+            "text": text[-200:],
+            "verdict": grade.verdict.value,
+            "reason": grade.reason,
+        }
         for (problem, text), grade in zip(pairs, grades, strict=True)
         if grade.verdict is not expected
-    ]  # fmt: skip
+    ]
     return {"texts": len(pairs), **count_grades(grades), "unexpected": odd}
 
 
-def check_grading(spec: str) -> dict[str, Any]:
+def check_grading(spec: str) -> Record:
     """Counts of verdicts on reference answers (all should be right) and on changed ones (all should be wrong).
 
     Raises InputError for what `load_task` refuses, and for the embedded task, whose grader is exact.
@@ -88,8 +94,8 @@ def check_grading(spec: str) -> dict[str, Any]:
         "task": spec,
         "problems": len(task.problems),
         "without_answer": sum(not problem.answers for problem in task.problems),
-        "reference": _counted(task, _reference_texts, Verdict.RIGHT),
-        "changed": _counted(task, _changed_texts, Verdict.WRONG),
+        "reference": _counted(task, _reference_texts, GradeOutcome.RIGHT),
+        "changed": _counted(task, _changed_texts, GradeOutcome.WRONG),
     }
 
 

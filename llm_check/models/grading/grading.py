@@ -12,19 +12,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Record
 from llm_check.models.grading.answers import choice_letter
 from llm_check.models.grading.worker_pool import shared_pool
+from llm_check.models.model_types import TaskProblem
 
-__all__ = ["LIMIT_S", "Grade", "Verdict", "count_grades", "grade_arithmetic", "grade_choice", "grade_math"]
+__all__ = ["LIMIT_S", "Grade", "GradeOutcome", "count_grades", "grade_arithmetic", "grade_choice", "grade_math"]
 
 # Seconds for one answer; on the reference solutions of MATH-500 the slowest comparison took well under one.
 LIMIT_S = 10.0
 
 
-class Verdict(StrEnum):
+class GradeOutcome(StrEnum):
     """What grading found; FAILED is the grader's failure and is counted apart."""
 
     RIGHT = "right"
@@ -36,28 +37,28 @@ class Verdict(StrEnum):
 class Grade:
     """A verdict, why (empty for RIGHT), and the final answer that was read from the text (None where there is none)."""
 
-    verdict: Verdict
+    verdict: GradeOutcome
     reason: str = ""
     answer: str | None = None
 
     @property
     def is_right(self) -> bool:
         """Whether the verdict is RIGHT."""
-        return self.verdict is Verdict.RIGHT
+        return self.verdict is GradeOutcome.RIGHT
 
 
 def count_grades(grades: Sequence[Grade]) -> dict[str, int]:
     """How many are right, wrong and failed."""
-    return {verdict.value: sum(grade.verdict is verdict for grade in grades) for verdict in Verdict}
+    return {verdict.value: sum(grade.verdict is verdict for grade in grades) for verdict in GradeOutcome}
 
 
-def _require_pairs(problems: Sequence[Any], texts: Sequence[str]) -> None:
+def _require_pairs(problems: Sequence[TaskProblem], texts: Sequence[str]) -> None:
     if len(problems) != len(texts):
         raise InputError(f"grade got {len(problems)} problems and {len(texts)} texts: give one text per problem")
 
 
 def grade_math(
-    problems: Sequence[Any], texts: Sequence[str], *, limit_s: float = LIMIT_S, workers: int | None = None
+    problems: Sequence[TaskProblem], texts: Sequence[str], *, limit_s: float = LIMIT_S, workers: int | None = None
 ) -> list[Grade]:
     """Grade solutions against `problem.answers` (one string, or several that must all be given, in any order).
 
@@ -65,7 +66,7 @@ def grade_math(
     it. At most `limit_s` seconds an item, then FAILED. Raises InputError for lists of unequal lengths.
     """
     _require_pairs(problems, texts)
-    items: list[dict[str, Any]] = []
+    items: list[Record] = []
     for problem, text in zip(problems, texts, strict=True):
         answers = list(problem.answers)
         items.append(
@@ -80,28 +81,28 @@ def grade_math(
         )
     todo = [i for i, item in enumerate(items) if item["answers"]]
     pool = shared_pool(workers or min(4, os.cpu_count() or 1))
-    found = dict(zip(todo, pool.run([items[i] for i in todo], limit_s), strict=True))
+    replies_by_row = dict(zip(todo, pool.run([items[i] for i in todo], limit_s), strict=True))
     missing = {"verdict": "failed", "reason": "the problem has no reference answer", "answer": None}
-    replies = [found.get(i, missing) for i in range(len(items))]
-    return [Grade(Verdict(reply["verdict"]), reply["reason"], reply["answer"]) for reply in replies]
+    replies = [replies_by_row.get(i, missing) for i in range(len(items))]
+    return [Grade(GradeOutcome(reply["verdict"]), reply["reason"], reply["answer"]) for reply in replies]
 
 
-def grade_choice(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
+def grade_choice(problems: Sequence[TaskProblem], texts: Sequence[str]) -> list[Grade]:
     """Grade multiple choice: the letter in the last box (or the choice spelled out) against `problem.answer`."""
     _require_pairs(problems, texts)
     grades = []
     for problem, text in zip(problems, texts, strict=True):
         letter = choice_letter(text, problem.choices)
         if letter is None:
-            grades.append(Grade(Verdict.WRONG, "no single choice in the text"))
+            grades.append(Grade(GradeOutcome.WRONG, "no single choice in the text"))
         elif letter == problem.answer:
-            grades.append(Grade(Verdict.RIGHT, "", letter))
+            grades.append(Grade(GradeOutcome.RIGHT, "", letter))
         else:
-            grades.append(Grade(Verdict.WRONG, f"{letter} is not {problem.answer}", letter))
+            grades.append(Grade(GradeOutcome.WRONG, f"{letter} is not {problem.answer}", letter))
     return grades
 
 
-def grade_arithmetic(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
+def grade_arithmetic(problems: Sequence[TaskProblem], texts: Sequence[str]) -> list[Grade]:
     """Grade the embedded task by its exact checker (`llm_check.models.tasks.arithmetic.is_correct`)."""
     from llm_check.models.tasks.arithmetic import final_answer, is_correct
 
@@ -110,8 +111,8 @@ def grade_arithmetic(problems: Sequence[Any], texts: Sequence[str]) -> list[Grad
     for problem, text in zip(problems, texts, strict=True):
         answer = final_answer(text)
         if is_correct(problem, text):
-            grades.append(Grade(Verdict.RIGHT, "", answer))
+            grades.append(Grade(GradeOutcome.RIGHT, "", answer))
         else:
             reason = "no closed box" if answer is None else f"{answer} is not {problem.answer}"
-            grades.append(Grade(Verdict.WRONG, reason, answer))
+            grades.append(Grade(GradeOutcome.WRONG, reason, answer))
     return grades

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +11,13 @@ from numpy.typing import NDArray
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.prompting import plain_text
 from llm_check.models.decoding.reasoning_steps import PAD
-from llm_check.models.grading.grading import Grade, Verdict
+from llm_check.models.grading.grading import Grade, GradeOutcome
+from llm_check.models.model_types import TaskProblem, Tokenizer
 
 __all__ = ["NOBODY", "Judges"]
 
-CheckStep = Callable[[Any, int, str], bool]
-Grader = Callable[[Sequence[Any], Sequence[str]], Sequence[Grade]]
+CheckStep = Callable[[TaskProblem, int, str], bool]
+Grader = Callable[[Sequence[TaskProblem], Sequence[str]], Sequence[Grade]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Judges:
         return np.array([float(self.check_step(place.problem, place.step, text)) for text in texts])
 
     def correct(
-        self, tokenizer: Any, place: Position, steps: NDArray[np.integer], ended: Sequence[bool]
+        self, tokenizer: Tokenizer, place: Position, steps: NDArray[np.integer], ended: Sequence[bool]
     ) -> list[bool | None] | None:
         """Whether the solution that ends with each of M steps (M, T) is right; None for a step after which it goes on,
         and where the grader gave up. `ended`: by an end of sequence. Without a grader None."""
@@ -44,11 +44,12 @@ class Judges:
             return None
         last = self.max_steps is not None and place.step + 1 >= self.max_steps
         final = [k for k, end in enumerate(ended) if end or last]
-        path = [token for step in place.path for token in step]
-        texts = [plain_text(tokenizer, [*path, *steps[k][steps[k] != PAD].tolist()]) for k in final]
+        texts = [plain_text(tokenizer, [*place.solution, *steps[k][steps[k] != PAD].tolist()]) for k in final]
         grades = self.grade([place.problem] * len(final), texts) if final else []
-        found = {k: None if g.verdict == Verdict.FAILED else g.is_right for k, g in zip(final, grades, strict=True)}
-        return [found.get(k) for k in range(len(steps))]
+        verdicts = {
+            k: None if g.verdict == GradeOutcome.FAILED else g.is_right for k, g in zip(final, grades, strict=True)
+        }
+        return [verdicts.get(k) for k in range(len(steps))]
 
 
 NOBODY = Judges()

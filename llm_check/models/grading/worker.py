@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from gsi_theory.types import Record
 from llm_check.models.grading.answers import final_answers
 
 __all__ = ["grade", "same_answer", "split_answers", "uniform"]
@@ -204,26 +205,28 @@ def _matches(golds: Sequence[str], given: Sequence[str], tolerance: float | None
     return True
 
 
-def grade(item: dict[str, Any]) -> dict[str, Any]:
+def grade(item: Record) -> Record:
     """The verdict on one item (`llm_check.models.grading.grading.grade_math` writes them)."""
-    found = final_answers(item["text"])
-    if not found:
+    answers = final_answers(item["text"])
+    if not answers:
         return {"verdict": "wrong", "reason": "no final answer in the text", "answer": None}
     several = bool(item["several"])
     golds = [part for answer in item["answers"] for part in split_answers(answer, several)]
     tolerance, limit = item["tolerance"], float(item["limit"])
-    shown = ", ".join(found)
+    shown = ", ".join(answers)
     # Several boxes count as one list only where the problem has several answers; else the last one is the answer.
-    given = [part for answer in (found if len(golds) > 1 else found[-1:]) for part in split_answers(answer, several)]
+    given = [
+        part for answer in (answers if len(golds) > 1 else answers[-1:]) for part in split_answers(answer, several)
+    ]
     right = _matches(golds, given, tolerance, limit)
-    if not right and len(golds) > 1 and len(found) > 1:
-        right = _matches(golds, split_answers(found[-1], several), tolerance, limit)
+    if not right and len(golds) > 1 and len(answers) > 1:
+        right = _matches(golds, split_answers(answers[-1], several), tolerance, limit)
     if right:
         return {"verdict": "right", "reason": "", "answer": shown}
     return {"verdict": "wrong", "reason": f"{shown} is not {', '.join(item['answers'])}", "answer": shown}
 
 
-def _answer(line: str) -> dict[str, Any]:
+def _answer(line: str) -> Record:
     try:
         return grade(json.loads(line))
     except Exception as error:

@@ -17,9 +17,10 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+
+from gsi_theory.types import Record
 
 __all__ = ["GradingPool", "shared_pool"]
 
@@ -27,41 +28,64 @@ __all__ = ["GradingPool", "shared_pool"]
 _START_S = 120.0
 # The worker stops itself at the limit; it is killed only when even that hangs.
 _GRACE_S = 1.0
+_GARBAGE = "the grading process answered garbage"
 
 
-@dataclass
+class _Lost(Exception):
+    """A worker that is of no use any more, with the reason."""
+
+
 class _Worker:
-    process: subprocess.Popen[bytes]
-    deadline: float
-    item: int | None = None
-    ready: bool = False
-    buffer: bytearray = field(default_factory=bytearray)
+    """One child process, which writes a line when it is ready and then one for each item it is given."""
 
+    def __init__(self, command: Sequence[str]) -> None:
+        root = str(Path(__file__).resolve().parents[3])
+        path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+        # One thread each: libraries reserve address space per thread, and a worker's is bounded.
+        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        environment = os.environ | threads | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
+        self.process = subprocess.Popen(
+            list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._input, self._output = self.process.stdin, self.process.stdout
+        self._buffer = b""
 
-def _start(command: Sequence[str]) -> _Worker:
-    root = str(Path(__file__).resolve().parents[3])
-    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
-    # One thread each: libraries reserve address space per thread, and a worker's is bounded.
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    environment = os.environ | threads | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"}
-    process = subprocess.Popen(
-        list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
-    )
-    return _Worker(process, time.monotonic() + _START_S)
+    def line(self, seconds: float) -> Record:
+        """The next line of the process as JSON. TimeoutError where none comes in time, _Lost for the end or garbage."""
+        deadline = time.monotonic() + seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._output, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise TimeoutError
+                data = os.read(self._output.fileno(), 1 << 16)
+                if not data:
+                    raise _Lost("the grading process died")
+                self._buffer += data
+        text, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            return dict(json.loads(text))
+        except (ValueError, TypeError):
+            raise _Lost(_GARBAGE) from None
 
+    def grade(self, item: Record, seconds: float) -> Record:
+        """The answer to one item; errors as `line`."""
+        with contextlib.suppress(OSError):  # a process that just died is noticed by its closed output
+            self._input.write(json.dumps(item).encode() + b"\n")
+            self._input.flush()
+        answer = self.line(seconds)
+        if set(answer) != {"verdict", "reason", "answer"}:
+            raise _Lost(_GARBAGE)
+        return answer
 
-def _stop(worker: _Worker) -> None:
-    worker.process.kill()
-    worker.process.wait()
-    for pipe in (worker.process.stdin, worker.process.stdout):
-        if pipe is not None:
+    def stop(self) -> None:
+        """Kill the process."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self._input, self._output):
             with contextlib.suppress(OSError):
                 pipe.close()
-
-
-def failed(reason: str) -> dict[str, Any]:
-    """The answer to an item that no worker could grade."""
-    return {"verdict": "failed", "reason": reason, "answer": None}
 
 
 class GradingPool:
@@ -71,15 +95,18 @@ class GradingPool:
         self._size = size
         self._command = tuple(command or (sys.executable, "-m", "llm_check.models.grading.worker"))
         self._workers: list[_Worker] = []
+        self._idle: list[_Worker] = []
         self._lock = threading.Lock()
 
-    def run(self, items: Sequence[dict[str, Any]], limit_s: float) -> list[dict[str, Any]]:
+    def run(self, items: Sequence[Record], limit_s: float) -> list[Record]:
         """The answer {"verdict", "reason", "answer"} to every item, in order; `limit_s` seconds for each."""
-        with self._lock:
+        with self._lock, ThreadPoolExecutor(self._size) as threads:
             try:
-                return self._run(items, limit_s)
+                return list(threads.map(lambda item: self._answer(item, limit_s), items))
             except BaseException:
-                self._close()  # interrupted: a worker may still be busy with an item nobody waits for
+                # Interrupted: a worker may still be busy with an item nobody waits for; its thread ends with it.
+                threads.shutdown(wait=False, cancel_futures=True)
+                self._close()
                 raise
 
     def close(self) -> None:
@@ -88,86 +115,35 @@ class GradingPool:
             self._close()
 
     def _close(self) -> None:
-        for worker in self._workers:
-            _stop(worker)
-        self._workers = []
-
-    def _run(self, items: Sequence[dict[str, Any]], limit_s: float) -> list[dict[str, Any]]:
-        answers: dict[int, dict[str, Any]] = {}
-        waiting = list(range(len(items)))[::-1]
-        while len(answers) < len(items):
-            busy = sum(worker.item is not None for worker in self._workers)
-            while len(self._workers) < min(self._size, len(waiting) + busy):
-                self._workers.append(_start(self._command))
-            for worker in self._workers:
-                if worker.ready and worker.item is None and waiting:
-                    self._send(worker, waiting.pop(), items, limit_s)
-            for worker, message in self._wait():
-                if message is None:
-                    continue
-                if worker.item is None:
-                    worker.ready = True
-                else:
-                    answers[worker.item] = message
-                    worker.item = None
-            self._replace_lost(answers, waiting, limit_s)
-        return [answers[i] for i in range(len(items))]
-
-    def _send(self, worker: _Worker, item: int, items: Sequence[dict[str, Any]], limit_s: float) -> None:
-        assert worker.process.stdin is not None
-        worker.item, worker.deadline = item, time.monotonic() + limit_s + _GRACE_S
-        with contextlib.suppress(OSError):  # a worker that just died is noticed by its closed output
-            worker.process.stdin.write(json.dumps(items[item]).encode() + b"\n")
-            worker.process.stdin.flush()
-
-    def _wait(self) -> list[tuple[_Worker, dict[str, Any] | None]]:
-        """Messages of the workers that owe one, after at most the time to the next deadline."""
-        owing = [worker for worker in self._workers if worker.item is not None or not worker.ready]
-        messages: list[tuple[_Worker, dict[str, Any] | None]] = []
-        with selectors.DefaultSelector() as selector:
-            for worker in owing:
-                assert worker.process.stdout is not None
-                selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
-            left = min((worker.deadline for worker in owing), default=0.0) - time.monotonic()
-            for key, _ in selector.select(max(0.0, left)):
-                worker = key.data
-                data = os.read(key.fd, 1 << 16)
-                if not data:
-                    worker.deadline = -1.0
-                    continue
-                worker.buffer += data
-                line, newline, rest = bytes(worker.buffer).partition(b"\n")
-                if newline:
-                    worker.buffer = bytearray(rest)
-                    messages.append((worker, self._read(worker, line)))
-        return messages
-
-    @staticmethod
-    def _read(worker: _Worker, line: bytes) -> dict[str, Any] | None:
-        try:
-            message = json.loads(line)
-            if worker.item is not None and set(message) != {"verdict", "reason", "answer"}:
-                raise ValueError
-        except (ValueError, TypeError):
-            worker.deadline = -2.0
-            return None
-        return dict(message)
-
-    def _replace_lost(self, answers: dict[int, dict[str, Any]], waiting: list[int], limit_s: float) -> None:
-        now = time.monotonic()
         for worker in list(self._workers):
-            owes = worker.item is not None or not worker.ready
-            if not owes or worker.deadline > now:
-                continue
-            _stop(worker)
+            self._stop(worker)
+        self._idle = []
+
+    def _stop(self, worker: _Worker) -> None:
+        worker.stop()
+        with contextlib.suppress(ValueError):  # both the run and its thread may stop it
             self._workers.remove(worker)
-            why = {-1.0: "the grading process died", -2.0: "the grading process answered garbage"}
-            reason = why.get(worker.deadline, f"no verdict within {limit_s:g} s")
-            if worker.item is not None:
-                answers[worker.item] = failed(reason)
-            elif waiting:
-                # It never became ready: charge one item, so that a broken installation ends instead of looping.
-                answers[waiting.pop()] = failed(f"{reason}: is math-verify installed (pip install gsi-theory[llm])?")
+
+    def _answer(self, item: Record, limit_s: float) -> Record:
+        """The answer to one item, by an idle worker or a new one; a worker that fails it is stopped."""
+        cure = ""
+        try:
+            worker = self._idle.pop()
+        except IndexError:
+            worker = _Worker(self._command)
+            self._workers.append(worker)
+            cure = ": is math-verify installed (pip install gsi-theory[llm])?"
+        try:
+            if cure:
+                worker.line(_START_S)
+                cure = ""
+            answer = worker.grade(item, limit_s + _GRACE_S)
+        except (_Lost, TimeoutError, OSError, ValueError) as error:
+            self._stop(worker)
+            reason = str(error) if isinstance(error, _Lost) else f"no verdict within {limit_s:g} s"
+            return {"verdict": "failed", "reason": reason + cure, "answer": None}
+        self._idle.append(worker)
+        return answer
 
 
 _POOLS: dict[tuple[int, int], GradingPool] = {}

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json, Record
 from llm_check.models.engines.checkpoint import load_model
 from llm_check.models.engines.weight_files import FLOATING, one_line, read_headers, weight_files
+from llm_check.models.model_types import Module
 
 __all__ = ["architecture_of", "load_backbone", "read_weights"]
 
 
-def architecture_of(folder: Path, config: Mapping[str, Any]) -> str:
+def architecture_of(folder: Path, config: Mapping[str, Json]) -> str:
     """The first architecture that a folder's config.json names, "no architecture" for none. InputError for no list of
     names."""
     names = config.get("architectures") or ["no architecture"]
@@ -32,7 +33,7 @@ def read_weights(folder: Path, names: list[str]) -> dict[str, Tensor]:
     Raises InputError for one that is in none, is no floating-point numbers, or holds NaN or infinite ones.
     """
     stored = read_headers(weight_files(folder))
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name in names:
         if name not in stored:
             raise InputError(
@@ -42,13 +43,13 @@ def read_weights(folder: Path, names: list[str]) -> dict[str, Tensor]:
         if dtype not in FLOATING:
             raise InputError(f"{path} holds {name} as {dtype}, no floating-point numbers: download it again")
         with safe_open(path, framework="pt") as file:
-            found[name] = file.get_tensor(name).float()
-        if not bool(torch.isfinite(found[name]).all()):
+            tensors[name] = file.get_tensor(name).float()
+        if not bool(torch.isfinite(tensors[name]).all()):
             raise InputError(f"{path} has NaN or infinite numbers in {name}: download it again")
-    return found
+    return tensors
 
 
-def load_backbone(folder: Path, config: dict[str, Any], device: str, dtype: str, heads: tuple[str, ...]) -> Any:
+def load_backbone(folder: Path, config: Record, device: str, dtype: str, heads: tuple[str, ...]) -> Module:
     """The Qwen2 decoder of a checkpoint whose own code is not run: native classes, weights under their own names.
 
     `heads` begin the names of tensors that are not the decoder's. Raises InputError as `load_model`.

@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gsi_theory.errors import InputError, nearest
+from gsi_theory.types import Json, Record
+from llm_check.models.model_types import Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
 from llm_check.models.tasks.spec import Spec, parse_spec, read_options
 
@@ -26,19 +27,19 @@ def _number(text: str) -> float:
     return value
 
 
-def _step_token(place: str, tokenizer: Any, device: str, dtype: str, settings: dict[str, Any]) -> RewardModel:
+def _step_token(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
     from llm_check.models.rewards.step_token import load_step_token_reward
 
     return load_step_token_reward(Path(place), tokenizer, device, dtype, **settings)
 
 
-def _sequence_classifier(place: str, tokenizer: Any, device: str, dtype: str, settings: dict[str, Any]) -> RewardModel:
+def _sequence_classifier(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
     from llm_check.models.rewards.sequence_classifier import load_sequence_classifier
 
     return load_sequence_classifier(Path(place), tokenizer, device, dtype, **settings)
 
 
-def _token_classifier(place: str, tokenizer: Any, device: str, dtype: str, settings: dict[str, Any]) -> RewardModel:
+def _token_classifier(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
     from llm_check.models.rewards.token_classifier import ProcessRewardModel
 
     if dtype != "float32":
@@ -54,7 +55,7 @@ def _token_classifier(place: str, tokenizer: Any, device: str, dtype: str, setti
     return model
 
 
-def _verifiable(place: str, tokenizer: Any, device: str, dtype: str, settings: dict[str, Any]) -> RewardModel:
+def _verifiable(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
     from llm_check.models.rewards.verifiable import VerifiableReward
 
     if place:
@@ -62,7 +63,7 @@ def _verifiable(place: str, tokenizer: Any, device: str, dtype: str, settings: d
     return VerifiableReward(tokenizer)
 
 
-def _callable(place: str, tokenizer: Any, device: str, dtype: str, settings: dict[str, Any]) -> RewardModel:
+def _callable(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
     from llm_check.models.rewards.python_callable import load_callable
 
     return load_callable(place, tokenizer, low=settings.get("low", -math.inf), high=settings.get("high", math.inf))
@@ -73,8 +74,8 @@ class Kind:
     """How one kind of reward model is loaded, the readers of its settings, and the architectures (by their ending) in
     a folder's config.json that mean it."""
 
-    load: Callable[[str, Any, str, str, dict[str, Any]], RewardModel]
-    settings: Mapping[str, Callable[[str], Any]]
+    load: Callable[[str, Tokenizer, str, str, Record], RewardModel]
+    settings: Mapping[str, Callable[[str], Json]]
     architectures: tuple[str, ...] = ()
 
 
@@ -89,7 +90,7 @@ KINDS: dict[str, Kind] = {
 
 
 def load_reward(
-    spec: str | Callable[[str, str], float], tokenizer: Any, *, device: str = "cpu", dtype: str = "float32"
+    spec: str | Callable[[str, str], float], tokenizer: Tokenizer, *, device: str = "cpu", dtype: str = "float32"
 ) -> RewardModel:
     """The reward model named by `spec`: a FOLDER, whose config.json tells its kind, or KIND:PLACE?setting=value.
 

@@ -17,13 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gsi_theory.errors import InputError
-from llm_check.models.decoding.positions import Position
+from gsi_theory.types import Json
 from llm_check.models.decoding.prompting import plain_text
-from llm_check.models.rewards.scored_once import Pair, RewardMemory, score_once
+from llm_check.models.model_types import Tokenizer
+from llm_check.models.rewards.scored_once import Pair, RewardMemory, ScoredOnce
 from llm_check.models.rewards.text import question_text, step_texts
 
 __all__ = ["CallableReward", "from_function", "load_callable"]
@@ -34,32 +32,27 @@ _LONGEST = 200
 
 
 @dataclass(frozen=True)
-class CallableReward:
+class CallableReward(ScoredOnce):
     """`judge` maps M (position, step) pairs to M rewards in [low, high]."""
 
     name: str
     judge: Callable[[list[Pair]], Sequence[float]]
     low: float
     high: float
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Json] = field(default_factory=dict)
     memory: RewardMemory = field(default_factory=RewardMemory, repr=False)
 
-    def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """The reward (M,) of M steps (token ids of the policies), step i at position i.
-
-        Raises InputError for lists of unequal lengths, an empty step, a problem without a question, a function that
-        raises or exits (with file and line), returns no list of one number for each step, or a value that is no number
-        in [low, high].
-        """
-        return score_once(self.memory, self.name, (self.low, self.high), places, steps, self.judge)
-
-    def forget(self) -> None:
-        """Drop remembered rewards."""
-        self.memory.forget()
+    def compute(self, pairs: list[Pair]) -> Sequence[float]:
+        """What the function returns. InputError where it raises or exits (with file and line), or returns no list."""
+        return self.judge(pairs)
 
 
 def from_function(
-    function: Callable[[str, str], float], policy_tokenizer: Any, *, low: float = -math.inf, high: float = math.inf
+    function: Callable[[str, str], float],
+    policy_tokenizer: Tokenizer,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
 ) -> CallableReward:
     """``function(prefix text, step text) -> reward``, one step at a time; the prefix is prompt and earlier steps.
 
@@ -80,7 +73,7 @@ def _require_range(name: str, low: float, high: float) -> None:
         raise InputError(f"reward {name} has the range [{low:g}, {high:g}]: give low below high")
 
 
-def load_callable(place: str, policy_tokenizer: Any, *, low: float, high: float) -> CallableReward:
+def load_callable(place: str, policy_tokenizer: Tokenizer, *, low: float, high: float) -> CallableReward:
     """The function named "module:function" or "file.py:function".
 
     Raises InputError when the module or the function is missing, it is not callable, or low is not below high.

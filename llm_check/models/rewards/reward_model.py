@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gsi_theory.types import Record
 from llm_check.models.decoding.positions import Position
 
 __all__ = ["RewardModel", "reward_record", "unjudged"]
@@ -40,7 +41,7 @@ class RewardModel(Protocol):
         ...
 
 
-def reward_record(model: RewardModel) -> dict[str, Any]:
+def reward_record(model: RewardModel) -> Record:
     """What a run records of its reward model: name, range (null where unbounded), and its settings."""
     bounds = {
         key: value if abs(value) < float("inf") else None for key, value in (("low", model.low), ("high", model.high))

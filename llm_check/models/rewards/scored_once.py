@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Floats
 from llm_check.models.decoding.positions import Position
 
-__all__ = ["RewardMemory", "score_once"]
+__all__ = ["RewardMemory", "ScoredOnce", "require_context", "score_once"]
 
 # An entry takes about 250 bytes: 64 MiB.
 _ENTRIES = 1 << 18
@@ -61,8 +61,8 @@ def score_once(
     bounds: tuple[float, float],
     places: Sequence[Position],
     steps: Sequence[Sequence[int]],
-    compute: Callable[[list[Pair]], Sequence[float] | NDArray[np.float64]],
-) -> NDArray[np.float64]:
+    compute: Callable[[list[Pair]], Sequence[float] | Floats],
+) -> Floats:
     """Rewards (M,) float64 of M steps, step i at position i; `compute` is given the distinct pairs not yet known.
 
     Raises InputError when the lists differ in length, a step is empty, or a reward is NaN or outside `bounds`: the
@@ -116,3 +116,38 @@ def _shown(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 64:  # Python refuses to write very long ones
         return f"an integer of {value.bit_length()} bits"
     return f"{value}" if isinstance(value, float | int | np.number) else f"{type(value).__name__} {str(value)[:40]!r}"
+
+
+class ScoredOnce:
+    """`score` and `forget` of a reward model, over what it has of its own: name, low, high, memory, and
+    `compute(pairs)`, the rewards of M distinct (position, step) pairs."""
+
+    name: str
+    low: float
+    high: float
+    memory: RewardMemory
+
+    def compute(self, pairs: list[Pair]) -> Sequence[float] | Floats:
+        """The rewards of distinct pairs, in order."""
+        raise NotImplementedError
+
+    def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> Floats:
+        """The reward (M,) of M steps (token ids of the policies), step i at position i.
+
+        Raises InputError for lists of unequal lengths, an empty step, a reward that is no number in [low, high], and
+        what `compute` raises: a problem without a question or an answer, a text longer than the model's context.
+        """
+        return score_once(self.memory, self.name, (self.low, self.high), places, steps, self.compute)
+
+    def forget(self) -> None:
+        """Drop remembered rewards."""
+        self.memory.forget()
+
+
+def require_context(name: str, place: Position, length: int, context: float) -> None:
+    """Raise InputError where what a reward model would read of a step is longer than its context."""
+    if length > context:
+        raise InputError(
+            f"prompt {place.prompt_id} with its {place.step + 1} steps has {length} tokens for the reward "
+            f"model {name}, whose context holds {context}: allow fewer or shorter steps, or leave it out"
+        )

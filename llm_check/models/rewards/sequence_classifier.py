@@ -11,18 +11,17 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.prompting import chat_ids, closing_ids
 from llm_check.models.engines.checkpoint import load_model, load_tokenizer
-from llm_check.models.rewards.scored_once import Pair, RewardMemory, score_once
+from llm_check.models.model_types import Module, Tokenizer
+from llm_check.models.rewards.scored_once import Pair, RewardMemory, ScoredOnce, require_context
 from llm_check.models.rewards.text import encode_literally, question_text, step_texts
 
 __all__ = ["ACTIVATIONS", "Activation", "SequenceClassifierReward", "load_sequence_classifier"]
@@ -49,38 +48,28 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 @dataclass(frozen=True)
-class SequenceClassifierReward:
-    """A loaded classifier; steps are joined by a blank line, in the assistant's turn where there is a chat template."""
+class SequenceClassifierReward(ScoredOnce):
+    """A loaded classifier; steps are joined by a blank line, in the assistant's turn where there is a chat template.
+
+    name: for records
+    model: the classifier of transformers
+    activation: from its logits to rewards
+    low, high: the activation's range
+    tokenizer: the classifier's own
+    policy_tokenizer: decodes the steps
+    settings: what a run records: architecture, activation, dtype
+    memory: rewards already computed
+    """
 
     name: str
-    model: Any
+    model: Module
     activation: Activation
-    tokenizer: Any
-    policy_tokenizer: Any
-    settings: Mapping[str, Any]
+    low: float
+    high: float
+    tokenizer: Tokenizer
+    policy_tokenizer: Tokenizer
+    settings: Mapping[str, Json]
     memory: RewardMemory = field(default_factory=RewardMemory, repr=False)
-
-    @property
-    def low(self) -> float:
-        """Smallest possible reward."""
-        return self.activation.low
-
-    @property
-    def high(self) -> float:
-        """Largest possible reward."""
-        return self.activation.high
-
-    def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """The reward (M,) of M steps (token ids of the policies), step i at position i.
-
-        Raises InputError for lists of unequal lengths, an empty step, a problem without a question, a text longer than
-        the reward model's context, or a reward that is no number in [low, high].
-        """
-        return score_once(self.memory, self.name, (self.low, self.high), places, steps, self._compute)
-
-    def forget(self) -> None:
-        """Drop remembered rewards."""
-        self.memory.forget()
 
     def ids(self, place: Position, step: Sequence[int]) -> tuple[int, ...]:
         """What the model reads, as ids."""
@@ -91,15 +80,11 @@ class SequenceClassifierReward:
             return asked + encode_literally(self.tokenizer, solution) + closing_ids(self.tokenizer)
         return tuple(self.tokenizer(f"{question}\n\n{solution}", split_special_tokens=True)["input_ids"])
 
-    def _compute(self, pairs: list[Pair]) -> list[float]:
+    def compute(self, pairs: list[Pair]) -> list[float]:
         sequences = [self.ids(place, step) for place, step in pairs]
         context = getattr(self.model.config, "max_position_embeddings", None) or math.inf
         for (place, _), ids in zip(pairs, sequences, strict=True):
-            if len(ids) > context:
-                raise InputError(
-                    f"prompt {place.prompt_id} with its {place.step + 1} steps has {len(ids)} tokens for the reward "
-                    f"model {self.name}, whose context holds {context}: allow fewer or shorter steps, or leave it out"
-                )
+            require_context(self.name, place, len(ids), context)
         # Equal lengths together: no padding, so no classifier's own idea of padding matters.
         rewards: dict[int, float] = {}
         for length in sorted(set(map(len, sequences))):
@@ -118,7 +103,7 @@ class SequenceClassifierReward:
 
 
 def load_sequence_classifier(
-    folder: Path, policy_tokenizer: Any, device: str, dtype: str, *, activation: str | None = None
+    folder: Path, policy_tokenizer: Tokenizer, device: str, dtype: str, *, activation: str | None = None
 ) -> SequenceClassifierReward:
     """Load a ...ForSequenceClassification folder; `activation` defaults to sigmoid for one label, softmax for two.
 
@@ -138,6 +123,6 @@ def load_sequence_classifier(
         # Rows of equal length hold no padding; transformers only wants to hear of an id that is never met.
         model.config.get_text_config().pad_token_id = -1
     settings = {"architecture": type(model).__name__, "activation": chosen, "dtype": dtype}
-    return SequenceClassifierReward(
-        folder.resolve().name, model, ACTIVATIONS[chosen], tokenizer, policy_tokenizer, settings
-    )
+    entry = ACTIVATIONS[chosen]
+    name = folder.resolve().name
+    return SequenceClassifierReward(name, model, entry, entry.low, entry.high, tokenizer, policy_tokenizer, settings)

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +22,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json
 from llm_check.models.decoding.positions import Position, encode_text
 from llm_check.models.decoding.prompting import chat_ids
 from llm_check.models.engines.checkpoint import load_tokenizer, read_config
 from llm_check.models.engines.step_encoder import Pieces, StepEncoder
+from llm_check.models.model_types import Tokenizer
 from llm_check.models.rewards.checkpoints import architecture_of, load_backbone, read_weights
-from llm_check.models.rewards.scored_once import Pair, RewardMemory, score_once
+from llm_check.models.rewards.scored_once import Pair, RewardMemory, ScoredOnce, require_context
 from llm_check.models.rewards.text import encode_literally, question_text, step_texts
 
 __all__ = ["STEP_TOKEN_FAMILIES", "StepTokenFamily", "StepTokenReward", "load_step_token_reward"]
@@ -46,15 +47,15 @@ class StepTokenFamily:
     layers: tuple[str, ...]
     outputs: int
     reward: Callable[[Tensor], Tensor]
-    header: Callable[[Any, str], tuple[int, ...]]
+    header: Callable[[Tokenizer, str], tuple[int, ...]]
     step_token: str
 
 
-def _qwen_header(tokenizer: Any, question: str) -> tuple[int, ...]:
+def _qwen_header(tokenizer: Tokenizer, question: str) -> tuple[int, ...]:
     return chat_ids(tokenizer, [{"role": "system", "content": QWEN_SYSTEM}, {"role": "user", "content": question}])
 
 
-def _skywork_header(tokenizer: Any, question: str) -> tuple[int, ...]:
+def _skywork_header(tokenizer: Tokenizer, question: str) -> tuple[int, ...]:
     start = () if tokenizer.bos_token_id is None else (int(tokenizer.bos_token_id),)
     return start + encode_text(tokenizer, question + "\n")
 
@@ -78,35 +79,36 @@ STEP_TOKEN_FAMILIES: dict[str, StepTokenFamily] = {
 
 
 @dataclass(frozen=True)
-class StepTokenReward:
-    """A loaded model of one family; rewards lie in [0, 1]. `policy_tokenizer` decodes the steps it is given.
+class StepTokenReward(ScoredOnce):
+    """A loaded model of one family; rewards lie in [0, 1].
 
-    `settings` says what a run records: the architecture, the step token and its id, the dtype.
+    name: for records
+    family: how its head is read
+    encoder: its decoder, with the prefixes of the last call
+    head: (weight, bias) of the head's linear layers
+    tokenizer: its own
+    policy_tokenizer: decodes the steps it is given
+    step_token_id: the token at which a step's reward is read
+    settings: what a run records: the architecture, the step token and its id, the dtype
+    low, high: 0 and 1
+    memory: rewards already computed
     """
 
     name: str
     family: StepTokenFamily
     encoder: StepEncoder
     head: tuple[tuple[Tensor, Tensor], ...]
-    tokenizer: Any
-    policy_tokenizer: Any
+    tokenizer: Tokenizer
+    policy_tokenizer: Tokenizer
     step_token_id: int
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Json]
     low: float = 0.0
     high: float = 1.0
     memory: RewardMemory = field(default_factory=RewardMemory, repr=False)
 
-    def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """The reward (M,) of M steps (token ids of the policies), step i at position i.
-
-        Raises InputError for lists of unequal lengths, an empty step, a problem without a question, a text longer than
-        the reward model's context, or a reward that is no number in [0, 1].
-        """
-        return score_once(self.memory, self.name, (self.low, self.high), places, steps, self._compute)
-
     def forget(self) -> None:
         """Drop remembered rewards and encoded prefixes: what follows is computed as by a freshly loaded model."""
-        self.memory.forget()
+        super().forget()
         self.encoder.forget()
 
     def pieces(self, place: Position, step: Sequence[int]) -> Pieces:
@@ -116,16 +118,10 @@ class StepTokenReward:
         parts = ((*encode_literally(self.tokenizer, text), self.step_token_id) for text in texts)
         return (header, *parts)
 
-    def _compute(self, pairs: list[Pair]) -> NDArray[np.float64]:
+    def compute(self, pairs: list[Pair]) -> NDArray[np.float64]:
         sequences = [self.pieces(place, step) for place, step in pairs]
-        context = self.encoder.forward.context
         for (place, _), pieces in zip(pairs, sequences, strict=True):
-            length = sum(map(len, pieces))
-            if length > context:
-                raise InputError(
-                    f"prompt {place.prompt_id} with its {place.step + 1} steps has {length} tokens for the reward "
-                    f"model {self.name}, whose context holds {context}: allow fewer or shorter steps, or leave it out"
-                )
+            require_context(self.name, place, sum(map(len, pieces)), self.encoder.forward.context)
         distinct = list(dict.fromkeys(sequences))
         rewards = dict(zip(distinct, self._rewards(distinct), strict=True))
         return np.array([rewards[pieces] for pieces in sequences])
@@ -139,7 +135,7 @@ class StepTokenReward:
 
 
 def load_step_token_reward(
-    folder: Path, policy_tokenizer: Any, device: str, dtype: str, *, step_token: str | None = None
+    folder: Path, policy_tokenizer: Tokenizer, device: str, dtype: str, *, step_token: str | None = None
 ) -> StepTokenReward:
     """Load a checkpoint whose config.json names one of STEP_TOKEN_FAMILIES.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.prompting import plain_text
+from llm_check.models.model_types import Tokenizer
 
 __all__ = ["encode_literally", "question_text", "solution_text", "step_texts"]
 
@@ -26,7 +26,7 @@ def question_text(place: Position) -> str:
     return question
 
 
-def step_texts(place: Position, step: Sequence[int], tokenizer: Any) -> list[str]:
+def step_texts(place: Position, step: Sequence[int], tokenizer: Tokenizer) -> list[str]:
     """The texts of the steps so far, the judged one last, decoded by the policies' tokenizer.
 
     Without end markers and surrounding blank space, and without steps that are then empty: a reward read after an
@@ -36,12 +36,12 @@ def step_texts(place: Position, step: Sequence[int], tokenizer: Any) -> list[str
     return [text for text in texts if text] or [""]
 
 
-def solution_text(place: Position, step: Sequence[int], tokenizer: Any) -> str:
+def solution_text(place: Position, step: Sequence[int], tokenizer: Tokenizer) -> str:
     """The whole solution so far as one text, as the policies wrote it."""
-    return plain_text(tokenizer, [token for part in (*place.path, tuple(step)) for token in part])
+    return plain_text(tokenizer, [*place.solution, *step])
 
 
-def encode_literally(tokenizer: Any, text: str) -> tuple[int, ...]:
+def encode_literally(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
     """The ids of text a model wrote: what looks like a special token in it is encoded as the characters it is made of,
     so no solution can write the reward model's own step token or end its turn."""
     return tuple(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])

@@ -11,7 +11,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +21,9 @@ from gsi_theory.errors import InputError
 from llm_check.models.decoding.positions import Position
 from llm_check.models.engines.checkpoint import load_checkpoint, read_config
 from llm_check.models.engines.step_encoder import StepEncoder
+from llm_check.models.model_types import Module, Tokenizer
 from llm_check.models.rewards.checkpoints import architecture_of
-from llm_check.models.tasks.arithmetic import Problem, check_step
+from llm_check.models.tasks.arithmetic import ArithmeticProblem, check_step
 
 __all__ = ["ProcessRewardModel", "checker_reward"]
 
@@ -40,8 +40,8 @@ class ProcessRewardModel:
     A (prefix, step) is remembered, so equal candidates have equal rewards to the last bit.
     """
 
-    model: Any
-    tokenizer: Any
+    model: Module
+    tokenizer: Tokenizer
     encoder: StepEncoder
     low: float = 0.0
     high: float = 1.0
@@ -124,7 +124,7 @@ def _require_token_classifier(folder: Path) -> None:
         raise InputError(f"the token classifier at {folder} has {count}, a reward needs 2 (wrong, right): {cure}")
 
 
-def checker_reward(problem: Problem, step_index: int, step_texts: Sequence[str]) -> NDArray[np.float64]:
+def checker_reward(problem: ArithmeticProblem, step_index: int, step_texts: Sequence[str]) -> NDArray[np.float64]:
     """The gold reward (M,) of M candidates for step number `step_index`: 1.0 where the exact checker says right.
 
     Raises InputError for a step index outside the task's range.

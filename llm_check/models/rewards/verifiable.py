@@ -9,56 +9,44 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json
 from llm_check.models.decoding.positions import Position
 from llm_check.models.grading.answers import final_answers
-from llm_check.models.grading.grading import Grade, Verdict, grade_arithmetic
-from llm_check.models.rewards.scored_once import Pair, RewardMemory, score_once
+from llm_check.models.grading.grading import Grade, GradeOutcome, grade_arithmetic
+from llm_check.models.model_types import TaskProblem, Tokenizer
+from llm_check.models.rewards.scored_once import Pair, RewardMemory, ScoredOnce
 from llm_check.models.rewards.text import solution_text
-from llm_check.models.tasks.arithmetic import Problem as ArithmeticProblem
+from llm_check.models.tasks.arithmetic import ArithmeticProblem
 from llm_check.models.tasks.benchmarks import grade_rows
 
 __all__ = ["VerifiableReward"]
 
 
 @dataclass(frozen=True)
-class VerifiableReward:
+class VerifiableReward(ScoredOnce):
     """Rewards 0 or 1; `failures` counts what the grader could not judge, by reason."""
 
-    policy_tokenizer: Any
+    policy_tokenizer: Tokenizer
     name: str = "verifiable"
     low: float = 0.0
     high: float = 1.0
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Json] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
     memory: RewardMemory = field(default_factory=RewardMemory, repr=False)
 
-    def score(self, places: Sequence[Position], steps: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """The reward (M,) of M steps (token ids of the policies), step i at position i.
-
-        Raises InputError for lists of unequal lengths, an empty step, or a problem without reference answers.
-        """
-        return score_once(self.memory, self.name, (self.low, self.high), places, steps, self._compute)
-
-    def forget(self) -> None:
-        """Drop remembered rewards."""
-        self.memory.forget()
-
-    def _compute(self, pairs: list[Pair]) -> list[float]:
+    def compute(self, pairs: list[Pair]) -> list[float]:
         texts = [solution_text(place, step, self.policy_tokenizer) for place, step in pairs]
         problems = [_gradable(place) for place, _ in pairs]
         # Most steps of a solution come before its answer and need no grader.
         ended = [i for i, text in enumerate(texts) if final_answers(text)]
         graded = dict(zip(ended, _grade([problems[i] for i in ended], [texts[i] for i in ended]), strict=True))
         for grade in graded.values():
-            if grade.verdict is Verdict.FAILED:
+            if grade.verdict is GradeOutcome.FAILED:
                 if not self.failures:
                     warnings.warn(f"the grader failed, counted in failures: {grade.reason}", stacklevel=2)
                 self.failures[grade.reason] += 1
@@ -75,7 +63,7 @@ def _gradable(place: Position) -> Any:
     return problem
 
 
-def _grade(problems: list[Any], texts: list[str]) -> list[Grade]:
+def _grade(problems: list[TaskProblem], texts: list[str]) -> list[Grade]:
     exact = [i for i, problem in enumerate(problems) if isinstance(problem, ArithmeticProblem)]
     other = [i for i in range(len(problems)) if i not in set(exact)]
     grades: dict[int, Grade] = {}

@@ -20,8 +20,19 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 
-__all__ = ["MAX_STEPS", "SPLITS", "STEP_DELIMITER", "Problem", "check_step", "final_answer", "is_correct",
-           "make_problems", "parse_problem", "solution_steps", "split_of"]  # fmt: skip
+__all__ = [
+    "MAX_STEPS",
+    "SPLITS",
+    "STEP_DELIMITER",
+    "ArithmeticProblem",
+    "check_step",
+    "final_answer",
+    "is_correct",
+    "make_problems",
+    "parse_problem",
+    "solution_steps",
+    "split_of",
+]
 
 STEP_DELIMITER = "\n\n"
 MAX_STEPS = 6
@@ -37,7 +48,7 @@ _BOX = re.compile(r"\\boxed\{([^{}]*)\}")
 
 
 @dataclass(frozen=True)
-class Problem:
+class ArithmeticProblem:
     """One problem: `text` has no blank line, `values` are the running values after each of the three operations."""
 
     problem_id: str
@@ -61,7 +72,7 @@ def split_of(text: str) -> str:
     return "test" if int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:8], "big") % 10 == 0 else "train"
 
 
-def parse_problem(text: str) -> Problem:
+def parse_problem(text: str) -> ArithmeticProblem:
     """The problem with this text, for example ``48-5-7+4``.
 
     Raises InputError when the text is no problem of this task or a running value leaves 0..99.
@@ -77,10 +88,10 @@ def parse_problem(text: str) -> Problem:
     if min(values) < 0 or max(values) > LARGEST_VALUE:
         raise InputError(f"problem text {text!r} has running values {values}: keep all of them in 0..{LARGEST_VALUE}")
     digest = hashlib.sha256(text.encode("ascii")).hexdigest()
-    return Problem(f"{split_of(text)}-{digest[:12]}", text, tuple(values), value)
+    return ArithmeticProblem(f"{split_of(text)}-{digest[:12]}", text, tuple(values), value)
 
 
-def make_problems(count: int, seed: int, split: str) -> list[Problem]:
+def make_problems(count: int, seed: int, split: str) -> list[ArithmeticProblem]:
     """`count` distinct problems of a split ("train" or "test"), uniform over the problems of that split.
 
     The first k of a longer list with the same seed are the list of length k.
@@ -93,8 +104,8 @@ def make_problems(count: int, seed: int, split: str) -> list[Problem]:
     if seed < 0:
         raise InputError(f"seed {seed} of make_problems: use an integer of at least 0")
     rng = np.random.default_rng([seed, SPLITS.index(split)])
-    found: dict[str, Problem] = {}
-    while len(found) < count:
+    problems: dict[str, ArithmeticProblem] = {}
+    while len(problems) < count:
         start = rng.integers(0, LARGEST_VALUE + 1, size=(_BLOCK, 1))
         size = rng.integers(1, LARGEST_TERM + 1, size=(_BLOCK, TERMS - 1))
         terms = np.where(rng.random(size.shape) < 0.5, -size, size)
@@ -102,19 +113,19 @@ def make_problems(count: int, seed: int, split: str) -> list[Problem]:
         inside = np.all((running >= 0) & (running <= LARGEST_VALUE), axis=1)
         for row in np.flatnonzero(inside):
             text = f"{start[row, 0]}" + "".join(f"{term:+d}" for term in terms[row])
-            if text not in found and split_of(text) == split:
-                found[text] = parse_problem(text)
-                if len(found) == count:
+            if text not in problems and split_of(text) == split:
+                problems[text] = parse_problem(text)
+                if len(problems) == count:
                     break
-    return list(found.values())
+    return list(problems.values())
 
 
-def solution_steps(problem: Problem) -> tuple[str, ...]:
+def solution_steps(problem: ArithmeticProblem) -> tuple[str, ...]:
     """The steps of the reference solution: three running values, each with its blank line, then the box."""
     return (*(f"{value}{STEP_DELIMITER}" for value in problem.values), f"\\boxed{{{problem.answer}}}")
 
 
-def check_step(problem: Problem, step_index: int, step_text: str) -> bool:
+def check_step(problem: ArithmeticProblem, step_index: int, step_text: str) -> bool:
     """The gold process reward of one step: is it exactly right, whatever was written before it?
 
     Right are the true running value number `step_index` with its blank line, and, at any index, the right answer in
@@ -134,6 +145,6 @@ def final_answer(text: str) -> str | None:
     return boxes[-1] if boxes else None
 
 
-def is_correct(problem: Problem, solution_text: str) -> bool:
+def is_correct(problem: ArithmeticProblem, solution_text: str) -> bool:
     """The gold outcome reward: the last box holds the answer, written without leading zeros or blanks."""
     return final_answer(solution_text) == str(problem.answer)

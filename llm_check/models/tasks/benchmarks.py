@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json
 from llm_check.models.grading.answers import after_hashes, last_box
 from llm_check.models.grading.grading import Grade, grade_choice, grade_math
+from llm_check.models.model_types import TaskProblem
 from llm_check.models.tasks.problem import Problem
 
-__all__ = ["FAMILIES", "Family", "Hub", "Row", "grade_rows"]
+__all__ = ["FAMILIES", "Benchmark", "Hub", "Row", "grade_rows"]
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 LETTER = "Please reason step by step, and put the letter of the right choice within \\boxed{}."
@@ -32,7 +34,7 @@ _SOLUTION = "give the solution as text, or a list of texts"
 class Row:
     """One row of a data set and the place an error names ("test.jsonl, line 3")."""
 
-    fields: Mapping[str, Any]
+    fields: Mapping[str, Json]
     place: str
     default_id: str
 
@@ -99,12 +101,12 @@ class Hub:
 
 
 @dataclass(frozen=True)
-class Family:
+class Benchmark:
     """One task: its row reader, its instruction, its grader, and its place on the hub (None: only from a file)."""
 
     read: Callable[[Row], Problem]
     instruction: str
-    grader: Callable[[Sequence[Any], Sequence[str]], list[Grade]]
+    grader: Callable[[Sequence[TaskProblem], Sequence[str]], list[Grade]]
     hub: Hub | None
 
 
@@ -204,7 +206,7 @@ def _own(row: Row) -> Problem:
     return _olympiad(Row(fields, row.place, renamed.default_id))
 
 
-def grade_rows(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
+def grade_rows(problems: Sequence[TaskProblem], texts: Sequence[str]) -> list[Grade]:
     """Grade a mixed list: problems with choices by their letter, the others as mathematics."""
     if len(problems) != len(texts):
         raise InputError(f"grade got {len(problems)} problems and {len(texts)} texts: give one text per problem")
@@ -215,11 +217,12 @@ def grade_rows(problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
     return [grades[i] for i in range(len(problems))]
 
 
-FAMILIES: dict[str, Family] = {
-    "gsm8k": Family(_gsm8k, BOXED, grade_math, Hub("openai/gsm8k", "main", "test")),
-    "math500": Family(_math500, BOXED, grade_math, Hub("HuggingFaceH4/MATH-500", None, "test")),
-    "olympiadbench": Family(_olympiad, BOXED, grade_math, Hub("Hothan/OlympiadBench", "OE_TO_maths_en_COMP", "train")),
-    "minerva": Family(_minerva, BOXED, grade_math, Hub("svc-huggingface/minerva-math", None, "test")),
-    "mmlu_stem": Family(_multiple_choice, LETTER, grade_choice, Hub("TIGER-Lab/MMLU-STEM", None, "test")),
-    "jsonl": Family(_own, BOXED, grade_rows, None),
+_OLYMPIAD = Hub("Hothan/OlympiadBench", "OE_TO_maths_en_COMP", "train")
+FAMILIES: dict[str, Benchmark] = {
+    "gsm8k": Benchmark(_gsm8k, BOXED, grade_math, Hub("openai/gsm8k", "main", "test")),
+    "math500": Benchmark(_math500, BOXED, grade_math, Hub("HuggingFaceH4/MATH-500", None, "test")),
+    "olympiadbench": Benchmark(_olympiad, BOXED, grade_math, _OLYMPIAD),
+    "minerva": Benchmark(_minerva, BOXED, grade_math, Hub("svc-huggingface/minerva-math", None, "test")),
+    "mmlu_stem": Benchmark(_multiple_choice, LETTER, grade_choice, Hub("TIGER-Lab/MMLU-STEM", None, "test")),
+    "jsonl": Benchmark(_own, BOXED, grade_rows, None),
 }

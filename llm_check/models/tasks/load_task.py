@@ -12,7 +12,7 @@ from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.json_input import JsonFault, parse_json, text_lines
 from llm_check.models.grading.grading import grade_arithmetic
 from llm_check.models.tasks import arithmetic
-from llm_check.models.tasks.benchmarks import FAMILIES, Family, Hub, Row
+from llm_check.models.tasks.benchmarks import FAMILIES, Benchmark, Hub, Row
 from llm_check.models.tasks.problem import Problem, Task
 from llm_check.models.tasks.spec import Spec, parse_spec, read_options
 
@@ -92,7 +92,7 @@ def _chosen(problems: list[Problem], limit: int | None, seed: int) -> tuple[Prob
     return tuple(problems[i] for i in kept)
 
 
-def _problems(rows: Iterator[Row], family: Family, source: str) -> list[Problem]:
+def _problems(rows: Iterator[Row], family: Benchmark, source: str) -> list[Problem]:
     problems: list[Problem] = []
     places: dict[str, str] = {}
     for row in rows:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.prompting import prompt_ids
 from llm_check.models.grading.grading import Grade
+from llm_check.models.model_types import TaskProblem, Tokenizer
 
 __all__ = ["Problem", "Task", "paragraphs"]
 
@@ -18,9 +18,14 @@ __all__ = ["Problem", "Task", "paragraphs"]
 class Problem:
     """A problem with its reference answers.
 
-    `question` is the whole text a policy reads (context and choices included). `answers` must all be given, in any
-    order; `several` says that one of them may list more. `choices` are the options of multiple choice, whose answer
-    is a letter. `tolerance` is an absolute error, `unit` what the answer is measured in, `reference` a solution's text.
+    problem_id: its name
+    question: the whole text a policy reads (context and choices included)
+    answers: the reference answers, which must all be given, in any order
+    choices: the options of multiple choice, whose answer is a letter; () for none
+    unit: what the answer is measured in
+    tolerance: absolute error of a numerical answer; None for none
+    several: whether one of the answers may list more
+    reference: the text of a solution
     """
 
     problem_id: str
@@ -53,25 +58,31 @@ def paragraphs(problem: Problem) -> tuple[str, ...]:
 class Task:
     """Problems, how they are put to a policy, how solutions are graded, and where steps end.
 
-    `template` (see `llm_check.models.decoding.prompting.TEMPLATES`) and `step_spec` are defaults; `max_steps` steps of
-    `max_tokens` tokens bound a solution. `check_step(problem, step index, step text)` is the gold process reward, or
-    None. `reference_steps` cuts a problem's reference solution into steps. `source` names the file or the hub's data
-    set the problems came from.
+    name: of the task
+    problems: in the order of the source
+    instruction: what a prompt says beside the question
+    template: default template (`llm_check.models.decoding.prompting.TEMPLATES`)
+    step_spec: default rule of where a step ends (`parse_step_rule`)
+    max_tokens, max_steps: longest step in tokens, and longest solution in steps
+    grader: grades of solution texts, in order
+    check_step: (problem, step index, step text) -> right or not, the gold process reward; None for none
+    reference_steps: cuts a problem's reference solution into steps
+    source: the file or the hub's data set the problems came from
     """
 
     name: str
-    problems: tuple[Any, ...]
+    problems: tuple[TaskProblem, ...]
     instruction: str
     template: str
     step_spec: str
     max_tokens: int
     max_steps: int
-    grader: Callable[[Sequence[Any], Sequence[str]], list[Grade]]
-    check_step: Callable[[Any, int, str], bool] | None = None
-    reference_steps: Callable[[Any], tuple[str, ...]] = paragraphs
+    grader: Callable[[Sequence[TaskProblem], Sequence[str]], list[Grade]]
+    check_step: Callable[[TaskProblem, int, str], bool] | None = None
+    reference_steps: Callable[[TaskProblem], tuple[str, ...]] = paragraphs
     source: str = ""
 
-    def prompts(self, tokenizer: Any, template: str | None = None) -> list[Prompt]:
+    def prompts(self, tokenizer: Tokenizer, template: str | None = None) -> list[Prompt]:
         """Every problem's prompt as token ids, under `template` (None: the task's own).
 
         Raises InputError for an unknown template, or a tokenizer without the chat template asked for.
@@ -82,10 +93,10 @@ class Task:
             for problem in self.problems
         ]
 
-    def solution_steps(self, problem: Any) -> tuple[str, ...] | None:
+    def solution_steps(self, problem: TaskProblem) -> tuple[str, ...] | None:
         """The steps of the reference solution, with their delimiters, or None where the problem has no reference."""
         return self.reference_steps(problem) or None
 
-    def grade(self, problems: Sequence[Any], texts: Sequence[str]) -> list[Grade]:
+    def grade(self, problems: Sequence[TaskProblem], texts: Sequence[str]) -> list[Grade]:
         """The grade of each solution text; FAILED says that the grader gave up. InputError for unequal lengths."""
         return self.grader(problems, texts)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Json, Record
 
 __all__ = ["Spec", "parse_spec", "read_options"]
 
@@ -26,7 +26,7 @@ class Spec:
     options: Mapping[str, str]
 
 
-def parse_spec(text: str, kinds: Mapping[str, Any]) -> Spec:
+def parse_spec(text: str, kinds: Mapping[str, Json]) -> Spec:
     """The parts of `text`; a leading ``KIND:`` counts only if KIND is in `kinds`.
 
     Raises InputError for an empty text, a setting without "=", or a setting given twice.
@@ -48,7 +48,7 @@ def parse_spec(text: str, kinds: Mapping[str, Any]) -> Spec:
     return Spec(text, kind, place if colon or not kind else "", options)
 
 
-def read_options(spec: Spec, readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+def read_options(spec: Spec, readers: Mapping[str, Callable[[str], Json]]) -> Record:
     """The settings of `spec`, each through its reader.
 
     Raises InputError for a setting without a reader, or a value its reader refuses.

@@ -25,7 +25,7 @@ from llm_check.models.engines.transformers_engine import PrefixCache, Transforme
 # Rows of a forward: enough to fill it, few enough for the caches of a level.
 MAX_ROWS = 4096
 
-__all__ = ["StepTrie", "enumerate_steps", "score_trie"]
+__all__ = ["StepTrie", "enumerate_steps", "locate", "score_trie"]
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,18 @@ class StepTrie:
         lengths = (self.tokens != PAD).sum(axis=1)
         return [tuple(row[:k]) for row, k in zip(self.tokens.tolist(), lengths.tolist(), strict=True)]
 
-    @cached_property
-    def _position(self) -> dict[bytes, int]:
-        return {row.tobytes(): i for i, row in enumerate(self.tokens)}
-
     def locate(self, tokens: NDArray[np.integer]) -> NDArray[np.int64]:
         """The leaf of each step of `tokens` (..., T), padded with PAD; -1 where a step is no leaf (left out)."""
-        rows = np.full((*tokens.shape[:-1], self.tokens.shape[1]), PAD, dtype=np.int32)
-        rows[..., : tokens.shape[-1]] = tokens
-        flat = rows.reshape(-1, self.tokens.shape[1])
-        found = [self._position.get(row.tobytes(), -1) for row in flat]
-        return np.array(found, dtype=np.int64).reshape(tokens.shape[:-1])
+        return locate(self.tokens, tokens)
+
+
+def locate(leaves: NDArray[np.int32], tokens: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The row of `leaves` (M, T) that each step of `tokens` (..., T') is, -1 for none; both padded with PAD."""
+    places = {row.tobytes(): i for i, row in enumerate(leaves)}
+    rows = np.full((*tokens.shape[:-1], leaves.shape[1]), PAD, dtype=np.int32)
+    rows[..., : tokens.shape[-1]] = tokens
+    indices = [places.get(row.tobytes(), -1) for row in rows.reshape(-1, leaves.shape[1])]
+    return np.array(indices, dtype=np.int64).reshape(tokens.shape[:-1])
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def enumerate_steps(
     state = np.full(1, rule.start_state)
     level = _Level(np.zeros((1, 0), dtype=np.int32), np.zeros(1), state, (start,), engine.log_probs(start))
     leaves: list[tuple[NDArray[np.int32], NDArray[np.float64]]] = []
-    found, missing = 0, 0.0
+    leaf_count, missing = 0, 0.0
     for depth in range(1, rule.max_tokens + 1):
         tokens, logp, parents = _children(level)
         kept = _kept(logp, (tolerance - missing) / (rule.max_tokens + 1 - depth))
@@ -131,8 +132,8 @@ def enumerate_steps(
         padded = np.full((int(leaf.sum()), rule.max_tokens), PAD, dtype=np.int32)
         padded[:, :depth] = tokens[leaf]
         leaves.append((padded, logp[leaf]))
-        found += len(padded)
-        if found + int(is_open.sum()) > max_leaves:
+        leaf_count += len(padded)
+        if leaf_count + int(is_open.sum()) > max_leaves:
             raise InputError(
                 f"more than {max_leaves} next steps at depth {depth} of {rule.max_tokens} with tolerance "
                 f"{tolerance}: raise the tolerance or shorten the cap"

@@ -20,20 +20,31 @@ from gsi_theory.errors import InputError
 from llm_check.models.collecting.collect import positions
 from llm_check.models.decoding.positions import Position
 from llm_check.models.tasks.arithmetic import make_problems
-from llm_check.models.tiny.enumeration import StepTrie, enumerate_steps, score_trie
+from llm_check.models.tiny.enumeration import StepTrie, enumerate_steps, locate, score_trie
 from llm_check.models.world import World, transformers_pair
 
-__all__ = ["EnumeratedPosition", "FrequencyTest", "checked_positions", "enumerate_position", "frequency_test",
-           "require_arithmetic"]  # fmt: skip
+__all__ = [
+    "EnumeratedPosition",
+    "FrequencyTest",
+    "checked_positions",
+    "enumerate_position",
+    "frequency_test",
+    "require_arithmetic",
+]
 
 SMALLEST_EXPECTED = 5.0
 
 
 @dataclass(frozen=True)
 class EnumeratedPosition:
-    """A position's next steps: `tokens` (K, T) with `instance` on them, and the mass left out under either model.
+    """A position's next steps.
 
-    chi2_pair is χ²(π_B‖π_S) over all leaves of the trie, also those left out of the instance.
+    position: where
+    tokens: (K, T), padded
+    instance: both models' laws and the reward on them
+    missing_draft, missing_base: mass left out under either model
+    leaves: of the whole trie
+    chi2_pair: χ²(π_B‖π_S) over all leaves of the trie, also those left out of the instance
     """
 
     position: Position
@@ -46,10 +57,8 @@ class EnumeratedPosition:
 
     def locate(self, tokens: NDArray[np.integer]) -> NDArray[np.int64]:
         """Outcome index of each step (M, T); K for a step outside the instance."""
-        known = {row.tobytes(): i for i, row in enumerate(self.tokens)}
-        rows = np.full((len(tokens), self.tokens.shape[1]), -1, dtype=np.int32)
-        rows[:, : tokens.shape[1]] = tokens
-        return np.array([known.get(row.tobytes(), len(self.tokens)) for row in rows])
+        at = locate(self.tokens, tokens)
+        return np.where(at < 0, len(self.tokens), at)
 
 
 def require_arithmetic(world: World) -> None:

@@ -19,30 +19,36 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.json_output import with_schema
 from gsi_theory.runs.output import atomic_write_files
-from llm_check.models.tasks.arithmetic import Problem, is_correct, make_problems
+from gsi_theory.types import Record
+from llm_check.models.tasks.arithmetic import ArithmeticProblem, is_correct, make_problems
 from llm_check.models.tiny.tokenizer import BLANK_ID, BOX_ID, EOS_ID, PAD_ID, VOCABULARY, build_tokenizer
-from llm_check.models.tiny.train_prm import PRM_STEPS, fit_prm, prm_auc, sample_solutions, solution_text
+from llm_check.models.tiny.train_prm import (
+    IGNORED,
+    PRM_STEPS,
+    descend,
+    fit_prm,
+    prm_auc,
+    sample_solutions,
+    solution_text,
+)
 
 __all__ = ["RECIPES", "Corpus", "Recipe", "initial_model", "main", "save_checkpoint", "train_policy"]
 
 TRAIN_PROBLEMS = 60_000
 EVALUATION_PROBLEMS = 2_000
 TYPO = 0.004
-IGNORED = -100  # the label that torch's cross entropy leaves out
 
 
 @dataclass(frozen=True)
@@ -63,11 +69,20 @@ RECIPES = {"draft": Recipe(2, 64, 900, 0.06), "base": Recipe(3, 96, 900, 0.015)}
 def initial_model(recipe: Recipe, seed: int) -> Qwen3ForCausalLM:
     """The untrained policy of this shape; the caller's torch generator is left as it was."""
     config = Qwen3Config(
-        vocab_size=len(VOCABULARY), hidden_size=recipe.hidden, intermediate_size=2 * recipe.hidden,
-        num_hidden_layers=recipe.layers, num_attention_heads=4, num_key_value_heads=4, head_dim=recipe.hidden // 4,
-        max_position_embeddings=64, tie_word_embeddings=True, initializer_range=0.05,
-        pad_token_id=PAD_ID, bos_token_id=None, eos_token_id=EOS_ID,
-    )  # fmt: skip
+        vocab_size=len(VOCABULARY),
+        hidden_size=recipe.hidden,
+        intermediate_size=2 * recipe.hidden,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        head_dim=recipe.hidden // 4,
+        max_position_embeddings=64,
+        tie_word_embeddings=True,
+        initializer_range=0.05,
+        pad_token_id=PAD_ID,
+        bos_token_id=None,
+        eos_token_id=EOS_ID,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Qwen3ForCausalLM(config)
@@ -80,7 +95,7 @@ class Corpus:
     the first number and the three running values.
     """
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[ArithmeticProblem]) -> None:
         encoded = build_tokenizer()([problem.prompt for problem in problems])["input_ids"]
         width = max(map(len, encoded))
         self.prompt = np.array([[-1] * (width - len(ids)) + ids for ids in encoded])
@@ -124,46 +139,35 @@ class Corpus:
 
 
 def train_policy(name: str, seed: int, steps: int | None = None) -> Qwen3ForCausalLM:
-    """Train the draft or the base on the training split; a progress line with the time left every 200 steps."""
+    """Train the draft or the base on the training split; progress lines as `descend`."""
     recipe, stream = RECIPES[name], sorted(RECIPES).index(name)
     steps = recipe.steps if steps is None else steps
     corpus = Corpus(make_problems(TRAIN_PROBLEMS, seed, "train"))
     rng = np.random.default_rng([seed, stream])
     model = initial_model(recipe, seed).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.learning_rate, max(steps, 2), pct_start=0.05)
-    began, total = time.monotonic(), 0.0
-    for step in range(steps):
+
+    def loss() -> torch.Tensor:
         ids, labels = corpus.batch(recipe.batch, recipe.wrong, rng)
         logits = model(input_ids=ids, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(
+        return torch.nn.functional.cross_entropy(
             logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED
         )
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        total += loss.item()
-        if (step + 1) % 200 == 0:
-            left = (time.monotonic() - began) / (step + 1) * (steps - step - 1)
-            print(f"{name}: step {step + 1}/{steps}, loss {total / 200:.4f}, {left:.0f} s left", file=sys.stderr)
-            total = 0.0
-    return model.eval()
+
+    return descend(model, name, loss, steps, recipe.learning_rate)
 
 
 def policy_accuracy(model: Qwen3ForCausalLM, seed: int, count: int = EVALUATION_PROBLEMS) -> dict[str, float]:
     """Share of right final answers on test problems, sampled at temperature 1 and greedy."""
     problems = make_problems(count, seed, "test")
-    found = {}
+    shares = {}
     for kind, temperature in (("sampled_accuracy", 1.0), ("greedy_accuracy", 0.0)):
         solutions = sample_solutions(model, problems, np.random.default_rng([seed, 7]), temperature)
         right = [is_correct(p, solution_text(s)) for p, s in zip(problems, solutions, strict=True)]
-        found[kind] = float(np.mean(right))
-    return found
+        shares[kind] = float(np.mean(right))
+    return shares
 
 
-def save_checkpoint(folder: Path, model: PreTrainedModel, record: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, model: PreTrainedModel, record: Record) -> None:
     """Write model, tokenizer and training.json (`record` and the versions) into a folder.
 
     Every file is staged before the first takes its place, so an interrupted run leaves the old checkpoint whole.
@@ -174,15 +178,22 @@ def save_checkpoint(folder: Path, model: PreTrainedModel, record: dict[str, Any]
         model.save_pretrained(temporary)
         build_tokenizer().save_pretrained(temporary)
         record = {**record, "parameters": sum(p.numel() for p in model.parameters()), "versions": versions}
-        (temporary / "training.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        text = json.dumps(with_schema("training", record), indent=1, sort_keys=True) + "\n"
+        (temporary / "training.json").write_text(text, encoding="utf-8")
         atomic_write_files({folder / file.name: file.read_bytes() for file in sorted(temporary.iterdir())})
 
 
 def _policy_job(name: str, seed: int, out: str) -> None:
     torch.set_num_threads(1)
     model = train_policy(name, seed)
-    record = {"seed": seed, "command": _command(seed), "steps": RECIPES[name].steps, "wrong": RECIPES[name].wrong,
-              "batch": RECIPES[name].batch, "evaluation_problems": EVALUATION_PROBLEMS}  # fmt: skip
+    record = {
+        "seed": seed,
+        "command": _command(seed),
+        "steps": RECIPES[name].steps,
+        "wrong": RECIPES[name].wrong,
+        "batch": RECIPES[name].batch,
+        "evaluation_problems": EVALUATION_PROBLEMS,
+    }
     save_checkpoint(Path(out) / name, model, record | policy_accuracy(model, seed))
 
 
@@ -216,8 +227,12 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     draft, base = (Qwen3ForCausalLM.from_pretrained(options.out / name).eval() for name in RECIPES)
     prm = fit_prm(draft, base, options.seed)
-    record = {"seed": options.seed, "command": _command(options.seed), "steps": PRM_STEPS,
-              "evaluation_problems": EVALUATION_PROBLEMS}  # fmt: skip
+    record = {
+        "seed": options.seed,
+        "command": _command(options.seed),
+        "steps": PRM_STEPS,
+        "evaluation_problems": EVALUATION_PROBLEMS,
+    }
     save_checkpoint(options.out / "prm", prm, record | prm_auc(prm, draft, options.seed, EVALUATION_PROBLEMS))
 
 

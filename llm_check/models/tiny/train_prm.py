@@ -13,17 +13,30 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import torch
 from scipy.stats import rankdata
-from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3ForTokenClassification
+from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM, Qwen3ForTokenClassification
 
-from llm_check.models.tasks.arithmetic import MAX_STEPS, Problem, make_problems, solution_steps
+from llm_check.models.tasks.arithmetic import MAX_STEPS, ArithmeticProblem, make_problems, solution_steps
 from llm_check.models.tiny import STEP_MAX_TOKENS
 from llm_check.models.tiny.tokenizer import BLANK_ID, EOS_ID, PAD_ID, VOCABULARY, build_tokenizer
 
-__all__ = ["PRM_STEPS", "fit_prm", "label_solutions", "prm_auc", "sample_solutions", "solution_text"]
+__all__ = [
+    "IGNORED",
+    "PRM_STEPS",
+    "descend",
+    "fit_prm",
+    "label_solutions",
+    "prm_auc",
+    "sample_solutions",
+    "solution_text",
+]
+
+Trained = TypeVar("Trained", bound=PreTrainedModel)
 
 PRM_STEPS = 900
 PRM_PROBLEMS = 6_000
@@ -71,7 +84,7 @@ def _continuations(
 
 
 def sample_solutions(
-    model: Qwen3ForCausalLM, problems: list[Problem], rng: np.random.Generator, temperature: float = 1.0
+    model: Qwen3ForCausalLM, problems: list[ArithmeticProblem], rng: np.random.Generator, temperature: float = 1.0
 ) -> list[list[list[int]]]:
     """One solution per problem, as a list of steps, each a list of token ids; temperature 0 is greedy decoding."""
     encoded = build_tokenizer()([problem.prompt for problem in problems])["input_ids"]
@@ -87,7 +100,7 @@ def sample_solutions(
 
 
 def label_solutions(
-    problems: list[Problem], solutions: list[list[list[int]]]
+    problems: list[ArithmeticProblem], solutions: list[list[list[int]]]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Token ids, labels and `last`, all (B, length), of prompts followed by their solutions, right-padded.
 
@@ -143,6 +156,26 @@ def _initial_prm(draft: Qwen3ForCausalLM, seed: int) -> Qwen3ForTokenClassificat
     return model
 
 
+def descend(model: Trained, name: str, loss: Callable[[], torch.Tensor], steps: int, rate: float) -> Trained:
+    """`steps` steps of AdamW down `loss()`, a new batch each; a progress line with the time left every 100 steps."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, max(steps, 2), pct_start=0.05)
+    began, total = time.monotonic(), 0.0
+    for step in range(steps):
+        value = loss()
+        optimizer.zero_grad()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        total += value.item()
+        if (step + 1) % 100 == 0:
+            left = (time.monotonic() - began) / (step + 1) * (steps - step - 1)
+            print(f"{name}: step {step + 1}/{steps}, loss {total / 100:.4f}, {left:.0f} s left", file=sys.stderr)
+            total = 0.0
+    return model.eval()
+
+
 def fit_prm(
     draft: Qwen3ForCausalLM, base: Qwen3ForCausalLM, seed: int, steps: int = PRM_STEPS
 ) -> Qwen3ForTokenClassification:
@@ -158,24 +191,13 @@ def fit_prm(
         print(f"prm: sampled {part + 1}/{len(settings)} sets of solutions", file=sys.stderr)
     ids, labels, _ = label_solutions(problems, solutions)
     model = _initial_prm(draft, seed).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, max(steps, 2), pct_start=0.05)
-    began, total = time.monotonic(), 0.0
-    for step in range(steps):
+
+    def loss() -> torch.Tensor:
         rows = torch.from_numpy(rng.integers(0, len(ids), BATCH))
         logits = model(input_ids=ids[rows], use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[rows].flatten(), ignore_index=IGNORED)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        total += loss.item()
-        if (step + 1) % 100 == 0:
-            left = (time.monotonic() - began) / (step + 1) * (steps - step - 1)
-            print(f"prm: step {step + 1}/{steps}, loss {total / 100:.4f}, {left:.0f} s left", file=sys.stderr)
-            total = 0.0
-    return model.eval()
+        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[rows].flatten(), ignore_index=IGNORED)
+
+    return descend(model, "prm", loss, steps, LEARNING_RATE)
 
 
 @torch.no_grad()

@@ -18,7 +18,6 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.output import atomic_write_files
+from llm_check.models.engines.checkpoint import read_config
 from llm_check.models.tiny import checkpoint_path
 
 __all__ = ["main", "widen_checkpoint"]
@@ -69,7 +69,7 @@ def widen_checkpoint(source: Path, out: Path, head: int = HEAD) -> Path:
 
     Raises InputError for another architecture, a bias in the projections, or a head that is not wider and even.
     """
-    config: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config = read_config(source)
     narrow = int(config.get("head_dim", 0))
     if config.get("model_type") != "qwen3" or config.get("attention_bias"):
         raise InputError(f"{source} is {config.get('model_type')}: only Qwen3 without attention bias can be widened")

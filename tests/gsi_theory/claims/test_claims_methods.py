@@ -14,7 +14,7 @@ from gsi_theory.certified.certify import certify_claim
 from gsi_theory.certified.rational import ExactInstance
 from gsi_theory.claims import CLAIMS, OUTCOMES, Outcome
 from gsi_theory.claims.facts import Facts
-from gsi_theory.claims.sides_bon import poisson_gap_value
+from gsi_theory.claims.poisson_bounds import poisson_gap_value
 from gsi_theory.instance import tilted_policy
 from gsi_theory.laws.gate import gsi_law
 from gsi_theory.laws.selection_law import selection_law
@@ -32,7 +32,7 @@ def random_instance(seed: int, low: float = -1.0) -> Instance:
 
 
 def two_steps(instance: Instance) -> Tree:
-    """The tree that sides_stepwise.py judges."""
+    """The tree that step_bounds.py judges."""
     scale = np.max(np.abs(instance.reward))
 
     def at(prefix):

@@ -63,7 +63,7 @@ def test_counterexample_of_the_signed_reading_against_enumeration() -> None:
 
 
 def _planted(rhs: Any, base: Claim = BASE) -> Claim:
-    return replace(base, id="planted", sides=lambda f: replace(base.sides(f), rhs=rhs(f)))
+    return replace(base, id="planted", balls=None, sides=lambda f: replace(base.sides(f), rhs=rhs(f)))
 
 
 def _drift(f: Facts) -> Sides:
@@ -84,12 +84,13 @@ PLANTED = {
     "missing factor 2": replace(
         SINH,
         id="planted",
+        balls=None,
         sides=lambda f: replace(SINH.sides(f), rhs=SINH.sides(replace(f, beta=f.beta / 2.0, _known={})).rhs),
     ),
     "half of the bound": _planted(lambda f: 0.5 * f.xp.log1p(f.chi2 / f.n)),
     "n + 1 for n": _planted(lambda f: f.xp.log1p(f.chi2 / (f.n + 1.0))),
-    "n for n - 1": replace(BASE, id="planted", sides=_drift),
-    "half of log n": replace(BASE, id="planted", sides=_drift_with_factor),
+    "n for n - 1": replace(BASE, id="planted", balls=None, sides=_drift),
+    "half of log n": replace(BASE, id="planted", balls=None, sides=_drift_with_factor),
 }
 
 
@@ -98,7 +99,7 @@ def test_planted_wrong_claims_are_refuted(name: str) -> None:
     for seed in (0, 1):
         found = refute(PLANTED[name], seed, rounds=QUICK)
         assert found.outcome is Outcome.REFUTED and found.surprise
-        assert found.certificate is None  # changed sides have no certificate under the claim's name
+        assert found.certificate is None  # changed sides have no twin
         assert found.verdict is not None and found.verdict.outcome is Outcome.REFUTED
         assert found.minimal is not None and found.minimal.instance.size <= 3
 

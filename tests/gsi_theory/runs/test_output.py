@@ -20,8 +20,8 @@ import pytest
 from gsi_theory import InputError
 from gsi_theory.cli import main
 from gsi_theory.runs.artifact import read_artifact, write_artifact, write_parquet_artifact
+from gsi_theory.runs.journal import Journal, journal_path
 from gsi_theory.runs.output import atomic_write_bytes, atomic_write_files, require_writable, stage
-from llm_check.models.decoding.solution_journal import Journal, journal_path
 
 RECORD = {"command": "gsi x", "seed": 0, "versions": {"python": "3"}, "commit": "abc"}
 BIG = b"x" * 50_000
@@ -254,7 +254,7 @@ def test_standard_output_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
 OWN = {
     "gsi_theory/runs/output.py": "the mechanism",
     "gsi_theory/cli.py": "opens the null device for streams that are closed",
-    "llm_check/models/decoding/solution_journal.py": "appends to a journal of its own",
+    "gsi_theory/runs/journal.py": "appends lines to a journal",
     "llm_check/models/collecting/parts.py": "holds a lock file",
     "llm_check/models/tiny/train.py": "writes into a temporary folder, and from there by the mechanism",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gsi_theory.runs.terminal import columns, formatted, wrapped
+from gsi_theory.runs.terminal import columns, counted, formatted, number, wrapped
 
 TOGETHER = (
     "95 %", "n = 4", "β = 20", "0.02 ± 0.01", "KL ≤ 0.1", "χ² 3.1", "2,000 prompts", "β 20", "p 0.03", "3 × 4",
@@ -58,3 +58,26 @@ def test_a_cell_shows_no_signed_zero_and_no_nan(value: float | str | None, form:
 def test_an_equation_wider_than_the_line_breaks_at_its_blanks() -> None:
     text = wrapped("a_long_left_side = a_long_right_side = another_right_side", "  ", width=40)
     assert max(map(len, text.splitlines())) <= 40
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 prompts"), (1, "1 prompt"), (2, "2 prompts"), (2000, "2,000 prompts")]
+)
+def test_a_noun_follows_its_count(count: int, said: str) -> None:
+    assert counted(count, "prompt") == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.0, "0.0000"),
+        (-0.0, "0.0000"),
+        (0.5, "0.5000"),
+        (-2e-5, "-2.00e-05"),
+        (1e5, "1.00e+05"),
+        (float("inf"), "unknown"),
+        (float("nan"), "–"),
+    ],
+)
+def test_numbers_of_a_table_show_digits(value: float, said: str) -> None:
+    assert number(value) == said

@@ -39,3 +39,12 @@ def test_nothing_is_set_where_nothing_was_asked(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
     assert keep_memory.__wrapped__() is False
+
+
+def test_a_cluster_client_is_loaded_only_where_a_cluster_is_asked_for() -> None:
+    code = (
+        "import sys; from gsi_theory.runs.workers import cluster_pool; cluster_pool('tcp://host:8786')\n"
+        "print(*({'dask', 'distributed'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

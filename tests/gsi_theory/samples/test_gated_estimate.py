@@ -13,7 +13,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import log_weight
 from gsi_theory.rules import race_subsets as subset_race
 from gsi_theory.rules import subset_sums
-from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
+from gsi_theory.samples.gated_estimate import GatedEstimate, gated_mean, score_gated_mean
 from tests.oracles.subsets import KERNELS, gated_race, jackknife_variance, subset_average
 
 WEIGHTS = [Fraction(w, 3) for w in (1, 1, 4, 9, 0, 2, 30)]
@@ -114,3 +114,30 @@ def test_pool_of_one_has_no_error(drafts: int, base: int, gate: str) -> None:
     ):  # fmt: skip
         assert np.isfinite(part.value).all()
         assert (part.stderr == INF).all() if alone else np.isfinite(part.stderr).all()
+
+
+@pytest.mark.parametrize("gate", ["tilted_reward", "score"])
+def test_several_values_and_thresholds_in_one_pass_are_those_of_each_alone(gate: str) -> None:
+    rng = np.random.default_rng(5)
+    values, base_values = rng.normal(size=(3, 7)), rng.normal(size=(3, 5))
+    weight, base_weight, cuts = rng.normal(size=7), rng.normal(size=5), np.array([-0.5, 0.4])
+
+    def estimate(f: np.ndarray, cut: np.ndarray, g: np.ndarray) -> GatedEstimate:
+        if gate == "score":
+            return score_gated_mean(f, weight, cut, g, base_weight, [1, 4], 2)
+        kept = weight >= cut[..., None] if cut.ndim else weight >= cut
+        return gated_mean(f, weight, kept, g, base_weight, [1, 4], 2, "race")
+
+    whole = estimate(values, cuts, base_values)
+    assert whole.value.value.shape == whole.accepted.stderr.shape == (2, 3, 2)
+    assert whole.p_accept.value.shape == (2, 2) and whole.fallback.value.shape == (3, 2)
+    for u, cut in enumerate(cuts):
+        for v in range(3):
+            alone = estimate(values[v], cut, base_values[v])
+            for part in ("value", "accepted", "p_accept", "fallback"):
+                one, all_of_them = getattr(alone, part), getattr(whole, part)
+                at = {"p_accept": (u,), "fallback": (v,)}.get(part, (u, v))
+                np.testing.assert_allclose(all_of_them.value[at], one.value, rtol=1e-13)
+                np.testing.assert_allclose(all_of_them.stderr[at], one.stderr, rtol=1e-12)
+    with pytest.raises(InputError, match="base_values of 2 values, values of 3"):
+        estimate(values, cuts, base_values[:2])

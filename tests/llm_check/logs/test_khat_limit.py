@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gsi_theory.samples.reach import khat_limit, tail_seen
-from llm_check.logs.diagnosis.evidence import examine
-from llm_check.logs.diagnosis.findings import FINDINGS
+from gsi_theory.samples.pool_limits import khat_limit, tail_seen
 from llm_check.logs.planner.goal import unseen_effect
 from llm_check.logs.planner.scheme_grid import Option
 from llm_check.logs.planner.tail import Tail, tail_of, tail_shown
+from llm_check.logs.pools.evidence import examine
+from llm_check.logs.pools.findings import FINDINGS
 from llm_check.logs.pools.pool import Pool, pool_from_columns
-from llm_check.logs.pools.position_arrays import blocks, position_arrays
+from llm_check.logs.pools.position_arrays import blocks
 
 FITTED = (100, 200, 640, 2000, 2154, 2155, 10**5)
 PLAIN = Tail(2.0, 0.0, (40.0, 900.0), 50.0, 0.01, (64.0, 64.0), 1.0, 64, 64)
@@ -58,6 +58,6 @@ def test_the_limit_is_that_of_vehtari_for_as_many_weights(fitted: int) -> None:
 
 def test_what_is_said_of_all_positions_counts_their_weights_together() -> None:
     pool = log_pool(12, 25)
-    arrays = position_arrays(pool)
+    arrays = pool.arrays
     assert tail_of(arrays, blocks(arrays), 2.0).fitted == 12 * 25
     assert examine(pool).tail is not None and examine(pool).tail[2] == 12 * 25  # type: ignore[index]

@@ -13,9 +13,15 @@ import pytest
 from gsi_theory import Candidates, InputError, Instance, Scheme, gsi_law
 from gsi_theory.cli import main
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
-from llm_check.logs.command_predict import mean_rows
 from llm_check.logs.pools.pool import pool_from_columns, write_pool
-from llm_check.logs.prediction import Prediction, acceptance_floor, predict_pool, predict_position, scheme_grid
+from llm_check.logs.prediction import (
+    Prediction,
+    acceptance_floor,
+    mean_rows,
+    predict_pool,
+    predict_position,
+    scheme_grid,
+)
 
 INSTANCE = Instance.from_probabilities(
     [0.4, 0.3, 0.15, 0.1, 0.05], [0.15, 0.25, 0.3, 0.2, 0.1], [0.2, 0.9, 0.5, 0.7, 0.1]

@@ -9,7 +9,7 @@ import pytest
 
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.delimiter import end_of_sequence_ids
-from llm_check.models.decoding.solutions import Plan
+from llm_check.models.decoding.solutions import SolutionRun
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,5 @@ def test_a_file_that_is_no_object_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_plan_of_solutions_has_no_negative_zero() -> None:
-    plan = Plan(("gsi",), -0.0, 2, -0.0)
+    plan = SolutionRun(("gsi",), -0.0, 2, -0.0)
     assert f"{plan.beta} {plan.threshold}" == "0.0 0.0"

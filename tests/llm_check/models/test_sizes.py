@@ -14,7 +14,7 @@ from gsi_theory.errors import InputError
 from llm_check.custom_generate import gsi
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.check_table import CHECKS
-from llm_check.models.decoding.random_streams import Stream
+from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import parse_step_rule, require_candidates
 from llm_check.models.decoding.solution import decode
 from llm_check.models.engines.engine import Engine
@@ -98,9 +98,9 @@ def test_an_engine_refuses_by_itself(world: World, monkeypatch: pytest.MonkeyPat
     draft: Engine = world.draft
     cache = draft.prefill([[1, 2]])
     monkeypatch.setattr(gsi_theory.arrays.memory, "available_memory", lambda: 1e6)
-    draft.sample(cache, 100, [Stream(0, "p", 0, 1)], world.rule)
+    draft.sample(cache, 100, [PositionStream(0, "p", 0, 1)], world.rule)
     with pytest.raises(InputError, match=r"n = 10000: 10000 candidates of up to 4 tokens at 1 position: about 1"):
-        draft.sample(cache, 10_000, [Stream(0, "p", 0, 1)], world.rule)
+        draft.sample(cache, 10_000, [PositionStream(0, "p", 0, 1)], world.rule)
     with pytest.raises(InputError, match=r"n = 10000, n_base = 10000: .* at 2 positions"):
         models = world.draft, world.base, world.reward_model
         decode("gsi", *models, world.task.problems[:2], 1.0, 10_000, None, world.rule, 0)
@@ -109,7 +109,7 @@ def test_an_engine_refuses_by_itself(world: World, monkeypatch: pytest.MonkeyPat
 def test_what_is_counted_is_what_drawing_takes(world: World) -> None:
     """The count is no less than the arrays that are returned, and no more than ten times them."""
     rule = parse_step_rule("tokens:4", world.draft.tokenizer, 4)
-    steps = world.draft.sample(world.draft.prefill([[1, 2]]), 1000, [Stream(0, "p", 0, 1)], rule)
+    steps = world.draft.sample(world.draft.prefill([[1, 2]]), 1000, [PositionStream(0, "p", 0, 1)], rule)
     held = steps.tokens.nbytes + steps.token_logp.nbytes + steps.finish.nbytes
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gsi_theory.arrays.memory, "available_memory", lambda: float(held))
@@ -152,7 +152,7 @@ def test_extreme_temperatures_have_finite_laws(temperature: float) -> None:
 
 def test_a_negative_seed_is_refused() -> None:
     with pytest.raises(InputError, match="seed -1"):
-        Stream(-1, "p", 0, 1)
+        PositionStream(-1, "p", 0, 1)
 
 
 def test_generate_refuses_too_many(world: World) -> None:

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from gsi_theory import InputError, Instance, Scheme, gsi_law
-from sims.experiments.exact_vs_mc import COMBINATIONS, compare, scheme_of
-from sims.instance_families import FAMILIES, passing_threshold, random_case, signed
+from sims.agreement import compare
+from sims.instance_families import COMBINATIONS, FAMILIES, passing_threshold, random_case, signed, usual_scheme
 from sims.sampling.sampler import sample_scheme
 
 DRAWS = 20_000
@@ -37,12 +37,12 @@ def assert_agrees(instance: Instance, scheme: Scheme, seed: int) -> None:
 def test_frequencies_follow_the_exact_law(rule, gate, n) -> None:
     for cell, instance in enumerate((EDGES, signed(FAMILIES["dirichlet"].build(3)))):
         for beta in (0.7, 20.0):
-            assert_agrees(instance, scheme_of(instance, rule, gate, n, beta), 100 + cell)
+            assert_agrees(instance, usual_scheme(instance, rule, gate, n, beta), 100 + cell)
 
 
 @pytest.mark.parametrize(("rule", "gate"), [c for c in COMBINATIONS if c[1] != "none"])
 def test_base_draws_may_differ_in_number(rule, gate) -> None:
-    scheme = dataclasses.replace(scheme_of(EDGES, rule, gate, 2, 2.0), n_base=9)
+    scheme = dataclasses.replace(usual_scheme(EDGES, rule, gate, 2, 2.0), n_base=9)
     assert_agrees(EDGES, scheme, 7)
 
 
@@ -115,7 +115,7 @@ def test_bad_number_of_draws(draws) -> None:
 def test_a_wrong_law_is_detected(rule, gate) -> None:
     """The law at n + 1 in place of n = 4, at 100 000 rounds, is far beyond the bound of the whole experiment (5.2)."""
     instance = FAMILIES["dirichlet"].build(0)
-    scheme = scheme_of(instance, rule, gate, 4, 1.0)
+    scheme = usual_scheme(instance, rule, gate, 4, 1.0)
     wrong = dataclasses.replace(scheme, n=5, n_base=5)
     assert compared(instance, scheme, 12, 100_000, wrong).worst > 8.0
 

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from llm_check.logs.planner.best_option import behind_best, cross_fit, mean_error, standing
+from llm_check.logs.planner.best_option import behind_best, by_cost, cross_fit, mean_error, pareto_front, standing
 from llm_check.logs.planner.goal import Goal, worth_of
-from llm_check.logs.planner.pareto import by_cost, pareto_front
 from llm_check.logs.planner.recommendation import choose_option
 from llm_check.logs.planner.scheme_grid import Option
 from llm_check.logs.planner.tail import Tail, tail_shown

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llm_check.logs.planner.distinct import distinct_options
-from llm_check.logs.planner.recommendation import Goal, make_plan
-from llm_check.logs.planner.scheme_grid import Grid, Option
+from llm_check.logs.planner import recommendation
+from llm_check.logs.planner.goal import Goal
+from llm_check.logs.planner.scheme_grid import Grid, Option, distinct_options
 from llm_check.logs.planner.values import Sets, evaluate
 from llm_check.logs.pools.pool import Pool, pool_from_columns
-from llm_check.logs.pools.position_arrays import blocks, position_arrays
+from llm_check.logs.pools.position_arrays import blocks
 from tests.benches.plan import WORLDS
 
 WIDE = {1.0: (-1e6, 0.3, 0.31, 1e6), 6.0: (-1e6, 0.3, 0.31, 1e6)}
@@ -30,7 +30,7 @@ def _pool(equal_policies: bool, levels: int | None) -> Pool:
 
 def _fingerprints(pool: Pool, options: list[Option]) -> list[tuple[float, ...]]:
     """Means of random numbers under each law at three positions, P(reject), and what the cost depends on."""
-    arrays = position_arrays(pool)
+    arrays = pool.arrays
     part = blocks(arrays)[0]
     ratio, reward = arrays.log_ratio, arrays.floats("reward")
     rng = np.random.default_rng(3)
@@ -50,7 +50,7 @@ def _fingerprints(pool: Pool, options: list[Option]) -> list[tuple[float, ...]]:
 )
 def test_every_law_once(equal_policies: bool, levels: int | None) -> None:
     pool = _pool(equal_policies, levels)
-    arrays = position_arrays(pool)
+    arrays = pool.arrays
     every, kept = GRID.options(), distinct_options(GRID, arrays, blocks(arrays))
     whole, listed = _fingerprints(pool, every), _fingerprints(pool, kept)
     assert len(set(listed)) == len(listed)
@@ -61,7 +61,7 @@ def test_every_law_once(equal_policies: bool, levels: int | None) -> None:
 
 def test_one_draw_needs_no_rule_and_no_beta() -> None:
     pool = _pool(False, None)
-    plan = make_plan(pool, Goal(), betas=(1.0, 6.0), ns=(1, 2), thresholds=(-1e6, 0.5))
+    plan = recommendation.plan(pool, Goal(), betas=(1.0, 6.0), ns=(1, 2), thresholds=(-1e6, 0.5))
     free = [o for o in plan.table.options if o.n == 1 and o.threshold is None]
     assert [(o.method, o.rule, o.beta) for o in free] == [("gsi", "softmax", 1.0), ("base", "softmax", 1.0)]
     assert not [o for o in plan.table.options if o.n > 1 and o.threshold == -1e6]

@@ -9,21 +9,21 @@ from llm_check.logs.planner import option_table as table
 from llm_check.logs.planner.scheme_grid import Grid, make_grid
 from llm_check.logs.planner.values import Values, evaluate, half_pool_shift, sets_of
 from llm_check.logs.pools.pool import pool_from_columns
-from llm_check.logs.pools.position_arrays import Block, PositionArrays, blocks, position_arrays
+from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock, blocks
 from tests.benches.plan import WORLDS
 
 
-def _pool(positions: int, n: int) -> tuple[PositionArrays, list[Block], Grid]:
+def _pool(positions: int, n: int) -> tuple[PositionArrays, list[PositionBlock], Grid]:
     """Two steps at each of half as many prompts."""
     columns = WORLDS["plain"](np.random.default_rng(3), positions).pool(positions, n, 0).table.to_pydict()
     place = [int(name[1:]) for name in columns["prompt_id"]]
     columns |= {"prompt_id": [f"p{k // 2}" for k in place], "step": [k % 2 for k in place]}
-    arrays = position_arrays(pool_from_columns(columns))
+    arrays = pool_from_columns(columns).arrays
     parts = blocks(arrays)
     return arrays, parts, make_grid(arrays, parts, (5.0,), (1, 4), ("softmax",), thresholds=(0.7, 0.9))
 
 
-def _every(arrays: PositionArrays, parts: list[Block], grid: Grid) -> tuple[Values, Values]:
+def _every(arrays: PositionArrays, parts: list[PositionBlock], grid: Grid) -> tuple[Values, Values]:
     (block,) = parts
     sets = sets_of(arrays, block, ["reward"])
     whole = evaluate(sets, grid, grid.options(), "plug-in")
@@ -41,7 +41,7 @@ def test_plug_in_values_are_corrected_at_every_position(monkeypatch: pytest.Monk
     rejected = np.clip((whole.reject + shift.reject).mean(axis=1), 0.0, 1.0)
     np.testing.assert_allclose(found.reject, rejected, atol=1e-12)
     assert np.abs(shift.value).max() > 1e-4 and np.abs(shift.reject).max() > 1e-4
-    lengths = arrays.tokens()
+    lengths = arrays.tokens
     base = np.ones(24) if lengths is None else lengths[parts[0].base].mean(axis=1)
     plain = (whole.reject @ base) / 24
     scale = np.where(whole.reject.mean(axis=1) > 0, rejected / np.maximum(whole.reject.mean(axis=1), 1e-300), 1.0)

@@ -9,27 +9,27 @@ import numpy as np
 import pytest
 
 from gsi_theory import Candidates, InputError, Instance, Scheme, divergence, gsi_law, tilted_policy
-from llm_check.logs.planner.best_option import cross_fit, pick_best, standing
+from gsi_theory.runs.costs import (
+    DEVICES,
+    SHAPES,
+    Device,
+    Shape,
+    Sizes,
+    Slowdown,
+    Trio,
+    gsi_seconds,
+    soft_bon_seconds,
+    step_cost,
+)
+from llm_check.logs.planner.best_option import cross_fit, pareto_front, pick_best, standing
+from llm_check.logs.planner.calibration import calibrate
 from llm_check.logs.planner.distance import distances
 from llm_check.logs.planner.goal import _times, unseen_effect
 from llm_check.logs.planner.overuse import turns
-from llm_check.logs.planner.pareto import pareto_front
-from llm_check.logs.planner.roofline import (
-    DEVICES,
-    SHAPES,
-    Calibration,
-    Device,
-    Shape,
-    Trio,
-    calibrate,
-    gsi_seconds,
-    soft_bon_seconds,
-)
 from llm_check.logs.planner.scheme_grid import Grid, Option, make_grid
-from llm_check.logs.planner.step_cost import Sizes, step_cost
 from llm_check.logs.planner.tail import Tail
 from llm_check.logs.planner.values import Sets, evaluate, sets_of
-from llm_check.logs.pools.position_arrays import blocks, position_arrays
+from llm_check.logs.pools.position_arrays import blocks
 from tests.benches.plan import WORLDS, truth
 
 GRID = Grid(
@@ -65,7 +65,7 @@ def test_unbiased_values_average_to_the_truth() -> None:
     world = WORLDS["plain"](np.random.default_rng(3), 3)
     rows, pools = [], 60
     for k in range(pools):
-        arrays = position_arrays(world.pool(12, 12, k))
+        arrays = world.pool(12, 12, k).arrays
         parts = blocks(arrays)
         grid = make_grid(arrays, parts, (5.0,), (1, 3, 6), thresholds=(0.6, 0.9))
         options = grid.options()
@@ -78,7 +78,7 @@ def test_unbiased_values_average_to_the_truth() -> None:
 
 def test_a_grid_of_small_beta_has_no_largest_threshold() -> None:
     """The largest float over β below 1 is no float; warnings are errors here."""
-    arrays = position_arrays(WORLDS["plain"](np.random.default_rng(3), 3).pool(4, 4, 0))
+    arrays = WORLDS["plain"](np.random.default_rng(3), 3).pool(4, 4, 0).arrays
     assert make_grid(arrays, blocks(arrays), (0.5,), (1,), thresholds=(0.6,)).betas == (0.5,)
 
 
@@ -164,7 +164,7 @@ def test_calibration_meets_the_two_timings() -> None:
     assert found.draft > 1.0 and found.base > 1.0
     plain = soft_bon_seconds(trio, DEVICES["h100"], 16, 50.0)
     assert soft_bon_seconds(trio, DEVICES["h100"], 16, 50.0, calibration=found) == pytest.approx(found.base * plain)
-    assert Calibration() == Calibration(1.0, 1.0)
+    assert Slowdown() == Slowdown(1.0, 1.0)
     with pytest.raises(InputError, match="below the roofline"):
         calibrate(trio, DEVICES["h100"], 1e-6, 0.01, 16, 500.0)
 

@@ -9,7 +9,7 @@ import pytest
 
 from llm_check.logs.planner.scheme_grid import make_grid
 from llm_check.logs.pools.pool import Pool, pool_from_columns
-from llm_check.logs.pools.position_arrays import blocks, position_arrays
+from llm_check.logs.pools.position_arrays import blocks
 
 BETA, SCORES, SHARES = 3.0, (1.5, 4.0), (0.05, 0.2, 0.5)
 
@@ -44,7 +44,7 @@ def test_thresholds_of_a_pool_are_its_shares_and_scores() -> None:
     """The score's u has e^{βu} = M times the mean weight (in the geometric mean over prompts); below the r̃ of a share
     lies that much of the tilted mass, each prompt's one."""
     pool = _pool()
-    arrays = position_arrays(pool)
+    arrays = pool.arrays
     grid = make_grid(arrays, blocks(arrays), (BETA,), (1, 2), shares=SHARES, scores=SCORES)
     prompts = _weights(pool)
     mean = sum(math.log(sum(w for _, w in drafts) / len(drafts)) for drafts in prompts) / len(prompts)
@@ -59,7 +59,7 @@ def test_thresholds_of_a_pool_are_its_shares_and_scores() -> None:
 
 def test_thresholds_keep_the_digits_of_their_spread() -> None:
     """Rewards around a million are rewards as good as others."""
-    plain, moved = (position_arrays(_pool(offset)) for offset in (0.0, 1e6))
+    plain, moved = (_pool(offset).arrays for offset in (0.0, 1e6))
     near, far = (make_grid(arrays, blocks(arrays), (BETA,), (1,)) for arrays in (plain, moved))
     for kind in ("tilted", "score"):
         small, large = getattr(near, kind)[BETA], getattr(far, kind)[BETA]

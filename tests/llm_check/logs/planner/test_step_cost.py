@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.costs import DEVICES, SHAPES, Sizes, Slowdown, Trio, gsi_seconds, soft_bon_seconds, step_cost
+from llm_check.logs.planner.calibration import calibrate
 from llm_check.logs.planner.recommendation import Setup, option_costs
-from llm_check.logs.planner.roofline import DEVICES, SHAPES, Calibration, Trio, calibrate, gsi_seconds, soft_bon_seconds
 from llm_check.logs.planner.scheme_grid import Option
-from llm_check.logs.planner.step_cost import Sizes, step_cost
 
 TRIO = Trio(SHAPES["qwen2.5-math-1.5b"], SHAPES["qwen2.5-math-7b"], SHAPES["qwen2.5-math-prm-7b"])
 H100 = DEVICES["h100"]
@@ -21,7 +21,7 @@ def test_one_draft_without_a_gate_takes_the_time_of_drafting_alone() -> None:
     alone = gsi_seconds(TRIO, H100, 1, 1, 0.0, 40.0, 40.0, alone=True)
     passes = 40 * (2.0 * 1.54e9 + (500.0 + 20.0 + 1.0) * TRIO.draft.cache_bytes) / 3.35e12
     assert alone == pytest.approx(passes)
-    slower = gsi_seconds(TRIO, H100, 1, 1, 0.0, 40.0, 40.0, calibration=Calibration(1.0, 100.0), alone=True)
+    slower = gsi_seconds(TRIO, H100, 1, 1, 0.0, 40.0, 40.0, calibration=Slowdown(1.0, 100.0), alone=True)
     assert slower == pytest.approx(passes)
     both = gsi_seconds(TRIO, H100, [1, 1], 1, 0.0, 40.0, 40.0, alone=[True, False])
     assert both[0] == pytest.approx(passes) and both[1] > both[0]
@@ -43,7 +43,7 @@ def test_a_plan_counts_seconds_of_the_models_that_see_tokens() -> None:
     table = SimpleNamespace(
         options=options, reject=reject, reject_tokens=40.0 * reject, base_tokens=40.0, draft_tokens=40.0
     )
-    quick, slow = (Setup(device=H100, trio=TRIO, calibration=Calibration(1.0, factor)) for factor in (1.0, 2.0))
+    quick, slow = (Setup(device=H100, trio=TRIO, calibration=Slowdown(1.0, factor)) for factor in (1.0, 2.0))
     cost, seconds = option_costs(table, quick)  # type: ignore[arg-type]
     later = option_costs(table, slow)[1]  # type: ignore[arg-type]
     assert seconds is not None and later is not None

@@ -23,7 +23,7 @@ from llm_check.logs.planner.tail import (
     upto,
 )
 from llm_check.logs.pools.pool import Pool, pool_from_columns
-from llm_check.logs.pools.position_arrays import blocks, position_arrays
+from llm_check.logs.pools.position_arrays import blocks
 from tests.benches.plan import WORLDS
 
 PLAIN = Tail(2.0, 0.3, (40.0, 900.0), 50.0, 0.01, (64.0, 64.0), 1.0, 64, 64)
@@ -112,7 +112,7 @@ def test_more_candidates_show_the_largest_reward() -> None:
     """Rewards 0.9 and 0.2, the rest of the tilt nothing: of 16 candidates a few prompts show no 0.9, and 1/N of their
     e^{14}/N asks for millions; 32 are enough, which the fall from 8 to 16 says."""
     world = WORLDS["near ties"](np.random.default_rng(3), 200)
-    few, more = (position_arrays(world.pool(100, n, 1)) for n in (16, 32))
+    few, more = (world.pool(100, n, 1).arrays for n in (16, 32))
     tail = tail_of(few, blocks(few), 20.0)
     assert not tail_speaks(tail) and tail.base_needed[0] < 100.0 and tail.base_needed[1] > 1e6
     assert tail_speaks(tail_of(more, blocks(more), 20.0))
@@ -122,7 +122,7 @@ def test_more_candidates_show_the_largest_reward() -> None:
 def test_weights_that_bunch_below_their_limit_have_no_tail() -> None:
     # rewards in (0.98, 1): a Pareto fit to e^{βr} means nothing there, and nothing of weight can be unseen
     reward = 1.0 - 0.02 * np.random.default_rng(0).random((40, 64)) ** 3
-    arrays = position_arrays(_pool(reward, 64))
+    arrays = _pool(reward, 64).arrays
     tail = tail_of(arrays, blocks(arrays), 5.0)
     assert tail_speaks(tail) and tail.ess > 63.0 and tail.unseen < 0.02
     assert not [line for line in tail_limits([tail]) if "distance" in line]
@@ -132,7 +132,7 @@ def test_prompts_without_a_good_candidate_may_hide_one() -> None:
     reward = np.full((10, 64), 0.1)
     reward[:, 0] = 0.12
     reward[0, 1] = 1.0  # the pool's largest: elsewhere a step of reward 1 may have been missed
-    arrays = position_arrays(_pool(reward, 64))
+    arrays = _pool(reward, 64).arrays
     tails = [tail_of(arrays, blocks(arrays), beta) for beta in (0.1, 20.0)]
     assert tail_speaks(tails[0]) and not tail_speaks(tails[1])
     assert tails[1].unseen == pytest.approx(0.9)  # of the nine other prompts everything
@@ -158,11 +158,11 @@ def test_one_line_for_all_beta_of_one_cause() -> None:
 def test_atoms_have_no_tail() -> None:
     """Rewards 0 or 1 of equal policies: the largest weights repeat, and no k̂ is fitted to them."""
     reward = (np.random.default_rng(0).random((30, 32)) < 0.5).astype(float)
-    arrays = position_arrays(_pool(reward, 32))
+    arrays = _pool(reward, 32).arrays
     tail = tail_of(arrays, blocks(arrays), 5.0)
     assert tail.khat == -np.inf and tail_shown(tail) and tail.needed[1] <= 12.0
     assert not [line for line in tail_limits([tail]) if "unseen drafts" in line]
-    spread = position_arrays(_pool(reward + 0.01 * np.random.default_rng(1).random(reward.shape), 32))
+    spread = _pool(reward + 0.01 * np.random.default_rng(1).random(reward.shape), 32).arrays
     assert np.isfinite(tail_of(spread, blocks(spread), 5.0).khat)
 
 
@@ -181,7 +181,7 @@ def test_drafts_needed_are_read_off_the_base() -> None:
     # base and draft alike: 3 draws beyond the 95 % quantile of e^{βr} are 3/0.05 drafts, whatever k̂
     world = WORLDS["plain"](np.random.default_rng(3), 40)
     same = replace(world, log_draft=world.log_base)
-    arrays = position_arrays(same.pool(40, 64, 1))
+    arrays = same.pool(40, 64, 1).arrays
     assert 20 <= tail_of(arrays, blocks(arrays), 0.01).needed[0] <= 64
 
 
@@ -189,7 +189,7 @@ def test_what_no_draw_has_shown_is_bounded_where_the_largest_reward_is_stated() 
     """A step of reward 1, once in 100,000 draws and half of the tilt: no pool shows it. Up to the pool's own largest
     reward nothing is missed, which says nothing of 1; up to the stated 1 it may be all."""
     beta, pool = float(np.log(1e5)), _pool(np.zeros((50, 64)), 64)
-    arrays = position_arrays(pool)
+    arrays = pool.arrays
     own = tail_of(arrays, blocks(arrays), beta)
     stated = tail_of(arrays, blocks(arrays), beta, RewardRange(0.0, 1.0, True))
     same = tail_of(arrays, blocks(arrays), beta, RewardRange(0.0, 0.0, False))

@@ -15,8 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import llm_check
 from gsi_theory.errors import InputError
+from llm_check.logs.pools import pool, position_arrays, row_checks
 from llm_check.logs.pools.pool import read_pool, write_pool
+from llm_check.logs.pools.position_arrays import row_order
+from tests.plants.pool_faults import Sampling, TokenWorld
 
 PROVENANCE = {"command": "test", "seed": 3}
 
@@ -192,3 +196,17 @@ def test_unknown_positions_and_columns(tmp_path: Path) -> None:
 def test_the_pool_imports_no_torch() -> None:
     code = "import sys, llm_check.logs.pools.pool; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_pool_is_flattened_once_for_all_that_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, calls = Sampling(), []
+    write_pool(tmp_path / "p.parquet", TokenWorld(positions=10).columns(0, 16, plain, plain), {})
+    for module in (pool, position_arrays, row_checks):
+        monkeypatch.setattr(module, "row_order", lambda table: calls.append(table) or row_order(table))
+    read = llm_check.read_pool(tmp_path / "p.parquet")
+    llm_check.doctor(read)
+    llm_check.predict(read, betas=(2.0,), ns=(1, 2), threshold=0.3)
+    llm_check.plan(read, betas=(2.0,), ns=(1, 2))
+    assert len(calls) == 1
+    reward = read.arrays.floats("reward")
+    assert reward is read.arrays.floats("reward") and not reward.flags.writeable

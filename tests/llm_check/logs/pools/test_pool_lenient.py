@@ -106,7 +106,7 @@ def test_lines_that_are_no_rows_are_left_out_by_number(tmp_path: Path) -> None:
         (12, "reward", "p1"),
         (17, "step", "p2"),
     ]
-    assert [key[0] for key in pool.groups.keys] == ["p0", "p3", "p4", "p5"]
+    assert [key[0] for key in pool.arrays.names] == ["p0", "p3", "p4", "p5"]
     assert len(pool.rows("p0", 0, "draft")) == 2
     with pytest.raises(InputError, match=r"line 5, column \d+"):
         read_pool(path)
@@ -117,15 +117,15 @@ def test_groups_are_the_rows_of_each_position_and_source(tmp_path: Path) -> None
     order = np.random.default_rng(0).permutation(len(made["reward"]))
     shuffled = {name: [values[i] for i in order] for name, values in made.items()}
     pool = write_pool(tmp_path / "p.parquet", shuffled, {})
-    groups = pool.groups
-    assert len(groups.starts) == 2 * PROMPTS + 1
+    arrays = pool.arrays
+    assert len(arrays.starts) == 2 * PROMPTS + 1
     first_seen = list(dict.fromkeys(shuffled["prompt_id"]))
-    assert [key[0] for key in groups.keys] == first_seen
+    assert [key[0] for key in arrays.names] == first_seen
     seen = 0
-    for g, (position, base) in enumerate(zip(groups.position, groups.is_base, strict=True)):
-        rows = groups.order[groups.starts[g] : groups.starts[g + 1]]
+    for g, (position, base) in enumerate(zip(arrays.set_position, arrays.set_is_base, strict=True)):
+        rows = arrays.order[arrays.starts[g] : arrays.starts[g + 1]]
         taken = pool.table.take(pa.array(rows))
-        assert set(taken["prompt_id"].to_pylist()) == {groups.keys[position][0]}
+        assert set(taken["prompt_id"].to_pylist()) == {arrays.names[position][0]}
         assert set(taken["source"].to_pylist()) == {"base" if base else "draft"}
         assert taken["candidate"].to_pylist() == list(range(EACH))
         seen += len(rows)

@@ -149,7 +149,7 @@ def test_paths_of_a_method_are_not_the_pools_candidates(tmp_path: Path) -> None:
     pool = read_pool(tmp_path / "pool.parquet")
     shares = []
     for prompt in job().prompts:
-        if (prompt.prompt_id, 1) not in pool.groups.keys:
+        if (prompt.prompt_id, 1) not in pool.arrays.names:
             continue
         first = pool.column(prompt.prompt_id, 0, "base", "token_ids")[0]
         law = ToyEngine("draft").law((*prompt.ids, *first))

@@ -24,7 +24,7 @@ from llm_check.models.checks import step_law as law
 from llm_check.models.checks.fresh_run_cells import halves, position_cells
 from llm_check.models.collecting.collect import candidates_table
 from llm_check.models.decoding.positions import Position, Prompt
-from llm_check.models.decoding.random_streams import Stream
+from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.tiny.exact_steps import EnumeratedPosition
 from llm_check.models.world import World
 from tests.llm_check.models.toy_engine import STEPS, TOKENS, ToyEngine, ToyReward
@@ -142,14 +142,14 @@ def test_halves_share_no_candidate_and_leave_none_out() -> None:
 
 
 def test_fresh_runs_share_no_stream_with_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: Counter[Stream] = Counter()
-    real = Stream.generator
+    opened: Counter[PositionStream] = Counter()
+    real = PositionStream.generator
 
-    def counted(self: Stream) -> np.random.Generator:
+    def counted(self: PositionStream) -> np.random.Generator:
         opened[self] += 1
         return real(self)
 
-    monkeypatch.setattr(Stream, "generator", counted)
+    monkeypatch.setattr(PositionStream, "generator", counted)
     world = toy_world(3)
     for place in places_of(world, 0, 3):
         list(position_cells(world, place, scheme_grid(**GRID), 300, 10, 5))

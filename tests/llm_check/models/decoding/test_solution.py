@@ -13,11 +13,13 @@ from gsi_theory import Candidates, Scheme, gsi_law
 from gsi_theory.errors import InputError
 from llm_check.logs.pools.pool import write_pool
 from llm_check.models.collecting.collect import collect_pool, positions, step_rewards
+from llm_check.models.decoding.fresh_runs_of_step import measure_step
+from llm_check.models.decoding.method_table import METHODS
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
-from llm_check.models.decoding.random_streams import Stream
-from llm_check.models.decoding.solution import METHODS, decode, measure_step
+from llm_check.models.decoding.random_streams import PositionStream
+from llm_check.models.decoding.solution import decode
 from llm_check.models.engines.transformers_engine import TransformersEngine
-from llm_check.models.tasks.arithmetic import Problem, check_step, make_problems
+from llm_check.models.tasks.arithmetic import ArithmeticProblem, check_step, make_problems
 from llm_check.models.tiny.enumeration import StepTrie, enumerate_steps, score_trie
 from tests.llm_check.models.engines.test_transformers_engine import RULE, plain_log_probs, random_engine
 from tests.llm_check.models.toy import SHORT, ToyReward
@@ -36,7 +38,7 @@ def base() -> TransformersEngine:
 
 
 @pytest.fixture(scope="module")
-def problems() -> list[Problem]:
+def problems() -> list[ArithmeticProblem]:
     return make_problems(6, 0, "test")
 
 
@@ -69,7 +71,7 @@ def test_plain_methods_are_ancestral_sampling(draft: Any, base: Any, problems: A
         tokens = list(encode_text(engine.tokenizer, problem.prompt))
         expected = []
         for step in range(6):
-            uniforms = Stream(1, problem.problem_id, step, purpose).generator().random((1, 4))[0]
+            uniforms = PositionStream(1, problem.problem_id, step, purpose).generator().random((1, 4))[0]
             drawn: list[int] = []
             for u in uniforms:
                 cdf = np.exp(plain_log_probs(engine, tokens + drawn)[-1]).cumsum()
@@ -222,7 +224,9 @@ SCHEMES = [
 
 
 @pytest.fixture(scope="module")
-def exact(draft: TransformersEngine, base: TransformersEngine, problems: list[Problem]) -> tuple[Any, StepTrie, Any]:
+def exact(
+    draft: TransformersEngine, base: TransformersEngine, problems: list[ArithmeticProblem]
+) -> tuple[Any, StepTrie, Any]:
     """A position, its enumerated draft law, and the candidate sets of draft and base over the same leaves."""
     place = positions(problems[:1], draft.tokenizer, (1,))[0]
     prefix = list(place.prefix)

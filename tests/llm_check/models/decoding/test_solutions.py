@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.journal import Journal, journal_path
+from gsi_theory.runs.json_output import plain
 from llm_check.models.command_decode import app, shown
-from llm_check.models.decoding.solution_journal import Journal, journal_path, plain
-from llm_check.models.decoding.solutions import Plan, differences, solve_task, summary
-from llm_check.models.grading.grading import Grade, Verdict
+from llm_check.models.decoding.decoded_task import decode
+from llm_check.models.decoding.solutions import SolutionRun, differences, solve_task, summary
+from llm_check.models.grading.grading import Grade, GradeOutcome
 from llm_check.models.world import World, load_world
 
 COMMAND = ["--method", "gsi", "--method", "draft", "--problems", "24", "--n", "3", "--batch", "4", "--seed", "2"]
@@ -43,7 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def solved(world: World, plan: Plan, journal: Journal | None = None, grade: Any = None) -> list[dict[str, Any]]:
+def solved(world: World, plan: SolutionRun, journal: Journal | None = None, grade: Any = None) -> list[dict[str, Any]]:
     return solve_task(
         plan, world.models, world.prompts(), world.rule, world.max_steps, grade or world.task.grade,
         journal or Journal(None, {}),
@@ -51,7 +53,7 @@ def solved(world: World, plan: Plan, journal: Journal | None = None, grade: Any 
 
 
 def test_batches_change_no_solution(world: World) -> None:
-    plans = [Plan(("gsi", "first_passage"), 20.0, 3, 0.5, seed=1, batch=batch) for batch in (1, 5, 100)]
+    plans = [SolutionRun(("gsi", "first_passage"), 20.0, 3, 0.5, seed=1, batch=batch) for batch in (1, 5, 100)]
     one, five, all_at_once = (solved(world, plan) for plan in plans)
     for rows in (five, all_at_once):
         assert [row["text"] for row in rows] == [row["text"] for row in one]
@@ -158,10 +160,10 @@ def test_a_journal_of_other_settings_is_never_mixed_in(tmp_path: Path) -> None:
 
 def test_failures_of_grading_count_neither_way(world: World) -> None:
     def grade(problems: Any, texts: Any) -> list[Grade]:
-        verdicts = [Verdict.FAILED if i % 3 == 0 else Verdict.RIGHT for i in range(len(texts))]
-        return [Grade(verdict, "gave up" if verdict is Verdict.FAILED else "") for verdict in verdicts]
+        verdicts = [GradeOutcome.FAILED if i % 3 == 0 else GradeOutcome.RIGHT for i in range(len(texts))]
+        return [Grade(verdict, "gave up" if verdict is GradeOutcome.FAILED else "") for verdict in verdicts]
 
-    plan = Plan(("draft", "base"), 1.0, 1, None, batch=12)
+    plan = SolutionRun(("draft", "base"), 1.0, 1, None, batch=12)
     rows = solved(world, plan, grade=grade)
     found = summary("draft", plan, rows[:12])
     assert (found["right"], found["wrong"], found["failed"], found["accuracy"]) == (8, 0, 4, 1.0)
@@ -171,9 +173,9 @@ def test_failures_of_grading_count_neither_way(world: World) -> None:
 
 def test_bad_plans_are_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="method 'gsi' is given twice"):
-        Plan(("gsi", "gsi"), 1.0, 2, 0.5)
+        SolutionRun(("gsi", "gsi"), 1.0, 2, 0.5)
     with pytest.raises(InputError, match="batch = 0"):
-        Plan(("gsi",), 1.0, 2, 0.5, batch=0)
+        SolutionRun(("gsi",), 1.0, 2, 0.5, batch=0)
     for arguments, words in (
         (["--method", "best"], "method 'best'.*: use one of draft"),
         (["--beta", "-1"], "beta = -1.0"),
@@ -222,3 +224,11 @@ def test_a_method_of_ones_own_from_a_file(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=re.escape(words)):
             app(["--method", f"{mine}:{name}", *arguments], standalone_mode=False)
+
+
+def test_the_function_returns_what_the_command_writes(whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    decoded = decode(("gsi", "draft"), n=3, problems=24, batch=4, seed=2, out=out)
+    assert decoded.as_json() == out.read_text() == whole.read_text()
+    one = decode("gsi", n=3, problems=24, batch=4, seed=2)
+    assert one.solutions == decoded.solutions[:24] and one.differences == [] and one.warning == ""

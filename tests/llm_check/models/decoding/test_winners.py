@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from gsi_theory import Scheme, methods
-from gsi_theory.instance import Candidates
+from gsi_theory.instance import Candidates, tilted_rewards
 from gsi_theory.instance import tilted_reward as exact_tilted_reward
 from gsi_theory.laws.rsd import sigmoid
-from llm_check.models.decoding.winners import GATES, WEIGHTS, log_noise, tilted_reward, winners
+from llm_check.models.decoding.winners import GATES, WEIGHTS, log_noise, winners
 
 ZERO = np.zeros(1)
 
@@ -66,8 +66,8 @@ def test_tilted_reward_is_the_theorys_and_keeps_what_is_unknown() -> None:
     reward, ratio = np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.0, -1.5, 2.0, -np.inf])
     candidates = Candidates(np.log(np.full(4, 0.25)), reward, ratio)
     for beta in (0.0, 2.0):
-        np.testing.assert_array_equal(tilted_reward(reward, ratio, beta), exact_tilted_reward(candidates, beta))
-        assert np.isnan(tilted_reward(ZERO, np.array([np.nan]), beta)).all()
+        np.testing.assert_array_equal(tilted_rewards(reward, ratio, beta), exact_tilted_reward(candidates, beta))
+        assert np.isnan(tilted_rewards(ZERO, np.array([np.nan]), beta)).all()
 
 
 def test_weights() -> None:

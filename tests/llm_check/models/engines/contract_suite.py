@@ -21,7 +21,7 @@ import torch
 from scipy import stats
 
 from gsi_theory.errors import InputError
-from llm_check.models.decoding.random_streams import Purpose, Stream
+from llm_check.models.decoding.random_streams import PositionStream, Purpose
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule
 from llm_check.models.engines.engine import Engine, require_pair
 from llm_check.models.tiny.tokenizer import BLANK_ID, EOS_ID
@@ -57,9 +57,9 @@ class Pair:
         return [(self.draft, self.draft_module), (self.base, self.base_module)]
 
 
-def streams_of(names: Sequence[int], purpose: Purpose = Purpose.DRAFT) -> list[Stream]:
+def streams_of(names: Sequence[int], purpose: Purpose = Purpose.DRAFT) -> list[PositionStream]:
     """One stream for each name."""
-    return [Stream(5, f"prompt-{name}", 0, purpose) for name in names]
+    return [PositionStream(5, f"prompt-{name}", 0, purpose) for name in names]
 
 
 @torch.inference_mode()

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx2
 
-from llm_check.models.decoding.random_streams import Purpose, Stream
+from llm_check.models.decoding.random_streams import PositionStream, Purpose
 from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.engines.transformers_engine import TransformersEngine
 
@@ -80,7 +80,7 @@ class FakeVllm:
         ends = frozenset(stops or [self.engine.vocabulary])  # an id that is never drawn
         rule = StepRule(frozenset(), ends, body["max_tokens"])
         prefixes = self.engine.select(self.engine.prefill([body["prompt"]]), [0] * n)
-        streams = [Stream(body["seed"] + i, "fake", 0, Purpose.DRAFT) for i in range(n)]
+        streams = [PositionStream(body["seed"] + i, "fake", 0, Purpose.DRAFT) for i in range(n)]
         steps = self.engine.sample(prefixes, 1, streams, rule)
         return [
             {

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import gsi_theory.arrays.memory
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
-from llm_check.models.decoding.random_streams import Stream
+from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import parse_step_rule
 from llm_check.models.engines.engine import Engine, require_pair
 from llm_check.models.engines.load_engine import load_engine
@@ -44,7 +44,7 @@ def numbers_of(role: str, folder: Path, base: Engine) -> Any:
     require_pair(engine, base)
     rule = parse_step_rule("delimiter:\\n\\n", engine.tokenizer, 4)
     cache = engine.prefill([prompt])
-    drawn = engine.sample(cache, 2, [Stream(0, "p", 0, 1)], rule)
+    drawn = engine.sample(cache, 2, [PositionStream(0, "p", 0, 1)], rule)
     return np.concatenate([engine.log_probs(cache).ravel(), engine.score(cache, drawn.tokens).ravel()])
 
 

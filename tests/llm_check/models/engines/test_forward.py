@@ -68,11 +68,7 @@ def test_lean_equals_the_module(name: str) -> None:
     model = model_of(KNOWN[name])
     fast = TransformersEngine.from_model(model, build_tokenizer(), name)
     plain = TransformersEngine.from_model(model, build_tokenizer(), name, lean=False)
-    assert fast.contract.forward == "lean, compiled" and plain.contract.forward == "module (asked for)"
-    np.testing.assert_allclose(tree_scores(fast), tree_scores(plain), rtol=0, atol=1e-4)
-    # The array version of the same loop, which larger forwards and other devices take.
-    assert fast.forward.small is not None
-    object.__setattr__(fast.forward, "small", None)
+    assert fast.contract.forward == "lean" and plain.contract.forward == "module (asked for)"
     np.testing.assert_allclose(tree_scores(fast), tree_scores(plain), rtol=0, atol=1e-4)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.reasoning_steps import StepRule, Steps
-from llm_check.models.engines import token_engine
+from llm_check.models.engines import token_engine, vllm_server
 from llm_check.models.engines.load_engine import load_engine
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.tiny import checkpoint_path
@@ -318,3 +320,17 @@ def test_steps_whose_end_no_single_token_shows_are_cut_by_the_rule(pair: Pair) -
     for step, finish in zip(steps.token_ids[0], steps.finish[0], strict=True):
         assert rule.cut(step) == (tuple(step), finish)
     np.testing.assert_allclose(pair.base.score(prefixes, steps.tokens), steps.token_logp, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [('{"vocab_size": "many"}', 'vocab_size = "many"'), ("[1]", "not an object"), ("{", "is not JSON")],
+)
+def test_a_damaged_config_beside_the_tokenizer_is_named(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = vllm_server.AutoTokenizer.from_pretrained(checkpoint_path("draft"))
+    monkeypatch.setattr(vllm_server.AutoTokenizer, "from_pretrained", lambda *args, **more: tokenizer)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(InputError, match=f"config.json.*{re.escape(said)}"):
+        vllm_server._tokenizer("http://host:1", tmp_path)

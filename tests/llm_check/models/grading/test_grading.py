@@ -16,7 +16,7 @@ from gsi_theory.errors import InputError
 from llm_check.models.grading import worker_pool as grading_pool
 from llm_check.models.grading.answers import boxes, choice_letter, final_answers, last_box
 from llm_check.models.grading.check_grader import check_grading
-from llm_check.models.grading.grading import Grade, Verdict, count_grades, grade_choice, grade_math
+from llm_check.models.grading.grading import Grade, GradeOutcome, count_grades, grade_choice, grade_math
 from llm_check.models.grading.worker_pool import GradingPool
 from llm_check.models.tasks.problem import Problem
 
@@ -54,9 +54,9 @@ def problem(*answers: str, **fields: Any) -> Problem:
 
 
 def test_equal_answers_are_right_and_others_wrong() -> None:
-    pairs = [(gold, given, Verdict.RIGHT) for gold, given in EQUAL]
-    pairs += [(gold, gold, Verdict.RIGHT) for gold, _ in EQUAL + UNEQUAL]
-    pairs += [(gold, given, Verdict.WRONG) for gold, given in UNEQUAL]
+    pairs = [(gold, given, GradeOutcome.RIGHT) for gold, given in EQUAL]
+    pairs += [(gold, gold, GradeOutcome.RIGHT) for gold, _ in EQUAL + UNEQUAL]
+    pairs += [(gold, given, GradeOutcome.WRONG) for gold, given in UNEQUAL]
     grades = grade_math([problem(gold) for gold, _, _ in pairs], [f"so $\\boxed{{{given}}}$." for _, given, _ in pairs])
     odd = [(pair, grade) for pair, grade in zip(pairs, grades, strict=True) if grade.verdict is not pair[2]]
     assert odd == []
@@ -82,7 +82,7 @@ def test_the_last_box_counts_and_an_open_one_does_not() -> None:
     texts = ["\\boxed{1} no, \\boxed{2}", "\\boxed{2}\n\nCheck: \\boxed{1}", "\\boxed{2} then \\boxed{1", "2"]
     grades = grade_math([problem("2")] * 4, texts)
     assert [grade.is_right for grade in grades] == [True, False, True, False]
-    assert grades[3] == Grade(Verdict.WRONG, "no final answer in the text", None)
+    assert grades[3] == Grade(GradeOutcome.WRONG, "no final answer in the text", None)
     assert grades[1].reason == "1 is not 2" and grades[1].answer == "1"
 
 
@@ -126,7 +126,7 @@ def test_an_expression_that_hangs_fails_within_the_limit() -> None:
     hard = "\\sum_{n=1}^{99999999} \\frac{1}{n^{n}} + 9^{9^{9^{9}}}"
     grades = grade_math([problem("1"), problem("2")], [f"\\boxed{{{hard}}}", "\\boxed{2}"], limit_s=1.0)
     assert grades[1].is_right
-    assert grades[0].verdict is Verdict.FAILED and grades[0].reason
+    assert grades[0].verdict is GradeOutcome.FAILED and grades[0].reason
     assert time.monotonic() - began < 20
 
 
@@ -177,7 +177,7 @@ def test_an_interrupted_run_leaves_no_worker_behind(monkeypatch: pytest.MonkeyPa
     def interrupt(*args: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(GradingPool, "_wait", interrupt)
+    monkeypatch.setattr(grading_pool._Worker, "line", interrupt)
     with pytest.raises(KeyboardInterrupt):
         pool.run([{"do": "hang"}], 60.0)
     assert process.poll() is not None

@@ -11,7 +11,7 @@ import pytest
 from gsi_theory.errors import InputError
 from llm_check.models.tasks.arithmetic import (
     MAX_STEPS,
-    Problem,
+    ArithmeticProblem,
     check_step,
     final_answer,
     is_correct,
@@ -109,7 +109,7 @@ def test_final_answer(text: str, answer: str | None) -> None:
 
 
 def test_answers_are_compared_as_written() -> None:
-    problem = Problem("made-up", "9-1-1-3", (8, 7, 4), 4)
+    problem = ArithmeticProblem("made-up", "9-1-1-3", (8, 7, 4), 4)
     assert is_correct(problem, "\\boxed{4}")
     assert not is_correct(problem, "\\boxed{04}")
     assert not is_correct(problem, "\\boxed{ 4}")

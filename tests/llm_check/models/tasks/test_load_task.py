@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gsi_theory.errors import InputError
-from llm_check.models.grading.grading import Verdict
+from llm_check.models.grading.grading import GradeOutcome
 from llm_check.models.tasks import load_task as loading
 from llm_check.models.tasks.arithmetic import make_problems, solution_steps
 from llm_check.models.tasks.load_task import load_task
@@ -52,7 +52,7 @@ def test_rows_of_every_family_load_and_grade(name: str, tmp_path: Path) -> None:
     assert task.name == name and task.source.endswith("rows.jsonl") and task.template == "chat"
     texts = [f"We get $\\boxed{{{answer[name]}}}$" for answer in (RIGHT, WRONG)]
     grades = task.grade([problem] * 3, [*texts, "no answer here"])
-    assert [grade.verdict for grade in grades] == [Verdict.RIGHT, Verdict.WRONG, Verdict.WRONG]
+    assert [grade.verdict for grade in grades] == [GradeOutcome.RIGHT, GradeOutcome.WRONG, GradeOutcome.WRONG]
     assert "boxed" in task.instruction
 
 

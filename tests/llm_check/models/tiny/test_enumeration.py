@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from gsi_theory.errors import InputError
-from llm_check.models.decoding.random_streams import Stream
+from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.tiny.enumeration import StepTrie, enumerate_steps, score_trie
@@ -80,7 +80,7 @@ def test_locate(trie: StepTrie) -> None:
 def test_sampled_frequencies_follow_the_enumerated_law(draft: TransformersEngine, trie: StepTrie) -> None:
     """Chi-square of 20 000 draws; leaves expected fewer than 10 times are pooled into one cell."""
     draws = 20_000
-    steps = draft.sample(draft.prefill([PREFIX]), draws, [Stream(11, "enumerated", 0, 0)], RULE)
+    steps = draft.sample(draft.prefill([PREFIX]), draws, [PositionStream(11, "enumerated", 0, 0)], RULE)
     leaves = trie.locate(steps.tokens[0])
     np.testing.assert_allclose(steps.logp[0], trie.logp[leaves], rtol=0, atol=1e-4)
     expected = np.exp(trie.logp) * draws

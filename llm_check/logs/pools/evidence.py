@@ -1,0 +1,164 @@
+"""What the doctor looks at: every self-check of a pool, run once, and the facts that they settle alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from llm_check.logs.pools.balance import UNBALANCED, Balance, check_balance
+from llm_check.logs.pools.pool import SOURCES, Pool
+from llm_check.logs.pools.position_arrays import PositionArrays, some_positions
+from llm_check.logs.pools.prefix_counts import step_draws, token_draws
+from llm_check.logs.pools.ratio import RatioCheck, check_ratio
+from llm_check.logs.pools.self_checks import (
+    CrossCheck,
+    Cuts,
+    Repeats,
+    Rewards,
+    StepCover,
+    check_cuts,
+    check_lengths,
+    check_repeats,
+    check_rewards,
+    cross_check,
+    logged_grid,
+    spread_by_reward,
+)
+from llm_check.logs.pools.tails import pareto_khat
+from llm_check.logs.pools.tokens import TokenCheck, check_draws
+
+__all__ = ["FEW_ROWS", "LEVEL", "LOG_E", "Evidence", "examine"]
+
+# A clean pool fails one of about ten tests with probability at most ten times this (e-values: at most 1/e each).
+LEVEL = 1e-3
+LOG_E = -float(np.log(LEVEL))
+# Beyond this many rows positions are sampled evenly: the tests have all the power they need, and memory is bounded.
+MOST_ROWS = 200_000
+# log-probabilities of equal rows agree to about 1e-5 in float32; this much is noise of half precision or of batching
+NOISE = 1e-3
+FEW_ROWS = 40
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Self-checks of a pool: ratios, draws of each source against their log-probabilities, rows, and the tail of
+    the draft's ratios e^ℓ: k̂ and the share that the largest 1 % carry (None with fewer than 100 drafts). later: whole
+    steps after the first of a prompt, in which a whole response shows. arrays: the positions looked at; whole: all."""
+
+    arrays: PositionArrays
+    whole: PositionArrays
+    ratio: RatioCheck
+    balance: Balance | None
+    draws: dict[str, TokenCheck | None]
+    later: dict[str, TokenCheck | None]
+    lengths: list[StepCover]
+    cross: list[CrossCheck]
+    spread: dict[str, float]
+    grid: dict[str, str | None]
+    repeats: Repeats
+    rewards: Rewards
+    cuts: Cuts
+    tail: tuple[float, float, int] | None
+
+    @cached_property
+    def noisy(self) -> dict[str, float]:
+        """Models whose log-probabilities of equal rows differ, with the standard deviation, nats."""
+        return {model: value for model, value in self.spread.items() if value > NOISE}
+
+    @cached_property
+    def far_shifted(self) -> bool:
+        """Whether the log-ratio is off by more than a nat at most positions."""
+        return self.ratio.shifts.size > 0 and float(np.median(np.abs(self.ratio.shifts))) > 1.0
+
+    @cached_property
+    def uncovered(self) -> list[StepCover]:
+        """Models whose log-probabilities cover other tokens than the step's in more than 1 % of the rows."""
+        return [c for c in self.lengths if max(c.other_length, c.other_sum) > 0.01]
+
+    @cached_property
+    def crossed(self) -> list[tuple[CrossCheck, bool]]:
+        """Models that give the same step other log-probabilities in draft rows than in base rows; whether the
+        difference is a constant of the position."""
+        differing = []
+        for check in self.cross:
+            size = max(abs(check.shift), check.within)
+            if check.compared >= 5 and size > 0.1 + 5.0 * check.spread:
+                differing.append((check, check.positions >= 5 and check.within < 0.1 * abs(check.shift)))
+        return differing
+
+    @property
+    def unbalanced(self) -> bool:
+        """Whether the rows' sources are not balanced as the log-ratios foresee (M32), whatever the cause."""
+        return self.balance is not None and self.balance.level < UNBALANCED
+
+    @cached_property
+    def bridge_broken(self) -> bool:
+        """Whether the bounded identity of M32 fails, at LEVEL."""
+        return abs(self.ratio.z) > 4.5 and not self.few
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few rows for the normal law of a mean ratio."""
+        return self.arrays.order.size < FEW_ROWS
+
+    @cached_property
+    def shifted(self) -> bool:
+        """Whether the bridge fails and a constant per position of more than a nat explains it."""
+        return self.bridge_broken and self.far_shifted and self.ratio.shift_misfit < 3.0
+
+
+def _tail(arrays: PositionArrays, most: int = 100_000) -> tuple[float, float, int] | None:
+    """(k̂, share of the total that the largest 1 % carry, ratios that k̂ was fitted to) of the drafts' e^ℓ over all
+    positions, mean 1 each."""
+    ratio = arrays.log_ratio[~arrays.is_base]
+    ratio = np.sort(ratio[np.isfinite(ratio)])
+    if ratio.size < 100:
+        return None
+    weight = np.exp(ratio - ratio[-1])
+    top = float(weight[-max(1, ratio.size // 100) :].sum() / weight.sum())
+    ratio = ratio[:: max(1, ratio.size // most)]
+    with np.errstate(all="ignore"):  # equal weights in the tail
+        khat = float(pareto_khat(ratio))
+    return khat, top, ratio.size
+
+
+def examine(pool: Pool) -> Evidence:
+    """Run every self-check once; on pools of more than MOST_ROWS rows, on evenly spread positions."""
+    arrays = some_positions(pool.arrays, MOST_ROWS)
+    code, what = arrays.same_steps
+    lengths, cross = check_lengths(arrays), cross_check(arrays, code)
+    other_length = {cover.model: cover.other_length for cover in lengths}
+    noise = {check.model: check.spread for check in cross}
+    draws: dict[str, TokenCheck | None] = {}
+    later: dict[str, TokenCheck | None] = {}
+    spread: dict[str, float] = {}
+    after = np.array([step > 0 for _, step in arrays.names])
+    # equal values tell nothing when they themselves were what made two rows the same step
+    told = what in ("token_ids", "text")
+    for source in SOURCES:
+        tokens = token_draws(arrays, source, source)
+        broken = other_length.get(source, 0.0) > 0.01
+        events = tokens if tokens is not None and not broken else step_draws(arrays, source, source)
+        draws[source], later[source] = check_draws(events), None
+        if events.level == "step" and after.any() and not after.all():
+            later[source] = check_draws(events.at(after[events.node]))
+        rows = noise[source] if told else spread_by_reward(arrays, source)
+        spread[source] = max(rows, tokens.spread if tokens is not None else 0.0)
+    return Evidence(
+        arrays=arrays,
+        whole=pool.arrays,
+        ratio=check_ratio(arrays),
+        balance=check_balance(arrays),
+        draws=draws,
+        later=later,
+        lengths=lengths,
+        cross=cross if told else [],
+        spread=spread,
+        grid={model: logged_grid(arrays, model) for model in SOURCES},
+        repeats=check_repeats(arrays, code, what, LEVEL),
+        rewards=check_rewards(pool.arrays),
+        cuts=check_cuts(pool.arrays),
+        tail=_tail(arrays),
+    )
