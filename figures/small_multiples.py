@@ -18,12 +18,9 @@ from figures.style import WIDTH, Look, log_ticks, look
 __all__ = ["EXTRA", "band", "curve", "key", "look_of", "panels", "powers", "ticks", "worlds_title"]
 
 EXTRA: dict[str, Look] = {
-    "best_of_n_base": Look("best-of-n, base", "#cc79a7", "P", (0, (3, 1, 1, 1))),
-    "best_of_poisson": Look("best-of-Poisson, base", "#7b3294", "p", (0, (1, 1))),
     "race_base": Look("race, base", "#d55e00", "^", "-"),
     "soft_bon_64": Look("soft best-of-64, base, along β", "#d55e00", "^", "-"),
     "gsi_90": Look("GSI, gate passes 0.9 of π", "#00345a", "h", "-"),
-    "rsd": Look("RSD", "#999933", "d", (0, (3, 1, 1, 1, 1, 1))),
     "stepwise tilt": Look("stepwise tilt", "#000000", "s", "-"),
     "sequence tilt": Look("tilt of trajectories", "#000000", "*", (0, (1, 1))),
     "transfer Q*": Look("Transfer Q*", "#d55e00", "^", "-"),
@@ -66,7 +63,11 @@ def curve(
     line = sorted((r for r in rows if r[x] is not None and r[y] is not None and keep(r)), key=lambda r: r[order])
     if not line:
         return
-    options = {"color": style.color, "linestyle": style.line, "label": style.label if label is None else label} | drawn
+    options: dict[str, Any] = {
+        "color": style.color,
+        "linestyle": style.line,
+        "label": style.label if label is None else label,
+    } | drawn
     axes.plot([r[x] for r in line], [r[y] for r in line], **options)
     known = [r for r in line if simulated is not None and r.get(simulated) is not None]
     if known and simulated is not None:

@@ -1,5 +1,7 @@
 """The look of figures and page: one color, marker and line for each method, and how numbers are written.
 
+Labels and looks of methods are those of gsi_theory.methods: a new entry is drawn without a line here.
+
 Colors are Okabe and Ito's, told apart under every common color vision deficiency, with two of Tol's where eight do
 not suffice; marker and line style repeat the information for print in gray. Text in figures is at least 8 points at
 the width they are saved at. SVG bytes depend on the data alone: no date, ids salted with a constant.
@@ -8,13 +10,17 @@ the width they are saved at. SVG bytes depend on the data alone: no date, ids sa
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+
+from gsi_theory.errors import Named
+from gsi_theory.methods import ALIASES, METHODS, Method
 
 __all__ = [
     "LOOKS",
@@ -24,6 +30,7 @@ __all__ = [
     "house_style",
     "log_ticks",
     "look",
+    "looks_of",
     "number",
     "power_of_ten",
     "superscript",
@@ -60,6 +67,9 @@ _RC: dict[str, Any] = {
 }
 
 
+Line = str | tuple[int, tuple[float, ...]]
+
+
 @dataclass(frozen=True)
 class Look:
     """How one method or rule is drawn wherever it appears."""
@@ -67,34 +77,44 @@ class Look:
     label: str
     color: str
     marker: str
-    line: Any
+    line: Line
 
 
-LOOKS: dict[str, Look] = {
-    "draft": Look("draft alone", "#7f7f7f", "v", ":"),
-    "base": Look("base alone", "#000000", "s", ":"),
-    "soft_bon_draft": Look("soft best-of-n, draft", "#56b4e9", "<", (0, (5, 1.5))),
-    "soft_bon_base": Look("soft best-of-n, base", "#009e73", "D", (0, (5, 1.5))),
-    "best_of_n_draft": Look("best-of-n, draft", "#cc79a7", "P", (0, (3, 1, 1, 1))),
-    "gsi": Look("GSI", "#0072b2", "o", "-"),
-    "gsi_race": Look("GSI, race rule", "#d55e00", "^", "-"),
-    "gsi_ungated": Look("GSI without gate", "#882255", ">", "--"),
-    "gsi_score_gate": Look("GSI, score gate", "#e69f00", "X", "-."),
-    "rsd": Look("RSD, step", "#999933", "p", (0, (1, 1))),
-    "specs": Look("switching base/draft", "#aa4499", "d", (0, (3, 1, 1, 1))),
-    "tilted": Look("tilted policy π", "#000000", "*", (0, (1, 1))),
+# How gsi_theory.methods writes lines
+_LINES: dict[str, Line] = {
+    "-": "-",
+    "--": "--",
+    ":": ":",
+    "-.": "-.",
+    "=": (0, (5, 1.5)),
+    "-:": (0, (3, 1, 1, 1)),
+    "..": (0, (1, 1)),
 }
-LOOKS["gsi_race_score"] = LOOKS["gsi_score_gate"]
-_RULES = {"softmax": ("gsi", "softmax"), "race": ("gsi_race", "race"), "max": ("best_of_n_draft", "max")}
-LOOKS |= {
-    rule: Look(label, LOOKS[method].color, LOOKS[method].marker, LOOKS[method].line)
-    for rule, (method, label) in _RULES.items()
-}
+# For methods that ask for no look of their own; no such marker is used by the others.
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#882255", "#56b4e9", "#8c564b")
+_MARKERS = ("h", "8", "H", "1", "2", "3", "4", "+", "x", "|", "_")
+
+
+def looks_of(methods: Iterable[Method]) -> dict[str, Look]:
+    """The look of each method: its own, or the next free one."""
+    free = ((color, marker, "--") for marker, color in product(_MARKERS, _COLORS))
+    looks = {}
+    for method in methods:
+        color, marker, line = method.look.split() if method.look else next(free)
+        looks[method.id] = Look(method.label, color, marker, _LINES[line])
+    return looks
+
+
+LOOKS: dict[str, Look] = Named("look", looks_of(METHODS.values()))
+LOOKS["tilted"] = Look("tilted policy π", "#000000", "*", (0, (1, 1)))
+LOOKS |= {old: LOOKS[new] for old, new in ALIASES.items()}
+_RULES = {"softmax": "gsi", "race": "gsi_race", "max": "best_of_n_draft"}
+LOOKS |= {rule: replace(LOOKS[method], label=rule) for rule, method in _RULES.items()}
 
 
 def look(key: str) -> Look:
-    """The look of a method or rule; one not in the table is drawn in brown under its own name."""
-    return LOOKS.get(key, Look(key.replace("_", " "), "#8c564b", "h", (0, (4, 1, 1, 1, 1, 1))))
+    """The look of a method, a rule or the tilted policy; UnknownName with the nearest names for others."""
+    return LOOKS[key]
 
 
 @contextmanager

@@ -177,6 +177,8 @@ MOVED = {
 
 # old module.name -> new module.name
 MOVED_NAMES = {
+    "gsi_theory.laws.rsd.StepRule": "gsi_theory.laws.rsd.StepAcceptance",
+    "gsi_theory.rsd.StepRule": "gsi_theory.laws.rsd.StepAcceptance",
     "llm_check.decode.METHODS": "llm_check.models.decoding.method_table.METHODS",
     "llm_check.decode.Method": "llm_check.models.decoding.method_table.Method",
     "llm_check.decode.Models": "llm_check.models.decoding.step_candidates.Models",

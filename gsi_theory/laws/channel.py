@@ -74,9 +74,8 @@ def _accepted(mu: Floats, w: Floats, n: int, nodes: int) -> Floats:
         slope = max(1.0 / min(above, 1.0) - 1.0, 0.0)
         for start, stop in _cut(length, lam, slope, n):
             z = start + (stop - start) * x
-            total += (left / above) * (stop - start) * float(
-                weights @ (np.exp(-z) * gammaincc(n, np.maximum(lam + slope * z, 0.0)))
-            )  # fmt: skip
+            few = gammaincc(n, np.maximum(lam + slope * z, 0.0))  # P(Poisson ≤ n - 1)
+            total += (left / above) * (stop - start) * float(weights @ (np.exp(-z) * few))
         lam, left, height = lam + slope * length, rest, level
         upto[height] = total
     return np.array([m * upto[v] if m > 0 and v > 0 else 0.0 for m, v in zip(mu, w, strict=True)])

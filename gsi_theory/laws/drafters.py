@@ -23,6 +23,7 @@ from gsi_theory.arrays.quadrature import STEP
 from gsi_theory.errors import InputError
 from gsi_theory.laws.draws import MOST
 from gsi_theory.laws.selection_law import Law, as_count, selection_law
+from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.softmax_bands import BUDGET, windows
 from gsi_theory.types import Floats
 
@@ -79,14 +80,14 @@ def balance_log_weight(log_target: ArrayLike, log_drafters: ArrayLike, counts: S
 
 
 def random_allocation_law(
-    log_drafters: ArrayLike, log_weight: ArrayLike, counts: Sequence[int], rule: str = "softmax"
+    log_drafters: ArrayLike, log_weight: ArrayLike, counts: Sequence[int], rule: str | Rule = "softmax"
 ) -> Law:
     """Law of the winner when each of the n draws first picks drafter j with probability n_j/n (M20): M2 on p_mix."""
     return selection_law(log_mixture(log_drafters, counts), log_weight, int(sum(counts)), rule)
 
 
 def fixed_allocation_law(
-    log_drafters: ArrayLike, log_weight: ArrayLike, counts: Sequence[int], rule: str = "softmax"
+    log_drafters: ArrayLike, log_weight: ArrayLike, counts: Sequence[int], rule: str | Rule = "softmax"
 ) -> Law:
     """Law of the winner among exactly n_j draws from each p_j, by rule "softmax" or "race" (M20).
 
@@ -95,6 +96,7 @@ def fixed_allocation_law(
     """
     drafters, numbers = _checked(log_drafters, counts)
     weight = np.asarray(log_weight, dtype=np.float64)
+    rule = str(rule)
     if rule not in FIXED_RULES:
         raise InputError(f"rule {rule!r} with a fixed allocation: give one of {', '.join(FIXED_RULES)}")
     log_integrals, terms = FIXED_RULES[rule]

@@ -25,7 +25,7 @@ from gsi_theory.laws.weights import Weights, form_weights, gate_doubt, rounded
 from gsi_theory.rules.rule import Rule
 from gsi_theory.types import Array, Namespace
 
-__all__ = ["GsiLaw", "fallback_law", "gated_law", "gsi_law", "gsi_laws"]
+__all__ = ["GsiLaw", "fallback_law", "gated_law", "gated_selection", "gsi_law", "gsi_laws"]
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,12 @@ class GsiLaw:
         """E f under the law; f on the draft candidates, and on the base candidates (default: the same values)."""
         base_values = draft_values if base_values is None else base_values
         xp, (accepted, fallback, log_reject, draft, base) = as_arrays(
-            accepted=self.accepted_log_mass, fallback=self.fallback_log_prob, log_p_reject=self.log_p_reject,
-            draft_values=draft_values, base_values=base_values,
-        )  # fmt: skip
+            accepted=self.accepted_log_mass,
+            fallback=self.fallback_log_prob,
+            log_p_reject=self.log_p_reject,
+            draft_values=draft_values,
+            base_values=base_values,
+        )
         if draft.shape[-1:] != accepted.shape[-1:] or base.shape[-1:] != fallback.shape[-1:]:
             raise InputError(
                 f"values of shapes {tuple(draft.shape)} and {tuple(base.shape)}: give {tuple(accepted.shape)} for the "
@@ -113,11 +116,14 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
             drafts[key] = rounded(law, made), made
         if fallback_key not in fallbacks:
             fallbacks[fallback_key] = fallback_law(base, scheme)
-        laws.append(_gated(draft, scheme, *drafts[key], fallbacks[fallback_key], paired))
+        laws.append(gated_selection(draft, scheme, *drafts[key], fallbacks[fallback_key], paired))
     return laws
 
 
-def _gated(draft: Candidates, scheme: Scheme, ungated: Law, made: Weights, fallback: Law, paired: bool) -> GsiLaw:
+def gated_selection(
+    draft: Candidates, scheme: Scheme, ungated: Law, made: Weights, fallback: Law, paired: bool = False
+) -> GsiLaw:
+    """G from the law Q of a selection among drafts by the weights `made`, under the scheme's gate and threshold."""
     if scheme.gate == "score" and scheme.threshold is not None:
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
         weight = log_weight(draft, scheme.beta)

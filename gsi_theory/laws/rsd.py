@@ -23,12 +23,14 @@ from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.arrays.namespace import detached, highest, plain_number
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.instance import Instance
+from gsi_theory.moved import moved_names
 from gsi_theory.types import Array, Floats
 
 __all__ = [
     "BUDGETS",
+    "Omega",
     "RsdLaw",
-    "StepRule",
+    "StepAcceptance",
     "best_step",
     "checked_omega",
     "mean_excess",
@@ -37,8 +39,11 @@ __all__ = [
     "rsd_reward",
     "sigmoid",
     "sigmoid_doubt",
+    "smoothed_step",
     "step",
 ]
+
+__getattr__ = moved_names(__name__)
 
 Omega = ArrayLike | Callable[[Floats], ArrayLike]
 BUDGETS = ("at_most", "at_least")
@@ -60,15 +65,15 @@ class RsdLaw:
 
 
 @dataclass(frozen=True)
-class StepRule:
-    """ω (K,): 1 where r > threshold, `share` where r = threshold, 0 below; threshold ±inf accepts none or all.
+class StepAcceptance:
+    """ω (K,) of each draft. Of a step: 1 where r > threshold, `share` where r = threshold, 0 below; ±inf: none or all.
 
-    doubt: draft mass whose acceptance turns on a tie with E_{π_B} r that float64 cannot tell.
+    doubt: draft mass whose acceptance turns on rounding, as in a tie with E_{π_B} r that float64 cannot tell.
     """
 
     omega: Floats
-    threshold: float
-    share: float
+    threshold: float = float("nan")
+    share: float = float("nan")
     doubt: float = 0.0
 
 
@@ -137,14 +142,28 @@ def mean_excess(log_base: Array, reward: Array) -> tuple[Array, Array]:
         return (centered - mean) / scale, slack / scale
 
 
-def mean_step(instance: Instance) -> StepRule:
+def mean_step(instance: Instance) -> StepAcceptance:
     """ω = 1 where r ≥ E_{π_B} r, else 0 (M21): the step of largest E r when acceptance is free. Ties are accepted."""
     excess, slack = mean_excess(instance.log_base, instance.reward)
     omega = np.where(excess >= -slack, 1.0, 0.0)
     taken = instance.reward[omega > 0]
     near = (np.abs(excess) <= slack) & (slack > 0)
     doubt = float(np.sum(np.exp(instance.log_draft[near])))
-    return StepRule(omega, float(np.min(taken, initial=np.inf)), 1.0 if taken.size else 0.0, doubt)
+    return StepAcceptance(omega, float(np.min(taken, initial=np.inf)), 1.0 if taken.size else 0.0, doubt)
+
+
+def smoothed_step(instance: Instance, threshold: float | None, slope: float) -> StepAcceptance:
+    """ω = 1/(1 + e^{-slope·(r - threshold)}) (M21); without a threshold (None) about E_{π_B} r."""
+    if threshold is None:
+        gap, slack = mean_excess(instance.log_base, instance.reward)
+        omega = sigmoid(0.0, slope)(gap)
+    else:
+        omega = sigmoid(threshold, slope)(instance.reward)
+        if np.isinf(threshold):
+            return StepAcceptance(omega)
+        with np.errstate(over="ignore"):
+            gap, slack = instance.reward - threshold, EPS * (np.abs(instance.reward) + abs(threshold))
+    return StepAcceptance(omega, doubt=sigmoid_doubt(instance.log_draft, gap, slack, slope))
 
 
 def rsd_law(instance: Instance, omega: Omega) -> RsdLaw:
@@ -167,7 +186,7 @@ def rsd_reward(instance: Instance, omega: Omega) -> float:
     return mean + float(np.exp(instance.log_draft) @ (values * (instance.reward - mean)))
 
 
-def best_step(instance: Instance, budget: float, bound: str = "at_least") -> StepRule:
+def best_step(instance: Instance, budget: float, bound: str = "at_least") -> StepAcceptance:
     """The ω of largest E r subject to E_{π_S} ω ≥ budget ("at_least") or ≤ budget ("at_most"), in closed form (M21).
 
     Outcomes are accepted in descending order of reward: all with r > E_{π_B} r that the budget allows, and below that
@@ -190,6 +209,6 @@ def best_step(instance: Instance, budget: float, bound: str = "at_least") -> Ste
     other = np.where(near, 1.0 - filled if bound == "at_least" else filled, 0.0)
     taken, doubt = np.flatnonzero(share > 0), float(size @ other)
     if not taken.size:
-        return StepRule(np.zeros(reward.shape), float("inf"), 0.0, doubt)
+        return StepAcceptance(np.zeros(reward.shape), float("inf"), 0.0, doubt)
     lowest = int(taken[0])
-    return StepRule(share[place], float(levels[lowest]), float(share[lowest]), doubt)
+    return StepAcceptance(share[place], float(levels[lowest]), float(share[lowest]), doubt)

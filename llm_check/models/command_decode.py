@@ -13,7 +13,7 @@ from gsi_theory.runs.options import OUTPUT, RUN, refuse_options
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, wrapped
 from gsi_theory.types import Record
-from llm_check.models.decoding.method_table import METHODS
+from llm_check.models.decoding.method_table import METHODS, named_method
 from llm_check.models.model_options import (
     MODELS,
     TASK,
@@ -43,7 +43,7 @@ MethodOption = Annotated[
     typer.Option(
         "--method",
         metavar="METHOD",
-        help="One of those named above; repeatable (default: gsi).",
+        help="One of those named above, or FILE.py:NAME, a Method of your own; repeatable (default: gsi).",
         autocompletion=lambda: list(METHODS),
     ),
 ]
@@ -128,8 +128,8 @@ def command(
 
     quiet_engines()
     methods = method or ["gsi"]
-    entries = [METHODS[name] for name in methods if name in METHODS]
-    if entries and all(entry.gate is None and entry.switch is None for entry in entries):
+    entries = [named_method(name) for name in methods]
+    if all(entry.threshold is None for entry in entries):
         refuse_options(context, ("threshold",), f"with {', '.join(e.name for e in entries)}: no gate is among them")
     with progress_bar("decode") as report:
         decoded = decode(

@@ -104,7 +104,9 @@ def cells(settings: Settings) -> list[_Cell]:
             continue
         made.append(_Cell("references", 0, family, "", 0))
         for number, (key, method) in enumerate(METHODS.items()):
-            if method.proposal is not None:
+            if not method.pair_alone:
+                continue
+            if method.limited_by is not None:
                 made.append(_Cell("needed", 0, family, key, 0))
             # room for a thousand methods a family and a hundred values of n a method
             made += [_Cell("methods", 100_000 * at + 100 * number + i, family, key, n) for i, n in enumerate(NS)]
@@ -115,9 +117,9 @@ def _efficiency(
     method: Method, instance: Instance, log_pi: Floats, law: MethodLaw, n: int
 ) -> tuple[float | None, float | None, float | None]:
     """(least TV of any rule on n draws, draws with which the best rule has this TV, its share of n)."""
-    if method.proposal is None:
+    if method.limited_by is None:
         return None, None, None
-    log_proposal = getattr(instance, f"log_{method.proposal}")
+    log_proposal = getattr(instance, f"log_{method.limited_by}")
     epsilon = min(1.0, divergence.tv(law.log_prob, log_pi) + law.error)
     # No rule beats the limit, so that n draws suffice for the best one; rounding may leave it one short.
     best = min(best_n(log_pi, log_proposal, epsilon, n), float(n))
@@ -136,7 +138,7 @@ def _method(cell: _Cell, run: Run, instance: Instance) -> Iterator[_Row | _Count
         key,
         method.label,
         method.formula,
-        method.proposal,
+        method.limited_by,
         n,
         BETA,
         scheme.threshold,
@@ -170,7 +172,7 @@ def work(cell: _Cell, run: Run) -> Iterator[NamedTuple]:
     elif cell.kind == "needed":
         method = METHODS[cell.method]
         for epsilon in EPSILONS:
-            best = best_n(log_pi, getattr(instance, f"log_{method.proposal}"), epsilon, MOST_NEEDED)
+            best = best_n(log_pi, getattr(instance, f"log_{method.limited_by}"), epsilon, MOST_NEEDED)
             needed = needed_n(lambda n: method.law(instance, Scheme(BETA, n)).log_prob, log_pi, epsilon, MOST_NEEDED)
             yield Needed(cell.family, cell.method, epsilon, needed, best, efficiency(best, needed))
     else:

@@ -160,7 +160,7 @@ _ON_INSTANCES: dict[str, Callable[[Instance, str, int, int, Stream], list[Compar
 }
 _WAYS: dict[str, tuple[str, ...]] = {
     "scheme": tuple(f"{rule}, gate {gate}" for rule, gate in COMBINATIONS),
-    "method": tuple(METHODS),
+    "method": tuple(key for key, method in METHODS.items() if method.pair_alone),
     "drafters": tuple(f"{a} {r}" for a in ("fixed", "random") for r in ("softmax", "race")),
     "channel": ("A*", "greedy rejection"),
 }

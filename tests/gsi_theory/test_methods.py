@@ -15,7 +15,18 @@ from gsi_theory.laws.gate import fallback_law
 from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.laws.speculative import speculative_law
 from gsi_theory.limits import best_tv
-from gsi_theory.methods import METHODS, best_of_poisson, default_clip, expgsi, poisson_gsi, score_gate, several_drafters
+from gsi_theory.methods import (
+    ALIASES,
+    METHODS,
+    Method,
+    best_of_poisson,
+    default_clip,
+    expgsi,
+    named_method,
+    poisson_gsi,
+    score_gate,
+    several_drafters,
+)
 from sims.instance_families import FAMILIES, random_case
 from tests.oracles import methods_enumeration as oracle
 
@@ -44,36 +55,125 @@ def random_setting(rng: np.random.Generator, zeros: bool) -> tuple[oracle.Settin
     return setting, instance, beta, threshold
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_law_and_costs_equal_enumeration(method: str) -> None:
+ALONE = [key for key, method in METHODS.items() if method.pair_alone]
+FIELDS = ("proposal", "weight", "rule", "search", "gate", "fallback", "n", "n_base", "numbers")
+# Records of one's own: what no entry of the table is, and each is played all the same.
+MINE = (
+    Method("mine_tilted", "mine", "M6", "–", "draft", "clipped", "race", gate="tilted_reward", n_base=1),
+    Method("mine_random", "mine", "M6", "–", "draft", numbers="poisson", gate="tilted_reward"),
+    Method("mine_reward", "mine", "M6", "–", "draft", "reward", gate="tilted_reward", n=2),
+    Method("mine_best", "mine", "M6", "–", "draft", "none", gate="reward", n=1),
+    Method("mine_accept", "mine", "M22", "–", "draft", "none", gate="ratio", fallback="one", n=1, n_base=1),
+    Method("mine_uniform", "mine", "M2", "–", "base", "none"),
+)
+
+
+def require_truth(method: Method, trial: int, rng: np.random.Generator, drafters: bool = False) -> None:
+    setting, instance, beta, threshold = random_setting(rng, zeros=trial % 2 == 0)
+    others = [rational(rng, len(setting.reward), False) for _ in range(2)] if drafters else None
+    counts = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+    fields = {name: getattr(method, name) for name in FIELDS}
+    truth = oracle.truth(setting, **fields, further=(others, counts) if others else None)
+    further = None if others is None else (np.log(np.array(others, dtype=np.float64)), counts)
+    law = method.law(instance, Scheme(beta, setting.n, threshold, n_base=setting.n_base), further)
+    wrong = np.abs(np.exp(law.log_prob) - np.array([float(p) for p in truth.law]))
+    assert wrong.max() <= 1e-12, (setting, law)
+    # The oracle's own weights are rounded to float64, which moves a law by a few units.
+    assert 0.5 * wrong.sum() <= law.error + 1e-14
+    assert (law.p_accept is None) == (truth.p_accept is None)
+    if truth.p_accept is not None:
+        assert abs(law.p_accept - float(truth.p_accept)) <= 1e-12
+    for cost in COSTS:
+        assert getattr(law, cost) == pytest.approx(float(getattr(truth, cost)), rel=1e-12, abs=1e-12), cost
+
+
+@pytest.mark.parametrize("method", [METHODS[key] for key in ALONE] + list(MINE), ids=lambda method: method.id)
+def test_law_and_costs_equal_enumeration(method: Method) -> None:
     """60 random instances a method (12 for Poisson numbers), with zero masses (also uncovered) and without: ≤ 1e-12."""
-    rng = np.random.default_rng([31, list(METHODS).index(method)])
-    for trial in range(12 if "poisson" in method else 60):
-        setting, instance, beta, threshold = random_setting(rng, zeros=trial % 2 == 0)
-        truth = oracle.ORACLES[method](setting)
-        law = METHODS[method].law(instance, Scheme(beta, setting.n, threshold, n_base=setting.n_base))
-        wrong = np.abs(np.exp(law.log_prob) - np.array([float(p) for p in truth.law]))
-        assert wrong.max() <= 1e-12, (setting, law)
-        # The oracle's own weights are rounded to float64, which moves a law by a few units.
-        assert 0.5 * wrong.sum() <= law.error + 1e-14
-        assert (law.p_accept is None) == (truth.p_accept is None)
-        if truth.p_accept is not None:
-            assert abs(law.p_accept - float(truth.p_accept)) <= 1e-12
-        for cost in COSTS:
-            assert getattr(law, cost) == pytest.approx(float(getattr(truth, cost)), rel=1e-12, abs=1e-12), cost
+    rng = np.random.default_rng([31, (ALONE.index(method.id) if method.id in ALONE else 1000)])
+    for trial in range(60 if method.numbers == "fixed" else 12):
+        require_truth(method, trial, rng)
 
 
-def test_every_method_has_an_oracle_and_a_consistent_entry() -> None:
-    assert list(oracle.ORACLES) == list(METHODS)
+@pytest.mark.parametrize("method", [key for key in METHODS if METHODS[key].proposal.startswith("drafters")])
+def test_several_drafters_equal_enumeration(method: str) -> None:
+    """The draft and two further ones, with numbers of their own; without them the law says what is missing."""
+    rng = np.random.default_rng([38, list(METHODS).index(method)])
+    for trial in range(15):
+        require_truth(METHODS[method], trial, rng, drafters=True)
+    instance = FAMILIES["dirichlet"].build(0)
+    with pytest.raises(InputError, match=f"'{method}' needs further drafters"):
+        METHODS[method].law(instance, Scheme(1.0, 2))
+
+
+@pytest.mark.parametrize("method", [key for key in METHODS if METHODS[key].switch])
+def test_a_step_of_a_switch_is_one_of_its_parts(method: str) -> None:
+    """The base's step on n_base draws until a step passed, then the draft's on n; nobody falls back."""
+    instance, scheme = FAMILIES["dirichlet"].build(1), Scheme(2.0, 5, 0.3, n_base=3)
+    first, then = METHODS[method].switch
+    for passed, part, n in ((False, first, 3), (True, then, 5)):
+        law, expected = (
+            METHODS[method].law(instance, scheme, passed=passed),
+            METHODS[part].law(instance, Scheme(2.0, n)),
+        )
+        assert np.array_equal(law.log_prob, expected.log_prob) and law.base_samples == expected.base_samples
+
+
+def test_entries_are_consistent() -> None:
     for key, method in METHODS.items():
-        assert method.id == key and method.label and method.formula.startswith("M") and method.source
+        assert method.id == key == method.name and method.label and method.formula.startswith("M") and method.source
         assert method.threshold in (None, "tilted_reward", "reward", "score")
-        assert method.proposal in (None, "draft", "base")
-        assert method.threshold is None or method.proposal is None
+        assert method.limited_by in (None, "draft", "base")
+        assert method.threshold is None or method.limited_by is None
+        assert set(method.switch or ()) <= set(METHODS)
     assert len({method.label for method in METHODS.values()}) == len(METHODS)
+    assert set(ALIASES.values()) <= set(METHODS) and not set(ALIASES) & set(METHODS)
 
 
-@pytest.mark.parametrize("method", METHODS)
+def test_names_are_looked_up_with_old_keys_and_near_ones() -> None:
+    assert named_method("gsi_race_score") is METHODS["gsi_score_gate"] and named_method("gsi") is METHODS["gsi"]
+    with pytest.raises(InputError, match=r"no method 'gis' \(did you mean 'gsi'"):
+        named_method("gis")
+
+
+def test_schemes_of_decoding_hold_the_numbers_that_a_method_fixes() -> None:
+    assert METHODS["draft"].scheme(2.0, 4, 0.5) == Scheme(2.0, 1)
+    assert METHODS["gsi_one_base"].scheme(2.0, 4, 0.5, 3) == Scheme(2.0, 4, 0.5, n_base=1)
+    assert METHODS["gsi_score_gate"].scheme(2.0, 4, 0.5) == Scheme(2.0, 4, 0.5, "race", gate="score")
+    with pytest.raises(InputError, match="n_base = 0"):
+        METHODS["gsi"].scheme(2.0, 4, 0.5, 0)
+    with pytest.raises(InputError, match="method 'rsd' needs a threshold: it compares the draft's reward with it"):
+        METHODS["rsd"].scheme(2.0, 4, None)
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"proposal": "drafts"}, r"proposal 'drafts' \(did you mean 'draft'"),
+        ({"weight": "ratios"}, "weight 'ratios'"),
+        ({"rule": "softmx"}, "rule 'softmx'"),
+        ({"search": "none"}, "search 'none'"),
+        ({"gate": "scores"}, "gate 'scores'"),
+        ({"fallback": "two"}, "fallback 'two'"),
+        ({"numbers": "random"}, "numbers 'random'"),
+        ({"n": 0}, "n = 0"),
+        ({"proposal": "pooled", "gate": "tilted_reward"}, "method 'x': proposal 'pooled' needs"),
+        ({"proposal": "base", "gate": "tilted_reward"}, "gates and ratios are for drafts"),
+        ({"gate": "reward"}, "gate 'reward' judges one draft"),
+        ({"gate": "tilted_reward", "fallback": "one"}, "gate 'tilted_reward' judges the winner"),
+        ({"fallback": "residual"}, "fallback 'residual' completes"),
+        ({"gate": "score"}, "need rule 'race'"),
+        ({"weight": "clipped", "rule": "race", "search": "early_exit", "gate": "tilted_reward"}, "with gate"),
+        ({"rule": "race", "search": "first_passage"}, "ends at a gate"),
+        ({"rule": "race", "search": "early_exit"}, "needs weights with a bound"),
+    ],
+)
+def test_records_that_nothing_can_play_are_refused(parts: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Method(**{"id": "x", "label": "x", "formula": "M1", "source": "–", "proposal": "draft"} | parts)  # type: ignore
+
+
+@pytest.mark.parametrize("method", ALONE)
 def test_hostile_settings_give_laws(method: str) -> None:
     """Wide log-weights, zero masses, uncovered outcomes, a million draws, beta 0: sums to one within its own error."""
     logs = np.array([-690.0, -0.5, -1.2, -np.inf, -40.0, -np.inf])
@@ -92,7 +192,7 @@ def test_hostile_settings_give_laws(method: str) -> None:
 
 def test_no_rule_on_n_draws_beats_the_limit() -> None:
     """(M19) on 300 random instances: TV to π of a method that returns one of n draws is never below best_tv."""
-    limited = [method for method in METHODS.values() if method.proposal]
+    limited = [method for method in METHODS.values() if method.limited_by]
     assert len(limited) >= 8
     for index in range(300):
         instance, scheme = random_case(np.random.default_rng([32, index]))
@@ -101,7 +201,7 @@ def test_no_rule_on_n_draws_beats_the_limit() -> None:
         for method in limited:
             law = method.law(instance, Scheme(scheme.beta, scheme.n))
             found = divergence.tv(law.log_prob, log_pi)
-            assert found >= floor[method.proposal] - law.error - 1e-14, (method.id, index)
+            assert found >= floor[method.limited_by] - law.error - 1e-14, (method.id, index)
 
 
 def test_speculative_sampling_returns_the_base() -> None:

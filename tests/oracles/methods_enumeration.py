@@ -2,10 +2,11 @@
 
 Contract
 - `draft`, `base` (K,): exact policies (Fraction).  `tilt` (K,): e^{beta r}, positive (Fraction).  `reward` (K,).
-- A method's oracle takes a `Setting` and returns a `Truth`: law (K,), acceptance (None without a gate) and the
-  expected numbers a round, all Fractions.
+- `truth` takes a `Setting` and the fields of a method's record as plain words and numbers, and returns a `Truth`: law
+  (K,), acceptance (None without a gate) and the expected numbers a round, all Fractions.
 - `cut` is e^{beta u} for the tilted-reward gate and M for score gates; None means no gate for the former and
   M = n * E_draft[weight] for the latter.  `reward_cut` is u for the reward gate; None means E_base[reward].
+- `further`: exact policies of further drafters and their numbers of draws.
 - Clipping is at n, the exponential of log n.
 - Poisson numbers are summed until their probabilities are below 1e-17 (these in 40-digit floats).
 """
@@ -14,8 +15,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -23,7 +24,7 @@ import mpmath  # type: ignore[import-untyped, unused-ignore]
 
 from tests.oracles import enumeration
 
-__all__ = ["ORACLES", "Setting", "Truth", "early_exit_calls", "first_passage", "fixed_allocation_law"]
+__all__ = ["Setting", "Truth", "early_exit_calls", "first_passage", "fixed_allocation_law", "truth"]
 
 Vector = list[Fraction]
 
@@ -80,18 +81,6 @@ def _fallback(s: Setting, rule: str) -> Vector:
     return enumeration.selection_law(s.base, s.tilt, s.n_base, rule)
 
 
-def _selected(source: str, rule: str, tilted: bool = False) -> Callable[[Setting], Truth]:
-    def oracle(s: Setting) -> Truth:
-        lowest = min(s.reward)
-        # any increasing function of the reward serves rule max
-        weight = [r - lowest + 1 for r in s.reward] if rule == "max" else s.weight if tilted else s.tilt
-        law = enumeration.selection_law(getattr(s, source), weight, s.n, rule)
-        costs = {f"{source}_samples": s.n, "base_scored": s.n if tilted else 0}
-        return Truth(law, reward_calls=s.n, **costs)
-
-    return oracle
-
-
 def _poisson(
     s: Setting, source: str, weight: Sequence[Fraction], rule: str, mean: int, extra: int
 ) -> tuple[list[Any], Any]:
@@ -112,28 +101,6 @@ def _poisson(
         return [a / total for a in law], count / total
 
 
-def _gsi_poisson(s: Setting) -> Truth:
-    law, count = _poisson(s, "draft", s.weight, "softmax", s.n, 0)
-    return Truth(law, draft_samples=count, base_scored=count, reward_calls=count)
-
-
-def _best_of_poisson(s: Setting) -> Truth:
-    weight = [r - min(s.reward) + 1 for r in s.reward]
-    law, count = _poisson(s, "base", weight, "max", s.n - 1, 1)
-    return Truth(law, base_samples=count, reward_calls=count)
-
-
-def _gsi(rule: str, one_base: bool = False) -> Callable[[Setting], Truth]:
-    def oracle(s: Setting) -> Truth:
-        n_base = 1 if one_base else s.n_base
-        accept = [s.cut is None or w >= s.cut for w in s.weight]
-        law, p, _, _ = enumeration.gsi_law(s.draft, s.base, s.weight, s.tilt, accept, s.n, n_base, rule)
-        extra = (1 - p) * n_base
-        return Truth(law, None if s.cut is None else p, s.n, extra, s.n, 0, s.n + extra)
-
-    return oracle
-
-
 def _score(s: Setting, weight: Sequence[Fraction]) -> Fraction:
     return s.n * sum(d * w for d, w in zip(s.draft, weight, strict=True)) if s.cut is None else s.cut
 
@@ -149,12 +116,6 @@ def first_passage(
         accepted = [a + searching * p for a, p in zip(accepted, passing, strict=True)]
         searching *= 1 - sum(passing, Fraction(0))
     return accepted, searching, scored
-
-
-def _first_passage(s: Setting) -> Truth:
-    accepted, reject, scored = first_passage(s.draft, s.weight, _score(s, s.weight), s.n)
-    extra = reject * s.n_base
-    return Truth(_mixed(accepted, _fallback(s, "race")), 1 - reject, scored, extra, scored, 0, scored + extra)
 
 
 def _all_above(floors: Sequence[Fraction]) -> Fraction:
@@ -197,63 +158,46 @@ def early_exit_calls(
     return total
 
 
-def _expgsi(
-    clip: bool = True, two: bool = False, gated: bool = False, early: bool = False
-) -> Callable[[Setting], Truth]:
-    def oracle(s: Setting) -> Truth:
-        ratio = [b / d if d else Fraction(0) for b, d in zip(s.base, s.draft, strict=True)]
-        if clip:
-            ratio = [max(min(x, Fraction(s.n)), Fraction(1, s.n) if two else Fraction(0)) for x in ratio]
-        weight = [t * x for t, x in zip(s.tilt, ratio, strict=True)]
-        M = _score(s, weight) if gated else Fraction(0)
-        law, p = enumeration.score_gate_law(s.draft, weight, M, s.n)
-        extra = (1 - p) * s.n_base if gated else 0
-        law = _mixed(law, _fallback(s, "race")) if gated else law
-        scored = early_exit_calls(s.draft, weight, max(s.tilt) * s.n, s.n, M) if early else s.n
-        return Truth(law, p if gated else None, s.n, extra, scored, 0, scored + extra)
-
-    return oracle
-
-
-def _pooled(rule: str, random: bool = False) -> Callable[[Setting], Truth]:
-    def oracle(s: Setting) -> Truth:
-        own, other = s.n, s.n_base
-        mix = [(own * d + other * b) / Fraction(own + other) for d, b in zip(s.draft, s.base, strict=True)]
-        weight = [b * t / m if m else Fraction(0) for b, t, m in zip(s.base, s.tilt, mix, strict=True)]
-        law = (
-            enumeration.selection_law(mix, weight, own + other, rule)
-            if random
-            else fixed_allocation_law([s.draft, s.base], weight, [own, other], rule)
-        )
-        return Truth(law, None, own, other, own, other, own + other)
-
-    return oracle
-
-
-def _verified(s: Setting, omega: Sequence[Fraction]) -> Truth:
-    accepted = [d * o for d, o in zip(s.draft, omega, strict=True)]
-    p = sum(accepted, Fraction(0))
-    return Truth(_mixed(accepted, s.base), p, 1, 1 - p, 0, 0, 1)
+def _mixture(
+    s: Setting, proposal: str, rule: str, further: tuple[Sequence[Sequence[Fraction]], Sequence[int]] | None
+) -> Truth:
+    """Draws of several policies in one selection, weights base * tilt / mixture."""
+    own, other, pooled = s.n, s.n_base, proposal.startswith("pooled")
+    policies, counts = [s.draft, s.base], [own, other]
+    if not pooled:
+        assert further is not None
+        policies, counts = [s.draft, *further[0]], [own, *further[1]]
+    total = sum(counts)
+    mix = [sum(c * p[y] for c, p in zip(counts, policies, strict=True)) / Fraction(total) for y in range(len(s.base))]
+    weight = [b * t / m if m else Fraction(0) for b, t, m in zip(s.base, s.tilt, mix, strict=True)]
+    law = (
+        enumeration.selection_law(mix, weight, total, rule)
+        if proposal.endswith("_random")
+        else fixed_allocation_law(policies, weight, counts, rule)
+    )
+    if pooled:
+        return Truth(law, None, own, other, own, other, total)
+    return Truth(law, None, total, 0, total, total * (len(counts) - 1), total)
 
 
 def _base_mean(s: Setting) -> Fraction:
     return sum((b * r for b, r in zip(s.base, s.reward, strict=True)), Fraction(0))
 
 
-def _rsd(s: Setting) -> Truth:
+def _omega(s: Setting, gate: str) -> list[Fraction]:
+    """How likely one draft is accepted."""
     u = _base_mean(s) if s.reward_cut is None else s.reward_cut
-    return _verified(s, [Fraction(r >= u) for r in s.reward])
-
-
-def _rsd_sigmoid(s: Setting) -> Truth:
-    u = _base_mean(s) if s.reward_cut is None else s.reward_cut
-    return _verified(s, [Fraction(1 / (1 + math.exp(-float(s.slope * (r - u))))) for r in s.reward])
-
-
-def _rsd_budget(s: Setting) -> Truth:
-    """Fills the acceptance of GSI (softmax) from the top of the reward, level by level."""
-    p, mean = _gsi("softmax")(s).p_accept, _base_mean(s)
-    left, omega = Fraction(1) if p is None else p, [Fraction(0)] * len(s.reward)
+    if gate == "reward":
+        return [Fraction(r >= u) for r in s.reward]
+    if gate == "sigmoid":
+        return [Fraction(1 / (1 + math.exp(-float(s.slope * (r - u))))) for r in s.reward]
+    if gate == "ratio":
+        return [min(Fraction(1), b / d) if d else Fraction(0) for d, b in zip(s.draft, s.base, strict=True)]
+    assert gate == "budget"
+    # Fills the acceptance of GSI (softmax) from the top of the reward, level by level.
+    accept = [s.cut is None or w >= s.cut for w in s.weight]
+    p = enumeration.gsi_law(s.draft, s.base, s.weight, s.tilt, accept, s.n, s.n_base, "softmax")[1]
+    left, mean, omega = p if s.cut is not None else Fraction(1), _base_mean(s), [Fraction(0)] * len(s.reward)
     for level in sorted(set(s.reward), reverse=True):
         at = [i for i, r in enumerate(s.reward) if r == level]
         mass = sum(s.draft[i] for i in at)
@@ -261,43 +205,87 @@ def _rsd_budget(s: Setting) -> Truth:
         for i in at:
             omega[i] = share
         left -= share * mass
-    return _verified(s, omega)
+    return omega
 
 
-def _speculative(s: Setting) -> Truth:
-    accepted = [d * min(Fraction(1), b / d) if d else Fraction(0) for d, b in zip(s.draft, s.base, strict=True)]
-    rest = [max(b - d, Fraction(0)) for d, b in zip(s.draft, s.base, strict=True)]
-    total = sum(rest, Fraction(0))
-    residual = [x / total for x in rest] if total else list(s.base)
-    p = sum(accepted, Fraction(0))
-    return Truth(_mixed(accepted, residual), p, 1, 1 - p, 1, 0, 0)
+def _one_draft(s: Setting, gate: str, fallback: str) -> Truth:
+    accepted = [d * o for d, o in zip(s.draft, _omega(s, gate), strict=True)]
+    p, rest = sum(accepted, Fraction(0)), list(s.base)
+    if fallback == "residual":
+        rest = [max(b - d, Fraction(0)) for d, b in zip(s.draft, s.base, strict=True)]
+        total = sum(rest, Fraction(0))
+        rest = [x / total for x in rest] if total else list(s.base)
+    n_base, judged = 1, 0
+    if fallback == "select":
+        rest, n_base, judged = enumeration.selection_law(s.base, s.tilt, s.n_base, "softmax"), s.n_base, s.n_base
+    scored, asked = (1, 0) if gate == "ratio" else (0, 1)
+    return Truth(_mixed(accepted, rest), p, 1, (1 - p) * n_base, scored, 0, asked + (1 - p) * judged)
 
 
-ORACLES: dict[str, Callable[[Setting], Truth]] = {
-    "draft": lambda s: Truth(s.draft, draft_samples=1),
-    "base": lambda s: Truth(s.base, base_samples=1),
-    "soft_bon_draft": _selected("draft", "softmax"),
-    "soft_bon_base": _selected("base", "softmax"),
-    "best_of_n_draft": _selected("draft", "max"),
-    "best_of_n_base": _selected("base", "max"),
-    "best_of_poisson": _best_of_poisson,
-    "gsi_ungated": _selected("draft", "softmax", tilted=True),
-    "gsi_ungated_race": _selected("draft", "race", tilted=True),
-    "gsi_poisson": _gsi_poisson,
-    "gsi": _gsi("softmax"),
-    "gsi_race": _gsi("race"),
-    "gsi_one_base": _gsi("softmax", one_base=True),
-    "gsi_score_gate": _expgsi(clip=False, gated=True),
-    "first_passage": _first_passage,
-    "expgsi": _expgsi(),
-    "expgsi_two_sided": _expgsi(two=True),
-    "expgsi_early_exit": _expgsi(early=True),
-    "expgsi_score_gate": _expgsi(gated=True, early=True),
-    "pooled": _pooled("softmax"),
-    "pooled_race": _pooled("race"),
-    "pooled_random": _pooled("softmax", random=True),
-    "rsd": _rsd,
-    "rsd_sigmoid": _rsd_sigmoid,
-    "rsd_budget": _rsd_budget,
-    "speculative": _speculative,
-}
+def _weights(s: Setting, proposal: str, weight: str) -> list[Fraction]:
+    """Weights of the candidates of `proposal`; any increasing function of the reward serves rule max."""
+    ratio = [b / d if d else Fraction(0) for b, d in zip(s.base, s.draft, strict=True)]
+    if weight == "none":
+        return [Fraction(1)] * len(ratio)
+    if weight == "best":
+        return [r - min(s.reward) + 1 for r in s.reward]
+    if weight == "reward":
+        return list(s.tilt)
+    if weight.startswith("clipped"):
+        low = Fraction(1, s.n) if weight == "clipped_both" else Fraction(0)
+        ratio = [max(min(x, Fraction(s.n)), low) for x in ratio]
+    assert weight in ("ratio", "clipped", "clipped_both") and proposal == "draft"
+    return [t * x for t, x in zip(s.tilt, ratio, strict=True)]
+
+
+def truth(
+    s: Setting,
+    *,
+    proposal: str,
+    weight: str,
+    rule: str,
+    search: str,
+    gate: str | None,
+    fallback: str,
+    n: int | None,
+    n_base: int | None,
+    numbers: str,
+    further: tuple[Sequence[Sequence[Fraction]], Sequence[int]] | None = None,
+) -> Truth:
+    """Law and costs of one step of the method that these fields describe."""
+    asked, s = s, replace(s, n=n or s.n, n_base=n_base or s.n_base)
+    if proposal not in ("draft", "base"):
+        return _mixture(s, proposal, rule, further)
+    if gate in ("reward", "sigmoid", "budget", "ratio"):
+        return _one_draft(replace(asked, n_base=s.n_base), gate, fallback)
+    mass, values, count = getattr(s, proposal), _weights(s, proposal, weight), Fraction(s.n)
+    judged, scored = (
+        weight != "none",
+        weight not in ("none", "reward", "best") or (gate is not None and s.cut is not None),
+    )
+    if numbers != "fixed":
+        mean, extra = (s.n, 0) if numbers == "poisson" else (s.n - 1, 1)
+        law, count = _poisson(s, proposal, values, rule, mean, extra)
+    else:
+        law = enumeration.selection_law(mass, values, s.n, rule)
+    looked, p = count, None
+    M = _score(s, values) if gate == "score" else Fraction(0)
+    if search == "early_exit":
+        looked = early_exit_calls(s.draft, values, max(s.tilt) * s.n, s.n, M)
+    if search == "first_passage":
+        accepted, reject, looked = first_passage(s.draft, values, M, s.n)
+        count, p = looked, 1 - reject
+    elif gate == "score":
+        accepted, p = enumeration.score_gate_law(s.draft, values, M, s.n)
+    elif gate == "tilted_reward" and s.cut is not None:
+        # r + log-ratio/beta >= u, whatever the selection weighs
+        accepted = [q if w >= s.cut else Fraction(0) for q, w in zip(law, s.weight, strict=True)]
+        p = sum(accepted, Fraction(0))
+    back = Fraction(0)
+    if p is not None:
+        law, back = _mixed(accepted, _fallback(s, rule)), (1 - p) * s.n_base
+    drafted = proposal == "draft"
+    return Truth(
+        law, p, count if drafted else 0, back if drafted else count, looked if scored else 0, 0,
+        (looked if judged else 0) + back,
+    )  # fmt: skip

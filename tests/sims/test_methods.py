@@ -11,7 +11,7 @@ from scipy import stats
 
 from gsi_theory import InputError, Instance, Scheme, tilted_policy
 from gsi_theory.limits import best_tv
-from gsi_theory.methods import METHODS
+from gsi_theory.methods import METHODS, Method
 from gsi_theory.runs.artifact import read_artifact
 from gsi_theory.runs.workers import local_pool
 from sims.agreement import compare, cost_z
@@ -26,6 +26,15 @@ LEVEL = 1e-3
 COSTS = ("draft_samples", "base_samples", "base_scored", "draft_scored", "reward_calls")
 
 
+ALONE = [key for key, method in METHODS.items() if method.pair_alone]
+# Records of one's own: soft best-of-Poisson drafts with GSI's gate on top; clipped ratios by softmax.
+MINE = (
+    Method("mine", "mine", "M24", "–", "draft", "reward", numbers="poisson", gate="tilted_reward", n_base=2),
+    Method("mine_clipped", "mine", "M3", "–", "draft", "clipped_both", gate="tilted_reward"),
+    Method("mine_accept", "mine", "M22", "–", "draft", "none", gate="ratio", fallback="one"),
+)
+
+
 def test_every_method_has_a_sampler() -> None:
     assert list(SAMPLERS) == list(METHODS)
     with pytest.raises(InputError, match="no method 'nonesuch'"):
@@ -34,16 +43,21 @@ def test_every_method_has_a_sampler() -> None:
         sample_method("gsi", EDGES, Scheme(1.0, 2), 0, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_frequencies_and_costs_follow_the_law(method: str) -> None:
+PLAYED = [(method, False) for method in (*METHODS.values(), *MINE)]
+PLAYED += [(method, True) for method in METHODS.values() if method.switch]
+
+
+@pytest.mark.parametrize(("method", "passed"), PLAYED, ids=lambda value: getattr(value, "id", str(value)))
+def test_frequencies_and_costs_follow_the_law(method: Method, passed: bool) -> None:
     """Two instances, n of 1, 3 and 16, with and without a threshold: all |z| within the Bonferroni bound at 1e-3."""
     found, z = [], []
     for cell, instance in enumerate((EDGES, FAMILIES["dirichlet"].build(3))):
         for n in (1, 3, 16):
             for threshold in (None, 0.6):
                 scheme = Scheme(2.0, n, threshold, n_base=3)
-                law = METHODS[method].law(instance, scheme)
-                played = sample_method(method, instance, scheme, ROUNDS, np.random.default_rng([61, cell, n]))
+                further = None if method.pair_alone or method.switch else (further_of(instance), (2, n))
+                law, rng = method.law(instance, scheme, further, passed), np.random.default_rng([61, cell, n])
+                played = sample_method(method, instance, scheme, ROUNDS, rng, further, passed)
                 found.append(compare(np.exp(law.log_prob), law.p_accept, played.outcome, played.accepted))
                 z += [cost_z(getattr(played, cost), getattr(law, cost)) for cost in COSTS]
     costs = [abs(value) for value in z if value is not None]
@@ -52,11 +66,14 @@ def test_frequencies_and_costs_follow_the_law(method: str) -> None:
     assert max(costs, default=0.0) <= bound
 
 
-# Methods that do not look at n, and so are not told apart from themselves at another n.
-WITHOUT_N = ("draft", "base", "rsd", "rsd_sigmoid", "rsd_budget", "speculative")
+def further_of(instance: Instance) -> np.ndarray:
+    """Two further drafters: uniform, and the base with the draft."""
+    mixed = np.log(0.5 * np.exp(instance.log_base) + 0.5 * np.exp(instance.log_draft))
+    return np.stack([np.full(instance.size, -np.log(instance.size)), mixed])
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m not in WITHOUT_N])
+# Methods that do not look at n are not told apart from themselves at another n.
+@pytest.mark.parametrize("method", [key for key in ALONE if METHODS[key].n is None])
 def test_a_wrong_law_is_detected(method: str) -> None:
     """The law at n = 8 in place of 4 is far beyond any bound at 100 000 rounds."""
     instance = FAMILIES["dirichlet"].build(0)
@@ -89,7 +106,7 @@ def test_artifact_has_the_schema(tmp_path) -> None:
     for table, columns in artifact.tables.items():
         assert tuple(columns) == method_comparison.EXPERIMENT.rows[table]._fields
     table = artifact.tables["methods"]
-    assert len(table["n"]) == 2 * len(METHODS) * len(method_comparison.NS)
+    assert len(table["n"]) == 2 * len(ALONE) * len(method_comparison.NS)
     assert artifact.summary["passed"] is True
     assert artifact.summary["worst_abs_z"] <= artifact.summary["bonferroni_bound"]
     assert json.loads((tmp_path / "methods.json").read_text())["schema"] == 2
@@ -116,7 +133,7 @@ def test_rows_say_what_theory_says(tmp_path) -> None:
     reward = {(row["method"], row["n"]): row["reward"] for row in rows}
     base = float(np.exp(instance.log_base) @ instance.reward)
     for row in rows:
-        if METHODS[row["method"]].proposal is None:
+        if METHODS[row["method"]].limited_by is None:
             assert row["best_n"] is None and row["efficiency"] is None and row["tv_limit"] is None
         else:
             assert row["tv_limit"] - 1e-12 <= row["tv"] and 1 <= row["best_n"] <= row["n"]

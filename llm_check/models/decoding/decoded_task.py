@@ -18,8 +18,9 @@ from gsi_theory.runs.artifact import atomic_write_text, provenance, require_writ
 from gsi_theory.runs.journal import Journal, journal_path
 from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.progress import Report
+from gsi_theory.runs.user_file import names_file
 from gsi_theory.types import Record
-from llm_check.models.decoding.method_table import METHODS
+from llm_check.models.decoding.method_table import named_method
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.prompting import template_record
 from llm_check.models.decoding.solution import require_size
@@ -84,7 +85,7 @@ def decode(
     out: Path | None = None,
     progress: Report | None = None,
 ) -> DecodedTask:
-    """Solve problems step by step on two language models by a method or several (keys of METHODS).
+    """Solve problems step by step on two language models by a method or several (keys of METHODS, or FILE.py:NAME).
 
     n candidates a step, n_base where the base draws (None: n); beta ≥ 0 multiplies the reward; threshold u in reward
     units, for methods with a gate. draft, base, reward, drafters, task, step, max_tokens, template: as `load_world`
@@ -116,7 +117,7 @@ def decode(
     models = replace(world.models, drafter_counts=tuple(drafter_counts))
     prompts = world.prompts()
     for name in run.methods:
-        require_size(METHODS[name], run.scheme(name), models, prompts, world.rule, batch)
+        require_size(named_method(name), run.scheme(name), models, prompts, world.rule, batch)
     head = _head(run, world, models, prompts, dtype)
     journal = Journal(None if out is None else journal_path(out), head)
     try:
@@ -142,6 +143,8 @@ def _head(run: SolutionRun, world: World, models: Models, prompts: list[Prompt],
         "dtype": dtype,
         "drafter_n": models.drafter_counts or None,
     }
+    if records := {name: asdict(named_method(name)) for name in run.methods if names_file(name)}:
+        settings["records"] = records
     engines = {"draft": world.draft, "base": world.base}
     engines |= {f"drafter{j}": engine for j, engine in enumerate(world.drafters, start=1)}
     puzzles = [[prompt.prompt_id, list(prompt.ids), str(prompt.problem.answer)] for prompt in prompts]
@@ -161,7 +164,7 @@ def _options(settings: Record) -> str:
     """The settings as options of the command."""
     options = [("method", name) for name in settings["methods"]]
     options += [("drafter_n", count) for count in settings["drafter_n"] or ()]
-    skipped = ("methods", "max_steps", "drafter_n")
+    skipped = ("methods", "max_steps", "drafter_n", "records")
     options += [(key, value) for key, value in settings.items() if key not in skipped and value is not None]
     return " ".join(f"--{key.replace('_', '-')} {shlex.quote(str(value))}" for key, value in options)
 

@@ -8,25 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gsi_theory import Scheme
 from gsi_theory.instance import tilted_rewards
-from gsi_theory.types import Floats
-from llm_check.models.decoding.method_table import METHODS, Method, policies_used
+from gsi_theory.methods import METHODS, Method
+from gsi_theory.types import Flags, Floats, Ints
+from llm_check.models.decoding.method_table import policies_used
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose
 from llm_check.models.decoding.reasoning_steps import StepRule
-from llm_check.models.decoding.search import SEARCHES, Found, Setting
+from llm_check.models.decoding.search import SEARCHES, Found, Setting, residual
 from llm_check.models.decoding.step_candidates import COSTS, Models, judge, padded
 from llm_check.models.decoding.winners import GATES
+from llm_check.models.model_types import Encoded
 
 __all__ = ["RECORDED", "StepOutcome", "run_step"]
-
-Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -45,21 +44,21 @@ class StepOutcome:
     finish: NDArray[np.str_]
     source: NDArray[np.str_]
     reward: Floats
-    accepted: NDArray[np.bool_]
+    accepted: Flags
     gate_value: Floats
     winner_reward: Floats
     winner_log_ratio: Floats
     winner_tilted_reward: Floats
-    draft_samples: Counts
-    base_samples: Counts
-    base_scored: Counts
-    draft_scored: Counts
-    reward_calls: Counts
-    draft_tokens: Counts
-    base_tokens: Counts
-    base_scored_tokens: Counts
-    draft_scored_tokens: Counts
-    reward_tokens: Counts
+    draft_samples: Ints
+    base_samples: Ints
+    base_scored: Ints
+    draft_scored: Ints
+    reward_calls: Ints
+    draft_tokens: Ints
+    base_tokens: Ints
+    base_scored_tokens: Ints
+    draft_scored_tokens: Ints
+    reward_tokens: Ints
 
 
 RECORDED = tuple(field.name for field in fields(StepOutcome) if field.name != "tokens")
@@ -69,11 +68,11 @@ def run_step(
     method: Method,
     scheme: Scheme,
     models: Models,
-    caches: dict[str, Any],
+    caches: dict[str, Encoded],
     places: Sequence[Position],
     rule: StepRule,
     seed: int,
-    passed: NDArray[np.bool_] | None = None,
+    passed: Flags | None = None,
 ) -> StepOutcome:
     """One step of `method` under `scheme` at B places; row b depends on places[b] and the seed alone.
 
@@ -84,21 +83,21 @@ def run_step(
     if method.switch is not None:
         return _switched(at, np.zeros(len(places), dtype=bool) if passed is None else passed)
     found = SEARCHES[method.search](at)
-    if not at.gated or method.gate is None:
-        everyone = np.ones(len(places), dtype=bool)
-        return _outcome(at, found, everyone, np.full(len(places), np.nan))
+    if method.gate is None or not method.gated(scheme):
+        return _outcome(at, found)
     gate = GATES[method.gate]
     # The uniform is drawn where the gate may read it: ω of (M21).
     uniforms = np.array([place.stream(seed, Purpose.ACCEPT).generator().random() for place in places])
     accepted = gate.passes(found.reward, found.log_ratio, found.score, scheme, uniforms)
-    value = gate.value(found.reward, found.log_ratio, found.score, scheme)
-    outcome = _outcome(at, found, accepted, value)
+    outcome = _outcome(at, found, accepted, gate.value(found.reward, found.log_ratio, found.score, scheme))
     rejected = np.flatnonzero(~accepted)
     return outcome if not len(rejected) else _with_fallback(at, outcome, rejected)
 
 
-def _outcome(at: Setting, found: Found, accepted: NDArray[np.bool_], gate_value: Floats) -> StepOutcome:
-    reward = found.reward.copy()
+def _outcome(at: Setting, found: Found, accepted: Flags | None = None, gate_value: Floats | None = None) -> StepOutcome:
+    """The record of a step; without a gate everyone is accepted."""
+    size, reward = len(at.places), found.reward.copy()
+    accepted = np.ones(size, dtype=bool) if accepted is None else accepted
     # Only steps that are kept are judged for the record.
     unknown = np.flatnonzero(np.isnan(reward) & accepted)
     reward[unknown] = judge(at.models.reward_model, at.places, unknown, found.tokens[unknown])
@@ -108,7 +107,7 @@ def _outcome(at: Setting, found: Found, accepted: NDArray[np.bool_], gate_value:
         source=found.source,
         reward=reward,
         accepted=accepted,
-        gate_value=gate_value,
+        gate_value=np.full(size, np.nan) if gate_value is None else gate_value,
         winner_reward=found.reward,
         winner_log_ratio=found.log_ratio,
         winner_tilted_reward=tilted_rewards(found.reward, found.log_ratio, at.scheme.beta),
@@ -116,45 +115,46 @@ def _outcome(at: Setting, found: Found, accepted: NDArray[np.bool_], gate_value:
     )
 
 
-def _with_fallback(at: Setting, outcome: StepOutcome, rejected: NDArray[np.int64]) -> StepOutcome:
+def _part(at: Setting, method: Method, scheme: Scheme, rows: Ints) -> Setting:
+    """A method's step at the places `rows` alone."""
+    caches = {policy: at.cache(policy, rows) for policy in policies_used(method)}
+    return Setting(method, scheme, at.models, caches, [at.places[b] for b in rows.tolist()], at.rule, at.seed)
+
+
+def _played(at: Setting) -> StepOutcome:
+    return run_step(at.method, at.scheme, at.models, at.caches, at.places, at.rule, at.seed)
+
+
+def _with_fallback(at: Setting, outcome: StepOutcome, rejected: Ints) -> StepOutcome:
     """`outcome` with the rejected rows' steps drawn from the base, and their costs added."""
-    name = "soft_bon_base" if at.method.fallback == "select" else "base"
-    method = METHODS[name]
-    scheme = Scheme(at.scheme.beta, at.scheme.base_draws, None, at.scheme.rule)
-    cache = at.models.base.select(at.caches["base"], rejected)
-    places = [at.places[b] for b in rejected.tolist()]
-    drawn = run_step(method, scheme, at.models, {"base": cache}, places, at.rule, at.seed)
+    if at.method.fallback == "residual":
+        part = _part(at, at.method, at.scheme, rejected)
+        drawn = _outcome(part, residual(part))
+    else:
+        method = METHODS["soft_bon_base" if at.method.fallback == "select" else "base"]
+        drawn = _played(_part(at, method, Scheme(at.scheme.beta, at.scheme.base_draws, None, at.scheme.rule), rejected))
     depth = max(outcome.tokens.shape[1], drawn.tokens.shape[1])
-    changed: dict[str, Any] = {"tokens": padded(outcome.tokens, depth).copy()}
+    changed = {"tokens": padded(outcome.tokens, depth).copy()}
     changed["tokens"][rejected] = padded(drawn.tokens, depth)
-    for key in ("finish", "source", "reward"):
-        changed[key] = getattr(outcome, key).copy()
-        changed[key][rejected] = getattr(drawn, key)
-    for key in COSTS:
-        changed[key] = getattr(outcome, key).copy()
-        changed[key][rejected] += getattr(drawn, key)
-    return replace(outcome, **changed)
+    for key in ("finish", "source", "reward", *COSTS):
+        column, later = getattr(outcome, key).copy(), getattr(drawn, key)
+        column[rejected] = column[rejected] + later if key in COSTS else later
+        changed[key] = column
+    return replace(outcome, **changed)  # type: ignore[arg-type]
 
 
-def _switched(at: Setting, passed: NDArray[np.bool_]) -> StepOutcome:
+def _switched(at: Setting, passed: Flags) -> StepOutcome:
     """Rows whose last step passed take the second method of the switch, the others the first; nobody falls back."""
-    assert at.method.switch is not None and at.scheme.threshold is not None
-    parts: list[tuple[NDArray[np.int64], StepOutcome]] = []
-    for goes, name in zip((False, True), at.method.switch, strict=True):
-        rows = np.flatnonzero(passed == goes)
-        if not len(rows):
-            continue
-        scheme = Scheme(at.scheme.beta, at.scheme.n if goes else at.scheme.base_draws, None, at.scheme.rule)
-        used = policies_used(METHODS[name])
-        caches = {policy: at.models.engine(policy).select(at.caches[policy], rows) for policy in used}
-        places = [at.places[b] for b in rows.tolist()]
-        parts.append((rows, run_step(METHODS[name], scheme, at.models, caches, places, at.rule, at.seed)))
+    parts: list[tuple[Ints, StepOutcome]] = []
+    for goes in (False, True):
+        if len(rows := np.flatnonzero(passed == goes)):
+            parts.append((rows, _played(_part(at, *at.method.step(at.scheme, goes), rows))))
     merged = _merged(parts, len(at.places))
     value = np.where(np.isnan(merged.winner_tilted_reward), merged.winner_reward, merged.winner_tilted_reward)
     return replace(merged, gate_value=value)
 
 
-def _merged(parts: list[tuple[NDArray[np.int64], StepOutcome]], size: int) -> StepOutcome:
+def _merged(parts: list[tuple[Ints, StepOutcome]], size: int) -> StepOutcome:
     """One outcome of `size` rows from outcomes of some rows each."""
     depth = max(part.tokens.shape[1] for _, part in parts)
     merged = {}

@@ -28,6 +28,8 @@ class Purpose(IntEnum):
     SELECT_BASE = 11
     ACCEPT = 12
     ALLOCATE = 13
+    NUMBER = 14
+    RESIDUAL = 15
     CHECK = 20
     PICK = 21
     # Drafter j ≥ 1 beside the draft draws with purpose DRAFTER + j, and its candidates' noise is SELECT_DRAFTER + j.

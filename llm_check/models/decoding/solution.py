@@ -1,4 +1,4 @@
-"""Whole solutions, step by step, by any method of `llm_check.models.decoding.method_table`: one loop for all of them.
+"""Whole solutions, step by step, by any method of gsi_theory.methods: one loop for all of them.
 
 All solutions of a batch take their steps side by side; each ends at its eos or after `max_steps` steps. Nothing a
 solution gets depends on those beside it: every random number comes from a stream of its own prompt, step and purpose.
@@ -18,7 +18,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.runs.progress import Report
 from gsi_theory.types import Array
 from llm_check.models.decoding.method_step import RECORDED, StepOutcome, run_step
-from llm_check.models.decoding.method_table import METHODS, Method, named_method, policies_used
+from llm_check.models.decoding.method_table import Method, named_method, policies_used
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
 from llm_check.models.decoding.prompting import plain_text, require_room
 from llm_check.models.decoding.reasoning_steps import StepRule, require_candidates
@@ -55,8 +55,7 @@ class DecodeResult:
     @property
     def acceptance_rate(self) -> float | None:
         """Share of steps accepted, or None where nothing can be rejected."""
-        gated = self.scheme.threshold is not None and METHODS[self.method].switch is None
-        return float(self.records["accepted"].mean()) if gated else None
+        return float(self.records["accepted"].mean()) if named_method(self.method).rejects(self.scheme) else None
 
 
 def solve(

@@ -8,7 +8,7 @@ A solution is one JSON object: method, problem_id, text, step_ids [step][token],
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -20,7 +20,7 @@ from gsi_theory.runs.journal import Journal
 from gsi_theory.runs.progress import Report
 from gsi_theory.types import Record
 from llm_check.models.decoding.accuracy import accuracy_of, paired_difference
-from llm_check.models.decoding.method_table import METHODS, named_method
+from llm_check.models.decoding.method_table import named_method
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.decoding.solution import DecodeResult, decode_prompts
@@ -94,9 +94,10 @@ def solve_task(
             if any((name, prompt.prompt_id) not in journal for prompt in part):
                 models.reward_model.forget()
                 shifted = None if progress is None else _shifted(progress, done, total)
-                result = decode_prompts(
-                    METHODS[name], run.scheme(name), models, part, rule, run.seed, max_steps, shifted
+                decoded = decode_prompts(
+                    named_method(name), run.scheme(name), models, part, rule, run.seed, max_steps, shifted
                 )
+                result = replace(decoded, method=name)  # as it was asked for: a method of a file by its place
                 grades = grade([prompt.problem for prompt in part], result.text)
                 journal.add({(name, row["problem_id"]): row for row in _rows(result, grades)})
             done += len(part)
@@ -142,8 +143,7 @@ def summary(name: str, run: SolutionRun, rows: list[Record]) -> Record:
     the share of steps the draft (or a further drafter) drew, mean reward of a step, and the costs of all solutions."""
     scheme = run.scheme(name)
     accuracy = accuracy_of([row["grade"] for row in rows])
-    gated = scheme.threshold is not None and METHODS[name].switch is None
-    acceptance = _acceptance(rows) if gated else (None, None, None)
+    acceptance = _acceptance(rows) if named_method(name).rejects(scheme) else (None, None, None)
     sources = [source for row in rows for source in row["steps"]["source"]]
     return {
         "method": name,

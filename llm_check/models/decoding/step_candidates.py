@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from gsi_theory import Scheme
 from gsi_theory.errors import InputError
+from gsi_theory.laws.draws import Draws
+from gsi_theory.methods import Method
+from gsi_theory.types import Flags
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose, draw_purpose, select_purpose
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps, require_candidates
@@ -162,22 +165,32 @@ def judge(
     return rewards[inverse.ravel()]
 
 
-def _allocated(
-    wanted: list[tuple[str, int]], random: bool, places: Sequence[Position], seed: int
-) -> list[NDArray[np.bool_]]:
+def _allocated(method: Method, wanted: list[tuple[str, int]], places: Sequence[Position], seed: int) -> list[Flags]:
     """For each source, which of its candidates (B, m) are used: all, or as many as fell to it at random."""
     counts = np.array([count for _, count in wanted])
-    if not random:
+    if method.numbers != "fixed":
+        numbers = [[_number(method.draws(count), place, seed) for place in places] for count in counts.tolist()]
+    elif method.proposal.endswith("_random"):
+        edges, total = np.cumsum(counts) / counts.sum(), int(counts.sum())
+        uniforms = np.stack([place.stream(seed, Purpose.ALLOCATE).generator().random(total) for place in places])
+        picked = np.minimum(np.searchsorted(edges, uniforms, side="right"), len(wanted) - 1)
+        numbers = [(picked == j).sum(axis=1) for j in range(len(wanted))]
+    else:
         return [np.ones((len(places), count), dtype=bool) for count in counts]
-    edges, total = np.cumsum(counts) / counts.sum(), int(counts.sum())
-    uniforms = np.stack([place.stream(seed, Purpose.ALLOCATE).generator().random(total) for place in places])
-    picked = np.minimum(np.searchsorted(edges, uniforms, side="right"), len(wanted) - 1)
-    numbers = [(picked == j).sum(axis=1) for j in range(len(wanted))]
-    return [np.arange(max(int(number.max()), 1)) < number[:, None] for number in numbers]
+    return [np.arange(max(*number, 1)) < np.asarray(number)[:, None] for number in numbers]
+
+
+def _number(draws: int | Draws, place: Position, seed: int) -> int:
+    """fixed + Poisson(mean) candidates, given at least one."""
+    assert isinstance(draws, Draws)
+    generator, number = place.stream(seed, Purpose.NUMBER).generator(), 0
+    while number < 1:
+        number = draws.fixed + int(generator.poisson(draws.poisson))
+    return number
 
 
 def _drawn_blocks(
-    proposal: str,
+    method: Method,
     scheme: Scheme,
     models: Models,
     caches: dict[str, Encoded],
@@ -185,8 +198,8 @@ def _drawn_blocks(
     rule: StepRule,
     seed: int,
 ) -> list[_Block]:
-    wanted = sources(proposal, scheme, models)
-    used = _allocated(wanted, proposal.endswith("_random"), places, seed)
+    wanted = sources(method.proposal, scheme, models)
+    used = _allocated(method, wanted, places, seed)
     blocks = []
     for (name, _), drawn in zip(wanted, used, strict=True):
         streams = [place.stream(seed, draw_purpose(name)) for place in places]
@@ -208,7 +221,7 @@ def _log_ratio(
 
 
 def draw(
-    proposal: str,
+    method: Method,
     scheme: Scheme,
     models: Models,
     caches: dict[str, Encoded],
@@ -218,11 +231,13 @@ def draw(
     judged: bool,
     ratio: bool,
 ) -> StepCandidates:
-    """The candidates of `proposal` at B places; `judged` and `ratio` ask for rewards and log-ratios. InputError where
-    memory does not hold them."""
-    require_candidates(sum(count for _, count in sources(proposal, scheme, models)), len(places), rule)
-    blocks = _drawn_blocks(proposal, scheme, models, caches, places, rule, seed)
-    wanted = sources(proposal, scheme, models)
+    """The candidates that `method` proposes at B places; `judged` and `ratio` ask for rewards and log-ratios.
+
+    InputError where memory does not hold them.
+    """
+    wanted = sources(method.proposal, scheme, models)
+    require_candidates(sum(count for _, count in wanted), len(places), rule)
+    blocks = _drawn_blocks(method, scheme, models, caches, places, rule, seed)
     total = sum(count for _, count in wanted)
     shares = {name: count / total for name, count in wanted}
     costs = no_costs(len(places))

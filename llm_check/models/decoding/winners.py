@@ -28,11 +28,9 @@ __all__ = ["GATES", "WEIGHTS", "Gate", "Weight", "log_cut", "log_noise", "select
 
 @dataclass(frozen=True)
 class Weight:
-    """log_weight(r, ℓ, scheme) in nats, and whether it reads r (`judges`) and ℓ (`ratio`)."""
+    """log_weight(r, ℓ, scheme) in nats."""
 
     log_weight: Callable[[Floats, Floats, Scheme], Floats]
-    judges: bool = True
-    ratio: bool = True
 
 
 def _clipped(sides: str) -> Weight:
@@ -41,9 +39,9 @@ def _clipped(sides: str) -> Weight:
 
 
 WEIGHTS: dict[str, Weight] = {
-    "none": Weight(lambda r, ratio, s: np.zeros_like(r), judges=False, ratio=False),
-    "reward": Weight(lambda r, ratio, s: s.beta * r, ratio=False),
-    "best": Weight(lambda r, ratio, s: r, ratio=False),
+    "none": Weight(lambda r, ratio, s: np.zeros_like(r)),
+    "reward": Weight(lambda r, ratio, s: s.beta * r),
+    "best": Weight(lambda r, ratio, s: r),
     "ratio": Weight(lambda r, ratio, s: s.beta * r + ratio),
     "clipped": _clipped("one"),
     "clipped_both": _clipped("two"),
@@ -93,13 +91,11 @@ def log_cut(scheme: Scheme) -> float:
 class Gate:
     """value(r, ℓ, score, scheme): what is judged, in reward units (B,); passes(...): who is accepted.
 
-    `passes` gets (r, ℓ, score, scheme, uniforms); equality is accepted. `judges`, `ratio`: whether r and ℓ are read.
+    `passes` gets (r, ℓ, score, scheme, uniforms); equality is accepted.
     """
 
     value: Callable[[Floats, Floats, Floats, Scheme], Floats]
     passes: Callable[[Floats, Floats, Floats, Scheme, Floats], Flags]
-    judges: bool = True
-    ratio: bool = True
 
 
 GATES: dict[str, Gate] = {
@@ -111,8 +107,11 @@ GATES: dict[str, Gate] = {
         lambda r, ratio, score, s: score / s.beta if s.beta > 0 else np.full_like(score, np.nan),
         lambda r, ratio, score, s, u: score >= log_cut(s),
     ),
-    "reward": Gate(lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: r >= cut(s), ratio=False),
-    "sigmoid": Gate(
-        lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: u < sigmoid(cut(s), s.beta)(r), ratio=False
+    "reward": Gate(lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: r >= cut(s)),
+    "sigmoid": Gate(lambda r, ratio, score, s: r, lambda r, ratio, score, s, u: u < sigmoid(cut(s), s.beta)(r)),
+    # no threshold: min(1, π_B/π_S) of (M22) is compared with the uniform alone
+    "ratio": Gate(
+        lambda r, ratio, score, s: np.full_like(ratio, np.nan),
+        lambda r, ratio, score, s, u: u < np.exp(np.minimum(ratio, 0.0)),
     ),
 }

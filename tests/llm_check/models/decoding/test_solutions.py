@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -204,6 +205,25 @@ def test_steps_by_number_and_by_whole_answer(tmp_path: Path) -> None:
     assert record["settings"]["max_steps"] == 12
     lengths = [len(step) for row in record["solutions"] for step in row["step_ids"][:-1]]
     assert set(lengths) == {2}
+
+
+def test_a_method_of_ones_own_from_a_file(tmp_path: Path) -> None:
+    """It is decoded, summarized and named as it was given; what it says is part of the record of the run."""
+    mine = tmp_path / "mine.py"
+    fields = "'mine', 'one base draw by the race', 'M6', '–', 'draft', rule='race', gate='tilted_reward', n_base=1"
+    mine.write_text(f"from gsi_theory.methods import Method\nMINE = Method({fields})\nOTHER = 3\n")
+    arguments = ["--n", "3", "--problems", "4", "--seed", "2", "--out", str(tmp_path / "out.json")]
+    app(["--method", f"{mine}:MINE", *arguments], standalone_mode=False)
+    record = json.loads((tmp_path / "out.json").read_text())
+    (row,) = record["methods"]
+    assert (row["method"], row["n"], row["n_base"]) == (f"{mine}:MINE", 3, 1) and row["acceptance_rate"] is not None
+    assert record["settings"]["records"][f"{mine}:MINE"]["rule"] == "race"
+    for name, words in (
+        ("MIN", "defines no MIN (did you mean 'MINE'"),
+        ("OTHER", "OTHER is an int: it must be a Method"),
+    ):
+        with pytest.raises(InputError, match=re.escape(words)):
+            app(["--method", f"{mine}:{name}", *arguments], standalone_mode=False)
 
 
 def test_the_function_returns_what_the_command_writes(whole: Path, tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gsi_theory import Scheme
-from gsi_theory.instance import Candidates
+from gsi_theory import Scheme, methods
+from gsi_theory.instance import Candidates, tilted_rewards
 from gsi_theory.instance import tilted_reward as exact_tilted_reward
 from gsi_theory.laws.rsd import sigmoid
-from llm_check.models.decoding.winners import GATES, WEIGHTS, log_noise, tilted_reward, winners
+from llm_check.models.decoding.winners import GATES, WEIGHTS, log_noise, winners
 
 ZERO = np.zeros(1)
 
@@ -32,7 +32,7 @@ def test_every_sharp_gate_accepts_equality_and_nothing_below(u: float) -> None:
     assert not passes("tilted_reward", Scheme(4.0, 2, u), u + 0.5, -2.5)
 
 
-@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("gate", [gate for gate in GATES if methods.GATES[gate].threshold])
 def test_infinite_thresholds_take_all_or_nothing(gate: str) -> None:
     for beta in (0.0, 3.0):
         kind = {"rule": "race", "gate": "score"} if gate == "score" else {}
@@ -42,6 +42,17 @@ def test_infinite_thresholds_take_all_or_nothing(gate: str) -> None:
             assert taken and not left, (beta, uniform)
     assert passes("sigmoid", Scheme(0.0, 2, 1e308), -1e308, uniform=0.4)  # slope 0: a fair coin
     assert not passes("sigmoid", Scheme(0.0, 2, 1e308), -1e308, uniform=0.6)
+
+
+def test_the_ratio_gate_compares_the_policies_alone() -> None:
+    """min(1, π_B/π_S) (M22) whatever the reward; there is no value that a threshold could be compared with."""
+    half = float(np.log(0.5))
+    assert passes("ratio", Scheme(2.0, 1), -9.0, 0.3, uniform=0.999) and not passes(
+        "ratio", Scheme(2.0, 1), 9.0, -np.inf
+    )
+    assert passes("ratio", Scheme(2.0, 1), 0.0, half, uniform=0.49)
+    assert not passes("ratio", Scheme(2.0, 1), 0.0, half, uniform=0.51)
+    assert np.isnan(GATES["ratio"].value(ZERO, ZERO, ZERO, Scheme(2.0, 1))).all()
 
 
 def test_the_sigmoid_is_the_theorys() -> None:
@@ -55,8 +66,8 @@ def test_tilted_reward_is_the_theorys_and_keeps_what_is_unknown() -> None:
     reward, ratio = np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.0, -1.5, 2.0, -np.inf])
     candidates = Candidates(np.log(np.full(4, 0.25)), reward, ratio)
     for beta in (0.0, 2.0):
-        np.testing.assert_array_equal(tilted_reward(reward, ratio, beta), exact_tilted_reward(candidates, beta))
-        assert np.isnan(tilted_reward(ZERO, np.array([np.nan]), beta)).all()
+        np.testing.assert_array_equal(tilted_rewards(reward, ratio, beta), exact_tilted_reward(candidates, beta))
+        assert np.isnan(tilted_rewards(ZERO, np.array([np.nan]), beta)).all()
 
 
 def test_weights() -> None:
