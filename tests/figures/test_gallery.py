@@ -46,10 +46,12 @@ def test_the_page_shows_every_figure_and_paragraph(artifacts: Path, tmp_path: Pa
     assert reader.open == [] and len(reader.ids) == len(set(reader.ids))
     assert not {"script", "link", "img", "iframe"} & set(reader.tags)
     text = " ".join(html.unescape(re.sub(r"</?a\b[^>]*>", "", page)).replace("\u00a0", " ").split())
+    text = re.sub(r"(?<=\de)−", "-", text)  # on the page an exponent does not part from its number
     for entry in GALLERY:
         told = spoken(entry, read_artifact(artifacts / f"{entry.artifact}.json"))
         command = f"gsi simulate {entry.artifact}"
-        assert all(words in text for words in (told.question, told.caption, told.claim, command)) and told.caption
+        parts = [" ".join(words.split()) for words in (told.question, told.caption, told.claim, command)]
+        assert [words for words in parts if words not in text] == [] and told.caption
         assert (tmp_path / "figures" / f"{entry.name}.pdf").read_bytes().startswith(b"%PDF")
     inlined = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
     assert len(inlined) == 2 * len(GALLERY)  # for wide and for narrow screens
