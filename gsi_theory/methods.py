@@ -44,6 +44,7 @@ from gsi_theory.laws.draws import Draws
 from gsi_theory.laws.gate import gsi_law
 from gsi_theory.laws.method_law import MethodLaw, default_clip, default_log_score, method_law, several_drafters
 from gsi_theory.laws.rsd import Omega, StepAcceptance, best_step
+from gsi_theory.rules.race import RACE
 from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.table import rule_named
 
@@ -273,7 +274,8 @@ def _clash(method: Method) -> str | None:
         return f"gate {gate!r} judges the winner of a selection: give a weight, and fallback 'select'"
     if method.fallback == "residual" and gate != "ratio":
         return "fallback 'residual' completes gate 'ratio': give that, or another fallback"
-    if (gate == "score" or method.search != "all") and (method.rule != "race" or method.proposal != "draft" or random):
+    raced = rule_named(method.rule) is RACE and method.proposal == "draft" and not random
+    if (gate == "score" or method.search != "all") and not raced:
         return "searches and the score gate need rule 'race' and a fixed number of drafts"
     if method.search != "all" and gate not in (None, "score"):
         return f"search {method.search!r} with gate {gate!r}: give gate 'score', or none"

@@ -145,3 +145,10 @@ def test_a_message_is_one_line_whatever_it_quotes(tmp_path: Path, capsys: pytest
         assert stopped.value.code == 2
         said = capsys.readouterr().err
         assert len(said.splitlines()) == 1 and said.removesuffix("\n").isprintable()
+
+
+def test_the_command_starts_before_slow_libraries_are_imported() -> None:
+    """Ctrl-C in the first moments meets the guard of `main`, not an import."""
+    code = "import sys, gsi_theory.cli; print([m for m in ('numpy', 'scipy', 'typer', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
