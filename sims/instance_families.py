@@ -16,6 +16,7 @@ from gsi_theory.arrays.logscale import log_sum, normalize
 from gsi_theory.instance import Instance, Scheme, as_beta, tilted_policy, tilted_reward
 from gsi_theory.laws.selection_law import as_count
 from gsi_theory.methods import METHODS
+from gsi_theory.rules.table import RULES, rules_and_gates
 from gsi_theory.types import Floats
 
 __all__ = [
@@ -34,15 +35,7 @@ __all__ = [
 REWARDS = ("unsigned", "signed")
 LISTED_BETAS = (0.0, 0.5, 1.0, 5.0, 20.0)
 # Rules and gates that go together.
-COMBINATIONS = (
-    ("softmax", "none"),
-    ("softmax", "tilted_reward"),
-    ("race", "none"),
-    ("race", "tilted_reward"),
-    ("race", "score"),
-    ("max", "none"),
-    ("max", "tilted_reward"),
-)
+COMBINATIONS = rules_and_gates()
 
 
 @dataclass(frozen=True)
@@ -170,7 +163,8 @@ def random_case(rng: np.random.Generator, rewards: tuple[str, ...] = REWARDS) ->
     listed = rng.random() < 0.5
     beta = float(rng.choice(LISTED_BETAS)) if listed else float(np.exp(rng.uniform(np.log(0.05), np.log(50.0))))
     n = int(np.exp(rng.uniform(0.0, np.log(1001.0))))
-    rule = ("softmax", "softmax", "race", "max")[int(rng.integers(4))]
+    names = ("softmax", *RULES)
+    rule = names[int(rng.integers(len(names)))]
     finite = tilted_reward(instance, beta)
     finite = finite[np.isfinite(finite)]
     kind = rng.random()

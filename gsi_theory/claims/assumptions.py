@@ -15,7 +15,7 @@ from gsi_theory.claims.claim import Assumption
 from gsi_theory.claims.facts import Facts
 from gsi_theory.laws.draws import MOST
 from gsi_theory.rules.softmax import SOFTMAX as SOFTMAX_RULE
-from gsi_theory.rules.table import rule_named
+from gsi_theory.rules.table import RULES, rule_named
 from gsi_theory.types import Array
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ SOFTMAX = Assumption(
     lambda f: rule_named(f.scheme.rule) is SOFTMAX_RULE,
 )
 CONVERGENT = Assumption(
-    "rule softmax or race",
+    f"rule {' or '.join(rule.name for rule in RULES.values() if rule.converges)}",
     lambda f: _always(f, rule_named(f.rule).converges),
     lambda f: rule_named(f.scheme.rule).converges,
 )

@@ -16,6 +16,7 @@ from gsi_theory.arrays.logscale import normalize
 from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.claim import OUTCOMES, Claim, Judgement, Outcome
 from gsi_theory.claims.facts import Facts
+from gsi_theory.rules.table import rules_and_gates
 from gsi_theory.types import Array, Floats, Namespace
 
 __all__ = ["Space", "excess", "random_points", "spaces_of"]
@@ -138,10 +139,9 @@ def spaces_of(claim: Claim) -> list[Space]:
 def _spaces(claim: Claim, zeros: int) -> list[Space]:
     chosen: list[Space] = []
     seen: set[bytes] = set()
-    kinds = [("softmax", "none"), ("race", "none"), ("max", "none"), ("softmax", "tilted_reward")]
-    kinds += [("race", "tilted_reward"), ("max", "tilted_reward"), ("race", "score")]
     # A claim about one rule's law ignores the scheme's; the scheme should then name that rule.
-    kinds.sort(key=lambda kind: f"{{{kind[0]}}}" not in claim.statement)
+    gates = ("none", "tilted_reward", "score")
+    kinds = sorted(rules_and_gates(), key=lambda kind: (f"{{{kind[0]}}}" not in claim.statement, gates.index(kind[1])))
     for rule, gate in kinds:
         for lowest in (-1.0, 0.0):
             space = Space(3, rule, gate, lowest, zeros=zeros)

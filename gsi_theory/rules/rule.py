@@ -62,7 +62,8 @@ class Rule:
 
     # as it is written in schemes and on the command line
     name: str
-    # (mass, log_weight (B, K) finite, counts (B, M), zero_mass (B,)) -> log P(y)/μ(y) (B, M, K)
+    # (mass, log_weight (B, K) finite, counts (B, M) up to 2^53, zero_mass (B,)) -> log P(y)/μ(y) (B, M, K); InputError
+    # where the rule needs a fixed number of draws and `counts` has a random one
     log_ratio: Callable[[Array, Array, Counts, Array], Array]
     # relative error of a probability among K, from the number of terms summed; logs read back add theirs (M3-M5)
     rounding: Callable[[int], float]
@@ -72,7 +73,8 @@ class Rule:
     subset_parts: Callable[[Floats, Floats, Ints], Floats]
     # noise of the decoder: log T of uniforms in [0, 1); the largest standing - log T wins (M2)
     log_noise: Callable[[Floats], Floats]
-    # (levels, n, goal) -> (P/μ of each level, P/μ of weight zero) in balls
+    # (levels, n, goal) -> (P/μ of each level, P/μ of weight zero) in balls; asked again at twice the precision until each
+    # is known to 2^-goal of its size, so that cancellation is allowed
     balls: Callable[[Levels, int, int], tuple[list[arb], arb]]
     # (log_weight, drawn (R, n)) -> log-weights (R, n) by which candidates compete; None: their own
     standing: Callable[[Floats, Flags], Floats] | None = None

@@ -15,7 +15,7 @@ from gsi_theory.rules.regularized import regularized
 from gsi_theory.rules.rule import Rule, ScoreGate
 from gsi_theory.rules.softmax import SOFTMAX
 
-__all__ = ["FAMILIES", "RULES", "is_rule", "rule_named", "rule_names", "score_gate_of"]
+__all__ = ["FAMILIES", "RULES", "is_rule", "rule_named", "rule_names", "rules_and_gates", "score_gate_of"]
 
 RULES: dict[str, Rule] = {rule.name: rule for rule in (SOFTMAX, RACE, MAX)}
 # "name:PARAMETER" -> the rule of a parameter, as text
@@ -25,6 +25,16 @@ FAMILIES: dict[str, Callable[[str], Rule]] = {"regularized:M": regularized}
 def rule_names() -> tuple[str, ...]:
     """Rules as they are written."""
     return (*RULES, *FAMILIES)
+
+
+def rules_and_gates() -> tuple[tuple[str, str], ...]:
+    """Every rule of the table with every gate that goes with it ("none": without one), rule by rule."""
+    return tuple(
+        (rule.name, gate)
+        for rule in RULES.values()
+        for gate in ("none", "tilted_reward", "score")
+        if gate != "score" or rule.score_gate is not None
+    )
 
 
 def rule_named(rule: str | Rule) -> Rule:

@@ -17,6 +17,7 @@ import numpy as np
 from gsi_theory.arrays.logscale import normalize
 from gsi_theory.claims.facts import Facts
 from gsi_theory.instance import Instance, Scheme
+from gsi_theory.rules.table import rules_and_gates
 from gsi_theory.types import Floats
 from sims.instance_families import FAMILIES, REWARDS, passing_threshold, score_threshold, signed
 
@@ -25,7 +26,7 @@ __all__ = ["AUDIT_FAMILIES", "BETAS", "KINDS", "NS", "Batch", "Cell", "batches_o
 BETAS = (0.0, 0.3, 1.0, 5.0, 20.0, 100.0)
 NS = (1, 2, 4, 8, 16, 64, 256, 1024, 2**14, 2**20, 2**30, 2**40, 2**50)
 # rule and gate; the first is that of every second instance
-KINDS = (("softmax", "tilted_reward"), ("race", "tilted_reward"), ("max", "tilted_reward"), ("race", "score"))
+KINDS = tuple(kind for gate in ("tilted_reward", "score") for kind in rules_and_gates() if kind[1] == gate)
 # Families of hundreds of completions cost as much a row as dozens of small instances.
 LARGE = ("zipf", "heavy_tail")
 SMALLEST_LOG = -690.0  # e^-690 is about 1e-300

@@ -22,7 +22,7 @@ from gsi_theory.laws.selection_law import as_count
 from gsi_theory.methods import METHODS, Method, named_method
 from gsi_theory.types import Array, Floats
 from sims.sampling.generators import Stream, as_stream
-from sims.sampling.sampler import alias_table, draw, noise, winners
+from sims.sampling.sampler import alias_table, draw, noise, scores_of, winners
 
 __all__ = ["SAMPLERS", "Rounds", "sample_method"]
 
@@ -174,7 +174,7 @@ def _mixture(
     with np.errstate(divide="ignore"):
         mixed = np.log(sum(count / total * np.exp(policy) for count, policy in zip(counts, policies, strict=True)))
     weight = instance.log_base + scheme.beta * instance.reward - np.where(mixed > -np.inf, mixed, 0.0)
-    outcome, _ = _pick(stream, drawn, stream.table(weight)[drawn] + noise(scheme.rule, shape, stream))
+    outcome, _ = _pick(stream, drawn, scores_of(scheme.rule)(stream.table(weight)[drawn], stream))
     costs = {"draft_samples": total, "base_scored": total, "draft_scored": total * (len(policies) - 1)}
     if method.proposal.startswith("pooled"):
         drafts = xp.sum(xp.astype(source == 0, xp.int64), axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -216,3 +217,10 @@ def test_transfer_q_bounds_by_hand(tmp_path) -> None:
     (row,) = [r for r in found if r[2] == 1.0]
     assert row[4] == pytest.approx(tilt[2.0] - row[3]) and row[5] == pytest.approx(tilt[2.0] - tilt[1.0])
     assert all(r[4] <= r[5] + 1e-12 for r in found)
+
+
+def test_no_two_experiments_draw_from_one_stream() -> None:
+    folder = Path(str(sims.experiments.__file__)).parent
+    streams = {f.name: set(re.findall(r"run\.rng\((\d+)", f.read_text(encoding="utf-8"))) for f in folder.glob("*.py")}
+    numbers = [number for used in streams.values() for number in used]
+    assert len(numbers) == len(set(numbers)) > 10

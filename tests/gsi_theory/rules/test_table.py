@@ -162,7 +162,7 @@ def test_strangers_are_no_rules_and_near_names_are_told() -> None:
         with pytest.raises(InputError, match="rule"):
             rule_named(stranger)  # type: ignore[arg-type]
     assert all(rule_named(name) is rule and str(rule) == name for name, rule in RULES.items())
-    assert set(independent.NOISES) >= set(RULES)
+    assert {*independent.NOISES, *independent.FAMILIES} >= set(RULES)
 
 
 def _compared(source: str) -> list[str]:
