@@ -73,8 +73,8 @@ class Rule:
     subset_parts: Callable[[Floats, Floats, Ints], Floats]
     # noise of the decoder: log T of uniforms in [0, 1); the largest standing - log T wins (M2)
     log_noise: Callable[[Floats], Floats]
-    # (levels, n, goal) -> (P/μ of each level, P/μ of weight zero) in balls; asked again at twice the precision until each
-    # is known to 2^-goal of its size, so that cancellation is allowed
+    # (levels, n, goal) -> (P/μ of each level, P/μ of weight zero) in balls; asked again at twice the precision until
+    # each is known to 2^-goal of its size, so that cancellation is allowed
     balls: Callable[[Levels, int, int], tuple[list[arb], arb]]
     # (log_weight, drawn (R, n)) -> log-weights (R, n) by which candidates compete; None: their own
     standing: Callable[[Floats, Flags], Floats] | None = None
