@@ -30,11 +30,11 @@ def _repeat_labels(panels: list[Axes], columns: int) -> None:
 
 
 def _thin_ticks(panel: Axes) -> None:
-    """As many evenly spread ticks of a logarithmic axis as a narrow panel has room for."""
+    """As many evenly spread ticks as a narrow panel has room for."""
     low, high = panel.get_xlim()
     ticks = zip(panel.get_xticks(), (label.get_text() for label in panel.get_xticklabels()), strict=True)
     shown = {value: label for value, label in ticks if low <= value <= high}
-    if panel.get_xscale() == "log" and len(shown) > MOST_TICKS:
+    if len(shown) > MOST_TICKS:
         kept = list(shown.items())[:: -(-len(shown) // MOST_TICKS)]
         panel.set_xticks([value for value, _ in kept], [label for _, label in kept])
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, scalars
 from figures.small_multiples import key
-from figures.style import WIDTH, look
+from figures.style import WIDTH, look, number
 from gsi_theory.runs.artifact import Artifact
 
 __all__ = ["draw"]
@@ -37,7 +37,7 @@ def draw(artifact: Artifact) -> Figure:
     least = 0.5 * min([level, *(max(t["p_value"], SMALLEST) for t in ordered)])
     left.plot([least, 1], [least, 1], color="#000000", linewidth=0.8, zorder=1)
     left.axhline(level, color="#000000", linestyle="--", linewidth=1)
-    left.text(0.99, level, f"fails below {level:g}", ha="right", va="bottom", transform=left.get_yaxis_transform())
+    left.text(0.99, level, f"fails below {number(level, 2)}", ha="right", va="bottom", transform=left.get_yaxis_transform())
     left.set(xscale="log", yscale="log", xlim=(min(position) / 2, 1.2), ylim=(least, 1.6))
     left.set(xlabel="rank / number of tests", ylabel="p-value, ordered")
     right.xaxis.get_major_locator().set_params(integer=True)
