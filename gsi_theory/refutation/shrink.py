@@ -114,7 +114,7 @@ def _from_lattice(claim: Claim, scheme: ExactScheme, goal: float) -> ExactCase |
     return None
 
 
-def _lattice_facts(axes: Sequence[Sequence], index: Floats, scheme: ExactScheme, cut: Fraction | None) -> Facts:
+def _lattice_facts(axes: Sequence[Sequence[object]], index: Floats, scheme: ExactScheme, cut: Fraction | None) -> Facts:
     p, q, reward, beta, n = (np.array(axis, dtype=float)[i] for axis, i in zip(axes, index.T, strict=True))
     draft, base = (np.log(np.stack([v, 1.0 - v], axis=1)) for v in (p, q))
     threshold = None if cut is None else float(cut)

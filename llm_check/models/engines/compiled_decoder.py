@@ -99,9 +99,18 @@ def _attend(mixed: Array, heads: int, seen: Array, bias: Array, weight: Array, o
 
 @njit(cache=True, fastmath=_FAST)
 def _hidden(
-    x: Array, weights: tuple[Array, ...], heads: int, kv_heads: int, normed: bool, eps: float,
-    cos: Array, sin: Array, bias: Array, kv: Array, at: int,
-) -> Array:  # fmt: skip
+    x: Array,
+    weights: tuple[Array, ...],
+    heads: int,
+    kv_heads: int,
+    normed: bool,
+    eps: float,
+    cos: Array,
+    sin: Array,
+    bias: Array,
+    kv: Array,
+    at: int,
+) -> Array:
     """Hidden states (M, d) of embeddings x (M, d), which is overwritten."""
     norm, qkv, qkv_bias, norms, out, out_bias, mlp_norm, gate_up, gate_up_bias, down, down_bias, last = weights
     rows, new, columns = bias.shape
@@ -158,9 +167,18 @@ class CompiledDecoder:
         """Hidden states (R, N, d); see `LeanDecoder.hidden`."""
         ids, places = tokens.numpy().reshape(-1), positions.numpy().reshape(-1)
         found = _hidden(
-            self.embed[ids], self.weights, self.heads, self.kv_heads, self.normed, self.eps, self.cos[places],
-            self.sin[places], bias.numpy()[:, 0], kv.numpy(), at,
-        )  # fmt: skip
+            self.embed[ids],
+            self.weights,
+            self.heads,
+            self.kv_heads,
+            self.normed,
+            self.eps,
+            self.cos[places],
+            self.sin[places],
+            bias.numpy()[:, 0],
+            kv.numpy(),
+            at,
+        )
         return torch.from_numpy(found).view(*tokens.shape, -1)
 
 
@@ -175,12 +193,26 @@ def compiled_decoder(lean: LeanDecoder) -> CompiledDecoder:
     first: Any = lean.layers[0]
     size = first.norm.shape[0]
     weights = (
-        stacked("norm"), stacked("qkv", True), stacked("qkv_bias", missing=(len(first.qkv),)),
-        stacked("head_norm", missing=(1, 1)), stacked("out"), stacked("out_bias", missing=(size,)),
-        stacked("mlp_norm"), stacked("gate_up", True), stacked("gate_up_bias", missing=(len(first.gate_up),)),
-        stacked("down"), stacked("down_bias", missing=(size,)), lean.norm.numpy(),
-    )  # fmt: skip
+        stacked("norm"),
+        stacked("qkv", True),
+        stacked("qkv_bias", missing=(len(first.qkv),)),
+        stacked("head_norm", missing=(1, 1)),
+        stacked("out"),
+        stacked("out_bias", missing=(size,)),
+        stacked("mlp_norm"),
+        stacked("gate_up", True),
+        stacked("gate_up_bias", missing=(len(first.gate_up),)),
+        stacked("down"),
+        stacked("down_bias", missing=(size,)),
+        lean.norm.numpy(),
+    )
     return CompiledDecoder(
-        lean.embed.numpy(), weights, lean.heads, lean.kv_heads, first.head_norm is not None, lean.eps,
-        lean.cos.numpy(), lean.sin.numpy(),
-    )  # fmt: skip
+        lean.embed.numpy(),
+        weights,
+        lean.heads,
+        lean.kv_heads,
+        first.head_norm is not None,
+        lean.eps,
+        lean.cos.numpy(),
+        lean.sin.numpy(),
+    )
