@@ -22,7 +22,7 @@ from gsi_theory.laws.selection_law import score_gated_law
 from gsi_theory.laws.tv_curve import tv_curve
 from gsi_theory.laws.weights import form_weights
 from gsi_theory.rules.rule import Rule
-from gsi_theory.rules.table import RULES, rule_named
+from gsi_theory.rules.table import RULES, rule_named, rules_and_gates
 from gsi_theory.samples.gated_estimate import gated_mean
 from gsi_theory.types import Array, Flags, Floats, Ints
 from llm_check.logs.planner.distance import _bound
@@ -200,3 +200,18 @@ def test_no_code_outside_rules_compares_a_rules_name() -> None:
 )
 def test_the_search_for_comparisons_finds_them(source: str) -> None:
     assert len(_compared(source)) == 1
+
+
+def test_the_gates_of_a_rule_are_those_that_a_scheme_takes() -> None:
+    """What searches and audits try is all that can be played, and nothing else."""
+
+    def plays(rule: str, gate: str) -> bool:
+        try:
+            Scheme(1.0, 4, None if gate == "none" else 0.5, rule, gate="tilted_reward" if gate == "none" else gate)
+        except InputError:
+            return False
+        return True
+
+    tried = set(rules_and_gates())
+    assert tried == {(r, g) for r in RULES for g in ("none", "tilted_reward", "score") if plays(r, g)}
+    assert ("race", "score") in tried and ("max", "score") not in tried
