@@ -24,8 +24,29 @@ ROOMS = {
     "claims": ("gsi_theory/claims",),
     "samples": ("gsi_theory/samples", "gsi_theory/estimate.py"),
     "planner": ("llm_check/logs/planner",),
-    "doctor": ("llm_check/logs/diagnosis",),
-    "pools": ("llm_check/logs/pools",),
+    "doctor": tuple(
+        f"llm_check/logs/pools/{name}.py"
+        for name in (
+            "balance",
+            "causes",
+            "diagnosis",
+            "evidence",
+            "findings",
+            "prefix_counts",
+            "ratio",
+            "self_checks",
+            "step_coverage",
+            "tails",
+            "tokens",
+        )
+    ),
+    "pools": (
+        *(
+            f"llm_check/logs/pools/{name}.py"
+            for name in ("importer", "pool", "pool_files", "position_arrays", "row_checks")
+        ),
+        "llm_check/logs/prediction.py",
+    ),
 }
 
 # Pairs that a slip of the pen makes; changes of another type (a * for a |) die of a TypeError and show nothing.
