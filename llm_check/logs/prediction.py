@@ -22,6 +22,7 @@ from gsi_theory import Candidates, Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import Estimate, leave_one_out, subset_mean
 from gsi_theory.instance import beta_times, log_weight, tilted_reward
+from gsi_theory.methods import Method
 from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.table import rule_named
 from gsi_theory.runs.json_output import plain, with_schema
@@ -40,6 +41,7 @@ __all__ = [
     "acceptance_floor",
     "mean_rows",
     "predict",
+    "predict_methods",
     "predict_pool",
     "predict_position",
     "scheme_grid",
@@ -95,59 +97,95 @@ def scheme_grid(
     return grid
 
 
-def _family(scheme: Scheme) -> tuple[object, ...]:
+def _family(method: Method, scheme: Scheme) -> tuple[object, ...]:
     """Schemes of one family differ in n alone (the base draws either follow n or are fixed): one pass serves them."""
     fixed = None if scheme.base_draws == scheme.n else scheme.base_draws
-    return (scheme.rule, scheme.beta, scheme.threshold, scheme.gate, fixed)
+    return (method.name, scheme.rule, scheme.beta, scheme.threshold, scheme.gate, fixed)
+
+
+def _gsi(scheme: Scheme) -> Method:
+    """GSI's selection among drafts under the rule and gate of `scheme`, as a method."""
+    return Method("gsi", "", "M6", "", "draft", rule=scheme.rule, gate=scheme.gate)
 
 
 def predict_position(
     draft: Candidates, base: Candidates, schemes: Sequence[Scheme], values: tuple[Floats, Floats] | None = None
 ) -> PositionPrediction:
-    """Every scheme at one position; `values` (V, N) of the draft's and (V, N_B) of the base's candidates (None: the
-    rewards, V = 1).
+    """GSI under every scheme at one position; otherwise, errors included, as `predict_methods`."""
+    return predict_methods(draft, base, [(_gsi(scheme), scheme) for scheme in schemes], values)
 
-    Raises InputError for no schemes, where n exceeds the draft's candidates, or n_base the base's, and where β r + ℓ
-    exceeds the range of numbers.
+
+def predict_methods(
+    draft: Candidates,
+    base: Candidates,
+    played: Sequence[tuple[Method, Scheme]],
+    values: tuple[Floats, Floats] | None = None,
+) -> PositionPrediction:
+    """Every method with its scheme at one position; `values` (V, N) of the draft's and (V, N_B) of the base's
+    candidates (None: the rewards, V = 1).
+
+    Raises InputError for none, for a method that no pool predicts (one that is not among n iid drafts or base draws
+    with a gate of M6, M9 or M21), where n exceeds the candidates, or n_base the base's, and where β r + ℓ exceeds the
+    range of numbers.
     """
-    if not schemes:
-        raise InputError("predict_position got no schemes: give at least one")
-    drafted, fallback = values or (draft.reward[None], base.reward[None])
+    if not played:
+        raise InputError("no schemes to predict: give at least one")
+    own = values or (draft.reward[None], base.reward[None])
     families: dict[tuple[object, ...], list[int]] = {}
-    for s, scheme in enumerate(schemes):
-        families.setdefault(_family(scheme), []).append(s)
-    shape = len(schemes), len(drafted)
+    for s, pair in enumerate(played):
+        families.setdefault(_family(*pair), []).append(s)
+    shape = len(played), len(own[0])
     value, stderr, accept, accept_se = np.zeros(shape), np.zeros(shape), np.ones(shape[0]), np.zeros(shape[0])
     for members in families.values():
-        ns = [schemes[s].n for s in members]
-        means, passed = _family_means(draft, base, schemes[members[0]], ns, drafted, fallback)
+        ns = [played[s][1].n for s in members]
+        means, passed = _family_means((draft, base), *played[members[0]], ns, own)
         value[members], stderr[members] = means.value.T, means.stderr.T
         if passed is not None:
             accept[members], accept_se[members] = passed.value, passed.stderr
     return PositionPrediction(value, stderr, accept, accept_se)
 
 
+def _weight(method: Method, candidates: Candidates, beta: float) -> Floats:
+    """Log-weights of the candidates among which a method selects."""
+    if method.weight == "none":
+        return np.zeros(candidates.reward.shape)
+    if method.weight == "best":
+        return np.asarray(candidates.reward)
+    return log_weight(candidates, beta) if method.weight == "ratio" else beta_times(candidates.reward, beta)
+
+
 def _family_means(
-    draft: Candidates, base: Candidates, scheme: Scheme, ns: list[int], own: Floats, theirs: Floats
+    sides: tuple[Candidates, Candidates],
+    method: Method,
+    scheme: Scheme,
+    ns: list[int],
+    values: tuple[Floats, Floats],
 ) -> tuple[Estimate, Estimate | None]:
     """Means (V, M) of the values for schemes that differ from `scheme` in n alone, and acceptance (M,) at a gate.
 
     Where there is one draft the error is inf.
     """
-    weight, rule = log_weight(draft, scheme.beta), scheme.rule
-    if scheme.threshold is None:
-        return subset_mean(own, weight, ns, rule), None
-    fallback = (
-        theirs,
-        beta_times(base.reward, scheme.beta),
-        ns,
-        None if scheme.base_draws == scheme.n else scheme.n_base,
-    )
-    if scheme.gate == "score":
-        cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
-        found = score_gated_mean(own, weight, cut, *fallback, rule)
+    gated = method.gated(scheme)
+    plain = method.pair_alone and not method.mixed and method.search == "all" and method.numbers == "fixed"
+    gates = ("tilted_reward", "score", "reward") if gated else (method.gate,)
+    if not plain or method.weight.startswith("clipped") or method.gate not in gates:
+        raise InputError(f"method {method.name!r}: no pool predicts it without running it; decode it instead")
+    side, (draft, base) = int(method.proposal == "base"), sides
+    weight, rule = _weight(method, sides[side], scheme.beta), scheme.rule
+    if not gated:
+        return subset_mean(values[side], weight, ns, rule), None
+    assert scheme.threshold is not None
+    if method.fallback == "select":
+        fixed = None if scheme.base_draws == scheme.n else scheme.n_base
+        fallback = values[1], beta_times(base.reward, scheme.beta), ns, fixed
     else:
-        found = gated_mean(own, weight, tilted_reward(draft, scheme.beta) >= scheme.threshold, *fallback, rule)
+        fallback = values[1], np.zeros(base.reward.shape), ns, 1
+    if method.gate == "score":
+        cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
+        found = score_gated_mean(values[0], weight, cut, *fallback, rule)
+    else:
+        judged = draft.reward if method.gate == "reward" else tilted_reward(draft, scheme.beta)
+        found = gated_mean(values[0], weight, judged >= scheme.threshold, *fallback, rule)
     return found.value, found.p_accept
 
 
