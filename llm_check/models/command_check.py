@@ -28,6 +28,7 @@ from llm_check.models.model_options import (
     DeviceOption,
     DraftOption,
     DtypeOption,
+    InstructionOption,
     MaxTokensOption,
     RewardOption,
     SeedOption,
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "check"]
 
+# The embedded world's, of which nothing is told.
+EMBEDDED_REWARD = "prm"
+EMBEDDED_TASK = ("arithmetic:test", r"delimiter:\n\n", 4, "bare", "")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _SPECS = ("draft", "base", "reference-draft", "reference-base")
@@ -135,6 +139,7 @@ def command(
     step: StepOption = None,
     max_tokens: MaxTokensOption = None,
     template: TemplateOption = None,
+    instruction: InstructionOption = None,
     reference_draft: ReferenceDraft = None,
     reference_base: ReferenceBase = None,
     reference_dtype: ReferenceDtype = None,
@@ -158,7 +163,17 @@ def command(
 
     quiet_engines()
     world = load_world(
-        draft, base, reward, max_tokens, device, dtype, task=task, step=step, template=template, seed=seed
+        draft,
+        base,
+        reward,
+        max_tokens,
+        device,
+        dtype,
+        task=task,
+        step=step,
+        template=template,
+        instruction=instruction,
+        seed=seed,
     )
     specs = dict(zip(_SPECS, (draft, base, reference_draft, reference_base), strict=True))
     reference = None
@@ -193,8 +208,20 @@ def _told(world: World, reference: World | None) -> str:
     pairs = [("", world)] + ([] if reference is None or reference is world else [("reference-", reference)])
     for prefix, pair in pairs:
         for role, engine in (("draft", pair.draft), ("base", pair.base)):
-            if (engine.contract.engine, engine.contract.dtype) != ("transformers", "float32"):
-                told[prefix + role] = f"{engine.contract.engine}:{engine.contract.model}:{engine.contract.dtype}"
-    if world.task.name != "arithmetic":
-        told |= {"task": world.task.name, "step": world.step, "template": world.template}
+            contract = engine.contract
+            if (contract.engine, contract.dtype, contract.model) != ("transformers", "float32", f"checkpoints/{role}"):
+                told[prefix + role] = f"{contract.engine}:{contract.model}:{contract.dtype}"
+    if world.reward_model.name != EMBEDDED_REWARD:
+        told["reward"] = world.reward_model.name
+    task = world.task
+    where = task.source if task.source.startswith(("hub:", "arithmetic:")) else Path(task.source).name
+    chosen = {
+        "task": where if where.startswith("arithmetic:") else f"{task.name}:{where}",
+        "step": world.step,
+        "max-tokens": world.rule.max_tokens,
+        "template": world.template,
+        "instruction": task.instruction,
+    }
+    if tuple(chosen.values()) != EMBEDDED_TASK:
+        told |= chosen
     return "".join(f" --{key} {shlex.quote(str(value))}" for key, value in told.items())

@@ -21,6 +21,7 @@ from llm_check.models.model_options import (
     DeviceOption,
     DraftOption,
     DtypeOption,
+    InstructionOption,
     MaxTokensOption,
     RewardOption,
     SeedOption,
@@ -108,6 +109,7 @@ def command(
     step: StepOption = None,
     max_tokens: MaxTokensOption = None,
     template: TemplateOption = None,
+    instruction: InstructionOption = None,
     seed: SeedOption = 0,
     batch: Annotated[
         int, typer.Option(metavar="N", min=1, help="Problems decoded side by side.", rich_help_panel=RUN)
@@ -150,6 +152,7 @@ def command(
             step=step,
             max_tokens=max_tokens,
             template=template,
+            instruction=instruction,
             seed=seed,
             batch=batch,
             out=out,

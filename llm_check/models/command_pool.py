@@ -18,6 +18,7 @@ from llm_check.models.model_options import (
     DeviceOption,
     DraftOption,
     DtypeOption,
+    InstructionOption,
     MaxTokensOption,
     ProblemsOption,
     RewardOption,
@@ -100,6 +101,7 @@ def command(
     step: StepOption = None,
     max_tokens: MaxTokensOption = None,
     template: TemplateOption = None,
+    instruction: InstructionOption = None,
     log: Annotated[
         Path | None, typer.Option("--import", metavar="FILE", help="JSONL log to import.", rich_help_panel=_IMPORT)
     ] = None,
@@ -156,6 +158,7 @@ def command(
             step=step,
             max_tokens=max_tokens,
             template=template,
+            instruction=instruction,
             seed=seed,
             batch=batch,
             text=text,

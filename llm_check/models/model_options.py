@@ -18,6 +18,7 @@ __all__ = [
     "DeviceOption",
     "DraftOption",
     "DtypeOption",
+    "InstructionOption",
     "MaxTokensOption",
     "ProblemsOption",
     "RewardOption",
@@ -52,6 +53,7 @@ _TASK = (
     "rows (question, answer)."
 )
 _STEP = r"Where a step ends: 'delimiter:\n\n', tokens:N, or answer (the whole answer)."
+_INSTRUCTION = "What a prompt says beside the question (default: the task's)."
 _PROBLEMS = "At most this many problems, chosen by the seed."
 _SEED = "Seed of problems and of every random stream."
 _DEVICE = "Where models run: cpu, cuda, cuda:1."
@@ -66,6 +68,7 @@ StepOption = Annotated[str | None, _option(TASK, "--step", "STEP", _STEP, STEPS)
 TemplateOption = Annotated[
     str | None, _option(TASK, "--template", "NAME", f"Prompt template: {', '.join(TEMPLATES)}.", TEMPLATES)
 ]
+InstructionOption = Annotated[str | None, _option(TASK, "--instruction", "TEXT", _INSTRUCTION)]
 MaxTokensOption = Annotated[int | None, _option(TASK, "--max-tokens", "N", "Longest step, in tokens.", least=1)]
 ProblemsOption = Annotated[int, _option(TASK, "--problems", "N", _PROBLEMS, least=1)]
 SeedOption = Annotated[int, _option(RUN, "--seed", "N", _SEED, least=0)]

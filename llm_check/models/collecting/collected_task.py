@@ -45,6 +45,7 @@ def collect_task(
     step: str | None = None,
     max_tokens: int | None = None,
     template: str | None = None,
+    instruction: str | None = None,
     seed: int = 0,
     batch: int | None = None,
     text: bool = True,
@@ -67,6 +68,7 @@ def collect_task(
         task=task,
         step=step,
         template=template,
+        instruction=instruction,
         limit=problems,
         seed=seed,
     )
