@@ -3,9 +3,9 @@
 At each position the draft, one step of GSI (gated softmax, gated race, score-gated race, ungated) and soft best-of-n
 on the base are run many times on the world's engines. Where all next steps of the pair can be listed ("enumerated":
 transformers, whatever engine draws), outcomes are tested against the exact law of the same scheme: Pearson's χ²
-for each sampler and position, and an exact binomial test for each outcome. Runs with a candidate outside the list are left out:
-given that all are inside, the others follow the law on the list exactly, however much mass is missing; and the draft's
-draws outside it are held against that mass. Where no list is possible ("scored", a vocabulary of 49,152), draws and
+for each sampler and position, and an exact binomial test for each outcome. Runs with a candidate outside the list are
+left out: given that all are inside, the others follow the law on the list exactly, however much mass is missing; and
+the draft's draws outside it are held against that mass. Where no list is possible ("scored", a vocabulary of 49,152), draws and
 winners are tested by conditional laws (`checks.scored_step`). Holm corrects over everything tested.
 
 Also recorded: the total variation that would be found with probability 80 %, how far log-probabilities are from a plain

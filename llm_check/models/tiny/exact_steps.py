@@ -142,6 +142,8 @@ def frequency_test(outcomes: NDArray[np.int64], probability: NDArray[np.float64]
     Cells of expected count below 5 are pooled into one together with everything outside the law.
     """
     draws = len(outcomes)
+    if not draws:
+        return FrequencyTest(0.0, 0, 1.0, 1, 0.0)
     counts = np.bincount(outcomes, minlength=probability.size + 1).astype(float)
     expected = draws * probability
     large = expected >= SMALLEST_EXPECTED
