@@ -31,10 +31,9 @@ from gsi_theory.types import Json, Record
 from llm_check.logs.prediction import scheme_grid
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.fresh_run_cells import position_cells
-from llm_check.models.checks.places import places_of
+from llm_check.models.checks.places import places_of, require_room
 from llm_check.models.checks.significance import calibration, holm, mean_difference
 from llm_check.models.decoding.positions import Position
-from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.tiny.exact_steps import enumerate_position, is_enumerable
 from llm_check.models.world import World, transformers_pair, world_record
 
@@ -89,13 +88,13 @@ def run(
             f"{chosen['candidates']} candidates, {chosen['problems']} problems, {chosen['runs']} runs: give {4 * most} "
             f"candidates for n = {most} (half of them predict), and at least 2 problems and 2 runs"
         )
-    require_candidates(chosen["candidates"], 1, world.rule, f"candidates = {chosen['candidates']}")
-    require_candidates(chosen["runs"] * most, 1, world.rule, f"runs = {chosen['runs']} of n = {most}")
     if "exact" not in settings and not is_enumerable(world):
         chosen["exact"] = 0
     if chosen["exact"] > 0:
         transformers_pair(world)
     places = places_of(world, seed, chosen["problems"])
+    require_room(world, places, chosen["candidates"], f"candidates = {chosen['candidates']}")
+    require_room(world, places, chosen["runs"] * most, f"runs = {chosen['runs']} of n = {most}")
     table: Table = {}
     for done, place in enumerate(places, start=1):
         exact = exact_values(world, place, schemes, chosen["tolerance"]) if done <= chosen["exact"] else None

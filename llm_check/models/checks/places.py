@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llm_check.models.collecting.collect import sampled_paths
 from llm_check.models.decoding.positions import Position
+from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.decoding.solution import require_prompt_room
+from llm_check.models.engines.engine_memory import require_step_memory
 from llm_check.models.tiny.exact_steps import checked_positions
 from llm_check.models.world import World
 
-__all__ = ["is_embedded_task", "places_of", "sampled_positions"]
+__all__ = ["is_embedded_task", "places_of", "require_room", "sampled_positions"]
 
 
 def is_embedded_task(world: World) -> bool:
@@ -20,6 +24,14 @@ def places_of(world: World, seed: int, count: int) -> list[Position]:
     """One position for each of at most `count` problems of the world's task: on reference solutions where it is the
     embedded one in its own prompts, else on the base's own (`sampled_positions`)."""
     return (checked_positions if is_embedded_task(world) else sampled_positions)(world, seed, count)
+
+
+def require_room(world: World, places: Sequence[Position], candidates: int, named: str) -> None:
+    """Raise InputError unless memory holds so many candidates at any one of the positions, on both models."""
+    require_candidates(candidates, 1, world.rule, named)
+    longest = max(len(place.prefix) for place in places)
+    cure = "take fewer of them (--set), or shorter steps (--max-tokens)"
+    require_step_memory((world.draft, world.base), 1, longest, candidates, world.rule, named, cure)
 
 
 def sampled_positions(world: World, seed: int, count: int) -> list[Position]:

@@ -5,8 +5,8 @@ on the base are run many times on the world's engines. Where all next steps of t
 transformers, whatever engine draws), outcomes are tested against the exact law of the same scheme: Pearson's χ²
 for each sampler and position, and an exact binomial test for each outcome. Runs with a candidate outside the list are
 left out: given that all are inside, the others follow the law on the list exactly, however much mass is missing; and
-the draft's draws outside it are held against that mass. Where no list is possible ("scored", a vocabulary of 49,152), draws and
-winners are tested by conditional laws (`checks.scored_step`). Holm corrects over everything tested.
+the draft's draws outside it are held against that mass. Where no list is possible ("scored": a vocabulary of
+49,152), draws and winners are tested by conditional laws (`checks.scored_step`). Holm corrects over everything tested.
 
 Also recorded: the total variation that would be found with probability 80 %, how far log-probabilities are from a plain
 full forward, and the mean ratio of the draft's draws, which estimates E_{π_S}[π_B/π_S] = 1 (M32). Positions that are
@@ -32,14 +32,13 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.journal import Journal, journal_path
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
-from llm_check.models.checks.places import places_of
+from llm_check.models.checks.places import places_of, require_room
 from llm_check.models.checks.scored_law import detectable
 from llm_check.models.checks.scored_step import scored_tests
 from llm_check.models.checks.significance import binomial_p, holm
 from llm_check.models.decoding.fresh_runs_of_step import measure_step
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose
-from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.engines.engine import Engine
 from llm_check.models.model_types import Module
 from llm_check.models.tiny.exact_steps import (
@@ -197,8 +196,8 @@ def run(
     exact = reference or world
     transformers_pair(exact)
     draws, n = chosen["draws"], chosen["n"]
-    require_candidates(draws * n, 1, world.rule, f"draws = {draws} of n = {n}")
     places = places_of(world, seed, chosen["problems"])
+    require_room(world, places, draws * n, f"draws = {draws} of n = {n}")
     made = provenance(command, seed)
     engines = [asdict(e.contract) for pair in (world, exact) for e in (pair.draft, pair.base)]
     head = {"provenance": made, "engines": engines, "world": world_record(world)}

@@ -17,6 +17,7 @@ from llm_check.models.decoding.prompting import template_record
 from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.decoding.solution import require_prompt_room
 from llm_check.models.decoding.step_candidates import most_candidates
+from llm_check.models.engines.engine_memory import require_step_memory
 from llm_check.models.grading.judging import Judges
 from llm_check.models.rewards.reward_model import reward_record
 from llm_check.models.tiny import checkpoint_path
@@ -98,6 +99,16 @@ def collect_task(
     specs = {
         name: str(spec or checkpoint_path(name)) for name, spec in (("draft", draft), ("base", base), ("prm", reward))
     }
+    longest = max(len(prompt.ids) for prompt in prompts) + world.rule.max_tokens
+    require_step_memory(
+        (world.draft, world.base),
+        min(job.size, len(prompts)),
+        longest,
+        most,
+        world.rule,
+        f"candidates = {most}, {min(job.size, len(prompts))} prompts together",
+        "take fewer candidates, fewer prompts together (--batch), or shorter steps (--max-tokens)",
+    )
     collect_parts(out, job, _record(job, world, specs), progress)
 
 

@@ -24,6 +24,7 @@ from llm_check.models.decoding.prompting import plain_text, require_room
 from llm_check.models.decoding.reasoning_steps import StepRule, require_candidates
 from llm_check.models.decoding.step_candidates import Models, most_candidates, sources
 from llm_check.models.engines.engine import Engine
+from llm_check.models.engines.engine_memory import require_step_memory
 from llm_check.models.model_types import TaskProblem, Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
 from llm_check.models.tasks import arithmetic
@@ -179,8 +180,13 @@ def require_size(
     context = context_of(models, policies_used(method, len(models.drafters)))
     if context is not None:
         require_room(prompts, context, rule.max_tokens)
-    named = f"n = {scheme.n}, n_base = {scheme.base_draws}"
-    require_candidates(most_candidates(scheme, models), min(batch or len(prompts), len(prompts)), rule, named)
+    named, rows = f"n = {scheme.n}, n_base = {scheme.base_draws}", min(batch or len(prompts), len(prompts))
+    most = most_candidates(scheme, models)
+    require_candidates(most, rows, rule, named)
+    engines = [models.engine(name) for name in policies_used(method, len(models.drafters))]
+    prefix = max(len(prompt.ids) for prompt in prompts) + rule.max_tokens
+    cure = "take fewer side by side (--batch), fewer candidates, or shorter steps (--max-tokens)"
+    require_step_memory(engines, rows, prefix, most, rule, named, cure)
     return context
 
 

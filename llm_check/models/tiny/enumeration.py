@@ -1,7 +1,7 @@
 """All next steps of a language model with their exact probabilities: what no large model can offer.
 
-The token trie under one prefix is grown level by level; a level's open nodes are encoded in batches over the shared
-prefix cache. A path is a leaf when the step rule closes it (delimiter, eos, or the cap on its length), so with
+The token trie under one prefix is grown level by level; a level's open paths are encoded as trees over the one
+prefix cache, which no path copies. A path is a leaf when the step rule closes it (delimiter, eos, or the cap on its length), so with
 tolerance 0 the trie closes at the cap and no mass is missing. With tolerance > 0 the least probable paths, at most
 that mass in all, are left out and reported as `missing_mass`.
 
@@ -10,7 +10,7 @@ Shapes: M leaves, T = rule.max_tokens. Log-probabilities are in nats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,10 +20,8 @@ from numpy.typing import NDArray
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, finish_reasons
 from llm_check.models.engines.engine import Engine
-from llm_check.models.engines.transformers_engine import PrefixCache, TransformersEngine
+from llm_check.models.engines.transformers_engine import TransformersEngine
 
-# Rows of a forward: enough to fill it, few enough for the caches of a level.
-MAX_ROWS = 4096
 MAX_LEAVES = 2_000_000
 # Children of a level, kept or not: seven arrays of so many numbers are held at once, 2 GB.
 _MAX_CHILDREN = 1 << 25
@@ -65,13 +63,12 @@ def locate(leaves: NDArray[np.int32], tokens: NDArray[np.integer]) -> NDArray[np
 
 @dataclass(frozen=True)
 class _Level:
-    """Open paths of one length: `tokens` (U, depth), `logp` (U,), `state` (U,) of the step rule, their caches in
-    groups, in order, and the law of their next tokens (U, V)."""
+    """Open paths of one length: `tokens` (U, depth), `logp` (U,), `state` (U,) of the step rule, and the law of their
+    next tokens (U, V)."""
 
     tokens: NDArray[np.int32]
     logp: NDArray[np.float64]
     state: NDArray[np.integer]
-    caches: tuple[PrefixCache, ...]
     law: NDArray[np.float64]
 
 
@@ -84,26 +81,12 @@ def _kept(logp: NDArray[np.float64], budget: float) -> NDArray[np.bool_]:
     return kept
 
 
-def _grown(
-    engine: TransformersEngine, level: _Level, parents: NDArray[np.int64], added: NDArray[np.int32], max_rows: int
-) -> Iterator[PrefixCache]:
-    """The caches of the open children, in groups that share a parent group and hold at most `max_rows` rows."""
-    start = 0
-    for cache in level.caches:
-        inside = np.flatnonzero((parents >= start) & (parents < start + cache.rows))
-        for part in np.array_split(inside, max(1, -(-len(inside) // max_rows))):
-            if len(part):
-                yield engine.extend(engine.select(cache, parents[part] - start), added[part, None].tolist())
-        start += cache.rows
-
-
 def enumerate_steps(
     engine: TransformersEngine,
     prefix: list[int],
     rule: StepRule,
     tolerance: float = 0.0,
     max_leaves: int = MAX_LEAVES,
-    max_rows: int = MAX_ROWS,
 ) -> StepTrie:
     """Every next step after `prefix` (token ids) with its log-probability; at most `tolerance` of mass left out.
 
@@ -114,7 +97,7 @@ def enumerate_steps(
         raise InputError(f"enumerate_steps got tolerance {tolerance}: give a mass in [0, 1)")
     start = engine.prefill([prefix])
     state = np.full(1, rule.start_state)
-    level = _Level(np.zeros((1, 0), dtype=np.int32), np.zeros(1), state, (start,), engine.log_probs(start))
+    level = _Level(np.zeros((1, 0), dtype=np.int32), np.zeros(1), state, engine.log_probs(start))
     leaves: list[tuple[NDArray[np.int32], NDArray[np.float64]]] = []
     leaf_count, missing = 0, 0.0
     for depth in range(1, rule.max_tokens + 1):
@@ -141,9 +124,8 @@ def enumerate_steps(
             )
         if not many:
             break
-        caches = tuple(_grown(engine, level, parents[is_open], tokens[is_open, -1], max_rows))
-        law = np.concatenate([engine.log_probs(cache) for cache in caches])
-        level = _Level(tokens[is_open], logp[is_open], state[is_open], caches, law)
+        law = engine.log_probs_after(start, tokens[is_open])
+        level = _Level(tokens[is_open], logp[is_open], state[is_open], law)
     return _sorted_trie(np.concatenate([t for t, _ in leaves]), np.concatenate([p for _, p in leaves]), rule, missing)
 
 
