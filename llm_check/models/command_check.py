@@ -29,13 +29,16 @@ from llm_check.models.model_options import (
     DraftOption,
     DtypeOption,
     MaxTokensOption,
+    PairOption,
     RewardOption,
     SeedOption,
     StepOption,
     TaskOption,
+    TemperatureOption,
     TemplateOption,
     quiet_engines,
 )
+from llm_check.models.model_pairs import with_pair
 from llm_check.models.tiny import checkpoint_path
 
 if TYPE_CHECKING:
@@ -126,11 +129,13 @@ def command(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the check; repeatable.")
     ] = None,
+    pair: PairOption = None,
     draft: DraftOption = None,
     base: BaseOption = None,
     reward: RewardOption = None,
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
+    temperature: TemperatureOption = 1.0,
     task: TaskOption = None,
     step: StepOption = None,
     max_tokens: MaxTokensOption = None,
@@ -157,10 +162,19 @@ def command(
     from llm_check.models.world import load_world  # slow to import
 
     quiet_engines()
-    world = load_world(
-        draft, base, reward, max_tokens, device, dtype, task=task, step=step, template=template, seed=seed
-    )
-    specs = dict(zip(_SPECS, (draft, base, reference_draft, reference_base), strict=True))
+    values = {
+        "draft": draft,
+        "base": base,
+        "reward": reward,
+        "dtype": dtype,
+        "temperature": temperature,
+        "step": step,
+        "max_tokens": max_tokens,
+        "template": template,
+    }
+    used = with_pair(context, pair, values)
+    world = load_world(**used, device=device, task=task, seed=seed)
+    specs = dict(zip(_SPECS, (used["draft"], used["base"], reference_draft, reference_base), strict=True))
     reference = None
     if chosen.reference is not None:
         reference = _reference(name, world, specs, reference_dtype, device)
