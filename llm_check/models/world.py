@@ -97,14 +97,15 @@ def load_world(
     limit: int | None = None,
     seed: int = 0,
     drafters: Sequence[str | Path] = (),
+    temperature: float = 1.0,
 ) -> World:
     """Load what is named; None takes the embedded world's, and the task's own step, longest step and template.
 
     draft, base, drafters: specs of `engines.load.load_engine`; reward: of `rewards.load.load_reward`; task: of
     `tasks.load.load_task`, `limit` problems chosen by `seed`; instruction: what a prompt says beside the question;
-    step: of `steps.parse_step_rule`. Raises InputError for what cannot be loaded or does not match. With the embedded
-    pair torch is set to one thread: on models this small, threads wait for each other (on two cores the same work took
-    five times as long).
+    step: of `steps.parse_step_rule`; temperature: that all policies are sampled and scored at. Raises InputError for
+    what cannot be loaded or does not match. With the embedded pair torch is set to one thread: on models this small,
+    threads wait for each other (on two cores the same work took five times as long).
     """
     loaded_task = load_task(task or "arithmetic", limit=limit, seed=seed)
     if instruction is not None:
@@ -113,7 +114,7 @@ def load_world(
     if draft is None and base is None:
         _one_thread()
     places = (draft or checkpoint_path("draft"), base or checkpoint_path("base"), *drafters)
-    engines = [load_engine(str(place), device=device, dtype=dtype) for place in places]
+    engines = [load_engine(str(place), device=device, dtype=dtype, temperature=temperature) for place in places]
     for engine in (engines[0], *engines[2:]):
         require_pair(engine, engines[1])
     tokenizer = engines[0].tokenizer

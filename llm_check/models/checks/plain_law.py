@@ -23,14 +23,14 @@ _BLOCK = 1 << 22
 
 
 class PlainLaw:
-    """The law after `prefix` (token ids) under a causal language model of transformers, at temperature 1."""
+    """The law after `prefix` (token ids) under a causal language model of transformers, at a temperature."""
 
     @torch.inference_mode()
-    def __init__(self, model: Module, prefix: Sequence[int]) -> None:
+    def __init__(self, model: Module, prefix: Sequence[int], temperature: float = 1.0) -> None:
         ids = torch.tensor([list(prefix)], device=model.device)
         out = model(input_ids=ids, use_cache=True, logits_to_keep=1)
-        self._model, self._cache = model, out.past_key_values
-        self._root = torch.log_softmax(out.logits[0, -1].double(), -1).cpu().numpy()
+        self._model, self._cache, self._temperature = model, out.past_key_values, temperature
+        self._root = torch.log_softmax(out.logits[0, -1].double() / temperature, -1).cpu().numpy()
 
     @torch.inference_mode()
     def along(self, steps: NDArray[np.integer]) -> Iterator[tuple[slice, Floats]]:
@@ -47,5 +47,5 @@ class PlainLaw:
                 cache.batch_repeat_interleave(len(part))
                 ids = torch.from_numpy(part).to(self._model.device)
                 logits = self._model(input_ids=ids, past_key_values=cache, use_cache=True).logits
-                laws[:, 1:] = torch.log_softmax(logits.double(), -1).cpu().numpy()
+                laws[:, 1:] = torch.log_softmax(logits.double() / self._temperature, -1).cpu().numpy()
             yield slice(start, start + len(part)), laws

@@ -143,7 +143,10 @@ def scored_tests(
     pair = (world.draft, world.base)
     measured = measure_step(*pair, world.reward_model, place, runs, list(schemes.values()), world.rule, seed)
     rng = place.stream(seed, Purpose.CHECK).generator()
-    laws = [PlainLaw(engine.model, place.prefix) for engine in transformers_pair(exact)]
+    laws = [
+        PlainLaw(engine.model, place.prefix, engine.contract.sampling_temperature)
+        for engine in transformers_pair(exact)
+    ]
     facts = [token_facts(law, measured.steps) for law in laws]
     drawn = (measured.drafts.ravel(), measured.bases.ravel())
     rows, single = [], []

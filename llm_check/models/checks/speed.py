@@ -44,9 +44,13 @@ BATCH = 16
 STEPS = 3
 
 
-def _step_logp(logits: torch.Tensor, tokens: NDArray[np.int64], real: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _step_logp(
+    logits: torch.Tensor, tokens: NDArray[np.int64], real: NDArray[np.bool_], temperature: float
+) -> NDArray[np.float64]:
     """Log-probability (n,) of the `real` ones of `tokens` (n, T) under `logits` (n, T, V)."""
-    logp = torch.log_softmax(logits.double(), dim=-1).gather(2, torch.from_numpy(tokens)[..., None])[..., 0]
+    logp = torch.log_softmax(logits.double() / temperature, dim=-1).gather(2, torch.from_numpy(tokens)[..., None])[
+        ..., 0
+    ]
     return np.where(real, logp.numpy(), 0.0).sum(axis=1)
 
 
@@ -71,9 +75,10 @@ def naive_candidates(
     """n steps (n, T) of the draft after `prefix` padded with PAD, their log-ratio and their reward at `place`, (n,)
     each."""
     draft, base = (engine.model for engine in transformers_pair(world))
+    temperature = world.draft.contract.sampling_temperature
     settings = GenerationConfig(
         do_sample=True,
-        temperature=1.0,
+        temperature=temperature,
         top_k=0,
         top_p=1.0,
         num_return_sequences=n,
@@ -90,7 +95,8 @@ def naive_candidates(
     lengths = [len(world.rule.cut(row)[0]) for row in tokens.tolist()]
     real: NDArray[np.bool_] = np.arange(tokens.shape[1]) < np.array(lengths)[:, None]
     logits = base(input_ids=whole, use_cache=False).logits[:, len(prefix) - 1 : -1]
-    ratio = _step_logp(logits, tokens, real) - _step_logp(torch.stack(made.logits, dim=1), tokens, real)
+    sides = (_step_logp(side, tokens, real, temperature) for side in (logits, torch.stack(made.logits, dim=1)))
+    ratio = next(sides) - next(sides)
     steps = np.where(real, tokens, PAD)
     return steps, ratio, _judged(world, place, whole, len(prefix), steps)
 

@@ -82,7 +82,7 @@ def full_forward_difference(engine: Engine, model: Module, prefix: list[int], st
     for row, step in zip(scored, steps, strict=True):
         with torch.inference_mode():
             ids = torch.tensor([prefix + step], device=model.device)
-            logits = model(input_ids=ids, use_cache=False).logits[0].float()
+            logits = model(input_ids=ids, use_cache=False).logits[0].float() / engine.contract.sampling_temperature
         plain = torch.log_softmax(logits, -1)[len(prefix) - 1 : -1].gather(1, ids[0, len(prefix) :, None])[:, 0]
         worst = max(worst, float(np.max(np.abs(row[: len(step)] - plain.cpu().numpy()))))
     return worst

@@ -18,6 +18,7 @@ from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.decoding.solution import require_prompt_room
 from llm_check.models.decoding.step_candidates import most_candidates
 from llm_check.models.engines.engine_memory import require_step_memory
+from llm_check.models.engines.hub_snapshot import placed
 from llm_check.models.grading.judging import Judges
 from llm_check.models.rewards.reward_model import reward_record
 from llm_check.models.tiny import checkpoint_path
@@ -41,6 +42,7 @@ def collect_task(
     reward: str | None = None,
     device: str = "cpu",
     dtype: str = "float32",
+    temperature: float = 1.0,
     task: str | None = None,
     problems: int = 4,
     step: str | None = None,
@@ -56,7 +58,7 @@ def collect_task(
     each of `problems` problems into the pool `out`; an equal call goes on with one that was stopped.
 
     path: how a prompt goes on: "reference", or a method with its beta, n, threshold (None: the reference where the task
-    has one, else "base"). Models, task, step and template as `load_world` takes them. progress(done, total) counts
+    has one, else "base"). Models, temperature, task, step and template as `load_world` takes them. progress(done, total) counts
     positions. Raises InputError for what cannot be loaded, written or held in memory, and a path that the task lacks.
     """
     world = load_world(
@@ -72,6 +74,7 @@ def collect_task(
         instruction=instruction,
         limit=problems,
         seed=seed,
+        temperature=temperature,
     )
     prompts = world.prompts()
     require_prompt_room(world.models, prompts, world.rule)
@@ -97,7 +100,8 @@ def collect_task(
         text=text,
     )
     specs = {
-        name: str(spec or checkpoint_path(name)) for name, spec in (("draft", draft), ("base", base), ("prm", reward))
+        name: placed(spec or checkpoint_path(name))
+        for name, spec in (("draft", draft), ("base", base), ("prm", reward))
     }
     longest = max(len(prompt.ids) for prompt in prompts) + world.rule.max_tokens
     require_step_memory(

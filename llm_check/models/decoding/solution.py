@@ -153,8 +153,12 @@ def decode_prompts(
     _require_distinct(prompts)
     context = require_size(method, scheme, models, prompts, rule)
 
+    # a reward model with a context of its own, as far as it can tell
+    room: Callable[[Position], int] | None = getattr(models.reward_model, "room", None)
+
     def ended(place: Position, finish: str) -> bool:
         full = context is not None and len(place.prefix) + rule.max_tokens > context
+        full = full or (room is not None and room(place) < rule.max_tokens)
         return finish == "eos" or place.step >= max_steps or full
 
     at, records = solve(method, scheme, models, prompts, rule, seed, ended, progress)
