@@ -28,14 +28,18 @@ from llm_check.models.model_options import (
     DeviceOption,
     DraftOption,
     DtypeOption,
+    InstructionOption,
     MaxTokensOption,
+    PairOption,
     RewardOption,
     SeedOption,
     StepOption,
     TaskOption,
+    TemperatureOption,
     TemplateOption,
     quiet_engines,
 )
+from llm_check.models.model_pairs import with_pair
 from llm_check.models.tiny import checkpoint_path
 
 if TYPE_CHECKING:
@@ -43,6 +47,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "check"]
 
+# The embedded world's, of which nothing is told.
+EMBEDDED_REWARD = "prm"
+EMBEDDED_TASK = ("arithmetic:test", r"delimiter:\n\n", 4, "bare", "")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _SPECS = ("draft", "base", "reference-draft", "reference-base")
@@ -111,7 +118,11 @@ def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str
         if enumerated and folder is None:
             raise InputError(f"--{role} {spec} names no checkpoint folder: give it with --reference-{role}")
         place = str(folder) if enumerated else spec
-        engines[role] = load_engine(place, device=device, dtype=dtype or ("float32" if enumerated else "bfloat16"))
+        kind, temperature = (
+            dtype or ("float32" if enumerated else "bfloat16"),
+            world.draft.contract.sampling_temperature,
+        )
+        engines[role] = load_engine(place, device=device, dtype=kind, temperature=temperature)
         require_pair(engines[role], world.draft)
     return replace(world, draft=engines["draft"], base=engines["base"])
 
@@ -126,15 +137,18 @@ def command(
     setting: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the check; repeatable.")
     ] = None,
+    pair: PairOption = None,
     draft: DraftOption = None,
     base: BaseOption = None,
     reward: RewardOption = None,
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
+    temperature: TemperatureOption = 1.0,
     task: TaskOption = None,
     step: StepOption = None,
     max_tokens: MaxTokensOption = None,
     template: TemplateOption = None,
+    instruction: InstructionOption = None,
     reference_draft: ReferenceDraft = None,
     reference_base: ReferenceBase = None,
     reference_dtype: ReferenceDtype = None,
@@ -157,10 +171,19 @@ def command(
     from llm_check.models.world import load_world  # slow to import
 
     quiet_engines()
-    world = load_world(
-        draft, base, reward, max_tokens, device, dtype, task=task, step=step, template=template, seed=seed
-    )
-    specs = dict(zip(_SPECS, (draft, base, reference_draft, reference_base), strict=True))
+    values = {
+        "draft": draft,
+        "base": base,
+        "reward": reward,
+        "dtype": dtype,
+        "temperature": temperature,
+        "step": step,
+        "max_tokens": max_tokens,
+        "template": template,
+    }
+    used = with_pair(context, pair, values)
+    world = load_world(**used, device=device, task=task, instruction=instruction, seed=seed)
+    specs = dict(zip(_SPECS, (used["draft"], used["base"], reference_draft, reference_base), strict=True))
     reference = None
     if chosen.reference is not None:
         reference = _reference(name, world, specs, reference_dtype, device)
@@ -190,11 +213,25 @@ def _shown(value: Any) -> str:
 def _told(world: World, reference: World | None) -> str:
     """Engines and models as words of the recorded command, without paths of this machine; nothing for the embedded."""
     told: Record = {}
+    if (temperature := world.draft.contract.sampling_temperature) != 1.0:
+        told["temperature"] = temperature
     pairs = [("", world)] + ([] if reference is None or reference is world else [("reference-", reference)])
     for prefix, pair in pairs:
         for role, engine in (("draft", pair.draft), ("base", pair.base)):
-            if (engine.contract.engine, engine.contract.dtype) != ("transformers", "float32"):
-                told[prefix + role] = f"{engine.contract.engine}:{engine.contract.model}:{engine.contract.dtype}"
-    if world.task.name != "arithmetic":
-        told |= {"task": world.task.name, "step": world.step, "template": world.template}
+            contract = engine.contract
+            if (contract.engine, contract.dtype, contract.model) != ("transformers", "float32", f"checkpoints/{role}"):
+                told[prefix + role] = f"{contract.engine}:{contract.model}:{contract.dtype}"
+    if world.reward_model.name != EMBEDDED_REWARD:
+        told["reward"] = world.reward_model.name
+    task = world.task
+    where = task.source if task.source.startswith(("hub:", "arithmetic:")) else Path(task.source).name
+    chosen = {
+        "task": where if where.startswith("arithmetic:") else f"{task.name}:{where}",
+        "step": world.step,
+        "max-tokens": world.rule.max_tokens,
+        "template": world.template,
+        "instruction": task.instruction,
+    }
+    if tuple(chosen.values()) != EMBEDDED_TASK:
+        told |= chosen
     return "".join(f" --{key} {shlex.quote(str(value))}" for key, value in told.items())

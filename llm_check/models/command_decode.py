@@ -9,11 +9,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from gsi_theory.runs.options import OUTPUT, RUN, refuse_options
+from gsi_theory.runs.options import OUTPUT, RUN, listed, refuse_options
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.runs.terminal import console, wrapped
-from gsi_theory.types import Record
-from llm_check.models.decoding.method_table import METHODS, named_method
+from gsi_theory.runs.terminal import console, formatted, wrapped
+from llm_check.models.decoding.method_table import METHODS, SETS, methods_of, named_method
 from llm_check.models.model_options import (
     MODELS,
     TASK,
@@ -21,14 +20,18 @@ from llm_check.models.model_options import (
     DeviceOption,
     DraftOption,
     DtypeOption,
+    InstructionOption,
     MaxTokensOption,
+    PairOption,
     RewardOption,
     SeedOption,
     StepOption,
     TaskOption,
+    TemperatureOption,
     TemplateOption,
     quiet_engines,
 )
+from llm_check.models.model_pairs import with_pair
 
 if TYPE_CHECKING:
     from llm_check.models.decoding.decoded_task import DecodedTask
@@ -43,8 +46,9 @@ MethodOption = Annotated[
     typer.Option(
         "--method",
         metavar="METHOD",
-        help="One of those named above, or FILE.py:NAME, a Method of your own; repeatable (default: gsi).",
-        autocompletion=lambda: list(METHODS),
+        help="One of those named above, or FILE.py:NAME, a Method of your own; repeatable (default: gsi). paper: those "
+        "that the GSI paper compares.",
+        autocompletion=lambda: [*METHODS, *SETS],
     ),
 ]
 DrafterOption = Annotated[
@@ -59,7 +63,8 @@ DrafterOption = Annotated[
 _LEGEND = (
     "accuracy: share of the graded solutions that are right, Wilson's interval; failed: solutions that could not be "
     "graded; accepted: share of steps that passed the gate (–: no gate); by draft: share of steps that a draft drew; "
-    "tokens: drawn by both models, a solution"
+    "tokens: drawn by both models, a solution; s/step: seconds of decoding by steps of all problems side by side (one: "
+    "--batch 1)"
 )
 _HELP = f"""Solve problems step by step on two language models; report accuracy, paired differences between methods,
 acceptance and costs.
@@ -73,7 +78,10 @@ With --out, a run that is interrupted goes on when the same command is given aga
 def command(
     context: typer.Context,
     method: MethodOption = None,
-    n: Annotated[int, typer.Option(metavar="N", help="Candidates a step.")] = 4,
+    n: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N", help="Candidates a step (default: 4); several (1,4,16): each in turn; repeatable."),
+    ] = None,
     n_base: Annotated[
         int | None, typer.Option(metavar="N", help="Base candidates where the base draws (default: n).")
     ] = None,
@@ -81,6 +89,7 @@ def command(
     threshold: Annotated[
         float, typer.Option(metavar="NUMBER", help="u in reward units, for methods with a gate.")
     ] = 0.5,
+    pair: PairOption = None,
     draft: DraftOption = None,
     base: BaseOption = None,
     reward: RewardOption = None,
@@ -95,6 +104,7 @@ def command(
     ] = None,
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
+    temperature: TemperatureOption = 1.0,
     task: TaskOption = None,
     problems: Annotated[
         int | None,
@@ -108,6 +118,7 @@ def command(
     step: StepOption = None,
     max_tokens: MaxTokensOption = None,
     template: TemplateOption = None,
+    instruction: InstructionOption = None,
     seed: SeedOption = 0,
     batch: Annotated[
         int, typer.Option(metavar="N", min=1, help="Problems decoded side by side.", rich_help_panel=RUN)
@@ -127,31 +138,36 @@ def command(
     from llm_check.models.decoding.decoded_task import decode  # slow to import
 
     quiet_engines()
-    methods = method or ["gsi"]
+    methods = methods_of(method or ["gsi"])
     entries = [named_method(name) for name in methods]
     if all(entry.threshold is None for entry in entries):
         refuse_options(context, ("threshold",), f"with {', '.join(e.name for e in entries)}: no gate is among them")
+    values = {
+        "n": (4,) if n is None else listed(",".join(n), int, "n"),
+        "beta": beta,
+        "threshold": threshold,
+        "draft": draft,
+        "base": base,
+        "reward": reward,
+        "dtype": dtype,
+        "temperature": temperature,
+        "step": step,
+        "max_tokens": max_tokens,
+        "template": template,
+        "batch": batch,
+    }
     with progress_bar("decode") as report:
         decoded = decode(
             methods,
-            n=n,
+            **with_pair(context, pair, values),
             n_base=n_base,
-            beta=beta,
-            threshold=threshold,
-            draft=draft,
-            base=base,
-            reward=reward,
             drafters=drafter or (),
             drafter_counts=drafter_n or (),
             device=device,
-            dtype=dtype,
             task=task,
             problems=problems,
-            step=step,
-            max_tokens=max_tokens,
-            template=template,
+            instruction=instruction,
             seed=seed,
-            batch=batch,
             out=out,
             progress=report,
         )
@@ -178,31 +194,39 @@ def _show(decoded: DecodedTask) -> None:
         screen.print(line, highlight=False)
     if len(decoded.solutions) > SHOWN:
         screen.print(f"... and {len(decoded.solutions) - SHOWN} more", highlight=False)
-    screen.print(_methods_table(decoded.methods))
-    for pair in decoded.differences:
-        if pair["difference"] is not None:
-            text = (
-                f"{pair['first']} minus {pair['second']}: {pair['difference']:+.3f} (95 % {pair['low']:+.3f} to "
-                f"{pair['high']:+.3f}, {pair['pairs']} pairs, exact McNemar p {pair['p_value']:.3g})"
-            )
-            typer.echo(wrapped(text, rest="  "))
+    several = len({row["n"] for row in decoded.solutions}) > 1
+    screen.print(_methods_table(decoded, several))
+    told = [pair for pair in decoded.differences if pair["difference"] is not None]
+    shown_pairs = [pair for pair in told if len(told) <= SHOWN or pair["first"] == decoded.methods[0]["method"]]
+    for pair in shown_pairs:
+        where = f" at n = {pair['n']}" if several else ""
+        text = (
+            f"{pair['first']} minus {pair['second']}{where}: {pair['difference']:+.3f} (95 % {pair['low']:+.3f} to "
+            f"{pair['high']:+.3f}, {pair['pairs']} pairs, exact McNemar p {pair['p_value']:.3g})"
+        )
+        typer.echo(wrapped(text, rest="  "))
+    if len(told) > len(shown_pairs):
+        typer.echo(f"... and {len(told) - len(shown_pairs)} more pairs of methods (--json)")
     typer.echo(wrapped(_LEGEND))
 
 
-def _methods_table(methods: list[Record]) -> Table:
-    """Accuracy over the graded, failures of grading, steps accepted and drawn by the draft, tokens drawn a solution."""
+def _methods_table(decoded: DecodedTask, several: bool) -> Table:
+    """Accuracy over the graded, failures of grading, steps accepted and drawn by the draft, tokens drawn a solution,
+    seconds a step; n where there are `several`."""
     table = Table(box=None, pad_edge=False)
-    for name in ("method", "accuracy (95 %)", "failed", "accepted", "by draft", "tokens"):
+    for name in ("method", *["n"] * several, "accuracy (95 %)", "failed", "accepted", "by draft", "tokens", "s/step"):
         table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
-    for row in methods:
+    for row, seconds in zip(decoded.methods, decoded.step_seconds, strict=True):
         tokens = (row["draft_tokens"] + row["base_tokens"]) / row["problems"]
         interval = f"({row['accuracy_low']:.3f}–{row['accuracy_high']:.3f})"
         table.add_row(
             row["method"],
+            *[str(row["n"])] * several,
             "–" if row["accuracy"] is None else f"{row['accuracy']:.3f} {interval}",
             str(row["failed"]),
             "–" if row["acceptance_rate"] is None else f"{row['acceptance_rate']:.3f}",
             f"{row['draft_share']:.3f}",
             f"{tokens:.1f}",
+            formatted(seconds),
         )
     return table

@@ -18,15 +18,19 @@ from llm_check.models.model_options import (
     DeviceOption,
     DraftOption,
     DtypeOption,
+    InstructionOption,
     MaxTokensOption,
+    PairOption,
     ProblemsOption,
     RewardOption,
     SeedOption,
     StepOption,
     TaskOption,
+    TemperatureOption,
     TemplateOption,
     quiet_engines,
 )
+from llm_check.models.model_pairs import with_pair
 
 if TYPE_CHECKING:
     from llm_check.logs.pools.pool import Pool
@@ -90,16 +94,19 @@ def command(
     threshold: Annotated[
         float, typer.Option(metavar="NUMBER", help="u of a path that is a gated method.", rich_help_panel=_PATH)
     ] = 0.5,
+    pair: PairOption = None,
     draft: DraftOption = None,
     base: BaseOption = None,
     reward: RewardOption = None,
     device: DeviceOption = "cpu",
     dtype: DtypeOption = "float32",
+    temperature: TemperatureOption = 1.0,
     task: TaskOption = None,
     problems: ProblemsOption = 4,
     step: StepOption = None,
     max_tokens: MaxTokensOption = None,
     template: TemplateOption = None,
+    instruction: InstructionOption = None,
     log: Annotated[
         Path | None, typer.Option("--import", metavar="FILE", help="JSONL log to import.", rich_help_panel=_IMPORT)
     ] = None,
@@ -136,6 +143,19 @@ def command(
     from llm_check.models.collecting.collected_task import collect_task
 
     quiet_engines()
+    values = {
+        "threshold": threshold,
+        "beta": beta,
+        "draft": draft,
+        "base": base,
+        "reward": reward,
+        "dtype": dtype,
+        "temperature": temperature,
+        "step": step,
+        "max_tokens": max_tokens,
+        "template": template,
+    }
+    used = values if context is None else with_pair(context, pair, values)
     with progress_bar("pool") as report:
         collect_task(
             out,
@@ -143,19 +163,12 @@ def command(
             base_candidates=base_candidates,
             steps=steps,
             path=path,
-            beta=beta,
             n=n,
-            threshold=threshold,
-            draft=draft,
-            base=base,
-            reward=reward,
+            **used,
             device=device,
-            dtype=dtype,
             task=task,
             problems=problems,
-            step=step,
-            max_tokens=max_tokens,
-            template=template,
+            instruction=instruction,
             seed=seed,
             batch=batch,
             text=text,

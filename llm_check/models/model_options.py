@@ -9,6 +9,7 @@ import typer
 
 from gsi_theory.runs.options import RUN
 from llm_check.models.decoding.prompting import TEMPLATES
+from llm_check.models.model_pairs import PAIRS
 from llm_check.models.tasks.benchmarks import FAMILIES
 
 __all__ = [
@@ -18,12 +19,15 @@ __all__ = [
     "DeviceOption",
     "DraftOption",
     "DtypeOption",
+    "InstructionOption",
     "MaxTokensOption",
+    "PairOption",
     "ProblemsOption",
     "RewardOption",
     "SeedOption",
     "StepOption",
     "TaskOption",
+    "TemperatureOption",
     "TemplateOption",
     "quiet_engines",
 ]
@@ -42,7 +46,11 @@ def _option(panel: str, flag: str, metavar: str, text: str, names: Iterable[str]
     return typer.Option(flag, metavar=metavar, help=text, min=least, autocompletion=complete, rich_help_panel=panel)
 
 
-_MODEL = "Draft model: a checkpoint folder, vllm:FOLDER, or the URL of a vLLM server (several with commas)."
+_PAIR = f"Models and settings of a paper, options that are given win: {', '.join(PAIRS)}."
+_TEMPERATURE = "Both policies are sampled and scored at it."
+_MODEL = (
+    "Draft model: a checkpoint folder, hub:OWNER/NAME, vllm:FOLDER, or the URL of a vLLM server (several with commas)."
+)
 _REWARD = (
     "Reward model: a checkpoint folder, verifiable, python:FILE.py:FUNCTION, or another KIND:PLACE (see "
     "llm_check.models.rewards.load_reward)."
@@ -52,20 +60,24 @@ _TASK = (
     "rows (question, answer)."
 )
 _STEP = r"Where a step ends: 'delimiter:\n\n', tokens:N, or answer (the whole answer)."
+_INSTRUCTION = "What a prompt says beside the question (default: the task's)."
 _PROBLEMS = "At most this many problems, chosen by the seed."
 _SEED = "Seed of problems and of every random stream."
 _DEVICE = "Where models run: cpu, cuda, cuda:1."
 
+PairOption = Annotated[str | None, _option(MODELS, "--pair", "NAME", _PAIR, PAIRS)]
 DraftOption = Annotated[str | None, _option(MODELS, "--draft", "MODEL", _MODEL)]
 BaseOption = Annotated[str | None, _option(MODELS, "--base", "MODEL", "Base model, likewise.")]
 RewardOption = Annotated[str | None, _option(MODELS, "--reward", "REWARD", _REWARD)]
 DeviceOption = Annotated[str, _option(MODELS, "--device", "DEVICE", _DEVICE, ("cpu", "cuda"))]
 DtypeOption = Annotated[str, _option(MODELS, "--dtype", "DTYPE", f"Weights: {', '.join(DTYPES)}.", DTYPES)]
+TemperatureOption = Annotated[float, _option(MODELS, "--temperature", "NUMBER", _TEMPERATURE)]
 TaskOption = Annotated[str | None, _option(TASK, "--task", "TASK", _TASK, TASKS)]
 StepOption = Annotated[str | None, _option(TASK, "--step", "STEP", _STEP, STEPS)]
 TemplateOption = Annotated[
     str | None, _option(TASK, "--template", "NAME", f"Prompt template: {', '.join(TEMPLATES)}.", TEMPLATES)
 ]
+InstructionOption = Annotated[str | None, _option(TASK, "--instruction", "TEXT", _INSTRUCTION)]
 MaxTokensOption = Annotated[int | None, _option(TASK, "--max-tokens", "N", "Longest step, in tokens.", least=1)]
 ProblemsOption = Annotated[int, _option(TASK, "--problems", "N", _PROBLEMS, least=1)]
 SeedOption = Annotated[int, _option(RUN, "--seed", "N", _SEED, least=0)]

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gsi_theory.errors import InputError
+from gsi_theory.types import Record
 from llm_check.models.decoding.delimiter import end_of_sequence_ids
 from llm_check.models.decoding.positions import Prompt
-from llm_check.models.decoding.prompting import require_same_prompts
+from llm_check.models.decoding.prompting import require_same_prompts, template_record
 from llm_check.models.decoding.reasoning_steps import StepRule, parse_step_rule
 from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.engines.engine import Engine, require_pair
 from llm_check.models.engines.load_engine import load_engine
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.rewards.load_reward import load_reward
-from llm_check.models.rewards.reward_model import RewardModel
+from llm_check.models.rewards.reward_model import RewardModel, reward_record
 from llm_check.models.tasks.load_task import load_task
 from llm_check.models.tasks.problem import Task
 from llm_check.models.tiny import checkpoint_path
 
-__all__ = ["World", "load_world", "transformers_pair"]
+__all__ = ["World", "load_world", "transformers_pair", "world_record"]
 
 
 @dataclass(frozen=True)
@@ -92,22 +93,28 @@ def load_world(
     task: str | None = None,
     step: str | None = None,
     template: str | None = None,
+    instruction: str | None = None,
     limit: int | None = None,
     seed: int = 0,
     drafters: Sequence[str | Path] = (),
+    temperature: float = 1.0,
 ) -> World:
     """Load what is named; None takes the embedded world's, and the task's own step, longest step and template.
 
     draft, base, drafters: specs of `engines.load.load_engine`; reward: of `rewards.load.load_reward`; task: of
-    `tasks.load.load_task`, `limit` problems chosen by `seed`; step: of `steps.parse_step_rule`. Raises InputError for
+    `tasks.load.load_task`, `limit` problems chosen by `seed`; instruction: what a prompt says beside the question;
+    step: of `steps.parse_step_rule`; temperature: that all policies are sampled and scored at. Raises InputError for
     what cannot be loaded or does not match. With the embedded pair torch is set to one thread: on models this small,
     threads wait for each other (on two cores the same work took five times as long).
     """
     loaded_task = load_task(task or "arithmetic", limit=limit, seed=seed)
+    if instruction is not None:
+        loaded_task = replace(loaded_task, instruction=instruction)
+    _require_instruction_used(instruction, template or loaded_task.template)
     if draft is None and base is None:
         _one_thread()
     places = (draft or checkpoint_path("draft"), base or checkpoint_path("base"), *drafters)
-    engines = [load_engine(str(place), device=device, dtype=dtype) for place in places]
+    engines = [load_engine(str(place), device=device, dtype=dtype, temperature=temperature) for place in places]
     for engine in (engines[0], *engines[2:]):
         require_pair(engine, engines[1])
     tokenizer = engines[0].tokenizer
@@ -125,6 +132,22 @@ def load_world(
     )
 
 
+def world_record(world: World) -> Record:
+    """What was run, for records: models with their contracts, reward model, task and where its problems came from (no
+    folders of this machine), prompts, and where steps end."""
+    task, engines = world.task, {"draft": world.draft, "base": world.base}
+    return {
+        **world.names,
+        "contracts": {name: asdict(engine.contract) for name, engine in engines.items()},
+        "reward": reward_record(world.reward_model),
+        "source": task.source if task.source.startswith("hub:") else Path(task.source).name,
+        "step": world.step,
+        "max_tokens": world.rule.max_tokens,
+        "max_steps": world.max_steps,
+        "prompts": template_record(world.draft.tokenizer, task.instruction, world.template),
+    }
+
+
 def transformers_pair(world: World) -> tuple[TransformersEngine, TransformersEngine]:
     """Draft and base of a world whose models run in this process. InputError for others: what enumerates next steps or
     compares full forwards needs the models themselves."""
@@ -134,6 +157,13 @@ def transformers_pair(world: World) -> tuple[TransformersEngine, TransformersEng
             raise InputError(f"{engine.contract.model} runs on {engine.contract.engine}, outside this process: {cure}")
     assert isinstance(world.draft, TransformersEngine) and isinstance(world.base, TransformersEngine)
     return world.draft, world.base
+
+
+def _require_instruction_used(instruction: str | None, template: str) -> None:
+    if instruction and template == "bare":
+        raise InputError(
+            "--instruction with template bare, which puts the question alone: give --template chat or plain"
+        )
 
 
 def _one_thread() -> None:

@@ -11,11 +11,15 @@ __all__ = ["verdict"]
 
 
 def _law(s: Mapping[str, Json]) -> str:
+    power, tests = s.get("detectable_tv"), "χ² tests" if s.get("way", "enumerated") == "enumerated" else "tests"
+    found = "" if power is None else f"; a sampler off by a total variation of {power:.2g} is found with 80 %"
+    mean = f"mean ratio π_B/π_S over drafts {s['ratio_mean']:.4f} ± {s['ratio_mean_se']:.4f} (1 if right)"
+    if s.get("way") == "scored":  # of whole steps of language models the ratio has no mean that draws could show
+        mean = f"1 - TV of draft and base {s['overlap']:.3f}"
     return (
-        f"smallest p {s['worst_p_holm']:.2g} of {s['comparisons']} χ² tests of samplers and "
+        f"smallest p {s['worst_p_holm']:.2g} of {s['comparisons']} {tests} of samplers and "
         f"{s['worst_outcome_p_holm']:.2g} of {s['outcomes_tested']} single outcomes, after Holm's correction, bound "
-        f"{s['family_level']:g}; largest |z| of an outcome {s['max_abs_z']:.2f}; mean ratio π_B/π_S over drafts "
-        f"{s['ratio_mean']:.4f} ± {s['ratio_mean_se']:.4f} (1 if right)"
+        f"{s['family_level']:g}; largest |z| of an outcome {s['max_abs_z']:.2f}; {mean}{found}"
     )
 
 

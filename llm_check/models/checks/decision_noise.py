@@ -19,15 +19,13 @@ from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Floats, Json, Record
 from llm_check.models.checks.check_settings import read_settings
-from llm_check.models.checks.fresh_run_cells import sampled_positions
+from llm_check.models.checks.places import places_of, require_room
 from llm_check.models.collecting.collect import step_rewards
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose
-from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.decoding.step_candidates import noise_uniforms
 from llm_check.models.decoding.winners import GATES, select
-from llm_check.models.tiny.exact_steps import checked_positions
-from llm_check.models.world import World
+from llm_check.models.world import World, world_record
 
 __all__ = ["DEFAULTS", "flips", "run"]
 
@@ -122,9 +120,8 @@ def run(
         Scheme(beta, n, chosen["threshold"], rule) for rule in RULES for beta in chosen["betas"] for n in chosen["ns"]
     ]
     most = max(chosen["ns"])
-    require_candidates(chosen["runs"] * most, 1, world.rule, f"runs = {chosen['runs']} of n = {most}")
-    at = checked_positions if world.task.name == "arithmetic" else sampled_positions
-    places = at(world, seed, chosen["problems"])
+    places = places_of(world, seed, chosen["problems"])
+    require_room(world, places, chosen["runs"] * most, f"runs = {chosen['runs']} of n = {most}")
     table: dict[str, list[Json]] = {}
     ratios, tokens = [], []
     for done, place in enumerate(places, start=1):
@@ -147,5 +144,6 @@ def run(
         "runs": total,
         **{name: sum(table[name]) / total for name in ("winner_flips", "gate_flips", "outcome_flips")},
         "threshold": chosen["threshold"],
+        "world": world_record(world),
     }
     return write_artifact(out, "lm_noise", provenance(command, seed), summary, {"cells": table})

@@ -19,15 +19,14 @@ from gsi_theory import Candidates, Scheme
 from gsi_theory.types import Floats, Record
 from llm_check.logs.pools.pool import Pool, pool_from_columns
 from llm_check.logs.prediction import PositionPrediction, predict_position
-from llm_check.models.collecting.collect import candidates_table, sampled_paths
+from llm_check.models.collecting.collect import candidates_table
 from llm_check.models.decoding.fresh_runs_of_step import StepMeasurement, measure_step
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.reasoning_steps import PAD
-from llm_check.models.decoding.solution import require_prompt_room
 from llm_check.models.grading.judging import Judges
 from llm_check.models.world import World
 
-__all__ = ["FRESH", "RATES", "Half", "halves", "position_cells", "sampled_positions", "step_values"]
+__all__ = ["FRESH", "RATES", "Half", "halves", "position_cells", "step_values"]
 
 FRESH = 1_000_003  # added to the seed of the pool, so that the fresh runs share no stream with it
 RATES = ("accuracy", "p_accept")
@@ -68,18 +67,6 @@ def halves(pool: Pool, key: tuple[str, int]) -> tuple[Half, Half]:
         cut = {s: {name: v[start::2] for name, v in values[s].items() if name in shared} for s in sets}
         made.append(Half(own["draft"], own["base"], cut["draft"], cut["base"]))
     return made[0], made[1]
-
-
-def sampled_positions(world: World, seed: int, count: int) -> list[Position]:
-    """One position for each of the first `count` prompts, on a solution that the base samples: before its step 0, 1, 2
-    or 3 in turn, or its last step where it has fewer. Raises InputError for a prompt too long for the models."""
-    prompts = world.prompts()[:count]
-    require_prompt_room(world.models, prompts, world.rule)
-    deepest = min(3, world.max_steps - 1)
-    paths = sampled_paths(world.base, world.rule, prompts, deepest, seed)
-    return [
-        Position(path.prompt, path.path[: min(i % (deepest + 1), len(path.path) - 1)]) for i, path in enumerate(paths)
-    ]
 
 
 def step_values(world: World, place: Position, fresh: StepMeasurement) -> dict[str, Floats]:

@@ -30,12 +30,12 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
 from llm_check.logs.prediction import scheme_grid
 from llm_check.models.checks.check_settings import read_settings
-from llm_check.models.checks.fresh_run_cells import position_cells, sampled_positions
+from llm_check.models.checks.fresh_run_cells import position_cells
+from llm_check.models.checks.places import places_of, require_room
 from llm_check.models.checks.significance import calibration, holm, mean_difference
 from llm_check.models.decoding.positions import Position
-from llm_check.models.decoding.reasoning_steps import require_candidates
-from llm_check.models.tiny.exact_steps import checked_positions, enumerate_position
-from llm_check.models.world import World, transformers_pair
+from llm_check.models.tiny.exact_steps import enumerate_position, is_enumerable
+from llm_check.models.world import World, transformers_pair, world_record
 
 __all__ = ["DEFAULTS", "LEVEL", "exact_values", "resolved", "run"]
 
@@ -78,7 +78,8 @@ def run(
 ) -> Path:
     """Write the artifact; settings rules, betas, ns, threshold, problems (one position each), candidates (of each
     source in the pool, half of which predict), runs (fresh runs), exact (so many problems are also enumerated, which
-    needs transformers models of a small vocabulary), tolerance (mass the enumeration may leave out)."""
+    needs transformers models; the default only where all steps can be listed), tolerance (mass the enumeration may
+    leave out)."""
     chosen = read_settings(settings, DEFAULTS)
     schemes = scheme_grid(chosen["betas"], chosen["ns"], chosen["rules"], chosen["threshold"])
     most = max(max(s.n, s.base_draws) for s in schemes)
@@ -87,13 +88,13 @@ def run(
             f"{chosen['candidates']} candidates, {chosen['problems']} problems, {chosen['runs']} runs: give {4 * most} "
             f"candidates for n = {most} (half of them predict), and at least 2 problems and 2 runs"
         )
-    require_candidates(chosen["candidates"], 1, world.rule, f"candidates = {chosen['candidates']}")
-    require_candidates(chosen["runs"] * most, 1, world.rule, f"runs = {chosen['runs']} of n = {most}")
+    if "exact" not in settings and not is_enumerable(world):
+        chosen["exact"] = 0
     if chosen["exact"] > 0:
         transformers_pair(world)
-    # The embedded task has reference solutions; elsewhere the base's own.
-    at = checked_positions if world.task.name == "arithmetic" else sampled_positions
-    places = at(world, seed, chosen["problems"])
+    places = places_of(world, seed, chosen["problems"])
+    require_room(world, places, chosen["candidates"], f"candidates = {chosen['candidates']}")
+    require_room(world, places, chosen["runs"] * most, f"runs = {chosen['runs']} of n = {most}")
     table: Table = {}
     for done, place in enumerate(places, start=1):
         exact = exact_values(world, place, schemes, chosen["tolerance"]) if done <= chosen["exact"] else None
@@ -103,7 +104,8 @@ def run(
                 table.setdefault(name, []).append(value)
         progress(done, len(places))
     means = _means(table)
-    summary = _summary(means, table) | {key: chosen[key] for key in ("threshold", "candidates", "runs")}
+    summary = _summary(means, table) | {key: chosen[key] for key in ("threshold", "candidates", "runs", "exact")}
+    summary["world"] = world_record(world)
     tables = {"cells": means, "problems": table}
     return write_artifact(out, "lm_prediction", provenance(command, seed), summary, tables)
 

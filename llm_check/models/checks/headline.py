@@ -1,7 +1,8 @@
-"""How many drafts the theory asks for and how many are needed, on the embedded pair: artifact `lm_headline`.
+"""How many drafts the theory asks for and how many are needed, on a pair of models: artifact `lm_headline`.
 
-At each position the next steps of the trained pair are enumerated, so the smallest n with KL(π‖Q_n) ≤ ε is exact; it
-stands beside the n of GSI Theorem 1, reading (b) (M12), and of the instance bound (M11).
+At each position the next steps of the pair are enumerated (of a large vocabulary, all but `tolerance` of mass), so the
+smallest n with KL(π‖Q_n) ≤ ε is exact; it stands beside the n of GSI Theorem 1, reading (b) (M12), and of the
+instance bound (M11).
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from gsi_theory.laws.draws import MOST
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
-from llm_check.models.tiny.exact_steps import checked_positions, enumerate_position
-from llm_check.models.world import World
+from llm_check.models.checks.places import places_of
+from llm_check.models.tiny.exact_steps import enumerate_position
+from llm_check.models.world import World, world_record
 
 __all__ = ["DEFAULTS", "needed_drafts", "run"]
 
@@ -55,7 +57,7 @@ def run(
     """Write the artifact; settings beta, epsilon, problems (one position each), tolerance (mass left out)."""
     chosen = read_settings(settings, DEFAULTS)
     beta, epsilon = chosen["beta"], chosen["epsilon"]
-    places = checked_positions(world, seed, chosen["problems"])
+    places = places_of(world, seed, chosen["problems"])
     rows: dict[str, list[Json]] = {}
     for done, place in enumerate(places, start=1):
         enumerated = enumerate_position(world, place, chosen["tolerance"])
@@ -81,5 +83,6 @@ def run(
     # The report opens with the position that needs most drafts, the one kindest to the theorem.
     hardest = max(range(len(places)), key=lambda i: (rows["n_exact_softmax"][i], rows["n_instance"][i]))
     shown = {key: values[hardest] for key, values in rows.items()}
-    summary = {"beta": beta, "epsilon": epsilon, "problem": places[hardest].problem.text} | shown
+    said = getattr(places[hardest].problem, "text", "") or places[hardest].problem.question
+    summary = {"beta": beta, "epsilon": epsilon, "problem": said, "world": world_record(world)} | shown
     return write_artifact(out, "lm_headline", provenance(command, seed), summary, {"positions": rows})

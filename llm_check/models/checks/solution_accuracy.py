@@ -1,10 +1,10 @@
-"""Whole solutions on the embedded pair: final accuracy and acceptance of every method against n: `lm_accuracy`."""
+"""Whole solutions on a pair of models: final accuracy and acceptance of every method against n: `lm_accuracy`."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,19 @@ from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.decoding.accuracy import paired_difference
 from llm_check.models.decoding.method_table import METHODS
 from llm_check.models.decoding.reasoning_steps import require_candidates
+from llm_check.models.decoding.solution import require_size
 from llm_check.models.decoding.solutions import SolutionRun, differences, solve_task, summary
-from llm_check.models.tasks.load_task import load_task
-from llm_check.models.tiny.exact_steps import require_arithmetic
-from llm_check.models.world import World
+from llm_check.models.tasks.load_task import chosen_problems, load_task
+from llm_check.models.tasks.problem import Task
+from llm_check.models.world import World, world_record
 
 __all__ = ["DEFAULTS", "run"]
 
 DEFAULTS: dict[str, Any] = {"beta": 20.0, "threshold": 0.5, "problems": 300, "ns": (1, 2, 4, 8, 16)}
 SHOWN = ("draft", "base", "soft_bon_draft", "soft_bon_base", "gsi", "gsi_race", "rsd", "specs")
-# All 300 problems of the default side by side: the embedded models are small.
-BATCH = 512
+# Problems side by side: all 300 of the default on models as small as the embedded ones, few on others.
+_BATCHES = {True: 512, False: 16}
+_SMALL = 1000
 
 
 def _contested(solutions: Sequence[Sequence[Record]]) -> str:
@@ -67,6 +69,14 @@ def _growth(solved: Mapping[tuple[str, int], Sequence[Record]], last: Mapping[st
     ]
 
 
+def _task(world: World, count: int, seed: int) -> Task:
+    """The world's task with at most `count` problems: others than a pool of the same seed holds."""
+    if world.task.source.startswith("arithmetic:"):
+        made = load_task(world.task.source, limit=count, seed=seed + 4)
+        return replace(world.task, problems=made.problems)
+    return replace(world.task, problems=chosen_problems(world.task.problems, count, seed + 4))
+
+
 def _columns(rows: Sequence[Record]) -> dict[str, list[Any]]:
     return {key: [row[key] for row in rows] for key in rows[0]} if rows else {}
 
@@ -82,19 +92,21 @@ def run(
     methods differ most.
     """
     chosen = read_settings(settings, DEFAULTS)
-    require_arithmetic(world)
-    most = max(chosen["ns"])
-    require_candidates(2 * most, min(BATCH, chosen["problems"]), world.rule, f"ns = {most}")
-    task = load_task("arithmetic", limit=chosen["problems"], seed=seed + 4)
-    prompts = task.prompts(world.draft.tokenizer)
-    asked = {problem.problem_id: problem.text for problem in task.problems}
+    most, batch = max(chosen["ns"]), _BATCHES[world.draft.vocabulary < _SMALL]
+    require_candidates(2 * most, min(batch, chosen["problems"]), world.rule, f"ns = {most}")
+    task = _task(world, chosen["problems"], seed)
+    prompts = replace(world, task=task).prompts()
+    for name in SHOWN:
+        scheme = METHODS[name].scheme(chosen["beta"], most, chosen["threshold"])
+        require_size(METHODS[name], scheme, world.models, prompts, world.rule, batch)
+    asked = {p.problem_id: getattr(p, "text", "") or p.question for p in task.problems}
     ns = {name: (1,) if METHODS[name].n else chosen["ns"] for name in SHOWN}
     cells = [(name, n) for name in SHOWN for n in ns[name]]
     methods: dict[str, list[Any]] = {}
     solved: dict[tuple[str, int], list[Record]] = {}
     for done, (name, n) in enumerate(cells, start=1):
-        plan = SolutionRun((name,), chosen["beta"], n, chosen["threshold"], seed=seed, batch=BATCH)
-        rows = solve_task(plan, world.models, prompts, world.rule, task.max_steps, task.grade, Journal(None, {}))
+        plan = SolutionRun((name,), chosen["beta"], n, chosen["threshold"], seed=seed, batch=batch)
+        rows = solve_task(plan, world.models, prompts, world.rule, world.max_steps, task.grade, Journal(None, {}))
         for key, value in summary(name, plan, rows).items():
             methods.setdefault(key, []).append(value)
         solved[name, n] = rows
@@ -109,5 +121,5 @@ def run(
     }
     tables["solutions"]["problem"] = [asked[name] for name in tables["solutions"]["problem"]]
     found = {"problems": len(prompts), "beta": chosen["beta"], "threshold": chosen["threshold"]}
-    found["contested"] = asked[contested]
+    found |= {"contested": asked[contested], "world": world_record(world)}
     return write_artifact(out, "lm_accuracy", provenance(command, seed), found, tables)

@@ -1,9 +1,10 @@
 """Candidates sampled and scored per second: the engines against the naive way, in one run: artifact `lm_speed`.
 
 A step of n candidates: drawn from the draft with their log-probabilities, scored by the base, judged by the reward
-model. Both ways walk the same prefixes, the first steps of reference solutions. The naive way is what a first
+model. Both ways walk the same prefixes, the first steps of solutions. The naive way is what a first
 implementation does at every step: `generate(num_return_sequences=n)` on the whole prefix from its text, then a forward
-of the base and one of the reward model over each whole sequence. Ours keeps prefixes from step to step. Compared are
+of the base over each whole sequence, and one of the reward model if it is a token classifier (another is asked afresh).
+Ours keeps prefixes from step to step. Compared are
 one prompt at a time, for every n of `ns`, and 16 prompts at once at the first n.
 
 The ways take turns problem by problem and the ratio is formed within a repeat, so that load on the machine falls on
@@ -16,25 +17,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from transformers import GenerationConfig
 
-from gsi_theory.errors import InputError
+from gsi_theory.arrays.memory import require_memory
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
-from llm_check.models.collecting.collect import Policies, draw_candidates, positions
+from llm_check.models.checks.places import is_embedded_task
+from llm_check.models.collecting.collect import Policies, draw_candidates, positions, sampled_paths
 from llm_check.models.decoding.positions import Position, encode_text
 from llm_check.models.decoding.reasoning_steps import PAD, require_candidates
-from llm_check.models.engines.transformers_engine import TransformersEngine
+from llm_check.models.decoding.solution import require_prompt_room
 from llm_check.models.rewards.token_classifier import ProcessRewardModel
 from llm_check.models.tasks.arithmetic import make_problems
-from llm_check.models.tiny.exact_steps import require_arithmetic
-from llm_check.models.world import World
+from llm_check.models.world import World, transformers_pair, world_record
 
 __all__ = ["DEFAULTS", "naive_candidates", "run"]
 
@@ -44,31 +44,41 @@ BATCH = 16
 STEPS = 3
 
 
-def _step_logp(logits: torch.Tensor, tokens: NDArray[np.int64], real: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _step_logp(
+    logits: torch.Tensor, tokens: NDArray[np.int64], real: NDArray[np.bool_], temperature: float
+) -> NDArray[np.float64]:
     """Log-probability (n,) of the `real` ones of `tokens` (n, T) under `logits` (n, T, V)."""
-    logp = torch.log_softmax(logits.double(), dim=-1).gather(2, torch.from_numpy(tokens)[..., None])[..., 0]
+    logp = torch.log_softmax(logits.double() / temperature, dim=-1).gather(2, torch.from_numpy(tokens)[..., None])[
+        ..., 0
+    ]
     return np.where(real, logp.numpy(), 0.0).sum(axis=1)
 
 
-def _modules(world: World) -> tuple[Any, Any, Any]:
-    """The draft, base and reward modules of transformers; InputError for a world of other engines."""
-    draft, base, reward = world.draft, world.base, world.reward_model
-    if not isinstance(draft, TransformersEngine) or not isinstance(base, TransformersEngine):
-        raise InputError("lm_speed compares with transformers' generate: give transformers folders for draft and base")
-    if not isinstance(reward, ProcessRewardModel):
-        raise InputError("lm_speed rescoring needs a token-classification reward model: leave --reward at its default")
-    return draft.model, base.model, reward.model
+def _judged(
+    world: World, place: Position, whole: torch.Tensor, length: int, tokens: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Rewards (n,) of the steps `tokens` (n, T): by a forward over each whole sequence where the reward is a token
+    classifier, else by a reward model that remembers nothing."""
+    reward, real = world.reward_model, tokens != PAD
+    if isinstance(reward, ProcessRewardModel):
+        judged = reward.model(input_ids=whole, use_cache=False).logits
+        last = judged[torch.arange(len(tokens)), torch.from_numpy(length - 1 + real.sum(axis=1))]
+        return last.double().softmax(dim=-1)[:, 1].numpy()
+    reward.forget()
+    return reward.score([place] * len(tokens), [row[keep].tolist() for row, keep in zip(tokens, real, strict=True)])
 
 
 @torch.inference_mode()
 def naive_candidates(
-    world: World, prefix: Sequence[int], n: int
+    world: World, place: Position, n: int, prefix: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """n steps (n, T) of the draft padded with PAD, their log-ratio and reward, (n,) each."""
-    draft, base, reward = _modules(world)
+    """n steps (n, T) of the draft after `prefix` padded with PAD, their log-ratio and their reward at `place`, (n,)
+    each."""
+    draft, base = (engine.model for engine in transformers_pair(world))
+    temperature = world.draft.contract.sampling_temperature
     settings = GenerationConfig(
         do_sample=True,
-        temperature=1.0,
+        temperature=temperature,
         top_k=0,
         top_p=1.0,
         num_return_sequences=n,
@@ -82,19 +92,20 @@ def naive_candidates(
     made = draft.generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=settings)
     whole = made.sequences
     tokens = whole[:, len(prefix) :].numpy()
-    closed = np.isin(tokens, world.rule.closing_ids)
-    real: NDArray[np.bool_] = np.cumsum(closed, axis=1) - closed == 0
+    lengths = [len(world.rule.cut(row)[0]) for row in tokens.tolist()]
+    real: NDArray[np.bool_] = np.arange(tokens.shape[1]) < np.array(lengths)[:, None]
     logits = base(input_ids=whole, use_cache=False).logits[:, len(prefix) - 1 : -1]
-    ratio = _step_logp(logits, tokens, real) - _step_logp(torch.stack(made.logits, dim=1), tokens, real)
-    judged = reward(input_ids=whole, use_cache=False).logits
-    last = judged[torch.arange(n), torch.from_numpy(len(prefix) - 1 + real.sum(axis=1))]
-    return np.where(real, tokens, PAD), ratio, last.double().softmax(dim=-1)[:, 1].numpy()
+    sides = (_step_logp(side, tokens, real, temperature) for side in (logits, torch.stack(made.logits, dim=1)))
+    ratio = next(sides) - next(sides)
+    steps = np.where(real, tokens, PAD)
+    return steps, ratio, _judged(world, place, whole, len(prefix), steps)
 
 
 def _naive(world: World, path: Position, n: int) -> None:
     text = str(world.draft.tokenizer.decode(list(path.prompt.ids)))
-    for step in path.path:
-        naive_candidates(world, encode_text(world.draft.tokenizer, text), n)
+    for k, step in enumerate(path.path):
+        place = Position(path.prompt, path.path[:k])
+        naive_candidates(world, place, n, encode_text(world.draft.tokenizer, text))
         text += str(world.draft.tokenizer.decode(list(step)))
 
 
@@ -102,7 +113,7 @@ def _ours(world: World, paths: Sequence[Position], n: int, seed: int) -> None:
     policies = Policies(world.draft, world.base, world.reward_model)
     at = [Position(path.prompt) for path in paths]
     caches = [engine.prefill([place.prefix for place in at]) for engine in (world.draft, world.base)]
-    for step in range(STEPS):
+    for step in range(len(paths[0].path)):
         streams = [place.stream(seed, 0) for place in at]
         draw_candidates(policies, "draft", (caches[0], caches[1]), at, n, streams, world.rule)
         taken = [path.path[step] for path in paths]
@@ -118,23 +129,33 @@ def _timed(call: Callable[[], None]) -> float:
 
 def _repeat(world: World, paths: list[Position], n: int, batched: bool, seed: int) -> tuple[float, float]:
     """Seconds per step of n candidates, (naive, ours); with `batched`, ours has BATCH prompts in each step."""
-    reward = world.reward_model
-    assert isinstance(reward, ProcessRewardModel)
-    naive, ours, counted = 0.0, 0.0, 0
+    naive, ours, counted, steps = 0.0, 0.0, 0, len(paths[0].path)
     for i, path in enumerate(paths):
-        reward.forget()
+        world.reward_model.forget()
         naive += _timed(lambda path=path: _naive(world, path, n))  # type: ignore[misc]
         group = [paths[(i + k) % len(paths)] for k in range(BATCH)] if batched else [path]
         ours += _timed(lambda group=group: _ours(world, group, n, seed))  # type: ignore[misc]
-        counted += len(group) * STEPS
-    return naive / (len(paths) * STEPS), ours / counted
+        counted += len(group) * steps
+    return naive / (len(paths) * steps), ours / counted
 
 
 def _disagreement(world: World, path: Position, n: int) -> float:
     """Largest |difference| of log-ratios, nats, between a naive full forward and the engines, on naive draws."""
-    tokens, ratio, _ = naive_candidates(world, path.prefix, n)
+    tokens, ratio, _ = naive_candidates(world, path, n, path.prefix)
     own, other = (e.score(e.prefill([path.prefix]), tokens[None])[0].sum(axis=1) for e in (world.draft, world.base))
     return float(np.abs(other - own - ratio).max())
+
+
+def _paths(world: World, count: int, seed: int) -> list[Position]:
+    """Solutions of `count` problems cut to one number of steps, at most STEPS: reference solutions of the embedded
+    task, else the base's own."""
+    if is_embedded_task(world):
+        return positions(make_problems(count, seed, "test"), world.draft.tokenizer, (STEPS,))
+    prompts = world.prompts()[:count]
+    require_prompt_room(world.models, prompts, world.rule)
+    whole = sampled_paths(world.base, world.rule, prompts, STEPS - 1, seed)
+    steps = min(len(path.path) for path in whole)
+    return [Position(path.prompt, path.path[:steps]) for path in whole]
 
 
 def _cells(seconds: dict[tuple[int, bool], list[tuple[float, float]]]) -> list[Record]:
@@ -164,12 +185,16 @@ def run(
     """Write the artifact; settings n, more (further n for one prompt), repeats (after one that warms up), problems,
     threads (1 suits tiny models). Raises InputError for a world that is not of transformers engines."""
     chosen = read_settings(settings, DEFAULTS)
-    require_arithmetic(world)
-    _modules(world)
+    transformers_pair(world)
     for prompts, n in ((1, max(chosen["n"], *chosen["more"])), (BATCH, chosen["n"])):
         require_candidates(n, prompts, world.rule)
-    problems = make_problems(chosen["problems"], seed, "test")
-    paths = positions(problems, world.draft.tokenizer, (STEPS,))
+    paths = _paths(world, chosen["problems"], seed)
+    longest = max(len(path.prefix) for path in paths) + world.rule.max_tokens
+    require_memory(
+        24.0 * max(chosen["n"], *chosen["more"]) * longest * world.draft.vocabulary,
+        f"the naive way at n = {max(chosen['n'], *chosen['more'])}, logits of {longest} tokens",
+        "take fewer candidates (--set more=N), or a shorter step (--max-tokens N)",
+    )
     kinds = [(n, False) for n in (chosen["n"], *chosen["more"])] + [(chosen["n"], True)]
     seconds: dict[tuple[int, bool], list[tuple[float, float]]] = {kind: [] for kind in kinds}
     before = torch.get_num_threads()
@@ -197,6 +222,7 @@ def run(
             "naive_seconds_per_step": cells[0]["naive_seconds_per_step"],
             "largest_log_ratio_difference": difference,
             "forward": world.draft.contract.forward,
+            "world": world_record(world),
         }
         | {name: cells[0][name] for name in names}
         | {f"batch_{name}": cells[-1][name] for name in names}

@@ -1,12 +1,17 @@
 """Samplers on language models against the exact law of their next step: artifact `lm_law`.
 
-At each position all next steps of the pair are enumerated (transformers, whatever engine draws). The draft, one step of
-GSI (gated softmax, gated race, score-gated race, ungated) and soft best-of-n on the base are run many times on the
-world's engines; outcomes are tested against the exact law of the same scheme: Pearson's χ² for each sampler and
-position, and an exact binomial test for each outcome, both corrected by Holm over everything tested. Also recorded: how
-far log-probabilities are from a plain full forward, and the mean ratio of the draft's draws, which estimates
-E_{π_S}[π_B/π_S] = 1 (M32). Positions that are finished are kept beside the artifact until it is written: a run that was
-stopped goes on, one of other settings, models or code begins anew.
+At each position the draft, one step of GSI (gated softmax, gated race, score-gated race, ungated) and soft best-of-n
+on the base are run many times on the world's engines. Where all next steps of the pair can be listed ("enumerated":
+transformers, whatever engine draws), outcomes are tested against the exact law of the same scheme: Pearson's χ²
+for each sampler and position, and an exact binomial test for each outcome. Runs with a candidate outside the list are
+left out: given that all are inside, the others follow the law on the list exactly, however much mass is missing; and
+the draft's draws outside it are held against that mass. Where no list is possible ("scored": a vocabulary of
+49,152), draws and winners are tested by conditional laws (`checks.scored_step`). Holm corrects over everything tested.
+
+Also recorded: the total variation that would be found with probability 80 %, how far log-probabilities are from a plain
+full forward, and the mean ratio of the draft's draws, which estimates E_{π_S}[π_B/π_S] = 1 (M32). Positions that are
+finished are kept beside the artifact until it is written: a run that was stopped goes on, one of other settings, models
+or code begins anew.
 
 The full bar: gsi check lm_law --set problems=24 --set draws=10000
 """
@@ -27,21 +32,23 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.journal import Journal, journal_path
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.places import places_of, require_room
+from llm_check.models.checks.scored_law import detectable
+from llm_check.models.checks.scored_step import scored_tests
 from llm_check.models.checks.significance import binomial_p, holm
 from llm_check.models.decoding.fresh_runs_of_step import measure_step
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import Purpose
-from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.engines.engine import Engine
 from llm_check.models.model_types import Module
 from llm_check.models.tiny.exact_steps import (
     SMALLEST_EXPECTED,
     EnumeratedPosition,
-    checked_positions,
     enumerate_position,
     frequency_test,
+    is_enumerable,
 )
-from llm_check.models.world import World, transformers_pair
+from llm_check.models.world import World, transformers_pair, world_record
 
 __all__ = ["DEFAULTS", "LEVEL", "full_forward_difference", "outcome_p_values", "run", "schemes_tested"]
 
@@ -75,7 +82,7 @@ def full_forward_difference(engine: Engine, model: Module, prefix: list[int], st
     for row, step in zip(scored, steps, strict=True):
         with torch.inference_mode():
             ids = torch.tensor([prefix + step], device=model.device)
-            logits = model(input_ids=ids, use_cache=False).logits[0].float()
+            logits = model(input_ids=ids, use_cache=False).logits[0].float() / engine.contract.sampling_temperature
         plain = torch.log_softmax(logits, -1)[len(prefix) - 1 : -1].gather(1, ids[0, len(prefix) :, None])[:, 0]
         worst = max(worst, float(np.max(np.abs(row[: len(step)] - plain.cpu().numpy()))))
     return worst
@@ -92,49 +99,82 @@ def outcome_p_values(outcomes: np.ndarray, probability: np.ndarray) -> np.ndarra
     return binomial_p(np.r_[counts[:-1][large], rest], draws, np.minimum(wanted, 1.0))
 
 
-def _tests(world: World, enumerated: EnumeratedPosition, chosen: Record, seed: int) -> Record:
+def _enumerated(world: World, enumerated: EnumeratedPosition, chosen: Record, seed: int) -> Record:
     """A row for each sampler, the p-values of its outcomes, and mean and variance of the ratios π_B/π_S drawn."""
     place, draws = enumerated.position, chosen["draws"]
     streams = [place.stream(seed, Purpose.CHECK)]
     drafted = world.draft.sample(world.draft.prefill([place.prefix]), draws, streams, world.rule)
-    outcomes = {"draft": enumerated.locate(drafted.tokens[0])}
-    laws = {"draft": np.exp(enumerated.instance.log_draft)}
+    at = enumerated.locate(drafted.tokens[0])
+    inside = at < len(enumerated.tokens)
+    missed = binomial_p(np.array([(~inside).sum()], dtype=np.float64), draws, np.array([enumerated.missing_draft]))
+    outcomes, laws = {"draft": at[inside]}, {"draft": np.exp(enumerated.instance.log_draft)}
     schemes = schemes_tested(chosen["beta"], chosen["n"], chosen["threshold"])
     measured = measure_step(
         world.draft, world.base, world.reward_model, place, draws, list(schemes.values()), world.rule, seed
     )
     at = enumerated.locate(measured.steps)
+    known = (at < len(enumerated.tokens))[np.concatenate([measured.drafts, measured.bases], axis=1)].all(axis=1)
     for row, (name, scheme) in enumerate(schemes.items()):
-        outcomes[name] = at[measured.selected[row]]
+        outcomes[name] = at[measured.selected[row][known]]
         if name == "soft_bon_base":
             laws[name] = np.exp(fallback_law(enumerated.instance.base_candidates(), scheme).log_prob)
         else:
-            laws[name] = np.exp(gsi_law(enumerated.instance, scheme).log_prob)
+            laws[name] = np.exp(gsi_law(enumerated.instance, enumerated.within(scheme)).log_prob)
     rows, single = [], []
     for name in outcomes:
         test = frequency_test(outcomes[name], laws[name])
-        single.append(outcome_p_values(outcomes[name], laws[name]))
+        p = outcome_p_values(outcomes[name], laws[name])
+        single.append([*p.tolist(), *(missed.tolist() if name == "draft" else ())])
         rows.append(
             {
-                "problem_id": place.prompt_id,
-                "step": place.step,
-                "prefix_text": world.draft.tokenizer.decode(list(place.prefix)),
-                "outcomes": len(enumerated.tokens),
-                "missing_mass": max(enumerated.missing_draft, enumerated.missing_base),
-                "draws": draws,
+                "sampler": name,
+                "test": "step",
+                "draws": len(outcomes[name]),
                 "cells": test.cells,
                 "chi2_stat": test.statistic,
                 "dof": test.dof,
                 "p_value": test.p_value,
                 "max_abs_z": test.max_abs_z,
-                "sampler": name,
-                "n": 1 if name == "draft" else chosen["n"],
-                "beta": chosen["beta"],
             }
         )
     scored = world.base.score(world.base.prefill([list(place.prefix)]), drafted.tokens).sum(axis=-1)
     ratio = np.exp(scored[0] - drafted.logp[0])
-    return {"rows": rows, "outcome_p": single, "ratio": (float(ratio.mean()), float(ratio.var()))}
+    missing = max(enumerated.missing_draft, enumerated.missing_base)
+    return {
+        "rows": rows,
+        "outcome_p": single,
+        "ratio": (float(ratio.mean()), float(ratio.var())),
+        "overlap": enumerated.overlap,
+        "outcomes": len(enumerated.tokens),
+        "missing_mass": missing,
+    }
+
+
+def _tests(world: World, exact: World, place: Position, chosen: Record, seed: int) -> Record:
+    """Everything tested at one position, whichever way."""
+    if is_enumerable(exact):
+        enumerated = enumerate_position(exact, place, chosen["tolerance"])
+        tested = _enumerated(world, enumerated, chosen, seed) | {
+            "difference": _difference(world, exact, place, enumerated, seed)
+        }
+    else:
+        schemes = schemes_tested(chosen["beta"], chosen["n"], chosen["threshold"])
+        tested = scored_tests(world, exact, place, schemes, chosen["draws"], seed)
+        tested |= {"outcomes": None, "missing_mass": 0.0}
+    about = {
+        "problem_id": place.prompt_id,
+        "step": place.step,
+        "prefix_text": world.draft.tokenizer.decode(list(place.prefix)),
+        "outcomes": tested["outcomes"],
+        "missing_mass": tested["missing_mass"],
+    }
+    settings = {"beta": chosen["beta"]}
+    return tested | {
+        "rows": [
+            about | row | settings | {"n": 1 if row["sampler"] in ("draft", "base") else chosen["n"]}
+            for row in tested["rows"]
+        ]
+    }
 
 
 def run(
@@ -146,48 +186,59 @@ def run(
     command: str,
     reference: World | None = None,
 ) -> Path:
-    """Write the artifact; settings beta, n, threshold, draws (per sampler), problems, tolerance (mass left out).
+    """Write the artifact; settings beta, n, threshold, draws (runs of each sampler where steps are enumerated; else
+    candidates of each model), problems, tolerance (mass that an enumeration leaves out).
 
-    `reference` is the transformers world whose next steps are enumerated, of the same weights (None: this one). Raises
+    `reference` is the transformers world whose law is the exact one, of the same weights (None: this one). Raises
     InputError when that is no pair of transformers models.
     """
     chosen = read_settings(settings, DEFAULTS)
     exact = reference or world
     transformers_pair(exact)
     draws, n = chosen["draws"], chosen["n"]
-    require_candidates(draws * n, 1, world.rule, f"draws = {draws} of n = {n}")
-    places = checked_positions(exact, seed, chosen["problems"])
+    places = places_of(world, seed, chosen["problems"])
+    require_room(world, places, draws * n, f"draws = {draws} of n = {n}")
     made = provenance(command, seed)
     engines = [asdict(e.contract) for pair in (world, exact) for e in (pair.draft, pair.base)]
-    journal = Journal(journal_path(out), {"provenance": made, "engines": engines}, replace=True)
+    head = {"provenance": made, "engines": engines, "world": world_record(world)}
+    journal = Journal(journal_path(out), head, replace=True)
     keys = [(place.prompt_id, str(place.step)) for place in places]
     try:
         for done, (key, place) in enumerate(zip(keys, places, strict=True), start=1):
             if key not in journal:
-                enumerated = enumerate_position(exact, place, chosen["tolerance"])
-                tested = _tests(world, enumerated, chosen, seed)
-                journal.add({key: tested | {"difference": _difference(world, exact, place, enumerated, seed)}})
+                journal.add({key: _tests(world, exact, place, chosen, seed)})
             progress(done, len(places))
     except InputError:
         journal.delete_if_empty()
         raise
-    summary, table = _judged([journal[key] for key in keys], chosen["draws"])
-    about = {"engine": world.draft.contract.engine, "engine_version": world.draft.contract.engine_version}
-    path = write_artifact(out, "lm_law", made, summary | about, {"prompts": table})
+    summary, table = _judged([journal[key] for key in keys], draws)
+    summary |= {
+        "engine": world.draft.contract.engine,
+        "engine_version": world.draft.contract.engine_version,
+        "way": "enumerated" if is_enumerable(exact) else "scored",
+        "world": world_record(world),
+    }
+    path = write_artifact(out, "lm_law", made, summary, {"prompts": table})
     journal.delete()
     return path
 
 
 def _judged(positions: list[Record], draws: int) -> tuple[Record, dict[str, list[Json]]]:
-    """(summary, table of a row for each sampler and position) of the tests at all positions."""
+    """(summary, table of a row for each test and position) of the tests at all positions."""
     rows = [row for at in positions for row in at["rows"]]
     table: dict[str, list[Json]] = {key: [row[key] for row in rows] for key in rows[0]}
     single = [np.array(p) for at in positions for p in at["outcome_p"]]
     means, variances = np.array([at["ratio"] for at in positions]).T
     overall, each = holm(np.array(table["p_value"])), holm(np.concatenate(single))
-    sizes = np.cumsum([len(p) for p in single])[:-1]
+    parts = np.split(each, np.cumsum([len(p) for p in single])[:-1])
     table["p_holm"] = overall.tolist()
-    table["outcome_p_holm"] = [float(p.min()) for p in np.split(each, sizes)]
+    table["outcome_p_holm"] = [float(p.min()) if p.size else None for p in parts]
+    level = LEVEL / len(overall)
+    found = [
+        detectable(row["cells"], row["draws"], level) if row["test"].startswith(("step", "tokens")) else None
+        for row in rows
+    ]
+    table["detectable_tv"] = found
     summary = {
         "worst_p": min(table["p_value"]),
         "comparisons": len(overall),
@@ -195,14 +246,16 @@ def _judged(positions: list[Record], draws: int) -> tuple[Record, dict[str, list
         "outcomes_tested": len(each),
         "worst_outcome_p_holm": float(each.min()),
         # The line of the figure: the p-value below which the first comparison fails.
-        "level": LEVEL / len(overall),
+        "level": level,
         "family_level": LEVEL,
         "passed": bool(overall.min() > LEVEL and each.min() > LEVEL),
-        "max_abs_z": max(table["max_abs_z"]),
+        "max_abs_z": max(z for z in table["max_abs_z"] if z is not None),
+        "detectable_tv": max((tv for tv in found if tv is not None), default=None),
         "max_logp_difference": max(at["difference"] for at in positions),
         "largest_missing_mass": max(table["missing_mass"]),
         "ratio_mean": float(means.mean()),
         "ratio_mean_se": float(np.sqrt(variances.mean() / (draws * len(positions)))),
+        "overlap": float(np.mean([at["overlap"] for at in positions])),
     }
     return summary, table
 

@@ -17,6 +17,8 @@ from llm_check.models.decoding.prompting import template_record
 from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.decoding.solution import require_prompt_room
 from llm_check.models.decoding.step_candidates import most_candidates
+from llm_check.models.engines.engine_memory import require_step_memory
+from llm_check.models.engines.hub_snapshot import placed
 from llm_check.models.grading.judging import Judges
 from llm_check.models.rewards.reward_model import reward_record
 from llm_check.models.tiny import checkpoint_path
@@ -40,11 +42,13 @@ def collect_task(
     reward: str | None = None,
     device: str = "cpu",
     dtype: str = "float32",
+    temperature: float = 1.0,
     task: str | None = None,
     problems: int = 4,
     step: str | None = None,
     max_tokens: int | None = None,
     template: str | None = None,
+    instruction: str | None = None,
     seed: int = 0,
     batch: int | None = None,
     text: bool = True,
@@ -54,7 +58,7 @@ def collect_task(
     each of `problems` problems into the pool `out`; an equal call goes on with one that was stopped.
 
     path: how a prompt goes on: "reference", or a method with its beta, n, threshold (None: the reference where the task
-    has one, else "base"). Models, task, step and template as `load_world` takes them. progress(done, total) counts
+    has one, else "base"). Models, temperature, task, step and template as `load_world` takes them. progress(done, total) counts
     positions. Raises InputError for what cannot be loaded, written or held in memory, and a path that the task lacks.
     """
     world = load_world(
@@ -67,8 +71,10 @@ def collect_task(
         task=task,
         step=step,
         template=template,
+        instruction=instruction,
         limit=problems,
         seed=seed,
+        temperature=temperature,
     )
     prompts = world.prompts()
     require_prompt_room(world.models, prompts, world.rule)
@@ -94,8 +100,19 @@ def collect_task(
         text=text,
     )
     specs = {
-        name: str(spec or checkpoint_path(name)) for name, spec in (("draft", draft), ("base", base), ("prm", reward))
+        name: placed(spec or checkpoint_path(name))
+        for name, spec in (("draft", draft), ("base", base), ("prm", reward))
     }
+    longest = max(len(prompt.ids) for prompt in prompts) + world.rule.max_tokens
+    require_step_memory(
+        (world.draft, world.base),
+        min(job.size, len(prompts)),
+        longest,
+        most,
+        world.rule,
+        f"candidates = {most}, {min(job.size, len(prompts))} prompts together",
+        "take fewer candidates, fewer prompts together (--batch), or shorter steps (--max-tokens)",
+    )
     collect_parts(out, job, _record(job, world, specs), progress)
 
 

@@ -34,13 +34,19 @@ _CHUNK = 1024
 @dataclass(frozen=True)
 class StepMeasurement:
     """Fresh runs of one step under S schemes. `steps` (M, T) are the distinct steps seen, `step_reward` (M,) their
-    rewards; `selected` (S, runs) indexes them; `reward` (S, runs) and `accepted` (S, runs) of each run."""
+    rewards; `selected` (S, runs) indexes them; `reward` (S, runs) and `accepted` (S, runs) of each run. The candidates
+    of each run, `drafts` (runs, n) and `bases` (runs, n_base), index the steps; `winner` (S, runs) is the place of the
+    selected draft among them, accepted or not, `fallback` (S, runs) that of the selected base draw (-1: no gate)."""
 
     schemes: tuple[Scheme, ...]
     steps: NDArray[np.int32]
     step_reward: NDArray[np.float64]
     selected: NDArray[np.int64]
     accepted: NDArray[np.bool_]
+    drafts: NDArray[np.int64]
+    bases: NDArray[np.int64]
+    winner: NDArray[np.int64]
+    fallback: NDArray[np.int64]
 
     @property
     def reward(self) -> NDArray[np.float64]:
@@ -86,20 +92,22 @@ def measure_step(
     most = max(largest.values())
     require_candidates(runs * most, 1, rule, f"{runs} runs of n = {most}")
     steps, step_reward, pools = _pools(models, position, runs, largest, rule, seed)
-    selected = np.empty((len(schemes), runs), dtype=np.int64)
+    selected, winner, fallback = (np.full((len(schemes), runs), -1, dtype=np.int64) for _ in range(3))
     accepted = np.ones((len(schemes), runs), dtype=bool)
     at = np.arange(runs)
+    mine, other = pools["draft"], pools["base"]
     for s, scheme in enumerate(schemes):
-        mine, other = pools["draft"], pools["base"]
-        winner, score = mine.winners(scheme, scheme.n, "ratio")
-        selected[s] = mine.step[at, winner]
+        winner[s], score = mine.winners(scheme, scheme.n, "ratio")
+        selected[s] = mine.step[at, winner[s]]
         if scheme.threshold is None:
             continue
-        won = mine.reward[at, winner], mine.log_ratio[at, winner]
+        won = mine.reward[at, winner[s]], mine.log_ratio[at, winner[s]]
         accepted[s] = GATES[scheme.gate].passes(*won, score, scheme, np.zeros(runs))
-        fallback, _ = other.winners(scheme, scheme.base_draws, "reward")
-        selected[s] = np.where(accepted[s], selected[s], other.step[at, fallback])
-    return StepMeasurement(tuple(schemes), steps, step_reward, selected, accepted)
+        fallback[s], _ = other.winners(scheme, scheme.base_draws, "reward")
+        selected[s] = np.where(accepted[s], selected[s], other.step[at, fallback[s]])
+    return StepMeasurement(
+        tuple(schemes), steps, step_reward, selected, accepted, mine.step, other.step, winner, fallback
+    )
 
 
 def _pools(

@@ -5,6 +5,7 @@ A user's own record is named FILE.py:NAME. What no decoder can play is refused b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 
 from gsi_theory import methods
@@ -12,7 +13,7 @@ from gsi_theory.errors import InputError, nearest
 from gsi_theory.methods import ALIASES, Method
 from gsi_theory.runs.user_file import load_member, names_file
 
-__all__ = ["METHODS", "REFUSED", "Method", "named_method", "policies_used"]
+__all__ = ["METHODS", "REFUSED", "SETS", "Method", "methods_of", "named_method", "policies_used"]
 
 # gate -> why no decoder plays it
 REFUSED = {
@@ -21,7 +22,19 @@ REFUSED = {
 
 METHODS: dict[str, Method] = {key: method for key, method in methods.METHODS.items() if method.gate not in REFUSED}
 
+# Several methods by one name. paper: what arXiv 2506.04118 compares; its RSD selects one of n drafts before the gate,
+# ours (M21) judges one draft, as arXiv 2501.19324 has it.
+SETS = {"paper": ("gsi", "rsd", "soft_bon_draft", "soft_bon_base", "draft", "base")}
+
 _load = cache(load_member)
+
+
+def methods_of(names: Iterable[str]) -> list[str]:
+    """`names` with those of `SETS` replaced by their methods, each method once where a set brings it in again."""
+    named: list[str] = []
+    for name in names:
+        named += [member for member in SETS[name] if member not in named] if name in SETS else [name]
+    return named
 
 
 def named_method(name: str) -> Method:

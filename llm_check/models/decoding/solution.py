@@ -24,6 +24,7 @@ from llm_check.models.decoding.prompting import plain_text, require_room
 from llm_check.models.decoding.reasoning_steps import StepRule, require_candidates
 from llm_check.models.decoding.step_candidates import Models, most_candidates, sources
 from llm_check.models.engines.engine import Engine
+from llm_check.models.engines.engine_memory import require_step_memory
 from llm_check.models.model_types import TaskProblem, Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
 from llm_check.models.tasks import arithmetic
@@ -152,8 +153,12 @@ def decode_prompts(
     _require_distinct(prompts)
     context = require_size(method, scheme, models, prompts, rule)
 
+    # a reward model with a context of its own, as far as it can tell
+    room: Callable[[Position], int] | None = getattr(models.reward_model, "room", None)
+
     def ended(place: Position, finish: str) -> bool:
         full = context is not None and len(place.prefix) + rule.max_tokens > context
+        full = full or (room is not None and room(place) < rule.max_tokens)
         return finish == "eos" or place.step >= max_steps or full
 
     at, records = solve(method, scheme, models, prompts, rule, seed, ended, progress)
@@ -179,8 +184,13 @@ def require_size(
     context = context_of(models, policies_used(method, len(models.drafters)))
     if context is not None:
         require_room(prompts, context, rule.max_tokens)
-    named = f"n = {scheme.n}, n_base = {scheme.base_draws}"
-    require_candidates(most_candidates(scheme, models), min(batch or len(prompts), len(prompts)), rule, named)
+    named, rows = f"n = {scheme.n}, n_base = {scheme.base_draws}", min(batch or len(prompts), len(prompts))
+    most = most_candidates(scheme, models)
+    require_candidates(most, rows, rule, named)
+    engines = [models.engine(name) for name in policies_used(method, len(models.drafters))]
+    prefix = max(len(prompt.ids) for prompt in prompts) + rule.max_tokens
+    cure = "take fewer side by side (--batch), fewer candidates, or shorter steps (--max-tokens)"
+    require_step_memory(engines, rows, prefix, most, rule, named, cure)
     return context
 
 

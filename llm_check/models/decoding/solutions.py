@@ -7,6 +7,7 @@ A solution is one JSON object: method, problem_id, text, step_ids [step][token],
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
@@ -32,6 +33,7 @@ __all__ = ["SolutionRun", "differences", "solve_task", "summary"]
 # Normal quantile of the 95 % interval of an acceptance rate.
 Z = 1.96
 Grader = Callable[[Sequence[TaskProblem], Sequence[str]], Sequence[Any]]
+Stopwatch = Callable[[str, float, int], None]
 
 
 @dataclass(frozen=True)
@@ -80,30 +82,36 @@ def solve_task(
     grade: Grader,
     journal: Journal,
     progress: Report | None = None,
+    stopwatch: Stopwatch | None = None,
+    label: tuple[str, ...] = (),
 ) -> list[Record]:
-    """The solutions of every method and problem, methods in the order of the plan; those in the journal are kept.
+    """The solutions of every method and problem, methods in the order of the plan; those in the journal are kept, under
+    (*label, method, problem).
 
     Batches are always the same ones, and none remembers rewards of another: a batch of which anything is missing is
     decoded whole, so that a resumed run does the very arithmetic of one in one go. progress(done, total) counts
-    solutions. Raises InputError as `decode`.
+    solutions; stopwatch(method, seconds, steps) is told of every batch that is decoded. Raises InputError as `decode`.
     """
     parts = [prompts[start : start + run.batch] for start in range(0, len(prompts), run.batch)]
     done, total = 0, len(run.methods) * len(prompts)
     for name in run.methods:
         for part in parts:
-            if any((name, prompt.prompt_id) not in journal for prompt in part):
+            if any((*label, name, prompt.prompt_id) not in journal for prompt in part):
                 models.reward_model.forget()
+                began = time.perf_counter()
                 shifted = None if progress is None else _shifted(progress, done, total)
                 decoded = decode_prompts(
                     named_method(name), run.scheme(name), models, part, rule, run.seed, max_steps, shifted
                 )
+                if stopwatch is not None:
+                    stopwatch(name, time.perf_counter() - began, len(decoded.records["problem"]))
                 result = replace(decoded, method=name)  # as it was asked for: a method of a file by its place
                 grades = grade([prompt.problem for prompt in part], result.text)
-                journal.add({(name, row["problem_id"]): row for row in _rows(result, grades)})
+                journal.add({(*label, name, row["problem_id"]): row for row in _rows(result, grades)})
             done += len(part)
             if progress is not None:
                 progress(done, total)
-    return [journal[name, prompt.prompt_id] for name in run.methods for prompt in prompts]
+    return [journal[*label, name, prompt.prompt_id] for name in run.methods for prompt in prompts]
 
 
 def _shifted(progress: Report, done: int, total: int) -> Report:

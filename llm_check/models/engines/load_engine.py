@@ -1,6 +1,7 @@
 """Engines by name: one table of schemes, each loaded by a module that is imported only when it is asked for.
 
     FOLDER, transformers:FOLDER          a checkpoint, run by transformers in this process
+    hub:OWNER/NAME[@REVISION]            one of the hub, likewise, from its cache or downloaded
     vllm:FOLDER[?OPTION=VALUE&...]       a checkpoint, run by vLLM in this process; options are vllm.LLM's
     http://HOST:PORT[,http://...][?...]  vLLM servers, prompts shared out over them; options of engines.vllm_server
 
@@ -20,6 +21,7 @@ from urllib.parse import parse_qsl
 from gsi_theory.errors import InputError
 from gsi_theory.types import Json
 from llm_check.models.engines.engine import Engine
+from llm_check.models.engines.hub_snapshot import hub_folder
 
 __all__ = ["LOADERS", "load_engine"]
 
@@ -48,12 +50,20 @@ def _load_servers(where: str, options: Mapping[str, Json], device: str, dtype: s
     return load_servers(where.split(","), options)
 
 
+def _load_hub(where: str, options: Mapping[str, Json], device: str, dtype: str, temperature: float) -> Engine:
+    return _load_transformers(str(hub_folder(f"hub:{where}")), options, device, dtype, temperature)
+
+
 LOADERS: dict[str, Loader] = {
     "transformers": _load_transformers,
+    "hub": _load_hub,
     "vllm": _load_vllm,
     "http": _load_servers,
     "https": _load_servers,
 }
+
+
+_PLACES = dict.fromkeys(("http", "https"), "://host:port") | {"hub": ":OWNER/NAME"}
 
 
 def _require_plain(spec: str, temperature: float) -> None:
@@ -87,7 +97,7 @@ def load_engine(spec: str | Path, *, device: str = "cpu", dtype: str = "float32"
     if scheme not in LOADERS:
         raise InputError(
             f"engine {text!r}: no scheme {scheme!r} and no such folder; known are a model folder, "
-            + ", ".join(f"{name}{'://host:port' if name.startswith('http') else ':FOLDER'}" for name in LOADERS)
+            + ", ".join(f"{name}{_PLACES.get(name, ':FOLDER')}" for name in LOADERS)
         )
     where, _, query = (text if scheme.startswith("http") else rest).partition("?")
     options = {name: _option(value) for name, value in parse_qsl(query, keep_blank_values=True)}

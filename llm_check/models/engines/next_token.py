@@ -11,15 +11,15 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-__all__ = ["blocks_of", "drawn_tokens", "log_softmax", "token_log_probs"]
+__all__ = ["BLOCK", "blocks_of", "drawn_tokens", "log_softmax", "token_log_probs"]
 
-# A float64 block of this many numbers is 256 MiB: the bound on any (rows, vocabulary) temporary.
-_BLOCK = 1 << 25
+# A float64 block of this many numbers is 64 MiB: the bound on any (rows, vocabulary) temporary.
+BLOCK = 1 << 23
 
 
 def blocks_of(rows: int, vocabulary: int) -> list[slice]:
     """Slices that cut `rows` rows of logits into blocks of bounded memory."""
-    size = max(1, _BLOCK // vocabulary)
+    size = max(1, BLOCK // vocabulary)
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
@@ -33,7 +33,7 @@ def drawn_tokens(logits: Tensor, at: Tensor, uniforms: Tensor, temperature: floa
 
     Returns tokens (E,) int64 and their log-probabilities (E,) float64, nats. A token of mass zero is never drawn.
     """
-    if logits.shape[0] * logits.shape[1] <= _BLOCK and len(at) * logits.shape[1] <= _BLOCK:
+    if logits.shape[0] * logits.shape[1] <= BLOCK and len(at) * logits.shape[1] <= BLOCK:
         return _drawn(logits, at, uniforms, temperature)
     tokens, logp = torch.empty_like(at), torch.empty_like(uniforms)
     for block in blocks_of(len(logits), logits.shape[1]):

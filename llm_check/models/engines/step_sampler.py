@@ -14,15 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps
+from llm_check.models.engines.engine_memory import TREE_COLUMNS
 from llm_check.models.engines.forward import Forward
 from llm_check.models.engines.next_token import drawn_tokens
 from llm_check.models.engines.prefix_cache import PrefixCache, encode
 from llm_check.models.engines.token_tree import grow_level
 
 __all__ = ["sample_steps"]
-
-# Columns of the buffer that the nodes of a prefix may take over all depths: attention reads them at every depth.
-_TREE_COLUMNS = 8192
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def sample_steps(
     root, start = np.full(count * n, -1), np.full(count * n, rule.start_state)
     group = _Group(0, row, candidate, root, root, start, np.zeros((count, 0, 0), bool))
     stack = [draws.next_token(cache.logits, row, group, root)]
-    most = max(16, _TREE_COLUMNS // cap)
+    most = max(16, TREE_COLUMNS // cap)
     while stack:
         at = stack.pop()
         if at is not None:

@@ -25,6 +25,7 @@ from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps, pad_steps, require_candidates
 from llm_check.models.engines.checkpoint import load_checkpoint, revision_of, weights_hash
 from llm_check.models.engines.engine import LogProbContract
+from llm_check.models.engines.engine_memory import TREE_TOKENS, rows_at_once
 from llm_check.models.engines.forward import Forward, forward_of
 from llm_check.models.engines.next_token import blocks_of, log_softmax, token_log_probs
 from llm_check.models.engines.prefix_cache import PrefixCache, empty_cache, encode, extended, selected
@@ -33,11 +34,6 @@ from llm_check.models.engines.token_tree import tree_of_steps
 from llm_check.models.model_types import Module, Tokenizer
 
 __all__ = ["PrefixCache", "TransformersEngine", "left_padded"]
-
-# Tokens of candidates that one forward may hold for a prefix: attention among them grows with the square.
-_TREE_TOKENS = 4096
-# Tokens of candidates of all prefixes together in one forward.
-_FORWARD_TOKENS = 1 << 15
 
 
 def left_padded(sequences: Sequence[Sequence[int]], place: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -141,6 +137,24 @@ class TransformersEngine:
         parts = [log_softmax(logits[block], self.contract.sampling_temperature) for block in blocks_of(*logits.shape)]
         return torch.cat(parts).cpu().numpy()
 
+    @torch.inference_mode()
+    def log_probs_after(self, cache: PrefixCache, steps: NDArray[np.integer]) -> NDArray[np.float64]:
+        """The law of the next token after one prefix and each of M beginnings of a step (M, T), T ≥ 1, unpadded:
+        (M, V), nats. Beginnings that share tokens do best side by side."""
+        result = np.empty((len(steps), self.vocabulary))
+        size = max(1, TREE_TOKENS // steps.shape[1])
+        for start in range(0, len(steps), size):
+            part = steps[start : start + size]
+            # A token more, whatever it is: the node after which it stands is the end of the beginning.
+            tree, after = tree_of_steps(np.pad(part, ((0, 0), (0, 1)))[None])
+            features = encode(cache, tree.tokens, tree.depth, tree.sees, tree.tokens.shape[1]).flatten(0, 1)
+            nodes = _on(after[0, :, -1], self.device)
+            for block in blocks_of(len(nodes), self.vocabulary):
+                logits = self.forward.logits(features[nodes[block]])
+                laws = log_softmax(logits, self.contract.sampling_temperature).cpu().numpy()
+                result[start + block.start : start + block.start + len(laws)] = laws
+        return result
+
     def sample(self, cache: PrefixCache, n: int, streams: Sequence[PositionStream], rule: StepRule) -> Steps:
         """n iid steps for each prefix by inverse CDF: token t of candidate i of prompt b uses number (i, t) of
         `streams[b]`'s uniforms.
@@ -154,7 +168,7 @@ class TransformersEngine:
         require_candidates(n, cache.rows, rule)
         shape = (n, rule.max_tokens)
         uniforms = np.stack([stream.generator().random(shape) for stream in streams])
-        size = self._rows_at_once(n * rule.max_tokens)
+        size = rows_at_once(self.forward, int(cache.lengths.max()), n, rule.max_tokens)
         if size >= cache.rows:
             return self._sample(cache, uniforms, rule)
         made = [self._sample(part, uniforms[rows], rule) for rows, part in self._parts(cache, size)]
@@ -182,10 +196,10 @@ class TransformersEngine:
         if not tokens.size:
             return np.zeros(tokens.shape)
         self._require_room(cache.lengths, (tokens != PAD).sum(axis=2).max(axis=1), "score")
-        n = max(1, _TREE_TOKENS // tokens.shape[2])
+        n = max(1, TREE_TOKENS // tokens.shape[2])
         if tokens.shape[1] > n:
             return self._score_sorted(cache, tokens, n)
-        size = self._rows_at_once(tokens.shape[1] * tokens.shape[2])
+        size = rows_at_once(self.forward, int(cache.lengths.max()), *tokens.shape[1:])
         if size < cache.rows:
             return np.concatenate([self._score(part, tokens[rows]) for rows, part in self._parts(cache, size)])
         return self._score(cache, tokens)
@@ -227,9 +241,6 @@ class TransformersEngine:
         result = np.zeros(tokens.shape)
         result[row, candidate, t] = logp.cpu().numpy()
         return result
-
-    def _rows_at_once(self, tokens: int) -> int:
-        return max(1, _FORWARD_TOKENS // min(tokens, _TREE_TOKENS))
 
     def _parts(self, cache: PrefixCache, size: int) -> list[tuple[slice, PrefixCache]]:
         """The cache in groups of at most `size` rows; encoded first, so that later calls find it so."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.types import Json, Record
+from llm_check.models.engines.hub_snapshot import placed
 from llm_check.models.model_types import Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
 from llm_check.models.tasks.spec import Spec, parse_spec, read_options
@@ -97,7 +98,7 @@ def load_reward(
         qwen_prm:FOLDER   skywork_prm:FOLDER?step_token=\\n\\n   sequence_classifier:FOLDER?activation=raw
         token_classifier:FOLDER   verifiable   python:module:function?low=0&high=1
 
-    or a function of (prefix text, step text). `tokenizer` is the policies'. Checkpoints are read from safetensors, and
+    or hub:OWNER/NAME, or a function of (prefix text, step text). `tokenizer` is the policies'. Checkpoints are read from safetensors, and
     no code in them is run. Raises InputError for an unknown kind, architecture or setting, or a folder that will not
     do.
     """
@@ -105,7 +106,7 @@ def load_reward(
         from llm_check.models.rewards.python_callable import from_function
 
         return from_function(spec, tokenizer)
-    parsed = parse_spec(spec, KINDS)
+    parsed = parse_spec(placed(spec), KINDS)
     name = parsed.kind or _kind_of_folder(parsed)
     kind = KINDS[name]
     if kind.architectures and parsed.kind:

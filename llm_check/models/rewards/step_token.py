@@ -24,7 +24,7 @@ from torch import Tensor
 from gsi_theory.errors import InputError
 from gsi_theory.types import Json
 from llm_check.models.decoding.positions import Position, encode_text
-from llm_check.models.decoding.prompting import chat_ids
+from llm_check.models.decoding.prompting import chat_ids, plain_text
 from llm_check.models.engines.checkpoint import load_tokenizer, read_config
 from llm_check.models.engines.step_encoder import Pieces, StepEncoder
 from llm_check.models.model_types import Tokenizer
@@ -117,6 +117,13 @@ class StepTokenReward(ScoredOnce):
         texts = step_texts(place, step, self.policy_tokenizer)
         parts = ((*encode_literally(self.tokenizer, text), self.step_token_id) for text in texts)
         return (header, *parts)
+
+    def room(self, place: Position) -> int:
+        """Tokens that a step after `place` may have in this model's context, its step token apart."""
+        texts = [plain_text(self.policy_tokenizer, ids).strip() for ids in place.path]
+        read = sum(len(encode_literally(self.tokenizer, text)) + 1 for text in texts if text)
+        header = self.family.header(self.tokenizer, question_text(place))
+        return self.encoder.forward.context - len(header) - read - 1
 
     def compute(self, pairs: list[Pair]) -> NDArray[np.float64]:
         sequences = [self.pieces(place, step) for place, step in pairs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,13 @@ import numpy as np
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.json_input import JsonFault, parse_json, text_lines
 from llm_check.models.grading.grading import grade_arithmetic
+from llm_check.models.model_types import TaskProblem
 from llm_check.models.tasks import arithmetic
 from llm_check.models.tasks.benchmarks import FAMILIES, Benchmark, Hub, Row
 from llm_check.models.tasks.problem import Problem, Task
 from llm_check.models.tasks.spec import Spec, parse_spec, read_options
 
-__all__ = ["ARITHMETIC_PROBLEMS", "load_task"]
+__all__ = ["ARITHMETIC_PROBLEMS", "chosen_problems", "load_task"]
 
 ARITHMETIC_PROBLEMS = 100
 # Whole solutions of Qwen2.5-Math on these tasks stay below 4096 tokens, its context.
@@ -56,7 +57,7 @@ def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
     problems = _problems(rows, family, source)
     return Task(
         name=parsed.kind,
-        problems=_chosen(problems, limit, seed),
+        problems=chosen_problems(problems, limit, seed),
         instruction=family.instruction,
         template="chat",
         step_spec=STEP_SPEC,
@@ -85,7 +86,8 @@ def _arithmetic(spec: Spec, limit: int | None, seed: int) -> Task:
     )
 
 
-def _chosen(problems: list[Problem], limit: int | None, seed: int) -> tuple[Problem, ...]:
+def chosen_problems(problems: Sequence[TaskProblem], limit: int | None, seed: int) -> tuple[TaskProblem, ...]:
+    """At most `limit` problems by `seed`, in their order; those of a smaller limit are among those of a larger."""
     if limit is None or limit >= len(problems):
         return tuple(problems)
     kept = np.sort(np.random.default_rng([seed, 5]).permutation(len(problems))[:limit])

@@ -1,7 +1,7 @@
 """All next steps of a language model with their exact probabilities: what no large model can offer.
 
-The token trie under one prefix is grown level by level; a level's open nodes are encoded in batches over the shared
-prefix cache. A path is a leaf when the step rule closes it (delimiter, eos, or the cap on its length), so with
+The token trie under one prefix is grown level by level; a level's open paths are encoded as trees over the one
+prefix cache, which no path copies. A path is a leaf when the step rule closes it (delimiter, eos, or the cap on its length), so with
 tolerance 0 the trie closes at the cap and no mass is missing. With tolerance > 0 the least probable paths, at most
 that mass in all, are left out and reported as `missing_mass`.
 
@@ -10,7 +10,7 @@ Shapes: M leaves, T = rule.max_tokens. Log-probabilities are in nats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, finish_reasons
 from llm_check.models.engines.engine import Engine
-from llm_check.models.engines.transformers_engine import PrefixCache, TransformersEngine
+from llm_check.models.engines.transformers_engine import TransformersEngine
 
-# Rows of a forward: enough to fill it, few enough for the caches of a level.
-MAX_ROWS = 4096
+MAX_LEAVES = 2_000_000
+# Children of a level, kept or not: seven arrays of so many numbers are held at once, 2 GB.
+_MAX_CHILDREN = 1 << 25
 
-__all__ = ["StepTrie", "enumerate_steps", "locate", "score_trie"]
+__all__ = ["MAX_LEAVES", "StepTrie", "enumerate_steps", "joined", "locate", "score_trie"]
 
 
 @dataclass(frozen=True)
@@ -62,22 +63,13 @@ def locate(leaves: NDArray[np.int32], tokens: NDArray[np.integer]) -> NDArray[np
 
 @dataclass(frozen=True)
 class _Level:
-    """Open paths of one length: `tokens` (U, depth), `logp` (U,), `state` (U,) of the step rule, their caches in
-    groups, in order, and the law of their next tokens (U, V)."""
+    """Open paths of one length: `tokens` (U, depth), `logp` (U,), `state` (U,) of the step rule, and the law of their
+    next tokens (U, V)."""
 
     tokens: NDArray[np.int32]
     logp: NDArray[np.float64]
     state: NDArray[np.integer]
-    caches: tuple[PrefixCache, ...]
     law: NDArray[np.float64]
-
-
-def _children(level: _Level) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64]]:
-    """All continuations of a level by one token: tokens (U V, depth + 1), log-probabilities, parents."""
-    count, width = level.law.shape
-    parents = np.repeat(np.arange(count), width)
-    added = np.tile(np.arange(width, dtype=np.int32), count)
-    return np.column_stack([level.tokens[parents], added]), (level.logp[:, None] + level.law).ravel(), parents
 
 
 def _kept(logp: NDArray[np.float64], budget: float) -> NDArray[np.bool_]:
@@ -89,26 +81,12 @@ def _kept(logp: NDArray[np.float64], budget: float) -> NDArray[np.bool_]:
     return kept
 
 
-def _grown(
-    engine: TransformersEngine, level: _Level, parents: NDArray[np.int64], added: NDArray[np.int32], max_rows: int
-) -> Iterator[PrefixCache]:
-    """The caches of the open children, in groups that share a parent group and hold at most `max_rows` rows."""
-    start = 0
-    for cache in level.caches:
-        inside = np.flatnonzero((parents >= start) & (parents < start + cache.rows))
-        for part in np.array_split(inside, max(1, -(-len(inside) // max_rows))):
-            if len(part):
-                yield engine.extend(engine.select(cache, parents[part] - start), added[part, None].tolist())
-        start += cache.rows
-
-
 def enumerate_steps(
     engine: TransformersEngine,
     prefix: list[int],
     rule: StepRule,
     tolerance: float = 0.0,
-    max_leaves: int = 2_000_000,
-    max_rows: int = MAX_ROWS,
+    max_leaves: int = MAX_LEAVES,
 ) -> StepTrie:
     """Every next step after `prefix` (token ids) with its log-probability; at most `tolerance` of mass left out.
 
@@ -119,36 +97,50 @@ def enumerate_steps(
         raise InputError(f"enumerate_steps got tolerance {tolerance}: give a mass in [0, 1)")
     start = engine.prefill([prefix])
     state = np.full(1, rule.start_state)
-    level = _Level(np.zeros((1, 0), dtype=np.int32), np.zeros(1), state, (start,), engine.log_probs(start))
+    level = _Level(np.zeros((1, 0), dtype=np.int32), np.zeros(1), state, engine.log_probs(start))
     leaves: list[tuple[NDArray[np.int32], NDArray[np.float64]]] = []
     leaf_count, missing = 0, 0.0
     for depth in range(1, rule.max_tokens + 1):
-        tokens, logp, parents = _children(level)
-        kept = _kept(logp, (tolerance - missing) / (rule.max_tokens + 1 - depth))
-        missing += float(np.exp(logp[~kept]).sum())
-        state, closed = rule.advance(level.state[parents], tokens[:, -1])
+        every = (level.logp[:, None] + level.law).ravel()
+        is_kept = _kept(every, (tolerance - missing) / (rule.max_tokens + 1 - depth))
+        missing += float(np.exp(every[~is_kept]).sum())
+        kept = np.flatnonzero(is_kept)
+        logp = every[kept]
+        parents, added = np.divmod(kept, engine.vocabulary)
+        tokens = np.column_stack([level.tokens[parents], added.astype(np.int32)])
+        state, closed = rule.advance(level.state[parents], added)
         closed |= depth == rule.max_tokens
-        leaf, is_open = kept & closed, kept & ~closed
-        padded = np.full((int(leaf.sum()), rule.max_tokens), PAD, dtype=np.int32)
-        padded[:, :depth] = tokens[leaf]
-        leaves.append((padded, logp[leaf]))
+        padded = np.full((int(closed.sum()), rule.max_tokens), PAD, dtype=np.int32)
+        padded[:, :depth] = tokens[closed]
+        leaves.append((padded, logp[closed]))
         leaf_count += len(padded)
-        if leaf_count + int(is_open.sum()) > max_leaves:
+        is_open = ~closed
+        many = int(is_open.sum())
+        if leaf_count + many > max_leaves or (depth < rule.max_tokens and many * engine.vocabulary > _MAX_CHILDREN):
             raise InputError(
-                f"more than {max_leaves} next steps at depth {depth} of {rule.max_tokens} with tolerance "
-                f"{tolerance}: raise the tolerance or shorten the cap"
+                f"{leaf_count + many:,} next steps begun at token {depth} of {rule.max_tokens}, of a vocabulary of "
+                f"{engine.vocabulary:,}, with tolerance {tolerance:g}: no list holds them all; raise the tolerance, or "
+                "take shorter steps (--step tokens:1)"
             )
-        if not is_open.any():
+        if not many:
             break
-        caches = tuple(_grown(engine, level, parents[is_open], tokens[is_open, -1], max_rows))
-        law = np.concatenate([engine.log_probs(cache) for cache in caches])
-        level = _Level(tokens[is_open], logp[is_open], state[is_open], caches, law)
+        law = engine.log_probs_after(start, tokens[is_open])
+        level = _Level(tokens[is_open], logp[is_open], state[is_open], law)
     return _sorted_trie(np.concatenate([t for t, _ in leaves]), np.concatenate([p for _, p in leaves]), rule, missing)
 
 
 def _sorted_trie(tokens: NDArray[np.int32], logp: NDArray[np.float64], rule: StepRule, missing: float) -> StepTrie:
     order = np.lexsort(tokens.T[::-1])
     return StepTrie(tokens[order], logp[order], finish_reasons(tokens[order], rule), missing)
+
+
+def joined(engine: Engine, prefix: list[int], tries: Sequence[StepTrie]) -> StepTrie:
+    """The leaves of several tries of one rule, each once, with log-probabilities under `engine`."""
+    tokens, first = np.unique(np.concatenate([trie.tokens for trie in tries]), axis=0, return_index=True)
+    finish = np.concatenate([trie.finish for trie in tries])[first]
+    every = StepTrie(tokens, np.zeros(len(tokens)), finish, 0.0)
+    logp = score_trie(engine, prefix, every)
+    return StepTrie(tokens, logp, finish, max(0.0, 1.0 - float(np.exp(logp).sum())))
 
 
 def score_trie(engine: Engine, prefix: list[int], trie: StepTrie) -> NDArray[np.float64]:

@@ -7,20 +7,19 @@ outcomes with a law by Pearson's χ², pooling cells whose expected count is bel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from gsi_theory import Instance
+from gsi_theory import Instance, Scheme
 from gsi_theory.arrays.logscale import normalize
 from gsi_theory.divergence import chi2
-from gsi_theory.errors import InputError
 from llm_check.models.collecting.collect import positions
 from llm_check.models.decoding.positions import Position
 from llm_check.models.tasks.arithmetic import make_problems
-from llm_check.models.tiny.enumeration import StepTrie, enumerate_steps, locate, score_trie
+from llm_check.models.tiny.enumeration import MAX_LEAVES, enumerate_steps, joined, locate, score_trie
 from llm_check.models.world import World, transformers_pair
 
 __all__ = [
@@ -29,7 +28,7 @@ __all__ = [
     "checked_positions",
     "enumerate_position",
     "frequency_test",
-    "require_arithmetic",
+    "is_enumerable",
 ]
 
 SMALLEST_EXPECTED = 5.0
@@ -43,6 +42,7 @@ class EnumeratedPosition:
     tokens: (K, T), padded
     instance: both models' laws and the reward on them
     missing_draft, missing_base: mass left out under either model
+    overlap: 1 - TV of both models, over all leaves of the trie
     leaves: of the whole trie
     chi2_pair: χ²(π_B‖π_S) over all leaves of the trie, also those left out of the instance
     """
@@ -54,6 +54,15 @@ class EnumeratedPosition:
     missing_base: float
     leaves: int
     chi2_pair: float
+    overlap: float
+
+    def within(self, scheme: Scheme) -> Scheme:
+        """`scheme` with its threshold moved to the normalized laws of the instance, whose log-ratios are off the
+        models' own by one number: so that the same steps pass."""
+        if scheme.threshold is None or not scheme.beta:
+            return scheme
+        shift = np.log1p(-self.missing_draft) - np.log1p(-self.missing_base)
+        return replace(scheme, threshold=scheme.threshold + float(shift) / scheme.beta)
 
     def locate(self, tokens: NDArray[np.integer]) -> NDArray[np.int64]:
         """Outcome index of each step (M, T); K for a step outside the instance."""
@@ -61,19 +70,9 @@ class EnumeratedPosition:
         return np.where(at < 0, len(self.tokens), at)
 
 
-def require_arithmetic(world: World) -> None:
-    """Raise InputError for a world of another task than the embedded one, whose problems a check takes."""
-    if world.task.name != "arithmetic":
-        raise InputError(
-            f"task {world.task.name!r}: this check is of the embedded task, leave --task out (lm_prediction and "
-            "lm_noise take any)"
-        )
-
-
 def checked_positions(world: World, seed: int, count: int) -> list[Position]:
-    """One position for each of `count` test problems, the step number going round 0..3: the same for every check, so
-    that rewards of enumerated steps are computed once. InputError for a world of another task."""
-    require_arithmetic(world)
+    """One position for each of `count` test problems of the embedded task, the step number going round 0..3: the same
+    for every check, so that rewards of enumerated steps are computed once."""
     problems = make_problems(count, seed, "test")
     along = positions(problems, world.draft.tokenizer, (0, 1, 2, 3))
     return [place for i, place in enumerate(along) if i % 4 == (i // 4) % 4]
@@ -89,11 +88,25 @@ def _dropped(logp: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
     return out
 
 
+def is_enumerable(world: World) -> bool:
+    """Whether all next steps may be listed, whatever the models' laws: so few sequences of tokens there are."""
+    return float(world.draft.vocabulary) ** world.rule.max_tokens <= MAX_LEAVES
+
+
 def enumerate_position(world: World, position: Position, tolerance: float) -> EnumeratedPosition:
-    """Every next step at a position. tolerance 0 keeps all leaves of a trie that the step cap closes."""
+    """Every next step at a position but the least likely ones, `tolerance` of mass in all under both models; all leaves
+    of a trie that the step cap closes at tolerance 0.
+
+    Where not all can be listed, those that either model's own trie keeps within the tolerance. InputError where these
+    are too many.
+    """
     prefix = list(position.prefix)
     draft_engine, base_engine = transformers_pair(world)
-    trie: StepTrie = enumerate_steps(draft_engine, prefix, world.rule)
+    if is_enumerable(world):
+        trie = enumerate_steps(draft_engine, prefix, world.rule)
+    else:
+        tries = [enumerate_steps(engine, prefix, world.rule, tolerance) for engine in (draft_engine, base_engine)]
+        trie = joined(draft_engine, prefix, tries)
     logp_base = score_trie(base_engine, prefix, trie)
     keep = ~(_dropped(trie.logp, tolerance) & _dropped(logp_base, tolerance))
     tokens, draft, base = trie.tokens[keep], trie.logp[keep], logp_base[keep]
@@ -107,6 +120,7 @@ def enumerate_position(world: World, position: Position, tolerance: float) -> En
         missing_base=max(0.0, 1.0 - float(np.exp(base).sum())),
         leaves=len(trie.logp),
         chi2_pair=chi2(normalize(logp_base), normalize(trie.logp)),
+        overlap=float(np.exp(np.minimum(logp_base, trie.logp)).sum()),
     )
 
 
@@ -128,6 +142,8 @@ def frequency_test(outcomes: NDArray[np.int64], probability: NDArray[np.float64]
     Cells of expected count below 5 are pooled into one together with everything outside the law.
     """
     draws = len(outcomes)
+    if not draws:
+        return FrequencyTest(0.0, 0, 1.0, 1, 0.0)
     counts = np.bincount(outcomes, minlength=probability.size + 1).astype(float)
     expected = draws * probability
     large = expected >= SMALLEST_EXPECTED

@@ -17,11 +17,13 @@ from llm_check.models.checks import step_law as law
 from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.check_verdict import verdict
 from llm_check.models.checks.decision_noise import flips
-from llm_check.models.checks.fresh_run_cells import position_cells, sampled_positions
+from llm_check.models.checks.fresh_run_cells import position_cells
+from llm_check.models.checks.places import sampled_positions
 from llm_check.models.checks.step_law import full_forward_difference, outcome_p_values
 from llm_check.models.command_check import check
+from llm_check.models.decoding.positions import Position
 from llm_check.models.engines.transformers_engine import TransformersEngine
-from llm_check.models.tiny.exact_steps import EnumeratedPosition, checked_positions, enumerate_position, frequency_test
+from llm_check.models.tiny.exact_steps import checked_positions, enumerate_position, frequency_test
 from llm_check.models.world import World, load_world, transformers_pair
 
 SMALL = {
@@ -102,11 +104,11 @@ def test_an_interrupted_law_check_goes_on_where_it_stopped(
     tested = []
     original = law._tests
 
-    def counted(world: World, found: EnumeratedPosition, chosen: dict[str, Any], seed: int) -> dict[str, Any]:
-        tested.append(found.position.prompt_id)
+    def counted(world: World, exact: World, place: Position, chosen: dict[str, Any], seed: int) -> dict[str, Any]:
+        tested.append(place.prompt_id)
         if len(tested) == 2:
             raise Stop
-        return original(world, found, chosen, seed)
+        return original(world, exact, place, chosen, seed)
 
     monkeypatch.setattr(law, "_tests", counted)
     with pytest.raises(Stop):

@@ -40,7 +40,14 @@ def is_right(problem: Any, step: int, text: str) -> bool:
 def toy_world(count: int) -> World:
     prompts = [Prompt(f"p{i}", (1 + i % 7, 2 + i // 7), i) for i in range(count)]
     task: Any = SimpleNamespace(
-        name="toy", check_step=is_right, grade=None, max_steps=4, max_tokens=3, prompts=lambda *_: list(prompts)
+        name="toy",
+        source="toy",
+        instruction="",
+        check_step=is_right,
+        grade=None,
+        max_steps=4,
+        max_tokens=3,
+        prompts=lambda *_: list(prompts),
     )
     rule: Any = SimpleNamespace(max_tokens=3, counts=False)
     engines: Any = ToyEngine("draft"), ToyEngine("base")
@@ -159,13 +166,15 @@ def test_fresh_runs_share_no_stream_with_the_pool(monkeypatch: pytest.MonkeyPatc
 
 
 def enumerate_toy(world: World, place: Position, tolerance: float) -> EnumeratedPosition:
-    return EnumeratedPosition(place, TOKENS, instance_at(place), 0.0, 0.0, STEPS, 0.0)
+    return EnumeratedPosition(place, TOKENS, instance_at(place), 0.0, 0.0, STEPS, 0.0, 1.0)
 
 
-def run_law(monkeypatch: pytest.MonkeyPatch, folder: Path, seed: int, world: World, **settings: Any) -> Artifact:
+def run_law(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, seed: int, world: World, listed: Any = enumerate_toy, **settings: Any
+) -> Artifact:
     monkeypatch.setattr(law, "transformers_pair", lambda world: None)
-    monkeypatch.setattr(law, "checked_positions", places_of)
-    monkeypatch.setattr(law, "enumerate_position", enumerate_toy)
+    monkeypatch.setattr(law, "places_of", places_of)
+    monkeypatch.setattr(law, "enumerate_position", listed)
     monkeypatch.setattr(law, "_difference", lambda *_: 0.0)
     texts = {name: str(value) for name, value in settings.items()}
     return read_artifact(law.run(world, seed, folder / f"{seed}.json", texts, lambda *_: None, "toy"))
@@ -191,6 +200,37 @@ def test_the_law_check_holds_its_level(monkeypatch: pytest.MonkeyPatch, tmp_path
         found = run_law(monkeypatch, tmp_path, seed, toy_world(4), problems=4, draws=400, threshold=0.4)
         failed += found.summary["passed"] is False
     assert failed <= 4
+
+
+def enumerate_cut(world: World, place: Position, tolerance: float) -> EnumeratedPosition:
+    """The likely steps alone: those rare under both models, up to `tolerance` of mass each, are missing, as in a list
+    of the steps of a language model."""
+    whole = instance_at(place)
+    kept = np.zeros(STEPS, dtype=bool)
+    for logp in (whole.log_draft, whole.log_base):
+        order = np.argsort(logp)
+        kept[order[np.cumsum(np.exp(logp[order])) > tolerance]] = True
+    draft, base = np.exp(whole.log_draft[kept]), np.exp(whole.log_base[kept])
+    missing = max(0.0, 1.0 - draft.sum()), max(0.0, 1.0 - base.sum())
+    part = Instance(np.log(draft / draft.sum()), np.log(base / base.sum()), whole.reward[kept])
+    return EnumeratedPosition(place, TOKENS[kept], part, *missing, STEPS, 0.0, 1.0)
+
+
+def test_missing_mass_fails_no_right_sampler_and_a_wrong_one_is_still_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Tenths of the mass are not listed, the models' log-ratios are off those of the list, and draws fall outside."""
+    settings = {"problems": 4, "draws": 400, "threshold": 0.4, "tolerance": 0.2}
+    failed, missing = 0, []
+    for seed in range(30):
+        found = run_law(monkeypatch, tmp_path, seed, toy_world(4), enumerate_cut, **settings)
+        failed += found.summary["passed"] is False
+        missing.append(found.summary["largest_missing_mass"])
+    assert failed <= 3 and min(missing) > 0.05
+    world = toy_world(2)
+    swapped = replace(world, draft=world.base, base=world.draft)
+    wrong = run_law(monkeypatch, tmp_path, 0, swapped, enumerate_cut, problems=2, draws=1000, tolerance=0.2)
+    assert wrong.summary["passed"] is False
 
 
 def test_a_law_check_of_swapped_models_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

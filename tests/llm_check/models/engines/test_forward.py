@@ -171,6 +171,6 @@ def test_sliding_windows_are_refused() -> None:
 def test_large_vocabularies_are_worked_off_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = TransformersEngine.from_model(random_model(5), build_tokenizer(), "wide")
     whole = tree_scores(engine)
-    monkeypatch.setattr(next_token, "_BLOCK", 16 * 3)  # three rows of logits at a time
+    monkeypatch.setattr(next_token, "BLOCK", 16 * 3)  # three rows of logits at a time
     # The head multiplies other blocks, so float32 rounds otherwise; a row read at a wrong place is off by order 1.
     np.testing.assert_allclose(tree_scores(engine), whole, rtol=0, atol=1e-4)

@@ -14,7 +14,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.random_streams import PositionStream, Purpose
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule
-from llm_check.models.engines import step_sampler, transformers_engine
+from llm_check.models.engines import engine_memory, step_sampler, transformers_engine
 from llm_check.models.engines.engine import require_same_vocabulary
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.tiny import checkpoint_path
@@ -102,9 +102,10 @@ def test_small_forwards_change_nothing(engine: TransformersEngine, monkeypatch: 
     whole = engine.sample(engine.prefill(PROMPTS), 300, streams_of([0, 1, 2, 3]), RULE)
     scored = engine.score(engine.prefill(PROMPTS), whole.tokens)
     np.testing.assert_allclose(scored, whole.token_logp, rtol=0, atol=LOGP_TOLERANCE)
-    monkeypatch.setattr(step_sampler, "_TREE_COLUMNS", 64)  # 16 nodes a forward
-    monkeypatch.setattr(transformers_engine, "_TREE_TOKENS", 80)  # 20 candidates a forward
-    monkeypatch.setattr(transformers_engine, "_FORWARD_TOKENS", 160)  # 2 prompts a forward
+    monkeypatch.setattr(step_sampler, "TREE_COLUMNS", 64)  # 16 nodes a forward
+    for module in (transformers_engine, engine_memory):
+        monkeypatch.setattr(module, "TREE_TOKENS", 80)  # 20 candidates a forward
+    monkeypatch.setattr(engine_memory, "_FORWARD_TOKENS", 160)  # 2 prompts a forward
     parts = engine.sample(engine.prefill(PROMPTS), 300, streams_of([0, 1, 2, 3]), RULE)
     np.testing.assert_array_equal(parts.tokens, whole.tokens)
     np.testing.assert_array_equal(parts.finish, whole.finish)

@@ -256,3 +256,17 @@ def test_bfloat16_is_close(qwen: Any) -> None:
     places, steps, _ = every_step()
     half = load_reward(str(qwen[2]), POLICY, dtype="bfloat16").score(places, steps)
     assert 0 < np.abs(half - qwen[0].score(places, steps)).max() < 0.1
+
+
+def test_room_is_what_the_context_leaves_to_a_step(tmp_path: Path) -> None:
+    folder, _ = save_qwen_prm(tmp_path / "prm")
+    model: Any = load_reward(str(folder), POLICY)
+    for name, (_, steps) in SOLUTIONS.items():
+        for done in range(len(steps)):
+            place = position(name, done)
+            read = sum(map(len, model.pieces(place, encode("x"))))  # x and the step token: two
+            assert model.room(place) == 512 - read + 1
+    fits, place = model.room(position("q1", 1)), position("q1", 1)
+    model.score([place], [encode("x" * fits)])
+    with pytest.raises(InputError, match="has 513 tokens for the reward model prm, whose context holds 512"):
+        model.score([place], [encode("x" * (fits + 1))])

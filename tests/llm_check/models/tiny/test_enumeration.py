@@ -9,6 +9,7 @@ from scipy import stats
 from gsi_theory.errors import InputError
 from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import StepRule
+from llm_check.models.engines import transformers_engine
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.tiny.enumeration import StepTrie, enumerate_steps, score_trie
 from tests.llm_check.models.engines.test_transformers_engine import RULE, plain_step, random_engine
@@ -48,8 +49,10 @@ def test_scores_of_the_trie_under_the_other_model(trie: StepTrie) -> None:
     assert np.exp(trie.logp + (logp - trie.logp)).sum() == pytest.approx(1.0, abs=1e-6)
 
 
-def test_chunks_change_nothing(draft: TransformersEngine) -> None:
-    whole, chunked = enumerate_steps(draft, PREFIX, SHORT), enumerate_steps(draft, PREFIX, SHORT, max_rows=7)
+def test_chunks_change_nothing(draft: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = enumerate_steps(draft, PREFIX, SHORT)
+    monkeypatch.setattr(transformers_engine, "TREE_TOKENS", 7)
+    chunked = enumerate_steps(draft, PREFIX, SHORT)
     np.testing.assert_array_equal(whole.tokens, chunked.tokens)
     np.testing.assert_allclose(whole.logp, chunked.logp, rtol=0, atol=1e-4)
     np.testing.assert_allclose(score_trie(draft, PREFIX, whole), whole.logp, rtol=0, atol=1e-4)
@@ -68,7 +71,7 @@ def test_tolerance_bounds_the_missing_mass(draft: TransformersEngine, trie: Step
 def test_bad_input(draft: TransformersEngine) -> None:
     with pytest.raises(InputError, match=r"tolerance 1\.5"):
         enumerate_steps(draft, PREFIX, RULE, tolerance=1.5)
-    with pytest.raises(InputError, match="more than 1000"):
+    with pytest.raises(InputError, match="3,166 next steps"):
         enumerate_steps(draft, PREFIX, RULE, max_leaves=1000)
 
 
