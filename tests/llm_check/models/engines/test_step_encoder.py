@@ -51,6 +51,25 @@ def test_ends_of_steps_along_a_solution(body: Any, lean: bool, most: int, monkey
     np.testing.assert_allclose(encoder.last_hidden(again).numpy(), plain(body, again), rtol=0, atol=2e-4)
 
 
+@pytest.mark.parametrize("lean", [True, False])
+@pytest.mark.parametrize("most", [8192, 7])
+def test_last_states_and_means_over_the_last_piece(
+    body: Any, lean: bool, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_encoder, "_FORWARD_TOKENS", most)
+    encoder = StepEncoder(body, "prm", lean)
+    sequences = [(prompt, *before, step) for prompt in PROMPTS for before in ((), (STEPS[0],)) for step in STEPS]
+    expected = []
+    for sequence in sequences:
+        with torch.no_grad():
+            row = [token for piece in sequence for token in piece]
+            states = body(input_ids=torch.tensor([row])).last_hidden_state[0, -len(sequence[-1]) :].numpy()
+        expected.append([states[-1], states.mean(axis=0)])
+    found = encoder.last_and_mean(sequences)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=2e-4)
+
+
 def test_the_next_step_encodes_only_what_is_new(body: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = StepEncoder(body, "prm")
     seen: list[int] = []
