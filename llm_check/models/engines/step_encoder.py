@@ -7,6 +7,7 @@ only, in one forward. Shapes: M sequences, R distinct prefixes, T tokens of the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -95,7 +96,7 @@ class StepEncoder:
             cache = selected(self._cache, np.array([self._rows[starts[flat]] for flat in row_of]))
             rest = [flat[len(starts[flat]) :] for flat in row_of]
         else:
-            cache, rest = empty_cache(self.forward, len(row_of)), list(row_of)
+            cache, rest = self._begun(list(row_of))
         width = max(map(len, rest))
         if not width:
             return cache
@@ -104,6 +105,17 @@ class StepEncoder:
         if cache.pending.shape[1]:
             self._encode_pending(cache)
         return extended(cache, ids, real)
+
+    def _begun(self, rows: list[tuple[int, ...]]) -> tuple[PrefixCache, list[tuple[int, ...]]]:
+        """A new cache of these rows and what of each is still to come: what all begin with (a system turn, answered
+        examples) is encoded once."""
+        shared = min(len(os.path.commonprefix(rows)), min(map(len, rows)) - 1)
+        if len(rows) == 1 or not shared:
+            return empty_cache(self.forward, len(rows)), rows
+        start = np.array([rows[0][:shared]], dtype=np.int64)
+        first = extended(empty_cache(self.forward, 1), start, np.ones(start.shape, dtype=bool))
+        self._encode_pending(first)
+        return selected(first, np.zeros(len(rows), dtype=np.int64)), [row[shared:] for row in rows]
 
     def _encode_pending(self, cache: PrefixCache) -> None:
         if cache.pending.shape[1]:

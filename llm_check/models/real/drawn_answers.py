@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from llm_check.models.decoding.prompting import plain_text
 from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import StepRule
 from llm_check.models.engines.engine import Engine
+from llm_check.models.model_types import Encoded
 from llm_check.models.tasks.problem import Task
 
 __all__ = ["DrawnAnswer", "draw_answers"]
@@ -48,7 +50,7 @@ def draw_answers(
 ) -> list[DrawnAnswer]:
     """n answers to each of `prompts` (of the task's problems), step by step until eos or the task's `max_steps`; the
     answers of a prompt stand together. Streams are of (seed, prompt, purpose) alone."""
-    cache = engine.prefill([prompt.ids for prompt in prompts])
+    cache = _prefilled(engine, prompts)
     streams = [PositionStream(seed, prompt.prompt_id, 0, purpose) for prompt in prompts]
     drawn = engine.sample(cache, n, streams, rule)
     paths = [[tuple(step)] for group in drawn.token_ids for step in group]
@@ -72,3 +74,13 @@ def draw_answers(
         DrawnAnswer(owner, tuple(path), grade.is_right)
         for owner, path, grade in zip(owners, paths, grades, strict=True)
     ]
+
+
+def _prefilled(engine: Engine, prompts: Sequence[Prompt]) -> Encoded:
+    """The encoded prompts; what all of them begin with, answered examples most of the time, is encoded once."""
+    ids = [prompt.ids for prompt in prompts]
+    shared = min(len(os.path.commonprefix(ids)), min(map(len, ids)) - 1)
+    if not shared:
+        return engine.prefill(ids)
+    begun = engine.select(engine.prefill([ids[0][:shared]]), [0] * len(ids))
+    return engine.extend(begun, [own[shared:] for own in ids])

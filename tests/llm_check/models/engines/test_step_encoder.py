@@ -76,7 +76,7 @@ def test_the_next_step_encodes_only_what_is_new(body: Any, monkeypatch: pytest.M
     encode = step_encoder.encode
 
     def counted(cache: Any, tokens: Any, *rest: Any, **named: Any) -> Any:
-        seen.append(cache.pending.size + tokens.size)
+        seen.append(cache.pending.size + (0 if tokens is None else tokens.size))
         return encode(cache, tokens, *rest, **named)
 
     monkeypatch.setattr(step_encoder, "encode", counted)
@@ -85,6 +85,10 @@ def test_the_next_step_encodes_only_what_is_new(body: Any, monkeypatch: pytest.M
     encoder.last_hidden([(prompt, STEPS[0], step) for step in STEPS])
     # Nodes: 4 13; 5 6 7 13; 13; 2 2 9 9; then the two tokens of the step taken and the same nodes again.
     assert seen == [30 + 11, 2 + 11]
+    # What prompts begin with is encoded once: 29 tokens, then one of each prompt with its two nodes.
+    encoder.forget()
+    encoder.last_hidden([(prompt[:29] + (last,), STEPS[0]) for last in (1, 2, 3)])
+    assert seen[2:] == [29, 3 * (1 + 2)]
 
 
 def test_bad_input(body: Any) -> None:
