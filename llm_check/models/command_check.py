@@ -36,6 +36,7 @@ from llm_check.models.model_options import (
     TemplateOption,
     quiet_engines,
 )
+from llm_check.models.real.model_cache import real_name
 from llm_check.models.tiny import checkpoint_path
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str
         folder = folder_of(spec)
         if enumerated and folder is None:
             raise InputError(f"--{role} {spec} names no checkpoint folder: give it with --reference-{role}")
-        place = str(folder) if enumerated else spec
+        place = str(folder) if enumerated and real_name(spec) is None else spec
         engines[role] = load_engine(place, device=device, dtype=dtype or ("float32" if enumerated else "bfloat16"))
         require_pair(engines[role], world.draft)
     return replace(world, draft=engines["draft"], base=engines["base"])
@@ -193,8 +194,12 @@ def _told(world: World, reference: World | None) -> str:
     pairs = [("", world)] + ([] if reference is None or reference is world else [("reference-", reference)])
     for prefix, pair in pairs:
         for role, engine in (("draft", pair.draft), ("base", pair.base)):
-            if (engine.contract.engine, engine.contract.dtype) != ("transformers", "float32"):
-                told[prefix + role] = f"{engine.contract.engine}:{engine.contract.model}:{engine.contract.dtype}"
+            contract = engine.contract
+            if (contract.engine, contract.dtype) == ("transformers", "float32"):
+                if real_name(contract.model) is not None:
+                    told[prefix + role] = contract.model
+            else:
+                told[prefix + role] = f"{contract.engine}:{contract.model}:{contract.dtype}"
     if world.task.name != "arithmetic":
         told |= {"task": world.task.name, "step": world.step, "template": world.template}
     return "".join(f" --{key} {shlex.quote(str(value))}" for key, value in told.items())

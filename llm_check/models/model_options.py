@@ -9,6 +9,8 @@ import typer
 
 from gsi_theory.runs.options import RUN
 from llm_check.models.decoding.prompting import TEMPLATES
+from llm_check.models.real.drafts import DRAFTS
+from llm_check.models.real.model_cache import REAL_MODELS
 from llm_check.models.tasks.benchmarks import FAMILIES
 
 __all__ = [
@@ -42,7 +44,11 @@ def _option(panel: str, flag: str, metavar: str, text: str, names: Iterable[str]
     return typer.Option(flag, metavar=metavar, help=text, min=least, autocompletion=complete, rich_help_panel=panel)
 
 
-_MODEL = "Draft model: a checkpoint folder, vllm:FOLDER, or the URL of a vLLM server (several with commas)."
+_MODEL = (
+    "Draft model: a checkpoint folder, smollm2:DRAFT (see gsi models), vllm:FOLDER, or the URL of a vLLM server "
+    "(several with commas)."
+)
+REAL = (*REAL_MODELS, *(f"{name}:{draft}" for name in REAL_MODELS for draft in DRAFTS))
 _REWARD = (
     "Reward model: a checkpoint folder, verifiable, python:FILE.py:FUNCTION, or another KIND:PLACE (see "
     "llm_check.models.rewards.load_reward)."
@@ -56,8 +62,8 @@ _PROBLEMS = "At most this many problems, chosen by the seed."
 _SEED = "Seed of problems and of every random stream."
 _DEVICE = "Where models run: cpu, cuda, cuda:1."
 
-DraftOption = Annotated[str | None, _option(MODELS, "--draft", "MODEL", _MODEL)]
-BaseOption = Annotated[str | None, _option(MODELS, "--base", "MODEL", "Base model, likewise.")]
+DraftOption = Annotated[str | None, _option(MODELS, "--draft", "MODEL", _MODEL, REAL)]
+BaseOption = Annotated[str | None, _option(MODELS, "--base", "MODEL", "Base model, likewise.", REAL)]
 RewardOption = Annotated[str | None, _option(MODELS, "--reward", "REWARD", _REWARD)]
 DeviceOption = Annotated[str, _option(MODELS, "--device", "DEVICE", _DEVICE, ("cpu", "cuda"))]
 DtypeOption = Annotated[str, _option(MODELS, "--dtype", "DTYPE", f"Weights: {', '.join(DTYPES)}.", DTYPES)]

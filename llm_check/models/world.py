@@ -14,6 +14,7 @@ from llm_check.models.decoding.reasoning_steps import StepRule, parse_step_rule
 from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.engines.engine import Engine, require_pair
 from llm_check.models.engines.load_engine import load_engine
+from llm_check.models.engines.torch_threads import set_threads
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.rewards.load_reward import load_reward
 from llm_check.models.rewards.reward_model import RewardModel
@@ -100,12 +101,10 @@ def load_world(
 
     draft, base, drafters: specs of `engines.load.load_engine`; reward: of `rewards.load.load_reward`; task: of
     `tasks.load.load_task`, `limit` problems chosen by `seed`; step: of `steps.parse_step_rule`. Raises InputError for
-    what cannot be loaded or does not match. With the embedded pair torch is set to one thread: on models this small,
-    threads wait for each other (on two cores the same work took five times as long).
+    what cannot be loaded or does not match. Sets the threads of torch (`engines.torch_threads`).
     """
     loaded_task = load_task(task or "arithmetic", limit=limit, seed=seed)
-    if draft is None and base is None:
-        _one_thread()
+    set_threads(embedded=draft is None and base is None)
     places = (draft or checkpoint_path("draft"), base or checkpoint_path("base"), *drafters)
     engines = [load_engine(str(place), device=device, dtype=dtype) for place in places]
     for engine in (engines[0], *engines[2:]):
@@ -134,9 +133,3 @@ def transformers_pair(world: World) -> tuple[TransformersEngine, TransformersEng
             raise InputError(f"{engine.contract.model} runs on {engine.contract.engine}, outside this process: {cure}")
     assert isinstance(world.draft, TransformersEngine) and isinstance(world.base, TransformersEngine)
     return world.draft, world.base
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
