@@ -1,4 +1,4 @@
-"""Hidden states at the ends of steps, for reward models: prefixes kept from step to step, shared by their steps.
+"""Hidden states of steps, for reward models: prefixes kept from step to step, shared by their steps.
 
 A sequence is a tuple of pieces of token ids: all but the last are its prefix, the last is the step that is judged.
 Prefixes of the last call are remembered, so that a solution's next step encodes the chosen step and the candidates
@@ -7,7 +7,8 @@ only, in one forward. Shapes: M sequences, R distinct prefixes, T tokens of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -53,6 +54,16 @@ class StepEncoder:
         Raises InputError for no sequences, an empty prefix or step, an id outside the vocabulary, or a sequence longer
         than the context.
         """
+        return self._read(sequences, _last)
+
+    @torch.inference_mode()
+    def last_and_mean(self, sequences: Sequence[Pieces]) -> Tensor:
+        """Hidden states (M, 2, d) in float32: after the last token of every sequence, and their mean over the tokens of
+        its last piece. Errors as `last_hidden`."""
+        return self._read(sequences, _last_and_mean)
+
+    def _read(self, sequences: Sequence[Pieces], read: Callable[[Tensor, NDArray[np.int64]], Tensor]) -> Tensor:
+        """What `read` makes of the states of each sequence's last piece, in order."""
         if not sequences:
             raise InputError("last_hidden got no sequences: give at least one")
         flats = {pieces[:-1]: _flat(pieces[:-1]) if len(pieces) > 1 else () for pieces in sequences}
@@ -70,7 +81,7 @@ class StepEncoder:
             part = order[start : start + size]
             used, local = np.unique(rows[part], return_inverse=True)
             here = cache if len(used) == cache.rows else selected(cache, used)
-            out.append(_ends(here, local, [sequences[i][-1] for i in part]))
+            out.append(read(*_states(here, local, [sequences[i][-1] for i in part])))
         self._rows, self._cache = row_of, cache
         back = torch.from_numpy(np.argsort(order)).to(self.forward.device)
         return torch.cat(out)[back]
@@ -85,7 +96,7 @@ class StepEncoder:
             cache = selected(self._cache, np.array([self._rows[starts[flat]] for flat in row_of]))
             rest = [flat[len(starts[flat]) :] for flat in row_of]
         else:
-            cache, rest = empty_cache(self.forward, len(row_of)), list(row_of)
+            cache, rest = self._begun(list(row_of))
         width = max(map(len, rest))
         if not width:
             return cache
@@ -94,6 +105,17 @@ class StepEncoder:
         if cache.pending.shape[1]:
             self._encode_pending(cache)
         return extended(cache, ids, real)
+
+    def _begun(self, rows: list[tuple[int, ...]]) -> tuple[PrefixCache, list[tuple[int, ...]]]:
+        """A new cache of these rows and what of each is still to come: what all begin with (a system turn, answered
+        examples) is encoded once."""
+        shared = min(len(os.path.commonprefix(rows)), min(map(len, rows)) - 1)
+        if len(rows) == 1 or not shared:
+            return empty_cache(self.forward, len(rows)), rows
+        start = np.array([rows[0][:shared]], dtype=np.int64)
+        first = extended(empty_cache(self.forward, 1), start, np.ones(start.shape, dtype=bool))
+        self._encode_pending(first)
+        return selected(first, np.zeros(len(rows), dtype=np.int64)), [row[shared:] for row in rows]
 
     def _encode_pending(self, cache: PrefixCache) -> None:
         if cache.pending.shape[1]:
@@ -119,8 +141,11 @@ class StepEncoder:
                 )
 
 
-def _ends(cache: PrefixCache, rows: NDArray[np.int64], steps: list[tuple[int, ...]]) -> Tensor:
-    """Hidden states (M, d) at the last token of each step, step i after prefix `rows[i]`; rows are sorted."""
+def _states(
+    cache: PrefixCache, rows: NDArray[np.int64], steps: list[tuple[int, ...]]
+) -> tuple[Tensor, NDArray[np.int64]]:
+    """Hidden states (nodes, d), and which of them (M, T) stand after each token of step i, which follows prefix
+    `rows[i]`; -1 beyond its last token. Rows are sorted."""
     counts = np.bincount(rows, minlength=cache.rows)
     slot = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]
     longest = max(map(len, steps))
@@ -131,6 +156,18 @@ def _ends(cache: PrefixCache, rows: NDArray[np.int64], steps: list[tuple[int, ..
         tokens[row, place, len(step)] = 0
     tree, after = tree_of_steps(tokens)
     hidden = encode(cache, tree.tokens, tree.depth, tree.sees, tree.tokens.shape[1], head=False)
-    lengths = np.array(list(map(len, steps)))
-    at = rows * tree.tokens.shape[1] + after[rows, slot, lengths]
-    return hidden.flatten(0, 1)[torch.from_numpy(at).to(hidden.device)]
+    nodes = after[rows, slot, 1:]
+    return hidden.flatten(0, 1), np.where(nodes < 0, -1, rows[:, None] * tree.tokens.shape[1] + nodes)
+
+
+def _last(hidden: Tensor, nodes: NDArray[np.int64]) -> Tensor:
+    lengths = (nodes >= 0).sum(axis=1)
+    at = nodes[np.arange(len(nodes)), lengths - 1]
+    return hidden[torch.from_numpy(at).to(hidden.device)]
+
+
+def _last_and_mean(hidden: Tensor, nodes: NDArray[np.int64]) -> Tensor:
+    at = torch.from_numpy(nodes).to(hidden.device)
+    real = (at >= 0)[:, :, None]
+    mean = (hidden[at.clamp(min=0)].float() * real).sum(dim=1) / real.sum(dim=1)
+    return torch.stack([_last(hidden, nodes).float(), mean], dim=1)

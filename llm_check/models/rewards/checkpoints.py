@@ -13,9 +13,9 @@ from gsi_theory.errors import InputError
 from gsi_theory.types import Json, Record
 from llm_check.models.engines.checkpoint import load_model
 from llm_check.models.engines.weight_files import FLOATING, one_line, read_headers, weight_files
-from llm_check.models.model_types import Module
+from llm_check.models.model_types import Module, Tokenizer
 
-__all__ = ["architecture_of", "load_backbone", "read_weights"]
+__all__ = ["architecture_of", "load_backbone", "read_weights", "require_vocabulary"]
 
 
 def architecture_of(folder: Path, config: Mapping[str, Json]) -> str:
@@ -64,3 +64,15 @@ def load_backbone(folder: Path, config: Record, device: str, dtype: str, heads: 
             f"{folder / 'config.json'} describes no Qwen2 decoder ({one_line(error)}): download the checkpoint again"
         ) from error
     return load_model(AutoModel, folder, device, dtype, config=native, spare=(*heads, "lm_head."))
+
+
+def require_vocabulary(own: Tokenizer, policies: Tokenizer, named: str) -> None:
+    """Raise InputError unless a reward model that reads the policies' token ids has their vocabulary; `named` says
+    which model it is."""
+    ours, theirs = own.get_vocab(), policies.get_vocab()
+    if ours != theirs:
+        token = min(token for token in ours.keys() | theirs.keys() if ours.get(token) != theirs.get(token))
+        raise InputError(
+            f"{named} reads the policies' token ids, but {token!r} is {ours.get(token)} for it and {theirs.get(token)} "
+            "for them: use a reward model of the same tokenizer, or one that reads text"
+        )

@@ -41,18 +41,13 @@ def _sequence_classifier(place: str, tokenizer: Tokenizer, device: str, dtype: s
 
 
 def _token_classifier(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
+    from llm_check.models.rewards.checkpoints import require_vocabulary
     from llm_check.models.rewards.token_classifier import ProcessRewardModel
 
     if dtype != "float32":
         raise InputError(f"dtype {dtype!r} for the token classifier {place}: it runs in float32")
     model = ProcessRewardModel.from_pretrained(place, device)
-    own, theirs = (t.get_vocab() for t in (model.tokenizer, tokenizer))
-    if own != theirs:
-        token = min(token for token in own.keys() | theirs.keys() if own.get(token) != theirs.get(token))
-        raise InputError(
-            f"the token classifier {place} reads the policies' token ids, but {token!r} is {own.get(token)} for it and "
-            f"{theirs.get(token)} for them: use a reward model of the same tokenizer, or one that reads text"
-        )
+    require_vocabulary(model.tokenizer, tokenizer, f"the token classifier {place}")
     return model
 
 
@@ -62,6 +57,20 @@ def _verifiable(place: str, tokenizer: Tokenizer, device: str, dtype: str, setti
     if place:
         raise InputError(f"reward verifiable:{place}: write verifiable alone; the task has the answers")
     return VerifiableReward(tokenizer)
+
+
+def _state_head(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
+    from llm_check.models.rewards.state_head import load_state_head
+
+    return load_state_head(Path(place), tokenizer, device, dtype, base=settings.get("base"))
+
+
+def _learned(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
+    from llm_check.models.rewards.state_head import SHIPPED, load_state_head
+
+    if place:
+        raise InputError(f"reward learned:{place}: write learned alone, or head:FOLDER for a head of your own")
+    return load_state_head(SHIPPED, tokenizer, device, dtype, name="learned")
 
 
 def _callable(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
@@ -85,6 +94,8 @@ KINDS: dict[str, Kind] = {
     "skywork_prm": Kind(_step_token, {"step_token": str}, ("Qwen2ForPrmModel",)),
     "sequence_classifier": Kind(_sequence_classifier, {"activation": str}, ("ForSequenceClassification",)),
     "token_classifier": Kind(_token_classifier, {}, ("ForTokenClassification",)),
+    "head": Kind(_state_head, {"base": str}),
+    "learned": Kind(_learned, {}),
     "verifiable": Kind(_verifiable, {}),
     "python": Kind(_callable, {"low": _number, "high": _number}),
 }
@@ -96,7 +107,7 @@ def load_reward(
     """The reward model named by `spec`: a FOLDER, whose config.json tells its kind, or KIND:PLACE?setting=value.
 
         qwen_prm:FOLDER   skywork_prm:FOLDER?step_token=\\n\\n   sequence_classifier:FOLDER?activation=raw
-        token_classifier:FOLDER   verifiable   python:module:function?low=0&high=1
+        token_classifier:FOLDER   learned   head:FOLDER?base=MODEL   verifiable   python:module:function?low=0&high=1
 
     or hub:OWNER/NAME, or a function of (prefix text, step text). `tokenizer` is the policies'. Checkpoints are read from safetensors, and
     no code in them is run. Raises InputError for an unknown kind, architecture or setting, or a folder that will not

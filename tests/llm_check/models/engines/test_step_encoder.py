@@ -51,13 +51,32 @@ def test_ends_of_steps_along_a_solution(body: Any, lean: bool, most: int, monkey
     np.testing.assert_allclose(encoder.last_hidden(again).numpy(), plain(body, again), rtol=0, atol=2e-4)
 
 
+@pytest.mark.parametrize("lean", [True, False])
+@pytest.mark.parametrize("most", [8192, 7])
+def test_last_states_and_means_over_the_last_piece(
+    body: Any, lean: bool, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_encoder, "_FORWARD_TOKENS", most)
+    encoder = StepEncoder(body, "prm", lean)
+    sequences = [(prompt, *before, step) for prompt in PROMPTS for before in ((), (STEPS[0],)) for step in STEPS]
+    expected = []
+    for sequence in sequences:
+        with torch.no_grad():
+            row = [token for piece in sequence for token in piece]
+            states = body(input_ids=torch.tensor([row])).last_hidden_state[0, -len(sequence[-1]) :].numpy()
+        expected.append([states[-1], states.mean(axis=0)])
+    found = encoder.last_and_mean(sequences)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=2e-4)
+
+
 def test_the_next_step_encodes_only_what_is_new(body: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = StepEncoder(body, "prm")
     seen: list[int] = []
     encode = step_encoder.encode
 
     def counted(cache: Any, tokens: Any, *rest: Any, **named: Any) -> Any:
-        seen.append(cache.pending.size + tokens.size)
+        seen.append(cache.pending.size + (0 if tokens is None else tokens.size))
         return encode(cache, tokens, *rest, **named)
 
     monkeypatch.setattr(step_encoder, "encode", counted)
@@ -66,6 +85,10 @@ def test_the_next_step_encodes_only_what_is_new(body: Any, monkeypatch: pytest.M
     encoder.last_hidden([(prompt, STEPS[0], step) for step in STEPS])
     # Nodes: 4 13; 5 6 7 13; 13; 2 2 9 9; then the two tokens of the step taken and the same nodes again.
     assert seen == [30 + 11, 2 + 11]
+    # What prompts begin with is encoded once: 29 tokens, then one of each prompt with its two nodes.
+    encoder.forget()
+    encoder.last_hidden([(prompt[:29] + (last,), STEPS[0]) for last in (1, 2, 3)])
+    assert seen[2:] == [29, 3 * (1 + 2)]
 
 
 def test_bad_input(body: Any) -> None:
