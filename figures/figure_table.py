@@ -52,6 +52,7 @@ class PageFigure:
     caption   what to see; `question` stands before it and `claim`, what the literature says and is found, after it;
               caption and claim are templates as above
     alt       alternative text
+    command   that writes the artifact (empty: gsi simulate NAME)
     """
 
     name: str
@@ -64,6 +65,7 @@ class PageFigure:
     question: str = ""
     claim: str = ""
     order: int = 100
+    command: str = ""
 
 
 def findings_in(caption: str) -> list[FindingText]:

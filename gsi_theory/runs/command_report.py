@@ -44,6 +44,9 @@ def _failures(artifacts: Path) -> list[str]:
 def command(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path("report"),
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything.")] = 0,
+    real: Annotated[
+        bool, typer.Option("--real", help="Also the study on SmolLM2 (gsi models smollm2), four hours.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what an earlier run finished.")] = False,
 ) -> None:
     """Run everything and write OUT/index.html, with artifacts and figures beside it.
@@ -58,8 +61,12 @@ def command(
     _call("sims.command_audit", "audit")(seed, artifacts, {}, resume=not fresh)
     _call("llm_check.models.model_options", "quiet_engines")()
     world, check = _call("llm_check.models.world", "load_world")(), _call("llm_check.models.command_check", "check")
-    for name in _call("llm_check.models.checks.check_table", "CHECKS"):
-        check(name, world, seed, artifacts, {}, resume=not fresh)
+    for name, item in _call("llm_check.models.checks.check_table", "CHECKS").items():
+        if not item.options:
+            check(name, world, seed, artifacts, {}, resume=not fresh)
+        elif real:
+            wanted = _call("llm_check.models.world", "load_world")(**item.options, seed=seed)
+            check(name, wanted, seed, artifacts, item.full, resume=not fresh)
     _call("llm_check.models.embedded_page", "embedded_page")(artifacts, seed, resume=not fresh)
     page = _call("figures.report", "build_report")(artifacts, out)
     typer.echo(f"wrote {page} in {time.monotonic() - began:.0f} s")

@@ -183,7 +183,11 @@ def command(
         "template": template,
     }
     used = with_pair(context, pair, values)
-    world = load_world(**used, device=device, task=task, instruction=instruction, seed=seed)
+    named = set(given_options(context)) if pair is None else set(values)
+    used |= {name: value for name, value in chosen.options.items() if name in values and name not in named}
+    world = load_world(
+        **used, device=device, task=task or chosen.options.get("task"), instruction=instruction, seed=seed
+    )
     specs = dict(zip(_SPECS, (used["draft"], used["base"], reference_draft, reference_base), strict=True))
     reference = None
     if chosen.reference is not None:
@@ -222,7 +226,9 @@ def _told(world: World, reference: World | None) -> str:
             contract = engine.contract
             if (contract.engine, contract.dtype, contract.model) != ("transformers", "float32", f"checkpoints/{role}"):
                 named = real_name(contract.model) is not None and contract.dtype == "float32"
-                told[prefix + role] = contract.model if named else f"{contract.engine}:{contract.model}:{contract.dtype}"
+                told[prefix + role] = (
+                    contract.model if named else f"{contract.engine}:{contract.model}:{contract.dtype}"
+                )
     if world.reward_model.name != EMBEDDED_REWARD:
         told["reward"] = world.reward_model.name
     task = world.task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ __all__ = ["CHECKS", "Check"]
 class Check:
     """name of the artifact, the module that runs it, and the question it answers.
 
-    `reference`: what a second pair of engines is to the check ("enumerated" or "compared"; None: it takes none). The
+    `reference`: what a second pair of engines is to the check ("enumerated" or "compared"; None: it takes none).
+    `options`: of the command, where they are not given: models and task other than the embedded; `full`: settings of
+    its full size, the defaults are the quick one. The
     module is imported when it is used, because the models' libraries are slow to import.
     """
 
@@ -25,6 +27,8 @@ class Check:
     module: str
     question: str
     reference: str | None = None
+    options: Record = field(default_factory=dict)
+    full: dict[str, str] = field(default_factory=dict)
 
     @property
     def defaults(self) -> Record:
@@ -42,6 +46,8 @@ class Check:
 
 
 _LAW = "Do samplers on any engine follow the exact law of the enumerated next step?"
+_REAL = {"draft": "smollm2:medium", "base": "smollm2", "reward": "learned", "task": "sums"}
+_FULL = {"problems": "100", "candidates": "128", "fresh": "160"}
 _CHECKS = (
     Check("lm_headline", "headline", "How many drafts does each bound ask for, and how many are needed?"),
     Check("lm_law", "step_law", _LAW, "enumerated"),
@@ -50,5 +56,8 @@ _CHECKS = (
     Check("lm_speed", "speed", "How long does a GSI step take, against the naive way?"),
     Check("lm_seconds", "step_seconds", "Do seconds a step, calibrated on two settings, hold at others?"),
     Check("lm_noise", "decision_noise", "Which decisions does numerical noise of the log-ratio flip?", "compared"),
+    Check(
+        "lm_study", "study", "What does draft-guided sampling earn, at equal n and at equal cost?", None, _REAL, _FULL
+    ),
 )
 CHECKS: dict[str, Check] = Named("check", {check.name: check for check in _CHECKS})

@@ -5,9 +5,11 @@ task (`NAME.parquet` in the artifact's folder `lm_study`, ordinary pools for `gs
 interrupted goes on with them). One part of it predicts, the other is fresh draws on which every method is played
 (`study_cells`). A shorter step is the first tokens of the whole one (M44), judged by the reward model as it is.
 
-    coverage    effective drafts, k̂, KL at every length; may the weights be used at each β and n (`doctor`'s supports)
-    cells       reward, accuracy and acceptance of every method, predicted and measured, with standard errors over problems
-    calibration scores of single problems, over cells that the pool supports: their variance is 1 where errors are right
+    lengths     effective drafts, k̂, KL at every length
+    supports    may the weights be used at each β and n (`doctor`'s)
+    cells       reward, accuracy and acceptance of every method, predicted and measured, standard errors over problems
+    scores      of single problems: their variance is 1 where errors are right
+    gains       of GSI over its rivals at equal n, paired over problems
     overuse     accuracy and reward of best-of-n on the base by the reward model, n far beyond what is decoded
     seconds     of a step: n drafted, scored, judged; n drawn from the base and judged
     equal_cost  the best scheme of every method within the seconds of soft best-of-n on the base at each n: chosen by
@@ -58,6 +60,13 @@ DEFAULTS: Record = {
     "fresh": 32,
 }
 LEVEL = 0.01
+NAMES = {
+    "soft_bon_draft": "above_soft_best_of_n_on_the_draft",
+    "rsd": "above_rsd",
+    "base": "above_base",
+    "soft_bon_base": "above_soft_best_of_n_on_the_base",
+}
+OWN = "."  # as a draft: the one that --draft names
 RIVALS = ("soft_bon_draft", "rsd", "base", "soft_bon_base")
 TIMED = 4  # problems whose steps are timed, after one that warms up
 Progress = Callable[[int, int], None]
@@ -87,8 +96,8 @@ def _draft_name(spec: str) -> str:
 
 
 def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: Progress, command: str) -> Path:
-    """Write the artifact; settings drafts (models of --base's vocabulary), lengths (tokens of shorter steps), betas, ns,
-    threshold, problems, candidates (of each source that predict), fresh (of each source that are played on).
+    """Write the artifact; settings drafts (models of the base's vocabulary), lengths (tokens of shorter steps),
+    betas, ns, threshold, problems, candidates (of each source that predict), fresh (of each source that are played on).
 
     Raises InputError where fewer fresh candidates are asked for than the largest n, or candidates than twice that.
     """
@@ -101,24 +110,29 @@ def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: 
         )
     problems = min(chosen["problems"], len(world.prompts()))
     shares = len(chosen["drafts"])
-    names_of = ("coverage", "supports", "cells", "scores", "gains", "plans")
+    names_of = ("lengths", "supports", "cells", "scores", "gains", "plans")
     tables: dict[str, list[Record]] = {name: [] for name in names_of}
     seconds: list[Record] = []
     bases: list[Problem] = []
     for at, spec in enumerate(chosen["drafts"]):
-        name = _draft_name(spec)
-        pair = replace(world, draft=load_engine(spec, dtype=world.base.contract.dtype)) if spec else world
+        name = _draft_name(spec) if spec != OWN else _draft_name(world.draft.contract.model)
+        pair = replace(world, draft=load_engine(spec, dtype=world.base.contract.dtype)) if spec != OWN else world
         file = out.parent / out.stem / f"{name}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
 
         def told(done: int, of: int, at: int = at) -> None:
             progress(at * 1000 + done * 900 // of, shares * 1000)
 
-        collect_world(pair, file, spec=spec, problems=problems, counts=(total, total), seed=seed + at, progress=told)
+        names = {
+            "draft": world.draft.contract.model if spec == OWN else spec,
+            "base": world.base.contract.model,
+            "prm": None,
+        }
+        collect_world(pair, file, names, (total, total), seed=seed + at, progress=told)
         if not seconds:
             seconds = _seconds(pair, chosen["ns"], seed)
         pool = read_pool(file)
-        tables["coverage"] += [{"draft": name} | row for row in length_rows(pool, chosen["betas"])]
+        tables["lengths"] += [{"pool": name} | row for row in length_rows(pool, chosen["betas"])]
         for tokens in (None, *chosen["lengths"]):
             part = pool if tokens is None else _rescored(pair, pool, tokens)
             found = _length(part, name, tokens, chosen, seed + at)
@@ -211,7 +225,7 @@ def _scores(
 
 
 def _seconds(world: World, ns: Sequence[int], seed: int) -> list[Record]:
-    """Median seconds of drawing n, scoring them by the other model, and judging them, by source, one problem at a time."""
+    """Median seconds of drawing n, scoring them by the other model and judging them, one problem at a time."""
     rows = []
     places = [Position(prompt) for prompt in world.prompts()[: TIMED + 1]]
     for source, other in (("draft", "base"), ("base", "draft")):
@@ -366,7 +380,7 @@ def _findings(tables: Mapping[str, list[Record]], overuse: Sequence[Record], pea
     for rival in RIVALS:
         rows = [r for r in tables["gains"] if (r["rival"], r["quantity"], r["tokens"]) == (rival, "correct", None)]
         clear = [r["draft"] for r in rows if r["gain"] > 2.0 * r["gain_se"]]
-        found[f"above_{rival}"] = {
+        found[NAMES[rival]] = {
             "holds": bool(rows) and len(clear) == len(rows),
             "gains": {r["draft"]: r["gain"] for r in rows},
             "errors": {r["draft"]: r["gain_se"] for r in rows},

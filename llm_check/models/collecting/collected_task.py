@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from gsi_theory.errors import InputError
@@ -24,7 +25,7 @@ from llm_check.models.rewards.reward_model import reward_record
 from llm_check.models.tiny import checkpoint_path
 from llm_check.models.world import World, load_world
 
-__all__ = ["collect_task"]
+__all__ = ["collect_task", "collect_world"]
 
 
 def collect_task(
@@ -76,12 +77,34 @@ def collect_task(
         seed=seed,
         temperature=temperature,
     )
+    specs = {"draft": draft, "base": base, "prm": reward}
+    path_scheme = (path, beta, n, threshold)
+    collect_world(
+        world, out, specs, (candidates, base_candidates or candidates), steps, path_scheme, seed, batch, text, progress
+    )
+
+
+def collect_world(
+    world: World,
+    out: Path,
+    specs: Mapping[str, str | None],
+    counts: tuple[int, int],
+    steps: int = 1,
+    path: tuple[str | None, float, int, float] = (None, 20.0, 4, 0.5),
+    seed: int = 0,
+    batch: int | None = None,
+    text: bool = True,
+    progress: Report | None = None,
+) -> None:
+    """`collect_task` with what is loaded already; specs: the names of draft, base and prm (None: the embedded ones);
+    counts of draft and base candidates; path: the method by which a prompt goes on, its β, n and u."""
+    method_asked, beta, n, threshold = path
     prompts = world.prompts()
     require_prompt_room(world.models, prompts, world.rule)
-    most = max(candidates, base_candidates or 0)
+    most = max(counts)
     require_candidates(most, 1, world.rule, f"candidates = {most}")
     reference = _reference(world, prompts)
-    method = path or ("base" if reference is None else REFERENCE)
+    method = method_asked or ("base" if reference is None else REFERENCE)
     if method == REFERENCE and reference is None:
         raise InputError(f"--path {REFERENCE}: task {world.task.name} has no reference solutions in steps; give base")
     scheme = METHODS.get(method, METHODS["base"]).scheme(beta, n, threshold)
@@ -92,17 +115,14 @@ def collect_task(
         prompts=tuple(prompts),
         trajectory=Trajectory(method, scheme, reference),
         steps=min(steps, world.max_steps),
-        counts=(candidates, base_candidates or candidates),
+        counts=counts,
         rule=world.rule,
         seed=seed,
         batch=batch,
         judges=Judges(world.task.check_step, world.task.grade, world.max_steps),
         text=text,
     )
-    specs = {
-        name: placed(spec or checkpoint_path(name))
-        for name, spec in (("draft", draft), ("base", base), ("prm", reward))
-    }
+    places = {name: placed(spec or checkpoint_path(name)) for name, spec in specs.items()}
     longest = max(len(prompt.ids) for prompt in prompts) + world.rule.max_tokens
     require_step_memory(
         (world.draft, world.base),
@@ -113,7 +133,7 @@ def collect_task(
         f"candidates = {most}, {min(job.size, len(prompts))} prompts together",
         "take fewer candidates, fewer prompts together (--batch), or shorter steps (--max-tokens)",
     )
-    collect_parts(out, job, _record(job, world, specs), progress)
+    collect_parts(out, job, _record(job, world, places), progress)
 
 
 def _reference(world: World, prompts: list[Prompt]) -> dict[str, list[tuple[int, ...]]] | None:
