@@ -118,10 +118,8 @@ def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str
         if enumerated and folder is None:
             raise InputError(f"--{role} {spec} names no checkpoint folder: give it with --reference-{role}")
         place = str(folder) if enumerated else spec
-        kind, temperature = (
-            dtype or ("float32" if enumerated else "bfloat16"),
-            world.draft.contract.sampling_temperature,
-        )
+        kind = dtype or ("float32" if enumerated else "bfloat16")
+        temperature = world.draft.contract.sampling_temperature
         engines[role] = load_engine(place, device=device, dtype=kind, temperature=temperature)
         require_pair(engines[role], world.draft)
     return replace(world, draft=engines["draft"], base=engines["base"])
