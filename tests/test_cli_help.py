@@ -127,6 +127,7 @@ LONG: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "predict": ("llm_check.logs.pools.pool.read_pool", lambda at: [str(at / "pool.parquet")]),
     "plan": ("llm_check.logs.pools.pool.read_pool", lambda at: [str(at / "pool.parquet")]),
     "law": ("gsi_theory.runs.command_law.read_instance", lambda at: [str(at / "instance.json")]),
+    "models": ("llm_check.models.real.preparation.prepare", lambda at: ["smollm2", "--cache", str(at / "cache")]),
     "figures": ("figures.report.build_report", lambda at: ["--out", str(at)]),
 }
 
@@ -141,7 +142,7 @@ def test_an_interrupted_command_says_what_to_do_next(
     assert code == 130
     assert errors.strip().splitlines()[-1].startswith(f"gsi {name}: interrupted: ")
     assert "same command again" in errors and "Traceback" not in errors
-    goes_on = name in ("simulate", "audit", "report", "pool", "check", "decode")
+    goes_on = name in ("simulate", "audit", "report", "pool", "check", "decode", "models")
     assert ("goes on from here" in errors) == goes_on
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -155,6 +156,7 @@ WRONG = {
     ("check", "lm_laws"): "'lm_law'",
     ("check", "lm_law", "--set", "drows=3"): "'draws'",
     ("audit", "--set", "familes=easy"): "'families'",
+    ("models", "smolm2"): "'smollm2'",
     ("decode", "--method", "gsi_rac"): "'gsi_race'",
     ("decode", "--task", "gsm9k"): "'gsm8k'",
     ("decode", "--template", "chet"): "'chat'",

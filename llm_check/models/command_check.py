@@ -40,6 +40,7 @@ from llm_check.models.model_options import (
     quiet_engines,
 )
 from llm_check.models.model_pairs import with_pair
+from llm_check.models.real.model_cache import real_name
 from llm_check.models.tiny import checkpoint_path
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str
         folder = folder_of(spec)
         if enumerated and folder is None:
             raise InputError(f"--{role} {spec} names no checkpoint folder: give it with --reference-{role}")
-        place = str(folder) if enumerated else spec
+        place = str(folder) if enumerated and real_name(spec) is None else spec
         kind = dtype or ("float32" if enumerated else "bfloat16")
         temperature = world.draft.contract.sampling_temperature
         engines[role] = load_engine(place, device=device, dtype=kind, temperature=temperature)
@@ -218,7 +219,10 @@ def _told(world: World, reference: World | None) -> str:
         for role, engine in (("draft", pair.draft), ("base", pair.base)):
             contract = engine.contract
             if (contract.engine, contract.dtype, contract.model) != ("transformers", "float32", f"checkpoints/{role}"):
-                told[prefix + role] = f"{contract.engine}:{contract.model}:{contract.dtype}"
+                plain = real_name(contract.model) is not None and contract.dtype == "float32"
+                told[prefix + role] = (
+                    contract.model if plain else f"{contract.engine}:{contract.model}:{contract.dtype}"
+                )
     if world.reward_model.name != EMBEDDED_REWARD:
         told["reward"] = world.reward_model.name
     task = world.task

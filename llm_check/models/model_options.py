@@ -10,6 +10,8 @@ import typer
 from gsi_theory.runs.options import RUN
 from llm_check.models.decoding.prompting import TEMPLATES
 from llm_check.models.model_pairs import PAIRS
+from llm_check.models.real.drafts import DRAFTS
+from llm_check.models.real.model_cache import REAL_MODELS
 from llm_check.models.tasks.benchmarks import FAMILIES
 
 __all__ = [
@@ -49,8 +51,10 @@ def _option(panel: str, flag: str, metavar: str, text: str, names: Iterable[str]
 _PAIR = f"Models and settings of a paper, options that are given win: {', '.join(PAIRS)}."
 _TEMPERATURE = "Both policies are sampled and scored at it."
 _MODEL = (
-    "Draft model: a checkpoint folder, hub:OWNER/NAME, vllm:FOLDER, or the URL of a vLLM server (several with commas)."
+    "Draft model: a checkpoint folder, smollm2:DRAFT (see gsi models), hub:OWNER/NAME, vllm:FOLDER, or the URL of a "
+    "vLLM server (several with commas)."
 )
+REAL = (*REAL_MODELS, *(f"{name}:{draft}" for name in REAL_MODELS for draft in DRAFTS))
 _REWARD = (
     "Reward model: a checkpoint folder, verifiable, python:FILE.py:FUNCTION, or another KIND:PLACE (see "
     "llm_check.models.rewards.load_reward)."
@@ -66,8 +70,8 @@ _SEED = "Seed of problems and of every random stream."
 _DEVICE = "Where models run: cpu, cuda, cuda:1."
 
 PairOption = Annotated[str | None, _option(MODELS, "--pair", "NAME", _PAIR, PAIRS)]
-DraftOption = Annotated[str | None, _option(MODELS, "--draft", "MODEL", _MODEL)]
-BaseOption = Annotated[str | None, _option(MODELS, "--base", "MODEL", "Base model, likewise.")]
+DraftOption = Annotated[str | None, _option(MODELS, "--draft", "MODEL", _MODEL, REAL)]
+BaseOption = Annotated[str | None, _option(MODELS, "--base", "MODEL", "Base model, likewise.", REAL)]
 RewardOption = Annotated[str | None, _option(MODELS, "--reward", "REWARD", _REWARD)]
 DeviceOption = Annotated[str, _option(MODELS, "--device", "DEVICE", _DEVICE, ("cpu", "cuda"))]
 DtypeOption = Annotated[str, _option(MODELS, "--dtype", "DTYPE", f"Weights: {', '.join(DTYPES)}.", DTYPES)]

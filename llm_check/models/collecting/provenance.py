@@ -12,6 +12,7 @@ from pathlib import Path
 from gsi_theory.types import Record
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.engines.engine import Engine
+from llm_check.models.real.model_cache import real_name
 
 __all__ = ["checkpoint_digest", "checkpoint_revision", "folder_of", "policy_record", "prompts_digest", "reward_files"]
 
@@ -49,7 +50,11 @@ def checkpoint_revision(folder: Path) -> str | None:
 
 
 def folder_of(spec: str) -> Path | None:
-    """The checkpoint folder that a spec names (FOLDER, KIND:FOLDER, with ?settings); None where there is none."""
+    """The checkpoint folder that a spec names (FOLDER, KIND:FOLDER, with ?settings; of a draft of a real model, the
+    model's); None where there is none."""
+    named = real_name(spec)
+    if named is not None:
+        return named.folder()
     text = spec.partition("?")[0]
     for place in (text, text.partition(":")[2]):
         if place and os.path.isdir(place):

@@ -38,6 +38,7 @@ class LogProbContract:
     model_hash: sha256 over the safetensors files; "" where an engine cannot know
     revision: the commit of the hub they came from; "" where there is none
     forward: the code that computed ("lean", "module (reason)", or the engine's own)
+    quantization: how the weights of the files were rounded when they were loaded; "" where they were not
     """
 
     engine: str
@@ -50,6 +51,7 @@ class LogProbContract:
     model_hash: str = ""
     revision: str = ""
     forward: str = ""
+    quantization: str = ""
 
 
 class Prefixes(Protocol):

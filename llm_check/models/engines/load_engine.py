@@ -2,6 +2,7 @@
 
     FOLDER, transformers:FOLDER          a checkpoint, run by transformers in this process
     hub:OWNER/NAME[@REVISION]            one of the hub, likewise, from its cache or downloaded
+    smollm2, smollm2:DRAFT               a real model (`gsi models`), as it is or rounded to a draft, likewise
     vllm:FOLDER[?OPTION=VALUE&...]       a checkpoint, run by vLLM in this process; options are vllm.LLM's
     http://HOST:PORT[,http://...][?...]  vLLM servers, prompts shared out over them; options of engines.vllm_server
 
@@ -22,6 +23,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.types import Json
 from llm_check.models.engines.engine import Engine
 from llm_check.models.engines.hub_snapshot import hub_folder
+from llm_check.models.real.model_cache import REAL_MODELS, RealName, real_name
 
 __all__ = ["LOADERS", "load_engine"]
 
@@ -34,6 +36,12 @@ def _load_transformers(where: str, options: Mapping[str, Json], device: str, dty
     if options:
         raise InputError(f"transformers:{where} takes no option {next(iter(options))!r}: leave it out")
     return TransformersEngine.load(Path(where), device, dtype, temperature)
+
+
+def _load_real(named: RealName, device: str, dtype: str, temperature: float) -> Engine:
+    from llm_check.models.engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine.load_real(named, device, dtype, temperature)
 
 
 def _load_vllm(where: str, options: Mapping[str, Json], device: str, dtype: str, temperature: float) -> Engine:
@@ -91,13 +99,16 @@ def load_engine(spec: str | Path, *, device: str = "cpu", dtype: str = "float32"
     text = str(spec)
     if not text:
         raise InputError("the engine's name is empty: give a model folder, vllm:FOLDER, or http://host:port")
+    named = None if isinstance(spec, Path) else real_name(text)
+    if named is not None:
+        return _load_real(named, device, dtype, temperature)
     scheme, colon, rest = text.partition(":")
     if isinstance(spec, Path) or not colon or os.path.isdir(text):
         return _load_transformers(text, {}, device, dtype, temperature)
     if scheme not in LOADERS:
         raise InputError(
             f"engine {text!r}: no scheme {scheme!r} and no such folder; known are a model folder, "
-            + ", ".join(f"{name}{_PLACES.get(name, ':FOLDER')}" for name in LOADERS)
+            f"{', '.join(REAL_MODELS)}, " + ", ".join(f"{name}{_PLACES.get(name, ':FOLDER')}" for name in LOADERS)
         )
     where, _, query = (text if scheme.startswith("http") else rest).partition("?")
     options = {name: _option(value) for name, value in parse_qsl(query, keep_blank_values=True)}

@@ -23,7 +23,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.types import Array
 from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import PAD, StepRule, Steps, pad_steps, require_candidates
-from llm_check.models.engines.checkpoint import load_checkpoint, revision_of, weights_hash
+from llm_check.models.engines.checkpoint import load_checkpoint, revision_of, torch_device, torch_dtype, weights_hash
 from llm_check.models.engines.engine import LogProbContract
 from llm_check.models.engines.engine_memory import TREE_TOKENS, rows_at_once
 from llm_check.models.engines.forward import Forward, forward_of
@@ -32,6 +32,8 @@ from llm_check.models.engines.prefix_cache import PrefixCache, empty_cache, enco
 from llm_check.models.engines.step_sampler import sample_steps
 from llm_check.models.engines.token_tree import tree_of_steps
 from llm_check.models.model_types import Module, Tokenizer
+from llm_check.models.real.drafts import quantize
+from llm_check.models.real.model_cache import RealName
 
 __all__ = ["PrefixCache", "TransformersEngine", "left_padded"]
 
@@ -80,6 +82,27 @@ class TransformersEngine:
         name = "/".join(path.resolve().parts[-2:])
         made = cls.from_model(model, tokenizer, name, temperature, lean)
         contract = replace(made.contract, model_hash=weights_hash(path), revision=revision_of(path))
+        return replace(made, contract=contract)
+
+    @classmethod
+    def load_real(
+        cls, named: RealName, device: str = "cpu", dtype: str = "float32", temperature: float = 1.0
+    ) -> TransformersEngine:
+        """Load a real model as it is, or rounded to a draft: in float32 on the CPU, then moved and cast, so that a
+        draft is the same rounding of the same weights in every dtype. Errors as `load`, and where the model is not
+        ready or the groups do not fit."""
+        folder = named.folder()
+        if named.quantization is None:
+            made = cls.load(folder, device, dtype, temperature)
+            return replace(made, contract=replace(made.contract, model=str(named)))
+        kind, place = torch_dtype(dtype), torch_device(device)
+        model, tokenizer = load_checkpoint(AutoModelForCausalLM, folder, "cpu", "float32")
+        quantize(model, named.quantization, str(named))
+        for parameter in model.parameters():  # not the module: its rotary frequencies stay in float32
+            parameter.data = parameter.data.to(kind)
+        made = cls.from_model(model.to(place), tokenizer, str(named), temperature)
+        rounding = str(named.quantization)
+        contract = replace(made.contract, model_hash=weights_hash(folder), quantization=rounding)
         return replace(made, contract=contract)
 
     @classmethod

@@ -25,7 +25,9 @@ def test_the_interval_leaves_out_0_exactly_where_the_test_rejects() -> None:
 
 def test_the_interval_covers_the_mean() -> None:
     rng = np.random.default_rng(2)
-    covered = [(r.low or 0) <= 0.5 <= (r.high or 0) for r in (reward_mean(rng.random(10).tolist()) for _ in range(2000))]
+    covered = [
+        (r.low or 0) <= 0.5 <= (r.high or 0) for r in (reward_mean(rng.random(10).tolist()) for _ in range(2000))
+    ]
     assert np.mean(covered) == pytest.approx(0.95, abs=3 * np.sqrt(0.95 * 0.05 / 2000))
 
 
