@@ -228,7 +228,8 @@ def _told(world: World, reference: World | None) -> str:
     task = world.task
     where = task.source if task.source.startswith(("hub:", "arithmetic:")) else Path(task.source).name
     chosen = {
-        "task": where if where.startswith("arithmetic:") else f"{task.name}:{where}",
+        "task": (where if where.startswith("arithmetic:") else f"{task.name}:{where}")
+        + world.names["task"].removeprefix(task.name),
         "step": world.step,
         "max-tokens": world.rule.max_tokens,
         "template": world.template,

@@ -193,8 +193,9 @@ def _require_used(context: typer.Context | None, path: str | None) -> None:
 
 def _ended(pool: Pool, steps: int) -> str:
     """How many positions each step has, and why later ones have fewer; `steps` were asked for."""
+    positions = pool.keys()
     most = int(pool.metadata.get("steps", steps))
-    held = [sum(at == step for _, at in pool.keys()) for step in range(most)]
+    held = [sum(at == step for _, at in positions) for step in range(most)]
     parts = [f"step 0: {counted(held[0], 'position')}"]
     for step, (before, now) in enumerate(pairwise(held), start=1):
         gone = f" ({counted(before - now, 'solution')} ended with step {step - 1})" if now < before else ""

@@ -71,7 +71,7 @@ class World:
             "draft": self.draft.contract.model,
             "base": self.base.contract.model,
             "reward": self.reward_model.name,
-            "task": self.task.name,
+            "task": self.task.name + ("" if self.task.reading == "boxed" else f"?answer={self.task.reading}"),
             **further,
         }
 
@@ -144,6 +144,7 @@ def world_record(world: World) -> Record:
         "step": world.step,
         "max_tokens": world.rule.max_tokens,
         "max_steps": world.max_steps,
+        "answer": task.reading,
         "prompts": template_record(world.draft.tokenizer, task.instruction, world.template),
     }
 

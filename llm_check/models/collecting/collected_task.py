@@ -133,7 +133,7 @@ def _record(job: Collection, world: World, specs: dict[str, str]) -> Record:
         scheme["threshold"] = path.scheme.threshold
     # In the order in which a difference is named: what a user chooses, then digests.
     options: Record = {
-        "task": world.task.name,
+        "task": world.names["task"],
         "problems": len(job.prompts),
         "steps": job.steps,
         "path": path.method,
@@ -143,6 +143,7 @@ def _record(job: Collection, world: World, specs: dict[str, str]) -> Record:
         "step": world.step,
         "max_tokens": job.rule.max_tokens,
         "template": world.template,
+        **({"instruction": world.task.instruction} if world.task.instruction else {}),
         "batch": job.size,
         "seed": job.seed,
     }

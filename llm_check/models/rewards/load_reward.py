@@ -11,6 +11,7 @@ from pathlib import Path
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.types import Json, Record
 from llm_check.models.engines.hub_snapshot import placed
+from llm_check.models.grading.answers import known_reading
 from llm_check.models.model_types import Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
 from llm_check.models.tasks.spec import Spec, parse_spec, read_options
@@ -61,7 +62,7 @@ def _verifiable(place: str, tokenizer: Tokenizer, device: str, dtype: str, setti
 
     if place:
         raise InputError(f"reward verifiable:{place}: write verifiable alone; the task has the answers")
-    return VerifiableReward(tokenizer)
+    return VerifiableReward(tokenizer, reading=settings.get("answer"))
 
 
 def _callable(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
@@ -85,7 +86,7 @@ KINDS: dict[str, Kind] = {
     "skywork_prm": Kind(_step_token, {"step_token": str}, ("Qwen2ForPrmModel",)),
     "sequence_classifier": Kind(_sequence_classifier, {"activation": str}, ("ForSequenceClassification",)),
     "token_classifier": Kind(_token_classifier, {}, ("ForTokenClassification",)),
-    "verifiable": Kind(_verifiable, {}),
+    "verifiable": Kind(_verifiable, {"answer": known_reading}),
     "python": Kind(_callable, {"low": _number, "high": _number}),
 }
 
@@ -96,7 +97,7 @@ def load_reward(
     """The reward model named by `spec`: a FOLDER, whose config.json tells its kind, or KIND:PLACE?setting=value.
 
         qwen_prm:FOLDER   skywork_prm:FOLDER?step_token=\\n\\n   sequence_classifier:FOLDER?activation=raw
-        token_classifier:FOLDER   verifiable   python:module:function?low=0&high=1
+        token_classifier:FOLDER   verifiable?answer=last_number   python:module:function?low=0&high=1
 
     or hub:OWNER/NAME, or a function of (prefix text, step text). `tokenizer` is the policies'. Checkpoints are read from safetensors, and
     no code in them is run. Raises InputError for an unknown kind, architecture or setting, or a folder that will not

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.json_input import JsonFault, parse_json, text_lines
+from llm_check.models.grading.answers import known_reading
 from llm_check.models.grading.grading import grade_arithmetic
 from llm_check.models.model_types import TaskProblem
 from llm_check.models.tasks import arithmetic
-from llm_check.models.tasks.benchmarks import FAMILIES, Benchmark, Hub, Row
+from llm_check.models.tasks.benchmarks import FAMILIES, Benchmark, Hub, Row, grade_rows
 from llm_check.models.tasks.problem import Problem, Task
 from llm_check.models.tasks.spec import Spec, parse_spec, read_options
 
@@ -28,7 +30,8 @@ STEP_SPEC = "delimiter:\\n\\n"
 
 def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
     """The task named by `spec`: "gsm8k:FILE" (rows of the published fields), "gsm8k" (from the hub), likewise math500,
-    olympiadbench, minerva, mmlu_stem; "jsonl:FILE" (a user's rows); "arithmetic" or "arithmetic:train".
+    olympiadbench, minerva, mmlu_stem; "jsonl:FILE" (a user's rows); "arithmetic" or "arithmetic:train". With
+    "?answer=last_number" (or text; default boxed) that is where a solution states its answer.
 
     At most `limit` problems, chosen by `seed`, in the order of the source; those of a smaller limit are among those of
     a larger one. Raises InputError for an unknown task, a missing or empty file, a row that is not JSON or lacks a
@@ -43,7 +46,8 @@ def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
         names = [*FAMILIES, "arithmetic"]
         cure = f"give one of {', '.join(names)}, with :FILE for rows of your own file"
         raise InputError(f"task {spec!r}{nearest(spec.partition(':')[0], names)}: {cure}")
-    read_options(parsed, {})
+    readers = {} if parsed.kind == "arithmetic" else {"answer": known_reading}
+    reading = str(read_options(parsed, readers).get("answer", "boxed"))
     if parsed.kind == "arithmetic":
         return _arithmetic(parsed, limit, seed)
     family = FAMILIES[parsed.kind]
@@ -54,7 +58,7 @@ def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
         rows, source = _hub_rows(family.hub, parsed.kind), f"hub:{family.hub.repository}"
     else:
         raise InputError(f"task {spec!r}: name its file, as in {parsed.kind}:FILE")
-    problems = _problems(rows, family, source)
+    problems = [replace(problem, reading=reading) for problem in _problems(rows, family, source)]
     return Task(
         name=parsed.kind,
         problems=chosen_problems(problems, limit, seed),
@@ -63,8 +67,9 @@ def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
         step_spec=STEP_SPEC,
         max_tokens=MAX_TOKENS,
         max_steps=MAX_STEPS,
-        grader=family.grader,
+        grader=family.grader if reading == "boxed" else grade_rows,
         source=source,
+        reading=reading,
     )
 
 

@@ -26,6 +26,7 @@ class Problem:
     tolerance: absolute error of a numerical answer; None for none
     several: whether one of the answers may list more
     reference: the text of a solution
+    reading: where a solution states its answer (`llm_check.models.grading.answers.READINGS`)
     """
 
     problem_id: str
@@ -36,6 +37,7 @@ class Problem:
     tolerance: float | None = None
     several: bool = False
     reference: str = ""
+    reading: str = "boxed"
 
     @property
     def answer(self) -> str:
@@ -68,6 +70,7 @@ class Task:
     check_step: (problem, step index, step text) -> right or not, the gold process reward; None for none
     reference_steps: cuts a problem's reference solution into steps
     source: the file or the hub's data set the problems came from
+    reading: where a solution states its answer (`llm_check.models.grading.answers.READINGS`)
     """
 
     name: str
@@ -81,6 +84,7 @@ class Task:
     check_step: Callable[[TaskProblem, int, str], bool] | None = None
     reference_steps: Callable[[TaskProblem], tuple[str, ...]] = paragraphs
     source: str = ""
+    reading: str = "boxed"
 
     def prompts(self, tokenizer: Tokenizer, template: str | None = None) -> list[Prompt]:
         """Every problem's prompt as token ids, under `template` (None: the task's own).
