@@ -5,8 +5,8 @@ then calls our loop, which takes whole steps (see `llm_check.models.decoding.sol
 step, and the result is cut at the length limit. What is sampled is the models' own law: logits processors (temperature,
 top-k, top-p, repetition penalty) would change it on the base alone, so they are refused.
 
-The reward is a checkpoint's folder, "python:FILE.py:FUNCTION", a function of (prefix text, step text), a RewardModel, or
-"verifiable" and other rewards that read a question or an answer: `questions` and `answers` have one of each row of
+The reward is a checkpoint's folder, "python:FILE.py:FUNCTION", a function of (prefix text, step text), a RewardModel,
+or "verifiable" and other rewards that read a question or an answer: `questions` and `answers` have one of each row of
 `input_ids` (of each prompt, where sequences of one are asked for by num_return_sequences).
 """
 

@@ -226,10 +226,10 @@ def _told(world: World, reference: World | None) -> str:
     if world.reward_model.name != EMBEDDED_REWARD:
         told["reward"] = world.reward_model.name
     task = world.task
-    where = task.source if task.source.startswith(("hub:", "arithmetic:")) else Path(task.source).name
+    written = task.source.startswith(f"{task.name}:")  # from a seed, not from rows
+    where = task.source if written or task.source.startswith("hub:") else Path(task.source).name
     chosen = {
-        "task": (where if where.startswith("arithmetic:") else f"{task.name}:{where}")
-        + world.names["task"].removeprefix(task.name),
+        "task": (where if written else f"{task.name}:{where}") + world.names["task"].removeprefix(task.name),
         "step": world.step,
         "max-tokens": world.rule.max_tokens,
         "template": world.template,

@@ -192,9 +192,10 @@ def _head(runs: list[SolutionRun], world: World, models: Models, prompts: list[P
     puzzles = [[prompt.prompt_id, list(prompt.ids), str(prompt.problem.answer)] for prompt in prompts]
     digest = hashlib.sha256(json.dumps(puzzles).encode()).hexdigest()
     line = f"gsi decode --task {shlex.quote(world.names['task'])} {_options(settings)} --seed {run.seed}"
+    told = template_record(world.draft.tokenizer, world.task.instruction, world.template, world.task.turns)
     return {
         "settings": settings,
-        "prompts": template_record(world.draft.tokenizer, world.task.instruction, world.template) | {"sha256": digest},
+        "prompts": told | {"sha256": digest},
         "reward": reward_record(world.reward_model),
         "models": world.names,
         "contracts": {name: asdict(engine.contract) for name, engine in engines.items()},

@@ -50,7 +50,7 @@ def stated_answer(text: str, reading: str, reference: str) -> str | None:
     if reading == "text":
         return text.strip() or None
     yes_or_no = reference.casefold() in ("yes", "no")
-    found = _YES_NO.findall(text) if yes_or_no else _NUMBER.findall(text)
+    found = _YES_NO.findall(text.lower()) if yes_or_no else _NUMBER.findall(text)
     return found[-1] if found else None
 
 

@@ -65,6 +65,14 @@ def _verifiable(place: str, tokenizer: Tokenizer, device: str, dtype: str, setti
     return VerifiableReward(tokenizer, reading=settings.get("answer"))
 
 
+def _graded(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
+    from llm_check.models.rewards.graded import GradedReward
+
+    if place:
+        raise InputError(f"reward graded:{place}: write graded alone; the task has the answers")
+    return GradedReward(tokenizer)
+
+
 def _callable(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
     from llm_check.models.rewards.python_callable import load_callable
 
@@ -87,6 +95,7 @@ KINDS: dict[str, Kind] = {
     "sequence_classifier": Kind(_sequence_classifier, {"activation": str}, ("ForSequenceClassification",)),
     "token_classifier": Kind(_token_classifier, {}, ("ForTokenClassification",)),
     "verifiable": Kind(_verifiable, {"answer": known_reading}),
+    "graded": Kind(_graded, {}),
     "python": Kind(_callable, {"low": _number, "high": _number}),
 }
 
@@ -97,7 +106,7 @@ def load_reward(
     """The reward model named by `spec`: a FOLDER, whose config.json tells its kind, or KIND:PLACE?setting=value.
 
         qwen_prm:FOLDER   skywork_prm:FOLDER?step_token=\\n\\n   sequence_classifier:FOLDER?activation=raw
-        token_classifier:FOLDER   verifiable?answer=last_number   python:module:function?low=0&high=1
+        token_classifier:FOLDER   verifiable?answer=last_number   graded   python:module:function?low=0&high=1
 
     or hub:OWNER/NAME, or a function of (prefix text, step text). `tokenizer` is the policies'. Checkpoints are read from safetensors, and
     no code in them is run. Raises InputError for an unknown kind, architecture or setting, or a folder that will not
