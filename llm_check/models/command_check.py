@@ -119,10 +119,8 @@ def _reference(name: str, world: World, specs: dict[str, str | None], dtype: str
         if enumerated and folder is None:
             raise InputError(f"--{role} {spec} names no checkpoint folder: give it with --reference-{role}")
         place = str(folder) if enumerated and real_name(spec) is None else spec
-        kind, temperature = (
-            dtype or ("float32" if enumerated else "bfloat16"),
-            world.draft.contract.sampling_temperature,
-        )
+        kind = dtype or ("float32" if enumerated else "bfloat16")
+        temperature = world.draft.contract.sampling_temperature
         engines[role] = load_engine(place, device=device, dtype=kind, temperature=temperature)
         require_pair(engines[role], world.draft)
     return replace(world, draft=engines["draft"], base=engines["base"])
@@ -225,16 +223,17 @@ def _told(world: World, reference: World | None) -> str:
         for role, engine in (("draft", pair.draft), ("base", pair.base)):
             contract = engine.contract
             if (contract.engine, contract.dtype, contract.model) != ("transformers", "float32", f"checkpoints/{role}"):
-                named = real_name(contract.model) is not None and contract.dtype == "float32"
+                plain = real_name(contract.model) is not None and contract.dtype == "float32"
                 told[prefix + role] = (
-                    contract.model if named else f"{contract.engine}:{contract.model}:{contract.dtype}"
+                    contract.model if plain else f"{contract.engine}:{contract.model}:{contract.dtype}"
                 )
     if world.reward_model.name != EMBEDDED_REWARD:
         told["reward"] = world.reward_model.name
     task = world.task
-    where = task.source if task.source.startswith(("hub:", "arithmetic:")) else Path(task.source).name
+    written = task.source.startswith(f"{task.name}:")  # from a seed, not from rows
+    where = task.source if written or task.source.startswith("hub:") else Path(task.source).name
     chosen = {
-        "task": where if where.startswith("arithmetic:") else f"{task.name}:{where}",
+        "task": (where if written else f"{task.name}:{where}") + world.names["task"].removeprefix(task.name),
         "step": world.step,
         "max-tokens": world.rule.max_tokens,
         "template": world.template,

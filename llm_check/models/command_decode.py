@@ -61,11 +61,13 @@ DrafterOption = Annotated[
     ),
 ]
 _LEGEND = (
-    "accuracy: share of the graded solutions that are right, Wilson's interval; failed: solutions that could not be "
+    "accuracy: share of the graded solutions that are right, Wilson's interval; reward: mean over solutions of the "
+    "mean reward of their steps, Student's interval; no answer: wrong because none is stated; failed: could not be "
     "graded; accepted: share of steps that passed the gate (–: no gate); by draft: share of steps that a draft drew; "
     "tokens: drawn by both models, a solution; s/step: seconds of decoding by steps of all problems side by side (one: "
     "--batch 1)"
 )
+_COSTS = ("accepted", "by draft", "tokens", "s/step")
 _HELP = f"""Solve problems step by step on two language models; report accuracy, paired differences between methods,
 acceptance and costs.
 
@@ -195,38 +197,54 @@ def _show(decoded: DecodedTask) -> None:
     if len(decoded.solutions) > SHOWN:
         screen.print(f"... and {len(decoded.solutions) - SHOWN} more", highlight=False)
     several = len({row["n"] for row in decoded.solutions}) > 1
-    screen.print(_methods_table(decoded, several))
+    for results in (True, False):
+        screen.print(_methods_table(decoded, several, results))
     told = [pair for pair in decoded.differences if pair["difference"] is not None]
     shown_pairs = [pair for pair in told if len(told) <= SHOWN or pair["first"] == decoded.methods[0]["method"]]
     for pair in shown_pairs:
         where = f" at n = {pair['n']}" if several else ""
         text = (
-            f"{pair['first']} minus {pair['second']}{where}: {pair['difference']:+.3f} (95 % {pair['low']:+.3f} to "
-            f"{pair['high']:+.3f}, {pair['pairs']} pairs, exact McNemar p {pair['p_value']:.3g})"
+            f"{pair['first']} minus {pair['second']}{where}: accuracy {pair['difference']:+.3f} (95 % "
+            f"{pair['low']:+.3f} to {pair['high']:+.3f}, {pair['pairs']} pairs, McNemar p {pair['p_value']:.3g})"
         )
+        if pair["reward_low"] is not None:
+            text += (
+                f"; reward {pair['reward_difference']:+.3f} (95 % {pair['reward_low']:+.3f} to "
+                f"{pair['reward_high']:+.3f}, t-test p {pair['reward_p_value']:.3g})"
+            )
         typer.echo(wrapped(text, rest="  "))
     if len(told) > len(shown_pairs):
         typer.echo(f"... and {len(told) - len(shown_pairs)} more pairs of methods (--json)")
     typer.echo(wrapped(_LEGEND))
 
 
-def _methods_table(decoded: DecodedTask, several: bool) -> Table:
-    """Accuracy over the graded, failures of grading, steps accepted and drawn by the draft, tokens drawn a solution,
-    seconds a step; n where there are `several`."""
+def _with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A number in front of its interval, as far as they are known."""
+    known = "–" if value is None else f"{value:.3f}"
+    return known if value is None or low is None or high is None else f"{known} ({low:.3f}–{high:.3f})"
+
+
+def _methods_table(decoded: DecodedTask, several: bool, results: bool) -> Table:
+    """One row for each method, and n where there are `several`. Results: accuracy over the graded, mean reward, wrong
+    ones without an answer, failures of grading. Else costs: steps accepted and drawn by the draft, tokens drawn a
+    solution, seconds a step."""
     table = Table(box=None, pad_edge=False)
-    for name in ("method", *["n"] * several, "accuracy (95 %)", "failed", "accepted", "by draft", "tokens", "s/step"):
+    columns = ("accuracy (95 %)", "reward (95 %)", "no answer", "failed") if results else _COSTS
+    for name in ("method", *["n"] * several, *columns):
         table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
     for row, seconds in zip(decoded.methods, decoded.step_seconds, strict=True):
         tokens = (row["draft_tokens"] + row["base_tokens"]) / row["problems"]
-        interval = f"({row['accuracy_low']:.3f}–{row['accuracy_high']:.3f})"
-        table.add_row(
-            row["method"],
-            *[str(row["n"])] * several,
-            "–" if row["accuracy"] is None else f"{row['accuracy']:.3f} {interval}",
+        found = (
+            _with_interval(row["accuracy"], row["accuracy_low"], row["accuracy_high"]),
+            _with_interval(row["solution_reward"], row["solution_reward_low"], row["solution_reward_high"]),
+            str(row["no_answer"]),
             str(row["failed"]),
+        )
+        spent = (
             "–" if row["acceptance_rate"] is None else f"{row['acceptance_rate']:.3f}",
             f"{row['draft_share']:.3f}",
             f"{tokens:.1f}",
             formatted(seconds),
         )
+        table.add_row(row["method"], *[str(row["n"])] * several, *(found if results else spent))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -174,7 +175,10 @@ def command(
             text=text,
             progress=report,
         )
-    _say(out, read_pool(out))
+    pool = read_pool(out)
+    _say(out, pool)
+    if steps > 1:
+        typer.echo(wrapped(_ended(pool, steps), rest="  "))
 
 
 def _require_used(context: typer.Context | None, path: str | None) -> None:
@@ -185,6 +189,21 @@ def _require_used(context: typer.Context | None, path: str | None) -> None:
         refuse_options(context, ("beta", "n", "threshold"), f"{where}: nothing is selected along it")
     elif method.gate is None:
         refuse_options(context, ("threshold",), f"with --path {path}: the method has no gate")
+
+
+def _ended(pool: Pool, steps: int) -> str:
+    """How many positions each step has, and why later ones have fewer; `steps` were asked for."""
+    positions = pool.keys()
+    most = int(pool.metadata.get("steps", steps))
+    held = [sum(at == step for _, at in positions) for step in range(most)]
+    parts = [f"step 0: {counted(held[0], 'position')}"]
+    for step, (before, now) in enumerate(pairwise(held), start=1):
+        gone = f" ({counted(before - now, 'solution')} ended with step {step - 1})" if now < before else ""
+        parts.append(f"step {step}: {now}{gone}")
+        if not now:
+            break
+    beyond = f"; a solution of this task has at most {counted(most, 'step')}" if most < steps else ""
+    return "; ".join(parts) + beyond
 
 
 def _say(out: Path, pool: Pool) -> None:

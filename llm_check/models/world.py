@@ -19,7 +19,7 @@ from llm_check.models.engines.torch_threads import set_threads
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.rewards.load_reward import load_reward
 from llm_check.models.rewards.reward_model import RewardModel, reward_record
-from llm_check.models.tasks.load_task import load_task
+from llm_check.models.tasks.load_task import WRITTEN, load_task
 from llm_check.models.tasks.problem import Task
 from llm_check.models.tiny import checkpoint_path
 
@@ -66,12 +66,13 @@ class World:
     @property
     def names(self) -> dict[str, str]:
         """Short names for records, without paths of this machine."""
+        usual = self.task.name in WRITTEN or self.task.reading == "boxed"
         further = {f"drafter{j}": engine.contract.model for j, engine in enumerate(self.drafters, start=1)}
         return {
             "draft": self.draft.contract.model,
             "base": self.base.contract.model,
             "reward": self.reward_model.name,
-            "task": self.task.name,
+            "task": self.task.name + ("" if usual else f"?answer={self.task.reading}"),
             **further,
         }
 
@@ -143,7 +144,8 @@ def world_record(world: World) -> Record:
         "step": world.step,
         "max_tokens": world.rule.max_tokens,
         "max_steps": world.max_steps,
-        "prompts": template_record(world.draft.tokenizer, task.instruction, world.template),
+        "answer": task.reading,
+        "prompts": template_record(world.draft.tokenizer, task.instruction, world.template, task.turns),
     }
 
 

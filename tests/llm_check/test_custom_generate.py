@@ -16,6 +16,7 @@ from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.solution import decode
 from llm_check.models.tiny import checkpoint_path
 from llm_check.models.world import World, load_world
+from tests.llm_check.models.small_llama import save_pair
 
 SNIPPET = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -133,3 +134,53 @@ def test_what_changes_the_law_is_refused(world: World, model: Any, tokenizer: An
         guided(world, method="rsd", threshold=None)
     with pytest.raises(InputError, match="no model folder at /nowhere"):
         gsi("/nowhere", world.reward_model, beta=1, n=2)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any, str]:
+    """(base, tokenizer, draft's folder) of the small checkpoints of Llama class."""
+    draft, base = save_pair(tmp_path_factory.mktemp("llama"))
+    return AutoModelForCausalLM.from_pretrained(base), AutoTokenizer.from_pretrained(base), str(draft)
+
+
+def test_rewards_that_are_functions_files_and_answers_on_a_llama(llama: Any, tmp_path: Path) -> None:
+    """A function, `python:` and `verifiable` choose as they say, on prompts of a chat template."""
+    model, tokenizer, draft = llama
+    turns = [[{"role": "user", "content": f"What is {i} + {i}?"}] for i in (2, 3)]
+    given = tokenizer.apply_chat_template(
+        turns, add_generation_prompt=True, return_tensors="pt", return_dict=True, padding=True, padding_side="left"
+    )
+    seen: list[str] = []
+
+    def short(prefix: str, step: str) -> float:
+        seen.append(prefix)
+        return -float(len(step))
+
+    (tmp_path / "own.py").write_text("def short(questions, steps):\n    return [-len(s[-1]) / 99 for s in steps]\n")
+    lengths = {}
+    for name, reward in {
+        "function": short,
+        "file": f"python:{tmp_path / 'own.py'}:short",
+        "none": lambda *_: 0.0,
+    }.items():
+        call = gsi(draft, reward, beta=1e4, n=8, method="soft_bon_base", step="answer", max_step_tokens=8)
+        found = model.generate(**given, custom_generate=call, max_new_tokens=8)
+        assert found.shape[0] == 2
+        lengths[name] = sum(len(tokenizer.decode(row)) for row in found[:, given["input_ids"].shape[1] :])
+    assert lengths["function"] < lengths["none"] and lengths["file"] <= lengths["none"]
+    assert "What is 2 + 2?" in seen[0]
+    call = gsi(
+        draft, "verifiable?answer=last_number", beta=5.0, n=2, threshold=0.5, step="answer", max_step_tokens=8,
+        answers=["4", "6"],
+    )  # fmt: skip
+    more = model.generate(
+        **given, custom_generate=call, max_new_tokens=8, num_return_sequences=2, do_sample=True, top_k=0
+    )
+    assert more.shape[0] == 4 and set(call.records["reward"].tolist()) <= {0.0, 1.0}
+    with pytest.raises(InputError, match="without answers"):
+        gsi(draft, "verifiable", beta=1.0, n=2)
+    with pytest.raises(InputError, match=r"3 answers for 2 rows"):
+        three = gsi(draft, "verifiable", beta=1.0, n=2, answers=["4", "6", "8"])
+        model.generate(**given, custom_generate=three, max_new_tokens=8)
+    with pytest.raises(InputError, match="reward 3 is int"):
+        gsi(draft, 3, beta=1.0, n=2)  # type: ignore[arg-type]

@@ -71,7 +71,7 @@ def _growth(solved: Mapping[tuple[str, int], Sequence[Record]], last: Mapping[st
 
 def _task(world: World, count: int, seed: int) -> Task:
     """The world's task with at most `count` problems: others than a pool of the same seed holds."""
-    if world.task.source.startswith("arithmetic:"):
+    if world.task.source.startswith(f"{world.task.name}:"):  # written from a seed
         made = load_task(world.task.source, limit=count, seed=seed + 4)
         return replace(world.task, problems=made.problems)
     return replace(world.task, problems=chosen_problems(world.task.problems, count, seed + 4))

@@ -48,9 +48,8 @@ def _step_logp(
     logits: torch.Tensor, tokens: NDArray[np.int64], real: NDArray[np.bool_], temperature: float
 ) -> NDArray[np.float64]:
     """Log-probability (n,) of the `real` ones of `tokens` (n, T) under `logits` (n, T, V)."""
-    logp = torch.log_softmax(logits.double() / temperature, dim=-1).gather(2, torch.from_numpy(tokens)[..., None])[
-        ..., 0
-    ]
+    logp = torch.log_softmax(logits.double() / temperature, dim=-1)
+    logp = logp.gather(2, torch.from_numpy(tokens)[..., None])[..., 0]
     return np.where(real, logp.numpy(), 0.0).sum(axis=1)
 
 

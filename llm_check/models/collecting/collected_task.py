@@ -153,7 +153,7 @@ def _record(job: Collection, world: World, specs: dict[str, str]) -> Record:
         scheme["threshold"] = path.scheme.threshold
     # In the order in which a difference is named: what a user chooses, then digests.
     options: Record = {
-        "task": world.task.name,
+        "task": world.names["task"],
         "problems": len(job.prompts),
         "steps": job.steps,
         "path": path.method,
@@ -163,6 +163,7 @@ def _record(job: Collection, world: World, specs: dict[str, str]) -> Record:
         "step": world.step,
         "max_tokens": job.rule.max_tokens,
         "template": world.template,
+        **({"instruction": world.task.instruction} if world.task.instruction else {}),
         "batch": job.size,
         "seed": job.seed,
     }
@@ -173,7 +174,7 @@ def _record(job: Collection, world: World, specs: dict[str, str]) -> Record:
         "draft": policy_record(specs["draft"], models.draft),
         "base": policy_record(specs["base"], models.base),
         "reward": reward_record(models.reward_model) | reward_files(specs["prm"]),
-        "prompt": template_record(models.draft.tokenizer, world.task.instruction, world.template),
+        "prompt": template_record(models.draft.tokenizer, world.task.instruction, world.template, world.task.turns),
         "prompts_sha256": prompts_digest(job.prompts),
     }
     return settings | provenance(f"gsi pool {line}", job.seed)

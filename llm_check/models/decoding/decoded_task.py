@@ -179,6 +179,7 @@ def _head(runs: list[SolutionRun], world: World, models: Models, prompts: list[P
         "max_tokens": world.rule.max_tokens,
         "max_steps": world.max_steps,
         "template": world.template,
+        "instruction": world.task.instruction or None,
         "problems": len(prompts),
         "dtype": dtype,
         "temperature": world.draft.contract.sampling_temperature,
@@ -190,10 +191,11 @@ def _head(runs: list[SolutionRun], world: World, models: Models, prompts: list[P
     engines |= {f"drafter{j}": engine for j, engine in enumerate(world.drafters, start=1)}
     puzzles = [[prompt.prompt_id, list(prompt.ids), str(prompt.problem.answer)] for prompt in prompts]
     digest = hashlib.sha256(json.dumps(puzzles).encode()).hexdigest()
-    line = f"gsi decode --task {world.task.name} {_options(settings)} --seed {run.seed}"
+    line = f"gsi decode --task {shlex.quote(world.names['task'])} {_options(settings)} --seed {run.seed}"
+    told = template_record(world.draft.tokenizer, world.task.instruction, world.template, world.task.turns)
     return {
         "settings": settings,
-        "prompts": template_record(world.draft.tokenizer, world.task.instruction, world.template) | {"sha256": digest},
+        "prompts": told | {"sha256": digest},
         "reward": reward_record(world.reward_model),
         "models": world.names,
         "contracts": {name: asdict(engine.contract) for name, engine in engines.items()},

@@ -24,6 +24,7 @@ from llm_check.models.decoding.accuracy import accuracy_of, paired_difference
 from llm_check.models.decoding.method_table import named_method
 from llm_check.models.decoding.positions import Prompt
 from llm_check.models.decoding.reasoning_steps import StepRule
+from llm_check.models.decoding.reward_means import reward_difference, reward_mean
 from llm_check.models.decoding.solution import DecodeResult, decode_prompts
 from llm_check.models.decoding.step_candidates import COSTS, Models
 from llm_check.models.model_types import TaskProblem
@@ -147,10 +148,11 @@ def _acceptance(rows: list[Record]) -> tuple[float, float, float]:
 
 
 def summary(name: str, run: SolutionRun, rows: list[Record]) -> Record:
-    """One method's solutions in numbers: accuracy with Wilson's interval and failures of grading apart, acceptance,
+    """One method's solutions in numbers: accuracy with Wilson's interval and failures of grading apart, wrong ones
+    that state no answer, mean reward of a solution with Student's interval, acceptance,
     the share of steps the draft (or a further drafter) drew, mean reward of a step, and the costs of all solutions."""
     scheme = run.scheme(name)
-    accuracy = accuracy_of([row["grade"] for row in rows])
+    accuracy, reward = accuracy_of([row["grade"] for row in rows]), reward_mean([_reward(row) for row in rows])
     acceptance = _acceptance(rows) if named_method(name).rejects(scheme) else (None, None, None)
     sources = [source for row in rows for source in row["steps"]["source"]]
     return {
@@ -166,10 +168,14 @@ def summary(name: str, run: SolutionRun, rows: list[Record]) -> Record:
         "right": accuracy.right,
         "wrong": accuracy.wrong,
         "failed": accuracy.failed,
+        "no_answer": sum(row["grade"] == "wrong" and row["answer"] is None for row in rows),
         "finished": sum(row["finished"] for row in rows),
         "steps": len(sources),
         "draft_share": sum(source != "base" for source in sources) / len(sources),
         "mean_reward": float(np.mean([reward for row in rows for reward in row["steps"]["reward"]])),
+        "solution_reward": reward.mean,
+        "solution_reward_low": reward.low,
+        "solution_reward_high": reward.high,
         "acceptance_rate": acceptance[0],
         "acceptance_low": acceptance[1],
         "acceptance_high": acceptance[2],
@@ -177,12 +183,26 @@ def summary(name: str, run: SolutionRun, rows: list[Record]) -> Record:
     }
 
 
+def _reward(row: Record) -> float:
+    """The reward of a solution, the mean over its steps."""
+    return float(np.mean(row["steps"]["reward"]))
+
+
 def differences(names: Sequence[str], rows: list[Record]) -> list[Record]:
-    """Paired differences of accuracy of every two methods, first minus second; p-values are of one comparison each."""
-    grades = {name: {row["problem_id"]: row["grade"] for row in rows if row["method"] == name} for name in names}
+    """Paired differences of accuracy and of mean reward of every two methods, first minus second; p-values are of one
+    comparison each."""
+    solved = {name: {row["problem_id"]: row for row in rows if row["method"] == name} for name in names}
     pairs = []
     for first, second in combinations(names, 2):
-        shared = [problem for problem in grades[first] if problem in grades[second]]
-        pair = paired_difference([grades[first][p] for p in shared], [grades[second][p] for p in shared])
-        pairs.append({"first": first, "second": second, **asdict(pair)})
+        shared = [problem for problem in solved[first] if problem in solved[second]]
+        one, two = ([solved[name][problem] for problem in shared] for name in (first, second))
+        pair = paired_difference([row["grade"] for row in one], [row["grade"] for row in two])
+        reward = reward_difference([_reward(row) for row in one], [_reward(row) for row in two])
+        rewards = {
+            "reward_difference": reward.mean,
+            "reward_low": reward.low,
+            "reward_high": reward.high,
+            "reward_p_value": reward.p_value,
+        }
+        pairs.append({"first": first, "second": second, **asdict(pair), **rewards})
     return pairs

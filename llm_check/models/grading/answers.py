@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["after_hashes", "boxes", "choice_letter", "final_answers", "last_box"]
+__all__ = [
+    "READINGS",
+    "after_hashes",
+    "boxes",
+    "choice_letter",
+    "final_answers",
+    "known_reading",
+    "last_box",
+    "same_text",
+    "stated_answer",
+]
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{)|\\boxed\s+(?=[^\s{])")
 _HASHES = re.compile(r"####[ \t]*([^\n]+)")
@@ -13,6 +23,41 @@ _INTRODUCED = re.compile(
     r"(?:final\s+answer|answer)\s*(?:is|are|:|=)\s*:?\s*(.+?)\s*(?:\.(?=\s|$)|\n|$)", re.IGNORECASE
 )
 _LETTER = re.compile(r"\(?\b([A-Z])\b\)?")
+
+
+# Where a solution states its answer: as `final_answers` reads it; the last number of the text, or the last yes or no
+# where the reference is one of these; the whole text.
+READINGS = ("boxed", "last_number", "text")
+_NUMBER = re.compile(r"(?<![\w.])[-−]?\$?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?")
+_YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+
+
+def known_reading(name: str) -> str:
+    """One of READINGS. ValueError for another name."""
+    if name not in READINGS:
+        raise ValueError(f"use one of {', '.join(READINGS)}")
+    return name
+
+
+def stated_answer(text: str, reading: str, reference: str) -> str | None:
+    """The answer that a text states under one of READINGS; None where it states none.
+
+    "8 + 10 = 18." and "18" state 18 by last_number.
+    """
+    if reading == "boxed":
+        answers = final_answers(text)
+        return answers[-1] if answers else None
+    if reading == "text":
+        return text.strip() or None
+    yes_or_no = reference.casefold() in ("yes", "no")
+    found = _YES_NO.findall(text.lower()) if yes_or_no else _NUMBER.findall(text)
+    return found[-1] if found else None
+
+
+def same_text(answer: str, reference: str) -> bool:
+    """Whether two texts are one but for capitals, blanks and a period at the end."""
+    ours, theirs = (" ".join(part.split()).rstrip(".").rstrip().casefold() for part in (answer, reference))
+    return ours == theirs
 
 
 def boxes(text: str) -> list[tuple[int, str]]:

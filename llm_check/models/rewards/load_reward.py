@@ -11,6 +11,7 @@ from pathlib import Path
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.types import Json, Record
 from llm_check.models.engines.hub_snapshot import placed
+from llm_check.models.grading.answers import known_reading
 from llm_check.models.model_types import Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
 from llm_check.models.tasks.spec import Spec, parse_spec, read_options
@@ -56,7 +57,15 @@ def _verifiable(place: str, tokenizer: Tokenizer, device: str, dtype: str, setti
 
     if place:
         raise InputError(f"reward verifiable:{place}: write verifiable alone; the task has the answers")
-    return VerifiableReward(tokenizer)
+    return VerifiableReward(tokenizer, reading=settings.get("answer"))
+
+
+def _graded(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
+    from llm_check.models.rewards.graded import GradedReward
+
+    if place:
+        raise InputError(f"reward graded:{place}: write graded alone; the task has the answers")
+    return GradedReward(tokenizer)
 
 
 def _state_head(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
@@ -96,7 +105,8 @@ KINDS: dict[str, Kind] = {
     "token_classifier": Kind(_token_classifier, {}, ("ForTokenClassification",)),
     "head": Kind(_state_head, {"base": str}),
     "learned": Kind(_learned, {}),
-    "verifiable": Kind(_verifiable, {}),
+    "verifiable": Kind(_verifiable, {"answer": known_reading}),
+    "graded": Kind(_graded, {}),
     "python": Kind(_callable, {"low": _number, "high": _number}),
 }
 
@@ -107,7 +117,8 @@ def load_reward(
     """The reward model named by `spec`: a FOLDER, whose config.json tells its kind, or KIND:PLACE?setting=value.
 
         qwen_prm:FOLDER   skywork_prm:FOLDER?step_token=\\n\\n   sequence_classifier:FOLDER?activation=raw
-        token_classifier:FOLDER   learned   head:FOLDER?base=MODEL   verifiable   python:module:function?low=0&high=1
+        token_classifier:FOLDER   learned   head:FOLDER?base=MODEL   verifiable?answer=last_number   graded
+        python:module:function?low=0&high=1
 
     or hub:OWNER/NAME, or a function of (prefix text, step text). `tokenizer` is the policies'. Checkpoints are read from safetensors, and
     no code in them is run. Raises InputError for an unknown kind, architecture or setting, or a folder that will not

@@ -13,8 +13,8 @@ from typing import Any
 
 from gsi_theory.errors import InputError
 from gsi_theory.types import Json
-from llm_check.models.grading.answers import after_hashes, last_box
-from llm_check.models.grading.grading import Grade, grade_choice, grade_math
+from llm_check.models.grading.answers import after_hashes, last_box, same_text, stated_answer
+from llm_check.models.grading.grading import Grade, GradeOutcome, grade_choice, grade_math
 from llm_check.models.model_types import TaskProblem
 from llm_check.models.tasks.problem import Problem
 
@@ -206,10 +206,42 @@ def _own(row: Row) -> Problem:
     return _olympiad(Row(fields, row.place, renamed.default_id))
 
 
-def grade_rows(problems: Sequence[TaskProblem], texts: Sequence[str]) -> list[Grade]:
-    """Grade a mixed list: problems with choices by their letter, the others as mathematics."""
+def grade_rows(problems: Sequence[TaskProblem], texts: Sequence[str], reading: str | None = None) -> list[Grade]:
+    """Grade a mixed list: problems with choices by their letter, the others as mathematics, the answer read as
+    `reading` says (None: each problem's own)."""
     if len(problems) != len(texts):
         raise InputError(f"grade got {len(problems)} problems and {len(texts)} texts: give one text per problem")
+    readings = [reading or problem.reading for problem in problems]
+    if set(readings) == {"boxed"}:
+        return _grade_boxed(problems, texts)
+    rows = list(zip(readings, problems, texts, strict=True))
+    grades = {i: _grade_text(problem, text) for i, (how, problem, text) in enumerate(rows) if how == "text"}
+    others = {i: _boxed(*row) for i, row in enumerate(rows) if i not in grades}
+    asked = [i for i, text in others.items() if text is not None]
+    graded = _grade_boxed([problems[i] for i in asked], [others[i] or "" for i in asked])
+    silent = Grade(GradeOutcome.WRONG, "states no answer")
+    grades |= dict.fromkeys(others, silent) | dict(zip(asked, graded, strict=True))
+    return [grades[i] for i in range(len(rows))]
+
+
+def _boxed(reading: str, problem: TaskProblem, text: str) -> str | None:
+    """The text with the answer it states in a box; None where it states none."""
+    if reading == "boxed":
+        return text
+    answer = stated_answer(text, reading, problem.answer)
+    return None if answer is None else f"\\boxed{{{answer}}}"
+
+
+def _grade_text(problem: TaskProblem, text: str) -> Grade:
+    answer = stated_answer(text, "text", problem.answer)
+    if answer is None:
+        return Grade(GradeOutcome.WRONG, "states no answer")
+    if same_text(answer, problem.answer):
+        return Grade(GradeOutcome.RIGHT, "", answer)
+    return Grade(GradeOutcome.WRONG, f"{answer} is not {problem.answer}", answer)
+
+
+def _grade_boxed(problems: Sequence[TaskProblem], texts: Sequence[str]) -> list[Grade]:
     grades: dict[int, Grade] = {}
     for chosen, grader in ((True, grade_choice), (False, grade_math)):
         rows = [i for i, problem in enumerate(problems) if bool(problem.choices) is chosen]

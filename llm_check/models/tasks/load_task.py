@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.json_input import JsonFault, parse_json, text_lines
+from llm_check.models.grading.answers import known_reading
 from llm_check.models.grading.grading import grade_arithmetic
 from llm_check.models.model_types import TaskProblem
 from llm_check.models.tasks import arithmetic
-from llm_check.models.tasks.benchmarks import FAMILIES, Benchmark, Hub, Row
+from llm_check.models.tasks.benchmarks import FAMILIES, Benchmark, Hub, Row, grade_rows
 from llm_check.models.tasks.problem import Problem, Task
+from llm_check.models.tasks.short_answers import grade_short
 from llm_check.models.tasks.spec import Spec, parse_spec, read_options
+from llm_check.models.tasks.sums import SUMS
+from llm_check.models.tasks.two_step import TWO_STEP
+from llm_check.models.tasks.word_problems import WORD_PROBLEMS
+from llm_check.models.tasks.written import WrittenTask, written_problems
+from llm_check.models.tasks.yes_no_facts import FACTS
 
-__all__ = ["ARITHMETIC_PROBLEMS", "chosen_problems", "load_task"]
+__all__ = ["WRITTEN", "WRITTEN_PROBLEMS", "chosen_problems", "load_task"]
 
-ARITHMETIC_PROBLEMS = 100
+# Of tasks whose problems are written from a seed, where no number is asked for.
+WRITTEN_PROBLEMS = 100
+WRITTEN: dict[str, WrittenTask] = {
+    "sums": SUMS,
+    "word_problems": WORD_PROBLEMS,
+    "facts": FACTS,
+    "two_step": TWO_STEP,
+}
+_LAST = "last_number"  # where their solutions state the answer
 # Whole solutions of Qwen2.5-Math on these tasks stay below 4096 tokens, its context.
 MAX_STEPS = 64
 MAX_TOKENS = 512
@@ -28,24 +44,29 @@ STEP_SPEC = "delimiter:\\n\\n"
 
 def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
     """The task named by `spec`: "gsm8k:FILE" (rows of the published fields), "gsm8k" (from the hub), likewise math500,
-    olympiadbench, minerva, mmlu_stem; "jsonl:FILE" (a user's rows); "arithmetic" or "arithmetic:train".
+    olympiadbench, minerva, mmlu_stem; "jsonl:FILE" (a user's rows); "arithmetic" or "arithmetic:train", likewise sums,
+    word_problems, facts, two_step, for a real small model. With
+    "?answer=last_number" (or text; default boxed) that is where a solution of a row states its answer.
 
     At most `limit` problems, chosen by `seed`, in the order of the source; those of a smaller limit are among those of
     a larger one. Raises InputError for an unknown task, a missing or empty file, a row that is not JSON or lacks a
     field (file, line, field and cure), two problems with one id, a negative seed, or a limit below 1.
     """
-    parsed = parse_spec(spec, {**FAMILIES, "arithmetic": None})
+    parsed = parse_spec(spec, dict.fromkeys((*FAMILIES, "arithmetic", *WRITTEN)))
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit} of task {spec!r}: use at least 1 problem")
     if seed < 0:
         raise InputError(f"seed {seed} of task {spec!r}: use an integer of at least 0")
     if not parsed.kind:
-        names = [*FAMILIES, "arithmetic"]
+        names = [*FAMILIES, "arithmetic", *WRITTEN]
         cure = f"give one of {', '.join(names)}, with :FILE for rows of your own file"
         raise InputError(f"task {spec!r}{nearest(spec.partition(':')[0], names)}: {cure}")
-    read_options(parsed, {})
+    readers = {} if parsed.kind == "arithmetic" or parsed.kind in WRITTEN else {"answer": known_reading}
+    reading = str(read_options(parsed, readers).get("answer", "boxed"))
     if parsed.kind == "arithmetic":
         return _arithmetic(parsed, limit, seed)
+    if parsed.kind in WRITTEN:
+        return _written(parsed, limit, seed)
     family = FAMILIES[parsed.kind]
     if parsed.place:
         path = Path(parsed.place)
@@ -54,7 +75,7 @@ def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
         rows, source = _hub_rows(family.hub, parsed.kind), f"hub:{family.hub.repository}"
     else:
         raise InputError(f"task {spec!r}: name its file, as in {parsed.kind}:FILE")
-    problems = _problems(rows, family, source)
+    problems = [replace(problem, reading=reading) for problem in _problems(rows, family, source)]
     return Task(
         name=parsed.kind,
         problems=chosen_problems(problems, limit, seed),
@@ -63,14 +84,15 @@ def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
         step_spec=STEP_SPEC,
         max_tokens=MAX_TOKENS,
         max_steps=MAX_STEPS,
-        grader=family.grader,
+        grader=family.grader if reading == "boxed" else grade_rows,
         source=source,
+        reading=reading,
     )
 
 
 def _arithmetic(spec: Spec, limit: int | None, seed: int) -> Task:
     split = spec.place or "test"
-    problems = arithmetic.make_problems(limit or ARITHMETIC_PROBLEMS, seed, split)
+    problems = arithmetic.make_problems(limit or WRITTEN_PROBLEMS, seed, split)
     return Task(
         name="arithmetic",
         problems=tuple(problems),
@@ -83,6 +105,24 @@ def _arithmetic(spec: Spec, limit: int | None, seed: int) -> Task:
         check_step=arithmetic.check_step,
         reference_steps=arithmetic.solution_steps,
         source=f"arithmetic:{split}",
+    )
+
+
+def _written(spec: Spec, limit: int | None, seed: int) -> Task:
+    task, split = WRITTEN[spec.kind], spec.place or "test"
+    written = written_problems(spec.kind, task, limit or WRITTEN_PROBLEMS, seed, split)
+    return Task(
+        name=spec.kind,
+        problems=tuple(replace(p, reading=_LAST) for p in written),
+        instruction="",
+        template=task.template,
+        step_spec=task.step_spec,
+        max_tokens=task.max_tokens,
+        max_steps=task.max_steps,
+        grader=grade_short,
+        source=f"{spec.kind}:{split}",
+        reading=_LAST,
+        turns=task.turns,
     )
 
 

@@ -1,9 +1,9 @@
 """All next steps of a language model with their exact probabilities: what no large model can offer.
 
 The token trie under one prefix is grown level by level; a level's open paths are encoded as trees over the one
-prefix cache, which no path copies. A path is a leaf when the step rule closes it (delimiter, eos, or the cap on its length), so with
-tolerance 0 the trie closes at the cap and no mass is missing. With tolerance > 0 the least probable paths, at most
-that mass in all, are left out and reported as `missing_mass`.
+prefix cache, which no path copies. A path is a leaf when the step rule closes it (delimiter, eos, or the cap on its
+length), so with tolerance 0 the trie closes at the cap and no mass is missing. With tolerance > 0 the least probable
+paths, at most that mass in all, are left out and reported as `missing_mass`.
 
 Shapes: M leaves, T = rule.max_tokens. Log-probabilities are in nats.
 """

@@ -43,6 +43,7 @@ def toy_world(count: int) -> World:
         name="toy",
         source="toy",
         instruction="",
+        reading="boxed",
         check_step=is_right,
         grade=None,
         max_steps=4,

@@ -14,10 +14,11 @@ import pytest
 
 from gsi_theory.errors import InputError
 from llm_check.models.grading import worker_pool as grading_pool
-from llm_check.models.grading.answers import boxes, choice_letter, final_answers, last_box
+from llm_check.models.grading.answers import boxes, choice_letter, final_answers, last_box, stated_answer
 from llm_check.models.grading.check_grader import check_grading
 from llm_check.models.grading.grading import Grade, GradeOutcome, count_grades, grade_choice, grade_math
 from llm_check.models.grading.worker_pool import GradingPool
+from llm_check.models.tasks.benchmarks import grade_rows
 from llm_check.models.tasks.problem import Problem
 
 EQUAL = [
@@ -211,3 +212,35 @@ def test_the_check_of_a_file_lists_what_the_grader_cannot_judge(tmp_path: Path) 
         check=False,
     )
     assert done.returncode == 2 and "no file absent" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "reading", "reference", "answer"),
+    [
+        ("8 + 10 = 18.", "last_number", "18", "18"),
+        ("18", "last_number", "18", "18"),
+        ("That makes 1,200 dollars.", "last_number", "1200", "1,200"),
+        ("It falls to -4.5 degrees", "last_number", "-4.5", "-4.5"),
+        ("We do not know.", "last_number", "18", None),
+        ("No. Wait: yes, it is.", "last_number", "yes", "yes"),
+        ("18 of them", "last_number", "yes", None),
+        (" Paris.\n", "text", "Paris", "Paris."),
+        ("  ", "text", "Paris", None),
+        ("8 + 10 = 18.", "boxed", "18", None),
+        ("so \\boxed{18}.", "boxed", "18", "18"),
+    ],
+)
+def test_where_a_text_states_its_answer(text: str, reading: str, reference: str, answer: str | None) -> None:
+    assert stated_answer(text, reading, reference) == answer
+
+
+def test_rows_are_graded_by_the_reading_asked_for() -> None:
+    problems = [Problem("a", "8 + 10?", ("18",), reading="last_number")] * 4
+    texts = ["8 + 10 = 18.", "18", "8 + 10 = 19.", "I do not know."]
+    grades = grade_rows(problems, texts)
+    assert [grade.verdict for grade in grades] == ["right", "right", "wrong", "wrong"]
+    assert [grade.answer for grade in grades] == ["18", "18", "19", None]
+    assert grades[3].reason == "states no answer"
+    assert [grade.verdict for grade in grade_rows(problems, texts, "boxed")] == ["wrong"] * 4
+    text = [Problem("b", "Capital?", ("Paris",), reading="text")] * 3
+    assert [g.verdict for g in grade_rows(text, [" paris. ", "It is Paris.", ""])] == ["right", "wrong", "wrong"]

@@ -170,7 +170,7 @@ def test_files_that_are_no_jsonl_are_refused(tmp_path: Path) -> None:
         ("arithmetic", {"limit": 0}, "limit 0 of task 'arithmetic': use at least 1"),
         ("arithmetic", {"seed": -1}, "seed -1"),
         ("arithmetic:dev", {}, "split 'dev'"),
-        ("gsm8k:x?shots=3", {}, "setting 'shots' .* has the settings none"),
+        ("gsm8k:x?shots=3", {}, "setting 'shots' .* has the settings answer"),
     ],
 )
 def test_bad_specifications_are_named(spec: str, named: dict[str, int], message: str) -> None:

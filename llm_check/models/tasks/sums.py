@@ -1,0 +1,25 @@
+"""The task `sums`: sums of two numbers, for a model that can partly add."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from llm_check.models.tasks.written import WrittenTask
+
+__all__ = ["SUMS"]
+
+_LARGEST = 40
+
+
+def _write(rng: np.random.Generator) -> tuple[str, str, tuple[str, ...]]:
+    a, b = (int(x) for x in rng.integers(1, _LARGEST + 1, size=2))
+    return f"What is {a} + {b}?", str(a + b), (str(a + b),)
+
+
+SUMS = WrittenTask(
+    write=_write,
+    turns=(
+        ("What is 2 + 5?", "2 + 5 = 7. The answer is 7."),
+        ("What is 6 + 3?", "6 + 3 = 9. The answer is 9."),
+    ),
+)
