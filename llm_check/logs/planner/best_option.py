@@ -7,8 +7,10 @@ candidates. values (S, U) hold every option's estimate on every unit, so options
                 once, so that one may be picked by its bound: the largest over options s of mean difference + q_s · its
                 standard error (multiple comparisons with the best, Hsu, Ann. Stat. 12, 1984). With s the best option
                 and q_s the quantile of the largest deviation of s from any other, the bound of no candidate fails; as
-                the best is not known, every s has its say. q_s by a multiplier bootstrap, carried over from
-                the normal law to Student's t, widened for few units, at most to the union bound
+                the best is not known, every s has its say. With a ceiling of the value, what the candidate lacks of it,
+                + q_s · its own standard error, bounds the difference too; q_s then covers both. q_s by a multiplier
+                bootstrap, carried over from the normal law to Student's t, widened for few units, at most to the union
+                bound
     value       of the chosen option, less what its choice believed too much: the mean, over thirds of the units, of how
                 much better the option chosen on the others looks there than on the third; its interval is that of a
                 mean over units (`gsi_theory.samples.intervals`)
@@ -116,11 +118,19 @@ class Behind:
     rival: Ints
 
 
-def behind_best(values: Floats, candidates: Ints, unseen: Floats, seed: int = 0) -> Behind:
+def behind_best(
+    values: Floats,
+    candidates: Ints,
+    unseen: Floats,
+    seed: int = 0,
+    ceiling: float = np.inf,
+    unseen_below: Floats | float = 0.0,
+) -> Behind:
     """How much better than each candidate (C,), rows of values (S, U), the best of all rows may be, at LEVEL.
 
-    unseen (C, S): what is added for a row against a candidate, 0 or more. The bounds hold for all candidates at once.
-    Only the rows that may give the largest bound are bootstrapped: those above what the others have for certain.
+    unseen (C, S): what is added for a row against a candidate, 0 or more; ceiling: what no value exceeds; unseen_below
+    (C,): by how much a candidate may be worse than it looks. The bounds hold for all candidates at once. Only the rows
+    that may give the largest bound are bootstrapped: those above what the others have for certain.
     """
     count, units = values.shape
     itself = np.arange(candidates.size), candidates
@@ -130,15 +140,23 @@ def behind_best(values: Floats, candidates: Ints, unseen: Floats, seed: int = 0)
     scaled = (values - mean[:, None]) / np.sqrt(units * max(units - 1, 1))
     gap = mean[None, :] - mean[candidates][:, None]
     error = _pair_error(scaled[candidates], scaled, errors)
-    certain = _student(float(-ndtri(_SURE / count)), units)
-    upper = gap + certain * error + unseen
-    floor = (gap + _student(float(ndtri(0.9)), units) * error + unseen).max(axis=1)
+    room, room_error = ceiling - mean[candidates] + unseen_below, errors[candidates]
+    bounded = np.isfinite(ceiling)
+    certain = _student(float(-ndtri(_SURE / (count + count * bounded))), units)
+    upper = np.minimum(gap + certain * error + unseen, (room + certain * room_error)[:, None])
+    least = _student(float(ndtri(0.9)), units)
+    floor = np.minimum(gap + least * error + unseen, (room + least * room_error)[:, None]).max(axis=1)
     contends = (upper >= floor[:, None]).any(axis=0)
     weights = np.random.default_rng(seed).normal(size=(_BOOTSTRAPS, units))
     deviations = (weights @ scaled.T).astype(np.float32)
+    moving = room_error > 0 if bounded else np.zeros(room_error.shape, dtype=np.bool_)
+    # how far a candidate's own mean falls, in its errors: against the ceiling nothing else moves
+    own = deviations[:, candidates[moving]] / errors[candidates[moving]].astype(np.float32)
+    lowest = -own.min(axis=1) if moving.any() else np.full(_BOOTSTRAPS, -np.inf)
     for s in np.flatnonzero(contends).tolist():
-        quantile = _quantile(deviations, s, _pair_error(scaled[[s]], scaled, errors)[0])
-        upper[:, s] = gap[:, s] + min(_carried(quantile, units), certain) * error[:, s] + unseen[:, s]
+        quantile = _quantile(deviations, s, _pair_error(scaled[[s]], scaled, errors)[0], lowest)
+        quantile = min(_carried(quantile, units), certain)
+        upper[:, s] = np.minimum(gap[:, s] + quantile * error[:, s] + unseen[:, s], room + quantile * room_error)
     upper[:, ~contends] = -np.inf
     upper[itself] = 0.0  # no option is better than itself
     return Behind(upper.max(axis=1), upper.argmax(axis=1))
@@ -152,13 +170,14 @@ def _pair_error(some: Floats, every: Floats, errors: Floats) -> Floats:
     return np.sqrt(np.where(square > _EQUAL * size, square, 0.0))
 
 
-def _quantile(deviations: Singles, s: int, error: Floats) -> float:
-    """Quantile of the largest deviation of option s from any other, in standard errors of the difference."""
-    moving = error > 0
-    if not moving.any():
-        return 0.0
-    apart = (deviations[:, [s]] - deviations[:, moving]) / error[moving].astype(np.float32)
-    return float(np.quantile(apart.max(axis=1), LEVEL))
+def _quantile(deviations: Singles, s: int, error: Floats, lowest: Floats) -> float:
+    """Quantile of the largest deviation of option s from any other, in standard errors of the difference, and of
+    `lowest` (B,), what else must stay below it."""
+    moving, largest = error > 0, lowest
+    if moving.any():
+        apart = (deviations[:, [s]] - deviations[:, moving]) / error[moving].astype(np.float32)
+        largest = np.maximum(largest, apart.max(axis=1))
+    return float(np.quantile(largest, LEVEL)) if np.isfinite(largest).all() else 0.0
 
 
 Picker = Callable[[Floats], int | None]

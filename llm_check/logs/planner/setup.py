@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,19 +13,22 @@ from gsi_theory.runs.costs import (
     DEVICES,
     SHAPES,
     Device,
+    Shape,
     Sizes,
     Slowdown,
     StepCost,
     Trio,
     gsi_seconds,
+    pass_seconds,
     soft_bon_seconds,
     step_cost,
 )
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Json
 from llm_check.logs.planner.calibration import calibrate
 from llm_check.logs.planner.option_table import PlanTable
+from llm_check.logs.planner.scheme_grid import DEFAULT_MODELS
 
-__all__ = ["COSTS", "Setup", "option_costs", "stated_setup"]
+__all__ = ["COSTS", "Setup", "option_costs", "recorded_sizes", "stated_setup"]
 
 COSTS = ("flops", "tokens", "seconds")
 _LONGEST_STEP = 1e12  # tokens; sums of costs over positions and options stay floats
@@ -32,7 +37,7 @@ _LONGEST_STEP = 1e12  # tokens; sums of costs over positions and options stay fl
 @dataclass(frozen=True)
 class Setup:
     """What a step costs: sizes of the models, unit of cost (COSTS); device, shapes, calibration and tokens of context
-    for "seconds"; tokens of a step where the pool logs none."""
+    for "seconds"; tokens of a step where the pool logs none; recorded: whether the sizes are the pool's own."""
 
     sizes: Sizes = field(default_factory=lambda: Sizes(1.54e9, 7.62e9, 7.08e9))
     unit: str = "flops"
@@ -41,54 +46,100 @@ class Setup:
     calibration: Slowdown = field(default_factory=Slowdown)
     context: float = 500.0
     step_tokens: float = 100.0
+    recorded: bool = False
 
 
 def option_costs(table: PlanTable, setup: Setup) -> tuple[StepCost, Floats | None]:
-    """Cost of every option, and its seconds when a device is given."""
+    """Cost of every option, and its seconds when a device is given.
+
+    A method that reads no ratio is not scored by the base, one that reads no reward is not judged: of "draft" and
+    "base" nothing, of RSD the draft and not its fallback.
+    """
     options = table.options
-    base = np.array([o.method == "base" for o in options])
+    base = np.array([o.on_base for o in options])
     n, n_base = np.array([o.n for o in options]), np.array([o.n_base for o in options])
-    alone = np.array([not b and o.n == 1 and o.threshold is None for b, o in zip(base, options, strict=True)])
+    ratio = np.array([o.weighs_ratio for o in options])
+    reward = np.array([o.method not in ("draft", "base") for o in options])
+    after = np.array([reward[s] and o.record.fallback == "select" for s, o in enumerate(options)])
     # tokens of a fallback step, where fallbacks happen
     falls = np.where(table.reject > 0, table.reject_tokens / np.maximum(table.reject, 1e-300), table.base_tokens)
-    cost = step_cost(np.where(base, 0, n), n_base, table.reject, table.draft_tokens, falls, setup.sizes, alone)
+    every = step_cost(np.where(base, 0, n), n_base, table.reject, table.draft_tokens, falls, setup.sizes)
+    scored, judged = every.drafted * ratio, every.drafted * reward + every.decoded * after
+    of_base, of_reward = 2.0 * setup.sizes.base * (scored + every.decoded), 2.0 * setup.sizes.reward * judged
+    cost = replace(every, scored=scored, judged=judged, flops_base=of_base, flops_reward=of_reward)
     if setup.device is None or setup.trio is None:
         return cost, None
-    more = setup.context, 1.0, setup.calibration
-    gated = gsi_seconds(setup.trio, setup.device, n, n_base, table.reject, table.draft_tokens, falls, *more, alone)
-    soft = soft_bon_seconds(setup.trio, setup.device, n_base, table.base_tokens, *more)
-    return cost, np.where(base, soft, gated)
+    trio, device, slow, context = setup.trio, setup.device, setup.calibration, setup.context
+    gated = gsi_seconds(
+        trio, device, n, n_base, table.reject, table.draft_tokens, falls, context, calibration=slow, alone=~ratio
+    )
+    judging = slow.base * pass_seconds(trio.reward, device, n, table.draft_tokens, context)
+    soft = soft_bon_seconds(trio, device, n_base, table.base_tokens, context, calibration=slow)
+    writing = gsi_seconds(
+        replace(trio, draft=trio.base), device, n_base, 1, 0.0, table.base_tokens, 0.0, context,
+        calibration=Slowdown(slow.base, slow.base), alone=True,
+    )  # fmt: skip
+    # without a ratio: drafting, then judging; the fallback of RSD is written and not judged
+    alone = gsi_seconds(trio, device, n, 1, 0.0, table.draft_tokens, 0.0, context, calibration=slow, alone=True)
+    plain = alone + np.where(reward, judging, 0.0) + np.where(base, 0.0, table.reject * writing)
+    return cost, np.where(base, np.where(reward, soft, writing), np.where(ratio, gated, plain))
+
+
+def recorded_sizes(metadata: Mapping[str, Json]) -> Sizes | None:
+    """Parameters of draft, base and reward model as a pool's provenance counts them; None where one is not recorded.
+    A reward that is computed without a model counts as one parameter."""
+    counts = []
+    for model in ("draft", "base", "reward"):
+        record = metadata.get(model)
+        count = record.get("parameters") if isinstance(record, Mapping) else None
+        if isinstance(count, bool) or not isinstance(count, int | float) or not 0 <= count < float("inf"):
+            return None
+        counts.append(max(float(count), 1.0))
+    return Sizes(*counts)
 
 
 def stated_setup(
-    unit: str, device: str | None, models: str, timings: str | None, context: float, tokens: float
+    unit: str,
+    device: str | None,
+    models: str | None,
+    timings: str | None,
+    context: float,
+    tokens: float,
+    metadata: Mapping[str, Json] = MappingProxyType({}),
 ) -> Setup:
-    """What a step costs, from the texts of `gsi plan`'s options; InputError names the option that cannot be."""
+    """What a step costs, from the texts of `gsi plan`'s options, the sizes of models that are not stated from a pool's
+    provenance, metadata; InputError names the option that cannot be."""
     if not 0 < tokens <= _LONGEST_STEP:
         raise InputError(f"--step-tokens {tokens:g}: give the tokens of a step, above 0, at most {_LONGEST_STEP:g}")
     if not 0 <= context < float("inf"):
         raise InputError(f"--context {context:g}: give the tokens before the step, 0 or more")
     if unit not in COSTS:
         raise InputError(f"--cost {unit!r}{nearest(unit, COSTS)}: give one of {', '.join(COSTS)}")
+    sizes = recorded_sizes(metadata) if models is None else None
+    if sizes is not None and device is None and timings is None:
+        return Setup(sizes, unit, step_tokens=tokens, recorded=True)
+    models = DEFAULT_MODELS if models is None else models
     names = models.split(",")
     if len(names) != 3 or any(name not in SHAPES and not _is_number(name) for name in names):
         raise InputError(
             f"--models {models!r}: give draft,base,reward as names ({', '.join(SHAPES)}) or parameters (1.5e9)"
         )
-    sizes = Sizes(*(SHAPES[n].parameters if n in SHAPES else float(n) for n in names))
+    stated = sizes or Sizes(*(SHAPES[n].parameters if n in SHAPES else float(n) for n in names))
     if device is None and timings is not None:
         raise InputError(f"--timings {timings!r} without --device: name the device they were measured on")
     if device is None:
-        return Setup(sizes, unit, step_tokens=tokens)
+        return Setup(stated, unit, step_tokens=tokens)
     if device not in DEVICES:
         raise InputError(f"--device {device!r}{nearest(device, DEVICES)}: give one of {', '.join(DEVICES)}")
     if any(name not in SHAPES for name in names):
         raise InputError(f"--device with --models {models!r}: seconds need known shapes, give {', '.join(SHAPES)}")
     trio, calibration = Trio(*(SHAPES[n] for n in names)), Slowdown()
+    if sizes is not None:  # the pool's own models: their cache traffic is not known, and left out
+        trio = Trio(*(Shape(count) for count in vars(sizes).values()))
     if timings is not None:
         size, draft, base = _timings(timings)
         calibration = calibrate(trio, DEVICES[device], draft, base, size, context)
-    return Setup(sizes, unit, DEVICES[device], trio, calibration, context, tokens)
+    return Setup(stated, unit, DEVICES[device], trio, calibration, context, tokens, sizes is not None)
 
 
 def _timings(text: str) -> list[float]:
