@@ -8,9 +8,9 @@ candidates. values (S, U) hold every option's estimate on every unit, so options
                 standard error (multiple comparisons with the best, Hsu, Ann. Stat. 12, 1984). With s the best option
                 and q_s the quantile of the largest deviation of s from any other, the bound of no candidate fails; as
                 the best is not known, every s has its say. With a ceiling of the value, what the candidate lacks of it,
-                + q_s · its own standard error, bounds the difference too; q_s then covers both. q_s by a multiplier
-                bootstrap, carried over from the normal law to Student's t, widened for few units, at most to the union
-                bound
+                + q · its own standard error, bounds the difference too: pairs then at 96 %, candidates against the
+                ceiling at 99 %. q_s by a multiplier bootstrap, carried over from the normal law to Student's t, widened
+                for few units, at most to the union bound
     value       of the chosen option, less what its choice believed too much: the mean, over thirds of the units, of how
                 much better the option chosen on the others looks there than on the third; its interval is that of a
                 mean over units (`gsi_theory.samples.intervals`)
@@ -45,6 +45,7 @@ __all__ = [
 
 Singles = npt.NDArray[np.float32]
 LEVEL = 0.95
+PAIRED, ALONE = 0.96, 0.99  # with a ceiling: 4 % + 1 % in all
 FOLDS = 3
 _BOOTSTRAPS = 1000
 _SURE = 0.02  # a quantile of the bootstrap lies below the union bound at this level, whatever the seed
@@ -142,21 +143,23 @@ def behind_best(
     error = _pair_error(scaled[candidates], scaled, errors)
     room, room_error = ceiling - mean[candidates] + unseen_below, errors[candidates]
     bounded = np.isfinite(ceiling)
-    certain = _student(float(-ndtri(_SURE / (count + count * bounded))), units)
-    upper = np.minimum(gap + certain * error + unseen, (room + certain * room_error)[:, None])
-    least = _student(float(ndtri(0.9)), units)
-    floor = np.minimum(gap + least * error + unseen, (room + least * room_error)[:, None]).max(axis=1)
-    contends = (upper >= floor[:, None]).any(axis=0)
+    certain = _student(float(-ndtri(_SURE / count)), units)
     weights = np.random.default_rng(seed).normal(size=(_BOOTSTRAPS, units))
     deviations = (weights @ scaled.T).astype(np.float32)
-    moving = room_error > 0 if bounded else np.zeros(room_error.shape, dtype=np.bool_)
-    # how far a candidate's own mean falls, in its errors: against the ceiling nothing else moves
-    own = deviations[:, candidates[moving]] / errors[candidates[moving]].astype(np.float32)
-    lowest = -own.min(axis=1) if moving.any() else np.full(_BOOTSTRAPS, -np.inf)
+    if bounded:
+        moving = candidates[room_error > 0]
+        own = -deviations[:, moving] / errors[moving].astype(np.float32)
+        alone = float(np.quantile(own.max(axis=1), ALONE)) if moving.size else 0.0
+        union = _student(float(-ndtri((1.0 - ALONE) / candidates.size)), units)
+        room = room + min(_carried(alone, units), union) * room_error
+    upper = np.minimum(gap + certain * error + unseen, room[:, None])
+    least = _student(float(ndtri(0.9)), units)
+    floor = np.minimum(gap + least * error + unseen, room[:, None]).max(axis=1)
+    contends = (upper >= floor[:, None]).any(axis=0)
     for s in np.flatnonzero(contends).tolist():
-        quantile = _quantile(deviations, s, _pair_error(scaled[[s]], scaled, errors)[0], lowest)
-        quantile = min(_carried(quantile, units), certain)
-        upper[:, s] = np.minimum(gap[:, s] + quantile * error[:, s] + unseen[:, s], room + quantile * room_error)
+        level = PAIRED if bounded else LEVEL
+        quantile = _quantile(deviations, s, _pair_error(scaled[[s]], scaled, errors)[0], level)
+        upper[:, s] = np.minimum(gap[:, s] + min(_carried(quantile, units), certain) * error[:, s] + unseen[:, s], room)
     upper[:, ~contends] = -np.inf
     upper[itself] = 0.0  # no option is better than itself
     return Behind(upper.max(axis=1), upper.argmax(axis=1))
@@ -170,14 +173,13 @@ def _pair_error(some: Floats, every: Floats, errors: Floats) -> Floats:
     return np.sqrt(np.where(square > _EQUAL * size, square, 0.0))
 
 
-def _quantile(deviations: Singles, s: int, error: Floats, lowest: Floats) -> float:
-    """Quantile of the largest deviation of option s from any other, in standard errors of the difference, and of
-    `lowest` (B,), what else must stay below it."""
-    moving, largest = error > 0, lowest
-    if moving.any():
-        apart = (deviations[:, [s]] - deviations[:, moving]) / error[moving].astype(np.float32)
-        largest = np.maximum(largest, apart.max(axis=1))
-    return float(np.quantile(largest, LEVEL)) if np.isfinite(largest).all() else 0.0
+def _quantile(deviations: Singles, s: int, error: Floats, level: float) -> float:
+    """Quantile of the largest deviation of option s from any other, in standard errors of the difference."""
+    moving = error > 0
+    if not moving.any():
+        return 0.0
+    apart = (deviations[:, [s]] - deviations[:, moving]) / error[moving].astype(np.float32)
+    return float(np.quantile(apart.max(axis=1), level))
 
 
 Picker = Callable[[Floats], int | None]

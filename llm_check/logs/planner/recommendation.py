@@ -32,11 +32,11 @@ from llm_check.logs.planner.overuse import Turn, turns
 from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, Option, distinct_options, make_grid
 from llm_check.logs.planner.setup import COSTS, Setup, option_costs, recorded_sizes
 from llm_check.logs.planner.step_lengths import StepLength, step_lengths, step_tokens
-from llm_check.logs.planner.support import CURES, supports
 from llm_check.logs.planner.tail import RewardRange, tail_speaks
 from llm_check.logs.pools.diagnosis import Diagnosis, diagnose
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool, reward_range
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
+from llm_check.logs.support import CURES, supports
 
 __all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "option_costs", "plan"]
 

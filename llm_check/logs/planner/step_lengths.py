@@ -15,8 +15,8 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 from gsi_theory.samples.weight_coverage import weight_coverage
-from llm_check.logs.planner.support import supports
 from llm_check.logs.pools.pool import Pool
+from llm_check.logs.support import supports
 
 __all__ = ["COMPARED", "StepLength", "step_length", "step_lengths", "step_tokens"]
 
