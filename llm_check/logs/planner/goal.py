@@ -68,7 +68,7 @@ class Goal:
 @dataclass(frozen=True)
 class Question:
     """allowed (S,): options that count; costs and kl_bound (S,): what they are preferred by; bounds: of the value;
-    seed: of the bootstrap."""
+    seed: of the bootstrap; borne (S,): those that may be chosen, all by default, others are compared with."""
 
     table: PlanTable
     allowed: NDArray[np.bool_]
@@ -76,9 +76,11 @@ class Question:
     kl_bound: Floats
     bounds: Bounds
     seed: int = 0
+    borne: NDArray[np.bool_] | None = None
 
     def cheapest(self, good: NDArray[np.int64], means: Floats) -> int | None:
         """Of the options `good` the one to take, by the means (S,) of all; None where there is none."""
+        good = good if self.borne is None else good[self.borne[good]]
         if not good.size:
             return None
         close = good[self.costs[good] <= (1.0 + CLOSE) * self.costs[good].min()]
@@ -209,7 +211,7 @@ def best_of(values: Floats, goal: Goal, question: Question) -> Choice:
 
 def _tolerance(shortfall: float, width: float) -> float | None:
     """The least tolerance of two digits at which a shortfall is allowed; None where it would be no goal any more."""
-    if not shortfall < width:
+    if not 0.0 < shortfall < width:
         return None
     digit = 10.0 ** (np.floor(np.log10(shortfall / width)) - 1.0)
     least = float(np.ceil(shortfall / width / digit - 1e-9) * digit)

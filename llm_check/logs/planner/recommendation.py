@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from gsi_theory.rules.softmax import SOFTMAX
@@ -243,10 +244,12 @@ def choose_option(
     goal: Goal,
     bounds: tuple[float, float],
     seed: int = 0,
+    borne: NDArray[np.bool_] | None = None,
 ) -> tuple[Choice, int | None]:
     """The goal's choice, and the option it was compared with; best-of-n on the base, without drafts, is a choice too.
 
-    kl_bound: with its error added; bounds: of the value; seed: of the bootstrap.
+    kl_bound: with its error added; bounds: of the value; seed: of the bootstrap; borne (S,): options that may be
+    chosen (default: all); the others are compared with all the same.
     """
     means = values.mean(axis=1)
     allowed = costs <= goal.max_cost
@@ -259,7 +262,7 @@ def choose_option(
         if not allowed.any():
             reason = f"cannot tell that any option is within {goal.max_kl:g} nats of the tilted policy"
             return Choice(None, reason, ("smaller β, larger n, or a gate that rejects less",)), None
-    question = Question(table, allowed, costs, kl_bound, bounds, seed)
+    question = Question(table, allowed, costs, kl_bound, bounds, seed, borne)
     if goal.within is not None:
         reference = _reference(table, goal.baseline_n, means)
         what = f"within {formatted(goal.within, 'g')} of {table.options[reference].text()}"
@@ -332,8 +335,15 @@ def plan(
         choice = Choice(None, reason, tuple(f.advice for f in diagnosis.findings if f.id in wrong))
     else:
         choice, baseline = choose_option(table, values, costs, kl_high, goal, bounds, seed)
-    if choice.chosen is not None:
-        choice = _supported(choice, table.options[choice.chosen], data)
+    if choice.chosen is not None and (fault := _fault(data, table.options[choice.chosen])):
+        faults = {(o.beta, o.n): _fault(data, o) for o in table.options if o.weighs_ratio}
+        borne = np.array([not (o.weighs_ratio and faults[o.beta, o.n]) for o in table.options])
+        other, _ = choose_option(table, values, costs, kl_high, goal, bounds, seed, borne)
+        if other.chosen is None:
+            unborne = table.options[choice.chosen].text()
+            advice = f"{', '.join(CURES[:-1])}, or {CURES[-1]}"
+            other = Choice(None, f"the pool does not bear {unborne}: {fault}", (advice,))
+        choice = other
     gold = [k for k, column in enumerate(names) if column != "reward"]
     over_optimized = [t for k in gold for t in turns(table.options, table.values[0], table.values[k])]
     left = len(arrays.names) - table.positions
@@ -380,14 +390,9 @@ def plan(
     )
 
 
-def _supported(choice: Choice, option: Option, pool: Pool) -> Choice:
-    """The choice, or none where it rests on drafts' weights that the pool does not bear."""
-    fault = supports(pool, option.beta, option.n) if option.weighs_ratio else ""
-    if not fault:
-        return choice
-    return Choice(
-        None, f"the pool does not bear {option.text()}: {fault}", (f"{', '.join(CURES[:-1])}, or {CURES[-1]}",)
-    )
+def _fault(pool: Pool, option: Option) -> str:
+    """Why the pool's weights do not bear an option that selects by them; "" where they do, or it does not."""
+    return supports(pool, option.beta, option.n) if option.weighs_ratio else ""
 
 
 def _deciding(options: Sequence[Option], chosen: int | None, means: Floats) -> Option | None:

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gsi_theory.errors import InputError
-from gsi_theory.samples.weight_coverage import weight_coverage
 from llm_check.logs.pools.pool import Pool
-from llm_check.logs.support import supports
+from llm_check.logs.support import effective_drafts, supports
 
 __all__ = ["COMPARED", "StepLength", "step_length", "step_lengths", "step_tokens"]
 
@@ -54,8 +53,6 @@ def step_length(pool: Pool, name: str, beta: float, ns: Sequence[int]) -> StepLe
     """The coverage of one pool."""
     arrays = pool.arrays
     sets = [s for (_, _, source), s in arrays.sets.items() if source == "draft"]
-    ratios = [arrays.log_ratio[s] for s in sets]
-    ess = [weight_coverage(r).ess for r in ratios if np.isfinite(r).any() and not (r == np.inf).any()]
     lengths = arrays.tokens
     smallest = min(s.stop - s.start for s in sets)
     faults = {n: supports(pool, beta, n) for n in sorted({n for n in ns if n <= smallest // 2})}
@@ -66,7 +63,7 @@ def step_length(pool: Pool, name: str, beta: float, ns: Sequence[int]) -> StepLe
         mean_tokens=None if lengths is None else float(lengths.mean()),
         whole=pool.metadata.get("step") == "answer",
         drafts=smallest,
-        ess=float(np.median(ess)) if ess else 0.0,
+        ess=effective_drafts(pool),
         beta=beta,
         n_max=max(usable, default=None),
         fault=next((fault for fault in faults.values() if fault), ""),
