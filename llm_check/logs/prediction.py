@@ -29,7 +29,7 @@ from gsi_theory.runs.options import distinct
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
 from gsi_theory.types import Floats, Record
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool
-from llm_check.logs.support import supports
+from llm_check.logs.pools.support import supports
 
 __all__ = [
     "BETAS",

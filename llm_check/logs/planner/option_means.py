@@ -11,15 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from gsi_theory import Candidates, Scheme
-from gsi_theory.estimate import Estimate, subset_mean
-from gsi_theory.instance import beta_times
+from gsi_theory.estimate import subset_mean
+from gsi_theory.instance import beta_times, log_weight, tilted_reward
 from gsi_theory.samples.decides import Decides, decides
-from gsi_theory.samples.gated_estimate import gated_mean
+from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
 from gsi_theory.samples.intervals import Interval, fixed_mean, population_mean
 from gsi_theory.types import Floats, Ints
 from llm_check.logs.planner.scheme_grid import Option
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
-from llm_check.logs.prediction import predict_position
 
 __all__ = ["TwoIntervals", "option_decides", "option_intervals", "scheme_of"]
 
@@ -44,8 +43,15 @@ def scheme_of(option: Option) -> Scheme:
 def _mean(option: Option, draft: Candidates, base: Candidates, f: tuple[Floats, Floats]) -> tuple[float, float]:
     """(value, standard error) at one position, candidates random."""
     if option.weighs_ratio:
-        found = predict_position(draft, base, [scheme_of(option)], (f[0][None], f[1][None]))
-        return float(found.value[0, 0]), float(found.stderr[0, 0])
+        weight = log_weight(draft, option.beta)
+        falls = f[1], beta_times(base.reward, option.beta), [option.n], option.n_base, option.rule
+        if option.threshold is None:
+            found = subset_mean(f[0], weight, [option.n], option.rule)
+        elif option.gate == "score":
+            found = score_gated_mean(f[0], weight, option.beta * option.threshold, *falls).value
+        else:
+            found = gated_mean(f[0], weight, tilted_reward(draft, option.beta) >= option.threshold, *falls).value
+        return float(found.value[0]), float(found.stderr[0])
     if option.gate == "reward" and option.threshold is not None:  # RSD: one draft, one base draw
         one, zeros = draft.reward >= option.threshold, np.zeros_like
         gated = gated_mean(f[0], zeros(f[0]), one, f[1], zeros(f[1]), [1], 1).value
@@ -53,8 +59,8 @@ def _mean(option: Option, draft: Candidates, base: Candidates, f: tuple[Floats, 
     side = 1 if option.on_base else 0
     reward = (draft, base)[side].reward
     weight = reward if option.record.weight == "best" else beta_times(reward, option.beta)
-    found_one: Estimate = subset_mean(f[side], weight, [option.n], option.rule)
-    return float(found_one.value[0]), float(found_one.stderr[0])
+    found = subset_mean(f[side], weight, [option.n], option.rule)
+    return float(found.value[0]), float(found.stderr[0])
 
 
 def _positions(

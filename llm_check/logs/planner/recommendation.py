@@ -37,7 +37,7 @@ from llm_check.logs.planner.tail import RewardRange, tail_speaks
 from llm_check.logs.pools.diagnosis import Diagnosis, diagnose
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool, reward_range
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
-from llm_check.logs.support import CURES, supports
+from llm_check.logs.pools.support import CURES, supports
 
 __all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "option_costs", "plan"]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 from llm_check.logs.pools.pool import Pool
-from llm_check.logs.support import effective_drafts, supports
+from llm_check.logs.pools.support import effective_drafts, supports
 
 __all__ = ["COMPARED", "StepLength", "step_length", "step_lengths", "step_tokens"]
 

@@ -19,7 +19,7 @@ from llm_check.logs.planner.option_table import PlanTable
 from llm_check.logs.planner.scheme_grid import Option
 from llm_check.logs.planner.tail import Tail
 from llm_check.logs.pools.pool import Pool, pool_from_columns, read_pool, write_pool
-from llm_check.logs.support import effective_drafts, supports
+from llm_check.logs.pools.support import effective_drafts, supports
 from tests.benches.plan import WORLDS
 
 FAULT = "one draft decides"
