@@ -12,7 +12,7 @@ from figures.plot_data import Row, distinct, rows, scalars, spread
 from figures.style import WIDTH, log_ticks, look
 from gsi_theory.runs.artifact import Artifact
 
-__all__ = ["draw_acceptance", "draw_coverage", "draw_front", "draw_value"]
+__all__ = ["draw_acceptance", "draw_coverage", "draw_decides", "draw_front", "draw_value"]
 
 _SHADES = ("#56b4e9", "#0072b2", "#882255", "#d55e00", "#000000")
 INK = "#1c1c1c"
@@ -79,14 +79,15 @@ def _lines(cells: Sequence[Row], beta: float) -> list[tuple[str, str, list[Row]]
     gates = sorted(distinct(r["threshold"] for r in here if r["gate"] == "tilted_reward"))
     middle = gates[len(gates) // 2] if gates else None
     chosen = (
-        ("soft_bon_base", "soft best-of-n, base", ("base", "softmax", "none", None)),
-        ("softmax", "softmax, no gate", ("gsi", "softmax", "none", None)),
-        ("race", "race, no gate", ("gsi", "race", "none", None)),
-        ("gsi_ungated", "softmax, gate in the middle", ("gsi", "softmax", "tilted_reward", middle)),
+        ("soft_bon_base", "soft best-of-n, base", ("soft_bon_base",), "softmax", None),
+        ("soft_bon_draft", "soft best-of-n, draft", ("draft", "soft_bon_draft"), "softmax", None),
+        ("softmax", "softmax, no gate", ("draft", "gsi_ungated"), "softmax", None),
+        ("race", "race, no gate", ("draft", "gsi_ungated_race"), "race", None),
+        ("gsi_ungated", "softmax, gate in the middle", ("gsi",), "softmax", middle),
     )
     curves = []
-    for key, label, scheme in chosen:
-        curve = [r for r in here if (r["method"], r["rule"], r["gate"], r["threshold"]) == scheme]
+    for key, label, methods, rule, cut in chosen:
+        curve = [r for r in here if r["method"] in methods and (r["rule"], r["threshold"]) == (rule, cut)]
         curves.append((key, label, sorted(curve, key=lambda r: r["n"])))
     return curves
 
@@ -146,6 +147,38 @@ def draw_acceptance(artifact: Artifact) -> Figure:
     return figure
 
 
+def draw_decides(artifact: Artifact) -> Figure:
+    """Gains over one draft of reward, ratio and gate with both intervals; below, three shares with two errors."""
+    found = scalars(artifact, (), ("decides",))["decides"]
+    figure = Figure(figsize=(WIDTH, 3.0))
+    gains, shares = figure.subplots(2, 1, height_ratios=(3, 3))
+    names = [name for name in ("reward", "ratio", "gate") if found[f"gain_{name}"] is not None]
+    labels = {"reward": "reward alone", "ratio": "ratio", "gate": "gate, fallback"}
+    for at, name in enumerate(names):
+        for end, width in (("", 0.9), ("_these", 3.0)):
+            low, high = (found[f"gain_{name}_{side}{end}"] for side in ("low", "high"))
+            if low is not None and math.isfinite(low) and math.isfinite(high):
+                gains.plot([low, high], [at, at], color=INK, linewidth=width, solid_capstyle="butt")
+        gains.plot([found[f"gain_{name}"]], [at], marker="o", color="#d55e00", linestyle="", zorder=5)
+    gains.axvline(0.0, color=INK, linewidth=0.6)
+    gains.set(
+        yticks=range(len(names)), yticklabels=[labels[n] for n in names], xlabel="gain", ylim=(len(names) - 0.5, -0.5)
+    )
+    kinds = {
+        "ratio_share": "ratio's share of the spread",
+        "by_reward": "winner: best reward",
+        "by_ratio": "winner: best ratio",
+    }
+    shown = [name for name in kinds if found[name] is not None]
+    for at, name in enumerate(shown):
+        error = found[f"{name}_se"] or 0.0
+        shares.errorbar([found[name]], [at], xerr=[2.0 * error], marker="o", color="#0072b2", elinewidth=0.9)
+    shares.set(
+        yticks=range(len(shown)), yticklabels=[kinds[n] for n in shown], xlabel="share", ylim=(len(shown) - 0.5, -0.5)
+    )
+    return figure
+
+
 def draw_front(artifact: Artifact) -> Figure:
     """Value against cost of every option, the Pareto front with two standard errors, and the recommended option."""
     known = scalars(artifact, ("value_names", "cost_unit"), ("chosen",))
@@ -154,12 +187,14 @@ def draw_front(artifact: Artifact) -> Figure:
     figure = Figure(figsize=(WIDTH, 3.1))
     axes = figure.subplots()
     kinds = (
-        ("gsi", "softmax", "softmax rule"),
-        ("gsi_race", "race", "race rule"),
-        ("soft_bon_base", None, "soft best-of-n on the base"),
+        ("gsi", "GSI, softmax rule", ("gsi", "gsi_ungated")),
+        ("gsi_race", "GSI, race rule", ("gsi_race", "gsi_ungated_race", "gsi_score_gate")),
+        ("soft_bon_draft", "draft alone, by reward", ("draft", "soft_bon_draft", "best_of_n_draft")),
+        ("rsd", "RSD", ("rsd",)),
+        ("soft_bon_base", "base alone", ("base", "soft_bon_base", "best_of_n_base")),
     )
-    for key, rule, label in kinds:
-        marks = [r for r in options if (r["method"] == "base") == (rule is None) and rule in (None, r["rule"])]
+    for key, label, methods in kinds:
+        marks = [r for r in options if r["method"] in methods]
         shape: Row = {"marker": look(key).marker, "markersize": 3, "alpha": 0.35, "markeredgewidth": 0, "linestyle": ""}
         axes.plot(*_columns(marks, "cost", value), color=look(key).color, label=label, **shape)
     front = sorted((r for r in options if r["on_front"]), key=lambda r: r["cost"])

@@ -23,7 +23,7 @@ from figures import plot_pool
 from figures.page import page_bytes, theory_files
 from figures.plot_data import Row, distinct, drawing, rows, scalars
 from figures.plots import Files, figure_files, inline_svg
-from figures.style import house_style, number
+from figures.style import house_style, look, number
 from gsi_theory.runs.artifact import Artifact, read_artifact
 from gsi_theory.runs.output import atomic_write_files
 
@@ -33,7 +33,15 @@ _RULES = {
     "softmax": "softmax",
     "race": "race",
     "base softmax": "soft best-of-n on the base",
-    "base race": "race on the base",
+    "draft softmax": "soft best-of-n on the draft",
+}
+# Where the explorer starts for a method that it does not show.
+_NEAR = {
+    "base": "base softmax",
+    "soft_bon_base": "base softmax",
+    "best_of_n_base": "base softmax",
+    "soft_bon_draft": "draft softmax",
+    "best_of_n_draft": "draft softmax",
 }
 _COLUMNS = ("p_accept", "cost", "kl_bound")
 KNOWN = (
@@ -59,6 +67,16 @@ _FIGURES = (
         "Value against n",
         "Bands are two standard errors. Compare a rule with soft best-of-n on the base (green) at its n.",
         "Predicted value against n for softmax, race, gated softmax and soft best-of-n on the base, by beta.",
+    ),
+    _Figure(
+        "decides",
+        plot_pool.draw_decides,
+        "Who decides, reward or ratio",
+        "What selection gains over one draft: by the reward alone, then by the ratio, then by gate and fallback, in "
+        "this order (what both would have gained is counted for the reward). Thick bars: 95 % for these prompts; thin "
+        "ones: over prompts. Below: the ratio's share of the spread of the log-weights, and how often the winner has "
+        "the best reward, and the best ratio, of its set.",
+        "Gains of selection by reward, ratio and gate with intervals, and three shares.",
     ),
     _Figure(
         "front",
@@ -88,9 +106,12 @@ _FIGURES = (
 )
 
 
+def _rule(row: Row) -> str:
+    return _NEAR.get(row["method"], str(row["rule"]))
+
+
 def _key(row: Row) -> tuple[str, str, float]:
-    rule = f"base {row['rule']}" if row["method"] == "base" else row["rule"]
-    return rule, row["gate"], row["beta"]
+    return _rule(row), row["gate"], row["beta"]
 
 
 def _plain(value: object) -> object:
@@ -122,9 +143,11 @@ def _grid(artifact: Artifact, known: Row) -> Row:
         if gate not in gates[rule]:
             gates[rule].append(gate)
     tails = {f"{t['beta']:g}": {k: _plain(t[k]) for k in ("khat", "seen", "speaks")} for t in _tails(artifact)}
-    chosen = known["recommendation"] or {"rule": "softmax", "gate": "none", "n": 4, "beta": 5.0, "threshold": None}
+    plain = {"rule": "softmax", "gate": "none", "n": 4, "beta": 5.0, "threshold": None, "method": "gsi_ungated"}
+    chosen = known["recommendation"] or plain
+    chosen = plain if chosen["gate"] == "reward" else chosen  # one draft, judged: not in the explorer
     start = {key: chosen[key] for key in ("gate", "n", "beta")} | {"u": chosen["threshold"], "value": names[0]}
-    start["rule"] = f"base {chosen['rule']}" if chosen.get("method") == "base" else chosen["rule"]
+    start["rule"] = _rule(chosen)
     return {
         "pool": shlex.quote(known["pool"]),
         "values": names,
@@ -179,8 +202,7 @@ def _chosen(known: Row) -> Row | None:
     one = known["recommendation"]
     if one is None:
         return None
-    where = " on the base" if one.get("method") == "base" else ""
-    return one | {"method_text": f"{one['rule']}{where}"}
+    return one | {"method_text": look(one["method"]).label}
 
 
 def pool_page_files(artifact: Path, out: Path) -> Files:
@@ -193,7 +215,7 @@ def pool_page_files(artifact: Path, out: Path) -> Files:
 
 
 def _pool_page(artifact: Artifact, out: Path) -> Files:
-    known = scalars(artifact, KNOWN, ("reward_range",))
+    known = scalars(artifact, KNOWN, ("reward_range", "decides"))
     data = json.dumps(_grid(artifact, known), allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     script = resources.files("figures").joinpath("templates/explorer.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -202,6 +224,8 @@ def _pool_page(artifact: Artifact, out: Path) -> Files:
     files: Files = {}
     with house_style():
         for f in _FIGURES:
+            if f.name == "decides" and known["decides"] is None:
+                continue
             svg, made = figure_files(f.draw(artifact), out.parent / "figures" / "pool", f.name)
             drawn.append(vars(f) | {"svg": Markup(inline_svg(svg, f"pool-{f.name}", f.alt))})
             files |= made

@@ -71,7 +71,7 @@ def test_from_pool_file_to_recommendation_few_folders_are_crossed() -> None:
     pairs = plan_crossings()
     among_logs = {pair for pair in pairs if pair[1].startswith("llm_check")}
     assert among_logs == {("llm_check/logs/planner", "llm_check/logs/pools")}  # four before rooms were merged
-    assert len(pairs) <= 19, sorted(pairs)
+    assert len(pairs) <= 20, sorted(pairs)  # a Scheme of the option that who decides is asked of, checked by laws
 
 
 if __name__ == "__main__":

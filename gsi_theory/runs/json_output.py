@@ -37,7 +37,7 @@ SCHEMAS: dict[str, int] = Named(
         "law": 1,
         "models": 1,
         "mutants": 1,
-        "plan": 1,
+        "plan": 2,  # tokens: of a step; tokens_through: by model; low, high over prompts; method: a key of METHODS
         "predict": 1,
         "refute": 1,
         "report": 1,

@@ -21,7 +21,7 @@ from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.types import Json
 from llm_check.logs.plan_words import print_plan
-from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES
+from llm_check.logs.planner.scheme_grid import BETAS, DEFAULT_MODELS, NS, RULES, TOLERANCE
 
 __all__ = ["app"]
 
@@ -34,7 +34,7 @@ def _called(context: typer.Context, pool: Path) -> str:
     options = [
         f"--{p.name.replace('_', '-')} {shlex.quote(str(context.params[p.name]))}"
         for p in context.command.params
-        if p.name not in (None, "pool", "page", "as_json") and context.params.get(p.name) != p.default
+        if p.name not in (None, "pool", "page", "as_json") and context.params.get(p.name) not in (p.default, ())
     ]
     return " ".join(["gsi plan", shlex.quote(pool.name), *options, "--page FOLDER"])
 
@@ -71,7 +71,9 @@ def command(
             names=("reward", "gold_reward", "correct"),
         ),
     ] = "reward",
-    tolerance: Annotated[float, _option("NUMBER", "Share of the value by which another may be better.")] = 0.01,
+    tolerance: Annotated[
+        float, _option("NUMBER", "Share of the value's range by which another may be better.")
+    ] = TOLERANCE,
     reward_range: Annotated[
         tuple[float, float] | None, typer.Option("--reward-range", metavar="LOW HIGH", help=_RANGE)
     ] = None,
@@ -81,13 +83,32 @@ def command(
     threshold: Annotated[
         str | None, _option("NUMBERS", "u values in reward units (default: from the pool).", _OPTIONS)
     ] = None,
+    decides: Annotated[
+        str | None,
+        _option(
+            "N,B[,U[,METHOD]]",
+            "Ask who decides of this: n, β, threshold, method (gsi, gsi_race, gsi_score_gate, …).",
+            _OPTIONS,
+        ),
+    ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="POOL",
+            help="A pool of the same problems at another step length, to compare coverage; repeatable.",
+            rich_help_panel=_OPTIONS,
+        ),
+    ] = None,
     cost: Annotated[
         str, _option("UNIT", "flops, tokens or seconds a step.", _COST, ("flops", "tokens", "seconds"))
     ] = "flops",
     models: Annotated[
         str | None,
         _option(
-            "D,B,R", "Draft, base, reward model: known names or parameters (default: Qwen2.5-Math's).", _COST, SHAPES
+            "D,B,R",
+            f"Draft, base, reward model: known names or parameters (default: the pool's own, else {DEFAULT_MODELS}).",
+            _COST,
+            SHAPES,
         ),
     ] = None,
     device: Annotated[
@@ -127,10 +148,13 @@ def command(
     from llm_check.logs.planner.goal import Goal
     from llm_check.logs.planner.page_artifact import write_pool_page
     from llm_check.logs.planner.recommendation import plan
+    from llm_check.logs.planner.scheme_grid import stated_option
     from llm_check.logs.planner.setup import stated_setup
     from llm_check.logs.pools.pool import read_pool
 
-    setup = stated_setup(cost, device, models, timings, context, step_tokens, engine, costs)
+    # before anything is read
+    stated_setup(cost, device, models, timings, context, step_tokens, engine=engine, costs=costs)
+    asked = None if decides is None else stated_option(decides)
     if page is not None:
         for name in ("pool_page.json", "index.html"):
             require_writable(page / name)
@@ -138,8 +162,10 @@ def command(
     thresholds = None if threshold is None else listed(threshold, float, "threshold")
     grid = listed(beta, float, "beta"), listed(n, int, "n"), listed(rule, str, "rule"), thresholds
     data = read_pool(pool, strict=strict)
+    setup = stated_setup(cost, device, models, timings, context, step_tokens, data.metadata, engine, costs)
+    others = [(other.name, read_pool(other, strict=strict)) for other in also or ()]
     with progress_bar("plan") as report:
-        answer = plan(data, goal, setup, *grid, report, reward_range, seed)
+        answer = plan(data, goal, setup, *grid, report, reward_range, seed, also=others, asked=asked, name=pool.name)
     record = answer.record()
     if page is not None:
         line, made = _called(run, pool), page / "pool_page.json"

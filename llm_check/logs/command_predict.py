@@ -29,18 +29,23 @@ def _print_rows(rows: list[Record]) -> None:
     """The table; the line of the largest reward, and of equal ones the first, is marked."""
     names = ("rule", "gate", "β", "n", "reward", "± s.e.", "accepted", "± s.e.")
     table = Table("", *names, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    best = max(range(len(rows)), key=lambda s: float(rows[s]["reward"]))
+    told = [s for s, row in enumerate(rows) if row["reward"] is not None]
+    best = max(told, key=lambda s: float(rows[s]["reward"]), default=None)
     for s, row in enumerate(rows):
         gated = row["gate"] != "none"
         scheme = row["rule"], row["gate"], f"{row['beta']:g}", str(row["n"])
-        chance = (number(row["p_accept"]), number(row["p_accept_se"])) if gated else ("–", "–")
-        table.add_row("→" if s == best else "", *scheme, number(row["reward"]), number(row["reward_se"]), *chance)
+        value, error, chance, chance_se = (
+            "–" if row[key] is None else number(row[key]) for key in ("reward", "reward_se", "p_accept", "p_accept_se")
+        )
+        table.add_row("→" if s == best else "", *scheme, value, error, *((chance, chance_se) if gated else ("–", "–")))
     console().print(table)
 
 
 def _lines(means: MeanPredictions, pool: Path, gated: bool) -> list[str]:
     """What the numbers rest on, in words."""
-    from llm_check.logs.pools.pool_files import left_out_lines  # slow to import
+    # slow to import
+    from llm_check.logs.pools.pool_files import left_out_lines
+    from llm_check.logs.pools.support import CURES
 
     lines = [
         f"means over {counted(means.positions, 'position')} of {pool}; s.e.: standard error, from the candidates, "
@@ -49,7 +54,15 @@ def _lines(means: MeanPredictions, pool: Path, gated: bool) -> list[str]:
     if means.clipped is not None:
         beyond = ", ".join(map(str, means.clipped["n"]))
         lines.append(f"n of {beyond}: clipped to {means.clipped['to']}, the number of {means.clipped['place']}")
-    if any(np.isinf(row["reward_se"]) for row in means.rows):
+    silent: dict[str, list[str]] = {}
+    for row in means.rows:
+        if row["reason"]:
+            at = f"β = {row['beta']:g}, n = {row['n']}"
+            silent.setdefault(row["reason"], []).extend([at] if at not in silent.get(row["reason"], []) else [])
+    lines += [f"no prediction at {'; '.join(places)}: {reason}" for reason, places in silent.items()]
+    if silent:
+        lines.append(f"would help: {', '.join(CURES[:-1])}, or {CURES[-1]}")
+    if any(row["reward_se"] is not None and np.isinf(row["reward_se"]) for row in means.rows):
         lines.append("unknown: one candidate shows no error")
     if means.missing:
         lacking = "candidates of both sources" if gated else "drafts"

@@ -30,6 +30,7 @@ from gsi_theory.runs.options import distinct
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
 from gsi_theory.types import Floats, Record
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool
+from llm_check.logs.pools.support import supports
 
 __all__ = [
     "BETAS",
@@ -292,11 +293,18 @@ def _mean_row(scheme: Scheme, items: Sequence[Prediction]) -> Record:
     }
 
 
+def _borne(row: Record, fault: str) -> Record:
+    """The row with `reason`, why nothing is predicted; its numbers None where there is one."""
+    silent = {name: None for name in ("reward", "reward_se", "p_accept", "p_accept_se")} if fault else {}
+    return row | silent | {"reason": fault}
+
+
 @dataclass(frozen=True)
 class MeanPredictions:
     """rows: of each scheme the mean over `positions` positions of reward and acceptance, with standard errors, the
-    positions held fixed; missing: positions left out because a source has no candidates there; clipped: the n beyond
-    the pool, what they became and the set that is so small, None where there are none; left_out: rows left out."""
+    positions held fixed; None (and why, in `reason`) where the pool's weights do not bear them. missing: positions left
+    out because a source has no candidates there; clipped: the n beyond the pool, what they became and the set that is
+    so small, None where there are none; left_out: rows left out."""
 
     rows: list[Record]
     positions: int
@@ -329,7 +337,8 @@ def predict(
 
     betas: per unit of reward; threshold: u in reward units, adds gated schemes, which need base candidates. n beyond
     the smallest set is clipped to it. strict: raise for a bad row, a position without candidates or an n beyond the
-    pool. progress(done, total) counts positions. `record()` is what `gsi predict --json` answers.
+    pool. Nothing is predicted where the pool's weights do not bear it (`supports`). progress(done, total) counts
+    positions. `record()` is what `gsi predict --json` answers.
     Raises InputError for a file that is no pool, no position to predict at, and as `predict_position`.
     """
     data, gated, clipped = as_pool(pool, strict), threshold is not None, None
@@ -339,5 +348,7 @@ def predict(
         clipped = {"n": beyond, "to": most, "place": place} if beyond else None
         ns = distinct(min(n, most) for n in ns)
     rows = mean_rows(predict_pool(data, scheme_grid(betas, ns, rules, threshold), progress, strict))
+    faults = {(beta, n): supports(data, beta, n) for beta, n in {(row["beta"], row["n"]) for row in rows}}
+    rows = [_borne(row, faults[row["beta"], row["n"]]) for row in rows]
     positions = rows[0]["positions"]
     return MeanPredictions(rows, positions, len(data.keys()) - positions, clipped, data.left_out_record())

@@ -15,14 +15,15 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax
 
-from gsi_theory import Candidates, Scheme
-from gsi_theory.laws.gate import fallback_law, gsi_laws
+from gsi_theory import Candidates, Instance, Scheme
+from gsi_theory.laws.gate import gsi_laws
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.costs import step_cost
 from gsi_theory.runs.progress import progress_bar
@@ -51,7 +52,13 @@ class FiniteWorld:
     def pool(self, prompts: int, n: int, seed: int) -> Pool:
         """n draft and n base candidates at each of `prompts` prompts drawn from the population."""
         rng = np.random.default_rng([seed, 9])
-        chosen = rng.integers(self.reward.shape[0], size=prompts)
+        return self._drawn(rng, rng.integers(self.reward.shape[0], size=prompts), n)
+
+    def every_prompt(self, n: int, seed: int) -> Pool:
+        """n draft and n base candidates at every prompt."""
+        return self._drawn(np.random.default_rng([seed, 9]), np.arange(self.reward.shape[0]), n)
+
+    def _drawn(self, rng: np.random.Generator, chosen: NDArray[np.int64], n: int) -> Pool:
         columns: dict[str, list[Any]] = {}
         for source, logs in (("draft", self.log_draft), ("base", self.log_base)):
             place, drawn = _draw(rng, np.exp(logs[chosen]), n)
@@ -60,7 +67,7 @@ class FiniteWorld:
             found = {name: values[rows, drawn].tolist() for name, values in numbers.items()}
             found |= {
                 "prompt_id": [f"p{p}" for p in place.tolist()], "step": [0] * place.size,
-                "source": [source] * place.size, "candidate": np.tile(np.arange(n), prompts).tolist(),
+                "source": [source] * place.size, "candidate": np.tile(np.arange(n), chosen.size).tolist(),
                 "n_tokens": [int(TOKENS)] * place.size, "text": [str(y) for y in drawn.tolist()],
             }  # fmt: skip
             for name, values in found.items():
@@ -129,34 +136,36 @@ CASES = (
 def truth(world: FiniteWorld, options: Sequence[Option]) -> tuple[Floats, Floats]:
     """(value (S,), P(reject) (S,)): exact means over the population."""
     value, reject = np.zeros(len(options)), np.zeros(len(options))
-    own = [s for s, o in enumerate(options) if o.method == "gsi"]
-    schemes = [
-        Scheme(o.beta, o.n, o.threshold, o.rule, o.n_base, "score" if o.gate == "score" else "tilted_reward")
-        for o in (options[s] for s in own)
-    ]
+    own = [s for s, o in enumerate(options) if o.weighs_ratio]
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for s, o in enumerate(options):
+        if not o.weighs_ratio:
+            alike.setdefault((o.method, o.beta if o.has_beta else None, o.n, o.threshold), []).append(s)
+    schemes = [_scheme(options[s]) for s in own]
     for draft, base, reward in zip(world.log_draft, world.log_base, world.reward, strict=True):
         pair = Candidates(draft, reward, base - draft), Candidates(base, reward, base - draft)
         for s, law in zip(own, gsi_laws(pair, schemes), strict=True):
             value[s] += law.expectation(reward)
             reject[s] += 1.0 - law.p_accept
-        seen: dict[tuple[str, float, int], float] = {}
-        for s, o in enumerate(options):
-            if o.method == "base":
-                key = (o.rule, o.beta, o.n)
-                if key not in seen:
-                    seen[key] = float(
-                        np.exp(fallback_law(pair[1], Scheme(o.beta, o.n, None, o.rule)).log_prob) @ reward
-                    )
-                value[s] += seen[key]
-                reject[s] += 1.0
+        instance = Instance(draft, base, reward)
+        for members in alike.values():
+            option = options[members[0]]
+            law = option.record.law(instance, option.record.applied(_scheme(option)))
+            value[members] += float(np.exp(law.log_prob) @ reward)
+            reject[members] += 1.0 if option.on_base else 0.0 if law.p_accept is None else 1.0 - law.p_accept
     return value / world.reward.shape[0], reject / world.reward.shape[0]
 
 
+def _scheme(o: Option) -> Scheme:
+    return Scheme(o.beta, o.n, o.threshold, o.rule, o.n_base, "score" if o.gate == "score" else "tilted_reward")
+
+
 def _true_costs(options: Sequence[Option], reject: Floats, setup: Setup) -> Floats:
-    base = np.array([o.method == "base" for o in options])
-    n, n_base = np.array([o.n for o in options]), np.array([o.n_base for o in options])
-    alone = ~base & (n == 1) & np.array([o.threshold is None for o in options])
-    return step_cost(np.where(base, 0, n), n_base, reject, TOKENS, TOKENS, setup.sizes, alone).flops
+    known = SimpleNamespace(
+        options=options, reject=reject, reject_tokens=TOKENS * reject, base_tokens=TOKENS, draft_tokens=TOKENS
+    )
+    cost, _ = option_costs(known, setup)  # type: ignore[arg-type]
+    return np.asarray(cost.flops)
 
 
 def _one(pool: Pool, exact: tuple[Floats, Floats], budgets: Floats, goal_tolerance: float) -> list[dict[str, Any]]:

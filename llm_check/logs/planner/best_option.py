@@ -7,8 +7,10 @@ candidates. values (S, U) hold every option's estimate on every unit, so options
                 once, so that one may be picked by its bound: the largest over options s of mean difference + q_s · its
                 standard error (multiple comparisons with the best, Hsu, Ann. Stat. 12, 1984). With s the best option
                 and q_s the quantile of the largest deviation of s from any other, the bound of no candidate fails; as
-                the best is not known, every s has its say. q_s by a multiplier bootstrap, carried over from
-                the normal law to Student's t, widened for few units, at most to the union bound
+                the best is not known, every s has its say. With a ceiling of the value, what the candidate lacks of it,
+                + q · its own standard error, bounds the difference too: pairs then at 96 %, candidates against the
+                ceiling at 99 %. q_s by a multiplier bootstrap, carried over from the normal law to Student's t, widened
+                for few units, at most to the union bound
     value       of the chosen option, less what its choice believed too much: the mean, over thirds of the units, of how
                 much better the option chosen on the others looks there than on the third; its interval is that of a
                 mean over units (`gsi_theory.samples.intervals`)
@@ -43,6 +45,7 @@ __all__ = [
 
 Singles = npt.NDArray[np.float32]
 LEVEL = 0.95
+PAIRED, ALONE = 0.96, 0.99  # with a ceiling: 4 % + 1 % in all
 FOLDS = 3
 _BOOTSTRAPS = 1000
 _SURE = 0.02  # a quantile of the bootstrap lies below the union bound at this level, whatever the seed
@@ -116,11 +119,19 @@ class Behind:
     rival: Ints
 
 
-def behind_best(values: Floats, candidates: Ints, unseen: Floats, seed: int = 0) -> Behind:
+def behind_best(
+    values: Floats,
+    candidates: Ints,
+    unseen: Floats,
+    seed: int = 0,
+    ceiling: float = np.inf,
+    unseen_below: Floats | float = 0.0,
+) -> Behind:
     """How much better than each candidate (C,), rows of values (S, U), the best of all rows may be, at LEVEL.
 
-    unseen (C, S): what is added for a row against a candidate, 0 or more. The bounds hold for all candidates at once.
-    Only the rows that may give the largest bound are bootstrapped: those above what the others have for certain.
+    unseen (C, S): what is added for a row against a candidate, 0 or more; ceiling: what no value exceeds; unseen_below
+    (C,): by how much a candidate may be worse than it looks. The bounds hold for all candidates at once. Only the rows
+    that may give the largest bound are bootstrapped: those above what the others have for certain.
     """
     count, units = values.shape
     itself = np.arange(candidates.size), candidates
@@ -130,15 +141,25 @@ def behind_best(values: Floats, candidates: Ints, unseen: Floats, seed: int = 0)
     scaled = (values - mean[:, None]) / np.sqrt(units * max(units - 1, 1))
     gap = mean[None, :] - mean[candidates][:, None]
     error = _pair_error(scaled[candidates], scaled, errors)
+    room, room_error = ceiling - mean[candidates] + unseen_below, errors[candidates]
+    bounded = np.isfinite(ceiling)
     certain = _student(float(-ndtri(_SURE / count)), units)
-    upper = gap + certain * error + unseen
-    floor = (gap + _student(float(ndtri(0.9)), units) * error + unseen).max(axis=1)
-    contends = (upper >= floor[:, None]).any(axis=0)
     weights = np.random.default_rng(seed).normal(size=(_BOOTSTRAPS, units))
     deviations = (weights @ scaled.T).astype(np.float32)
+    if bounded:
+        moving = candidates[room_error > 0]
+        own = -deviations[:, moving] / errors[moving].astype(np.float32)
+        alone = float(np.quantile(own.max(axis=1), ALONE)) if moving.size else 0.0
+        union = _student(float(-ndtri((1.0 - ALONE) / candidates.size)), units)
+        room = room + min(_carried(alone, units), union) * room_error
+    upper = np.minimum(gap + certain * error + unseen, room[:, None])
+    least = _student(float(ndtri(0.9)), units)
+    floor = np.minimum(gap + least * error + unseen, room[:, None]).max(axis=1)
+    contends = (upper >= floor[:, None]).any(axis=0)
     for s in np.flatnonzero(contends).tolist():
-        quantile = _quantile(deviations, s, _pair_error(scaled[[s]], scaled, errors)[0])
-        upper[:, s] = gap[:, s] + min(_carried(quantile, units), certain) * error[:, s] + unseen[:, s]
+        level = PAIRED if bounded else LEVEL
+        quantile = _quantile(deviations, s, _pair_error(scaled[[s]], scaled, errors)[0], level)
+        upper[:, s] = np.minimum(gap[:, s] + min(_carried(quantile, units), certain) * error[:, s] + unseen[:, s], room)
     upper[:, ~contends] = -np.inf
     upper[itself] = 0.0  # no option is better than itself
     return Behind(upper.max(axis=1), upper.argmax(axis=1))
@@ -152,13 +173,13 @@ def _pair_error(some: Floats, every: Floats, errors: Floats) -> Floats:
     return np.sqrt(np.where(square > _EQUAL * size, square, 0.0))
 
 
-def _quantile(deviations: Singles, s: int, error: Floats) -> float:
+def _quantile(deviations: Singles, s: int, error: Floats, level: float) -> float:
     """Quantile of the largest deviation of option s from any other, in standard errors of the difference."""
     moving = error > 0
     if not moving.any():
         return 0.0
     apart = (deviations[:, [s]] - deviations[:, moving]) / error[moving].astype(np.float32)
-    return float(np.quantile(apart.max(axis=1), LEVEL))
+    return float(np.quantile(apart.max(axis=1), level))
 
 
 Picker = Callable[[Floats], int | None]

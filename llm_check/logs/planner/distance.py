@@ -32,8 +32,10 @@ from gsi_theory.types import Floats
 from llm_check.logs.planner.scheme_grid import Grid, Option
 from llm_check.logs.planner.values import Sets
 
-__all__ = ["Distances", "Tilt", "distances", "tilt_of"]
+__all__ = ["UNBOUNDED", "Distances", "Tilt", "distances", "tilt_of"]
 
+# They aim at no π_β: at the draft's own tilt, at the best reward, or at no β at all.
+UNBOUNDED = ("soft_bon_draft", "best_of_n_draft", "best_of_n_base", "rsd")
 _FAR = 700.0  # log-weight of a candidate that the draft cannot draw
 _SPECK = -80.0  # least log-mass of a candidate: nothing beside 1/N, far above where logs of laws lose accuracy
 
@@ -127,9 +129,9 @@ def _measure(log_v: Floats, log_g: Floats) -> tuple[Floats, Floats]:
 
 
 def distances(sets: Sets, base_ratio: Floats, grid: Grid, options: Sequence[Option]) -> Distances:
-    """Distances of every option to π at the positions of `sets`."""
+    """Distances of every option to π at the positions of `sets`; of the methods UNBOUNDED the largest there are."""
     shape = len(options), sets.reward.shape[0]
-    kl_bound, kl, tv = (np.empty(shape) for _ in range(3))
+    kl_bound, kl, tv = (np.full(shape, worst) for worst in (np.inf, np.inf, 1.0))
     ess = np.empty((len(grid.betas), shape[1]))
     counts = sorted({b for n in grid.ns for b in grid.base_counts(n)})
     for b, beta in enumerate(grid.betas):
@@ -147,11 +149,11 @@ def distances(sets: Sets, base_ratio: Floats, grid: Grid, options: Sequence[Opti
             ratios = np.where(reached[:, None, :], drafts.ratio(laws) - tilt.log_w[:, None, :], -np.inf)
             falls = base.ratio(base.law(counts, rule)) - tilt.log_w_base[:, None, :]
             for s, option in enumerate(options):
-                if (option.rule, option.beta) != (rule, beta):
+                if (option.rule, option.beta) != (rule, beta) or option.method in UNBOUNDED:
                     continue
                 fall_bound = _bound(tilt.log_w_base, option.n_base, rule)
                 fall = falls[:, counts.index(option.n_base)]
-                if option.method == "base":
+                if option.on_base:
                     bound, exact = fall_bound, fall
                 else:
                     m = grid.ns.index(option.n)

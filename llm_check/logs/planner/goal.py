@@ -21,6 +21,7 @@ from gsi_theory.samples.intervals import Interval
 from gsi_theory.types import Floats
 from llm_check.logs.planner.best_option import Picker, behind_best, by_cost, cross_fit, pick_best, standing
 from llm_check.logs.planner.option_table import PlanTable
+from llm_check.logs.planner.scheme_grid import TOLERANCE
 from llm_check.logs.planner.tail import draft_tail
 
 __all__ = ["Choice", "Goal", "Question", "best_of", "cheapest_of", "unseen_effect", "worth_of"]
@@ -38,7 +39,7 @@ class Goal:
     """What is question. At most one of min_gain (over one base draw), within (of soft best-of-n on the base, n =
     baseline_n): the cheapest option that reaches it; otherwise the cheapest that is as good, but for the tolerance, as
     the best. Only options that cost at most max_cost and are at most max_kl from the tilted policy count. value: the
-    column to maximize; tolerance: share of the value by which the best may lie above the recommended."""
+    column to maximize; tolerance: share of the value's range by which the best may lie above the recommended."""
 
     max_cost: float = np.inf
     min_gain: float | None = None
@@ -46,7 +47,7 @@ class Goal:
     baseline_n: int = 16
     max_kl: float = np.inf
     value: str = "reward"
-    tolerance: float = 0.01
+    tolerance: float = TOLERANCE
 
     def __post_init__(self) -> None:
         if self.min_gain is not None and self.within is not None:
@@ -61,13 +62,13 @@ class Goal:
             if not number > 0:
                 raise InputError(f"{name} {number!r}: give a positive number")
         if not 0 < self.tolerance < 1:
-            raise InputError(f"tolerance {self.tolerance!r}: give a share between 0 and 1, such as 0.01")
+            raise InputError(f"tolerance {self.tolerance!r}: give a share between 0 and 1, such as {TOLERANCE:g}")
 
 
 @dataclass(frozen=True)
 class Question:
     """allowed (S,): options that count; costs and kl_bound (S,): what they are preferred by; bounds: of the value;
-    seed: of the bootstrap."""
+    seed: of the bootstrap; borne (S,): those that may be chosen, all by default, others are compared with."""
 
     table: PlanTable
     allowed: NDArray[np.bool_]
@@ -75,26 +76,37 @@ class Question:
     kl_bound: Floats
     bounds: Bounds
     seed: int = 0
+    borne: NDArray[np.bool_] | None = None
 
     def cheapest(self, good: NDArray[np.int64], means: Floats) -> int | None:
         """Of the options `good` the one to take, by the means (S,) of all; None where there is none."""
+        good = good if self.borne is None else good[self.borne[good]]
         if not good.size:
             return None
         close = good[self.costs[good] <= (1.0 + CLOSE) * self.costs[good].min()]
         return int(close[by_cost(means[close], np.zeros(close.size), self.kl_bound[close])[0]])
 
 
-def unseen_effect(table: PlanTable, rows: NDArray[np.int64], chosen: int, bounds: Bounds) -> Floats:
-    """What outcomes that no draw has shown may add to the shortfall of `chosen` against each of `rows`."""
+def unseen_effect(
+    table: PlanTable, values: Floats, rows: NDArray[np.int64], chosen: int, bounds: Bounds
+) -> tuple[Floats, float]:
+    """What outcomes that no draw has shown may add to the shortfall of `chosen` against each of `rows`, and what they
+    may take from the value of `chosen` alone; values (S,) are means.
+
+    Among n draws with chance q they make an option at most q · (highest − lowest) better, and not better than the
+    highest; worse likewise. Of two options the larger q counts, for they miss the same outcomes.
+    """
     heavy = np.array([_heavy(table, s) for s in (*rows.tolist(), chosen)], dtype=np.float64)
-    n = np.maximum(heavy[:-1], heavy[-1])
-    return np.asarray(np.minimum(1.0, UNSEEN * n / table.drafts) * (bounds[1] - bounds[0]))
+    chance, (low, high) = np.minimum(1.0, UNSEEN * heavy / table.drafts), bounds
+    up = np.clip(high - values[rows], 0.0, chance[:-1] * (high - low))
+    down = float(np.clip(values[chosen] - low, 0.0, chance[-1] * (high - low)))
+    return np.minimum(np.maximum(chance[:-1], chance[-1]) * (high - low), up + down), down
 
 
 def _heavy(table: PlanTable, s: int) -> int:
     """n of an option that selects among drafts whose tail was not seen, else 0."""
     o = table.options[s]
-    return o.n if table.tails[o.beta].heavy and o.method == "gsi" and o.n > 1 else 0
+    return o.n if table.tails[o.beta].heavy and o.weighs_ratio and o.n > 1 else 0
 
 
 @dataclass(frozen=True)
@@ -125,13 +137,13 @@ def worth_of(values: Floats, table: PlanTable, bounds: Bounds, pick: Picker, cho
 
 @dataclass(frozen=True)
 class _Near:
-    """Options near the best by estimate (C,), with bounds of how much better another may be, the other, and what of the
-    value is allowed."""
+    """Options near the best by estimate (C,), with bounds of how much better another may be, the other, and what is
+    allowed."""
 
     options: NDArray[np.int64]
     shortfall: Floats
     rival: NDArray[np.int64]
-    allowance: Floats
+    allowance: float
 
     @property
     def good(self) -> NDArray[np.int64]:
@@ -142,13 +154,16 @@ class _Near:
 def _near(values: Floats, question: Question, tolerance: float) -> _Near:
     rows = np.flatnonzero(question.allowed)
     means = values[rows].mean(axis=1)
-    near = np.flatnonzero(means.max() - means <= tolerance * np.abs(means))
-    if not near.size:
-        near = np.array([np.argmax(means)])
-    unseen = np.stack([unseen_effect(question.table, rows, int(rows[c]), question.bounds) for c in near])
-    behind = behind_best(values[rows], near, unseen, question.seed)
-    shortfall = np.minimum(behind.shortfall, question.bounds[1] - question.bounds[0])
-    return _Near(rows[near], shortfall, rows[behind.rival], tolerance * np.abs(means[near]))
+    every, (low, high) = values.mean(axis=1), question.bounds
+    allowance = tolerance * (high - low)
+    near = np.flatnonzero(means.max() - means <= allowance)
+    effects = [unseen_effect(question.table, every, rows, int(rows[c]), question.bounds) for c in near]
+    unseen, below = np.stack([up for up, _ in effects]), np.array([down for _, down in effects])
+    # accepted parts are unbiased, not bounded: of a value beyond it the ceiling is none
+    ceiling = max(high, float(means.max()))
+    behind = behind_best(values[rows], near, unseen, question.seed, ceiling, below)
+    shortfall = np.minimum(behind.shortfall, high - low)
+    return _Near(rows[near], shortfall, rows[behind.rival], allowance)
 
 
 def best_of(values: Floats, goal: Goal, question: Question) -> Choice:
@@ -163,25 +178,27 @@ def best_of(values: Floats, goal: Goal, question: Question) -> Choice:
         return question.cheapest(_near(training, question, goal.tolerance).good, training.mean(axis=1))
 
     near, table = _near(values, question, goal.tolerance), question.table
-    share = f"{100 * goal.tolerance:.3g}% of the value"
+    share = f"{100 * goal.tolerance:.3g}% of the range of the value ({near.allowance:.4g})"
     chosen = question.cheapest(near.good, values.mean(axis=1))
     if chosen is not None:
         at = int(np.flatnonzero(near.options == chosen)[0])
         reason = (
-            f"the cheapest option within the budget than which no other is better by more than {share} "
-            f"({near.allowance[at]:.4f}): by {near.shortfall[at]:.4f} at most (95 %, all options together)"
+            f"the cheapest option within the budget than which no other is better by more than {share}: by "
+            f"{near.shortfall[at]:.4g} at most (95 %, all options together)"
         )
         worth = worth_of(values, table, question.bounds, pick, chosen)
         return Choice(chosen, reason, (), worth, float(near.shortfall[at]))
-    sizes = np.maximum(np.abs(values[near.options].mean(axis=1)), 1e-300)
-    at = int(np.argmin(near.shortfall / sizes))
-    shortfall, allowance = float(near.shortfall[at]), float(near.allowance[at])
+    at = int(np.argmin(near.shortfall))
+    shortfall, width = float(near.shortfall[at]), question.bounds[1] - question.bounds[0]
     first, rival = (table.options[int(s)] for s in (near.options[at], near.rival[at]))
-    why = f"{rival.text()} may be better than {first.text()} by {shortfall:.4f}, more than {share} ({allowance:.4f})"
-    if unseen_effect(table, near.rival[[at]], int(near.options[at]), question.bounds)[0] > 0.5 * shortfall:
+    why = f"{rival.text()} may be better than {first.text()} by {shortfall:.4g}, more than {share}"
+    if shortfall >= 0.9 * (question.bounds[1] - float(values[near.options[at]].mean())):
+        why += ", about all that the largest reward leaves"
+    at_stake = unseen_effect(table, values.mean(axis=1), near.rival[[at]], int(near.options[at]), question.bounds)[0]
+    if at_stake[0] > 0.5 * shortfall:
         tail = table.tails[max(rival.beta, first.beta)]
         why += f"; cannot tell at β = {tail.beta:g}: {draft_tail([tail])}"
-    help_, enough = _more(shortfall, allowance, table), _tolerance(shortfall, float(sizes[at]))
+    help_, enough = _more(shortfall, near.allowance, table), _tolerance(shortfall, width)
     other = "a goal in units of the value, --within or --min-gain" if enough is None else f"--tolerance {enough:g}"
     return Choice(
         None,
@@ -192,13 +209,13 @@ def best_of(values: Floats, goal: Goal, question: Question) -> Choice:
     )
 
 
-def _tolerance(shortfall: float, mean: float) -> float | None:
+def _tolerance(shortfall: float, width: float) -> float | None:
     """The least tolerance of two digits at which a shortfall is allowed; None where it would be no goal any more."""
-    if not shortfall < mean:
+    if not 0.0 < shortfall < width:
         return None
-    digit = 10.0 ** (np.floor(np.log10(shortfall / mean)) - 1.0)
-    least = float(np.ceil(shortfall / mean / digit - 1e-9) * digit)
-    return least + digit * (least * mean < shortfall) if least <= LOOSEST else None
+    digit = 10.0 ** (np.floor(np.log10(shortfall / width)) - 1.0)
+    least = float(np.ceil(shortfall / width / digit - 1e-9) * digit)
+    return least + digit * (least * width < shortfall) if least <= LOOSEST else None
 
 
 def _more(shown: float, allowed: float, table: PlanTable) -> str:
@@ -220,7 +237,7 @@ def cheapest_of(values: Floats, reference: int, margin: float, what: str, questi
     rows, table = np.flatnonzero(question.allowed), question.table
     if rows.size == 0:
         return Choice(None, "")
-    unseen = unseen_effect(table, rows, reference, question.bounds)
+    unseen = unseen_effect(table, values.mean(axis=1), rows, reference, question.bounds)[0]
 
     def pick(training: Floats) -> int | None:
         against = standing(training[rows], training[reference], question.seed)

@@ -9,6 +9,7 @@ import numpy as np
 from gsi_theory.runs.costs import MEASURED, Overheads, Slowdown
 from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Floats
+from llm_check.logs.planner.distance import UNBOUNDED
 from llm_check.logs.planner.option_table import PlanTable
 from llm_check.logs.planner.setup import Setup
 from llm_check.logs.planner.tail import tail_limits, tail_speaks, upto
@@ -45,6 +46,8 @@ def guarantee(table: PlanTable, chosen: int | None, kl_bound: Floats, error: Flo
     if chosen is None:
         return ""
     option = table.options[chosen]
+    if option.method in UNBOUNDED:
+        return f"none: {option.record.label} aims at no tilted policy (--max-kl asks for what is near one)"
     tail = table.tails[option.beta]
     if not tail_speaks(tail):
         return f"none: the base candidates do not show enough of the tilted policy at β = {option.beta:g}"
@@ -61,9 +64,10 @@ def notes(table: PlanTable, setup: Setup, no_tokens: bool, left: int, options: i
     """What the numbers rest on, the sizes of the models first. no_tokens: whether the pool logs none; left: positions
     left out; options: of the grid."""
     draft, base, reward = (f"{v / 1e9:.3g}B" for v in vars(setup.sizes).values())
+    whose = "as the pool counts them; --models states others" if setup.recorded else "--models states yours"
     lines = [
         f"costs are {setup.unit} a step for a draft of {draft}, a base of {base} and a reward model of {reward} "
-        "parameters (--models states yours)",
+        f"parameters ({whose})",
         f"values are means over {counted(table.positions, 'position')}; independent units: {table.units}",
     ]
     if options > len(table.options):

@@ -35,8 +35,8 @@ class Turn:
         """As `gsi plan --json` shows it."""
         return {
             "along": self.along,
-            "rule": self.best.rule,
-            "method": self.best.method,
+            "rule": self.after.rule,
+            "method": self.after.method,
             "best_n": self.best.n,
             "best_beta": self.best.beta,
             "after_n": self.after.n,
@@ -48,14 +48,19 @@ class Turn:
 
 
 def _paths(options: Sequence[Option]) -> Iterator[tuple[str, list[int]]]:
-    """Ungated options along n at fixed β and along β at fixed n, for each method and rule."""
+    """Ungated options along n at fixed β and along β at fixed n, for each method; one draw begins every path along
+    n."""
     plain = [s for s, option in enumerate(options) if option.threshold is None]
+    alone = {o.on_base: s for s, o in reversed(list(enumerate(options))) if o.method in ("draft", "base")}
     for along, fixed in (("n", "beta"), ("beta", "n")):
-        groups: dict[tuple[str, str, float], list[int]] = {}
+        groups: dict[tuple[str, float], list[int]] = {}
         for s in plain:
             option = options[s]
-            groups.setdefault((option.method, option.rule, float(getattr(option, fixed))), []).append(s)
+            if option.n > 1:
+                groups.setdefault((option.method, float(getattr(option, fixed))), []).append(s)
         for members in groups.values():
+            first = alone.get(options[members[0]].on_base) if along == "n" else None
+            members = members if first is None else [first, *members]
             yield along, sorted(members, key=lambda s: float(getattr(options[s], along)))
 
 

@@ -18,7 +18,7 @@ from gsi_theory.types import Record
 from llm_check.logs.planner.best_option import mean_error
 from llm_check.logs.planner.option_table import PlanTable, plan_table
 from llm_check.logs.planner.recommendation import Plan, Setup, option_costs
-from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, make_grid
+from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, Option, make_grid
 from llm_check.logs.planner.tail import tail_shown, tail_speaks
 from llm_check.logs.pools.pool import Pool
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
@@ -55,7 +55,7 @@ def _columns(table: PlanTable, setup: Setup) -> Record:
     for name, values in zip(table.names, table.values, strict=True):
         mean, error = mean_error(values)
         columns |= {name: mean, f"{name}_se": error}
-    bound = np.maximum(table.distance.kl_bound.mean(axis=1), 0.0)
+    bound = np.maximum(table.distance.kl_bound.mean(axis=1), 0.0)  # inf where there is none
     return columns | {"p_accept": 1.0 - table.reject, "cost": costs, "kl_bound": bound}
 
 
@@ -105,7 +105,14 @@ def _explored(
     """(columns of the explorer's grid, positions used); asked: β, n, rules and thresholds."""
     parts = _spread(arrays.blocks, EXPLORED)
     grid = replace(make_grid(arrays, parts, *asked, SHARES, SCORES), n_bases=())
-    table = plan_table(arrays, parts, grid, plan.table.names, setup.step_tokens, progress)
+    shown = [o for o in grid.options() if o.weighs_ratio or o.method == "draft"]
+    shown += [
+        Option("softmax", "none", n, n, beta, None, f"soft_bon_{source}")
+        for source in ("draft", "base")
+        for beta in grid.betas
+        for n in grid.ns
+    ]
+    table = plan_table(arrays, parts, grid, plan.table.names, setup.step_tokens, progress, shown)
     return _columns(table, setup), table.positions
 
 
@@ -134,7 +141,7 @@ def write_pool_page(
     tails = plan.table.tails.values()
     told = (
         *("recommendation", "reason", "cost_unit", "limits", "improve", "assumptions", "over_optimization", "valid"),
-        "reward_range",
+        *("reward_range", "decides"),
     )
     summary = {key: record[key] for key in told} | {
         "left_out": {key: record["left_out"][key] for key in ("rows", "prompts")},

@@ -13,24 +13,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gsi_theory.errors import InputError
 from gsi_theory.rules.softmax import SOFTMAX
 from gsi_theory.runs.costs import StepCost
 from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.terminal import formatted
+from gsi_theory.samples.decides import Decides
 from gsi_theory.samples.intervals import Interval
 from gsi_theory.types import Floats, Ints, Record
 from llm_check.logs.planner.best_option import mean_error, pareto_front
+from llm_check.logs.planner.decode_command import decode_command
 from llm_check.logs.planner.goal import Choice, Goal, Question, best_of, cheapest_of
 from llm_check.logs.planner.notes import guarantee, limits, notes
+from llm_check.logs.planner.option_means import TwoIntervals, option_decides, option_intervals
 from llm_check.logs.planner.option_table import PlanTable, plan_table
 from llm_check.logs.planner.overuse import Turn, turns
-from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, distinct_options, make_grid
-from llm_check.logs.planner.setup import COSTS, Setup, option_costs
+from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, Option, distinct_options, make_grid
+from llm_check.logs.planner.setup import COSTS, Setup, option_costs, recorded_sizes
+from llm_check.logs.planner.step_lengths import StepLength, step_lengths, step_tokens
 from llm_check.logs.planner.tail import RewardRange, tail_speaks
 from llm_check.logs.pools.diagnosis import Diagnosis, diagnose
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool, reward_range
+from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
+from llm_check.logs.pools.support import CURES, supports
 
 __all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "option_costs", "plan"]
 
@@ -48,7 +55,9 @@ class Plan:
     positions, no NaN. front: numbers of the options that no other beats in value at no more cost, and of the
     recommended; baseline: the option compared with, if any. rewards: the range of the reward, and whether it is
     stated or what the pool shows. limits: what the pool cannot tell; improve: what would help; turns:
-    over-optimization; seed: of the bootstrap; left_out: rows that reading left out.
+    over-optimization; seed: of the bootstrap; left_out: rows that reading left out. intervals: of the recommended, over
+    prompts and for these prompts; decides: whether reward or ratio decides under the option `decided` (M46); command:
+    what plays the recommended; tokens: of a step, None as drawn; lengths: of this pool and those compared with it.
     """
 
     table: PlanTable
@@ -77,6 +86,12 @@ class Plan:
     assumptions: tuple[str, ...]
     seed: int
     left_out: Record
+    intervals: TwoIntervals | None
+    decides: Decides | None
+    decided: Option | None
+    command: str | None
+    tokens: int | None
+    lengths: tuple[StepLength, ...]
 
     def option(self, s: int) -> Record:
         """One option as `gsi plan --json` shows it."""
@@ -92,25 +107,52 @@ class Plan:
             "kl": self.kl[s],
             "tv": self.tv[s],
             "on_front": bool((self.front == s).any()),
-            "tokens": {name: getattr(cost, name)[s] for name in ("drafted", "decoded", "scored", "judged")},
+            "tokens_through": {name: getattr(cost, name)[s] for name in ("drafted", "decoded", "scored", "judged")},
             "flops": {model: getattr(cost, f"flops_{model}")[s] for model in ("draft", "base", "reward")},
             "seconds": None if self.seconds is None else self.seconds[s],
         }
         return record | {f"mean_{name}": self.table.values[k, s].mean() for k, name in enumerate(self.table.names)}
 
     def _recommended(self) -> Record | None:
-        if self.recommendation is None or self.worth is None:
+        if self.recommendation is None or self.worth is None or self.intervals is None:
             return None
+        over, these = self.intervals.over_prompts, self.intervals.these_prompts
         return self.option(self.recommendation) | {
             "value": self.worth.value,
             "value_se": self.worth.stderr,
-            "value_low": self.worth.low,
-            "value_high": self.worth.high,
-            "value_spread_trusted": self.worth.trusted,
+            "low": None if over is None else over.low,
+            "high": None if over is None else over.high,
+            "trusted": None if over is None else over.trusted,
+            "low_these": these.low,
+            "high_these": these.high,
             "value_on_all": self.values[self.recommendation],
             "shortfall_95": self.shortfall,
             "guarantee": self.guarantee,
+            "tokens": self.tokens,
+            "command": self.command,
         }
+
+    def _decides(self) -> Record | None:
+        if self.decides is None or self.decided is None:
+            return None
+        found, gate = self.decides, self.decides.gain_gate
+        gains = {"reward": found.gain_reward, "ratio": found.gain_ratio} | ({} if gate is None else {"gate": gate})
+        record: Record = {f"gain_{name}": None for name in ("reward", "ratio", "gate")}
+        for name, gain in gains.items():
+            over, these = gain.over_prompts, gain.these_prompts
+            record |= {
+                f"gain_{name}": gain.value,
+                f"gain_{name}_se": gain.stderr,
+                f"gain_{name}_low": None if over is None else over.low,
+                f"gain_{name}_high": None if over is None else over.high,
+                f"gain_{name}_low_these": these.low,
+                f"gain_{name}_high_these": these.high,
+            }
+        shares = ("ratio_share", "by_reward", "by_ratio")
+        for name in shares:
+            record |= {name: getattr(found, name), f"{name}_se": getattr(found, f"{name}_se")}
+        option = {name: getattr(self.decided, name) for name in OPTION_FIELDS}
+        return record | {"values": list(found.values), "prompts": found.prompts, "option": option}
 
     def record(self) -> Record:
         """The object of `gsi plan --json`."""
@@ -130,6 +172,8 @@ class Plan:
             "valid": self.diagnosis.valid,
             "findings": [vars(finding) for finding in self.diagnosis.findings],
             "left_out": self.left_out,
+            "decides": self._decides(),
+            "lengths": [vars(length) for length in self.lengths],
             "options": [self.option(s) for s in range(len(self.table.options))],
         }
         record: Record = plain(with_schema("plan", fields))
@@ -178,8 +222,12 @@ def _bounds(pool: Pool, name: str, rewards: RewardRange) -> tuple[float, float]:
 
 def _reference(table: PlanTable, n: int, means: Floats) -> int:
     """Soft best-of-n on the base with the β of the largest value; n the largest of the grid up to the one asked."""
-    # of one draw the rule does not matter
-    soft = [s for s, o in enumerate(table.options) if o.method == "base" and (o.rule == SOFTMAX.name or o.n == n == 1)]
+    soft = [
+        s
+        for s, o in enumerate(table.options)
+        # of one draw the rule does not matter
+        if o.method == "soft_bon_base" or (o.method == "base" and (o.rule == SOFTMAX.name or n == 1))
+    ]
     members = [s for s in soft if table.options[s].n <= n]
     if not members:
         lacks = f"--n a number of {n} or less" if soft else "--rule softmax"
@@ -196,10 +244,12 @@ def choose_option(
     goal: Goal,
     bounds: tuple[float, float],
     seed: int = 0,
+    borne: NDArray[np.bool_] | None = None,
 ) -> tuple[Choice, int | None]:
     """The goal's choice, and the option it was compared with; best-of-n on the base, without drafts, is a choice too.
 
-    kl_bound: with its error added; bounds: of the value; seed: of the bootstrap.
+    kl_bound: with its error added; bounds: of the value; seed: of the bootstrap; borne (S,): options that may be
+    chosen (default: all); the others are compared with all the same.
     """
     means = values.mean(axis=1)
     allowed = costs <= goal.max_cost
@@ -212,7 +262,7 @@ def choose_option(
         if not allowed.any():
             reason = f"cannot tell that any option is within {goal.max_kl:g} nats of the tilted policy"
             return Choice(None, reason, ("smaller β, larger n, or a gate that rejects less",)), None
-    question = Question(table, allowed, costs, kl_bound, bounds, seed)
+    question = Question(table, allowed, costs, kl_bound, bounds, seed, borne)
     if goal.within is not None:
         reference = _reference(table, goal.baseline_n, means)
         what = f"within {formatted(goal.within, 'g')} of {table.options[reference].text()}"
@@ -236,20 +286,26 @@ def plan(
     stated_range: tuple[float, float] | None = None,
     seed: int = 0,
     strict: bool = False,
+    also: Sequence[tuple[str, Pool]] = (),
+    asked: Option | None = None,
+    name: str = "this pool",
 ) -> Plan:
     """Compare rules, gates, n, n_base, β and u on a pool, or its file; recommend one for `goal` if the pool can tell.
 
-    goal: what counts (default: the cheapest option than which none is better by more than 1 %); setup: what a step
-    costs (default: flops of the models of `gsi plan`); betas: per unit of reward; thresholds: u in reward units
-    (default: from the pool). Options of equal law and cost are listed once. progress(done, total) counts positions;
-    stated_range: the least and largest reward there is (default: as the pool's provenance states it, else the pool's
-    own); seed: of the bootstrap that compares options; strict: stop at a bad row. `record()` is what `gsi plan --json`
-    answers.
+    goal: what counts (default: the cheapest option than which none is better by more than 3 % of the range); setup:
+    what a step costs (default: flops of the models that the pool's provenance counts, else of those of `gsi plan`);
+    betas: per unit of reward; thresholds: u in reward units (default: from the pool). Options of equal law and cost are
+    listed once. progress(done, total) counts positions; stated_range: the least and largest reward there is (default:
+    as the pool's provenance states it, else the pool's own); seed: of the bootstrap that compares options; strict: stop
+    at a bad row. also: (name, pool) of the same problems at other step lengths, of which coverage is compared, `name`
+    being this pool's; asked: the option that who decides is told of (default: the recommended if it selects by reward
+    and ratio, else the largest estimate of those that do). `record()` is what `gsi plan --json` answers.
     Raises InputError for a file that is no pool, when no position has candidates of both sources, for a value column
     that the pool lacks, rewards outside stated_range, or a grid that the pool is too small for.
     """
     data = as_pool(pool, strict)
-    goal, setup = goal or Goal(), setup or Setup()
+    recorded = recorded_sizes(data.metadata)
+    goal, setup = goal or Goal(), setup or (Setup() if recorded is None else Setup(recorded, recorded=True))
     names = _columns(data, goal.value)
     known = _reward_range(data, stated_range)
     arrays = data.arrays
@@ -268,7 +324,7 @@ def plan(
     table = plan_table(arrays, parts, grid, names, setup.step_tokens, progress, options, known)
     cost, seconds = option_costs(table, setup)
     costs = seconds if setup.unit == "seconds" and seconds is not None else getattr(cost, setup.unit)
-    values = table.values[names.index(goal.value)]
+    values, bounds = table.values[names.index(goal.value)], _bounds(data, goal.value, known)
     means, errors = mean_error(values)
     kl_bound, kl_bound_se = _mean_error(table.distance.kl_bound)
     kl_high = kl_bound + KL_ERRORS * kl_bound_se
@@ -278,14 +334,26 @@ def plan(
         reason = f"the pool is not valid: {', '.join(wrong)} (gsi doctor): weights and thresholds mean nothing"
         choice = Choice(None, reason, tuple(f.advice for f in diagnosis.findings if f.id in wrong))
     else:
-        choice, baseline = choose_option(table, values, costs, kl_high, goal, _bounds(data, goal.value, known), seed)
-    gold = [k for k, name in enumerate(names) if name != "reward"]
+        choice, baseline = choose_option(table, values, costs, kl_high, goal, bounds, seed)
+    if choice.chosen is not None and (fault := _fault(data, table.options[choice.chosen])):
+        faults = {(o.beta, o.n): _fault(data, o) for o in table.options if o.weighs_ratio}
+        borne = np.array([not (o.weighs_ratio and faults[o.beta, o.n]) for o in table.options])
+        other, _ = choose_option(table, values, costs, kl_high, goal, bounds, seed, borne)
+        if other.chosen is None:
+            unborne = table.options[choice.chosen].text()
+            advice = f"{', '.join(CURES[:-1])}, or {CURES[-1]}"
+            other = Choice(None, f"the pool does not bear {unborne}: {fault}", (advice,))
+        choice = other
+    gold = [k for k, column in enumerate(names) if column != "reward"]
     over_optimized = [t for k in gold for t in turns(table.options, table.values[0], table.values[k])]
     left = len(arrays.names) - table.positions
     front = pareto_front(means, costs, kl_high)
     if choice.chosen is not None and choice.chosen not in front:
         front = np.array(sorted((*front.tolist(), choice.chosen), key=lambda s: (costs[s], means[s])))
         choice = replace(choice, reason=f"{choice.reason}; of those that look better at no more cost it cannot be said")
+    best = None if choice.chosen is None else table.options[choice.chosen]
+    decided = asked or _deciding(table.options, choice.chosen, np.where(costs <= goal.max_cost, means, -np.inf))
+    lengths = step_lengths(data, name, also, max(grid.betas) if best is None else best.beta, grid.ns) if also else []
     return Plan(
         table=table,
         diagnosis=diagnosis,
@@ -313,7 +381,50 @@ def plan(
         assumptions=tuple(notes(table, setup, arrays.tokens is None, left, len(grid.options()))),
         seed=seed,
         left_out=diagnosis.left_out,
+        intervals=_intervals(arrays, parts, best, goal.value, bounds, choice.worth, table.fixed),
+        decides=None if decided is None or wrong else option_decides(arrays, parts, decided, goal.value, bounds),
+        decided=decided,
+        command=None if best is None else decode_command(best, data.metadata),
+        tokens=step_tokens(data),
+        lengths=tuple(lengths),
     )
+
+
+def _fault(pool: Pool, option: Option) -> str:
+    """Why the pool's weights do not bear an option that selects by them; "" where they do, or it does not."""
+    return supports(pool, option.beta, option.n) if option.weighs_ratio else ""
+
+
+def _deciding(options: Sequence[Option], chosen: int | None, means: Floats) -> Option | None:
+    """What who decides is told of: the recommended if it selects by reward and ratio, else the one that does so with
+    the largest mean (S,)."""
+    if chosen is not None and options[chosen].weighs_ratio and options[chosen].n > 1:
+        return options[chosen]
+    members = [s for s, o in enumerate(options) if o.weighs_ratio and o.n > 1 and means[s] > -np.inf]
+    return options[max(members, key=lambda s: float(means[s]))] if members else None
+
+
+def _intervals(
+    arrays: PositionArrays,
+    parts: Sequence[PositionBlock],
+    option: Option | None,
+    name: str,
+    bounds: tuple[float, float],
+    worth: Interval | None,
+    fixed: bool,
+) -> TwoIntervals | None:
+    """Of the recommended, around its cross-fitted value: that of `worth`, and the other one moved there."""
+    if option is None or worth is None:
+        return None
+    both = option_intervals(arrays, parts, option, name, bounds)
+
+    def moved(one: Interval) -> Interval:
+        shift = worth.value - one.value
+        return replace(one, value=worth.value, low=one.low + shift, high=one.high + shift)
+
+    if fixed:
+        return TwoIntervals(None if both.over_prompts is None else moved(both.over_prompts), worth)
+    return TwoIntervals(worth, moved(both.these_prompts))
 
 
 def _mean_error(values: Floats) -> tuple[Floats, Floats]:

@@ -1,4 +1,8 @@
-"""The schemes a plan compares: rules × gates × β × n × n_base × thresholds, thresholds chosen from the pool itself.
+"""The options a plan compares: methods × β × n × n_base × thresholds, thresholds chosen from the pool itself.
+
+GSI under each rule, without a gate and with each gate that the rule has; one draft, one base draw; best-of-n and soft
+best-of-n on either; and RSD, one draft kept where its reward reaches u, else one base draw. An option is named by its
+key of METHODS, under which `gsi decode` plays it.
 
 Options that do the same are listed once: those whose laws are equal on every candidate of the pool, at equal cost.
 
@@ -12,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +24,10 @@ from scipy.special import logsumexp
 
 from gsi_theory.errors import InputError
 from gsi_theory.instance import tilted_rewards
+from gsi_theory.methods import METHODS, Method
 from gsi_theory.rules import table as rule_table
+from gsi_theory.rules.max import MAX
+from gsi_theory.rules.softmax import SOFTMAX
 from gsi_theory.rules.table import rule_named
 from gsi_theory.runs.options import distinct
 from gsi_theory.runs.terminal import counted
@@ -28,10 +36,22 @@ from gsi_theory.types import Floats
 if TYPE_CHECKING:  # pyarrow is slow to import, and --help shows BETAS and NS
     from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 
-__all__ = ["BETAS", "NS", "Grid", "Option", "distinct_options", "make_grid"]
+__all__ = [
+    "BETAS",
+    "DEFAULT_MODELS",
+    "NS",
+    "TOLERANCE",
+    "Grid",
+    "Option",
+    "distinct_options",
+    "make_grid",
+    "stated_option",
+]
 
 BETAS = (1.0, 2.0, 5.0, 10.0, 20.0)
 NS = (1, 2, 4, 8, 16, 32, 64)
+TOLERANCE = 0.03  # of the value's range
+DEFAULT_MODELS = "qwen2.5-math-1.5b,qwen2.5-math-7b,qwen2.5-math-prm-7b"  # that a step costs where a pool counts none
 # those whose distance to the tilted policy has a bound
 RULES = tuple(name for name, rule in rule_table.RULES.items() if rule.ratio_bound)
 # Beyond them the law is the draft's own, or the best draw's, as far as numbers can tell.
@@ -41,12 +61,26 @@ MOST_NATS = 1e12  # of log-weights, as laws take them
 TILTED_SHARES = (0.05, 0.2, 0.5)
 # Thresholds of the score gate, as M in units of the mean weight: n draws miss it with probability (1 - 1/M)^n at least.
 SCORES = (1.5, 4.0, 12.0)
+# Shares of the drafts that RSD rejects.
+REWARD_SHARES = (0.2, 0.5, 0.8)
 UNDERFLOW = 745.0  # nats below a cut: the score passes with a probability of 0
+
+
+@cache
+def _key(rule: str, gate: str) -> str | None:
+    """The method that selects among drafts by reward and ratio under a rule and a gate ("none": without), if any."""
+    wanted = {
+        **{"proposal": "draft", "weight": "ratio", "rule": rule, "gate": None if gate == "none" else gate},
+        **{"search": "all", "fallback": "select", "numbers": "fixed", "n": None, "n_base": None, "switch": None},
+    }
+    found = (key for key, m in METHODS.items() if all(getattr(m, name) == value for name, value in wanted.items()))
+    return next(found, None)
 
 
 @dataclass(frozen=True)
 class Option:
-    """One scheme; gate "none" | "tilted_reward" | "score"; method "gsi", or "base": soft best-of-n on the base."""
+    """One option; gate "none" | "tilted_reward" | "score" | "reward"; method: its key of METHODS (default: GSI under
+    the rule and the gate). Where the method has no β, beta is only the one that its distance is taken at."""
 
     rule: str
     gate: str
@@ -54,19 +88,76 @@ class Option:
     n_base: int
     beta: float
     threshold: float | None
-    method: str = "gsi"
+    method: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.method:
+            key = "draft" if self.n == 1 and self.gate == "none" else _key(self.rule, self.gate)
+            if key is None:
+                raise InputError(
+                    f"rule {self.rule!r} with gate {self.gate!r}: no method selects so, of {list(METHODS)}"
+                )
+            object.__setattr__(self, "method", key)
+
+    @property
+    def record(self) -> Method:
+        """The method."""
+        return METHODS[self.method]
+
+    @property
+    def on_base(self) -> bool:
+        """Whether no draft is drawn."""
+        return self.record.proposal == "base"
+
+    @property
+    def weighs_ratio(self) -> bool:
+        """Whether drafts are selected by reward and ratio."""
+        return self.record.weight == "ratio"
+
+    @property
+    def has_beta(self) -> bool:
+        """Whether β changes what it does."""
+        return self.record.weight in ("reward", "ratio")
 
     def text(self) -> str:
         """For people."""
-        if self.method == "base":
-            return f"{self.rule} best-of-{self.n} on the base, β = {self.beta:g}"
-        gate = "no gate" if self.threshold is None else f"{self.gate} ≥ {self.threshold:g}, n_base = {self.n_base}"
-        return f"{self.rule}, n = {self.n}, β = {self.beta:g}, {gate}"
+        parts = [self.record.label]
+        parts += [f"n = {self.n}"] if self.record.n is None else []
+        parts += [f"β = {self.beta:g}"] if self.has_beta else []
+        if self.threshold is not None:
+            parts.append(f"{self.gate} ≥ {self.threshold:g}")
+            parts += [f"n_base = {self.n_base}"] if self.record.n_base is None else []
+        return ", ".join(parts)
+
+
+def stated_option(text: str) -> Option:
+    """The option "n,β", "n,β,u" or "n,β,u,method" that selects among drafts by reward and ratio; u may be none.
+
+    Raises InputError for what is none.
+    """
+    cure = "give n,β, with a gate n,β,u, and its method: 8,5,0.4,gsi_race"
+    words = [word.strip() for word in text.split(",")]
+    try:
+        n, beta = int(words[0]), float(words[1])
+        threshold = float(words[2]) if len(words) > 2 and words[2] != "none" else None
+    except (ValueError, IndexError):
+        raise InputError(f"--decides {text!r}: {cure}") from None
+    key = words[3] if len(words) > 3 else "gsi_ungated" if threshold is None else "gsi"
+    finite = np.isfinite([beta, 0.0 if threshold is None else threshold]).all()
+    if len(words) > 4 or n < 1 or not beta > 0 or not finite or key not in METHODS:
+        raise InputError(f"--decides {text!r}: {cure}")
+    method = METHODS[key]
+    rule = rule_named(method.rule).name
+    gate = method.gate or "none"
+    if (gate == "none") != (threshold is None) or key != _key(rule, gate):
+        raise InputError(f"--decides {text!r}: {key} selects otherwise, or has no such gate; {cure}")
+    return Option(rule, gate, n, n, beta, threshold, key)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """rules, betas, ns, n_bases (smaller counts of the fallback beside n itself), and thresholds by β and gate."""
+    """rules, betas, ns, n_bases (smaller counts of the fallback beside n itself), thresholds by β and gate, and on the
+    reward, RSD's."""
 
     rules: tuple[str, ...]
     betas: tuple[float, ...]
@@ -74,13 +165,14 @@ class Grid:
     n_bases: tuple[int, ...]
     tilted: dict[float, tuple[float, ...]]
     score: dict[float, tuple[float, ...]]
+    reward: tuple[float, ...] = ()
 
     def base_counts(self, n: int) -> tuple[int, ...]:
         """Counts of the fallback tried with n drafts."""
         return tuple(sorted({b for b in self.n_bases if b < n} | {n}))
 
     def options(self) -> list[Option]:
-        """Every scheme, then soft best-of-n on the base."""
+        """GSI under every rule, β and gate, then selection by the reward alone, RSD, and the base."""
         options = []
         for rule in self.rules:
             for beta in self.betas:
@@ -90,8 +182,14 @@ class Grid:
                     gates += [("score", u) for u in self.score[beta]] if rule_named(rule).score_gate else []
                     for gate, u in gates:
                         options += [Option(rule, gate, n, b, beta, u) for b in self.base_counts(n)]
-        for rule in self.rules:
-            options += [Option(rule, "none", n, n, b, None, "base") for b in self.betas for n in self.ns]
+        first, several = (self.rules[0], self.betas[0]), [n for n in self.ns if n > 1]
+        soft = self.betas if SOFTMAX.name in self.rules else ()
+        for source in ("draft", "base"):
+            if source == "base" and 1 in self.ns:
+                options.append(Option(first[0], "none", 1, 1, first[1], None, source))
+            options += [Option("softmax", "none", n, n, b, None, f"soft_bon_{source}") for b in soft for n in several]
+            options += [Option(MAX.name, "none", n, n, first[1], None, f"best_of_n_{source}") for n in several]
+        options += [Option(first[0], "reward", 1, 1, first[1], u, "rsd") for u in self.reward]
         return options
 
 
@@ -135,6 +233,13 @@ def _rounded(values: Floats) -> tuple[float, ...]:
     return tuple(sorted({float(f"{v:.{int(np.clip(digits, 3, 17))}g}") for v in finite}))
 
 
+def _reward_steps(arrays: PositionArrays, parts: Sequence[PositionBlock]) -> tuple[float, ...]:
+    """Rewards of drafts that so many shares of them lie below, as they are: rounded, an atom would miss itself."""
+    reward = np.concatenate([arrays.floats("reward")[b.draft].ravel() for b in parts])
+    levels = np.quantile(reward, REWARD_SHARES, method="higher")
+    return tuple(sorted({float(u) for u in levels if u > reward.min()}))
+
+
 def make_grid(
     arrays: PositionArrays,
     parts: Sequence[PositionBlock],
@@ -146,7 +251,8 @@ def make_grid(
     scores: Sequence[float] = SCORES,
 ) -> Grid:
     """The grid for a pool, each member once: n up to half of the smallest set of either source; thresholds as
-    given, or from the pool, at `shares` of the tilted policy and at `scores` in units of the mean weight.
+    given, or from the pool, at `shares` of the tilted policy and at `scores` in units of the mean weight; those of RSD
+    at REWARD_SHARES of the drafts' rewards.
 
     Raises InputError for β outside BETA_RANGE, an n below 1, an unknown rule, a threshold that is no finite number (or
     too large for one times β), a pool too small for any n, or log-weights of more than MOST_NATS.
@@ -184,19 +290,21 @@ def make_grid(
             tilted[beta] = score[beta] = distinct(float(u) for u in thresholds)
         else:
             tilted[beta], score[beta] = _rounded(quantiles), _rounded((mean + np.log(np.array(scores))) / beta)
-    return Grid(rules, betas, kept, (1, 4), tilted, score)
+    reward = _reward_steps(arrays, parts) if thresholds is None else distinct(float(u) for u in thresholds)
+    return Grid(rules, betas, kept, (1, 4), tilted, score, reward)
 
 
 @dataclass(frozen=True)
 class _Seen:
     """What the candidates show at one β: whether at every position the weights of the drafts are equal, their rewards,
-    those of the base candidates; the drafts that pass each threshold on the tilted reward; the smallest and the
-    largest log-weight."""
+    those of the base candidates; the drafts that pass each threshold on the tilted reward, and (paid) on the reward;
+    the smallest and the largest log-weight."""
 
     equal_drafts: bool
     equal_rewards: bool
     equal_base: bool
     passed: dict[float, bytes]
+    paid: dict[float, bytes]
     lightest: float
     heaviest: float
 
@@ -209,23 +317,30 @@ def _seen(grid: Grid, arrays: PositionArrays, parts: Sequence[PositionBlock], be
     tilts = np.concatenate([tilted_rewards(r, raw, beta).ravel() for r, raw in zip(drafts, ratios, strict=True)])
     equal = [all(bool((x == x[:, :1]).all()) for x in kind) for kind in (weights, drafts, base)]
     passed = {u: np.packbits(tilts >= u).tobytes() for u in grid.tilted[beta]}
+    rewards = np.concatenate([r.ravel() for r in drafts])
+    paid = {u: np.packbits(rewards >= u).tobytes() for u in grid.reward}
     ends = min(float(w.min()) for w in weights), max(float(w.max()) for w in weights)
-    return _Seen(equal[0], equal[1], equal[2], passed, *ends)
+    return _Seen(equal[0], equal[1], equal[2], passed, paid, *ends)
 
 
 def _selection(option: Option, n: int, equal_weights: bool, equal_rewards: bool) -> Hashable:
     """What a selection among n candidates depends on."""
     if n == 1 or equal_weights:
         return (n,)
-    return (n, option.rule) if equal_rewards else (n, option.rule, option.beta)
+    return (n, option.rule) if equal_rewards or not option.has_beta else (n, option.rule, option.beta)
 
 
 def _law(option: Option, seen: _Seen, every: bytes) -> Hashable:
     """Equal for options of equal law and cost; every: of a gate that all drafts pass."""
     base = _selection(option, option.n_base, seen.equal_base, seen.equal_base)
-    drafts = _selection(option, option.n, seen.equal_drafts, seen.equal_rewards)
-    if option.method == "base":
+    if option.on_base:
         return "base", base
+    if option.gate == "reward" and option.threshold is not None:
+        paid = seen.paid[option.threshold]
+        return "reward gate", "all" if paid == every else paid
+    if option.record.weight in ("reward", "best"):
+        return "reward", _selection(option, option.n, seen.equal_rewards, seen.equal_rewards)
+    drafts = _selection(option, option.n, seen.equal_drafts, seen.equal_rewards)
     if option.threshold is None:
         return "no gate", drafts
     if option.gate == "score":

@@ -63,7 +63,7 @@ class Sets:
 
 @dataclass(frozen=True)
 class Values:
-    """value (V, S, P) expected values; reject (S, P) probability of the fallback (1 for soft best-of-n on the base)."""
+    """value (V, S, P) expected values; reject (S, P) probability of the fallback (1 where only the base draws)."""
 
     value: Floats
     reject: Floats
@@ -153,6 +153,21 @@ def _accepted(sets: Sets, grid: Grid, rule: str, beta: float, estimator: str) ->
     return found
 
 
+def _by_rewards(sets: Sets, grid: Grid, option: Option, estimator: str) -> tuple[Floats, Floats | float]:
+    """(values (V, P, M), P(reject) (P,)) of a method that reads rewards alone: M over n of the grid, 1 for RSD."""
+    base = option.on_base
+    values, reward = (sets.base_values, sets.base_reward) if base else (sets.values, sets.reward)
+    if (
+        option.gate == "reward" and option.threshold is not None
+    ):  # RSD: a draft below u is replaced by one base draw (M21)
+        kept = gated_rows(values, (reward >= option.threshold)[None])[0].mean(axis=-1, keepdims=True)
+        fallback = sets.base_values.mean(axis=-1, keepdims=True)
+        value, rest = kept[:-1] + (1.0 - kept[-1]) * fallback, 1.0 - kept[-1, :, 0]
+        return value, rest
+    weight = reward if option.record.weight == "best" else option.beta * reward
+    return ESTIMATORS[estimator][0](values, weight, grid.ns, option.rule), float(base)
+
+
 def evaluate(sets: Sets, grid: Grid, options: Sequence[Option], estimator: str) -> Values:
     """Values of all options at the positions of `sets`, by an estimator of ESTIMATORS."""
     means = ESTIMATORS[estimator][0]
@@ -161,22 +176,28 @@ def evaluate(sets: Sets, grid: Grid, options: Sequence[Option], estimator: str) 
     at_base = {b: m for m, b in enumerate(counts)}
     size = sets.values.shape[0], len(options), sets.reward.shape[0]
     value, reject = np.empty(size), np.empty(size[1:])
-    for rule in grid.rules:
-        for beta in grid.betas:
-            accepted = _accepted(sets, grid, rule, beta, estimator)
-            fallback = means(sets.base_values, beta * sets.base_reward, counts, rule)
-            for s, option in enumerate(options):
-                if (option.rule, option.beta) != (rule, beta):
-                    continue
-                if option.method == "base":
-                    value[:, s], reject[s] = fallback[:, :, at_base[option.n]], 1.0
-                    continue
-                part = accepted[option.gate, option.threshold][:, :, at_n[option.n]]
-                if option.threshold is None:
-                    value[:, s], reject[s] = part[:-1], 0.0
-                    continue
-                value[:, s], rest = gated_value(part, fallback[:, :, at_base[option.n_base]])
-                reject[s] = rest[0]
+    ratios: dict[tuple[str, float], list[int]] = {}
+    rewards: dict[tuple[str, float, float | None], list[int]] = {}
+    for s, option in enumerate(options):
+        if option.weighs_ratio:
+            ratios.setdefault((option.rule, option.beta), []).append(s)
+        else:
+            rewards.setdefault((option.method, option.beta, option.threshold), []).append(s)
+    for (rule, beta), members in ratios.items():
+        accepted = _accepted(sets, grid, rule, beta, estimator)
+        fallback = means(sets.base_values, beta * sets.base_reward, counts, rule)
+        for s in members:
+            option = options[s]
+            part = accepted[option.gate, option.threshold][:, :, at_n[option.n]]
+            if option.threshold is None:
+                value[:, s], reject[s] = part[:-1], 0.0
+                continue
+            value[:, s], rest = gated_value(part, fallback[:, :, at_base[option.n_base]])
+            reject[s] = rest[0]
+    for members in rewards.values():
+        parts, missed = _by_rewards(sets, grid, options[members[0]], estimator)
+        for s in members:
+            value[:, s], reject[s] = parts[:, :, at_n[options[s].n] if parts.shape[2] > 1 else 0], missed
     return Values(value, reject)
 
 

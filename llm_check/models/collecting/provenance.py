@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -14,7 +16,15 @@ from llm_check.models.decoding.positions import Prompt
 from llm_check.models.engines.engine import Engine
 from llm_check.models.real.model_cache import real_name
 
-__all__ = ["checkpoint_digest", "checkpoint_revision", "folder_of", "policy_record", "prompts_digest", "reward_files"]
+__all__ = [
+    "checkpoint_digest",
+    "checkpoint_parameters",
+    "checkpoint_revision",
+    "folder_of",
+    "policy_record",
+    "prompts_digest",
+    "reward_files",
+]
 
 # What decides a model's output: weights, configuration, tokenizer, chat template.
 _PATTERNS = (
@@ -27,6 +37,8 @@ _PATTERNS = (
     "tokenizer.model",
     "chat_template.jinja",
 )
+# Kinds of reward that are computed without a model.
+_COMPUTED = ("verifiable", "python")
 _BLOCK = 1 << 22
 # The hub's cache keeps a checkpoint under models--owner--name/snapshots/<commit>.
 _SNAPSHOT = re.compile(r"[0-9a-f]{40}")
@@ -49,6 +61,17 @@ def checkpoint_revision(folder: Path) -> str | None:
     return name if _SNAPSHOT.fullmatch(name) and folder.resolve().parent.name == "snapshots" else None
 
 
+def checkpoint_parameters(folder: Path) -> int | None:
+    """Numbers in a checkpoint's safetensors files, by their headers; shared ones count once. None where it has none."""
+    total, read = 0, False
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        total += sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+        read = True
+    return total if read else None
+
+
 def folder_of(spec: str) -> Path | None:
     """The checkpoint folder that a spec names (FOLDER, KIND:FOLDER, with ?settings; of a draft of a real model, the
     model's); None where there is none."""
@@ -65,17 +88,21 @@ def folder_of(spec: str) -> Path | None:
 def _files(spec: str) -> Record:
     folder = folder_of(spec)
     if folder is None:
-        return {"sha256": None, "revision": None}
-    return {"sha256": checkpoint_digest(folder), "revision": checkpoint_revision(folder)}
+        return {"sha256": None, "revision": None, "parameters": 0 if spec.partition(":")[0] in _COMPUTED else None}
+    return {
+        "sha256": checkpoint_digest(folder),
+        "revision": checkpoint_revision(folder),
+        "parameters": checkpoint_parameters(folder),
+    }
 
 
 def policy_record(spec: str, engine: Engine) -> Record:
-    """The log-prob contract of a policy, and digest and revision of its files (None when they are on a server)."""
+    """The log-prob contract of a policy; digest and revision of its files and its parameters (None on a server)."""
     return asdict(engine.contract) | _files(spec)
 
 
 def reward_files(spec: str) -> Record:
-    """Digest and revision of a reward model's files; None where it has none here."""
+    """Digest and revision of a reward model's files and its parameters; None where they are not here."""
     return _files(spec)
 
 

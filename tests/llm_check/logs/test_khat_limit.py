@@ -48,7 +48,7 @@ def test_the_limit_is_that_of_vehtari_for_as_many_weights(fitted: int) -> None:
         assert tail.heavy == heavy and tail_shown(tail) != heavy
         options = [Option("softmax", "none", n, n, 2.0, None) for n in (4, 8)]
         table = SimpleNamespace(options=options, tails={2.0: tail}, drafts=640)
-        effect = unseen_effect(table, np.array([0]), 1, (0.0, 1.0))  # type: ignore[arg-type]
+        effect, _ = unseen_effect(table, np.full(2, 0.5), np.array([0]), 1, (0.0, 1.0))  # type: ignore[arg-type]
         assert (effect[0] > 0.0) == heavy
         evidence = rule.evidence(SimpleNamespace(tail=(khat, 0.5, fitted)))  # type: ignore[arg-type]
         assert (evidence is not None) == heavy and (not heavy or evidence["limit"] == limit)  # type: ignore[index]

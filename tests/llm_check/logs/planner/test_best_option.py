@@ -179,8 +179,10 @@ def test_unseen_drafts_do_not_speak_against_the_only_option() -> None:
 @pytest.mark.parametrize("means", [[0.0, 0.0, 0.0], [-0.1, 0.0, 0.1], [1e-320, 0.0, -1e-320]])
 def test_a_value_of_zero_is_no_division_by_it(means: list[float]) -> None:
     values = _values(means, 0.5)
-    choice, _ = choose_option(_table(_drafts(3)), values, np.array([1.0, 2.0, 3.0]), np.zeros(3), Goal(), (-2.0, 2.0))
-    assert choice.chosen is None and "many more prompts (or a goal in units of the value" in choice.improve[0]
+    goal = Goal(tolerance=0.01)
+    for bounds, many in (((-2.0, 2.0), "times as many prompts (or --tolerance 0."), ((-2e9, 2e-9), "")):
+        choice, _ = choose_option(_table(_drafts(3)), values, np.array([1.0, 2.0, 3.0]), np.zeros(3), goal, bounds)
+        assert (choice.chosen is None) == bool(many) and many in "".join(choice.improve), bounds
     # nothing varies: the cheapest is as good as any
     same, _ = choose_option(
         _table(_drafts(3)), np.zeros((3, 20)), np.array([3.0, 2.0, 1.0]), np.zeros(3), Goal(), (0.0, 0.0)

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from llm_check.logs.planner.distance import distances
+from llm_check.logs.planner.distance import UNBOUNDED, distances
 from llm_check.logs.planner.scheme_grid import Grid, Option
 from llm_check.logs.planner.values import Sets
 from tests.oracles import enumeration
@@ -48,7 +48,7 @@ def _exact(option: Option) -> tuple[list[float], list[float], float]:
     weight = [x * rho for x, rho in zip(raised, RATIO, strict=True)]
     z = sum(float(b) * x for b, x in zip(BASE, raised, strict=True))
     fallback = enumeration.selection_law(BASE, raised, option.n_base, option.rule)
-    if option.method == "base":
+    if option.on_base:
         return [float(p) for p in fallback], [0.0] * 4, 1.0
     least = 1.0
     kept = [True] * 4
@@ -70,9 +70,12 @@ def _exact(option: Option) -> tuple[list[float], list[float], float]:
 
 def test_every_option_is_as_far_from_the_tilt_as_its_enumerated_law() -> None:
     options, kl_bound, kl, tv, ess = _found(_grid())
-    gates = {(o.gate, o.threshold is None, o.method) for o in options}
+    gates = {(o.gate, o.threshold is None, o.on_base) for o in options if o.method not in UNBOUNDED}
     assert len(gates) == 4 and {o.n_base for o in options if o.n == 3} == {2, 3}
     for s, option in enumerate(options):
+        if option.method in UNBOUNDED:
+            assert (kl_bound[s], kl[s], tv[s]) == (math.inf, math.inf, 1.0)
+            continue
         raised = [math.exp(option.beta * r) for r in REWARD]
         z = sum(float(b) * x for b, x in zip(BASE, raised, strict=True))
         pi = [float(b) * x / z for b, x in zip(BASE, raised, strict=True)]

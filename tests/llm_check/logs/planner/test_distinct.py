@@ -14,7 +14,7 @@ from llm_check.logs.pools.position_arrays import blocks
 from tests.benches.plan import WORLDS
 
 WIDE = {1.0: (-1e6, 0.3, 0.31, 1e6), 6.0: (-1e6, 0.3, 0.31, 1e6)}
-GRID = Grid(("softmax", "race"), (1.0, 6.0), (1, 2, 4), (1,), WIDE, WIDE)
+GRID = Grid(("softmax", "race"), (1.0, 6.0), (1, 2, 4), (1,), WIDE, WIDE, (-1e6, 0.3, 0.31, 1e6))
 
 
 def _pool(equal_policies: bool, levels: int | None) -> Pool:
@@ -38,8 +38,8 @@ def _fingerprints(pool: Pool, options: list[Option]) -> list[tuple[float, ...]]:
     sets = Sets(ratio[part.draft], reward[part.draft], reward[part.base], numbers, base_numbers)
     found = evaluate(sets, GRID, options, "unbiased")
     return [
-        (*np.round(found.value[0, s], 9), *np.round(found.reject[s], 9), o.n if o.method == "gsi" else -o.n,
-         o.n == 1 and o.method == "gsi" and o.threshold is not None,
+        (*np.round(found.value[0, s], 9), *np.round(found.reject[s], 9), -o.n if o.on_base else o.n,
+         o.weighs_ratio, o.method not in ("draft", "base"),
          o.n_base if found.reject[s].max() > 1e-9 else 0)
         for s, o in enumerate(options)
     ]  # fmt: skip
@@ -63,6 +63,6 @@ def test_one_draw_needs_no_rule_and_no_beta() -> None:
     pool = _pool(False, None)
     plan = recommendation.plan(pool, Goal(), betas=(1.0, 6.0), ns=(1, 2), thresholds=(-1e6, 0.5))
     free = [o for o in plan.table.options if o.n == 1 and o.threshold is None]
-    assert [(o.method, o.rule, o.beta) for o in free] == [("gsi", "softmax", 1.0), ("base", "softmax", 1.0)]
+    assert [(o.method, o.rule, o.beta) for o in free] == [("draft", "softmax", 1.0), ("base", "softmax", 1.0)]
     assert not [o for o in plan.table.options if o.n > 1 and o.threshold == -1e6]
     assert any(line.startswith("listed once: ") for line in plan.assumptions)

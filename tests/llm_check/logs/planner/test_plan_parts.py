@@ -8,7 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gsi_theory import Candidates, InputError, Instance, Scheme, divergence, gsi_law, tilted_policy
+from gsi_theory import (
+    Candidates,
+    InputError,
+    Instance,
+    Scheme,
+    divergence,
+    gsi_law,
+    selection_law,
+    tilted_policy,
+)
 from gsi_theory.runs.costs import (
     DEVICES,
     SHAPES,
@@ -23,7 +32,7 @@ from gsi_theory.runs.costs import (
 )
 from llm_check.logs.planner.best_option import cross_fit, pareto_front, pick_best, standing
 from llm_check.logs.planner.calibration import calibrate
-from llm_check.logs.planner.distance import distances
+from llm_check.logs.planner.distance import UNBOUNDED, distances
 from llm_check.logs.planner.goal import _times, unseen_effect
 from llm_check.logs.planner.overuse import turns
 from llm_check.logs.planner.scheme_grid import Grid, Option, make_grid
@@ -33,7 +42,13 @@ from llm_check.logs.pools.position_arrays import blocks
 from tests.benches.plan import WORLDS, truth
 
 GRID = Grid(
-    ("softmax", "race"), (1.0, 6.0), (1, 2, 5), (1, 4), {1.0: (0.2, 0.9), 6.0: (0.4,)}, {1.0: (1.0,), 6.0: (0.5,)}
+    ("softmax", "race"),
+    (1.0, 6.0),
+    (1, 2, 5),
+    (1, 4),
+    {1.0: (0.2, 0.9), 6.0: (0.4,)},
+    {1.0: (1.0,), 6.0: (0.5,)},
+    (0.3, 0.6),
 )
 
 
@@ -47,13 +62,35 @@ def _sets(rng: np.random.Generator, n: int, n_base: int) -> Sets:
     return Sets(rng.normal(size=(1, n)), reward, base_reward, reward[None], base_reward[None])
 
 
+def _by_reward(option: Option, draft: np.ndarray, base: np.ndarray) -> tuple[float, float]:
+    """(value, P(reject)) of a method that reads rewards alone, draws with replacement, by hand."""
+    if option.method == "rsd":
+        kept = draft >= option.threshold
+        return float((draft * kept).mean() + (1.0 - kept.mean()) * base.mean()), float(1.0 - kept.mean())
+    reward = base if option.on_base else draft
+    refused = 1.0 if option.on_base else 0.0
+    if option.n == 1:
+        return float(reward.mean()), refused
+    if option.record.weight == "best":
+        ranked = np.sort(reward)
+        upto = np.arange(1, ranked.size + 1) / ranked.size
+        return float(np.diff(np.r_[0.0, upto**option.n]) @ ranked), refused
+    mass = np.full(reward.size, -np.log(reward.size))
+    law = selection_law(mass, option.beta * reward, option.n, option.rule).log_prob
+    return float(np.exp(law) @ reward), refused
+
+
 def test_plug_in_values_are_the_exact_law_on_the_pool() -> None:
     sets, options = _sets(np.random.default_rng(0), 11, 7), GRID.options()
     found = evaluate(sets, GRID, options, "plug-in")
     draft = Candidates(np.full(11, -np.log(11)), sets.reward[0], sets.log_ratio[0])
     base = Candidates(np.full(7, -np.log(7)), sets.base_reward[0], np.zeros(7))
+    assert {o.method for o in options} >= {"rsd", "best_of_n_draft", "best_of_n_base", "soft_bon_draft"}
     for s, option in enumerate(options):
-        if option.method == "base":
+        if not option.weighs_ratio:
+            expected, refused = _by_reward(option, sets.reward[0], sets.base_reward[0])
+            assert found.value[0, s, 0] == pytest.approx(expected, abs=1e-10), option
+            assert found.reject[s, 0] == pytest.approx(refused, abs=1e-10), option
             continue
         law = gsi_law((draft, base), _scheme(option))
         expected = law.expectation(draft.reward, base.reward)
@@ -96,7 +133,9 @@ def test_distances_on_a_pool_that_is_the_instance() -> None:
     found = distances(sets, ratio[other][None], GRID, options)
     for s, option in enumerate(options):
         log_pi = tilted_policy(instance, option.beta)
-        if option.method == "base":
+        if not option.weighs_ratio and option.method != "draft":
+            if option.method in UNBOUNDED:
+                assert (found.kl_bound[s, 0], found.tv[s, 0]) == (np.inf, 1.0)
             continue
         law = gsi_law(instance, _scheme(option)).log_prob
         assert found.kl[s, 0] == pytest.approx(divergence.kl(log_pi, law), abs=1e-9), option
@@ -113,7 +152,7 @@ def test_a_base_candidate_that_the_draft_cannot_draw_makes_the_distance_infinite
     options = GRID.options()
     found = distances(sets, ratio, GRID, options)
     for s, option in enumerate(options):
-        if option.method == "gsi" and option.threshold is None:
+        if option.method in UNBOUNDED or (not option.on_base and option.threshold is None):
             assert np.isinf(found.kl[s, 0]) and np.isinf(found.kl_bound[s, 0])
         else:
             assert not np.isnan(found.kl[s, 0])
@@ -226,14 +265,20 @@ def test_value_of_prompts_that_show_no_failure_leaves_room_for_one() -> None:
 def test_what_heavy_tails_hide_counts_in_units_of_the_value() -> None:
     tail = Tail(5.0, 1.1, (40.0, 900.0), 20.0, 0.01, 64.0, 1.0, 64, 64)
     options = GRID.options()
-    own = [s for s, o in enumerate(options) if o.method == "gsi" and o.n > 1]
+    own = [s for s, o in enumerate(options) if o.weighs_ratio and o.n > 1]
     tails = {o.beta: replace(tail, beta=o.beta) for o in options}
     table = SimpleNamespace(options=options, tails=tails, drafts=6400)
     most = max(options[s].n for s in own[:2])
-    found = unseen_effect(table, np.array([own[0]]), own[1], (0.0, 3.0))  # type: ignore[arg-type]
-    assert found == pytest.approx([3.0 * np.log(20.0) * most / 6400])
+    values, chance = np.full(len(options), 1.5), np.log(20.0) * most / 6400
+    found, below = unseen_effect(table, values, np.array([own[0]]), own[1], (0.0, 3.0))  # type: ignore[arg-type]
+    assert found == pytest.approx([3.0 * chance])
+    assert below == pytest.approx(3.0 * np.log(20.0) * options[own[1]].n / 6400)
+    # nothing is better than the highest, nothing worse than the lowest
+    values[own[0]], values[own[1]] = 3.0 - 0.1 * chance, 0.2 * chance
+    found, below = unseen_effect(table, values, np.array([own[0]]), own[1], (0.0, 3.0))  # type: ignore[arg-type]
+    assert found == pytest.approx([0.3 * chance]) and below == pytest.approx(0.2 * chance)
     table.tails = {beta: replace(t, khat=0.3) for beta, t in tails.items()}
-    assert unseen_effect(table, np.array([own[0]]), own[1], (0.0, 3.0)) == 0.0  # type: ignore[arg-type]
+    assert unseen_effect(table, values, np.array([own[0]]), own[1], (0.0, 3.0)) == (0.0, 0.0)  # type: ignore[arg-type]
 
 
 def test_simultaneous_bounds_hold_for_all_options_atevaluate() -> None:
@@ -272,7 +317,7 @@ def test_turns_are_where_gold_falls_and_reward_rises() -> None:
 
 
 def test_turns_are_not_rounding_nor_luck_of_few_units() -> None:
-    options = [Option("softmax", "none", 1, 1, b, None) for b in (5.0, 10.0)]
+    options = [Option("softmax", "none", 2, 2, b, None) for b in (5.0, 10.0)]
     same = np.full((2, 30), 0.7) + np.array([[0.0], [-1e-15]])
     assert turns(options, np.ones((2, 30)), same) == []
     # 3.5 standard errors of 4 units: Student's t of 3 degrees of freedom asks for 9.2

@@ -38,8 +38,12 @@ def test_a_plan_counts_seconds_of_the_models_that_see_tokens() -> None:
     options = [
         Option("softmax", "none", 1, 1, 5.0, None), Option("softmax", "none", 2, 2, 5.0, None),
         Option("softmax", "tilted_reward", 1, 1, 5.0, 0.5), Option("softmax", "none", 1, 1, 5.0, None, "base"),
+        Option("softmax", "none", 2, 2, 5.0, None, "soft_bon_draft"),
+        Option("max", "none", 2, 2, 5.0, None, "best_of_n_draft"),
+        Option("softmax", "none", 2, 2, 5.0, None, "soft_bon_base"),
+        Option("softmax", "reward", 1, 1, 5.0, 0.5, "rsd"),
     ]  # fmt: skip
-    reject = np.array([0.0, 0.0, 0.25, 1.0])
+    reject = np.array([0.0, 0.0, 0.25, 1.0, 0.0, 0.0, 1.0, 0.25])
     table = SimpleNamespace(
         options=options, reject=reject, reject_tokens=40.0 * reject, base_tokens=40.0, draft_tokens=40.0
     )
@@ -48,9 +52,17 @@ def test_a_plan_counts_seconds_of_the_models_that_see_tokens() -> None:
     later = option_costs(table, slow)[1]  # type: ignore[arg-type]
     assert seconds is not None and later is not None
     seen = cost.scored + cost.judged > 0
-    assert seen.tolist() == [False, True, True, True]
-    # twice as slow a base and reward model: a difference exactly where they see tokens
-    assert (later > seconds).tolist() == seen.tolist()
+    assert seen.tolist() == [False, True, True, False, True, True, True, True]
+    # selected by the reward alone no draft is scored by the base, and RSD judges its draft alone
+    assert cost.scored.tolist() == [0.0, 80.0, 40.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert cost.judged.tolist() == [0.0, 80.0, 50.0, 0.0, 80.0, 80.0, 80.0, 40.0]
+    assert cost.decoded.tolist() == [0.0, 0.0, 10.0, 40.0, 0.0, 0.0, 80.0, 10.0]
+    # twice as slow a base and reward model: a difference exactly where they see tokens, or write them
+    assert (later > seconds).tolist() == (seen | (cost.decoded > 0)).tolist()
+    # what a draft selects by the reward is as quick as on a base of its shape
+    same = Setup(device=H100, trio=Trio(TRIO.base, TRIO.base, TRIO.reward))
+    alike = option_costs(table, same)[1]  # type: ignore[arg-type]
+    assert alike is not None and alike[4] == pytest.approx(alike[6]) and seconds[4] < seconds[6]
 
 
 @pytest.mark.parametrize("tokens", [-5.0, float("nan"), float("inf"), 1e306])

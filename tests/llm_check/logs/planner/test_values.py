@@ -12,7 +12,7 @@ from llm_check.logs.planner.values import Sets, evaluate, half_pool_shift
 
 RATIO, REWARD = np.array([0.4, -0.7, 1.3, 0.1]), np.array([0.2, 0.9, 0.5, 0.7])
 BASE_REWARD, BETA, THRESHOLD = np.array([0.3, 0.8, 0.1, 0.6]), 2.0, 0.6
-GRID = Grid(("softmax",), (BETA,), (1, 2), (1,), {BETA: (THRESHOLD,)}, {BETA: ()})
+GRID = Grid(("softmax",), (BETA,), (1, 2), (1,), {BETA: (THRESHOLD,)}, {BETA: ()}, (THRESHOLD,))
 
 
 def _every_order() -> Sets:
@@ -45,7 +45,17 @@ def test_corrected_values_average_to_those_of_all_pairs() -> None:
         if option.n_base == 2 and option.threshold is not None:
             continue  # of degree 4
         draws = _pairs if option.n == 2 else lambda _, f: float(np.mean(f))
-        if option.method == "base":
+        if option.record.weight == "best":
+            side = BASE_REWARD if option.on_base else REWARD
+            pairs = [max(side[i], side[j]) for i in range(4) for j in range(i)]
+            expected, refused = float(np.mean(pairs)), float(option.on_base)
+        elif option.method == "soft_bon_draft":
+            expected, refused = draws(np.exp(BETA * REWARD), REWARD), 0.0
+        elif option.gate == "reward":
+            kept_here = (REWARD >= THRESHOLD).astype(float)
+            refused = float(1.0 - kept_here.mean())
+            expected = float((REWARD * kept_here).mean()) + refused * BASE_REWARD.mean()
+        elif option.on_base:
             expected, refused = draws(raised, BASE_REWARD), 1.0
         else:
             kept_here = np.ones(4) if option.threshold is None else kept
@@ -61,11 +71,11 @@ def test_corrected_values_average_to_those_of_all_pairs() -> None:
 def test_rejections_are_probabilities(estimator: str) -> None:
     """A threshold that all pass is never missed, one that none passes always, rounding or not."""
     sets = _every_order()
-    grid = Grid(("softmax", "race"), (BETA,), (1, 2), (), {BETA: (-9.0, 9.0)}, {BETA: (-9.0, 9.0)})
+    grid = Grid(("softmax", "race"), (BETA,), (1, 2), (), {BETA: (-9.0, 9.0)}, {BETA: (-9.0, 9.0)}, (-9.0, 9.0))
     found = evaluate(sets.at(np.arange(0, 576, 11)), grid, grid.options(), estimator)
     assert found.reject.min() >= 0.0 and found.reject.max() <= 1.0
     for s, option in enumerate(grid.options()):
-        missed = 1.0 if option.method == "base" or option.threshold == 9.0 else 0.0
+        missed = 1.0 if option.on_base or option.threshold == 9.0 else 0.0
         if option.gate != "score" or missed == 0.0:
             np.testing.assert_allclose(found.reject[s], missed, atol=1e-12)
 
