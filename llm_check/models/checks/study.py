@@ -39,7 +39,7 @@ from llm_check.logs.pools.prefixes import length_rows, pool_at_length
 from llm_check.logs.pools.supports import support_cells
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.significance import calibration, holm
-from llm_check.models.checks.study_cells import Problem, Results, problems_of, results, studied_schemes
+from llm_check.models.checks.study_cells import StudyProblem, Results, problems_of, results, studied_schemes
 from llm_check.models.collecting.collect import draw_candidates
 from llm_check.models.collecting.collected_task import collect_world
 from llm_check.models.decoding.positions import Position
@@ -113,7 +113,7 @@ def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: 
     names_of = ("lengths", "supports", "cells", "scores", "gains", "plans")
     tables: dict[str, list[Record]] = {name: [] for name in names_of}
     seconds: list[Record] = []
-    bases: list[Problem] = []
+    bases: list[StudyProblem] = []
     for at, spec in enumerate(chosen["drafts"]):
         name = _draft_name(spec) if spec != OWN else _draft_name(world.draft.contract.model)
         pair = replace(world, draft=load_engine(spec, dtype=world.base.contract.dtype)) if spec != OWN else world
@@ -208,7 +208,7 @@ def _predicting(pool: Pool, candidates: int) -> Pool:
 
 
 def _scores(
-    found: Results, problems: Sequence[Problem], names: Sequence[str], where: Record, usable: Sequence[bool]
+    found: Results, problems: Sequence[StudyProblem], names: Sequence[str], where: Record, usable: Sequence[bool]
 ) -> list[Record]:
     """Scores of single problems, of every cell that has one."""
     rows = []
@@ -268,7 +268,7 @@ def _planned(pool: Pool, draft: str, chosen: Record, seed: int) -> list[Record]:
     ]
 
 
-def _overuse(bases: Sequence[Problem]) -> list[Record]:
+def _overuse(bases: Sequence[StudyProblem]) -> list[Record]:
     """Best-of-n on the base by the reward model: reward and accuracy at every n (M31), over problems.
 
     The base's draws at a problem, beside every draft, are one pool.

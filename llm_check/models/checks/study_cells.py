@@ -22,7 +22,7 @@ from llm_check.logs.prediction import predict_methods
 from llm_check.models.checks.significance import mean_difference
 from llm_check.models.decoding.played_candidates import play
 
-__all__ = ["STUDIED", "Problem", "Results", "problems_of", "results", "studied_schemes"]
+__all__ = ["STUDIED", "StudyProblem", "Results", "problems_of", "results", "studied_schemes"]
 
 STUDIED = (
     "draft",
@@ -38,7 +38,7 @@ STUDIED = (
 
 
 @dataclass(frozen=True)
-class Problem:
+class StudyProblem:
     """One problem's candidates (draft, base) and their values (V, N) and (V, N_B)."""
 
     name: str
@@ -46,17 +46,17 @@ class Problem:
     base: Candidates
     values: tuple[Floats, Floats]
 
-    def part(self, places: slice) -> Problem:
+    def part(self, places: slice) -> StudyProblem:
         """Some of the candidates of either source."""
         sides = (
             Candidates(np.full(r.size, -np.log(r.size)), r, c.log_ratio[places])
             for c in (self.draft, self.base)
             for r in (c.reward[places],)
         )
-        return Problem(self.name, *sides, (self.values[0][:, places], self.values[1][:, places]))
+        return StudyProblem(self.name, *sides, (self.values[0][:, places], self.values[1][:, places]))
 
 
-def problems_of(pool: Pool, names: Sequence[str]) -> list[Problem]:
+def problems_of(pool: Pool, names: Sequence[str]) -> list[StudyProblem]:
     """The first positions of a pool's prompts, with the columns `names` as values."""
     problems = []
     for key in pool.keys():
@@ -65,7 +65,7 @@ def problems_of(pool: Pool, names: Sequence[str]) -> list[Problem]:
             for source in ("draft", "base")
         ]
         problems.append(
-            Problem(key[0], pool.draft_candidates(*key), pool.base_candidates(*key), (values[0], values[1]))
+            StudyProblem(key[0], pool.draft_candidates(*key), pool.base_candidates(*key), (values[0], values[1]))
         )
     return problems
 
@@ -140,7 +140,7 @@ def _row(method: Method, scheme: Scheme, quantity: str, predicted: Floats, error
 
 
 def results(
-    problems: Sequence[Problem], played: Sequence[tuple[Method, Scheme]], predicting: int, seed: int
+    problems: Sequence[StudyProblem], played: Sequence[tuple[Method, Scheme]], predicting: int, seed: int
 ) -> Results:
     """Predict from the first `predicting` candidates of each source, play on the others; selection noise from `seed`.
 
