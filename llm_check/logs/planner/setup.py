@@ -36,8 +36,8 @@ _LONGEST_STEP = 1e12  # tokens; sums of costs over positions and options stay fl
 
 @dataclass(frozen=True)
 class Setup:
-    """What a step costs: sizes of the models, unit of cost (COSTS); device, shapes, calibration, overheads and tokens of
-    context for "seconds"; tokens of a step where the pool logs none."""
+    """What a step costs: sizes of the models, unit of cost (COSTS); device, shapes, calibration, overheads and tokens
+    of context for "seconds"; tokens of a step where the pool logs none."""
 
     sizes: Sizes = field(default_factory=lambda: Sizes(1.54e9, 7.62e9, 7.08e9))
     unit: str = "flops"
@@ -60,10 +60,10 @@ def option_costs(table: PlanTable, setup: Setup) -> tuple[StepCost, Floats | Non
     cost = step_cost(np.where(base, 0, n), n_base, table.reject, table.draft_tokens, falls, setup.sizes, alone)
     if setup.device is None or setup.trio is None:
         return cost, None
-    more = setup.context, 1.0, setup.calibration
-    models, own = (setup.trio, setup.device), setup.overheads
-    gated = gsi_seconds(*models, n, n_base, table.reject, table.draft_tokens, falls, *more, alone, own)
-    soft = soft_bon_seconds(*models, n_base, table.base_tokens, *more, own)
+    trio, device, more = setup.trio, setup.device, (setup.context, 1.0, setup.calibration)
+    own, reject = setup.overheads, table.reject
+    gated = gsi_seconds(trio, device, n, n_base, reject, table.draft_tokens, falls, *more, alone, overheads=own)
+    soft = soft_bon_seconds(trio, device, n_base, table.base_tokens, *more, overheads=own)
     return cost, np.where(base, soft, gated)
 
 

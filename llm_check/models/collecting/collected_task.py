@@ -17,8 +17,8 @@ from llm_check.models.decoding.prompting import template_record
 from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.decoding.solution import require_prompt_room
 from llm_check.models.decoding.step_candidates import most_candidates
-from llm_check.models.grading.judging import Judges
 from llm_check.models.engines.hub_snapshot import placed
+from llm_check.models.grading.judging import Judges
 from llm_check.models.rewards.reward_model import reward_record
 from llm_check.models.tiny import checkpoint_path
 from llm_check.models.world import World, load_world
@@ -56,8 +56,9 @@ def collect_task(
     each of `problems` problems into the pool `out`; an equal call goes on with one that was stopped.
 
     path: how a prompt goes on: "reference", or a method with its beta, n, threshold (None: the reference where the task
-    has one, else "base"). Models, temperature, task, step and template as `load_world` takes them. progress(done, total) counts
-    positions. Raises InputError for what cannot be loaded, written or held in memory, and a path that the task lacks.
+    has one, else "base"). Models, temperature, task, step and template as `load_world` takes them. progress(done,
+    total) counts positions. Raises InputError for what cannot be loaded, written or held in memory, and a path that the
+    task lacks.
     """
     world = load_world(
         draft,
