@@ -18,6 +18,15 @@ Decoding a step of L tokens is L passes of t = 1; scoring it one pass of t = L. 
 times: the batch lasts as long as its longest, `longest_over_mean` times the mean. Left out: attention arithmetic,
 sampling, tokenization, text passing between processes, transfers between devices, imperfect use of bandwidth. A
 roofline is a lower bound; `Slowdown` says by how much.
+
+Around the passes an engine takes time of its own, `Overhead`: with a(c) = 1 + c·attention/(2 P), what attention over c
+tokens makes of a token, ℓ the tokens of the step taken before, which are new to every model,
+
+    drawn       call + read ℓ a(c) + (L − 1) step + drawn b (L − 1) a(c + L/2)
+    scored      call + read (ℓ + b L) a(c + L/2), with the context in it, b (c + L) tokens, where it is read `again`
+
+seconds a call, a token step, a token drawn and a token read, and once a selection: of an engine by `OVERHEADS`,
+measured by `gsi check lm_seconds`. Measured ones hold the passes too: their device is `MEASURED`, of infinite rates.
 """
 
 from __future__ import annotations
@@ -36,17 +45,23 @@ from gsi_theory.types import Floats
 __all__ = [
     "DEVICES",
     "HARDWARE",
+    "MEASURED",
+    "OVERHEADS",
     "SHAPES",
     "Device",
     "Hardware",
+    "Overhead",
+    "Overheads",
     "Shape",
     "Sizes",
     "Slowdown",
     "StepCost",
     "Trio",
+    "drawing_seconds",
     "flops",
     "gsi_seconds",
     "pass_seconds",
+    "reading_seconds",
     "require_context",
     "seconds",
     "soft_bon_seconds",
@@ -150,25 +165,73 @@ DEVICES: dict[str, Device] = {
 }
 
 
+# Rates of a device whose passes are in measured overheads.
+MEASURED = Device(float("inf"), float("inf"))
+
+
 @dataclass(frozen=True)
 class Shape:
-    """Parameters, and bytes of keys and values a token: 2 · layers · key-value heads · head size · 2 bytes."""
+    """Parameters; bytes of keys and values a token: 2 · layers · key-value heads · head size · 2 bytes; operations of
+    attention for each pair of tokens: 4 · layers · heads · head size (counted with an `Overhead` only)."""
 
     parameters: float
     cache_bytes: float = 0.0
+    attention: float = 0.0
 
 
-def _shape(parameters: float, layers: int, heads: int, size: int = 128) -> Shape:
-    return Shape(parameters, 4.0 * layers * heads * size)
+def _shape(parameters: float, layers: int, kv_heads: int, heads: int, size: int = 128) -> Shape:
+    return Shape(parameters, 4.0 * layers * kv_heads * size, 4.0 * layers * heads * size)
 
 
-# config.json of each model: parameters, layers, key-value heads
+# config.json of each model: parameters, layers, key-value heads, heads
 SHAPES: dict[str, Shape] = {
-    "qwen2.5-math-1.5b": _shape(1.54e9, 28, 2),
-    "qwen2.5-math-7b": _shape(7.62e9, 28, 4),
-    "qwen2.5-math-prm-7b": _shape(7.08e9, 28, 4),
-    "qwen3-1.7b": _shape(1.72e9, 28, 8),
-    "qwen3-14b": _shape(14.8e9, 40, 8),
+    "qwen2.5-math-1.5b": _shape(1.54e9, 28, 2, 12),
+    "qwen2.5-math-7b": _shape(7.62e9, 28, 4, 28),
+    "qwen2.5-math-prm-7b": _shape(7.08e9, 28, 4, 28),
+    "qwen3-1.7b": _shape(1.72e9, 28, 8, 16),
+    "qwen3-14b": _shape(14.8e9, 40, 8, 40),
+}
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Seconds of one model in one engine beside its passes: a call, a token step of drawing, a token of one candidate
+    drawn, a token read (scored or judged); again: whether the context is read again with every candidate that is
+    scored, as where no prefix cache serves it. Raises InputError for a number that is negative or not finite."""
+
+    call: float = 0.0
+    step: float = 0.0
+    drawn: float = 0.0
+    read: float = 0.0
+    again: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0 <= value < np.inf:
+                raise InputError(f"overhead {name} = {value!r}: give seconds, 0 or more")
+
+
+@dataclass(frozen=True)
+class Overheads:
+    """Of draft, base and reward model; selection: seconds around the calls, once for every selection of a winner."""
+
+    draft: Overhead = Overhead()
+    base: Overhead = Overhead()
+    reward: Overhead = Overhead()
+    selection: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.selection < np.inf:
+            raise InputError(f"overhead selection = {self.selection!r}: give seconds, 0 or more")
+
+
+# vLLM: of the time that Llama 3 8B takes on an H100, 38 % is execution on the GPU and 29 % scheduling (vLLM 0.5.3,
+# blog.vllm.ai/2024/09/05/perf-update.html; the HTTP server's 33 % left out): 29/38 of the 4.8 ms in which 8.03e9
+# weights of 16 bits are read at 3.35 TB/s. Later versions schedule faster. Log-probabilities of given tokens pass by
+# the prefix cache, and pooling models have none.
+_VLLM = 29.0 / 38.0 * 2.0 * 8.03e9 / 3.35e12
+OVERHEADS: dict[str, Overheads] = {
+    "vllm": Overheads(Overhead(_VLLM, _VLLM), Overhead(_VLLM, _VLLM, again=True), Overhead(_VLLM, _VLLM, again=True))
 }
 
 
@@ -211,6 +274,53 @@ def _decode(shape: Shape, device: Device, sequences: ArrayLike, length: ArrayLik
     return passes * pass_seconds(shape, device, sequences, 1.0, context + passes / 2.0)
 
 
+def _attended(shape: Shape, context: ArrayLike) -> Floats:
+    """a(c): a token's operations over those of its weights."""
+    return 1.0 + np.asarray(context, dtype=np.float64) * shape.attention / (2.0 * shape.parameters)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def drawing_seconds(
+    shape: Shape,
+    device: Device,
+    overhead: Overhead,
+    sequences: ArrayLike,
+    tokens: ArrayLike,
+    context: float,
+    new: ArrayLike = 0.0,
+    longest_over_mean: float = 1.0,
+) -> Floats:
+    """Seconds of one call that draws `sequences` steps of `tokens` tokens on average, `new` tokens of the context being
+    new to the model; arguments broadcast."""
+    rows, mean = np.asarray(sequences, dtype=np.float64), np.asarray(tokens, dtype=np.float64)
+    longest, after = mean * longest_over_mean, np.maximum(mean - 1.0, 0.0)
+    own = overhead.call + overhead.read * np.asarray(new) * _attended(shape, context)
+    own = own + overhead.step * np.maximum(longest - 1.0, 0.0)
+    own = own + overhead.drawn * rows * after * _attended(shape, context + mean / 2.0)
+    return _decode(shape, device, rows, longest, context) + own
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def reading_seconds(
+    shape: Shape,
+    device: Device,
+    overhead: Overhead,
+    sequences: ArrayLike,
+    tokens: ArrayLike,
+    context: float,
+    new: ArrayLike = 0.0,
+) -> Floats:
+    """Seconds of one call that scores or judges `sequences` steps of `tokens` tokens, `new` as `drawing_seconds`."""
+    rows, mean = np.asarray(sequences, dtype=np.float64), np.asarray(tokens, dtype=np.float64)
+    if overhead.again:
+        whole = context + mean
+        return pass_seconds(shape, device, rows, whole) + (
+            overhead.call + overhead.read * rows * whole * _attended(shape, whole / 2.0)
+        )
+    own = overhead.call + overhead.read * (np.asarray(new) + rows * mean) * _attended(shape, context + mean / 2.0)
+    return pass_seconds(shape, device, rows, mean, context) + own
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def gsi_seconds(
     trio: Trio,
@@ -224,21 +334,27 @@ def gsi_seconds(
     longest_over_mean: float = 1.0,
     calibration: Slowdown = Slowdown(),
     alone: ArrayLike = False,
+    overheads: Overheads = Overheads(),
 ) -> Floats:
     """Expected seconds of a step of GSI: the draft decodes n, base and reward model score them; after a rejection the
-    base decodes n_B, and the reward model scores them. Arguments as of `step_cost`.
+    base decodes n_B, and the reward model scores them. Arguments as of `step_cost`; the step before is as long as this.
 
     Raises InputError for a context that is negative or not finite, and where seconds exceed the range of numbers.
     """
     require_context(context)
     n, n_base, p_reject = (np.asarray(v, dtype=np.float64) for v in (n, n_base, p_reject))
     draft_tokens, base_tokens = (np.asarray(v, dtype=np.float64) for v in (draft_tokens, base_tokens))
-    drafting = _decode(trio.draft, device, n, draft_tokens * longest_over_mean, context)
-    scoring = sum(pass_seconds(shape, device, n, draft_tokens, context) for shape in (trio.base, trio.reward))
+    new, stretch = draft_tokens, longest_over_mean
+    drafting = drawing_seconds(trio.draft, device, overheads.draft, n, draft_tokens, context, new, stretch)
+    scoring = reading_seconds(trio.base, device, overheads.base, n, draft_tokens, context, new)
+    scoring = scoring + reading_seconds(trio.reward, device, overheads.reward, n, draft_tokens, context, new)
+    falling = drawing_seconds(trio.base, device, overheads.base, n_base, base_tokens, context, 0.0, stretch)
+    falling = falling + reading_seconds(trio.reward, device, overheads.reward, n_base, base_tokens, context)
     return _finite(
         calibration.draft * drafting
         + np.where(np.asarray(alone), 0.0, calibration.base * scoring)
-        + p_reject * soft_bon_seconds(trio, device, n_base, base_tokens, context, longest_over_mean, calibration)
+        + p_reject * _finite(calibration.base * falling)
+        + overheads.selection * (1.0 + p_reject)
     )
 
 
@@ -251,12 +367,14 @@ def soft_bon_seconds(
     context: float = 500.0,
     longest_over_mean: float = 1.0,
     calibration: Slowdown = Slowdown(),
+    overheads: Overheads = Overheads(),
 ) -> Floats:
     """Seconds of one step of soft best-of-n on the base: decoding n, judging n. Errors as `gsi_seconds`."""
     require_context(context)
     length = np.asarray(tokens, dtype=np.float64)
-    decoding = _decode(trio.base, device, n, length * longest_over_mean, context)
-    return _finite(calibration.base * (decoding + pass_seconds(trio.reward, device, n, length, context)))
+    decoding = drawing_seconds(trio.base, device, overheads.base, n, length, context, length, longest_over_mean)
+    judging = reading_seconds(trio.reward, device, overheads.reward, n, length, context, length)
+    return _finite(calibration.base * (decoding + judging)) + overheads.selection
 
 
 def require_context(context: float) -> None:

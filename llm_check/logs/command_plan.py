@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.models import OptionInfo
 
-from gsi_theory.runs.costs import DEVICES, SHAPES
+from gsi_theory.runs.costs import DEVICES, OVERHEADS, SHAPES
 from gsi_theory.runs.options import OUTPUT, RUN, listed
 from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
@@ -27,7 +27,6 @@ __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _OPTIONS, _COST = "Options to compare", "Cost of a step"
-DEFAULT_MODELS = "qwen2.5-math-1.5b,qwen2.5-math-7b,qwen2.5-math-prm-7b"
 
 
 def _called(context: typer.Context, pool: Path) -> str:
@@ -86,13 +85,23 @@ def command(
         str, _option("UNIT", "flops, tokens or seconds a step.", _COST, ("flops", "tokens", "seconds"))
     ] = "flops",
     models: Annotated[
-        str, _option("D,B,R", "Draft, base, reward model: known names or parameters.", _COST, SHAPES)
-    ] = DEFAULT_MODELS,
+        str | None,
+        _option(
+            "D,B,R", "Draft, base, reward model: known names or parameters (default: Qwen2.5-Math's).", _COST, SHAPES
+        ),
+    ] = None,
     device: Annotated[
         str | None, _option("GPU", f"For seconds, by its roofline: {', '.join(DEVICES)}.", _COST, DEVICES)
     ] = None,
     timings: Annotated[
         str | None, _option("N,S,S", "Measured seconds a token of draft and base decoding a batch of n.", _COST)
+    ] = None,
+    engine: Annotated[
+        str | None,
+        _option("NAME", f"For seconds, what it takes beside the passes: {', '.join(OVERHEADS)}.", _COST, OVERHEADS),
+    ] = None,
+    costs: Annotated[
+        Path | None, _option("FILE", "Measured seconds of your models: what gsi check lm_seconds wrote.", _COST)
     ] = None,
     context: Annotated[float, _option("NUMBER", "Tokens before the step, for the device.", _COST)] = 500.0,
     step_tokens: Annotated[float, _option("NUMBER", "Tokens of a step where the pool logs none.", _COST)] = 100.0,
@@ -121,7 +130,7 @@ def command(
     from llm_check.logs.planner.setup import stated_setup
     from llm_check.logs.pools.pool import read_pool
 
-    setup = stated_setup(cost, device, models, timings, context, step_tokens)
+    setup = stated_setup(cost, device, models, timings, context, step_tokens, engine, costs)
     if page is not None:
         for name in ("pool_page.json", "index.html"):
             require_writable(page / name)

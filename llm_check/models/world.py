@@ -106,8 +106,7 @@ def load_world(
     draft, base, drafters: specs of `engines.load.load_engine`; reward: of `rewards.load.load_reward`; task: of
     `tasks.load.load_task`, `limit` problems chosen by `seed`; instruction: what a prompt says beside the question;
     step: of `steps.parse_step_rule`; temperature: that all policies are sampled and scored at. Raises InputError for
-    what cannot be loaded or does not match. Sets the threads of torch
-    (`engines.torch_threads`).
+    what cannot be loaded or does not match. Sets the threads of torch (`engines.torch_threads`).
     """
     loaded_task = load_task(task or "arithmetic", limit=limit, seed=seed)
     if instruction is not None:

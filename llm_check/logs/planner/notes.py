@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gsi_theory.runs.costs import Slowdown
+from gsi_theory.runs.costs import MEASURED, Overheads, Slowdown
 from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Floats
 from llm_check.logs.planner.option_table import PlanTable
@@ -82,7 +82,8 @@ def notes(table: PlanTable, setup: Setup, no_tokens: bool, left: int, options: i
             if setup.calibration == Slowdown()
             else f", scaled by {setup.calibration.draft:.2g} (draft) and {setup.calibration.base:.2g} (base)"
         )
-        lines.append(
-            f"seconds by the roofline of llm_check.logs.planner.roofline, context {setup.context:g} tokens{scaled}"
-        )
+        source = "as measured (--costs)" if setup.device == MEASURED else "by a roofline (M33)"
+        own = ", with what the engine takes beside the passes" if setup.overheads != Overheads() else ""
+        own = "" if setup.device == MEASURED else own
+        lines.append(f"seconds {source}, context {setup.context:g} tokens{own}{scaled}")
     return lines

@@ -48,6 +48,7 @@ _CHECKS = (
     Check("lm_prediction", "fresh_runs", "Does half a pool predict what fresh runs measure?"),
     Check("lm_accuracy", "solution_accuracy", "Which share of problems does each method solve, at every n?"),
     Check("lm_speed", "speed", "How long does a GSI step take, against the naive way?"),
+    Check("lm_seconds", "step_seconds", "Do seconds a step, calibrated on two settings, hold at others?"),
     Check("lm_noise", "decision_noise", "Which decisions does numerical noise of the log-ratio flip?", "compared"),
 )
 CHECKS: dict[str, Check] = Named("check", {check.name: check for check in _CHECKS})

@@ -56,12 +56,21 @@ def _speed(s: Mapping[str, Json]) -> str:
     )
 
 
+def _seconds(s: Mapping[str, Json]) -> str:
+    return (
+        f"of {s['steps']} kinds of steps at {s['settings']} settings that were not calibrated on, "
+        f"{s['within_20_percent']} took within 20 % of the predicted seconds; median deviation "
+        f"{100 * s['median']:.2g} %, the largest: {s['largest']:.3g} times as predicted ({s['clock']})"
+    )
+
+
 _SAID: dict[str, Callable[[Mapping[str, Json]], str]] = {
     "lm_law": _law,
     "lm_prediction": _prediction,
     "lm_headline": _headline,
     "lm_noise": _noise,
     "lm_speed": _speed,
+    "lm_seconds": _seconds,
 }
 
 

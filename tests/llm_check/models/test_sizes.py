@@ -45,6 +45,7 @@ SETTINGS = {
     "lm_accuracy": ["ns"],
     "lm_noise": ["runs", "ns"],
     "lm_speed": ["n", "more"],
+    "lm_seconds": ["more"],
 }
 
 
