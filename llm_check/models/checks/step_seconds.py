@@ -39,7 +39,7 @@ from llm_check.models.decoding.solution import context_of
 from llm_check.models.engines.engine import Engine
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.model_types import Encoded
-from llm_check.models.world import World
+from llm_check.models.world import World, world_record
 
 __all__ = ["DEFAULTS", "run"]
 
@@ -292,6 +292,7 @@ def run(
         "dtype": world.draft.contract.dtype,
         "repeats": chosen["repeats"],
         "threads": chosen["threads"],
+        "world": world_record(world),
     }
     models = [{"role": role} | asdict(getattr(trio, role)) | asdict(getattr(overheads, role)) for role in roles]
     timed = [{"role": role} | asdict(timing) for role in roles for timing in timings[role]]

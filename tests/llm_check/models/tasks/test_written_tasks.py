@@ -20,7 +20,7 @@ from tests.llm_check.models.rewards.small_checkpoints import build_tokenizer
 def solved(question: str) -> str:
     """The answer of a question, by reading it: no code of the tasks."""
     numbers = [int(n) for n in re.findall(r"\d+", question)]
-    if question.startswith("What is"):
+    if "+" in question:
         return str(sum(numbers))
     if "larger" in question:
         return "yes" if numbers[0] > numbers[1] else "no"
