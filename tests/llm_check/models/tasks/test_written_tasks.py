@@ -130,5 +130,5 @@ def test_answered_turns_stand_before_the_question_and_are_recorded() -> None:
 def test_a_model_that_cannot_write_the_questions_is_refused_whatever_the_template() -> None:
     for template in (None, "plain", "bare"):
         world = load_world(task="sums", template=template, limit=2)
-        with pytest.raises(InputError, match=r"cannot write 'What is .*give a model that reads this task"):
+        with pytest.raises(InputError, match=r"cannot write 'How much is .*give a model that reads this task"):
             world.prompts()
