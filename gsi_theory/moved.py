@@ -177,6 +177,8 @@ MOVED = {
 
 # old module.name -> new module.name
 MOVED_NAMES = {
+    "llm_check.checks.prediction_cells.sampled_positions": "llm_check.models.checks.places.sampled_positions",
+    "llm_check.tasks.load.ARITHMETIC_PROBLEMS": "llm_check.models.tasks.load_task.WRITTEN_PROBLEMS",
     "gsi_theory.laws.rsd.StepRule": "gsi_theory.laws.rsd.StepAcceptance",
     "gsi_theory.rsd.StepRule": "gsi_theory.laws.rsd.StepAcceptance",
     "llm_check.decode.METHODS": "llm_check.models.decoding.method_table.METHODS",

@@ -7,6 +7,8 @@ import warnings
 
 def __getattr__(name: str) -> object:
     """What this module held before it became a folder; for one release."""
+    if name == "namespace":  # asked for by the import below while it is not there yet
+        raise AttributeError(name)
     from gsi_theory.arrays import namespace
 
     if name.startswith("__") or not hasattr(namespace, name):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 import resource
+from collections import deque
 from pathlib import Path
 
 from gsi_theory.errors import InputError
 
-__all__ = ["available_memory", "readable_size", "require_memory"]
+__all__ = ["available_memory", "largest_need", "readable_size", "require_memory"]
 
+_asked: deque[float] = deque(maxlen=64)  # the last needs, for progress lines
 # Limits of control groups, as (limit, usage), version 2 and 1.
 _GROUPS = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 
@@ -73,10 +75,16 @@ def readable_size(size: float) -> str:
     return f"{size:.3g} EB"
 
 
+def largest_need() -> float:
+    """The most bytes that this process has lately asked for at once through `require_memory`; 0 where it never did."""
+    return max(_asked, default=0.0)
+
+
 def require_memory(need: float, what: str, cure: str) -> None:
     """Raise InputError unless `need` bytes are available: "{what}: about 96 TB of memory are needed, and 12 GB are
     free: {cure}". `what` names the number that asks for them."""
     free = available_memory()
+    _asked.append(need)
     if need > free:
         raise InputError(
             f"{what}: about {readable_size(need)} of memory are needed, and {readable_size(free)} are free: {cure}"

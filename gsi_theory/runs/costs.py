@@ -25,8 +25,8 @@ tokens makes of a token, ℓ the tokens of the step taken before, which are new 
     drawn       call + read ℓ a(c) + (L − 1) step + drawn b (L − 1) a(c + L/2)
     scored      call + read (ℓ + b L) a(c + L/2), with the context in it, b (c + L) tokens, where it is read `again`
 
-seconds a call, a token step, a token drawn and a token read, and once a selection: of an engine by `OVERHEADS`, measured
-by `gsi check lm_seconds`. Measured ones hold the passes too: their device is `MEASURED`, whose rates are infinite.
+seconds a call, a token step, a token drawn and a token read, and once a selection: of an engine by `OVERHEADS`,
+measured by `gsi check lm_seconds`. Measured ones hold the passes too: their device is `MEASURED`, of infinite rates.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ __all__ = [
     "Slowdown",
     "StepCost",
     "Trio",
-    "flops",
     "drawing_seconds",
+    "flops",
     "gsi_seconds",
     "pass_seconds",
     "reading_seconds",
@@ -227,8 +227,8 @@ class Overheads:
 
 # vLLM: of the time that Llama 3 8B takes on an H100, 38 % is execution on the GPU and 29 % scheduling (vLLM 0.5.3,
 # blog.vllm.ai/2024/09/05/perf-update.html; the HTTP server's 33 % left out): 29/38 of the 4.8 ms in which 8.03e9
-# weights of 16 bits are read at 3.35 TB/s. Later versions schedule faster. Log-probabilities of given tokens pass by the
-# prefix cache, and pooling models have none.
+# weights of 16 bits are read at 3.35 TB/s. Later versions schedule faster. Log-probabilities of given tokens pass by
+# the prefix cache, and pooling models have none.
 _VLLM = 29.0 / 38.0 * 2.0 * 8.03e9 / 3.35e12
 OVERHEADS: dict[str, Overheads] = {
     "vllm": Overheads(Overhead(_VLLM, _VLLM), Overhead(_VLLM, _VLLM, again=True), Overhead(_VLLM, _VLLM, again=True))

@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from gsi_theory.arrays.memory import largest_need, readable_size
+
 __all__ = ["Report", "progress_bar"]
 
+_WORTH_SAYING = 2e8  # bytes
 # report(done, total): called by long work as it goes.
 Report = Callable[[int, int], None]
 
@@ -28,6 +31,12 @@ def progress_bar(label: str) -> Iterator[Report]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         task = bars.add_task(label, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+        yield lambda done, total: bars.update(task, completed=done, total=total, description=label + _memory())
     if not console.is_terminal:
-        console.print(f"{label}: done", highlight=False)
+        console.print(f"{label}: done{_memory()}", highlight=False)
+
+
+def _memory() -> str:
+    """What was asked for beside the models, in words; nothing where it was little."""
+    need = largest_need()
+    return f", estimated memory up to {readable_size(need)}" if need >= _WORTH_SAYING else ""

@@ -87,8 +87,8 @@ class ModelPair:
 
 # arXiv 2506.04118 (ICLR 2026) and its code, github.com/j-geuter/GSI (main.py, job.slurm, inference/speculative.py):
 # temperature 0.7, β = 20, u = 0.5, at most 512 tokens a step, which ends with a token that holds a blank line, one
-# problem at a time; both pairs are judged by the same reward model. There draws at 0.7 are weighted by log-probabilities
-# at 1; here both are at 0.7. No source names commits; a record of a run holds those that it used.
+# problem at a time; both pairs are judged by the same reward model. There draws at 0.7 are weighted by
+# log-probabilities at 1; here both are at 0.7. No source names commits; a record of a run holds those that it used.
 _SOURCE = "arXiv 2506.04118"
 _PRM = HubModel("Qwen/Qwen2.5-Math-PRM-7B", "qwen2.5-math-prm-7b")
 _TABLE = (

@@ -1,11 +1,14 @@
-"""Seconds per step at real shapes, with random weights, against the floors of the machine: artifact `lm_gpu`.
+"""One script for whoever has a GPU, some minutes long: does the device compute what the CPU does, and how long does a
+step take at the GSI paper's shapes, with random weights, against the floors of the machine. Artifact `lm_gpu`.
 
-    python -m tests.benches.gpu --device cuda --shapes qwen2.5-math --dtype bfloat16
-    python -m tests.benches.gpu --device cpu --shapes tiny --dtype float32      # the same code, seconds to run
+    python -m tests.benches.gpu                         # an NVIDIA card of 40 GB or more; exit status 1 if it is wrong
+    python -m tests.benches.gpu --device cpu --small    # the same code at tiny shapes, without a GPU: a test of it
 
-Shapes of Qwen2.5-Math 1.5B (draft), 7B (base) and the PRM 7B; n = 16 candidates of 64 tokens after a prefix of 512, the
-last step of which is new to every model, as in the middle of a solution. Nothing is downloaded: weights are random, so
-times are those of the real models and numbers mean nothing.
+Correctness: tests/benches/gpu_correctness.py, in float32.
+
+Seconds: shapes of Qwen2.5-Math 1.5B (draft), 7B (base) and the PRM 7B; n = 16 candidates of 64 tokens after a prefix of
+512, the last step of which is new to every model, as in the middle of a solution. Nothing is downloaded: weights are
+random, so times are those of the real models and numbers mean nothing.
 
     GSI(a)  = draft draws + base scores + PRM judges + (1 - a) (base draws + PRM judges),   a the acceptance rate
     soft best-of-n on the base = base draws + PRM judges
@@ -31,12 +34,14 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from gsi_theory.errors import InputError, nearest
-from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.runs.artifact import provenance, require_writable, write_artifact
 from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import StepRule, Steps
 from llm_check.models.engines.checkpoint import torch_device, torch_dtype
 from llm_check.models.engines.step_encoder import StepEncoder
 from llm_check.models.engines.transformers_engine import TransformersEngine
+from llm_check.models.model_options import quiet_engines
+from tests.benches.gpu_correctness import compared, failures
 
 __all__ = ["CARDS", "SHAPES", "Rates", "bench"]
 
@@ -183,12 +188,13 @@ def bench(shapes: str, device: str, dtype: str, repeats: int, seed: int) -> tupl
     seconds, known = _measured(work, place, kind, repeats, seed)
     floors = _floors(work, rates, torch.empty((), dtype=kind).element_size())
     medians = {name: float(np.median(found)) for name, found in seconds.items()}
-    base_step = medians["base_draws"] + medians["prm_judges"]
-    gsi = medians["draft_draws"] + medians["base_scores"] + medians["prm_judges"] + (1 - ACCEPTANCE) * base_step
+    gsi, base_step = _steps(medians)
+    gsi_floor, base_floor = _steps(floors)
     summary = {
         "device": torch.cuda.get_device_name() if place.type == "cuda" else "cpu", "shapes": shapes, "dtype": dtype,
         "n": work.n, "step_tokens": work.step, "prefix_tokens": work.prefix, "acceptance": ACCEPTANCE,
         "gsi_seconds_per_step": gsi, "soft_bon_base_seconds_per_step": base_step,
+        "gsi_floor_seconds_per_step": gsi_floor, "soft_bon_base_floor_seconds_per_step": base_floor,
         "paper_gsi_seconds_per_step": PAPER["gsi"], "paper_soft_bon_base_seconds_per_step": PAPER["soft_bon_base"],
         "bandwidth": rates.bandwidth, "operations": rates.operations, "rates": rates.source, "repeats": repeats,
     } | known  # fmt: skip
@@ -199,6 +205,12 @@ def bench(shapes: str, device: str, dtype: str, repeats: int, seed: int) -> tupl
         "fraction_of_floor": [floors[name] / medians[name] for name in seconds],
     }  # fmt: skip
     return summary, table
+
+
+def _steps(parts: dict[str, float]) -> tuple[float, float]:
+    """Seconds of a step of GSI, and of soft best-of-n on the base, from those of its parts."""
+    base = parts["base_draws"] + parts["prm_judges"]
+    return parts["draft_draws"] + parts["base_scores"] + parts["prm_judges"] + (1 - ACCEPTANCE) * base, base
 
 
 def _measured(
@@ -254,28 +266,53 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def command(
     device: Annotated[str, typer.Option(help="cuda or cpu.")] = "cuda",
-    shapes: Annotated[str, typer.Option(help=f"One of {', '.join(SHAPES)}.")] = "qwen2.5-math",
-    dtype: Annotated[str, typer.Option(help="Dtype of the weights.")] = "bfloat16",
+    small: Annotated[
+        bool, typer.Option("--small", help="Tiny shapes in float32, few draws: a test of the script.")
+    ] = False,
+    shapes: Annotated[str | None, typer.Option(help=f"One of {', '.join(SHAPES)} (default: qwen2.5-math).")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Dtype of the timed weights (default: bfloat16).")] = None,
     repeats: Annotated[int, typer.Option(help="Calls that are counted.")] = 5,
     seed: Annotated[int, typer.Option(help="Seed of weights and tokens.")] = 0,
     out: Annotated[Path, typer.Option(help="Artifact to write.")] = Path("lm_gpu.json"),
 ) -> None:
-    """Time one step at real shapes and write the artifact."""
+    """Compare the device with the CPU, time one step at the paper's shapes, and write the artifact."""
+    shapes, dtype = shapes or ("tiny" if small else "qwen2.5-math"), dtype or ("float32" if small else "bfloat16")
+    began = time.perf_counter()
     try:
+        require_writable(out)
+        torch_device(device)
+        torch_dtype(dtype)
+        quiet_engines()
+        rows = compared(device, small, seed)
         summary, table = bench(shapes, device, dtype, repeats, seed)
+        wrong = failures(rows)
+        gpu = torch_device(device).type == "cuda"
+        summary |= {"gpu": gpu, "passed": not wrong, "minutes": (time.perf_counter() - began) / 60.0}
         line = f"python -m tests.benches.gpu --device {device} --shapes {shapes} --dtype {dtype} --repeats {repeats}"
-        write_artifact(out, "lm_gpu", provenance(f"{line} --seed {seed}", seed), summary, {"parts": table})
+        tables = {"parts": table, "correctness": {key: [row[key] for row in rows] for key in rows[0]}}
+        write_artifact(out, "lm_gpu", provenance(f"{line} --seed {seed}", seed), summary, tables)
     except InputError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
+    if not gpu:
+        print("no GPU was used: this tests the script, and says nothing of a card")
+    print(f"{'model':<10}{'check':<12}{'value':>10}{'bound':>10}  forward")
+    for row in rows:
+        bound = "–" if row["bound"] is None else f"{row['bound']:.3g}"
+        said = {None: "", True: "", False: "  WRONG"}[row["passed"]]
+        print(f"{row['model']:<10}{row['check']:<12}{row['value']:>10.3g}{bound:>10}  {row['forward']}{said}")
     print(f"{summary['device']}, {shapes}, {dtype}; rates: {summary['rates']}")
     print(f"{'part':<14}{'seconds':>10}{'floor':>10}{'of floor':>10}")
     for row in zip(table["part"], table["seconds"], table["floor"], table["fraction_of_floor"], strict=True):
         print(f"{row[0]:<14}{row[1]:>10.4f}{row[2]:>10.4f}{row[3]:>10.0%}")
     for name in ("gsi", "soft_bon_base"):
         paper = f"   (paper, 1 H100, vLLM: {PAPER[name]} s)" if shapes == "qwen2.5-math" else ""
-        print(f"{name} {summary[f'{name}_seconds_per_step']:.4f} s a step{paper}")
-    print(f"wrote {out}")
+        floor = summary[f"{name}_floor_seconds_per_step"]
+        print(f"{name} {summary[f'{name}_seconds_per_step']:.4f} s a step, floor {floor:.4f} s{paper}")
+    print(f"wrote {out} in {summary['minutes']:.1f} minutes")
+    if wrong:
+        typer.echo(f"wrong on {device}: {', '.join(wrong)}", err=True)
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

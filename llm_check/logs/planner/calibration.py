@@ -25,6 +25,7 @@ from gsi_theory.runs.costs import (
     reading_seconds,
     require_context,
 )
+from gsi_theory.types import Record
 
 __all__ = ["Timing", "calibrate", "fitted_overhead", "read_costs"]
 
@@ -81,10 +82,14 @@ def fitted_overhead(shape: Shape, timings: Sequence[Timing]) -> Overhead:
             raise InputError(f"a timing of {timing.seconds!r} s: give measured seconds, a positive number")
         given = timing.sequences, timing.tokens, timing.context, timing.new
         seconds = drawing_seconds if timing.drawn else reading_seconds
-        unit = [float(seconds(shape, MEASURED, Overhead(**{name: 1.0}), *given)) for name in _FITTED]
+        unit = [float(seconds(shape, MEASURED, _overhead({name: 1.0}), *given)) for name in _FITTED]
         rows.append(np.array(unit) / timing.seconds)
     found, _ = nnls(np.array(rows), np.ones(len(rows)))
-    return Overhead(**dict(zip(_FITTED, found.tolist(), strict=True)))
+    return _overhead(dict(zip(_FITTED, found.tolist(), strict=True)))
+
+
+def _overhead(parts: Record) -> Overhead:
+    return Overhead(**parts)
 
 
 def read_costs(path: Path) -> tuple[Trio, Overheads]:
@@ -97,9 +102,9 @@ def read_costs(path: Path) -> tuple[Trio, Overheads]:
         models = artifact.tables["models"]
         by_role = {role: {key: column[i] for key, column in models.items()} for i, role in enumerate(models["role"])}
         shapes = [Shape(*(float(by_role[role][key]) for key in _SHAPE)) for role in _ROLES]
-        overheads = [Overhead(**{key: float(by_role[role][key]) for key in _FITTED}) for role in _ROLES]
-        selection = float(artifact.summary["selection"])
+        draft, base, reward = (_overhead({k: float(by_role[role][k]) for k in _FITTED}) for role in _ROLES)
+        overheads = Overheads(draft, base, reward, float(artifact.summary["selection"]))
     except (OSError, KeyError, TypeError, ValueError) as error:
         cure = "give the lm_seconds.json that gsi check lm_seconds writes"
         raise InputError(f"{path} holds no measured seconds ({error}): {cure}") from error
-    return Trio(*shapes), Overheads(*overheads, selection=selection)
+    return Trio(*shapes), overheads

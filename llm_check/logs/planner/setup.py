@@ -40,8 +40,9 @@ _LONGEST_STEP = 1e12  # tokens; sums of costs over positions and options stay fl
 
 @dataclass(frozen=True)
 class Setup:
-    """What a step costs: sizes of the models, unit of cost (COSTS); device, shapes, calibration, overheads and tokens of
-    context for "seconds"; tokens of a step where the pool logs none; recorded: whether the sizes are the pool's own."""
+    """What a step costs: sizes of the models, unit of cost (COSTS); device, shapes, calibration, overheads and tokens
+    of context for "seconds"; tokens of a step where the pool logs none; recorded: whether the sizes are the pool's own.
+    """
 
     sizes: Sizes = field(default_factory=lambda: Sizes(1.54e9, 7.62e9, 7.08e9))
     unit: str = "flops"

@@ -58,9 +58,9 @@ def _speed(s: Mapping[str, Json]) -> str:
 
 def _seconds(s: Mapping[str, Json]) -> str:
     return (
-        f"of {s['steps']} kinds of steps at {s['settings']} settings that were not calibrated on, {s['within_20_percent']} "
-        f"took within 20 % of the predicted seconds; median deviation {100 * s['median']:.2g} %, the largest: "
-        f"{s['largest']:.3g} times as predicted ({s['clock']})"
+        f"of {s['steps']} kinds of steps at {s['settings']} settings that were not calibrated on, "
+        f"{s['within_20_percent']} took within 20 % of the predicted seconds; median deviation "
+        f"{100 * s['median']:.2g} %, the largest: {s['largest']:.3g} times as predicted ({s['clock']})"
     )
 
 

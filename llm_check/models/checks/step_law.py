@@ -244,11 +244,11 @@ def _judged(positions: list[Record], draws: int) -> tuple[Record, dict[str, list
         "comparisons": len(overall),
         "worst_p_holm": float(overall.min()),
         "outcomes_tested": len(each),
-        "worst_outcome_p_holm": float(each.min()),
+        "worst_outcome_p_holm": float(each.min(initial=1.0)),
         # The line of the figure: the p-value below which the first comparison fails.
         "level": level,
         "family_level": LEVEL,
-        "passed": bool(overall.min() > LEVEL and each.min() > LEVEL),
+        "passed": bool(overall.min() > LEVEL and each.min(initial=1.0) > LEVEL),
         "max_abs_z": max(z for z in table["max_abs_z"] if z is not None),
         "detectable_tv": max((tv for tv in found if tv is not None), default=None),
         "max_logp_difference": max(at["difference"] for at in positions),

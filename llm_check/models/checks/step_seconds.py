@@ -1,14 +1,15 @@
 """Seconds of a step, predicted from two settings and measured at others: artifact `lm_seconds`, for `gsi plan --costs`.
 
-At two settings of (candidates n, tokens of a step, tokens before it) every call of a step is timed by itself: drawing by
-draft and base, scoring by the base, judging by the reward model; and whole steps, for what is left around the calls. From these come the overheads of
-the three models in their engines (M33, `gsi_theory.runs.costs.Overhead`), and from the overheads the seconds of whole steps of GSI, all
-accepted and all rejected, and of soft best-of-n on the base, at settings that were not looked at. `ratio` is measured
-over predicted.
+At two settings of (candidates n, tokens of a step, tokens before it) every call of a step is timed by itself: drawing
+and scoring by draft and base, judging by the reward model; and whole steps, for what is left around the calls. From
+these come the overheads of the three models in their engines (M33, `gsi_theory.runs.costs.Overhead`), and from the
+overheads the seconds of whole steps of GSI, all accepted and all rejected, and of soft best-of-n on the base, at
+settings that were not looked at. `ratio` is measured over predicted.
 
-Steps have a fixed number of tokens; the step before is new to every model, as in the middle of a solution. A time is the
-least of the repeats: of the processor's time where everything runs in one thread of this process, so that other work on
-the machine does not count, else of the clock. Times are not reproducible: this artifact's bytes differ from run to run.
+Steps have a fixed number of tokens; the step before is new to every model, as in the middle of a solution. A time is
+the least of the repeats: of the processor's time where everything runs in one thread of this process, so that other
+work on the machine does not count, else of the clock. Times are not reproducible: this artifact's bytes differ from run
+to run.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gsi_theory import Scheme
 from gsi_theory.errors import InputError
 from gsi_theory.methods import METHODS
 from gsi_theory.runs.artifact import provenance, write_artifact
@@ -39,7 +39,7 @@ from llm_check.models.decoding.solution import context_of
 from llm_check.models.engines.engine import Engine
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.model_types import Encoded
-from llm_check.models.world import World
+from llm_check.models.world import World, world_record
 
 __all__ = ["DEFAULTS", "run"]
 
@@ -194,10 +194,11 @@ def _selection(whole: Sequence[tuple[_Bench, float]], trio: Trio, overheads: Ove
 
 def _predicted(bench: _Bench, trio: Trio, overheads: Overheads, accepted: float | None) -> float:
     """Seconds of a step of GSI; of soft best-of-n on the base for None."""
-    at, given = bench.at, {"context": float(bench.before), "overheads": overheads}
+    at, before = bench.at, float(bench.before)
     if accepted is None:
-        return float(soft_bon_seconds(trio, MEASURED, at.n, at.tokens, **given))
-    return float(gsi_seconds(trio, MEASURED, at.n, at.n, 1.0 - accepted, at.tokens, at.tokens, **given))
+        return float(soft_bon_seconds(trio, MEASURED, at.n, at.tokens, before, overheads=overheads))
+    rejected, lengths = 1.0 - accepted, (at.tokens, at.tokens)
+    return float(gsi_seconds(trio, MEASURED, at.n, at.n, rejected, *lengths, before, overheads=overheads))
 
 
 def _rows(bench: _Bench, clock: _Clock, trio: Trio, overheads: Overheads) -> Iterator[Record]:
@@ -211,7 +212,7 @@ def _rows(bench: _Bench, clock: _Clock, trio: Trio, overheads: Overheads) -> Ite
 
 
 def _shape(model: object) -> Shape:
-    """Parameters and attention of a model of transformers; of one elsewhere nothing is known, and attention left out."""
+    """Parameters and attention of a model of transformers; of one elsewhere nothing is known: no attention."""
     config = getattr(model, "config", None)
     if config is None:
         return Shape(1.0)
@@ -224,7 +225,8 @@ def _shape(model: object) -> Shape:
 def _trio(world: World) -> Trio:
     encoder = getattr(world.reward_model, "encoder", None)
     reward = None if encoder is None else encoder.forward.module
-    return Trio(*(_shape(getattr(engine, "model", None)) for engine in (world.draft, world.base)), _shape(reward))
+    draft, base = (_shape(getattr(engine, "model", None)) for engine in (world.draft, world.base))
+    return Trio(draft, base, _shape(reward))
 
 
 def _device(world: World) -> tuple[torch.device, bool]:
@@ -268,7 +270,8 @@ def run(
             progress(done + 1, len(calibrated) + len(others))
         trio = _trio(world)
         roles = ("draft", "base", "reward")
-        overheads = Overheads(*(fitted_overhead(getattr(trio, role), timings[role]) for role in roles))
+        calls = {role: fitted_overhead(getattr(trio, role), timings[role]) for role in roles}
+        overheads = Overheads(calls["draft"], calls["base"], calls["reward"])
         overheads = replace(overheads, selection=_selection(whole, trio, overheads))
         for done, at in enumerate(others, start=len(calibrated)):
             steps += _rows(_bench(world, at, seed), clock, trio, overheads)
@@ -289,6 +292,7 @@ def run(
         "dtype": world.draft.contract.dtype,
         "repeats": chosen["repeats"],
         "threads": chosen["threads"],
+        "world": world_record(world),
     }
     models = [{"role": role} | asdict(getattr(trio, role)) | asdict(getattr(overheads, role)) for role in roles]
     timed = [{"role": role} | asdict(timing) for role in roles for timing in timings[role]]

@@ -59,8 +59,9 @@ def collect_task(
     each of `problems` problems into the pool `out`; an equal call goes on with one that was stopped.
 
     path: how a prompt goes on: "reference", or a method with its beta, n, threshold (None: the reference where the task
-    has one, else "base"). Models, temperature, task, step and template as `load_world` takes them. progress(done, total) counts
-    positions. Raises InputError for what cannot be loaded, written or held in memory, and a path that the task lacks.
+    has one, else "base"). Models, temperature, task, step and template as `load_world` takes them. progress(done,
+    total) counts positions. Raises InputError for what cannot be loaded, written or held in memory, and a path that the
+    task lacks.
     """
     world = load_world(
         draft,

@@ -99,8 +99,9 @@ def decode(
 
     n candidates a step, of several numbers each in turn; n_base where the base draws (None: n); beta ≥ 0 multiplies the
     reward; threshold u in reward units, for methods with a gate. draft, base, reward, drafters, temperature, task,
-    step, max_tokens, template: as `load_world` takes them (None: the embedded world's); drafter_counts candidates of each further drafter (empty: n each).
-    At most `problems` problems, chosen by `seed` (None: all), `batch` of them side by side.
+    step, max_tokens, template: as `load_world` takes them (None: the embedded world's); drafter_counts candidates of
+    each further drafter (empty: n each). At most `problems` problems, chosen by `seed` (None: all), `batch` of them
+    side by side.
 
     With `out` the JSON record is written there, and a journal beside it lets an equal call go on after a stop.
     progress(done, total) counts solutions. Raises InputError for an unknown or repeated method, values that `Scheme`

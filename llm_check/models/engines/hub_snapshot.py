@@ -32,13 +32,16 @@ def hub_folder(spec: str) -> Path:
         raise InputError(f"{spec!r} names no model of the hub: write hub:OWNER/NAME, or hub:OWNER/NAME@REVISION")
     from huggingface_hub import snapshot_download
 
-    asked = {"revision": revision or None, "allow_patterns": _FILES}
+    def snapshot(local: bool) -> Path:
+        place = snapshot_download(name, revision=revision or None, allow_patterns=_FILES, local_files_only=local)
+        return Path(place)
+
     try:
-        return Path(snapshot_download(name, local_files_only=True, **asked))
+        return snapshot(local=True)
     except Exception:  # the hub's client raises many kinds; what is not in the cache is fetched
         pass
     try:
-        return Path(snapshot_download(name, **asked))
+        return snapshot(local=False)
     except Exception as error:  # no network, no such model, no access
         raise InputError(
             f"{name} is not in the hub's cache and could not be downloaded ({_line(error)}): where there is a network, "

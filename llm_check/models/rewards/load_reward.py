@@ -120,9 +120,9 @@ def load_reward(
         token_classifier:FOLDER   learned   head:FOLDER?base=MODEL   verifiable?answer=last_number   graded
         python:module:function?low=0&high=1
 
-    or hub:OWNER/NAME, or a function of (prefix text, step text). `tokenizer` is the policies'. Checkpoints are read from safetensors, and
-    no code in them is run. Raises InputError for an unknown kind, architecture or setting, or a folder that will not
-    do.
+    or hub:OWNER/NAME, or a function of (prefix text, step text). `tokenizer` is the policies'. Checkpoints are read
+    from safetensors, and no code in them is run. Raises InputError for an unknown kind, architecture or setting, or a
+    folder that will not do.
     """
     if not isinstance(spec, str):
         from llm_check.models.rewards.python_callable import from_function

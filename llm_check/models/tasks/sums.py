@@ -8,12 +8,14 @@ from llm_check.models.tasks.written import WrittenTask
 
 __all__ = ["SUMS"]
 
-_LARGEST = 40
+# One number of each, in either order. The base is right in 55 ± 4 % with the second up to 19, 29 ± 5 % up to 50.
+_SMALL, _LARGE = 9, 29
+_ASKED = ("What is", "How much is")
 
 
 def _write(rng: np.random.Generator) -> tuple[str, str, tuple[str, ...]]:
-    a, b = (int(x) for x in rng.integers(1, _LARGEST + 1, size=2))
-    return f"What is {a} + {b}?", str(a + b), (str(a + b),)
+    a, b = rng.permutation([rng.integers(1, _SMALL + 1), rng.integers(1, _LARGE + 1)]).tolist()
+    return f"{rng.choice(_ASKED)} {a} + {b}?", str(a + b), (str(a + b),)
 
 
 SUMS = WrittenTask(

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from gsi_theory.errors import InputError
-from gsi_theory.runs.costs import DEVICES, SHAPES, Sizes, Slowdown, Trio, gsi_seconds, soft_bon_seconds, step_cost
-from llm_check.logs.planner.calibration import calibrate
+from gsi_theory.runs.artifact import write_artifact
+from gsi_theory.runs.costs import (
+    DEVICES,
+    MEASURED,
+    OVERHEADS,
+    SHAPES,
+    Overhead,
+    Shape,
+    Sizes,
+    Slowdown,
+    Trio,
+    drawing_seconds,
+    gsi_seconds,
+    reading_seconds,
+    soft_bon_seconds,
+    step_cost,
+)
+from llm_check.logs.planner.calibration import Timing, calibrate, fitted_overhead
 from llm_check.logs.planner.recommendation import Setup, option_costs
 from llm_check.logs.planner.scheme_grid import Option
+from llm_check.logs.planner.setup import stated_setup
 
 TRIO = Trio(SHAPES["qwen2.5-math-1.5b"], SHAPES["qwen2.5-math-7b"], SHAPES["qwen2.5-math-prm-7b"])
 H100 = DEVICES["h100"]
@@ -99,3 +117,64 @@ def test_no_time_is_negative_or_infinite(context: float) -> None:
 def test_timings_that_cannot_be_measured_are_refused(draft: float, base: float, n: float, said: str) -> None:
     with np.errstate(over="ignore"), pytest.raises(InputError, match=said):
         calibrate(TRIO, H100, draft, base, n, 500.0)
+
+
+def test_overheads_are_found_from_exact_timings_of_two_settings() -> None:
+    """Non-negative least squares of as many equations as unknowns; and of a model that never draws."""
+    shape, truth = Shape(1e8, 0.0, 5e4), Overhead(call=0.04, step=0.05, drawn=0.004, read=0.003)
+    timings = []
+    for n, tokens, context in ((2, 4.0, 60.0), (16, 16.0, 130.0)):
+        for drawn, seconds in ((True, drawing_seconds), (False, reading_seconds)):
+            took = float(seconds(shape, MEASURED, truth, n, tokens, context, tokens))
+            timings.append(Timing(drawn, n, tokens, context, tokens, took))
+    found = fitted_overhead(shape, timings)
+    for name in ("call", "step", "drawn", "read"):
+        assert getattr(found, name) == pytest.approx(getattr(truth, name), rel=1e-9)
+    judge = fitted_overhead(shape, [timing for timing in timings if not timing.drawn])
+    assert (judge.step, judge.drawn) == (0.0, 0.0) and judge.read == pytest.approx(truth.read)
+    with pytest.raises(InputError, match=r"a timing of 0.0 s: give measured seconds"):
+        fitted_overhead(shape, [Timing(True, 1, 2.0, 3.0, 0.0, 0.0)])
+
+
+def measured(folder: Path, **changes: object) -> Path:
+    """What `gsi check lm_seconds` writes, as far as a plan reads it."""
+    roles = ["draft", "base", "reward"]
+    zeros = dict.fromkeys(("cache_bytes", "attention", "step", "drawn", "read"), [0.0] * 3)
+    models = {"role": roles, "parameters": [1e6, 2e6, 3e6], "call": [1.0, 10.0, 100.0], **zeros} | changes
+    record = {"command": "gsi check lm_seconds", "seed": 0, "versions": {}, "commit": None}
+    return write_artifact(folder / "lm_seconds.json", "lm_seconds", record, {"selection": 1000.0}, {"models": models})
+
+
+def test_a_plan_reads_measured_seconds(tmp_path: Path) -> None:
+    setup = stated_setup("seconds", None, None, None, 200.0, 40.0, costs=measured(tmp_path))
+    assert (setup.sizes.draft, setup.sizes.base, setup.sizes.reward, setup.context) == (1e6, 2e6, 3e6, 200.0)
+    assert setup.trio is not None and setup.device == MEASURED
+    took = soft_bon_seconds(setup.trio, setup.device, 4, 40.0, 200.0, overheads=setup.overheads)
+    assert float(took) == pytest.approx(1110.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"device": "h100"}, "--costs with --device"),
+        ({"models": "1e9,2e9,3e9"}, "--costs with --device"),
+        ({"costs": "absent.json"}, "absent.json holds no measured seconds"),
+    ],
+)
+def test_measured_seconds_that_will_not_do(given: dict[str, str], said: str, tmp_path: Path) -> None:
+    options = {"device": None, "models": None, "timings": None, "context": 200.0, "tokens": 40.0}
+    costs = tmp_path / given.pop("costs") if "costs" in given else measured(tmp_path)
+    with pytest.raises(InputError, match=said):
+        stated_setup("seconds", **(options | given), costs=costs)  # type: ignore[arg-type]
+    for changes in ({"call": [-1.0, 0.0, 0.0]}, {"parameters": ["x", 1.0, 1.0]}):
+        with pytest.raises(InputError, match="holds no measured seconds"):
+            stated_setup("seconds", **options, costs=measured(tmp_path, **changes))  # type: ignore[arg-type]
+
+
+def test_an_engine_is_named_with_its_device() -> None:
+    served = stated_setup("seconds", "h100", None, None, 500.0, 64.0, "vllm")
+    assert served.overheads == OVERHEADS["vllm"]
+    with pytest.raises(InputError, match=r"--engine 'vlm' .did you mean 'vllm'"):
+        stated_setup("seconds", "h100", None, None, 500.0, 64.0, "vlm")
+    with pytest.raises(InputError, match="--engine 'vllm' without --device"):
+        stated_setup("flops", None, None, None, 500.0, 64.0, "vllm")

@@ -180,7 +180,7 @@ def test_bad_plans_are_refused_before_anything_runs(tmp_path: Path) -> None:
         (["--method", "best"], "method 'best'.*: use one of draft"),
         (["--beta", "-1"], "beta = -1.0"),
         (["--n", "0"], "n = 0"),
-        (["--task", "sums"], "task 'sums'"),
+        (["--task", "summs"], "task 'summs'"),
         (["--step", "line"], "step 'line'"),
         (["--template", "xml"], "template 'xml'"),
         (["--draft", "/nowhere"], "/nowhere"),
