@@ -129,9 +129,10 @@ def tail_seen(
     """
     seen = weight_coverage(log_weight)
     limit = khat_limit(seen.size)
-    evidence = (
-        f"k̂ = {khat:.2g} (limit {limit:.2g} for {seen.size} drafts), largest weight {seen.largest_share:.1%} of all"
-    )
+    tail = f"k̂ = {khat:.2g} (limit {limit:.2g} for {seen.size} drafts)"
+    if np.isinf(khat):
+        tail = f"no tail fitted ({seen.size} drafts)" if khat > 0 else "no tail (the largest weights are equal)"
+    evidence = f"{tail}, largest weight {seen.largest_share:.1%} of all"
     if khat <= limit and seen.largest_share <= tolerance:
         return Answer(True, Reason.SPEAKS, evidence, "")
     needed, at_least = _drafts(seen.size, seen.largest_share, khat, tolerance)

@@ -37,7 +37,7 @@ from gsi_theory.estimate import refuse
 from gsi_theory.instance import LARGEST_NATS
 from gsi_theory.types import Floats
 
-__all__ = ["Coverage", "chi2_from_base", "mean_low", "weight_coverage"]
+__all__ = ["Coverage", "chi2_from_base", "effective_size", "mean_low", "weight_coverage"]
 
 BETS, BOLDEST = np.linspace(0.02, 0.98, 25), 0.995
 
@@ -70,7 +70,7 @@ def weight_coverage(log_weight: ArrayLike, known_mean: bool = False, level: floa
     size = weight.size
     total, square = float(log_sum(weight)), float(log_sum(2.0 * weight))
     share = np.exp(weight - total)
-    ess = float(np.clip(1.0 / np.sum(share * share), 1.0, size))
+    ess = effective_size(weight)
     with np.errstate(over="ignore"):
         if known_mean:
             # in units of the largest square, which itself may be no float
@@ -100,6 +100,13 @@ def weight_coverage(log_weight: ArrayLike, known_mean: bool = False, level: floa
         beyond=_beyond(weight, np.log(size) if known_mean else total),
         unseen=float(-np.expm1(np.log1p(-level) / size)),
     )
+
+
+def effective_size(log_weight: ArrayLike) -> float:
+    """(Σw)²/Σw², in [1, N], of weights log_weight (N,) in nats. Raises InputError as `weight_coverage`."""
+    weight = _checked(log_weight)
+    share = np.exp(weight - float(log_sum(weight)))
+    return float(np.clip(1.0 / np.sum(share * share), 1.0, weight.size))
 
 
 def chi2_from_base(log_ratio: ArrayLike, level: float = 0.95) -> tuple[float, float]:

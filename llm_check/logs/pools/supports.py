@@ -1,0 +1,136 @@
+"""What a pool's weights may be used for: the largest n and β at which a prediction from it is to be trusted.
+
+A prediction is unbiased at every n up to the pool's size, whatever the weights (M31). What fails is its interval,
+mean ± 1.96 standard errors, where the pool holds too few sets of n to show how far they scatter. Usable is what passes
+
+    width     the interval is shorter than a tenth of the reward's range: a wider one says little, and is no prediction
+    half      n is at most half of the candidates of the smallest position: beyond, all n-sets are nearly the same
+    sets      the pool holds 16 disjoint sets of n: P·N/n
+    bounds    the mean is at least one such set away from the nearest bound of the reward: P·N/n · distance/range ≥ 1;
+              where all but never a set fails the spread shows nothing of those that do
+    drafts    of n ≥ 2: at half of the positions the ratio's effective number of drafts is 1.3 or more: else one draft
+              decides whatever is drawn with it
+
+and is of a pool whose numbers belong to its draws. The constants are those at which the bench of synthetic worlds
+(tests/benches/supports.py) finds that usable predictions cover, and most that cover are usable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gsi_theory.errors import InputError
+from gsi_theory.estimate import subset_mean
+from gsi_theory.instance import beta_times
+from gsi_theory.runs.terminal import counted
+from gsi_theory.samples.weight_coverage import effective_size
+from gsi_theory.types import Floats
+from llm_check.logs.pools.pool import Pool, reward_range
+
+__all__ = ["SupportCell", "middle", "reward_bounds", "support_cells"]
+
+NORMAL_95 = 1.96
+SHARE = 0.1  # of the reward's range, the widest interval
+SETS = 16  # disjoint sets of n
+ESS = 1.3  # effective drafts at half of the positions
+MOST, MOST_DRAFTS = 200, 512  # positions read, evenly spread, and drafts of each: n up to half as many
+
+
+@dataclass(frozen=True)
+class SupportCell:
+    """A prediction at (beta, n): mean reward over positions, its standard error with the positions held fixed, and
+    `fault`, the first test that it fails in words, "" where the weights may be used."""
+
+    beta: float
+    n: int
+    reward: float
+    stderr: float
+    fault: str
+
+
+def middle(values: Sequence[float]) -> float:
+    """The median; of two middle ones the upper: no mean of infinities."""
+    return float(np.sort(values)[len(values) // 2])
+
+
+def reward_bounds(pool: Pool) -> tuple[float, float]:
+    """Range of the reward: as the pool's provenance states it, else [0, 1] where all lie in it, else the pool's own."""
+    low, high = reward_range(pool.metadata)
+    reward = pool.arrays.floats("reward")
+    if np.isfinite([low, high]).all():
+        return low, high
+    inside = reward.min() >= 0.0 and reward.max() <= 1.0
+    return (0.0, 1.0) if inside else (float(reward.min()), float(reward.max()))
+
+
+def _drafts(pool: Pool) -> tuple[list[tuple[Floats, Floats]], int]:
+    """(rewards, log-ratios) of the drafts of at most MOST positions, and how many positions have drafts."""
+    arrays = pool.arrays
+    keys = np.flatnonzero(~arrays.set_is_base)
+    reward, ratio = arrays.floats("reward"), arrays.log_ratio
+    drafts = []
+    for at in keys[np.unique(np.linspace(0, keys.size - 1, min(MOST, keys.size)).astype(int))]:
+        part = slice(int(arrays.starts[at]), min(int(arrays.starts[at + 1]), int(arrays.starts[at]) + MOST_DRAFTS))
+        if (ratio[part] > -np.inf).any() and (ratio[part] < np.inf).all():
+            drafts.append((reward[part].copy(), ratio[part].copy()))
+    return drafts, int(keys.size)
+
+
+def support_cells(pool: Pool, betas: Sequence[float], ns: Sequence[int] | None = None) -> list[SupportCell]:
+    """Every β × n with what speaks against using the pool's weights there; ns: 1, 2, 4, … up to half of the candidates
+    by default. Empty without drafts of positive weight. Raises InputError as `beta_times`, and for
+    n below 1."""
+    drafts, positions = _drafts(pool)
+    if not drafts:
+        return []
+    size = min(reward.size for reward, _ in drafts)
+    if ns is None:
+        ns = [1 << k for k in range(max(size // 2, 1).bit_length())]
+    if min(ns) < 1:
+        raise InputError(f"n = {min(ns)}: give 1 or more")
+    low, high = reward_bounds(pool)
+    ess = middle([effective_size(ratio) for _, ratio in drafts])
+    known = [n for n in ns if n <= size]
+    total = positions / len(drafts) * sum(reward.size for reward, _ in drafts)
+    cells = []
+    for beta in betas:
+        mean, error = _means(drafts, beta, known, positions)
+        for n in ns:
+            if n > size:
+                fault = f"n = {n}, but {counted(size, 'draft')} at a position: nothing can be said beyond the pool"
+                cells.append(SupportCell(beta, n, np.nan, np.inf, fault))
+                continue
+            value, stderr = float(mean[known.index(n)]), float(error[known.index(n)])
+            cells.append(SupportCell(beta, n, value, stderr, _fault(n, value, stderr, (low, high), size, total, ess)))
+    return cells
+
+
+def _means(
+    drafts: Sequence[tuple[Floats, Floats]], beta: float, ns: Sequence[int], positions: int
+) -> tuple[Floats, Floats]:
+    """Mean over positions of the predicted reward under the softmax rule and its error, (M,) each."""
+    if not ns:
+        return np.zeros(0), np.zeros(0)
+    parts = [subset_mean(reward, beta_times(reward, beta) + ratio, ns) for reward, ratio in drafts]
+    variance = np.mean([part.stderr**2 for part in parts], axis=0) / positions
+    return np.mean([part.value for part in parts], axis=0), np.sqrt(variance)
+
+
+def _fault(n: int, mean: float, stderr: float, bounds: tuple[float, float], size: int, total: float, ess: float) -> str:
+    low, high = bounds
+    span, sets = high - low, total / n
+    if n >= 2 and ess < ESS:
+        return f"{ess:.1f} effective drafts of {size} at half of the positions: one draft decides, whatever its reward"
+    if 2 * n > size and n > 1:
+        return f"n = {n} is more than half of {counted(size, 'draft')} at a position: sets of n overlap"
+    if sets < SETS:
+        return f"{sets:.1f} disjoint sets of n = {n} drafts in the pool: {SETS} show how far they scatter"
+    if span > 0 and sets * min(mean - low, high - mean) < span:
+        return f"a mean reward of {mean:.3g} at n = {n} so near a bound that no set of n may show what differs"
+    if span > 0 and 2.0 * NORMAL_95 * stderr >= SHARE * span:
+        width = f"{mean:.3g} ± {NORMAL_95 * stderr:.2g}"
+        return f"reward at n = {n} is {width} (95 %): wider than a tenth of its range of {span:.3g}"
+    return ""
