@@ -115,9 +115,11 @@ COUNTED = (
 
 
 def _counted(e: Evidence, source: str) -> frozenset[str]:
-    """What the counts of repeated draws point to (M34); none where the log-probabilities do not cover the step."""
+    """What the counts of repeated draws point to (M34); none where the log-probabilities do not cover the step, or are
+    the other model's."""
     check = e.draws[source]
-    if check is None or check.temperature is None or source in {cover.model for cover in e.uncovered}:
+    other = {cover.model for cover in e.uncovered}.union(e.scattered)
+    if check is None or check.temperature is None or source in other or e.exchanged:
         return frozenset()
     rows: set[str] = set()
     for row in COUNTED:
@@ -141,7 +143,7 @@ def accused(e: Evidence) -> Accusation:
 
     Where repeats accuse a source, only the cause is left to say.
     """
-    if e.balance is None or e.uncovered or e.crossed or e.far_shifted:
+    if e.balance is None or e.uncovered or e.scattered or e.exchanged or e.crossed or e.far_shifted:
         return Accusation()
     cold = {
         source: check.temperature_gain
@@ -203,4 +205,5 @@ def duplicated(e: Evidence) -> bool:
     if e.repeats.lag > 0 or e.repeats.impossible == 0:
         return e.repeats.lag > 0
     wrong = {"temperature", "shift"} & frozenset().union(*(causes(e, source) for source in SOURCES))
-    return not wrong and not e.uncovered and not e.crossed and abs(e.ratio.z) < 6.0
+    wrong_numbers = e.uncovered or e.scattered or e.crossed or e.exchanged
+    return not wrong and not wrong_numbers and abs(e.ratio.z) < 6.0

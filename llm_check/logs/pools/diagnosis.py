@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Record
@@ -13,8 +15,10 @@ from llm_check.logs.pools.balance import FREEDOM
 from llm_check.logs.pools.evidence import FEW_ROWS, Evidence, examine
 from llm_check.logs.pools.findings import FINDINGS, Finding
 from llm_check.logs.pools.pool import Pool, as_pool
+from llm_check.logs.pools.prefixes import length_rows
 from llm_check.logs.pools.schema import SOURCES
 from llm_check.logs.pools.step_coverage import coverage_record
+from llm_check.logs.pools.verdict import LEAST, Support, betas_tried, pool_support
 
 __all__ = ["COVERAGE_BETA", "Diagnosis", "diagnose", "doctor"]
 
@@ -24,7 +28,8 @@ COVERAGE_BETA = 5.0
 @dataclass(frozen=True)
 class Diagnosis:
     """valid: no finding is an error. ratio_mean, ratio_mean_se: (M32) over the drafts, None without any; untested: what
-    could not be; left_out: rows that reading left out; coverage: of `coverage_record`, None where not asked for."""
+    could not be; left_out: rows that reading left out; coverage: of `coverage_record`, supports: what the weights may
+    be used for, lengths: of `length_rows`; None where not asked for."""
 
     valid: bool
     ratio_mean: float | None
@@ -34,6 +39,8 @@ class Diagnosis:
     evidence: Evidence
     left_out: Record
     coverage: Record | None = None
+    supports: Support | None = None
+    lengths: tuple[Record, ...] | None = None
 
     def record(self) -> Record:
         """The object of `gsi doctor --json`."""
@@ -56,8 +63,9 @@ class Diagnosis:
             }
             for source, check in e.draws.items()
         }
-        fields = {
+        fields: Record = {
             "valid": self.valid,
+            "supports": self.supports and self.supports.record(),
             "ratio_mean": self.ratio_mean,
             "ratio_mean_se": self.ratio_mean_se,
             "findings": [vars(finding) for finding in self.findings],
@@ -67,11 +75,14 @@ class Diagnosis:
             "balance": balance,
             "positions": len(e.whole.names),
             "rows": int(e.whole.order.size),
+            "drafts": int(np.count_nonzero(~e.whole.is_base)),
             "sampling": sampling,
             "untested": list(self.untested),
             "left_out": self.left_out,
             "coverage": self.coverage,
         }
+        if self.lengths is not None:
+            fields["lengths"] = list(self.lengths)
         record: Record = plain(with_schema("doctor", fields))
         return record
 
@@ -118,13 +129,21 @@ def doctor(
     beta: float = COVERAGE_BETA,
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    n: int | None = None,
+    lengths: bool = False,
 ) -> Diagnosis:
     """Self-checks of a pool, or of its file: mean ratios (M32), draws against their log-probabilities (M34), rows,
-    rewards, and coverage by step at `beta` (per unit of reward). `record()` is what `gsi doctor --json` answers.
+    rewards, coverage by step at `beta` (per unit of reward), and what its weights support at `beta` and n (None: the
+    largest n). `record()` is what `gsi doctor --json` answers.
 
     strict: stop at a bad row instead of leaving its prompt out. progress(done, total) counts positions of the coverage.
-    Raises InputError for a file that is no pool, and unless beta is positive and finite.
+    lengths: also by the length of a step (M44). Raises InputError for a file that is no pool, n below 1, unless beta is
+    positive and finite, and with `lengths` for a pool without token log-probabilities.
     """
     data = as_pool(pool, strict)
     coverage = coverage_record(data, beta, progress)
-    return replace(diagnose(data), coverage=coverage)
+    found = diagnose(data)
+    wrong = tuple(finding.id for finding in found.findings if finding.severity == "error")
+    supports = pool_support(data, beta, n, wrong)
+    rows = tuple(length_rows(data, betas_tried(data, beta), None, n or LEAST)) if lengths else None
+    return replace(found, coverage=coverage, supports=supports, lengths=rows)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.special import logsumexp
 
+from gsi_theory.samples.ratio_evidence import log_e_ratio
 from llm_check.logs.pools.balance import UNBALANCED, Balance, check_balance
 from llm_check.logs.pools.pool import SOURCES, Pool
 from llm_check.logs.pools.position_arrays import PositionArrays, some_positions
@@ -25,11 +27,12 @@ from llm_check.logs.pools.self_checks import (
     cross_check,
     logged_grid,
     spread_by_reward,
+    unequal_repeats,
 )
-from llm_check.logs.pools.tails import pareto_khat
+from llm_check.logs.pools.tails import fitted_khat
 from llm_check.logs.pools.tokens import TokenCheck, check_draws
 
-__all__ = ["FEW_ROWS", "LEVEL", "LOG_E", "Evidence", "examine"]
+__all__ = ["FEW_ROWS", "LEVEL", "LOG_E", "Evidence", "RatioTail", "examine", "ratio_evidence"]
 
 # A clean pool fails one of about ten tests with probability at most ten times this (e-values: at most 1/e each).
 LEVEL = 1e-3
@@ -39,13 +42,18 @@ MOST_ROWS = 200_000
 # log-probabilities of equal rows agree to about 1e-5 in float32; this much is noise of half precision or of batching
 NOISE = 1e-3
 FEW_ROWS = 40
+FEWEST = 8  # drafts of which something can be said of their weights
+MOST_RATIOS = 2_000_000
+LARGEST = 1e6  # nats, of a ratio that is refuted in any case
 
 
 @dataclass(frozen=True)
 class Evidence:
     """Self-checks of a pool: ratios, draws of each source against their log-probabilities, rows, and the tail of
-    the draft's ratios e^ℓ: k̂ and the share that the largest 1 % carry (None with fewer than 100 drafts). later: whole
-    steps after the first of a prompt, in which a whole response shows. arrays: the positions looked at; whole: all."""
+    the draft's ratios. later: whole steps after the first of a prompt, in which a whole response shows. log_e: of each
+    source, evidence that its ratios are too large on average (M45), nats; log_e_exchanged: the same with the models'
+    columns exchanged. unequal: share of repeated steps whose log-probabilities are half a nat apart or more, by model.
+    arrays: the positions looked at; whole: all."""
 
     arrays: PositionArrays
     whole: PositionArrays
@@ -60,7 +68,10 @@ class Evidence:
     repeats: Repeats
     rewards: Rewards
     cuts: Cuts
-    tail: tuple[float, float, int] | None
+    tail: RatioTail | None
+    log_e: dict[str, float]
+    log_e_exchanged: dict[str, float]
+    unequal: dict[str, float]
 
     @cached_property
     def noisy(self) -> dict[str, float]:
@@ -76,6 +87,28 @@ class Evidence:
     def uncovered(self) -> list[StepCover]:
         """Models whose log-probabilities cover other tokens than the step's in more than 1 % of the rows."""
         return [c for c in self.lengths if max(c.other_length, c.other_sum) > 0.01]
+
+    @cached_property
+    def exchanged(self) -> bool:
+        """Whether the draft's log-probabilities stand in the base's column and the base's in the draft's: as logged the
+        ratios of both sources are refuted, exchanged neither is, nor are the draws."""
+        both = len(self.drawn) == 2 and min(self.log_e.values()) > LOG_E
+        if not both or max(self.log_e_exchanged.values()) > 0.5 * LOG_E:
+            return False
+        checks = [exchanged_draws(self.arrays, source) for source in self.drawn]
+        worst = [max(c.log_e_temperature, c.log_e_misfit, c.log_e_fewer) for c in checks if c is not None]
+        return max(worst, default=0.0) < 0.5 * LOG_E
+
+    @cached_property
+    def drawn(self) -> tuple[str, ...]:
+        """Sources that drew something."""
+        return tuple(s for s in SOURCES if (self.arrays.set_is_base == (s == "base")).any())
+
+    @cached_property
+    def scattered(self) -> list[str]:
+        """Models that give equal steps unequal log-probabilities, by nats and more often than not: numbers of more
+        tokens than the step's."""
+        return [model for model, share in self.unequal.items() if share > 0.5]
 
     @cached_property
     def crossed(self) -> list[tuple[CrossCheck, bool]]:
@@ -109,19 +142,63 @@ class Evidence:
         return self.bridge_broken and self.far_shifted and self.ratio.shift_misfit < 3.0
 
 
-def _tail(arrays: PositionArrays, most: int = 100_000) -> tuple[float, float, int] | None:
-    """(k̂, share of the total that the largest 1 % carry, ratios that k̂ was fitted to) of the drafts' e^ℓ over all
-    positions, mean 1 each."""
+@dataclass(frozen=True)
+class RatioTail:
+    """Who carries the weight, of the drafts' e^ℓ over all positions, mean 1 each: khat, None where not fitted, and to
+    how many ratios it was (drafts); top: share of the largest 1 % (one draft at least); ess: effective drafts; beyond:
+    share of the base draws whose ratio exceeds that of every draft of their position, the base's mass that no draft
+    has shown, None without positions of both sources and FEWEST drafts."""
+
+    khat: float | None
+    drafts: int
+    top: float
+    ess: float
+    beyond: float | None
+
+
+def _tail(arrays: PositionArrays, most: int = 100_000) -> RatioTail | None:
     ratio = arrays.log_ratio[~arrays.is_base]
     ratio = np.sort(ratio[np.isfinite(ratio)])
-    if ratio.size < 100:
+    if ratio.size < FEWEST:
         return None
     weight = np.exp(ratio - ratio[-1])
     top = float(weight[-max(1, ratio.size // 100) :].sum() / weight.sum())
-    ratio = ratio[:: max(1, ratio.size // most)]
+    ess = float(weight.sum() ** 2 / np.sum(weight**2))
+    fitted = ratio[:: max(1, ratio.size // most)]
     with np.errstate(all="ignore"):  # equal weights in the tail
-        khat = float(pareto_khat(ratio))
-    return khat, top, ratio.size
+        khat = fitted_khat(fitted)
+    above = [
+        np.mean(arrays.log_ratio[b.base] > arrays.log_ratio[b.draft].max(axis=1, keepdims=True), axis=1)
+        for b in arrays.blocks
+        if b.draft.shape[1] >= FEWEST
+    ]
+    return RatioTail(khat, fitted.size, top, ess, float(np.concatenate(above).mean()) if above else None)
+
+
+def ratio_evidence(arrays: PositionArrays, source: str, exchanged: bool = False) -> float:
+    """log e (M45) against the ratios of a source's draws, of π_B/π_S for drafts and the inverse for base draws, nats:
+    the mean of that of whole steps and, where both models' tokens are logged, that of tokens given their prefixes.
+
+    exchanged: as if each model's numbers were the other's. At most MOST_RATIOS, the first, a number fixed beforehand.
+    """
+    base = source == "base"
+    sign = -1.0 if base != exchanged else 1.0
+    values = [sign * arrays.log_ratio[arrays.is_base == base]]
+    lists = [arrays.lists(f"token_logp_{model}") for model in SOURCES]
+    draft, other = lists
+    if draft is not None and other is not None and np.array_equal(draft.lengths, other.lengths):
+        rows = np.repeat(arrays.is_base == base, draft.lengths)
+        with np.errstate(invalid="ignore"):  # tokens that neither can draw
+            values.append(sign * (other.values - draft.values)[rows])
+    logs = [log_e_ratio(v[~np.isnan(v)][:MOST_RATIOS].clip(max=LARGEST)) for v in values]
+    return float(logsumexp(logs) - np.log(len(logs)))
+
+
+def exchanged_draws(arrays: PositionArrays, source: str) -> TokenCheck | None:
+    """A source's draws against the other model's log-probabilities."""
+    other = SOURCES[1 - SOURCES.index(source)]
+    tokens = token_draws(arrays, source, other)
+    return check_draws(tokens if tokens is not None else step_draws(arrays, source, other))
 
 
 def examine(pool: Pool) -> Evidence:
@@ -161,4 +238,7 @@ def examine(pool: Pool) -> Evidence:
         rewards=check_rewards(pool.arrays),
         cuts=check_cuts(pool.arrays),
         tail=_tail(arrays),
+        log_e={source: ratio_evidence(arrays, source) for source in SOURCES},
+        log_e_exchanged={source: ratio_evidence(arrays, source, exchanged=True) for source in SOURCES},
+        unequal={model: unequal_repeats(arrays, code, model) for model in SOURCES} if told else {},
     )

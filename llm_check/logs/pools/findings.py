@@ -17,13 +17,15 @@ from gsi_theory.samples.pool_limits import khat_limit
 from gsi_theory.types import Record
 from llm_check.logs.pools.balance import FREEDOM
 from llm_check.logs.pools.causes import accused, causes, duplicated, says_balance
-from llm_check.logs.pools.evidence import LEVEL, Evidence
+from llm_check.logs.pools.evidence import LOG_E, Evidence
 from llm_check.logs.pools.schema import SOURCES
 from llm_check.logs.pools.tokens import TokenCheck
 
 __all__ = ["FINDINGS", "Finding", "FindingRule"]
 
 FEW_REPEATS = 20  # draws of a step that was drawn before
+LEAST_SHARE = 0.1  # effective drafts over drafts
+UNSEEN = 0.5  # base draws with a ratio beyond that of every draft of their position
 REWARD_NOISE = 0.02  # of the spread of all rewards: batching in half precision stays below it
 
 
@@ -112,12 +114,20 @@ def _truncated(e: Evidence) -> Record | None:
     return _of_cause(e, "truncated", counts)
 
 
+def _exchanged(e: Evidence) -> Record | None:
+    if not e.exchanged:
+        return None
+    return {s: {"log_e_value": e.log_e[s], "log_e_value_exchanged": e.log_e_exchanged[s]} for s in e.drawn}
+
+
 def _explained(e: Evidence) -> bool:
     """Whether another finding already says why the ratios do not balance."""
     blamed = frozenset().union(*(causes(e, source) for source in SOURCES))
     shifts = e.ratio.shifts
     small = shifts.size == 0 or float(np.median(np.abs(shifts))) < 1.0
-    return duplicated(e) or _whole(e) is not None or (bool(blamed & {"temperature", "truncated"}) and small)
+    return (
+        duplicated(e) or e.exchanged or _whole(e) is not None or (bool(blamed & {"temperature", "truncated"}) and small)
+    )
 
 
 def _context(e: Evidence) -> Record | None:
@@ -136,12 +146,14 @@ def _context(e: Evidence) -> Record | None:
     mean, error = (1.0, 0.0) if e.ratio.mean is None or e.ratio.mean_se is None else (e.ratio.mean, e.ratio.mean_se)
     above = mean - 1.0 > max(5.0 * error, 1e-6)  # rounding is no other law
     alone = e.ratio.positions == 0 and mean + 5.0 * error < 0.5
-    # Markov: a mean of expectation 1 exceeds 1/LEVEL with probability at most LEVEL, however few rows and heavy tails
-    never = max(mean, e.ratio.inverse_mean or 1.0) * LEVEL > 1.0
+    # an e-value exceeds 1/LEVEL with probability at most LEVEL, however few rows and heavy tails
+    never = max(e.log_e.values()) > LOG_E
     if (e.bridge_broken or never or (not e.few and (above or alone))) and not _explained(e):
         evidence["ratio"] = {"mean": e.ratio.mean, "mean_se": e.ratio.mean_se, "bridge_z": e.ratio.z}
         if e.ratio.inverse_mean is not None:
             evidence["ratio"]["inverse_mean"] = e.ratio.inverse_mean
+        if never:
+            evidence["ratio"]["log_e_value"] = max(e.log_e.values())
         if e.ratio.shifts.size:
             evidence["ratio"]["median_log_ratio_of_normalizers"] = float(np.median(e.ratio.shifts))
     if e.unbalanced and not e.noisy and not _explained(e):
@@ -162,6 +174,8 @@ def _whole(e: Evidence) -> Record | None:
         check = e.draws[source]
         if check is not None and "shift" in causes(e, source) and not duplicated(e):
             evidence.setdefault(source, {})["kept_mass"] = check.kept_mass
+    for model in e.scattered:
+        evidence.setdefault(model, {})["equal_steps_with_unequal_numbers"] = e.unequal[model]
     for cross, constant in e.crossed:
         if constant:
             evidence.setdefault(cross.model, {})["shift_between_sources_nats"] = cross.shift
@@ -229,18 +243,24 @@ def _cut(e: Evidence) -> Record | None:
 
 
 def _tail(e: Evidence) -> Record | None:
-    # Among few distinct steps k̂ is large without a tail: the weight must also sit with few draws.
+    """Whether the drafts' weights sit with few of them: by the tail's shape, by their effective number, or by base
+    draws beyond every draft. Among few distinct steps k̂ is large without a tail: weight must sit with few draws too."""
     if e.tail is None:
         return None
-    khat, top, fitted = e.tail
-    limit = khat_limit(fitted)
-    return {"khat": khat, "limit": limit, "share_of_largest_1_percent": top} if khat > limit and top >= 0.2 else None
+    t = e.tail
+    heavy = t.khat is not None and t.khat > khat_limit(t.drafts) and t.top >= 0.2
+    if not (heavy or t.ess < LEAST_SHARE * t.drafts or (t.beyond is not None and t.beyond > UNSEEN)):
+        return None
+    fit: Record = {"not_fitted_of": t.drafts} if t.khat is None else {"khat": t.khat, "limit": khat_limit(t.drafts)}
+    numbers = {"effective_drafts": t.ess, "drafts": t.drafts, "share_of_largest_1_percent": t.top}
+    return fit | numbers | ({} if t.beyond is None else {"base_draws_beyond_all_drafts": t.beyond})
 
 
 def _noise(e: Evidence) -> Record | None:
     evidence: Record = {
         model: {"sd_nats_per_logged_number": value, "sd_tilted_reward_at_beta_20": value / 20.0}
         for model, value in e.noisy.items()
+        if model not in e.scattered
     }
     for model, grid in e.grid.items():
         if grid is not None:
@@ -254,6 +274,12 @@ FINDINGS: tuple[FindingRule, ...] = (
         "error",
         "rows were written more than once under new candidate numbers: drop them, or number seeds apart",
         _duplicates,
+    ),
+    FindingRule(
+        "exchanged_columns",
+        "error",
+        "logp_draft holds the base's numbers and logp_base the draft's: exchange the two columns, and their tokens'",
+        _exchanged,
     ),
     FindingRule(
         "temperature_mismatch",

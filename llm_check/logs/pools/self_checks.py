@@ -26,10 +26,12 @@ __all__ = [
     "cross_check",
     "logged_grid",
     "spread_by_reward",
+    "unequal_repeats",
 ]
 
 MODELS = ("draft", "base")
 _LAGS = 512
+FEW_PAIRS = 5
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,18 @@ def cross_check(arrays: PositionArrays, code: Ints) -> list[CrossCheck]:
         positions = int(np.unique(position[several]).size)
         checks.append(CrossCheck(model, int(both.sum()), shift, within, positions, spread))
     return checks
+
+
+def unequal_repeats(arrays: PositionArrays, code: Ints, model: str) -> float:
+    """Share of pairs of equal steps, one draw of a source after the other, whose log-probabilities are more than half a
+    nat apart; 0 below FEW_PAIRS pairs. Half precision and batching move whole steps by less."""
+    logp = arrays.floats(f"logp_{model}")
+    group = 2 * code + arrays.is_base
+    order = np.argsort(group, kind="stable")
+    pairs = np.flatnonzero(np.diff(group[order]) == 0)
+    with np.errstate(invalid="ignore"):  # steps that the model cannot draw
+        gaps = np.abs(np.diff(logp[order]))[pairs]
+    return float(np.mean(gaps > 0.5)) if pairs.size >= FEW_PAIRS else 0.0
 
 
 def spread_by_reward(arrays: PositionArrays, model: str) -> float:

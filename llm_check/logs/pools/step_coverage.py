@@ -1,9 +1,9 @@
 """How well a pool's drafts cover the base and the tilted policy, by prompt and step: what `gsi doctor` shows.
 
 Per position: of ρ = π_B/π_S and of the tilt e^{βr}ρ the numbers of `gsi_theory.samples.weight_coverage` (χ² with its
-lower bound, ESS, supremum seen, Rényi-2, share of the largest), χ²(π_B‖π_S) from the base draws too, k̂, and whether the
-tail was seen. Per step: medians over prompts, and the extremes that decide. A lower bound holds at 95 % for its prompt;
-nothing bounds χ² from above, an outcome never drawn can hold any weight.
+lower bound, ESS, supremum seen, Rényi-2, share of the largest), of both sources together those of `PairCoverage`, k̂
+(null: not fitted), and whether the tail was seen. Per step: medians over prompts, and the extremes that decide. A lower
+bound holds at 95 % for its prompt; nothing bounds χ² from above, an outcome never drawn can hold any weight.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 from gsi_theory.instance import beta_times
-from gsi_theory.types import Record
+from gsi_theory.types import Floats, Record
 from llm_check.logs.pools.pool import Pool
-from llm_check.logs.pools.tails import PositionCoverage, position_coverage
+from llm_check.logs.pools.supports import middle
+from llm_check.logs.pools.tails import PositionCoverage, fitted_khat, position_coverage
 
 __all__ = ["MOST", "by_step", "coverage_record"]
 
@@ -57,8 +58,10 @@ def _position(at: PositionCoverage) -> Record:
     return {
         "prompt_id": at.prompt_id,
         "step": at.step,
-        "ratio": vars(at.ratio) | {"khat": at.ratio_khat, "chi2_from_base": chi2, "chi2_from_base_low": low},
-        "tilted": vars(at.tilted) | {"khat": at.tilted_khat},
+        "ratio": vars(at.ratio)
+        | {"khat": fitted_khat(at.log_ratio), "chi2_from_base": chi2, "chi2_from_base_low": low}
+        | {"pair": vars(at.pair)},
+        "tilted": vars(at.tilted) | {"khat": fitted_khat(at.log_weight)},
         "tail_seen": at.tail.speaks,
         "why": at.tail.evidence,
         "advice": at.tail.advice,
@@ -67,33 +70,49 @@ def _position(at: PositionCoverage) -> Record:
 
 
 def by_step(covers: Sequence[PositionCoverage]) -> list[Record]:
-    """One entry a step, ascending. Of each number the median over prompts; largest_ratio and khat: the largest."""
+    """One entry a step, ascending. Of each number the median over prompts; largest_ratio: the largest; khat: of the
+    weights of all prompts together, of the tilt relative to each prompt's mean; kl_..._token: nats a token, of all."""
     steps = []
     for step in sorted({at.step for at in covers}):
         these = [at for at in covers if at.step == step]
+        pairs, kl_base = [at.pair for at in these], [at.pair.kl_base for at in these if at.pair.kl_base is not None]
         steps.append(
             {
                 "step": step,
                 "prompts": len(these),
                 "drafts": min(at.ratio.size for at in these),
-                "chi2": _median([at.base_chi2[0] if at.base_chi2 else at.ratio.chi2 for at in these]),
-                "chi2_low": _median([max(at.ratio.chi2_low, at.base_chi2[1] if at.base_chi2 else 0.0) for at in these]),
-                "ess": _median([at.ratio.ess for at in these]),
-                "renyi2": _median([at.ratio.renyi2 for at in these]),
-                "largest_ratio": float(np.exp(min(max(at.ratio.log_largest for at in these), 700.0))),
-                "khat": max(at.ratio_khat for at in these),
-                "tilted_chi2": _median([at.tilted.chi2 for at in these]),
-                "tilted_chi2_low": _median([at.tilted.chi2_low for at in these]),
-                "tilted_renyi2": _median([at.tilted.renyi2 for at in these]),
-                "tilted_ess": _median([at.tilted.ess for at in these]),
+                "draws": sum(at.ratio.size for at in these),
+                "chi2": middle([p.chi2 for p in pairs]),
+                "chi2_low": middle([p.chi2_low for p in pairs]),
+                "ess": middle([at.ratio.ess for at in these]),
+                "renyi2": middle([p.renyi2 for p in pairs]),
+                "largest_ratio": float(np.exp(min(max(p.log_largest for p in pairs), 700.0))),
+                "khat": _pooled_khat([at.log_ratio for at in these]),
+                "kl_draft": middle([p.kl_draft for p in pairs]),
+                "kl_base": middle(kl_base) if kl_base else None,
+                "kl_draft_token": _a_token(these, 0),
+                "kl_base_token": _a_token(these, 1),
+                "tilted_chi2": middle([at.tilted.chi2 for at in these]),
+                "tilted_chi2_low": middle([at.tilted.chi2_low for at in these]),
+                "tilted_renyi2": middle([at.tilted.renyi2 for at in these]),
+                "tilted_ess": middle([at.tilted.ess for at in these]),
                 "tilted_ess_least": min(at.tilted.ess for at in these),
-                "tilted_share": _median([at.tilted.largest_share for at in these]),
-                "tilted_khat": max(at.tilted_khat for at in these),
+                "tilted_share": middle([at.tilted.largest_share for at in these]),
+                "tilted_khat": _pooled_khat([at.log_weight for at in these]),
                 "tail_seen": sum(at.tail.speaks for at in these),
             }
         )
     return steps
 
 
-def _median(values: Sequence[float]) -> float:
-    return float(np.sort(values)[len(values) // 2])  # the upper of two middle ones: no mean of infinities
+def _pooled_khat(weights: Sequence[Floats]) -> float | None:
+    with np.errstate(all="ignore"):  # equal weights in the tail
+        return fitted_khat(np.concatenate(weights))
+
+
+def _a_token(covers: Sequence[PositionCoverage], source: int) -> float | None:
+    """KL over tokens, of all positions with lengths: KL(π_S‖π_B) over the draft's tokens, or the reverse over the
+    base's."""
+    told = [(at.pair.kl_base if source else at.pair.kl_draft, at.tokens[source]) for at in covers if at.tokens]
+    pairs = [(kl, tokens) for kl, tokens in told if kl is not None and tokens > 0]
+    return float(sum(kl for kl, _ in pairs) / sum(tokens for _, tokens in pairs)) if pairs else None
