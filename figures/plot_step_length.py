@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from figures.plot_data import distinct, rows, where
 from figures.style import WIDTH, log_ticks
@@ -27,11 +28,14 @@ def draw(artifact: Artifact) -> Figure:
             axes.plot(tokens, values, color=color, marker=marker, markersize=3.5, label=pool)
         left.axhline(of_pool[0]["drafts"], color=color, linewidth=0.8, linestyle=(0, (1, 2)))
     for axes in (left, right):
-        log_ticks(axes, sorted(distinct(line["tokens"] for line in lines)))
+        # powers of two; the longest draft's length between them would crowd the last
+        log_ticks(axes, [k for k in sorted(distinct(line["tokens"] for line in lines)) if k & (k - 1) == 0])
         axes.set_xlabel("tokens of a step")
     left.set_yscale("log")
+    left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    left.yaxis.set_minor_formatter(NullFormatter())
     left.set_ylabel("effective drafts")
-    right.set_ylabel("KL(π_S‖π_B), nats")
+    right.set_ylabel(r"KL$(\pi_S\Vert\pi_B)$, nats")
     right.set_ylim(bottom=0.0)
     left.legend()
     return figure

@@ -32,7 +32,7 @@ SCHEMAS: dict[str, int] = Named(
         "claims": 1,
         "curve": 1,
         "decode": 1,
-        "doctor": 1,
+        "doctor": 2,
         "import": 1,
         "law": 1,
         "models": 1,

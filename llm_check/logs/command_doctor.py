@@ -1,5 +1,5 @@
-"""`gsi doctor POOL`: what is wrong with a pool's log-probabilities, rewards and rows, with evidence and a cure; and what
-its weights may be used for. The figure (`--page`) is drawn by `figures`, called by name."""
+"""`gsi doctor POOL`: what is wrong with a pool's log-probabilities, rewards and rows, with evidence and a cure;
+and what its weights may be used for. The figure (`--page`) is drawn by `figures`, called by name."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def _coverage_words(record: Record) -> str:
     unfitted = "" if fewest is None else f"–: {_khat(None, fewest)}, "
     return (
         f"ratio: π_B/π_S over both sources; tilt: e^(βr)·π_B/π_S over drafts at β = {record['beta']:g}; medians over "
-        f"prompts of {drafts} or more drafts. χ²: variance of the weights over their squared mean; ≥: its lower bound at "
-        "95 % a prompt (no draws bound it from above); D₂: Rényi divergence of order 2, log(1 + χ²), nats; ESS: effective "
-        "number of drafts; sup: the largest ratio is this at least; k̂: index of the tail of all prompts' weights "
-        f"together (Pareto; {unfitted}∞: too wide to fit, -∞: the largest weights are equal, no tail); seen: prompts "
-        "whose tail was seen"
+        f"prompts of {drafts} or more drafts. χ²: variance of the weights over their squared mean; ≥: its lower bound "
+        "at 95 % a prompt (no draws bound it from above); D₂: Rényi divergence of order 2, log(1 + χ²), nats; ESS: "
+        "effective number of drafts; sup: the largest ratio is this at least; k̂: index of the tail of all prompts' "
+        f"weights together (Pareto; {unfitted}∞: too wide to fit, -∞: the largest weights are equal, no tail); seen: "
+        "prompts whose tail was seen"
     )
 
 
@@ -86,8 +86,8 @@ def _lengths(rows: Sequence[Record]) -> Table:
 
 _LENGTH_WORDS = (
     "the first tokens of every draft, as drafts of a step of that length (M44); KL: of the draft from the base, nats; "
-    "χ², ESS: medians over positions; k̂: of all together (–: not fitted, or equal ratios); n ≤, β ≤: the most that may be "
-    "used, rewards being those of the whole drafts (–: none)"
+    "χ², ESS: medians over positions; k̂: of all together (–: not fitted, or equal ratios); n ≤, β ≤: the most that may "
+    "be used, rewards being those of the whole drafts (–: none)"
 )
 
 

@@ -42,6 +42,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _PATH = "How a prompt goes on from step to step"
 _IMPORT = "A log of another engine, in place of collecting"
+_RESCORE = "Another reward on the rows of a pool, in place of collecting"
 
 
 def _paths() -> list[str]:
@@ -79,7 +80,9 @@ RangeOption = Annotated[
 
 @app.command()
 def command(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Pool file to write (.parquet).")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Pool file to write (.parquet); with --rescore, the pool to read.")
+    ],
     candidates: Annotated[int, typer.Option(metavar="N", min=1, help="Draft candidates at each position.")] = 1000,
     base_candidates: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Base candidates (default: the same).")
@@ -113,6 +116,25 @@ def command(
     ] = None,
     maps: MapOption = None,
     reward_range: RangeOption = None,
+    rescore: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REWARD",
+            help="Reward, as for --reward, to put on the rows of a pool; it takes --task, --base (the tokenizer) and "
+            "--template from the pool where that says.",
+            rich_help_panel=_RESCORE,
+        ),
+    ] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(metavar="T", min=1, help="Cut its steps to T tokens and judge those.", rich_help_panel=_RESCORE),
+    ] = None,
+    rescored: Annotated[
+        Path | None,
+        typer.Option(
+            "--to", metavar="FILE", help="Pool to write (default: NAME.rescored.parquet).", rich_help_panel=_RESCORE
+        ),
+    ] = None,
     seed: SeedOption = 0,
     batch: Annotated[
         int | None,
@@ -131,6 +153,13 @@ def command(
     from llm_check.logs.pools.importer import import_log, parse_maps
     from llm_check.logs.pools.pool import read_pool
 
+    if rescore is not None:
+        used = ("out", "rescore", "tokens", "rescored", "task", "base", "template", "device", "dtype")
+        refuse_options(context, given_options(context, used), "with --rescore: nothing is drawn; leave them out")
+        _rescore(out, rescored, rescore, tokens, task, base, template, device, dtype)
+        return
+    if tokens is not None or rescored is not None:
+        raise InputError("--tokens and --to without --rescore: give the reward to put on a pool")
     require_writable(out)
     if log is not None:
         collecting = given_options(context, ("out", "log", "maps", "reward_range"))
@@ -179,6 +208,38 @@ def command(
     _say(out, pool)
     if steps > 1:
         typer.echo(wrapped(_ended(pool, steps), rest="  "))
+
+
+def _rescore(
+    pool: Path,
+    out: Path | None,
+    reward: str,
+    tokens: int | None,
+    task: str | None,
+    base: str | None,
+    template: str | None,
+    device: str,
+    dtype: str,
+) -> None:
+    written = out or pool.with_name(f"{pool.stem}.rescored.parquet")
+    require_writable(written)
+    from llm_check.models.collecting.rescore import rescore_pool  # slow to import
+
+    quiet_engines()
+    with progress_bar("rescore") as report:
+        made = rescore_pool(
+            pool,
+            written,
+            reward,
+            task=task,
+            tokens=tokens,
+            policy=base,
+            template=template,
+            device=device,
+            dtype=dtype,
+            progress=report,
+        )
+    _say(written, made)
 
 
 def _require_used(context: typer.Context | None, path: str | None) -> None:

@@ -31,6 +31,7 @@ from tests.plants.pool_faults import (
     drop_texts,
     drop_tokens,
     duplicate_rows,
+    exchange_columns,
     round_numbers,
     score_whole,
 )
@@ -66,6 +67,7 @@ FAULTS: dict[str, tuple[str, Callable[[Make, int], Columns]]] = {
     "shifted prompt, all rows": ("context_mismatch", lambda make, s: make(s, PLAIN, PLAIN, "all")[0]),
     "whole response": ("whole_response", _whole),
     "float16, bfloat16 or noise 0.05": ("log_prob_noise", _noise),
+    "columns exchanged": ("exchanged_columns", lambda make, s: exchange_columns(_clean(make, s))),
     "a quarter of the rows twice": (
         "duplicates", lambda make, s: duplicate_rows(_clean(make, s), 0.25, s % 2 == 0)),
 }  # fmt: skip

@@ -21,9 +21,11 @@ __all__ = [
     "TokenWorld",
     "add_noise",
     "add_reward_noise",
+    "cut_steps",
     "drop_texts",
     "drop_tokens",
     "duplicate_rows",
+    "exchange_columns",
     "restrict",
     "round_numbers",
     "score_whole",
@@ -151,6 +153,19 @@ class TokenWorld:
             "token_logp_draft": lists["draft"],
             "token_logp_base": lists["base"],
         }
+
+
+def exchange_columns(columns: Columns) -> Columns:
+    """Each model's log-probabilities under the other's name."""
+    names = ("logp_draft", "logp_base"), ("token_logp_draft", "token_logp_base")
+    return columns | {a: columns[b] for pair in names for a, b in (pair, pair[::-1]) if b in columns}
+
+
+def cut_steps(columns: Columns, tokens: int) -> Columns:
+    """The first tokens of every step with the log-probabilities of the whole of it, as whole numbers."""
+    cut = {"token_ids": [ids[:tokens] for ids in columns["token_ids"]], "text": [t[:tokens] for t in columns["text"]]}
+    kept = {k: v for k, v in columns.items() if not k.startswith("token_logp_")}
+    return kept | cut | {"n_tokens": [len(ids) for ids in cut["token_ids"]]}
 
 
 def drop_tokens(columns: Columns) -> Columns:

@@ -28,8 +28,8 @@ COVERAGE_BETA = 5.0
 @dataclass(frozen=True)
 class Diagnosis:
     """valid: no finding is an error. ratio_mean, ratio_mean_se: (M32) over the drafts, None without any; untested: what
-    could not be; left_out: rows that reading left out; coverage: of `coverage_record`, supports: what the weights may be
-    used for, lengths: of `length_rows`; None where not asked for."""
+    could not be; left_out: rows that reading left out; coverage: of `coverage_record`, supports: what the weights may
+    be used for, lengths: of `length_rows`; None where not asked for."""
 
     valid: bool
     ratio_mean: float | None

@@ -51,8 +51,8 @@ LARGEST = 1e6  # nats, of a ratio that is refuted in any case
 class Evidence:
     """Self-checks of a pool: ratios, draws of each source against their log-probabilities, rows, and the tail of
     the draft's ratios. later: whole steps after the first of a prompt, in which a whole response shows. log_e: of each
-    source, evidence that its ratios are too large on average (M45), nats; log_e_exchanged: the same with the two models'
-    columns exchanged. unequal: share of repeated steps whose log-probabilities differ by more than half a nat, by model.
+    source, evidence that its ratios are too large on average (M45), nats; log_e_exchanged: the same with the models'
+    columns exchanged. unequal: share of repeated steps whose log-probabilities are half a nat apart or more, by model.
     arrays: the positions looked at; whole: all."""
 
     arrays: PositionArrays

@@ -125,7 +125,9 @@ def _explained(e: Evidence) -> bool:
     blamed = frozenset().union(*(causes(e, source) for source in SOURCES))
     shifts = e.ratio.shifts
     small = shifts.size == 0 or float(np.median(np.abs(shifts))) < 1.0
-    return duplicated(e) or e.exchanged or _whole(e) is not None or (bool(blamed & {"temperature", "truncated"}) and small)
+    return (
+        duplicated(e) or e.exchanged or _whole(e) is not None or (bool(blamed & {"temperature", "truncated"}) and small)
+    )
 
 
 def _context(e: Evidence) -> Record | None:

@@ -20,11 +20,19 @@ def write_lengths(out: Path, pools: Sequence[Path], first: Sequence[Record], bet
     """Write the artifact: table `lengths`, a row a pool and length. first: `length_rows` of the first pool, known
     already. Pools go by their file's name. Raises InputError as `read_pool` and `length_rows`."""
     tables = [first, *(length_rows(read_pool(path, strict), [beta]) for path in pools[1:])]
-    rows = [{"pool": path.stem} | row for path, of_pool in zip(pools, tables, strict=True) for row in of_pool]
+    titles: list[str] = []
+    for path in pools:
+        alike = sum(title.partition(" (")[0] == path.stem for title in titles)
+        titles.append(f"{path.stem} ({alike + 1})" if alike else path.stem)
+    rows = [{"pool": title} | row for title, of_pool in zip(titles, tables, strict=True) for row in of_pool]
     names = ("pool", "tokens", "drafts", "kl", "chi2", "ess", "khat", "n_max")
     others = " ".join(f"--beside {shlex.quote(path.name)}" for path in pools[1:])
     line = f"gsi doctor {shlex.quote(pools[0].name)} --lengths {others} --beta {beta:g} --page FOLDER"
-    summary = {"beta": beta, "pools": [path.stem for path in pools]}
-    return write_artifact(out, NAME, provenance(" ".join(line.split()), None), summary, {
-        "lengths": {name: [row[name] for row in rows] for name in names}
-    })
+    summary = {"beta": beta, "pools": titles}
+    return write_artifact(
+        out,
+        NAME,
+        provenance(" ".join(line.split()), None),
+        summary,
+        {"lengths": {name: [row[name] for row in rows] for name in names}},
+    )

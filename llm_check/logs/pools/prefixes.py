@@ -1,9 +1,9 @@
 """How long may a step be (M44): the first t tokens of a draft are a draft of the t-token step.
 
-So ρ_t = π_B(y_{≤t})/π_S(y_{≤t}), from the log-probabilities of tokens, gives χ², effective drafts, k̂, KL and the largest
-usable n at every t from one pool of long steps. A step that ends early keeps its ratio; equal prefixes and unfinished
-drafts stay: each is a draw. The reward stays that of the whole draft: what the prefix itself is worth, a reward model
-says (`gsi pool --rescore REWARD --tokens T`).
+So ρ_t = π_B(y_{≤t})/π_S(y_{≤t}), from the log-probabilities of tokens, gives χ², effective drafts, k̂, KL and the
+largest usable n at every t from one pool of long steps. A step that ends early keeps its ratio; equal prefixes and
+unfinished drafts stay: each is a draw. The reward stays that of the whole draft: what the prefix itself is worth,
+a reward model says (`gsi pool --rescore REWARD --tokens T`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.samples.weight_coverage import effective_size
 from gsi_theory.types import Floats, Ints, Json, Record
 from llm_check.logs.pools.pool import Pool
-from llm_check.logs.pools.position_arrays import position_arrays
+from llm_check.logs.pools.position_arrays import PositionArrays
 from llm_check.logs.pools.schema import FIELDS, SOURCES
 from llm_check.logs.pools.supports import middle, support_cells
 from llm_check.logs.pools.tails import chi2_of, fitted_khat, pair_renyi2
@@ -55,8 +55,8 @@ def _token_logs(pool: Pool) -> dict[str, _Lists]:
     if apart.size:
         row = int(apart[0])
         raise InputError(
-            f"row {row}: token_logp_draft of {draft.lengths[row]} and token_logp_base of {base.lengths[row]} tokens: log "
-            "the step's own tokens under both models"
+            f"row {row}: token_logp_draft of {draft.lengths[row]} and token_logp_base of {base.lengths[row]} tokens: "
+            "log the step's own tokens under both models"
         )
     return {"draft": draft, "base": base}
 
@@ -86,9 +86,9 @@ def pool_at_length(pool: Pool, tokens: int) -> Pool:
         whole = table[f"logp_{source}"].to_numpy()
         columns[f"logp_{source}"] = pa.array(np.where(cut, sums, whole))
     for name in LISTS:
-        lists = _lists(table, name)
-        if lists is not None:
-            values, starts = _first(lists, np.minimum(lists.lengths, tokens))
+        found = _lists(table, name)
+        if found is not None:
+            values, starts = _first(found, np.minimum(found.lengths, tokens))
             ends = pa.array(np.r_[starts, values.size], type=pa.int32())
             columns[name] = pa.ListArray.from_arrays(ends, pa.array(values, type=FIELDS[name].type.value_type))
     columns["n_tokens"] = pa.array(kept, type=FIELDS["n_tokens"].type)
@@ -98,7 +98,9 @@ def pool_at_length(pool: Pool, tokens: int) -> Pool:
     if cut.any():
         for name in ("text", "answer"):
             columns.pop(name, None)
-    return Pool(position_arrays(pa.table(columns)), pool.metadata | {"prefix_tokens": tokens}, pool.left_out)
+    rows = pool.arrays  # the same rows in the same order
+    arrays = PositionArrays(pa.table(columns), rows.order, rows.position, rows.is_base, rows.names)
+    return Pool(arrays, pool.metadata | {"prefix_tokens": tokens}, pool.left_out)
 
 
 def _first(lists: _Lists, kept: Ints, pad: Json = None) -> tuple[Floats, Ints]:
@@ -116,7 +118,7 @@ def length_rows(
     kl: KL(π_S‖π_B) of the step in nats, mean over positions; kl_base: KL(π_B‖π_S), null without base draws;
     median_log_ratio: over all drafts; chi2, ess: medians over positions, χ² the larger of both sources'; khat: of all
     drafts together, null where not fitted or most ratios are equal to others; n_max: the largest usable n at the first
-    of `betas`, null where not even 2; beta: the largest of `betas` at which `wanted` candidates are usable, null for none.
+    of `betas`, null where not even 2; beta: the largest of `betas` at which `wanted` are usable, null for none.
     Raises InputError as `pool_at_length`, `support_cells`.
     """
     return [_row(pool, tokens, betas, wanted) for tokens in lengths or length_grid(pool)]

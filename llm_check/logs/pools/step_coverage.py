@@ -2,8 +2,8 @@
 
 Per position: of ρ = π_B/π_S and of the tilt e^{βr}ρ the numbers of `gsi_theory.samples.weight_coverage` (χ² with its
 lower bound, ESS, supremum seen, Rényi-2, share of the largest), of both sources together those of `PairCoverage`, k̂
-(null: not fitted), and whether the tail was seen. Per step: medians over prompts, and the extremes that decide. A lower bound holds at 95 % for its prompt;
-nothing bounds χ² from above, an outcome never drawn can hold any weight.
+(null: not fitted), and whether the tail was seen. Per step: medians over prompts, and the extremes that decide. A lower
+bound holds at 95 % for its prompt; nothing bounds χ² from above, an outcome never drawn can hold any weight.
 """
 
 from __future__ import annotations

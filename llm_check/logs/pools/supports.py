@@ -30,7 +30,7 @@ from gsi_theory.samples.weight_coverage import effective_size
 from gsi_theory.types import Floats
 from llm_check.logs.pools.pool import Pool, reward_range
 
-__all__ = ["Cell", "middle", "reward_bounds", "support_cells"]
+__all__ = ["SupportCell", "middle", "reward_bounds", "support_cells"]
 
 NORMAL_95 = 1.96
 SHARE = 0.1  # of the reward's range, the widest interval
@@ -40,7 +40,7 @@ MOST, MOST_DRAFTS = 200, 512  # positions read, evenly spread, and drafts of eac
 
 
 @dataclass(frozen=True)
-class Cell:
+class SupportCell:
     """A prediction at (beta, n): mean reward over positions, its standard error with the positions held fixed, and
     `fault`, the first test that it fails in words, "" where the weights may be used."""
 
@@ -79,7 +79,7 @@ def _drafts(pool: Pool) -> tuple[list[tuple[Floats, Floats]], int]:
     return drafts, int(keys.size)
 
 
-def support_cells(pool: Pool, betas: Sequence[float], ns: Sequence[int] | None = None) -> list[Cell]:
+def support_cells(pool: Pool, betas: Sequence[float], ns: Sequence[int] | None = None) -> list[SupportCell]:
     """Every β × n with what speaks against using the pool's weights there; ns: 1, 2, 4, … up to half of the candidates
     by default. Empty without drafts of positive weight. Raises InputError as `beta_times`, and for
     n below 1."""
@@ -101,10 +101,10 @@ def support_cells(pool: Pool, betas: Sequence[float], ns: Sequence[int] | None =
         for n in ns:
             if n > size:
                 fault = f"n = {n}, but {counted(size, 'draft')} at a position: nothing can be said beyond the pool"
-                cells.append(Cell(beta, n, np.nan, np.inf, fault))
+                cells.append(SupportCell(beta, n, np.nan, np.inf, fault))
                 continue
             value, stderr = float(mean[known.index(n)]), float(error[known.index(n)])
-            cells.append(Cell(beta, n, value, stderr, _fault(n, value, stderr, (low, high), size, total, ess)))
+            cells.append(SupportCell(beta, n, value, stderr, _fault(n, value, stderr, (low, high), size, total, ess)))
     return cells
 
 
@@ -119,9 +119,7 @@ def _means(
     return np.mean([part.value for part in parts], axis=0), np.sqrt(variance)
 
 
-def _fault(
-    n: int, mean: float, stderr: float, bounds: tuple[float, float], size: int, total: float, ess: float
-) -> str:
+def _fault(n: int, mean: float, stderr: float, bounds: tuple[float, float], size: int, total: float, ess: float) -> str:
     low, high = bounds
     span, sets = high - low, total / n
     if n >= 2 and ess < ESS:

@@ -158,9 +158,7 @@ def pair_renyi2(draft: Floats, base: Floats | None = None) -> float:
     return min(max(moments), top)
 
 
-def _pair(
-    ratio: Coverage, draft: Floats, base_chi2: tuple[float, float] | None, base: Floats | None
-) -> PairCoverage:
+def _pair(ratio: Coverage, draft: Floats, base_chi2: tuple[float, float] | None, base: Floats | None) -> PairCoverage:
     low = max(ratio.chi2_low, base_chi2[1] if base_chi2 else 0.0)
     top = max(ratio.log_largest, -np.inf if base is None else float(base.max()), float(np.log1p(low)))
     renyi2 = max(pair_renyi2(draft, base), float(np.log1p(low)))

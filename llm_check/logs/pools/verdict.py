@@ -12,7 +12,7 @@ from gsi_theory.samples.weight_coverage import effective_size
 from gsi_theory.types import Record
 from llm_check.logs.pools.pool import Pool
 from llm_check.logs.pools.prefixes import longest_prefix
-from llm_check.logs.pools.supports import Cell, middle, support_cells
+from llm_check.logs.pools.supports import SupportCell, middle, support_cells
 from llm_check.logs.pools.tails import fitted_khat
 
 __all__ = ["LEAST", "Support", "betas_tried", "pool_support"]
@@ -96,7 +96,7 @@ def _length(pool: Pool, beta: float, n: int) -> int | None:
         return None
 
 
-def _words(beta: float, n: int | None, n_max: int | None, asked: Cell) -> str:
+def _words(beta: float, n: int | None, n_max: int | None, asked: SupportCell) -> str:
     at = f"β = {beta:g}"
     if not asked.fault:
         return f"up to n = {n_max} at {at}" if n is None else f"at n = {n}, {at}"

@@ -13,7 +13,7 @@ from gsi_theory.samples.pool_limits import khat_limit, tail_seen
 from llm_check.logs.planner.goal import unseen_effect
 from llm_check.logs.planner.scheme_grid import Option
 from llm_check.logs.planner.tail import Tail, tail_of, tail_shown
-from llm_check.logs.pools.evidence import examine
+from llm_check.logs.pools.evidence import RatioTail, examine
 from llm_check.logs.pools.findings import FINDINGS
 from llm_check.logs.pools.pool import Pool, pool_from_columns
 from llm_check.logs.pools.position_arrays import blocks
@@ -50,7 +50,8 @@ def test_the_limit_is_that_of_vehtari_for_as_many_weights(fitted: int) -> None:
         table = SimpleNamespace(options=options, tails={2.0: tail}, drafts=640)
         effect, _ = unseen_effect(table, np.full(2, 0.5), np.array([0]), 1, (0.0, 1.0))  # type: ignore[arg-type]
         assert (effect[0] > 0.0) == heavy
-        evidence = rule.evidence(SimpleNamespace(tail=(khat, 0.5, fitted)))  # type: ignore[arg-type]
+        ratios = RatioTail(khat, fitted, top=0.5, ess=float(fitted), beyond=None)
+        evidence = rule.evidence(SimpleNamespace(tail=ratios))  # type: ignore[arg-type]
         assert (evidence is not None) == heavy and (not heavy or evidence["limit"] == limit)  # type: ignore[index]
         seen = tail_seen(np.zeros(fitted), khat, 1.0)
         assert seen.speaks != heavy and f"limit {limit:.2g} for {fitted} drafts" in seen.evidence
@@ -60,4 +61,5 @@ def test_what_is_said_of_all_positions_counts_their_weights_together() -> None:
     pool = log_pool(12, 25)
     arrays = pool.arrays
     assert tail_of(arrays, blocks(arrays), 2.0).fitted == 12 * 25
-    assert examine(pool).tail is not None and examine(pool).tail[2] == 12 * 25  # type: ignore[index]
+    tail = examine(pool).tail
+    assert tail is not None and tail.drafts == 12 * 25

@@ -19,9 +19,11 @@ from tests.plants.pool_faults import (
     TokenWorld,
     add_noise,
     add_reward_noise,
+    cut_steps,
     drop_texts,
     drop_tokens,
     duplicate_rows,
+    exchange_columns,
     round_numbers,
     score_whole,
 )
@@ -70,6 +72,13 @@ FAULTS: dict[str, tuple[str, Callable[[int], Columns]]] = {
     "noise, numbers": ("log_prob_noise", lambda s: drop_texts(add_noise(_make(s), s, 0.05))),
     "reward -1 for failures": (
         "reward_range", lambda s: _changed(_make(s), "reward", lambda r: np.where(np.arange(r.size) % 97 == 0, -1, r))),
+    "columns exchanged": ("exchanged_columns", lambda s: exchange_columns(_make(s))),
+    "columns exchanged, steps": ("exchanged_columns", lambda s: drop_tokens(exchange_columns(_make(s)))),
+    "columns exchanged, numbers": ("exchanged_columns", lambda s: drop_texts(exchange_columns(_make(s)))),
+    "prefix for the response": (
+        "whole_response", lambda s: {k: v for k, v in cut_steps(_make(s), 2).items() if k != "text"}),
+    "prefix for the response, texts": (
+        "whole_response", lambda s: {k: v for k, v in cut_steps(_make(s), 2).items() if k != "token_ids"}),
     "mean for sum": (
         "whole_response",
         lambda s: _changed(_make(s), "logp_base", lambda v: v / np.array(_make(s)["n_tokens"]))),
@@ -243,3 +252,24 @@ def test_bad_rows_are_left_out_and_counted_or_stop(tmp_path: Path, capsys: pytes
     code, out, err = _run(["doctor", str(path), "--strict"], capsys)
     assert code == 2 and out == "" and "line 4" in err and "reward" in err
     assert _run(["doctor", str(tmp_path / "none.parquet")], capsys)[0] == 2
+
+
+def test_ratios_that_no_right_log_has_are_refuted_in_any_handful_of_drafts() -> None:
+    """Ten drafts without a repeat, scored by a draft's law at another temperature: an e-value needs no more (M45)."""
+    rng = np.random.default_rng(2)
+    ratio = 3.0 + rng.normal(size=10)
+    columns: Columns = {
+        "prompt_id": ["a"] * 10, "step": [0] * 10, "source": ["draft"] * 10, "candidate": list(range(10)),
+        "logp_draft": (-60.0 - ratio).tolist(), "logp_base": [-60.0] * 10, "reward": rng.random(10).tolist(),
+    }  # fmt: skip
+    (finding,) = [f for f in diagnose(pool_from_columns(columns)).findings if f.severity == "error"]
+    assert finding.id == "context_mismatch" and finding.evidence["ratio"]["log_e_value"] > np.log(1000.0)
+    right = columns | {"logp_draft": (-60.0 - ratio + 3.5).tolist()}
+    assert diagnose(pool_from_columns(right)).valid
+
+
+def test_one_odd_repeat_is_no_whole_response() -> None:
+    """A text written in two ways as tokens has two log-probabilities: it is not the rule, and no fault."""
+    columns = drop_tokens(_make(4))
+    columns["logp_base"] = [x - 4.0 * (row % 50 == 0) for row, x in enumerate(columns["logp_base"])]
+    assert "whole_response" not in _errors(columns)

@@ -1,0 +1,112 @@
+"""What a pool's weights may be used for: the tests one by one, the verdict of the doctor, the bench that judges it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gsi_theory.cli import main
+from gsi_theory.errors import InputError
+from llm_check.logs.pools.diagnosis import doctor
+from llm_check.logs.pools.pool import Pool, pool_from_columns, write_pool
+from llm_check.logs.pools.supports import reward_bounds, support_cells
+from llm_check.logs.pools.verdict import pool_support
+from tests.benches.supports import WORLDS, dealt, summarized, synthetic
+
+
+def normal_pool(spread: float, prompts: int = 12, drafts: int = 64, base: int = 0, high: float = 1.0) -> Pool:
+    """Normal log-ratios, rewards uniform on [0, high], drafts and base draws (of the exact tilt of the ratios)."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for prompt in range(prompts):
+        for source, count, mean in (("draft", drafts, -0.5), ("base", base, 0.5)):
+            for i in range(count):
+                ratio = mean * spread**2 + spread * rng.normal()
+                rows.append((f"p{prompt}", 0, source, i, -900.0, -900.0 + ratio, high * rng.random()))
+    names = ("prompt_id", "step", "source", "candidate", "logp_draft", "logp_base", "reward")
+    return pool_from_columns({name: [row[i] for row in rows] for i, name in enumerate(names)})
+
+
+def _faults(pool: Pool, *ns: int) -> list[str]:
+    return [cell.fault for cell in support_cells(pool, [5.0], ns)]
+
+
+def test_each_test_refuses_what_it_is_for() -> None:
+    assert _faults(normal_pool(0.5), 1, 2, 8, 32) == ["", "", "", ""]
+    half, beyond = _faults(normal_pool(0.5), 33, 65)
+    assert "more than half of 64 drafts" in half and "nothing can be said beyond the pool" in beyond
+    assert "15.5 disjoint sets of n = 8 drafts" in _faults(normal_pool(0.5, 2, 62), 8)[0]
+    (wide,) = _faults(normal_pool(0.5, 2, 16), 2)
+    assert "wider than a tenth of its range of 1" in wide
+    one = _faults(normal_pool(14.0), 1, 2)
+    assert one[0] == "" and "effective drafts of 64 at half of the positions" in one[1]
+    # rewards that are near a bound nearly always: no set may show what the others are
+    assert "so near a bound" in _faults(normal_pool(0.5, high=0.001), 2)[0]
+    with pytest.raises(InputError, match="n = 0"):
+        _faults(normal_pool(0.5), 0)
+
+
+def test_the_range_is_as_stated_or_as_seen(tmp_path: Path) -> None:
+    assert reward_bounds(normal_pool(0.5, 2)) == (0.0, 1.0)
+    low, high = reward_bounds(normal_pool(0.5, 2, high=7.0))
+    assert low < 1.0 and 6.0 < high <= 7.0
+    stated = write_pool(tmp_path / "p.parquet", normal_pool(0.5, 2).table, {"reward": {"low": -1.0, "high": 2.0}})
+    assert reward_bounds(stated) == (-1.0, 2.0)
+
+
+def test_what_is_usable_shrinks_with_the_spread_and_a_single_draft_never_decides() -> None:
+    near, far, out = (pool_support(normal_pool(spread), 5.0) for spread in (0.5, 2.0, 14.0))
+    assert near.usable and far.usable and not out.usable
+    assert (near.n_max or 0) >= (far.n_max or 0) > 1 and out.n_max is None and out.beta is None
+    assert near.ess > far.ess > out.ess and near.beta == 20.0 and near.length_max is None
+    asked = pool_support(normal_pool(0.5), 5.0, n=50)
+    assert not asked.usable and asked.n_max == near.n_max and "more than half" in asked.reason
+    assert pool_support(normal_pool(0.5), 5.0, n=1).usable
+    void = pool_support(normal_pool(0.5), 5.0, wrong=("duplicates",))
+    assert not void.usable and void.n_max is None and "duplicates" in void.reason
+
+
+def test_numbers_too_large_for_other_betas_are_no_error() -> None:
+    rows = normal_pool(0.5).table.to_pydict()
+    rows["reward"] = [r * 1e100 for r in rows["reward"]]
+    assert pool_support(pool_from_columns(rows), 1e-98).beta is not None
+
+
+@pytest.mark.parametrize(
+    ("spread", "said"), [(0.5, "weights: may be used up to n ="), (14.0, "weights: cannot be used")]
+)
+def test_the_last_line_says_both(spread: float, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pool(tmp_path / "p.parquet", normal_pool(spread, base=20).table, {})
+    for options in ([], ["--json"]):
+        with pytest.raises(SystemExit):
+            main(["doctor", str(tmp_path / "p.parquet"), *options])
+        out = capsys.readouterr().out
+        if options:
+            supports = json.loads(out)["supports"]
+            assert supports["usable"] == ("may" in said)
+            assert set(supports) == {"usable", "beta", "n_max", "length_max", "ess", "khat", "reason"}
+        else:
+            text = " ".join(out.split())
+            assert f"numbers: valid; {said}" in text and "effective drafts" in text
+
+
+def test_of_a_pool_that_is_not_valid_no_weight_is_used() -> None:
+    rows = normal_pool(0.5, base=64).table.to_pydict()
+    rows["logp_base"] = [x + 3.0 for x in rows["logp_base"]]
+    found = doctor(pool_from_columns(rows))
+    assert not found.valid and found.supports is not None and not found.supports.usable
+
+
+def test_the_bench_finds_what_is_usable_to_cover(tmp_path: Path) -> None:
+    """A few of its pools; `python -m tests.benches.supports` plays many more."""
+    cases = list(synthetic(WORLDS[6], 2, 5, 12))
+    found = summarized(cases)
+    assert found["covers"] >= 0.88 and found["called"] >= 0.8
+    assert summarized([case._replace(usable=True) for case in cases])["covers"] < found["covers"]
+    write_pool(tmp_path / "large.parquet", normal_pool(1.0, 6, 320).table, {})
+    dealt_cases = list(dealt(tmp_path / "large.parquet", 6, 32, 0))
+    assert len({(c.beta, c.n, c.rule) for c in dealt_cases}) * 10 == len(dealt_cases)
+    assert summarized(dealt_cases)["covers"] >= 0.8
