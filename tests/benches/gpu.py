@@ -177,12 +177,16 @@ def _floors(work: Workload, rates: Rates, size: int) -> dict[str, float]:
     return floors
 
 
-def bench(shapes: str, device: str, dtype: str, repeats: int, seed: int) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """(summary, table of parts) of one workload; InputError for unknown shapes, device or dtype, or repeats < 1."""
+def _require(shapes: str, repeats: int) -> None:
     if shapes not in SHAPES:
         raise InputError(f"shapes {shapes!r}{nearest(shapes, SHAPES)}: use one of {', '.join(SHAPES)}")
     if repeats < 1:
         raise InputError(f"repeats {repeats}: give at least 1")
+
+
+def bench(shapes: str, device: str, dtype: str, repeats: int, seed: int) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """(summary, table of parts) of one workload; InputError for unknown shapes, device or dtype, or repeats < 1."""
+    _require(shapes, repeats)
     work, place, kind = SHAPES[shapes], torch_device(device), torch_dtype(dtype)
     rates = _rates(place, kind)
     seconds, known = _measured(work, place, kind, repeats, seed)
@@ -280,6 +284,7 @@ def command(
     began = time.perf_counter()
     try:
         require_writable(out)
+        _require(shapes, repeats)
         torch_device(device)
         torch_dtype(dtype)
         quiet_engines()

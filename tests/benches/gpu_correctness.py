@@ -40,14 +40,14 @@ def _row(model: str, what: str, value: float, bound: float | None, forward: str,
 def compared(device: str, small: bool, seed: int) -> list[Row]:
     """A row for every comparison; `small`: fewer positions and draws."""
     here, there = load_world(seed=seed), load_world(device=device, seed=seed)
-    rows = _embedded(here, there, 2 if small else 8, 2000 if small else 20_000, seed)
+    rows = _embedded(here, there, 1 if small else 8, 1000 if small else 20_000, 4 if small else 20, seed)
     for name, model in REAL_MODELS.items():
         if is_ready(model, cache_folder()):
             rows += _real(name, device, 8 if small else 64)
     return rows
 
 
-def _embedded(here: World, there: World, positions: int, draws: int, seed: int) -> list[Row]:
+def _embedded(here: World, there: World, positions: int, draws: int, solutions: int, seed: int) -> list[Row]:
     rows: list[Row] = []
     places = checked_positions(here, seed, positions)
     known = [enumerate_position(here, place, 0.0) for place in places]
@@ -75,7 +75,7 @@ def _embedded(here: World, there: World, positions: int, draws: int, seed: int) 
         reward = max(reward, np.abs(judged - at.instance.reward).max())
     rows.append(_row("reward", "rewards", reward, CLOSE, ""))
     texts = [
-        decode("gsi", w.draft, w.base, w.reward_model, w.task.problems[:20], 20.0, 8, 0.5, w.rule, seed).text
+        decode("gsi", w.draft, w.base, w.reward_model, w.task.problems[:solutions], 20.0, 8, 0.5, w.rule, seed).text
         for w in (here, there)
     ]
     same = float(np.mean([a == b for a, b in zip(*texts, strict=True)]))

@@ -73,19 +73,27 @@ class Timing:
 def fitted_overhead(shape: Shape, timings: Sequence[Timing]) -> Overhead:
     """The overhead that holds all a model's time (`MEASURED`, M33), from its timings at two settings or more.
 
-    Non-negative least squares of relative errors. A model that never draws (a reward model) has step and drawn 0.
-    Raises InputError for seconds that are not positive and finite.
+    Non-negative least squares of relative errors, the better of two: whether the context is read again with every
+    candidate (`again`), which shows where calls of several numbers of candidates are timed. A model that never draws (a
+    reward model) has step and drawn 0. Raises InputError for seconds that are not positive and finite.
     """
-    rows = []
     for timing in timings:
         if not 0 < timing.seconds < np.inf:
             raise InputError(f"a timing of {timing.seconds!r} s: give measured seconds, a positive number")
+    found = [_fit(shape, timings, again) for again in (False, True)]
+    return min(found, key=lambda fit: fit[1])[0]
+
+
+def _fit(shape: Shape, timings: Sequence[Timing], again: bool) -> tuple[Overhead, float]:
+    """The overhead and the size of its relative errors."""
+    rows = []
+    for timing in timings:
         given = timing.sequences, timing.tokens, timing.context, timing.new
         seconds = drawing_seconds if timing.drawn else reading_seconds
-        unit = [float(seconds(shape, MEASURED, _overhead({name: 1.0}), *given)) for name in _FITTED]
+        unit = [float(seconds(shape, MEASURED, _overhead({name: 1.0, "again": again}), *given)) for name in _FITTED]
         rows.append(np.array(unit) / timing.seconds)
-    found, _ = nnls(np.array(rows), np.ones(len(rows)))
-    return _overhead(dict(zip(_FITTED, found.tolist(), strict=True)))
+    found, off = nnls(np.array(rows), np.ones(len(rows)))
+    return _overhead(dict(zip(_FITTED, found.tolist(), strict=True)) | {"again": again}), float(off)
 
 
 def _overhead(parts: Record) -> Overhead:
@@ -102,7 +110,10 @@ def read_costs(path: Path) -> tuple[Trio, Overheads]:
         models = artifact.tables["models"]
         by_role = {role: {key: column[i] for key, column in models.items()} for i, role in enumerate(models["role"])}
         shapes = [Shape(*(float(by_role[role][key]) for key in _SHAPE)) for role in _ROLES]
-        draft, base, reward = (_overhead({k: float(by_role[role][k]) for k in _FITTED}) for role in _ROLES)
+        draft, base, reward = (
+            _overhead({k: float(by_role[role][k]) for k in _FITTED} | {"again": bool(by_role[role]["again"])})
+            for role in _ROLES
+        )
         overheads = Overheads(draft, base, reward, float(artifact.summary["selection"]))
     except (OSError, KeyError, TypeError, ValueError) as error:
         cure = "give the lm_seconds.json that gsi check lm_seconds writes"

@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -149,26 +150,28 @@ def _bench(world: World, at: _At, seed: int) -> _Bench:
 
 def _timings(bench: _Bench, clock: _Clock) -> dict[str, list[Timing]]:
     """Each call of a step by itself, by model."""
-    world, at, given = bench.world, bench.at, (bench.at.n, bench.at.tokens, bench.before, bench.at.tokens)
+    world, at, sizes = bench.world, bench.at, (bench.at.tokens, bench.before, bench.at.tokens)
     tokens = bench.drawn(world.draft, bench.cache(world.draft))
 
     def drawing(engine: Engine) -> Callable[[], object]:
         cache = bench.cache(engine)
         return lambda: bench.drawn(engine, cache)
 
-    def scoring(engine: Engine) -> Callable[[], object]:
+    def scoring(engine: Engine, n: int) -> Callable[[], object]:
         cache = bench.cache(engine)
-        return lambda: engine.score(cache, tokens[None])
+        return lambda: engine.score(cache, tokens[None, :n])
 
-    def judging() -> Callable[[], object]:
+    def judging(n: int) -> Callable[[], object]:
         bench.known()
-        return lambda: world.reward_model.score([bench.place] * at.n, tokens.tolist())
+        return lambda: world.reward_model.score([bench.place] * n, tokens[:n].tolist())
 
-    found: dict[str, list[Timing]] = {"reward": [Timing(False, *given, clock.least(judging))]}
+    # one candidate alone shows what is read again with every candidate
+    counts = (at.n, 1)
+    found = {"reward": [Timing(False, n, *sizes, clock.least(partial(judging, n))) for n in counts]}
     for name, engine in (("draft", world.draft), ("base", world.base)):
         found[name] = [
-            Timing(True, *given, clock.least(lambda engine=engine: drawing(engine))),  # type: ignore[misc]
-            Timing(False, *given, clock.least(lambda engine=engine: scoring(engine))),  # type: ignore[misc]
+            Timing(True, at.n, *sizes, clock.least(partial(drawing, engine))),
+            *(Timing(False, n, *sizes, clock.least(partial(scoring, engine, n))) for n in counts),
         ]
     return found
 

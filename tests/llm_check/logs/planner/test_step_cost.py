@@ -132,6 +132,13 @@ def test_overheads_are_found_from_exact_timings_of_two_settings() -> None:
         assert getattr(found, name) == pytest.approx(getattr(truth, name), rel=1e-9)
     judge = fitted_overhead(shape, [timing for timing in timings if not timing.drawn])
     assert (judge.step, judge.drawn) == (0.0, 0.0) and judge.read == pytest.approx(truth.read)
+    # a model that reads the context again with every candidate: one candidate beside several shows it
+    again = Overhead(call=0.06, read=0.0027, again=True)
+    sizes = [(n, 16.0, 130.0) for n in (16, 1)] + [(n, 4.0, 60.0) for n in (2, 1)]
+    judged = [Timing(False, *s, s[1], float(reading_seconds(shape, MEASURED, again, *s, s[1]))) for s in sizes]
+    seen = fitted_overhead(shape, judged)
+    assert seen.again and (seen.call, seen.read) == pytest.approx((0.06, 0.0027))
+    assert not fitted_overhead(shape, timings).again
     with pytest.raises(InputError, match=r"a timing of 0.0 s: give measured seconds"):
         fitted_overhead(shape, [Timing(True, 1, 2.0, 3.0, 0.0, 0.0)])
 
@@ -139,7 +146,8 @@ def test_overheads_are_found_from_exact_timings_of_two_settings() -> None:
 def measured(folder: Path, **changes: object) -> Path:
     """What `gsi check lm_seconds` writes, as far as a plan reads it."""
     roles = ["draft", "base", "reward"]
-    zeros = dict.fromkeys(("cache_bytes", "attention", "step", "drawn", "read"), [0.0] * 3)
+    zeros: dict[str, object] = dict.fromkeys(("cache_bytes", "attention", "step", "drawn", "read"), [0.0] * 3)
+    zeros["again"] = [False] * 3
     models = {"role": roles, "parameters": [1e6, 2e6, 3e6], "call": [1.0, 10.0, 100.0], **zeros} | changes
     record = {"command": "gsi check lm_seconds", "seed": 0, "versions": {}, "commit": None}
     return write_artifact(folder / "lm_seconds.json", "lm_seconds", record, {"selection": 1000.0}, {"models": models})
