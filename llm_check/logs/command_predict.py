@@ -45,7 +45,7 @@ def _lines(means: MeanPredictions, pool: Path, gated: bool) -> list[str]:
     """What the numbers rest on, in words."""
     # slow to import
     from llm_check.logs.pools.pool_files import left_out_lines
-    from llm_check.logs.pools.support import CURES
+    from llm_check.logs.pools.supports import CURES
 
     lines = [
         f"means over {counted(means.positions, 'position')} of {pool}; s.e.: standard error, from the candidates, "

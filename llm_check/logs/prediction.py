@@ -30,7 +30,7 @@ from gsi_theory.runs.options import distinct
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
 from gsi_theory.types import Floats, Record
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool
-from llm_check.logs.pools.support import supports
+from llm_check.logs.pools.supports import unsupported
 
 __all__ = [
     "BETAS",
@@ -337,7 +337,7 @@ def predict(
 
     betas: per unit of reward; threshold: u in reward units, adds gated schemes, which need base candidates. n beyond
     the smallest set is clipped to it. strict: raise for a bad row, a position without candidates or an n beyond the
-    pool. Nothing is predicted where the pool's weights do not bear it (`supports`). progress(done, total) counts
+    pool. Nothing is predicted where the pool's weights do not bear it (`unsupported`). progress(done, total) counts
     positions. `record()` is what `gsi predict --json` answers.
     Raises InputError for a file that is no pool, no position to predict at, and as `predict_position`.
     """
@@ -348,7 +348,7 @@ def predict(
         clipped = {"n": beyond, "to": most, "place": place} if beyond else None
         ns = distinct(min(n, most) for n in ns)
     rows = mean_rows(predict_pool(data, scheme_grid(betas, ns, rules, threshold), progress, strict))
-    faults = {(beta, n): supports(data, beta, n) for beta, n in {(row["beta"], row["n"]) for row in rows}}
+    faults = {(beta, n): unsupported(data, n) for beta, n in {(row["beta"], row["n"]) for row in rows}}
     rows = [_borne(row, faults[row["beta"], row["n"]]) for row in rows]
     positions = rows[0]["positions"]
     return MeanPredictions(rows, positions, len(data.keys()) - positions, clipped, data.left_out_record())

@@ -37,7 +37,7 @@ from llm_check.logs.planner.tail import RewardRange, tail_speaks
 from llm_check.logs.pools.diagnosis import Diagnosis, diagnose
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool, reward_range
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
-from llm_check.logs.pools.support import CURES, supports
+from llm_check.logs.pools.supports import CURES, unsupported
 
 __all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "option_costs", "plan"]
 
@@ -392,7 +392,7 @@ def plan(
 
 def _fault(pool: Pool, option: Option) -> str:
     """Why the pool's weights do not bear an option that selects by them; "" where they do, or it does not."""
-    return supports(pool, option.beta, option.n) if option.weighs_ratio else ""
+    return unsupported(pool, option.n) if option.weighs_ratio else ""
 
 
 def _deciding(options: Sequence[Option], chosen: int | None, means: Floats) -> Option | None:

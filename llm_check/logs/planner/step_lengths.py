@@ -3,7 +3,7 @@
 The value of an option is that of one step. A step of 8 tokens is not an answer, so its value is no value of an answer,
 and values of pools whose steps differ are not compared: only runs to the end tell (`gsi decode` with --step). What a
 pool does tell of its length is coverage: effective drafts of the ratio, and the largest n at which its weights may be
-used (`supports`). Shorter steps have more of it (M44).
+used (`unsupported`). Shorter steps have more of it (M44).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 from llm_check.logs.pools.pool import Pool
-from llm_check.logs.pools.support import effective_drafts, supports
+from llm_check.logs.pools.supports import effective_drafts, unsupported
 
 __all__ = ["COMPARED", "StepLength", "step_length", "step_lengths", "step_tokens"]
 
@@ -55,7 +55,7 @@ def step_length(pool: Pool, name: str, beta: float, ns: Sequence[int]) -> StepLe
     sets = [s for (_, _, source), s in arrays.sets.items() if source == "draft"]
     lengths = arrays.tokens
     smallest = min(s.stop - s.start for s in sets)
-    faults = {n: supports(pool, beta, n) for n in sorted({n for n in ns if n <= smallest // 2})}
+    faults = {n: unsupported(pool, n) for n in sorted({n for n in ns if n <= smallest // 2})}
     usable = [n for n, fault in faults.items() if not fault]
     return StepLength(
         pool=name,

@@ -30,12 +30,13 @@ from gsi_theory.samples.weight_coverage import effective_size
 from gsi_theory.types import Floats
 from llm_check.logs.pools.pool import Pool, reward_range
 
-__all__ = ["SupportCell", "middle", "reward_bounds", "support_cells"]
+__all__ = ["CURES", "SupportCell", "effective_drafts", "middle", "reward_bounds", "support_cells", "unsupported"]
 
 NORMAL_95 = 1.96
 SHARE = 0.1  # of the reward's range, the widest interval
 SETS = 16  # disjoint sets of n
 ESS = 1.3  # effective drafts at half of the positions
+CURES = ("more drafts a prompt", "shorter steps", "a smaller β", "a draft nearer the base")
 MOST, MOST_DRAFTS = 200, 512  # positions read, evenly spread, and drafts of each: n up to half as many
 
 
@@ -77,6 +78,25 @@ def _drafts(pool: Pool) -> tuple[list[tuple[Floats, Floats]], int]:
         if (ratio[part] > -np.inf).any() and (ratio[part] < np.inf).all():
             drafts.append((reward[part].copy(), ratio[part].copy()))
     return drafts, int(keys.size)
+
+
+def effective_drafts(pool: Pool) -> float:
+    """Effective number of drafts, (Σρ)²/Σρ² of the ratio ρ = π_B/π_S, median over positions; 0 where no ratio is
+    finite and positive."""
+    arrays = pool.arrays
+    ratio, starts = arrays.log_ratio, arrays.starts
+    top = np.maximum.reduceat(ratio, starts[:-1])
+    shift = np.repeat(np.where(np.isfinite(top), top, 0.0), np.diff(starts))
+    weight = np.exp(np.minimum(ratio - shift, 0.0))
+    ess = np.add.reduceat(weight, starts[:-1]) ** 2 / np.maximum(np.add.reduceat(weight**2, starts[:-1]), 1e-300)
+    known = ~arrays.set_is_base & np.isfinite(top)
+    return float(np.median(ess[known])) if known.any() else 0.0
+
+
+def unsupported(pool: Pool, n: int) -> str:
+    """Why no answer at n may rest on the pool's weights, however wide its interval; "" where it may."""
+    ess = effective_drafts(pool)
+    return f"{ess:.1f} effective drafts at half of the positions: one decides" if n > 1 and ess < ESS else ""
 
 
 def support_cells(pool: Pool, betas: Sequence[float], ns: Sequence[int] | None = None) -> list[SupportCell]:

@@ -180,9 +180,9 @@ def test_measured_seconds_that_will_not_do(given: dict[str, str], said: str, tmp
 
 
 def test_an_engine_is_named_with_its_device() -> None:
-    served = stated_setup("seconds", "h100", None, None, 500.0, 64.0, "vllm")
+    served = stated_setup("seconds", "h100", None, None, 500.0, 64.0, engine="vllm")
     assert served.overheads == OVERHEADS["vllm"]
     with pytest.raises(InputError, match=r"--engine 'vlm' .did you mean 'vllm'"):
-        stated_setup("seconds", "h100", None, None, 500.0, 64.0, "vlm")
+        stated_setup("seconds", "h100", None, None, 500.0, 64.0, engine="vlm")
     with pytest.raises(InputError, match="--engine 'vllm' without --device"):
-        stated_setup("flops", None, None, None, 500.0, 64.0, "vllm")
+        stated_setup("flops", None, None, None, 500.0, 64.0, engine="vllm")

@@ -19,13 +19,13 @@ from llm_check.logs.planner.option_table import PlanTable
 from llm_check.logs.planner.scheme_grid import Option
 from llm_check.logs.planner.tail import Tail
 from llm_check.logs.pools.pool import Pool, pool_from_columns, read_pool, write_pool
-from llm_check.logs.pools.support import effective_drafts, supports
+from llm_check.logs.pools.supports import effective_drafts, unsupported
 from tests.benches.plan import WORLDS
 
 FAULT = "one draft decides"
 
 
-def _few(pool: Pool, beta: float, n: int) -> str:
+def _few(pool: Pool, n: int) -> str:
     return FAULT if n > 1 else ""
 
 
@@ -37,7 +37,7 @@ def pool() -> Pool:
 def test_nothing_is_predicted_that_the_pool_does_not_bear(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(prediction, "supports", _few)
+    monkeypatch.setattr(prediction, "unsupported", _few)
     found = prediction.predict(pool, betas=(2.0,), ns=(1, 4), threshold=0.5)
     for row in found.rows:
         silent = row["n"] > 1
@@ -65,7 +65,7 @@ def test_no_plan_rests_on_weights_that_the_pool_does_not_bear(pool: Pool, monkey
     monkeypatch.setattr(recommendation, "choose_option", choose)
     free = recommendation.plan(pool, **grid)  # type: ignore[arg-type]
     assert free.recommendation is not None and free.command is not None and free.decides is not None
-    monkeypatch.setattr(recommendation, "supports", lambda *_: FAULT)
+    monkeypatch.setattr(recommendation, "unsupported", lambda *_: FAULT)
     held = recommendation.plan(pool, **grid)  # type: ignore[arg-type]
     assert held.recommendation is None and held.command is None and held.record()["recommendation"] is None
     assert held.reason.endswith(FAULT) and "a draft nearer the base" in held.improve[0]
@@ -85,10 +85,10 @@ def test_effective_drafts_by_hand_and_what_one_draft_decides() -> None:
     }  # fmt: skip
     pool = pool_from_columns(columns)
     assert effective_drafts(pool) == pytest.approx(16.0 / 10.0)  # of 1.6, 2 and 1
-    assert supports(pool, 5.0, 2) == ""
+    assert unsupported(pool, 2) == ""
     heavy = columns | {"logp_base": [-5.0 - 9.0 * r[2] if r[1] == "draft" else -5.0 for r in rows]}
-    assert supports(pool_from_columns(heavy), 5.0, 2).startswith("1.0 effective drafts")
-    assert supports(pool_from_columns(heavy), 5.0, 1) == ""
+    assert unsupported(pool_from_columns(heavy), 2).startswith("1.0 effective drafts")
+    assert unsupported(pool_from_columns(heavy), 1) == ""
 
 
 def test_what_is_not_borne_is_not_chosen_but_compared_with() -> None:
@@ -119,7 +119,7 @@ def test_step_lengths_are_compared_by_coverage(
     )
     other = columns | {"prompt_id": [f"q{name}" for name in columns["prompt_id"]]}
     write_pool(tmp_path / "other.parquet", other, {})
-    monkeypatch.setattr(step_lengths, "supports", lambda pool, beta, n: FAULT if n > 4 else "")
+    monkeypatch.setattr(step_lengths, "unsupported", lambda pool, n: FAULT if n > 4 else "")
     asked = ["plan", str(tmp_path / "whole.parquet"), "--beta", "2", "--n", "1,2,8", "--tolerance", "0.3"]
     with pytest.raises(SystemExit):
         main([*asked, "--also", str(tmp_path / "short.parquet"), "--json"])
