@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from gsi_theory.runs.artifact import read_artifact
+from gsi_theory.runs.options import RUN
 from gsi_theory.types import Record
 
 __all__ = ["app"]
@@ -45,9 +46,11 @@ def command(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the report.")] = Path("report"),
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of everything.")] = 0,
     real: Annotated[
-        bool, typer.Option("--real", help="Also the study on SmolLM2 (gsi models smollm2), four hours.")
+        bool, typer.Option("--real", help="Also the study on SmolLM2 (gsi models smollm2): hours.", rich_help_panel=RUN)
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what an earlier run finished.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Compute again what an earlier run finished.", rich_help_panel=RUN)
+    ] = False,
 ) -> None:
     """Run everything and write OUT/index.html, with artifacts and figures beside it.
 
