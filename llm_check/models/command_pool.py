@@ -1,15 +1,16 @@
-"""`gsi pool`: collect draft and base candidates of next steps into a Parquet pool, or import another engine's log."""
+"""`gsi pool`: collect draft and base candidates of next steps into a Parquet pool."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import require_writable
-from gsi_theory.runs.options import OUTPUT, RUN, given_options, refuse_options
+from gsi_theory.runs.options import OUTPUT, RUN, refuse_options
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import counted, wrapped
 from llm_check.models.decoding.method_table import METHODS
@@ -36,7 +37,6 @@ __all__ = ["app"]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _PATH = "How a prompt goes on from step to step"
-_IMPORT = "A log of another engine, in place of collecting"
 
 
 def _paths() -> list[str]:
@@ -56,19 +56,11 @@ PathOption = Annotated[
         rich_help_panel=_PATH,
     ),
 ]
-MapOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map",
-        metavar="FIELD=THEIRS",
-        help="Where a field of the pool is found: FIELD=THEIRS[:CONVERSION,...]; repeatable, see "
-        "llm_check.logs.pools.importer.",
-        rich_help_panel=_IMPORT,
-    ),
-]
-RangeOption = Annotated[
-    tuple[float, float] | None,
-    typer.Option("--reward-range", metavar="LOW HIGH", help="Lowest and highest reward.", rich_help_panel=_IMPORT),
+# What gsi import does since; these go with the next release.
+MovedOption = Annotated[Path | None, typer.Option("--import", hidden=True, help="Moved: gsi import.")]
+MovedMapOption = Annotated[list[str] | None, typer.Option("--map", hidden=True, help="Moved: gsi import.")]
+MovedRangeOption = Annotated[
+    tuple[float, float] | None, typer.Option("--reward-range", hidden=True, help="Moved: gsi import.")
 ]
 
 
@@ -100,11 +92,9 @@ def command(
     step: StepOption = None,
     max_tokens: MaxTokensOption = None,
     template: TemplateOption = None,
-    log: Annotated[
-        Path | None, typer.Option("--import", metavar="FILE", help="JSONL log to import.", rich_help_panel=_IMPORT)
-    ] = None,
-    maps: MapOption = None,
-    reward_range: RangeOption = None,
+    log: MovedOption = None,
+    maps: MovedMapOption = None,
+    reward_range: MovedRangeOption = None,
     seed: SeedOption = 0,
     batch: Annotated[
         int | None,
@@ -119,20 +109,12 @@ def command(
 
     A run that is interrupted goes on when the same command is given again; OUT appears when it is whole.
     """
-    # slow to import
-    from llm_check.logs.pools.importer import import_log, parse_maps
-    from llm_check.logs.pools.pool import read_pool
-
+    if log is not None or maps or reward_range:
+        _refuse_import(log, out, maps, reward_range)
     require_writable(out)
-    if log is not None:
-        collecting = given_options(context, ("out", "log", "maps", "reward_range"))
-        refuse_options(context, collecting, "with --import: nothing is collected; leave them out")
-        _say(out, import_log(log, out, parse_maps(maps or []), reward_range))
-        return
-    if maps or reward_range:
-        raise InputError("--map and --reward-range without --import: give the JSONL log to import")
     _require_used(context, path)
-    # Torch: an import of a log does without it.
+    # slow to import
+    from llm_check.logs.pools.pool import read_pool
     from llm_check.models.collecting.collected_task import collect_task
 
     quiet_engines()
@@ -162,6 +144,14 @@ def command(
             progress=report,
         )
     _say(out, read_pool(out))
+
+
+def _refuse_import(log: Path | None, out: Path, maps: list[str] | None, limits: tuple[float, float] | None) -> NoReturn:
+    """InputError with the command that imports logs since."""
+    words = ["gsi", "import", str(log or "LOG"), "--out", str(out)]
+    words += [word for text in maps or () for word in ("--map", text)]
+    words += ["--reward-range", *(f"{limit:g}" for limit in limits)] if limits else []
+    raise InputError(f"importing a log is a command of its own now: {shlex.join(words)}")
 
 
 def _require_used(context: typer.Context | None, path: str | None) -> None:

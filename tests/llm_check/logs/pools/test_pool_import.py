@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from llm_check.logs.pools.importer import import_log, parse_maps
 
 from gsi_theory.errors import InputError
-from llm_check.logs.pools.importer import import_log, parse_maps
 from llm_check.logs.pools.pool import read_pool
 
 MAPS = [
