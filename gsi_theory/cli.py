@@ -114,6 +114,9 @@ def load_command(name: str) -> Any:
     command = typer.main.get_command(importlib.import_module(COMMANDS[name][0]).app)
     paragraphs = (command.help or "").split("\n\n")
     command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for parameter in command.params:
+        if parameter.nargs == -1:  # typer would show the type of the source, list[Path]
+            parameter.display_type = lambda context: "<path>"
     return command
 
 

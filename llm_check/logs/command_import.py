@@ -110,7 +110,7 @@ def command(
     A log is of one model (rewards, grades or answers of its draws), or of two where both scored them.
     """
     # slow to import
-    from llm_check.logs.formats.facts import parse_facts
+    from llm_check.logs.formats.declared_facts import parse_facts
     from llm_check.logs.formats.field_maps import parse_maps
     from llm_check.logs.formats.log_import import ImportChoices, import_log
 

@@ -9,10 +9,10 @@ from gsi_theory.types import Json, Record
 from llm_check.logs.formats.log_format import Draw, Reading, member, optional
 from llm_check.logs.formats.unfit import Unfit
 
-__all__ = ["Choice", "choices_of", "draw_of", "listed_choices"]
+__all__ = ["ResponseChoice", "choices_of", "draw_of", "listed_choices"]
 
 
-class Choice(NamedTuple):
+class ResponseChoice(NamedTuple):
     """One choice: the objects around it, nearest first, its response's prompt, and its place in the response."""
 
     body: Record
@@ -35,7 +35,7 @@ def _response(entry: Record) -> tuple[Record, tuple[Record, ...]]:
     return entry, around
 
 
-def choices_of(entry: Record, number: int, reading: Reading) -> list[Choice]:
+def choices_of(entry: Record, number: int, reading: Reading) -> list[ResponseChoice]:
     """The choices of a response in the order of their index; vLLM's offline `outputs` too.
 
     The prompt is the line's custom_id, else the response's id, which may stand once, else the line's number. Raises
@@ -54,14 +54,14 @@ def choices_of(entry: Record, number: int, reading: Reading) -> list[Choice]:
     return listed_choices(choices, around, str(prompt))
 
 
-def listed_choices(choices: list[Json], around: tuple[Mapping[str, Json], ...], prompt_id: str) -> list[Choice]:
+def listed_choices(choices: list[Json], around: tuple[Mapping[str, Json], ...], prompt_id: str) -> list[ResponseChoice]:
     """The choices of a list in the order of their index, or as they stand where they have none. Raises Unfit."""
     found = []
     for place, choice in enumerate(choices):
         if not isinstance(choice, dict):
             raise Unfit(f"choices.{place}", choice, "give an object")
         index = optional(choice, "index", int, f"choices.{place}")
-        found.append(Choice(choice, (choice, *around), prompt_id, place if index is None else index))
+        found.append(ResponseChoice(choice, (choice, *around), prompt_id, place if index is None else index))
     if len({choice.place for choice in found}) < len(found):
         raise Unfit(
             "choices.index", [choice.place for choice in found], "an index stands twice: keep one choice of each"
@@ -110,7 +110,7 @@ def _offline(rows: list[Json], ids: list[Json] | None) -> list[Json]:
     return values
 
 
-def draw_of(choice: Choice, reading: Reading) -> Draw:
+def draw_of(choice: ResponseChoice, reading: Reading) -> Draw:
     """The draw of a choice. Raises Unfit."""
     body = choice.body
     message = optional(body, "message", dict)

@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from gsi_theory.errors import InputError, require_name
 from gsi_theory.runs.artifact import provenance
 from gsi_theory.types import Json, Record
+from llm_check.logs.formats.declared_facts import scrubbed
 from llm_check.logs.formats.documents import Documents
-from llm_check.logs.formats.facts import scrubbed
 from llm_check.logs.formats.field_maps import AGGREGATES, FieldMap
 from llm_check.logs.formats.independence import sign_of_dependence
 from llm_check.logs.formats.load_format import FORMATS

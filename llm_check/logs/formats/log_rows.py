@@ -41,7 +41,7 @@ def _token_logps(row: Record, name: str, drew: bool, masked: bool) -> list[float
     values: list[float | None] = [_without_sentinel(value, drew) for value in row[name]]
     ids, tokens = row.get("token_ids"), row.get("n_tokens")
     count = len(ids) if ids is not None else tokens
-    if values and values[0] is None and row[name][0] is None and count in (None, len(values) - 1):
+    if len(values) > 1 and row[name][0] is None and count in (None, len(values) - 1):
         values = values[1:]  # of a token without context
     if count is not None and len(values) != count:
         padded = len(values) > count and not any(values[count:])

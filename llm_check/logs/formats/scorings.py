@@ -70,8 +70,9 @@ def _own(entries: Mapping[int, float], ranks: Mapping[int, Json]) -> int | None:
     """The sequence's own token at a place: the only one, or the one that its rank shows not to be a top one."""
     if len(entries) == 1:
         return next(iter(entries))
-    beyond = [token for token, rank in ranks.items() if isinstance(rank, int) and rank >= len(entries)]
-    return beyond[0] if len(beyond) == 1 and ranks[beyond[0]] > len(entries) - 1 else None
+    # k top tokens have ranks 1 to k; one beyond k + 1 can only be the sequence's own
+    beyond = [token for token, rank in ranks.items() if isinstance(rank, int) and rank > len(entries)]
+    return beyond[0] if len(beyond) == 1 else None
 
 
 def scoring_of_entries(rows: Sequence[Json], ids: Sequence[int] | None, model: str | None) -> Scoring:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gsi_theory.types import Json, Record
-from llm_check.logs.formats.choices import Choice, choices_of, draw_of
+from llm_check.logs.formats.choices import ResponseChoice, choices_of, draw_of
 from llm_check.logs.formats.documents import Documents
 from llm_check.logs.formats.log_format import Draw, LogFormat, Numbered, Reading, draws_of, optional
 from llm_check.logs.formats.scorings import Scoring, scoring_of_entries
@@ -21,14 +21,14 @@ from llm_check.logs.pools.pool_files import ABSENT
 __all__ = ["VLLM"]
 
 
-def _ids(choice: Choice, name: str) -> list[int] | None:
+def _ids(choice: ResponseChoice, name: str) -> list[int] | None:
     ids: list[Json] | None = next((part[name] for part in choice.parts if part.get(name) is not None), None)
     if ids is not None and (not isinstance(ids, list) or any(type(token) is not int for token in ids)):
         raise Unfit(name, ids, "give token ids")
     return ids
 
 
-def _scored(choice: Choice) -> list[Json] | None:
+def _scored(choice: ResponseChoice) -> list[Json] | None:
     """The choice's prompt_logprobs where it is a scoring: asked for nothing more than one token."""
     rows = next((part["prompt_logprobs"] for part in choice.parts if part.get("prompt_logprobs") is not None), None)
     if rows is None:
@@ -40,7 +40,7 @@ def _scored(choice: Choice) -> list[Json] | None:
     return rows if alone else None
 
 
-def _scoring(choice: Choice, rows: list[Json]) -> Scoring:
+def _scoring(choice: ResponseChoice, rows: list[Json]) -> Scoring:
     model = next((part["model"] for part in choice.parts if isinstance(part.get("model"), str)), None)
     return scoring_of_entries(rows, _ids(choice, "prompt_token_ids"), model)
 
@@ -59,7 +59,7 @@ def _note_scorings(objects: Documents, reading: Reading) -> None:
         pass
 
 
-def _scoring_alone(choice: Choice, rows: list[Json]) -> Draw:
+def _scoring_alone(choice: ResponseChoice, rows: list[Json]) -> Draw:
     """A scoring as a row: the sequence from its second token on, given the first."""
     scoring = _scoring(choice, rows)
     own = [token for token in scoring.ids[1:] if token is not None]

@@ -1,0 +1,132 @@
+"""Every format: its rows as written by hand, its facts, and what it refuses by line and field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import llm_check
+from gsi_theory.cli import main
+from gsi_theory.errors import InputError
+from llm_check.logs.formats.load_format import FORMATS
+from tests.llm_check.logs.formats.sample_logs import SAMPLES, Sample
+
+
+def written(folder: Path, sample: Sample) -> Path:
+    path = folder / sample.name
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in sample.objects))
+    return path
+
+
+def imported(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """(status, what was said on either stream); one line where it was refused."""
+    with pytest.raises(SystemExit) as ended:
+        main(["import", *arguments])
+    said = capsys.readouterr()
+    if ended.value.code:
+        assert said.err.count("\n") == 1 and "Traceback" not in said.err
+    return int(str(ended.value.code or 0)), " ".join((said.out + said.err).split())
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """Rows as samples write them."""
+    rows = [{k: v for k, v in row.items() if v is not None} for row in pq.read_table(path).to_pylist()]
+    return [{k: v for k, v in row.items() if (k, v) not in (("step", 0), ("source", "one"))} for row in rows]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_rows_and_facts(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample, out = SAMPLES[name], tmp_path / "out.parquet"
+    code, said = imported(
+        [str(written(tmp_path, sample)), "--out", str(out), "--from", sample.form, *sample.options], capsys
+    )
+    assert code == 0, said
+    rows = rows_of(out)
+    assert len(rows) == len(sample.rows)
+    for row, expected in zip(rows, sample.rows, strict=True):
+        assert (
+            row == pytest.approx(expected)
+            if not any(isinstance(v, list) for v in expected.values())
+            else row == expected
+        )
+    log = llm_check.read_log(out)
+    assert log.facts["format"] == sample.form
+    for fact, value in (sample.facts or {}).items():
+        assert log.facts[fact] == (pytest.approx(value) if isinstance(value, dict) else value), fact
+
+
+def test_every_format_has_a_sample_and_help_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {sample.form for sample in SAMPLES.values()} == set(FORMATS)
+    with pytest.raises(SystemExit):
+        main(["import", "--help"])
+    shown = "".join(capsys.readouterr().out.replace("│", "").split())
+    assert all(name in shown for name in FORMATS)
+
+
+# format, a change of the first sample's first object (a function of it), words of the one line
+def _changed(name: str, change: Any) -> list[Any]:
+    objects = json.loads(json.dumps(SAMPLES[name].objects))
+    change(objects[0])
+    return objects
+
+
+REFUSED = [
+    ("vllm completions", lambda o: o["choices"][1].update(token_ids=[7]), "2 log-probabilities of 1 tokens, give one each"),
+    ("vllm completions", lambda o: o["choices"][1]["logprobs"].update(token_logprobs=[-0.5, -0.25, 0.0, 0.0]),
+     "4 log-probabilities of 2 tokens, padded with 0.0: cut it"),
+    ("vllm completions", lambda o: o["choices"][1].update(token_ids=[1] * 4, logprobs={"token_logprobs": [0.0] * 4}),
+     "0.0 for every token: not scored, or greedy"),
+    ("vllm completions", lambda o: o["choices"][0].update(index=0), "an index stands twice"),
+    ("vllm completions", lambda o: o.update(error={"message": "x"}), "line 1, error = .*the request failed"),
+    ("vllm completions", lambda o: o.pop("choices"), "line 1: no field 'choices', is this the right --from"),
+    ("vllm with scorings", lambda o: o["choices"][0].update(token_ids=[8]), "no prompt_logprobs of prompt and step, 3 tokens"),
+    ("vllm with scorings", lambda o: o["choices"][0].pop("token_ids"), "no field 'token_ids', scorings are joined by ids"),
+    ("vllm scorings alone", lambda o: o["choices"][0].update(prompt_logprobs=[
+        None, {"1": {"logprob": -1.0, "rank": 1}, "2": {"logprob": -2.0, "rank": 2}}]), "whose token it is shows no id"),
+    ("openai chat", lambda o: o["choices"][0]["logprobs"].update(content=[{"token": "a"}]), "logprobs.content.0"),
+    ("openai chat", lambda o: o["choices"][0]["logprobs"]["content"][0].update(logprob=0.5), "line 1, logp_draft = 0.5"),
+    ("sglang kept tokens", lambda o: o["meta_info"].update(output_token_sampling_mask=[[9], [8]]),
+     "sampling_mask.0 = .9.: the token drawn, 7, is not in it"),
+    ("sglang", lambda o: o.pop("meta_info"), "no field 'meta_info'"),
+    ("tgi", lambda o: o.update(parameters={"best_of": 4}), "line 1: best_of 4 of TGI.*--not-iid takes them"),
+    ("search-and-learn", lambda o: o.update(completion_tokens=[-1, -1]), "DVTS of search-and-learn.*--not-iid"),
+    ("search-and-learn", lambda o: o.update(scores=[[0.5]]), "scores = .*: 1 values of 2 draws"),
+    ("search-and-learn", lambda o: o.update(scores=[[], [0.5]]), "line 1, reward = null: 1 of 3 rows lack it; choose --miss"),
+    ("monkeys", lambda o: o.update(is_corrects=[True]), "1 values of 2 draws"),
+    ("monkeys", lambda o: o.update(is_corrects=[True, "maybe"]), 'correct = "maybe": write it as bool'),
+    ("lm-eval", lambda o: o.update(resps=[[[-1.5, False]]]), "log-likelihoods of given texts: nothing was drawn"),
+    ("inspect", lambda o: o["scores"]["match"].update(value={"a": 1}), "several values: --map reward=scores.match.value.KEY"),
+    ("inspect", lambda o: o.update(epoch=2), "stands at line 1 too"),
+    ("every-eval-ever", lambda o: o.pop("evaluation"), "no field 'evaluation'"),
+    ("human-eval", lambda o: o.update(completion=3), "line 1, completion = 3: give text"),
+    ("rsd", lambda o: o.update(token_counts=["3"]), "token_counts"),
+    ("its-hub particles", lambda o: o, "a particle filter of its_hub: candidates are resampled.*--not-iid takes them"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "change", "words"), REFUSED, ids=[f"{n}: {w[:30]}" for n, _, w in REFUSED])
+def test_what_is_refused(name: str, change: Any, words: str, tmp_path: Path) -> None:
+    from llm_check.logs.formats.field_maps import parse_maps
+    from llm_check.logs.formats.log_import import ImportChoices, import_log
+
+    sample = SAMPLES[name]
+    path = written(tmp_path, Sample(sample.form, _changed(name, change), [], name="log.jsonl"))
+    maps = [word for before, word in zip(sample.options, sample.options[1:], strict=False) if before == "--map"]
+    with pytest.raises(InputError, match=words) as caught:
+        import_log(path, tmp_path / "out.parquet", ImportChoices(sample.form, tuple(parse_maps(maps))))
+    assert str(caught.value).startswith(str(path)) and len(str(caught.value)) < len(str(path)) + 320
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_line_twice_is_no_second_draw(tmp_path: Path) -> None:
+    from llm_check.logs.formats.log_import import ImportChoices, import_log
+
+    for name in ("vllm completions", "openai chat", "sglang", "inspect", "lm-eval", "rsd"):
+        sample = SAMPLES[name]
+        path = written(tmp_path, Sample(sample.form, [*sample.objects, sample.objects[0]], [], name="twice.jsonl"))
+        with pytest.raises(InputError, match=rf"line {len(sample.objects) + 1}, .* stands at line 1 too"):
+            import_log(path, tmp_path / "out.parquet", ImportChoices(sample.form))
