@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.special import gammaln
 
 from gsi_theory.types import Floats, Ints
@@ -29,7 +30,7 @@ def _sets(table: pa.Table) -> tuple[Ints, Ints]:
 
 def _is_sorted(values: Floats, starts: Ints) -> bool:
     """Whether every set descends, where that is no chance: Σ log(N! / Π ties!) over the sets."""
-    if np.isnan(values).any():
+    if not np.isfinite(values).all():
         return False
     steps = np.diff(values)
     inner = np.ones(steps.size, dtype=bool)
@@ -72,8 +73,12 @@ def sign_of_dependence(table: pa.Table) -> str | None:
         for name in ("logp_draft", "reward", "correct")
         if name in table.column_names
     }
+    if "logp_draft" in columns and "logp_base" in table.column_names:  # each row's under the model that drew it
+        by_base = np.asarray(pc.equal(table["source"], "base").to_numpy())[order]
+        columns["logp_draft"] = np.where(by_base, table["logp_base"].to_numpy()[order], columns["logp_draft"])
     for name in ("logp_draft", "reward"):
-        if name in columns and _is_sorted(columns[name], starts):
+        grade = name == "reward" and name in columns and np.isin(columns[name], (0.0, 1.0)).all()
+        if name in columns and not grade and _is_sorted(columns[name], starts):
             return f"an n-best list: the candidates of every prompt are sorted by {name}"
     # a reward of 0 and 1 is a grade
     grades = [values for name, values in columns.items() if name != "logp_draft" and np.isin(values, (0.0, 1.0)).all()]

@@ -12,7 +12,7 @@ Objects = list[Any]
 
 @dataclass(frozen=True)
 class Sample:
-    """`objects`, one a line, of a file called `name`, read as `form` with the `options` of `gsi import`; `rows`, without
+    """`objects`, one a line, of a file called `name`, read as `form` with `options` of `gsi import`; `rows`, without
     step 0 and source "one", nulls left out; `facts`, some of those that must be in the file."""
 
     form: str
@@ -38,13 +38,36 @@ _VLLM = {
     ],
 }
 _VLLM_ROWS = [
-    {"prompt_id": "cmpl-a", "candidate": 0, "logp_draft": -0.75, "n_tokens": 2, "finish_reason": "eos", "text": "yes.",
-     "token_ids": [7, 8], "token_logp_draft": [-0.5, -0.25]},
-    {"prompt_id": "cmpl-a", "candidate": 1, "logp_draft": -1.5, "n_tokens": 1, "finish_reason": "length", "text": "no",
-     "token_ids": [9], "token_logp_draft": [-1.5]},
-    {"prompt_id": "cmpl-a", "candidate": 2, "n_tokens": 2, "finish_reason": "stop", "text": "na", "token_ids": [9, 4],
-     "token_logp_draft": [-1.0, None]},
-]  # fmt: skip
+    {
+        "prompt_id": "cmpl-a",
+        "candidate": 0,
+        "logp_draft": -0.75,
+        "n_tokens": 2,
+        "finish_reason": "eos",
+        "text": "yes.",
+        "token_ids": [7, 8],
+        "token_logp_draft": [-0.5, -0.25],
+    },
+    {
+        "prompt_id": "cmpl-a",
+        "candidate": 1,
+        "logp_draft": -1.5,
+        "n_tokens": 1,
+        "finish_reason": "length",
+        "text": "no",
+        "token_ids": [9],
+        "token_logp_draft": [-1.5],
+    },
+    {
+        "prompt_id": "cmpl-a",
+        "candidate": 2,
+        "n_tokens": 2,
+        "finish_reason": "stop",
+        "text": "na",
+        "token_ids": [9, 4],
+        "token_logp_draft": [-1.0, None],
+    },
+]
 
 
 def _scored(ids: list[int], entries: list[Any], **more: Any) -> dict[str, Any]:
@@ -60,17 +83,32 @@ def _entry(token: int, logp: float, rank: int = 1, **others: tuple[float, int]) 
 
 
 _CHAT = {
-    "id": "chat-1", "model": "m", "choices": [
-        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "4"},
-         "logprobs": {"content": [{"token": "4", "logprob": -0.5, "top_logprobs": [{"token": "5", "logprob": -9999.0}]}]}},
+    "id": "chat-1",
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "4"},
+            "logprobs": {
+                "content": [{"token": "4", "logprob": -0.5, "top_logprobs": [{"token": "5", "logprob": -9999.0}]}]
+            },
+        },
         {"index": 1, "finish_reason": "length", "message": {"role": "assistant", "content": None}, "logprobs": None},
     ],
-}  # fmt: skip
+}
 _CHAT_ROWS = [
-    {"prompt_id": "chat-1", "candidate": 0, "logp_draft": -0.5, "n_tokens": 1, "finish_reason": "stop", "text": "4",
-     "token_logp_draft": [-0.5]},
+    {
+        "prompt_id": "chat-1",
+        "candidate": 0,
+        "logp_draft": -0.5,
+        "n_tokens": 1,
+        "finish_reason": "stop",
+        "text": "4",
+        "token_logp_draft": [-0.5],
+    },
     {"prompt_id": "chat-1", "candidate": 1, "finish_reason": "length"},
-]  # fmt: skip
+]
 
 
 def _sglang(name: str, tokens: list[list[Any]], **meta: Any) -> dict[str, Any]:
@@ -119,39 +157,121 @@ SAMPLES = {
             _scored([5, 6, 7, 8], [_entry(6, -3.0), _entry(7, -9999.0, 9, t1=(-0.1, 1)), _entry(8, -0.5)]),
         ],
         [
-            {"prompt_id": "cmpl-a", "source": "draft", "candidate": 0, "logp_draft": -0.75, "logp_base": -float("inf"),
-             "reward": 0.5, "n_tokens": 2, "finish_reason": "eos", "text": "yes.", "token_ids": [7, 8],
-             "token_logp_draft": [-0.5, -0.25], "token_logp_base": [-float("inf"), -0.5]},
-            {"prompt_id": "cmpl-a", "source": "draft", "candidate": 1, "logp_draft": -1.5, "logp_base": -2.0,
-             "reward": 0.75, "n_tokens": 1, "finish_reason": "length", "text": "no", "token_ids": [9],
-             "token_logp_draft": [-1.5], "token_logp_base": [-2.0]},
+            {
+                "prompt_id": "cmpl-a",
+                "source": "draft",
+                "candidate": 0,
+                "logp_draft": -0.75,
+                "logp_base": -float("inf"),
+                "reward": 0.5,
+                "n_tokens": 2,
+                "finish_reason": "eos",
+                "text": "yes.",
+                "token_ids": [7, 8],
+                "token_logp_draft": [-0.5, -0.25],
+                "token_logp_base": [-float("inf"), -0.5],
+            },
+            {
+                "prompt_id": "cmpl-a",
+                "source": "draft",
+                "candidate": 1,
+                "logp_draft": -1.5,
+                "logp_base": -2.0,
+                "reward": 0.75,
+                "n_tokens": 1,
+                "finish_reason": "length",
+                "text": "no",
+                "token_ids": [9],
+                "token_logp_draft": [-1.5],
+                "token_logp_base": [-2.0],
+            },
         ],
         ("--map", "reward=score.@i"),
         {"base_model": "large", "model": ["small", "large"]},
     ),
     "vllm scorings alone": Sample(
         "vllm",
-        [{"id": "s", "choices": [{"index": 0, "text": "", "prompt_logprobs": [
-            None, _entry(6, -3.0), _entry(9, -2.0, 7, t1=(-0.1, 1)), {"4": {"logprob": -1.0}}]}]}],
-        [{"prompt_id": "s", "candidate": 0, "logp_draft": -6.0, "n_tokens": 3, "text": "", "token_ids": [6, 9, 4],
-          "token_logp_draft": [-3.0, -2.0, -1.0]}],
+        [
+            {
+                "id": "s",
+                "choices": [
+                    {
+                        "index": 0,
+                        "text": "",
+                        "prompt_logprobs": [
+                            None,
+                            _entry(6, -3.0),
+                            _entry(9, -2.0, 7, t1=(-0.1, 1)),
+                            {"4": {"logprob": -1.0}},
+                        ],
+                    }
+                ],
+            }
+        ],
+        [
+            {
+                "prompt_id": "s",
+                "candidate": 0,
+                "logp_draft": -6.0,
+                "n_tokens": 3,
+                "text": "",
+                "token_ids": [6, 9, 4],
+                "token_logp_draft": [-3.0, -2.0, -1.0],
+            }
+        ],
         facts={"iid": False},
     ),
     "vllm offline": Sample(
         "vllm",
-        [{"request_id": "7", "outputs": [
-            {"index": 0, "text": "a", "token_ids": [3, 4], "cumulative_logprob": -1.25, "finish_reason": "length"},
-            {"index": 1, "text": "b", "token_ids": [3], "cumulative_logprob": -1.0, "logprobs": [{"3": {"logprob": -1.0}}]},
-        ]}],
-        [{"prompt_id": "7", "candidate": 0, "logp_draft": -1.25, "n_tokens": 2, "finish_reason": "length", "text": "a",
-          "token_ids": [3, 4]},
-         {"prompt_id": "7", "candidate": 1, "logp_draft": -1.0, "n_tokens": 1, "text": "b", "token_ids": [3],
-          "token_logp_draft": [-1.0]}],
+        [
+            {
+                "request_id": "7",
+                "outputs": [
+                    {
+                        "index": 0,
+                        "text": "a",
+                        "token_ids": [3, 4],
+                        "cumulative_logprob": -1.25,
+                        "finish_reason": "length",
+                    },
+                    {
+                        "index": 1,
+                        "text": "b",
+                        "token_ids": [3],
+                        "cumulative_logprob": -1.0,
+                        "logprobs": [{"3": {"logprob": -1.0}}],
+                    },
+                ],
+            }
+        ],
+        [
+            {
+                "prompt_id": "7",
+                "candidate": 0,
+                "logp_draft": -1.25,
+                "n_tokens": 2,
+                "finish_reason": "length",
+                "text": "a",
+                "token_ids": [3, 4],
+            },
+            {
+                "prompt_id": "7",
+                "candidate": 1,
+                "logp_draft": -1.0,
+                "n_tokens": 1,
+                "text": "b",
+                "token_ids": [3],
+                "token_logp_draft": [-1.0],
+            },
+        ],
     ),
     "openai chat": Sample("openai", [_CHAT], _CHAT_ROWS, facts={"model": "m", "iid": True}),
     "openai batch": Sample(
         "openai",
-        [{"custom_id": "q1", "response": {"status_code": 200, "body": _CHAT | {"id": f"c{i}"}}, "r": 0.25} for i in (0, 1)],
+        [
+            {"custom_id": "q1", "response": {"status_code": 200, "body": _CHAT | {"id": f"c{i}"}}, "r": 0.25}
+            for i in (0, 1)
+        ],
         [row | {"prompt_id": "q1", "candidate": i, "reward": 0.25} for i, row in enumerate([*_CHAT_ROWS, *_CHAT_ROWS])],
         ("--map", "reward=r"),
     ),
@@ -159,54 +279,152 @@ SAMPLES = {
         "sglang",
         [
             _sglang("a", [[-0.5, 7, "y"], [-0.25, 8, None]], completion_tokens=2),
-            [_sglang("b", [[-1.0, 7, None]]), _sglang("c", [[-2.0, 9, None]], finish_reason={"type": "length", "length": 1})],
+            [
+                _sglang("b", [[-1.0, 7, None]]),
+                _sglang("c", [[-2.0, 9, None]], finish_reason={"type": "length", "length": 1}),
+            ],
         ],
         [
-            {"prompt_id": "a", "candidate": 0, "logp_draft": -0.75, "n_tokens": 2, "finish_reason": "stop",
-             "text": "text of a", "token_ids": [7, 8], "token_logp_draft": [-0.5, -0.25]},
-            {"prompt_id": "b", "candidate": 0, "logp_draft": -1.0, "n_tokens": 1, "finish_reason": "stop",
-             "text": "text of b", "token_ids": [7], "token_logp_draft": [-1.0]},
-            {"prompt_id": "b", "candidate": 1, "logp_draft": -2.0, "n_tokens": 1, "finish_reason": "length",
-             "text": "text of c", "token_ids": [9], "token_logp_draft": [-2.0]},
+            {
+                "prompt_id": "a",
+                "candidate": 0,
+                "logp_draft": -0.75,
+                "n_tokens": 2,
+                "finish_reason": "stop",
+                "text": "text of a",
+                "token_ids": [7, 8],
+                "token_logp_draft": [-0.5, -0.25],
+            },
+            {
+                "prompt_id": "b",
+                "candidate": 0,
+                "logp_draft": -1.0,
+                "n_tokens": 1,
+                "finish_reason": "stop",
+                "text": "text of b",
+                "token_ids": [7],
+                "token_logp_draft": [-1.0],
+            },
+            {
+                "prompt_id": "b",
+                "candidate": 1,
+                "logp_draft": -2.0,
+                "n_tokens": 1,
+                "finish_reason": "length",
+                "text": "text of c",
+                "token_ids": [9],
+                "token_logp_draft": [-2.0],
+            },
         ],
         facts={"engine": "sglang"},
     ),
     "sglang kept tokens": Sample(
         "sglang",
-        [_sglang("a", [[-1.0, 7, None], [-0.5, 8, None]], output_token_sampling_mask=[[7, 9], [8]],
-                 output_token_sampling_logprobs=[-0.75, 0.0])],
-        [{"prompt_id": "a", "candidate": 0, "logp_draft": -0.75, "n_tokens": 2, "finish_reason": "stop",
-          "text": "text of a", "token_ids": [7, 8], "token_logp_draft": [-0.75, 0.0]}],
+        [
+            _sglang(
+                "a",
+                [[-1.0, 7, None], [-0.5, 8, None]],
+                output_token_sampling_mask=[[7, 9], [8]],
+                output_token_sampling_logprobs=[-0.75, 0.0],
+            )
+        ],
+        [
+            {
+                "prompt_id": "a",
+                "candidate": 0,
+                "logp_draft": -0.75,
+                "n_tokens": 2,
+                "finish_reason": "stop",
+                "text": "text of a",
+                "token_ids": [7, 8],
+                "token_logp_draft": [-0.75, 0.0],
+            }
+        ],
         ("--fact", "logprobs=raw", "--fact", "version=0.5"),
-        {"kept": {"tokens": 2, "mean_mass": (2.718281828459045**-0.25 + 2.718281828459045**-0.5) / 2,
-                  "least_mass": 2.718281828459045**-0.5}, "logprobs": "raw", "version": "0.5"},
+        {
+            "kept": {
+                "tokens": 2,
+                "mean_mass": (2.718281828459045**-0.25 + 2.718281828459045**-0.5) / 2,
+                "least_mass": 2.718281828459045**-0.5,
+            },
+            "logprobs": "raw",
+            "version": "0.5",
+        },
     ),
     "tgi": Sample(
         "tgi",
         [
-            {"generated_text": "4", "details": {"finish_reason": "eos_token", "generated_tokens": 2, "prefill": [],
-             "tokens": [{"id": 3, "logprob": -0.5}, {"id": 2, "logprob": -0.25}], "best_of_sequences": [
-                 {"generated_text": "5", "finish_reason": "length", "generated_tokens": 1,
-                  "tokens": [{"id": 4, "logprob": -2.0}]}]}},
+            {
+                "generated_text": "4",
+                "details": {
+                    "finish_reason": "eos_token",
+                    "generated_tokens": 2,
+                    "prefill": [],
+                    "tokens": [{"id": 3, "logprob": -0.5}, {"id": 2, "logprob": -0.25}],
+                    "best_of_sequences": [
+                        {
+                            "generated_text": "5",
+                            "finish_reason": "length",
+                            "generated_tokens": 1,
+                            "tokens": [{"id": 4, "logprob": -2.0}],
+                        }
+                    ],
+                },
+            },
             {"generated_text": "6"},
         ],
         [
-            {"prompt_id": "1", "candidate": 0, "logp_draft": -0.75, "n_tokens": 2, "finish_reason": "eos", "text": "4",
-             "token_ids": [3, 2], "token_logp_draft": [-0.5, -0.25]},
-            {"prompt_id": "1", "candidate": 1, "logp_draft": -2.0, "n_tokens": 1, "finish_reason": "length", "text": "5",
-             "token_ids": [4], "token_logp_draft": [-2.0]},
+            {
+                "prompt_id": "1",
+                "candidate": 0,
+                "logp_draft": -0.75,
+                "n_tokens": 2,
+                "finish_reason": "eos",
+                "text": "4",
+                "token_ids": [3, 2],
+                "token_logp_draft": [-0.5, -0.25],
+            },
+            {
+                "prompt_id": "1",
+                "candidate": 1,
+                "logp_draft": -2.0,
+                "n_tokens": 1,
+                "finish_reason": "length",
+                "text": "5",
+                "token_ids": [4],
+                "token_logp_draft": [-2.0],
+            },
             {"prompt_id": "2", "candidate": 0, "text": "6"},
         ],
     ),
     "search-and-learn": Sample(
         "search-and-learn",
         [
-            {"unique_id": "u1", "completions": ["a", "b"], "scores": [[0.5, 0.25], [0.75]], "completion_tokens": [4, 2]},
+            {
+                "unique_id": "u1",
+                "completions": ["a", "b"],
+                "scores": [[0.5, 0.25], [0.75]],
+                "completion_tokens": [4, 2],
+            },
             {"problem": "p?", "completions": ["c"], "scores": [[0.5, 0.5, 1.0]], "agg_scores": [1.0]},
         ],
         [
-            {"prompt_id": "u1", "candidate": 0, "reward": 0.125, "n_tokens": 4, "text": "a", "sampling_temperature": 0.8},
-            {"prompt_id": "u1", "candidate": 1, "reward": 0.75, "n_tokens": 2, "text": "b", "sampling_temperature": 0.8},
+            {
+                "prompt_id": "u1",
+                "candidate": 0,
+                "reward": 0.125,
+                "n_tokens": 4,
+                "text": "a",
+                "sampling_temperature": 0.8,
+            },
+            {
+                "prompt_id": "u1",
+                "candidate": 1,
+                "reward": 0.75,
+                "n_tokens": 2,
+                "text": "b",
+                "sampling_temperature": 0.8,
+            },
             {"prompt_id": "p?", "candidate": 0, "reward": 0.25, "text": "c", "sampling_temperature": 0.8},
         ],
         ("--aggregate", "product"),
@@ -216,8 +434,10 @@ SAMPLES = {
     "search-and-learn aggregated": Sample(
         "search-and-learn",
         [{"unique_id": 3, "completions": ["a", "b"], "agg_scores": [0.5, 0.25]}],
-        [{"prompt_id": "3", "candidate": 0, "reward": 0.5, "text": "a"},
-         {"prompt_id": "3", "candidate": 1, "reward": 0.25, "text": "b"}],
+        [
+            {"prompt_id": "3", "candidate": 0, "reward": 0.5, "text": "a"},
+            {"prompt_id": "3", "candidate": 1, "reward": 0.25, "text": "b"},
+        ],
     ),
     "monkeys": Sample(
         "monkeys",
@@ -236,9 +456,23 @@ SAMPLES = {
         "lm-eval",
         [_lm_eval(0, "4", 1.0), _lm_eval(1, "3", 0.0), _lm_eval(0, "44", 0.0, "flexible-extract")],
         [
-            {"prompt_id": "0", "candidate": 0, "correct": True, "answer": "4", "text": "so 4", "sampling_temperature": 0.5},
+            {
+                "prompt_id": "0",
+                "candidate": 0,
+                "correct": True,
+                "answer": "4",
+                "text": "so 4",
+                "sampling_temperature": 0.5,
+            },
             {"prompt_id": "0", "candidate": 1, "text": "so 5", "sampling_temperature": 0.5},
-            {"prompt_id": "1", "candidate": 0, "correct": False, "answer": "3", "text": "so 3", "sampling_temperature": 0.5},
+            {
+                "prompt_id": "1",
+                "candidate": 0,
+                "correct": False,
+                "answer": "3",
+                "text": "so 3",
+                "sampling_temperature": 0.5,
+            },
             {"prompt_id": "1", "candidate": 1, "text": "so 5", "sampling_temperature": 0.5},
         ],
         facts={"filter": "strict-match", "metric": "exact_match", "temperature": 0.5, "top_p": 0.9},
@@ -246,30 +480,86 @@ SAMPLES = {
     "lm-eval other filter": Sample(
         "lm-eval",
         [_lm_eval(0, "4", 1.0), _lm_eval(0, "5", 0.0, "flexible-extract", ["so 5"])],
-        [{"prompt_id": "0", "candidate": 0, "correct": False, "answer": "5", "text": "so 5", "sampling_temperature": 0.5}],
+        [
+            {
+                "prompt_id": "0",
+                "candidate": 0,
+                "correct": False,
+                "answer": "5",
+                "text": "so 5",
+                "sampling_temperature": 0.5,
+            }
+        ],
         ("--pick", "flexible-extract"),
     ),
     "inspect": Sample(
         "inspect",
-        [_inspect(1, 1, "C"), _inspect(1, 2, "I"), _inspect("b", 1, "N", error={"message": "x"}), _inspect("b", 2, True)],
         [
-            {"prompt_id": "1", "candidate": 0, "correct": True, "answer": "a", "n_tokens": 3, "finish_reason": "stop",
-             "text": "1/1"},
-            {"prompt_id": "1", "candidate": 1, "correct": False, "answer": "a", "n_tokens": 3, "finish_reason": "stop",
-             "text": "1/2"},
-            {"prompt_id": "b", "candidate": 0, "correct": False, "answer": "a", "n_tokens": 3, "finish_reason": "stop",
-             "text": "b/1"},
-            {"prompt_id": "b", "candidate": 1, "correct": True, "answer": "a", "n_tokens": 3, "finish_reason": "stop",
-             "text": "b/2"},
+            _inspect(1, 1, "C"),
+            _inspect(1, 2, "I"),
+            _inspect("b", 1, "N", error={"message": "x"}),
+            _inspect("b", 2, True),
+        ],
+        [
+            {
+                "prompt_id": "1",
+                "candidate": 0,
+                "correct": True,
+                "answer": "a",
+                "n_tokens": 3,
+                "finish_reason": "stop",
+                "text": "1/1",
+            },
+            {
+                "prompt_id": "1",
+                "candidate": 1,
+                "correct": False,
+                "answer": "a",
+                "n_tokens": 3,
+                "finish_reason": "stop",
+                "text": "1/2",
+            },
+            {
+                "prompt_id": "b",
+                "candidate": 0,
+                "correct": False,
+                "answer": "a",
+                "n_tokens": 3,
+                "finish_reason": "stop",
+                "text": "b/1",
+            },
+            {
+                "prompt_id": "b",
+                "candidate": 1,
+                "correct": True,
+                "answer": "a",
+                "n_tokens": 3,
+                "finish_reason": "stop",
+                "text": "b/2",
+            },
         ],
         facts={"scorer": "match", "model": "openai/m"},
     ),
     "inspect numbers": Sample(
         "inspect",
-        [{"version": 2, "eval": {"model": "m", "model_generate_config": {"temperature": 0.75}},
-          "samples": [_inspect("b", 1, "C")]}],
-        [{"prompt_id": "b", "candidate": 0, "reward": 0.5, "n_tokens": 3, "finish_reason": "stop", "text": "b/1",
-          "sampling_temperature": 0.75}],
+        [
+            {
+                "version": 2,
+                "eval": {"model": "m", "model_generate_config": {"temperature": 0.75}},
+                "samples": [_inspect("b", 1, "C")],
+            }
+        ],
+        [
+            {
+                "prompt_id": "b",
+                "candidate": 0,
+                "reward": 0.5,
+                "n_tokens": 3,
+                "finish_reason": "stop",
+                "text": "b/1",
+                "sampling_temperature": 0.75,
+            }
+        ],
         ("--pick", "grade"),
         {"scorer": "grade", "reward_is_grade": True, "model": ["m", "openai/m"]},
     ),
@@ -277,7 +567,15 @@ SAMPLES = {
         "every-eval-ever",
         [_eee("s1", "is 4", 1.0), _eee("s1", "is 5", 0.25, answer_attribution=[]), _eee("s2", "", 0.0, output=None)],
         [
-            {"prompt_id": "s1", "candidate": 0, "reward": 1.0, "correct": True, "answer": "4", "n_tokens": 2, "text": "is 4"},
+            {
+                "prompt_id": "s1",
+                "candidate": 0,
+                "reward": 1.0,
+                "correct": True,
+                "answer": "4",
+                "n_tokens": 2,
+                "text": "is 4",
+            },
             {"prompt_id": "s1", "candidate": 1, "reward": 0.25, "correct": False, "n_tokens": 2, "text": "is 5"},
             {"prompt_id": "s2", "candidate": 0, "reward": 0.0, "correct": False, "answer": "4", "n_tokens": 2},
         ],
@@ -346,33 +644,91 @@ SAMPLES = {
             {"prompt_id": "9", "candidate": 0, "reward": 0.25, "correct": True, "gold_reward": 1.5, "text": "a"},
             {"prompt_id": "9", "candidate": 1, "reward": 0.75, "correct": False, "gold_reward": 1.5, "text": "b"},
         ],
-        ("--explode", "outs,s,v", "--map", "prompt_id=q.id", "--map", "text=outs", "--map", "reward=s:min",
-         "--map", "correct=v.ok", "--map", "gold_reward=t"),
+        (
+            "--explode",
+            "outs,s,v",
+            "--map",
+            "prompt_id=q.id",
+            "--map",
+            "text=outs",
+            "--map",
+            "reward=s:min",
+            "--map",
+            "correct=v.ok",
+            "--map",
+            "gold_reward=t",
+        ),
     ),
     "table indices": Sample(
         "table",
         [{"idx": 0, "pred_score": [[3.5], [2.5, 1.5]], "lp": [None, -1.0, -2.0], "content": [{"logprob": -0.5}]}],
-        [{"prompt_id": "0", "candidate": 0, "logp_draft": -3.0, "reward": 1.5, "n_tokens": 1, "token_logp_draft": [-0.5]}],
-        ("--map", "prompt_id=idx", "--map", "reward=pred_score.1.-1", "--map", "logp_draft=lp:sum",
-         "--map", "token_logp_draft=content.*.logprob"),
+        [
+            {
+                "prompt_id": "0",
+                "candidate": 0,
+                "logp_draft": -3.0,
+                "reward": 1.5,
+                "n_tokens": 1,
+                "token_logp_draft": [-0.5],
+            }
+        ],
+        (
+            "--map",
+            "prompt_id=idx",
+            "--map",
+            "reward=pred_score.1.-1",
+            "--map",
+            "logp_draft=lp:sum",
+            "--map",
+            "token_logp_draft=content.*.logprob",
+        ),
     ),
     "table counts": Sample(
         "table",
-        [{"task": "a", "n": 10_000, "c": 37}, {"task": "b", "n": "4", "c": 0.0}, {"task": "d", "n": 3, "c": 3},
-         {"task": "a", "n": 2, "c": 1}],
-        [_counted("a", True, 37), _counted("a", False, 9963, 37), _counted("b", False, 4), _counted("d", True, 3),
-         _counted("a", True, 1, 10_000), _counted("a", False, 1, 10_001)],
+        [
+            {"task": "a", "n": 10_000, "c": 37},
+            {"task": "b", "n": "4", "c": 0.0},
+            {"task": "d", "n": 3, "c": 3},
+            {"task": "a", "n": 2, "c": 1},
+        ],
+        [
+            _counted("a", True, 37),
+            _counted("a", False, 9963, 37),
+            _counted("b", False, 4),
+            _counted("d", True, 3),
+            _counted("a", True, 1, 10_000),
+            _counted("a", False, 1, 10_001),
+        ],
         ("--map", "prompt_id=task", "--counts", "n,c"),
     ),
     "table of two models": Sample(
         "table",
-        [{"p": "a", "who": "small", "lp": [-1.0, -9999.0], "r": 1}, {"p": "a", "who": "large", "lp": [-2.0, -0.5], "r": 0}],
         [
-            {"prompt_id": "a", "source": "draft", "candidate": 0, "logp_draft": -1.0, "logp_base": -float("inf"),
-             "reward": 1.0},
+            {"p": "a", "who": "small", "lp": [-1.0, -9999.0], "r": 1},
+            {"p": "a", "who": "large", "lp": [-2.0, -0.5], "r": 0},
+        ],
+        [
+            {
+                "prompt_id": "a",
+                "source": "draft",
+                "candidate": 0,
+                "logp_draft": -1.0,
+                "logp_base": -float("inf"),
+                "reward": 1.0,
+            },
             {"prompt_id": "a", "source": "base", "candidate": 0, "logp_draft": -2.0, "logp_base": -0.5, "reward": 0.0},
         ],
-        ("--map", "prompt_id=p", "--map", "source=who:small=draft,large=base", "--map", "logp_draft=lp.0",
-         "--map", "logp_base=lp.1", "--map", "reward=r"),
+        (
+            "--map",
+            "prompt_id=p",
+            "--map",
+            "source=who:small=draft,large=base",
+            "--map",
+            "logp_draft=lp.0",
+            "--map",
+            "logp_base=lp.1",
+            "--map",
+            "reward=r",
+        ),
     ),
-}  # fmt: skip
+}

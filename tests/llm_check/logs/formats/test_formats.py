@@ -75,37 +75,75 @@ def _changed(name: str, change: Any) -> list[Any]:
 
 
 REFUSED = [
-    ("vllm completions", lambda o: o["choices"][1].update(token_ids=[7]), "2 log-probabilities of 1 tokens, give one each"),
-    ("vllm completions", lambda o: o["choices"][1]["logprobs"].update(token_logprobs=[-0.5, -0.25, 0.0, 0.0]),
-     "4 log-probabilities of 2 tokens, padded with 0.0: cut it"),
-    ("vllm completions", lambda o: o["choices"][1].update(token_ids=[1] * 4, logprobs={"token_logprobs": [0.0] * 4}),
-     "0.0 for every token: not scored, or greedy"),
+    (
+        "vllm completions",
+        lambda o: o["choices"][1].update(token_ids=[7]),
+        "2 log-probabilities of 1 tokens, give one each",
+    ),
+    (
+        "vllm completions",
+        lambda o: o["choices"][1]["logprobs"].update(token_logprobs=[-0.5, -0.25, 0.0, 0.0]),
+        "4 log-probabilities of 2 tokens, padded with 0.0: cut it",
+    ),
+    (
+        "vllm completions",
+        lambda o: o["choices"][1].update(token_ids=[1] * 4, logprobs={"token_logprobs": [0.0] * 4}),
+        "0.0 for every token: not scored, or greedy",
+    ),
     ("vllm completions", lambda o: o["choices"][0].update(index=0), "an index stands twice"),
     ("vllm completions", lambda o: o.update(error={"message": "x"}), "line 1, error = .*the request failed"),
     ("vllm completions", lambda o: o.pop("choices"), "line 1: no field 'choices', is this the right --from"),
-    ("vllm with scorings", lambda o: o["choices"][0].update(token_ids=[8]), "no prompt_logprobs of prompt and step, 3 tokens"),
-    ("vllm with scorings", lambda o: o["choices"][0].pop("token_ids"), "no field 'token_ids', scorings are joined by ids"),
-    ("vllm scorings alone", lambda o: o["choices"][0].update(prompt_logprobs=[
-        None, {"1": {"logprob": -1.0, "rank": 1}, "2": {"logprob": -2.0, "rank": 2}}]), "whose token it is shows no id"),
+    (
+        "vllm with scorings",
+        lambda o: o["choices"][0].update(token_ids=[8]),
+        "no prompt_logprobs of prompt and step, 3 tokens",
+    ),
+    (
+        "vllm with scorings",
+        lambda o: o["choices"][0].pop("token_ids"),
+        "no field 'token_ids', scorings are joined by ids",
+    ),
+    (
+        "vllm scorings alone",
+        lambda o: o["choices"][0].update(
+            prompt_logprobs=[None, {"1": {"logprob": -1.0, "rank": 1}, "2": {"logprob": -2.0, "rank": 2}}]
+        ),
+        "whose token it is shows no id",
+    ),
     ("openai chat", lambda o: o["choices"][0]["logprobs"].update(content=[{"token": "a"}]), "logprobs.content.0"),
-    ("openai chat", lambda o: o["choices"][0]["logprobs"]["content"][0].update(logprob=0.5), "line 1, logp_draft = 0.5"),
-    ("sglang kept tokens", lambda o: o["meta_info"].update(output_token_sampling_mask=[[9], [8]]),
-     "sampling_mask.0 = .9.: the token drawn, 7, is not in it"),
+    (
+        "openai chat",
+        lambda o: o["choices"][0]["logprobs"]["content"][0].update(logprob=0.5),
+        "line 1, logp_draft = 0.5",
+    ),
+    (
+        "sglang kept tokens",
+        lambda o: o["meta_info"].update(output_token_sampling_mask=[[9], [8]]),
+        "sampling_mask.0 = .9.: the token drawn, 7, is not in it",
+    ),
     ("sglang", lambda o: o.pop("meta_info"), "no field 'meta_info'"),
     ("tgi", lambda o: o.update(parameters={"best_of": 4}), "line 1: best_of 4 of TGI.*--not-iid takes them"),
     ("search-and-learn", lambda o: o.update(completion_tokens=[-1, -1]), "DVTS of search-and-learn.*--not-iid"),
     ("search-and-learn", lambda o: o.update(scores=[[0.5]]), "scores = .*: 1 values of 2 draws"),
-    ("search-and-learn", lambda o: o.update(scores=[[], [0.5]]), "line 1, reward = null: 1 of 3 rows lack it; choose --miss"),
+    (
+        "search-and-learn",
+        lambda o: o.update(scores=[[], [0.5]]),
+        "line 1, reward = null: 1 of 3 rows lack it; choose --miss",
+    ),
     ("monkeys", lambda o: o.update(is_corrects=[True]), "1 values of 2 draws"),
     ("monkeys", lambda o: o.update(is_corrects=[True, "maybe"]), 'correct = "maybe": write it as bool'),
     ("lm-eval", lambda o: o.update(resps=[[[-1.5, False]]]), "log-likelihoods of given texts: nothing was drawn"),
-    ("inspect", lambda o: o["scores"]["match"].update(value={"a": 1}), "several values: --map reward=scores.match.value.KEY"),
+    (
+        "inspect",
+        lambda o: o["scores"]["match"].update(value={"a": 1}),
+        "several values: --map reward=scores.match.value.KEY",
+    ),
     ("inspect", lambda o: o.update(epoch=2), "stands at line 1 too"),
     ("every-eval-ever", lambda o: o.pop("evaluation"), "no field 'evaluation'"),
     ("human-eval", lambda o: o.update(completion=3), "line 1, completion = 3: give text"),
     ("rsd", lambda o: o.update(token_counts=["3"]), "token_counts"),
     ("its-hub particles", lambda o: o, "a particle filter of its_hub: candidates are resampled.*--not-iid takes them"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "change", "words"), REFUSED, ids=[f"{n}: {w[:30]}" for n, _, w in REFUSED])
