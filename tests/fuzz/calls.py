@@ -201,8 +201,8 @@ def figures(rng: Rng, bent: bool, odd: bool) -> Case:
 
 def usage(rng: Rng, bent: bool, odd: bool) -> Case:
     """The command's own name wrong or missing, and help."""
-    commands = ("law", "doctor", "import", "predict", "plan", "pool", "decode", "check", "refute", "simulate", "audit", "figures",
-                "report", "")  # fmt: skip
+    commands = ("law", "doctor", "import", "predict", "plan", "pool", "decode", "check", "refute", "simulate", "audit",
+                "figures", "report", "")  # fmt: skip
     first = pick(rng, ("--help", "-h", "--version", "nothing", "lawx", "", "\udcff", "--nope", "a\nb"))
     if rng.random() < 0.5:
         return case_of([pick(rng, commands[:-2]), pick(rng, ("--help", "--nope", "-h", "--help=1", "--hel"))], {})

@@ -157,6 +157,8 @@ def _checked(logs: Sequence[_Opened], choices: ImportChoices) -> Log:
             left_out += log_of_file(path, part, strict=not choices.skip_bad).left_out
     gone = {fault.prompt_id for fault in left_out if fault.prompt_id is not None}
     table = table.filter(pc.invert(pc.is_in(table["prompt_id"], pa.array(sorted(gone), pa.string()))))
+    if table.num_rows == 0:
+        raise InputError(f"{logs[0][0]} has no prompt without a bad row: line {left_out[0].row}{said(left_out[0])}")
     if left_out:
         metadata["left_out"] = {"rows": len(left_out), "prompts": len(gone)}
     metadata |= {"notes": reading.notes} if reading.notes else {}
