@@ -69,6 +69,8 @@ def _cast_of(kind: pa.DataType) -> Callable[[Json], Any]:
 
 
 _CASTS = {name: _cast_of(field.type) for name, field in FIELDS.items()}
+# Values of these types, exactly, are what the cast makes of them.
+_EXACT = {name: {_text: str, _whole: int, truth_of: bool}.get(cast) for name, cast in _CASTS.items()}
 _REWARDS = ("reward", "gold_reward")
 
 
@@ -77,6 +79,9 @@ def cast_row(row: Mapping[str, Json]) -> Record:
     is null. Raises Unfit for a value that is none of its type."""
     ours: Record = {}
     for name, value in row.items():
+        if value is not None and type(value) is _EXACT.get(name):
+            ours[name] = value
+            continue
         if name in _REWARDS and (
             (isinstance(value, float) and not math.isfinite(value))
             or (isinstance(value, str) and value.strip().casefold() in _MISSING)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from gsi_theory.types import Json, Record
 from llm_check.logs.formats.documents import Documents, documents
@@ -22,8 +23,7 @@ from llm_check.logs.pools.pool_files import ABSENT, LeftOut
 __all__ = ["Draw", "LogFormat", "Numbered", "Reading", "draws_of", "member", "optional", "parallel"]
 
 
-@dataclass(frozen=True)
-class Draw:
+class Draw(NamedTuple):
     """One draw: `row`, fields of SCHEMA; `parts`, the objects of the log around it, nearest first; `index`, its place
     in the lists that it came from."""
 

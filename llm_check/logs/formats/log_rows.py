@@ -52,8 +52,13 @@ def _token_logps(row: Record, name: str, drew: bool, masked: bool) -> list[float
     return values
 
 
+_SCORED = frozenset({"token_ids", *(f"{name}logp_{model}" for name in ("", "token_") for model in SOURCES)})
+
+
 def _scored(row: Record, own: str, masked: bool) -> None:
     """Fill in whole-step log-probabilities and numbers of tokens; take sentinels out."""
+    if _SCORED.isdisjoint(row):
+        return
     for model in SOURCES:
         name, whole = f"token_logp_{model}", f"logp_{model}"
         if row.get(name) is not None:
@@ -68,7 +73,7 @@ def _scored(row: Record, own: str, masked: bool) -> None:
 
 
 def _row(draw: Draw, maps: Sequence[FieldMap], number: int, reading: Reading, temperature: Json) -> Record:
-    row = cast_row(mapped(draw, maps, number))
+    row = cast_row(mapped(draw, maps, number) if maps else draw.row)
     row["source"] = source = _source(row)
     _scored(row, "draft" if source == ONE else source, "kept" in reading.facts)
     row["step"] = row.get("step") or 0

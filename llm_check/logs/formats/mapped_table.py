@@ -8,7 +8,6 @@ Fields under their own names in SCHEMA need no map.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gsi_theory.types import Json, Record
 from llm_check.logs.formats.documents import Documents
@@ -41,13 +40,13 @@ def _counted(draw: Draw, totals: tuple[str, str]) -> Iterator[Draw]:
         raise Unfit(totals[1], right, f"more than the {total} of {totals[0]}: name the number of draws first")
     for correct, count in ((True, right), (False, total - right)):
         if count:
-            yield replace(draw, row={**draw.row, "correct": correct, "count": count})
+            yield draw._replace(row={**draw.row, "correct": correct, "count": count})
 
 
 def _rows(objects: Documents, reading: Reading) -> Numbered:
     def of_entry(number: int, entry: Record) -> Iterator[Draw]:
         for draw in exploded(entry, reading.explode):
-            own = replace(draw, row={name: draw.parts[0][name] for name in FIELDS if name in draw.parts[0]})
+            own = draw._replace(row={name: draw.parts[0][name] for name in FIELDS if name in draw.parts[0]})
             if reading.totals is None:
                 yield own
             else:

@@ -301,18 +301,19 @@ def _chunk(path: Path, rows: list[Record], numbers: list[int]) -> tuple[pa.Table
     used = [name for name in FIELDS if name in present] + [name for name in present if name not in FIELDS]
     fits = np.ones(len(rows), dtype=bool)
     faults: list[LeftOut] = []
+    columns: dict[str, list[Json]] = {}
     for name in used:
-        for i in _unfit([_value(name, row) for row in rows], _kind(name)):
+        columns[name] = values = _values(name, rows)
+        for i in _unfit(values, _kind(name)):
             if fits[i]:
-                faults.append(
-                    LeftOut(numbers[i], name, _value(name, rows[i]), f"write it as {_kind(name)}", _prompt(rows[i]))
-                )
+                faults.append(LeftOut(numbers[i], name, values[i], f"write it as {_kind(name)}", _prompt(rows[i])))
             fits[i] = False
     kept = np.flatnonzero(fits)
     arrays = {}
     for name in used:
         try:
-            arrays[name] = pa.array([_value(name, rows[i]) for i in kept], type=_kind(name))
+            values = columns[name] if fits.all() else [columns[name][i] for i in kept]
+            arrays[name] = pa.array(values, type=_kind(name))
         except (pa.ArrowException, OverflowError) as error:
             where = f"{path}, lines {numbers[0]} to {numbers[-1]}, column {name}"
             raise InputError(f"{where}: several types ({error}), write one type") from error
@@ -328,9 +329,9 @@ def _prompt(row: Record) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _value(name: str, row: Record) -> Json:
-    value = row.get(name)
-    return -np.inf if value == "-inf" and name.startswith("logp_") else value
+def _values(name: str, rows: list[Record]) -> list[Json]:
+    values = [row.get(name) for row in rows]
+    return [-np.inf if value == "-inf" else value for value in values] if name.startswith("logp_") else values
 
 
 def _unfit(values: list[Json], kind: pa.DataType | None) -> list[int]:
