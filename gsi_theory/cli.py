@@ -116,7 +116,7 @@ def load_command(name: str) -> Any:
     command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     for parameter in command.params:
         if parameter.nargs == -1:  # typer would show the type of the source, list[Path]
-            parameter.display_type = lambda context: "<path>"
+            parameter.__dict__["display_type"] = lambda context: "<path>"
     return command
 
 

@@ -70,7 +70,8 @@ def _cast_of(kind: pa.DataType) -> Callable[[Json], Any]:
 
 _CASTS = {name: _cast_of(field.type) for name, field in FIELDS.items()}
 # Values of these types, exactly, are what the cast makes of them.
-_EXACT = {name: {_text: str, _whole: int, truth_of: bool}.get(cast) for name, cast in _CASTS.items()}
+_TYPES: dict[Callable[[Json], Any], type] = {_text: str, _whole: int, truth_of: bool}
+_EXACT = {name: _TYPES.get(cast) for name, cast in _CASTS.items()}
 _REWARDS = ("reward", "gold_reward")
 
 

@@ -164,7 +164,7 @@ def value_at(value: Json, name: str, index: int = 0) -> Json:
 
 
 def _their_value(draw: Draw, name: str) -> Json:
-    return next((v for part in draw.parts if (v := value_at(part, name, draw.index)) is not NOTHING), NOTHING)
+    return next((v for part in draw.parts if (v := value_at(part, name, draw.place)) is not NOTHING), NOTHING)
 
 
 def mapped(draw: Draw, maps: Sequence[FieldMap], number: int) -> Record:

@@ -29,7 +29,7 @@ class Draw(NamedTuple):
 
     row: Record
     parts: tuple[Mapping[str, Json], ...]
-    index: int = 0
+    place: int = 0
 
 
 Numbered = Iterator[tuple[int, Draw | LeftOut]]  # the line or entry, and a draw in it, or why there is none

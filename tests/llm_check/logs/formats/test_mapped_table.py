@@ -224,7 +224,7 @@ def test_facts_are_checked_and_hold_no_credentials(tmp_path: Path) -> None:
     assert made.facts["engine"] == "https://host/v1"
     assert not any(word in json.dumps(made.metadata) for word in ("secret", "sk-abc", "api_key", "a:b@", "k=1"))
     for text, words in (
-        ("temperature=-1", "give a number, at least 0"), ("logprobs=cooked", "raw or processed"), ("top_p=2", "in .0, 1"),
+        ("temperature=-1", "a number, at least 0"), ("logprobs=cooked", "raw or processed"), ("top_p=2", "in .0, 1"),
         ("what=1", "did you mean|give one of"), ("iid=perhaps", "true or false"), ("model=", "give the model's name"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=words):
