@@ -24,8 +24,8 @@ __all__ = ["Draw", "LogFormat", "Numbered", "Reading", "draws_of", "member", "op
 
 
 class Draw(NamedTuple):
-    """One draw: `row`, fields of SCHEMA; `parts`, the objects of the log around it, nearest first; `index`, its place
-    in the lists that it came from."""
+    """One draw: `row`, fields of SCHEMA; `parts`, the objects of the log around it, nearest first; `place`, where in
+    its lists it stood."""
 
     row: Record
     parts: tuple[Mapping[str, Json], ...]

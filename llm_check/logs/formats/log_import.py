@@ -117,6 +117,7 @@ def _facts(form: LogFormat, choices: ImportChoices, reading: Reading, table: pa.
     declared = dict(choices.facts or {})
     facts: Record = {"format": form.name, "iid": form.iid, **reading.facts, **declared}
     if (kept := facts.get("kept")) is not None:
+        facts["law"] = "renormalized over the kept tokens; what the base has outside them is not covered"
         facts["kept"] = {**kept, "mean_mass": kept["mean_mass"] / max(1, kept["tokens"])}
     sign = None if facts["iid"] is False or declared.get("iid") else sign_of_dependence(table)
     if choices.not_iid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 import llm_check
 from gsi_theory.cli import main
 from gsi_theory.errors import InputError
+from llm_check.logs.formats.field_maps import parse_maps
 from llm_check.logs.formats.load_format import FORMATS
+from llm_check.logs.formats.log_import import ImportChoices, import_log
 from tests.llm_check.logs.formats.sample_logs import SAMPLES, Sample
 
 
@@ -148,9 +151,6 @@ REFUSED = [
 
 @pytest.mark.parametrize(("name", "change", "words"), REFUSED, ids=[f"{n}: {w[:30]}" for n, _, w in REFUSED])
 def test_what_is_refused(name: str, change: Any, words: str, tmp_path: Path) -> None:
-    from llm_check.logs.formats.field_maps import parse_maps
-    from llm_check.logs.formats.log_import import ImportChoices, import_log
-
     sample = SAMPLES[name]
     path = written(tmp_path, Sample(sample.form, _changed(name, change), [], name="log.jsonl"))
     maps = [word for before, word in zip(sample.options, sample.options[1:], strict=False) if before == "--map"]
@@ -161,10 +161,52 @@ def test_what_is_refused(name: str, change: Any, words: str, tmp_path: Path) -> 
 
 
 def test_a_line_twice_is_no_second_draw(tmp_path: Path) -> None:
-    from llm_check.logs.formats.log_import import ImportChoices, import_log
-
-    for name in ("vllm completions", "openai chat", "sglang", "inspect", "lm-eval", "rsd"):
+    for name in ("vllm completions", "openai chat", "sglang", "inspect", "lm-eval", "rsd", "monkeys"):
         sample = SAMPLES[name]
         path = written(tmp_path, Sample(sample.form, [*sample.objects, sample.objects[0]], [], name="twice.jsonl"))
         with pytest.raises(InputError, match=rf"line {len(sample.objects) + 1}, .* stands at line 1 too"):
             import_log(path, tmp_path / "out.parquet", ImportChoices(sample.form))
+
+
+def test_an_eval_file_is_its_samples(tmp_path: Path) -> None:
+    """The header's facts, one row an epoch; what is no whole .eval file is refused."""
+    path = tmp_path / "log.eval"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry in SAMPLES["inspect"].objects:
+            archive.writestr(f"samples/{entry['id']}_epoch_{entry['epoch']}.json", json.dumps(entry))
+        header = {"version": 2, "eval": {"model": "m", "model_generate_config": {"temperature": 0.5}}}
+        archive.writestr("header.json", json.dumps(header))
+        archive.writestr("summaries.json", "[]")
+    log = import_log(path, tmp_path / "o.parquet", ImportChoices("inspect"))
+    expected = [row | {"sampling_temperature": 0.5} for row in SAMPLES["inspect"].rows]
+    assert rows_of(tmp_path / "o.parquet") == expected and log.facts["temperature"] == 0.5
+    content = path.read_bytes()
+    for bad in (content[:-30], content[: len(content) // 2], b"PK\x03\x04", b""):
+        path.write_bytes(bad)
+        with pytest.raises(InputError, match=r"is no whole \.eval file"):
+            import_log(path, tmp_path / "x.parquet", ImportChoices("inspect"))
+
+
+def test_yaml_of_the_monkeys(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    for k in range(2):
+        text = f"gt_answer: '4'\nsamples: [a, \"b\\n\"]\nis_correct: [true, {'false' if k else 'true'}]\n"
+        (tmp_path / f"{k}.yaml").write_text(text)
+    paths = [tmp_path / f"{k}.yaml" for k in range(2)]
+    import_log(paths, tmp_path / "o.parquet", ImportChoices("monkeys"))
+    assert [(row["prompt_id"], row["candidate"], row["correct"]) for row in rows_of(tmp_path / "o.parquet")] == [
+        ("0.yaml:1", 0, True), ("0.yaml:1", 1, True), ("1.yaml:1", 0, True), ("1.yaml:1", 1, False),
+    ]  # fmt: skip
+    paths[0].write_text("a: [")
+    with pytest.raises(InputError, match="no YAML"):
+        import_log(paths, tmp_path / "x.parquet", ImportChoices("monkeys"))
+
+
+@pytest.mark.parametrize("name", ["beam_search_completions.jsonl", "x-dvts--T-0.8.jsonl", "beam-search.jsonl"])
+def test_searches_are_known_by_their_name(name: str, tmp_path: Path) -> None:
+    sample = SAMPLES["search-and-learn"]
+    path = written(tmp_path, Sample(sample.form, sample.objects, [], name=name))
+    with pytest.raises(InputError, match=r"of search-and-learn: completions share prefixes: no independent draws"):
+        import_log(path, tmp_path / "o.parquet", ImportChoices(sample.form))
+    log = import_log(path, tmp_path / "o.parquet", ImportChoices(sample.form, not_iid=True))
+    assert log.facts["iid"] is False and "share prefixes" in log.facts["how"]
