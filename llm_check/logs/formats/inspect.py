@@ -6,10 +6,13 @@ numbers are `reward`, P is half right. A sample that ended in an error has no sc
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+import pyarrow as pa
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.json_input import JsonFault, parse_json
@@ -25,6 +28,25 @@ __all__ = ["INSPECT"]
 _GRADES = {"C": True, "I": False, "N": False}
 _HALF = {"P": 0.5}
 _LARGEST = 1 << 30
+_ZSTANDARD = 93
+
+
+def _content(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A file of the archive; Zstandard, which recent versions of Inspect write, zipfile reads from Python 3.14 on."""
+    if info.compress_type != _ZSTANDARD:
+        return archive.read(info)
+    with path.open("rb") as stream:
+        stream.seek(info.header_offset)
+        header = stream.read(30)
+        if len(header) < 30 or header[:4] != b"PK\x03\x04":
+            raise zipfile.BadZipFile(f"no file header at {info.filename}")
+        stream.seek(sum(struct.unpack("<HH", header[26:])), 1)
+        packed = stream.read(info.compress_size)
+    with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as unpacked:
+        content: bytes = unpacked.read(info.file_size + 1)
+    if len(content) != info.file_size or zlib.crc32(content) != info.CRC:
+        raise zipfile.BadZipFile(f"Bad CRC-32 for file {info.filename!r}")
+    return content
 
 
 def _members(path: Path) -> Documents:
@@ -35,10 +57,11 @@ def _members(path: Path) -> Documents:
             if not any(name.startswith("samples/") for name in names):
                 raise InputError(f"{path} has no samples/: give the .eval file of a run that ended")
             for number, name in enumerate(sorted(names, key=lambda n: n != "header.json"), start=1):
-                if archive.getinfo(name).file_size > _LARGEST:
+                info = archive.getinfo(name)
+                if info.file_size > _LARGEST:
                     raise InputError(f"{path}, {name}: more than 1 GiB, no sample: leave it out")
                 try:
-                    yield number, parse_json(archive.read(name).decode("utf-8"))
+                    yield number, parse_json(_content(path, archive, info).decode("utf-8"))
                 except (JsonFault, UnicodeDecodeError) as fault:
                     yield number, LeftOut(number, name, "", f"not JSON ({fault}): write the log again", None)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError, OSError, ValueError) as error:

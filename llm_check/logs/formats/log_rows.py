@@ -55,10 +55,17 @@ def _token_logps(row: Record, name: str, drew: bool, masked: bool) -> list[float
 _SCORED = frozenset({"token_ids", *(f"{name}logp_{model}" for name in ("", "token_") for model in SOURCES)})
 
 
-def _scored(row: Record, own: str, masked: bool) -> None:
-    """Fill in whole-step log-probabilities and numbers of tokens; take sentinels out."""
+def _sentinel(row: Record) -> str | None:
+    """A field that holds vLLM's -9999.0; None where none does."""
+    names = (name for name in sorted(_SCORED & row.keys()))
+    return next((n for n in names if MISSING_LOGP in (row[n] if isinstance(row[n], list) else [row[n]])), None)
+
+
+def _scored(row: Record, source: str, masked: bool) -> None:
+    """Fill in whole-step log-probabilities and numbers of tokens; take sentinels out. Raises Unfit."""
     if _SCORED.isdisjoint(row):
         return
+    given, own = dict(row), "draft" if source == ONE else source
     for model in SOURCES:
         name, whole = f"token_logp_{model}", f"logp_{model}"
         if row.get(name) is not None:
@@ -68,6 +75,8 @@ def _scored(row: Record, own: str, masked: bool) -> None:
             if row.get(whole) is None and values:
                 row[whole] = None if None in values else math.fsum(v for v in values if v is not None)
         row[whole] = _without_sentinel(row.get(whole), model == own)
+    if source != ONE and row.get(f"logp_{own}") is None and (sentinel := _sentinel(given)):
+        raise Unfit(sentinel, MISSING_LOGP, "stands for -inf, but the model drew it: score it again")
     if row.get("n_tokens") is None and row.get("token_ids") is not None:
         row["n_tokens"] = len(row["token_ids"])
 
@@ -75,7 +84,7 @@ def _scored(row: Record, own: str, masked: bool) -> None:
 def _row(draw: Draw, maps: Sequence[FieldMap], number: int, reading: Reading, temperature: Json) -> Record:
     row = cast_row(mapped(draw, maps, number) if maps else draw.row)
     row["source"] = source = _source(row)
-    _scored(row, "draft" if source == ONE else source, "kept" in reading.facts)
+    _scored(row, source, "kept" in reading.facts)
     row["step"] = row.get("step") or 0
     if row.get("prompt_id") is None:
         raise Unfit("prompt_id", ABSENT, "--map prompt_id=FIELD; @line where each line is a prompt")
@@ -89,6 +98,18 @@ def _row(draw: Draw, maps: Sequence[FieldMap], number: int, reading: Reading, te
         said = reading.facts.get("temperature") if temperature is None else temperature
         row["sampling_temperature"] = said if isinstance(said, int | float) and said > 0 else None
     return {name: value for name, value in row.items() if value is not None}
+
+
+def _prompt(draw: Draw, maps: Sequence[FieldMap], number: int) -> str | None:
+    """The prompt of a draw that is unfit otherwise; None where it does not say."""
+    alone = Draw({name: value for name, value in draw.row.items() if name == "prompt_id"}, draw.parts, draw.place)
+    try:
+        prompt: str | None = cast_row(mapped(alone, [m for m in maps if m.field == "prompt_id"], number)).get(
+            "prompt_id"
+        )
+    except Unfit:
+        return None
+    return prompt
 
 
 def log_rows(
@@ -105,9 +126,7 @@ def log_rows(
         try:
             row = _row(draw, maps, number, reading, temperature)
         except Unfit as unfit:
-            prompt = draw.row.get("prompt_id")
-            known = str(prompt) if isinstance(prompt, str | int) else None
-            yield number, LeftOut(number, unfit.name, unfit.value, unfit.reason, known)
+            yield number, LeftOut(number, unfit.name, unfit.value, unfit.reason, _prompt(draw, maps, number))
             continue
         if not text:
             for name in ("text", "token_ids", "token_logp_draft", "token_logp_base"):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -183,6 +186,29 @@ def test_an_eval_file_is_its_samples(tmp_path: Path) -> None:
     content = path.read_bytes()
     for bad in (content[:-30], content[: len(content) // 2], b"PK\x03\x04", b""):
         path.write_bytes(bad)
+        with pytest.raises(InputError, match=r"is no whole \.eval file"):
+            import_log(path, tmp_path / "x.parquet", ImportChoices("inspect"))
+
+
+def _zstandard_zip(name: str, content: bytes) -> bytes:
+    """A zip of one file packed by Zstandard (method 93), as recent versions of Inspect write: its three records."""
+    packed = pa.Codec("zstd").compress(content, asbytes=True)
+    sizes = struct.pack("<III", zlib.crc32(content), len(packed), len(content))
+    label, start = name.encode(), b"\x3f\0\0\0\x5d\0\0\0\0\0"  # version, flags, method, time and date
+    local = b"PK\3\4" + start + sizes + struct.pack("<HH", len(label), 0) + label + packed
+    central = b"PK\1\2\x3f\0" + start + sizes + struct.pack("<HHHHHII", len(label), 0, 0, 0, 0, 0, 0) + label
+    return local + central + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(central), len(local), 0)
+
+
+def test_eval_files_of_recent_versions(tmp_path: Path) -> None:
+    sample = SAMPLES["inspect"]
+    path = tmp_path / "log.eval"
+    content = _zstandard_zip("samples/1_epoch_1.json", json.dumps(sample.objects[0]).encode())
+    path.write_bytes(content)
+    import_log(path, tmp_path / "o.parquet", ImportChoices("inspect"))
+    assert rows_of(tmp_path / "o.parquet") == sample.rows[:1]
+    for at in range(60, len(content) - 150, 17):  # of the packed bytes, one flipped
+        path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
         with pytest.raises(InputError, match=r"is no whole \.eval file"):
             import_log(path, tmp_path / "x.parquet", ImportChoices("inspect"))
 
