@@ -89,10 +89,10 @@ _DEFAULT = ImportChoices()
 _Opened: TypeAlias = tuple[Path, Callable[[], Documents]]  # what messages call a log, and its objects
 
 
-def _not_iid(where: str, how: str) -> InputError:
+def _not_iid(how: str, cure: str = "") -> InputError:
     return InputError(
-        f"{where}{how}: no independent draws, so curves and plans would be wrong; --not-iid takes them, marked, and "
-        "nothing is recommended from the file"
+        f"{how}: not independent draws, so curves and plans would be wrong; --not-iid takes them, marked, and nothing "
+        f"is recommended from the file{cure}"
     )
 
 
@@ -109,7 +109,7 @@ def _read(logs: Sequence[_Opened], form: LogFormat, choices: ImportChoices, read
         try:
             yield rows_table(path, rows, strict=False, required=ONE_REQUIRED)
         except NotIid as found:
-            raise _not_iid(f"{path}, line {found.number}: ", str(found)) from found
+            raise _not_iid(f"{path}, line {found.number}: {found}") from found
 
 
 def _facts(form: LogFormat, choices: ImportChoices, reading: Reading, table: pa.Table) -> Record:
@@ -119,11 +119,14 @@ def _facts(form: LogFormat, choices: ImportChoices, reading: Reading, table: pa.
     if (kept := facts.get("kept")) is not None:
         facts["law"] = "renormalized over the kept tokens; what the base has outside them is not covered"
         facts["kept"] = {**kept, "mean_mass": kept["mean_mass"] / max(1, kept["tokens"])}
-    sign = None if facts["iid"] is False or declared.get("iid") else sign_of_dependence(table)
+    if reading.facts.get("iid") is False:
+        facts["iid"] = False
+    known = facts["iid"] is False or declared.get("iid") or "order" in reading.facts
+    sign = None if known else sign_of_dependence(table)
     if choices.not_iid:
         facts |= {"iid": False, "how": facts.get("how") or sign or "declared so"}
     elif sign:
-        raise _not_iid("", f"{sign} (--fact iid=true if by chance)")
+        raise _not_iid(sign, "; --fact iid=true if chance did it")
     scrubbed_facts: Record = scrubbed(facts)
     return scrubbed_facts
 

@@ -43,6 +43,8 @@ def _rows(objects: Documents, reading: Reading) -> Numbered:
             reading.dependent(f"best_of {best_of} of TGI: the sequence of largest log-probability alone")
         prompt = reading.line_name(number)
         yield Draw(_row(text, details, prompt), (entry, details))
+        if others:
+            reading.fact("order", "best_of: the sequence of largest log-probability stands first")
         for index, other in enumerate(others, start=1):
             if not isinstance(other, dict):
                 raise Unfit(f"details.best_of_sequences.{index - 1}", other, "give an object")

@@ -153,7 +153,8 @@ def read_table(path: Path, strict: bool, either: bool = False) -> TableFile:
     """The table of a `.parquet` or `.jsonl` file; either: also one of one model, steps and sources filled in. Raises
     InputError for a file that cannot be read at all."""
     if not path.is_file():
-        raise InputError(f"no pool at {path}: give a .parquet or .jsonl file (gsi pool writes one)")
+        what, command = ("log", "import") if either else ("pool", "pool")
+        raise InputError(f"no {what} at {path}: give a .parquet or .jsonl file (gsi {command} writes one)")
     if path.suffix == ".jsonl":
         lines = json_lines(path)
         first = next(((n, row) for n, row in lines if isinstance(row, dict)), None)

@@ -228,11 +228,19 @@ def test_yaml_of_the_monkeys(tmp_path: Path) -> None:
         import_log(paths, tmp_path / "x.parquet", ImportChoices("monkeys"))
 
 
+def test_all_sequences_of_best_of_are_independent_draws(tmp_path: Path) -> None:
+    """Sorted by their server, in every one of 40 answers, and yet all that were drawn."""
+    objects = [json.loads(json.dumps(SAMPLES["tgi"].objects[0])) for _ in range(40)]
+    path = written(tmp_path, Sample("tgi", objects, []))
+    log = import_log(path, tmp_path / "o.parquet", ImportChoices("tgi"))
+    assert log.facts["iid"] is True and "best_of" in log.facts["order"] and log.draws == 80
+
+
 @pytest.mark.parametrize("name", ["beam_search_completions.jsonl", "x-dvts--T-0.8.jsonl", "beam-search.jsonl"])
 def test_searches_are_known_by_their_name(name: str, tmp_path: Path) -> None:
     sample = SAMPLES["search-and-learn"]
     path = written(tmp_path, Sample(sample.form, sample.objects, [], name=name))
-    with pytest.raises(InputError, match=r"of search-and-learn: completions share prefixes: no independent draws"):
+    with pytest.raises(InputError, match=r"of search-and-learn: completions share prefixes: not independent draws"):
         import_log(path, tmp_path / "o.parquet", ImportChoices(sample.form))
     log = import_log(path, tmp_path / "o.parquet", ImportChoices(sample.form, not_iid=True))
     assert log.facts["iid"] is False and "share prefixes" in log.facts["how"]

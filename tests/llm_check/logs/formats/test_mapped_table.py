@@ -166,7 +166,7 @@ def test_signs_of_dependence(name: str, tmp_path: Path) -> None:
     if name in INDEPENDENT:
         assert by_maps(path, tmp_path / "o.parquet", maps).facts["iid"] is None
         return
-    with pytest.raises(InputError, match=f"{name}.*no independent draws.*--not-iid takes them, marked"):
+    with pytest.raises(InputError, match=f"{name}.*not independent draws.*--not-iid takes them, marked"):
         by_maps(path, tmp_path / "o.parquet", maps)
     made = by_maps(path, tmp_path / "o.parquet", maps, not_iid=True)
     assert made.facts["iid"] is False and name in made.facts["how"]
