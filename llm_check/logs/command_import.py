@@ -132,8 +132,8 @@ def command(
         text,
     )
     require_writable(out)
-    with progress_bar("import"):
-        log = import_log(logs, out, choices)
+    with progress_bar("import") as report:
+        log = import_log(logs, out, choices, report)
     record: Record = {
         "out": str(out),
         "models": log.models,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
@@ -37,6 +38,7 @@ from llm_check.logs.pools.schema import ONE_REQUIRED
 __all__ = ["ImportChoices", "import_log", "read_log"]
 
 PathLike: TypeAlias = str | os.PathLike[str]
+Report: TypeAlias = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -96,18 +98,25 @@ def _not_iid(how: str, cure: str = "") -> InputError:
     )
 
 
-def _read(logs: Sequence[_Opened], form: LogFormat, choices: ImportChoices, reading: Reading) -> Iterator[TableFile]:
-    """The rows of each log, as far as they are rows."""
-    for _, objects in logs if form.scorings else ():
-        assert form.scorings is not None
-        form.scorings(objects(), reading)
-    for path, objects in logs:
+def _read(
+    logs: Sequence[_Opened], form: LogFormat, choices: ImportChoices, reading: Reading, progress: Report | None
+) -> Iterator[tuple[int, TableFile]]:
+    """(number of the log, its rows as far as they are rows) of every log that holds draws."""
+    if form.scorings is not None:
+        for _, objects in logs:
+            form.scorings(objects(), reading)
+    for k, (path, objects) in enumerate(logs):
+        if progress is not None:
+            progress(k, len(logs))
         reading.name, reading.file = path.name, path.name if len(logs) > 1 else ""
         rows = log_rows(
             form.rows(objects(), reading), choices.maps, reading, (choices.facts or {}).get("temperature"), choices.text
         )
         try:
-            yield rows_table(path, rows, strict=False, required=ONE_REQUIRED)
+            first = next(rows, None)
+            if first is None and reading.draws:
+                continue  # scorings of the draws in other files
+            yield k, rows_table(path, chain(() if first is None else (first,), rows), False, ONE_REQUIRED)
         except NotIid as found:
             raise _not_iid(f"{path}, line {found.number}: {found}") from found
 
@@ -124,28 +133,31 @@ def _facts(form: LogFormat, choices: ImportChoices, reading: Reading, table: pa.
     known = facts["iid"] is False or declared.get("iid") or "order" in reading.facts
     sign = None if known else sign_of_dependence(table)
     if choices.not_iid:
-        facts |= {"iid": False, "how": facts.get("how") or sign or "declared so"}
+        facts["iid"] = False
+        facts |= {"how": sign} if sign and "how" not in facts else {}
     elif sign:
         raise _not_iid(sign, "; --fact iid=true if chance did it")
+    if facts["iid"] is False:
+        facts.setdefault("how", "declared so")
     scrubbed_facts: Record = scrubbed(facts)
     return scrubbed_facts
 
 
-def _checked(logs: Sequence[_Opened], choices: ImportChoices) -> Log:
+def _checked(logs: Sequence[_Opened], choices: ImportChoices, progress: Report | None = None) -> Log:
     """The log that the choices make of some logs: read, checked, with its facts. Raises InputError."""
     form = FORMATS[choices.from_format]
     limits = None if choices.reward_range is None else checked_range(*choices.reward_range, "--reward-range")
     declared = (choices.facts or {}).get("iid") is False
     reading = Reading(choices.pick, choices.aggregate, choices.explode, choices.counts, choices.not_iid or declared)
-    files = list(_read(logs, form, choices, reading))
-    owner = np.repeat(np.arange(len(files)), [file.table.num_rows for file in files])
-    lines = np.concatenate([np.asarray(file.lines) for file in files])
-    left_out = [fault for file in files for fault in file.left_out]
-    for (path, _), file in zip(logs, files, strict=True):
+    files = dict(_read(logs, form, choices, reading, progress))
+    owner = np.repeat(list(files), [file.table.num_rows for file in files.values()])
+    lines = np.concatenate([np.asarray(file.lines) for file in files.values()])
+    left_out = [fault for file in files.values() for fault in file.left_out]
+    for k, file in files.items():
         if file.left_out and not choices.skip_bad:
-            raise InputError(f"{path}, line {file.left_out[0].row}{said(file.left_out[0])}")
+            raise InputError(f"{logs[k][0]}, line {file.left_out[0].row}{said(file.left_out[0])}")
     table, kept, missing = without_missing(
-        pa.concat_tables([file.table for file in files], promote_options="permissive"),
+        pa.concat_tables([file.table for file in files.values()], promote_options="permissive"),
         choices.missing,
         None if limits is None or not np.isfinite(limits[0]) else limits[0],
         lambda row: f"{logs[owner[row]][0]}, line {lines[row]}",
@@ -170,13 +182,18 @@ def _checked(logs: Sequence[_Opened], choices: ImportChoices) -> Log:
     return replace(log, left_out=tuple(left_out))
 
 
-def import_log(logs: PathLike | Sequence[PathLike], out: PathLike, choices: ImportChoices = _DEFAULT) -> Log:
-    """Write the log `out` (Parquet) from logs in a format of `FORMATS`, and return it.
+def import_log(
+    logs: PathLike | Sequence[PathLike],
+    out: PathLike,
+    choices: ImportChoices = _DEFAULT,
+    progress: Report | None = None,
+) -> Log:
+    """Write the log `out` (Parquet) from logs in a format of `FORMATS`, and return it; progress(files done, files).
 
     Raises InputError naming file, line, field, value and cure for what cannot be read; then nothing is written.
     """
     paths = _paths(logs)
-    log = _checked([(path, _opener(path, choices)) for path in paths], choices)
+    log = _checked([(path, _opener(path, choices)) for path in paths], choices, progress)
     names = " ".join(path.name for path in paths)
     record = provenance(scrubbed(f"gsi import {names} {choices.words()}"), None)
     return replace(write_log(out, log.table, record | log.metadata), left_out=log.left_out)
@@ -212,13 +229,15 @@ def _records(source: object) -> list[Record]:
     )
 
 
-def read_log(source: object, choices: ImportChoices | None = None) -> Log:
+def read_log(source: object, choices: ImportChoices | str | None = None) -> Log:
     """A log of one model or two from a file or several, a pandas, pyarrow or `datasets` table, or a list of rows.
 
     Files that `gsi import` or `gsi pool` wrote, and JSONL with the names of SCHEMA, need no choices; any other format
-    (`ImportChoices(from_format="monkeys")`) and tables in memory (default: "table") are read as `gsi import` reads
-    them. Raises InputError naming file, line, field, value and cure.
+    ("monkeys", or `ImportChoices`) and tables in memory (default: "table") are read as `gsi import` reads them. Raises
+    InputError naming file, line, field, value and cure.
     """
+    if isinstance(choices, str):
+        choices = ImportChoices(choices)
     of_paths = isinstance(source, str | os.PathLike) or (
         isinstance(source, Sequence) and bool(source) and all(isinstance(part, str | os.PathLike) for part in source)
     )

@@ -233,6 +233,7 @@ def test_all_sequences_of_best_of_are_independent_draws(tmp_path: Path) -> None:
     objects = [json.loads(json.dumps(SAMPLES["tgi"].objects[0])) for _ in range(40)]
     path = written(tmp_path, Sample("tgi", objects, []))
     log = import_log(path, tmp_path / "o.parquet", ImportChoices("tgi"))
+    assert llm_check.read_log(path, "tgi").table.equals(log.table)
     assert log.facts["iid"] is True and "best_of" in log.facts["order"] and log.draws == 80
 
 
