@@ -1,7 +1,7 @@
 """`inspect`: samples of Inspect, from `.eval` files, logs in JSON, or JSONL of samples.
 
-An epoch of a sample is a draw. One scorer is read (--pick, else the first): C and I (and truth values) are `correct`,
-numbers are `reward`, P is half right. A sample that ended in an error has no score.
+An epoch of a sample is a draw, numbered from 0. One scorer is read (--pick, else the first): C and I (and truth values)
+are `correct`, numbers are `reward`, P is half right. A sample that ended in an error has no score.
 """
 
 from __future__ import annotations
@@ -137,13 +137,14 @@ def _rows(objects: Documents, reading: Reading) -> Numbered:
             draw = draw_of(choice, reading)
             draw.row["finish_reason"] = optional(choice.body, "stop_reason", str)
             if len(choices) == 1:
+                draw.row["candidate"] = epoch - 1
                 usage = optional(output, "usage", dict, "output") or {}
                 if draw.row["token_logp_draft"] is None:
                     draw.row["n_tokens"] = optional(usage, "output_tokens", int, "output.usage")
                 draw.row.update(graded)
             yield draw
         if not choices:
-            yield Draw({"prompt_id": str(name), **graded}, (entry,))
+            yield Draw({"prompt_id": str(name), "candidate": epoch - 1, **graded}, (entry,))
 
     return draws_of(_samples(objects, reading), of_sample)
 

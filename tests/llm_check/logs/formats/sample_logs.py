@@ -497,8 +497,8 @@ SAMPLES = {
         [
             _inspect(1, 1, "C"),
             _inspect(1, 2, "I"),
-            _inspect("b", 1, "N", error={"message": "x"}),
             _inspect("b", 2, True),
+            _inspect("b", 1, "N", error={"message": "x"}),
         ],
         [
             {
@@ -521,21 +521,21 @@ SAMPLES = {
             },
             {
                 "prompt_id": "b",
-                "candidate": 0,
-                "correct": False,
-                "answer": "a",
-                "n_tokens": 3,
-                "finish_reason": "stop",
-                "text": "b/1",
-            },
-            {
-                "prompt_id": "b",
                 "candidate": 1,
                 "correct": True,
                 "answer": "a",
                 "n_tokens": 3,
                 "finish_reason": "stop",
                 "text": "b/2",
+            },
+            {
+                "prompt_id": "b",
+                "candidate": 0,
+                "correct": False,
+                "answer": "a",
+                "n_tokens": 3,
+                "finish_reason": "stop",
+                "text": "b/1",
             },
         ],
         facts={"scorer": "match", "model": "openai/m"},
