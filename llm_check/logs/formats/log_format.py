@@ -56,7 +56,7 @@ class Reading:
     facts: Record = field(default_factory=dict)
     scorings: Scorings = field(default_factory=Scorings)
     draws: list[int] = field(default_factory=list)
-    seen: dict[tuple[str, Json], str] = field(default_factory=dict)
+    seen: dict[tuple[str, str], str] = field(default_factory=dict)
     counts: Counter[Json] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
@@ -67,9 +67,14 @@ class Reading:
     def once(self, name: str, value: Json, number: int) -> None:
         """Raise Unfit for a value that stood in another line before."""
         place = self.line_name(number)
-        before = self.seen.setdefault((name, value), place)
+        before = self.seen.setdefault((name, repr(value)), place)
         if before != place:
             raise Unfit(name, value, f"stands at line {before} too: keep one, or its draws count twice")
+
+    def once_in_file(self, name: str, value: Json, number: int) -> None:
+        """`once`, of what other files may hold more draws of; null may stand as often as it likes."""
+        if value is not None:
+            self.once(f"{self.file} {name}".strip(), value, number)
 
     def number_draws(self, key: Json, draws: int) -> int:
         """The number of the first of so many further draws of a prompt, from 0."""

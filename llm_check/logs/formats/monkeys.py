@@ -24,8 +24,7 @@ def _rows(objects: Documents, reading: Reading) -> Numbered:
         if not lists:
             raise Unfit("is_corrects", ABSENT, "give whether each sample is right")
         prompt = entry.get("orig_dset_idx", entry.get("name"))
-        if prompt is not None:  # other files may hold further samples of it
-            reading.once(f"{reading.file} orig_dset_idx".strip(), prompt, number)
+        reading.once_in_file("orig_dset_idx", prompt, number)
         prompt_id = reading.line_name(number) if prompt is None else prompt
         for index, (sample, correct) in enumerate(zip(samples, lists[graded], strict=True)):
             yield Draw({"prompt_id": prompt_id, "text": sample, "correct": correct}, (entry,), index)

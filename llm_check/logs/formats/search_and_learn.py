@@ -33,6 +33,7 @@ def _rows(objects: Documents, reading: Reading) -> Numbered:
         if (searched := _SEARCHED.search(reading.name)) or -1 in tokens:
             reading.dependent(f"{searched[0] if searched else 'DVTS'} of search-and-learn: completions share prefixes")
         prompt: Json = next((entry[n] for n in ("unique_id", "problem") if entry.get(n) is not None), None)
+        reading.once_in_file("unique_id", prompt, number)
         scores = "scores" if "scores" in lists else "agg_scores"
         reading.fact("aggregate", reading.aggregate if scores in lists else None)
         for index, text in enumerate(completions):

@@ -164,7 +164,16 @@ def test_what_is_refused(name: str, change: Any, words: str, tmp_path: Path) -> 
 
 
 def test_a_line_twice_is_no_second_draw(tmp_path: Path) -> None:
-    for name in ("vllm completions", "openai chat", "sglang", "inspect", "lm-eval", "rsd", "monkeys"):
+    for name in (
+        "vllm completions",
+        "openai chat",
+        "sglang",
+        "inspect",
+        "lm-eval",
+        "rsd",
+        "monkeys",
+        "search-and-learn",
+    ):
         sample = SAMPLES[name]
         path = written(tmp_path, Sample(sample.form, [*sample.objects, sample.objects[0]], [], name="twice.jsonl"))
         with pytest.raises(InputError, match=rf"line {len(sample.objects) + 1}, .* stands at line 1 too"):
