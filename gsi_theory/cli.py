@@ -29,6 +29,7 @@ COMMANDS = {
     "simulate": ("sims.command_simulate", "Run a simulation experiment by name, or list them."),
     "models": ("llm_check.models.command_models", "Make a real language model ready, or list the models there are."),
     "pool": ("llm_check.models.command_pool", "Collect a pool of candidates from two language models."),
+    "import": ("llm_check.logs.command_import", "Logs of engines and benches, of one model or two, as a log of ours."),
     "doctor": ("llm_check.logs.command_doctor", "Self-checks of a pool: what is wrong with its numbers, and the cure."),
     "plan": ("llm_check.logs.command_plan", "Rule, n, β and u for a goal, at what cost; or what the pool lacks."),
     "predict": ("llm_check.logs.command_predict", "Predict reward and acceptance from a pool, for every rule, n, β."),
@@ -48,7 +49,7 @@ _INTERRUPTED = {
     "audit": _GOES_ON,
     "simulate": _GOES_ON,
     "models": _GOES_ON,
-    "pool": f"{_GOES_ON} (an import begins anew)",
+    "pool": _GOES_ON,
     "check": f"{_GOES_ON} if it is lm_law; other checks begin anew",
     "decode": f"{_GOES_ON} if it has --out; else it begins anew",
     "figures": "give the same command again: it draws all figures anew",
@@ -115,6 +116,9 @@ def load_command(name: str) -> Any:
     command = typer.main.get_command(importlib.import_module(COMMANDS[name][0]).app)
     paragraphs = (command.help or "").split("\n\n")
     command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    for parameter in command.params:
+        if parameter.nargs == -1:  # typer would show the type of the source, list[Path]
+            parameter.__dict__["display_type"] = lambda context: "<path>"
     return command
 
 

@@ -145,6 +145,8 @@ MOVED = {
     "llm_check.predict": "llm_check.logs.prediction",
     "llm_check.words": "gsi_theory.runs.terminal",
     "llm_check.pools.checks": "llm_check.logs.pools.row_checks",
+    "llm_check.pools.importer": "llm_check.logs.formats.log_import",
+    "llm_check.logs.pools.importer": "llm_check.logs.formats.log_import",
     "llm_check.pools.files": "llm_check.logs.pools.pool_files",
     "llm_check.pools.parts": "llm_check.models.collecting.parts",
     "llm_check.pools.collect": "llm_check.models.collecting.collect",
@@ -205,6 +207,10 @@ MOVED_NAMES = {
     "llm_check.doctor.prefix_counts.Draws": "llm_check.logs.pools.prefix_counts.PrefixDraws",
     "llm_check.doctor.rows.Coverage": "llm_check.logs.pools.self_checks.StepCover",
     "llm_check.planner.plan.make_plan": "llm_check.logs.planner.recommendation.plan",
+    **{
+        f"llm_check.pools.importer.{name}": f"llm_check.logs.formats.field_maps.{name}"
+        for name in ("CONVERSIONS", "FieldMap", "parse_maps")
+    },
     "llm_check.pools.position_arrays.Block": "llm_check.logs.pools.position_arrays.PositionBlock",
     "gsi_theory.options.read_pairs": "gsi_theory.runs.settings.read_pairs",
     "llm_check.planner.latency.DEVICES": "gsi_theory.runs.costs.DEVICES",

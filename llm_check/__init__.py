@@ -2,6 +2,7 @@
 
 What the commands do, as functions that return records; each is imported when it is first asked for:
 
+    read_log(source)      draws of one model or two, from files, tables in memory, and the formats of `gsi import`
     read_pool(path)       a pool of candidates that two models drew and scored
     doctor(pool)          what is wrong with its numbers, and how well the drafts cover the base
     predict(pool)         expected reward and acceptance of every rule, n, β
@@ -19,12 +20,13 @@ from typing import TYPE_CHECKING
 from gsi_theory import moved
 
 if TYPE_CHECKING:
+    from llm_check.logs.formats.log_import import read_log
     from llm_check.logs.planner.recommendation import plan
     from llm_check.logs.pools.diagnosis import doctor
     from llm_check.logs.pools.pool import read_pool
     from llm_check.logs.prediction import predict
 
-__all__ = ["decode", "doctor", "moved", "plan", "predict", "read_pool"]
+__all__ = ["decode", "doctor", "moved", "plan", "predict", "read_log", "read_pool"]
 
 # name -> (module, name there)
 _FACES = {
@@ -32,6 +34,7 @@ _FACES = {
     "doctor": ("llm_check.logs.pools.diagnosis", "doctor"),
     "plan": ("llm_check.logs.planner.recommendation", "plan"),
     "predict": ("llm_check.logs.prediction", "predict"),
+    "read_log": ("llm_check.logs.formats.log_import", "read_log"),
     "read_pool": ("llm_check.logs.pools.pool", "read_pool"),
 }
 

@@ -30,7 +30,7 @@ COMMANDS = {"gsi_theory/cli.py", "gsi_theory/runs/command_report.py"}
 # (file, file that it imports)
 ARROWS_LEFT: set[tuple[str, str]] = set()
 
-# A member may be in two families: a rule and the claims on it, an experiment and its figure.
+# A member may be in two families: a rule and the claims on it, an experiment and its figure, a law and its logs.
 FAMILIES = {
     "rules": "gsi_theory/rules",
     "claims": "gsi_theory/claims",
@@ -38,6 +38,7 @@ FAMILIES = {
     "laws": "gsi_theory/laws",
     "experiments": "sims/experiments",
     "figures": "figures",
+    "formats": "llm_check/logs/formats",
 }
 NAMES_LEFT: set[str] = set()
 CLASSES_LEFT: set[str] = set()

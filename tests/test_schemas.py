@@ -22,6 +22,7 @@ ANSWERS = {
     "claims": ["refute"],
     "refute": ["refute", "M12a", "--seconds", "0.2"],
     "mutants": ["refute", "M7-tv", "--mutants", "--out", "OUT/mutants.json"],
+    "import": ["import", "POOL", "--out", "OUT.parquet"],
     "doctor": ["doctor", "POOL"],
     "predict": ["predict", "POOL", "--n", "1,2"],
     "plan": ["plan", "POOL", "--n", "1,2", "--beta", "1"],

@@ -7,11 +7,14 @@ through, which no file can hold again. Here each of them is a fault with a place
 from __future__ import annotations
 
 import codecs
+import gzip
 import json
 import os
 import re
 import stat
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO
@@ -19,10 +22,11 @@ from typing import BinaryIO
 from gsi_theory.errors import InputError
 from gsi_theory.types import Json, Record
 
-__all__ = ["JsonFault", "parse_json", "read_json", "shown", "text_lines"]
+__all__ = ["JsonFault", "parse_json", "read_json", "read_text", "shown", "text_lines"]
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SHOWN = 80
+_GZIP = b"\x1f\x8b"
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # that of UTF-32 LE begins as the first
 
 
@@ -79,33 +83,47 @@ def _require_end(stream: BinaryIO, path: Path, what: str) -> None:
         raise InputError(f"{path} is a device: give {what}")
 
 
+@contextmanager
+def _opened(path: Path, what: str) -> Iterator[BinaryIO]:
+    """The bytes of a file, unpacked if it is gzip. InputError, naming `what` is expected, if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            _require_end(stream, path, what)
+            if stream.peek(2)[:2] == _GZIP:
+                with gzip.GzipFile(fileobj=stream) as unpacked:
+                    yield unpacked  # type: ignore[misc]  # a BinaryIO in all but name
+            else:
+                yield stream
+    except FileNotFoundError as error:
+        raise InputError(f"no file {path}: give the path of {what}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path} cannot be read ({reason}): give {what}") from error
+
+
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(number from 1, text) of every line that is not blank, of a file in UTF-8 with or without a byte order mark.
+    """(number from 1, text) of every line that is not blank, of a file in UTF-8 with or without a byte order mark, as
+    it is or as gzip.
 
     InputError names file and line for another encoding, or a file that cannot be read.
     """
-    try:
-        with path.open("rb") as stream:
-            _require_end(stream, path, "a JSONL file")
-            for number, line in enumerate(stream, start=1):
-                if line.strip():
-                    yield number, _decoded(line, path, number)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): give a JSONL file") from error
+    with _opened(path, "a JSONL file") as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.strip():
+                yield number, _decoded(line, path, number)
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file in UTF-8, as it is or as gzip; `what` says what is expected. Errors as `text_lines`."""
+    with _opened(path, what) as stream:
+        return _decoded(stream.read(), path)
 
 
 def read_json(path: Path, what: str, number: Callable[[str], object] | None = None) -> Json:
     """The value of a JSON file; `what` says what is expected, for messages. InputError names file, place and cure."""
+    text = read_text(path, what)
     try:
-        with path.open("rb") as stream:
-            _require_end(stream, path, what)
-            content = stream.read()
-    except FileNotFoundError as error:
-        raise InputError(f"no file {path}: give the path of {what}") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}): give {what}") from error
-    try:
-        return parse_json(_decoded(content, path), number)
+        return parse_json(text, number)
     except JsonFault as fault:
         place = "" if fault.line is None else f", line {fault.line}, column {fault.column}"
         raise InputError(f"{path}{place}: not usable as JSON ({fault.reason}): give {what}") from fault

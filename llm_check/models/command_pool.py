@@ -1,10 +1,11 @@
-"""`gsi pool`: collect draft and base candidates of next steps into a Parquet pool, or import another engine's log."""
+"""`gsi pool`: collect draft and base candidates of next steps into a Parquet pool."""
 
 from __future__ import annotations
 
+import shlex
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -41,7 +42,6 @@ __all__ = ["app"]
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 _PATH = "How a prompt goes on from step to step"
-_IMPORT = "A log of another engine, in place of collecting"
 _RESCORE = "Another reward on the rows of a pool, in place of collecting"
 
 
@@ -62,19 +62,11 @@ PathOption = Annotated[
         rich_help_panel=_PATH,
     ),
 ]
-MapOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--map",
-        metavar="FIELD=THEIRS",
-        help="Where a field of the pool is found: FIELD=THEIRS[:CONVERSION,...]; repeatable, see "
-        "llm_check.logs.pools.importer.",
-        rich_help_panel=_IMPORT,
-    ),
-]
-RangeOption = Annotated[
-    tuple[float, float] | None,
-    typer.Option("--reward-range", metavar="LOW HIGH", help="Lowest and highest reward.", rich_help_panel=_IMPORT),
+# What gsi import does since; these go with the next release.
+MovedOption = Annotated[Path | None, typer.Option("--import", hidden=True, help="Moved: gsi import.")]
+MovedMapOption = Annotated[list[str] | None, typer.Option("--map", hidden=True, help="Moved: gsi import.")]
+MovedRangeOption = Annotated[
+    tuple[float, float] | None, typer.Option("--reward-range", hidden=True, help="Moved: gsi import.")
 ]
 
 
@@ -111,11 +103,9 @@ def command(
     max_tokens: MaxTokensOption = None,
     template: TemplateOption = None,
     instruction: InstructionOption = None,
-    log: Annotated[
-        Path | None, typer.Option("--import", metavar="FILE", help="JSONL log to import.", rich_help_panel=_IMPORT)
-    ] = None,
-    maps: MapOption = None,
-    reward_range: RangeOption = None,
+    log: MovedOption = None,
+    maps: MovedMapOption = None,
+    reward_range: MovedRangeOption = None,
     rescore: Annotated[
         str | None,
         typer.Option(
@@ -149,10 +139,8 @@ def command(
 
     A run that is interrupted goes on when the same command is given again; OUT appears when it is whole.
     """
-    # slow to import
-    from llm_check.logs.pools.importer import import_log, parse_maps
-    from llm_check.logs.pools.pool import read_pool
-
+    if log is not None or maps or reward_range:
+        _refuse_import(log, out, maps, reward_range)
     if rescore is not None:
         used = ("out", "rescore", "tokens", "rescored", "task", "base", "template", "device", "dtype")
         refuse_options(context, given_options(context, used), "with --rescore: nothing is drawn; leave them out")
@@ -161,15 +149,9 @@ def command(
     if tokens is not None or rescored is not None:
         raise InputError("--tokens and --to without --rescore: give the reward to put on a pool")
     require_writable(out)
-    if log is not None:
-        collecting = given_options(context, ("out", "log", "maps", "reward_range"))
-        refuse_options(context, collecting, "with --import: nothing is collected; leave them out")
-        _say(out, import_log(log, out, parse_maps(maps or []), reward_range))
-        return
-    if maps or reward_range:
-        raise InputError("--map and --reward-range without --import: give the JSONL log to import")
     _require_used(context, path)
-    # Torch: an import of a log does without it.
+    # slow to import
+    from llm_check.logs.pools.pool import read_pool
     from llm_check.models.collecting.collected_task import collect_task
 
     quiet_engines()
@@ -240,6 +222,14 @@ def _rescore(
             progress=report,
         )
     _say(written, made)
+
+
+def _refuse_import(log: Path | None, out: Path, maps: list[str] | None, limits: tuple[float, float] | None) -> NoReturn:
+    """InputError with the command that imports logs since."""
+    words = ["gsi", "import", str(log or "LOG"), "--out", str(out)]
+    words += [word for text in maps or () for word in ("--map", text)]
+    words += ["--reward-range", *(f"{limit:g}" for limit in limits)] if limits else []
+    raise InputError(f"importing a log is a command of its own now: {shlex.join(words)}")
 
 
 def _require_used(context: typer.Context | None, path: str | None) -> None:

@@ -15,6 +15,7 @@ from tests.figures.sample_artifacts import write_samples
 from tests.fuzz.calls_models import check, decode, pool
 from tests.fuzz.case import Case, Files, case_of
 from tests.fuzz.instances import instance_file
+from tests.fuzz.logs import log_file
 from tests.fuzz.mutate import bend, bend_bytes, dumps, pick
 from tests.fuzz.options import line, output
 from tests.fuzz.pools import pool_file, pool_lines
@@ -85,21 +86,38 @@ def plan(rng: Rng, bent: bool, odd: bool) -> Case:
     return case_of(argv, files)
 
 
-def pool_import(rng: Rng, bent: bool, odd: bool) -> Case:
-    """`gsi pool OUT --import LOG`."""
-    log = pool_lines(rng, bent)
+def import_log(rng: Rng, bent: bool, odd: bool) -> Case:
+    """`gsi import LOG --out OUT`: a pool by maps, or a log of any format."""
     maps = (
         "prompt_id=prompt_id", "step=@0", "candidate=@count", "source=@draft", "logp_draft=logp_base:log10",
         "logp_base=logp_draft:negative", "reward=reward:log2", "!reward=logp_base:prob",
         "!logp_draft=token_logp_draft:sum", "!logp_base=logp_base:mean", "!source=source:draft=base,base=draft",
         "!reward=@NaN", "!step=@1e400", "!reward=@", "!candidate=@[[", "!prompt_id=a.b.c", "!nothing=x", "!reward",
-        "!=", "!reward=reward:what", "text=@x", "!step=@-1",
+        "!=", "!reward=reward:what", "text=@x", "!step=@-1", "!prompt_id=@line", "!reward=scores.0.-1", "!count=@3",
+        "!reward=scores.*:min", "!correct=is_corrects.@i", "!candidate=@null", "!count=@0", "!count=@9e18",
     )  # fmt: skip
-    ranges = ("0\t1", "-1e308\t1e308", "!1\t0", "!nan\t1", "!-inf\tinf", "!0\tx")
+    options = {
+        "--reward-range": ("0\t1", "-1e308\t1e308", "!1\t0", "!nan\t1", "!-inf\tinf", "!0\tx"),
+        "--missing": ("drop-row", "worst", "drop-prompt", "!best"), "--aggregate": ("min", "product", "!mean"),
+        "--pick": ("match", "strict-match", "!", "!nobody"), "!--explode": ("samples,is_corrects", "resps", ",", "x.0"),
+        "*--fact": ("temperature=0.7", "iid=true", "logprobs=raw", "!iid=maybe", "!x=1", "!engine="),
+        "!--counts": ("n,c", "n", ",", "c,n"), "!--from": ("monkeys", "vllm", "inspect", "table", "none"),
+    }  # fmt: skip
+    usable = {name.removeprefix("!"): values for name, values in options.items() if odd or not name.startswith("!")}
+    flags = ("--skip-bad", "--not-iid", "--no-text", "--json")
     out, files = output(rng, odd, pick(rng, ("out.parquet",) * 8 + ("out.jsonl", "out")) if odd else "out.parquet")
-    argv = ["pool", out, "--import", pick(rng, ("log.jsonl",) * 10 + ("absent.jsonl", ".")) if bent else "log.jsonl"]
-    argv += line(rng, odd, {"*--map": maps, "--reward-range": ranges}, (), 0.35)
-    return case_of(argv, files | {"log.jsonl": log}, out)
+    if rng.random() < 0.3:
+        name, content, argv = (
+            "log.jsonl",
+            pool_lines(rng, bent),
+            line(rng, odd, {"*--map": maps, **usable}, flags, 0.35),
+        )
+    else:
+        sample, name, content = log_file(rng, bent)
+        argv = ["--from", sample.form, *sample.options]
+        argv += line(rng, odd, {"*--map": maps, **usable} if odd else {}, flags, 0.15)
+    place = pick(rng, (name,) * 10 + ("absent.jsonl", ".")) if bent else name
+    return case_of(["import", place, "--out", out, *argv], files | {name: content}, out)
 
 
 def refute(rng: Rng, bent: bool, odd: bool) -> Case:
@@ -183,8 +201,8 @@ def figures(rng: Rng, bent: bool, odd: bool) -> Case:
 
 def usage(rng: Rng, bent: bool, odd: bool) -> Case:
     """The command's own name wrong or missing, and help."""
-    commands = ("law", "doctor", "predict", "plan", "pool", "decode", "check", "refute", "simulate", "audit", "figures",
-                "report", "")  # fmt: skip
+    commands = ("law", "doctor", "import", "predict", "plan", "pool", "decode", "check", "refute", "simulate", "audit",
+                "figures", "report", "")  # fmt: skip
     first = pick(rng, ("--help", "-h", "--version", "nothing", "lawx", "", "\udcff", "--nope", "a\nb"))
     if rng.random() < 0.5:
         return case_of([pick(rng, commands[:-2]), pick(rng, ("--help", "--nope", "-h", "--help=1", "--hel"))], {})
@@ -193,7 +211,7 @@ def usage(rng: Rng, bent: bool, odd: bool) -> Case:
 
 # How many calls of a hundred.
 BUILDERS: dict[Callable[[Rng, bool, bool], Case], float] = {
-    law: 26, doctor: 13, predict: 16, plan: 9, pool_import: 11, decode: 7, pool: 4, check: 2.5, refute: 2.5,
+    law: 26, doctor: 13, predict: 16, plan: 9, import_log: 15, decode: 7, pool: 4, check: 2.5, refute: 2.5,
     simulate: 3, audit: 1.5, figures: 1.5, usage: 3,
 }  # fmt: skip
 

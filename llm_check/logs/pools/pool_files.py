@@ -6,7 +6,7 @@ cannot be read raises; otherwise such lines are returned as `LeftOut`, for their
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from gsi_theory.runs.json_input import JsonFault, parse_json, shown, text_lines
 from gsi_theory.runs.json_output import SCHEMAS
 from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Ints, Json, Record
-from llm_check.logs.pools.schema import FIELDS, REQUIRED, SCHEMA
+from llm_check.logs.pools.schema import FIELDS, ONE, ONE_REQUIRED, REQUIRED, SCHEMA
 
 __all__ = [
     "ABSENT",
@@ -27,6 +27,7 @@ __all__ = [
     "LeftOut",
     "TableFile",
     "file_metadata",
+    "is_one_model",
     "json_lines",
     "left_out_lines",
     "read_table",
@@ -85,11 +86,30 @@ def table_of(columns: Mapping[str, Json], path: Path) -> pa.Table:
     return pa.table(arrays)
 
 
-def typed(table: pa.Table, path: Path) -> pa.Table:
+def _needs(required: Sequence[str]) -> str:
+    return f"a {'pool' if tuple(required) == REQUIRED else 'log of one model'} needs {', '.join(required)}"
+
+
+def is_one_model(names: Collection[str], source: object) -> bool:
+    """Whether columns of these names, rows of that source (None: there is no such column), are of one model: they say
+    so, or say no source and lack a log-probability of two."""
+    return source == ONE or (source is None and not {"logp_draft", "logp_base"} <= set(names))
+
+
+def _refuse_one_model(path: Path, names: Collection[str], source: object) -> None:
+    """InputError where a pool was asked for and the file is a log of one model."""
+    if is_one_model(names, source) and set(ONE_REQUIRED) <= set(names):
+        raise InputError(
+            f"{path} is a log of one model: gsi curve reads it (llm_check.read_log); a pool has two models, with "
+            "source, logp_draft and logp_base of every row"
+        )
+
+
+def typed(table: pa.Table, path: Path, required: Sequence[str] = REQUIRED) -> pa.Table:
     """The table with SCHEMA's columns in SCHEMA's types and order, then the other columns."""
-    missing = [name for name in REQUIRED if name not in table.column_names]
+    missing = [name for name in required if name not in table.column_names]
     if missing:
-        raise InputError(f"{path} lacks the column(s) {', '.join(missing)}: a pool needs {', '.join(REQUIRED)}")
+        raise InputError(f"{path} lacks the column(s) {', '.join(missing)}: {_needs(required)}")
     if table.num_rows == 0:
         raise InputError(f"{path} has no rows: a pool needs at least one candidate")
     if len(set(table.column_names)) < len(table.column_names):
@@ -129,12 +149,20 @@ def _castable(type_: pa.DataType, kind: pa.DataType) -> bool:
     return bool(types.is_integer(type_) or types.is_floating(type_) or types.is_decimal(type_))
 
 
-def read_table(path: Path, strict: bool) -> TableFile:
-    """The table of a `.parquet` or `.jsonl` file. Raises InputError for a file that cannot be read at all."""
+def read_table(path: Path, strict: bool, either: bool = False) -> TableFile:
+    """The table of a `.parquet` or `.jsonl` file; either: also one of one model, steps and sources filled in. Raises
+    InputError for a file that cannot be read at all."""
     if not path.is_file():
-        raise InputError(f"no pool at {path}: give a .parquet or .jsonl file (gsi pool writes one)")
+        what, command = ("log", "import") if either else ("pool", "pool")
+        raise InputError(f"no {what} at {path}: give a .parquet or .jsonl file (gsi {command} writes one)")
     if path.suffix == ".jsonl":
-        return rows_table(path, json_lines(path), strict)
+        lines = json_lines(path)
+        first = next(((n, row) for n, row in lines if isinstance(row, dict)), None)
+        lines, head = json_lines(path), first[1] if first else {}
+        if not either:
+            _refuse_one_model(path, head, head.get("source"))
+        one_model = either and is_one_model(head, head.get("source"))
+        return rows_table(path, lines, strict, ONE_REQUIRED if one_model else REQUIRED)
     if path.suffix != ".parquet":
         raise InputError(f"{path} ends in {path.suffix!r}: a pool is a .parquet or a .jsonl file")
     try:
@@ -143,7 +171,15 @@ def read_table(path: Path, strict: bool) -> TableFile:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a whole Parquet file ({reason}): copy or write it again") from error
-    return TableFile(typed(table, path), _metadata(table, path), None, ())
+    names, source = table.column_names, None
+    if "source" in names:
+        sources = table["source"].unique().to_pylist()[:2]
+        source = sources[0] if len(sources) == 1 else sources
+    if not either:
+        _refuse_one_model(path, names, source)
+    one_model = either and is_one_model(names, source)
+    required = ONE_REQUIRED if one_model else REQUIRED
+    return TableFile(typed(table, path, required), _metadata(table, path), None, ())
 
 
 def file_metadata(record: str) -> dict[bytes, bytes]:
@@ -187,7 +223,7 @@ def json_lines(path: Path) -> Iterator[NumberedLine]:
 
 
 def _batches(
-    lines: Iterator[NumberedLine],
+    lines: Iterator[NumberedLine], required: Sequence[str]
 ) -> Iterator[tuple[list[int], list[Record], list[LeftOut]]]:
     """Line numbers and objects of some lines at a time, and the lines among them that are no rows."""
     numbers: list[int] = []
@@ -196,9 +232,8 @@ def _batches(
     for number, row in lines:
         if isinstance(row, LeftOut):
             faults.append(row)
-        elif (absent := next((name for name in REQUIRED if name not in row), None)) is not None:
-            reason = f"a pool needs {', '.join(REQUIRED)}"
-            faults.append(LeftOut(number, absent, ABSENT, reason, _prompt(row)))
+        elif (absent := next((name for name in required if name not in row), None)) is not None:
+            faults.append(LeftOut(number, absent, ABSENT, _needs(required), _prompt(row)))
         else:
             numbers.append(number)
             rows.append(row)
@@ -208,12 +243,12 @@ def _batches(
     yield numbers, rows, faults
 
 
-def rows_table(path: Path, rows: Iterator[NumberedLine], strict: bool) -> TableFile:
+def rows_table(path: Path, rows: Iterator[NumberedLine], strict: bool, required: Sequence[str] = REQUIRED) -> TableFile:
     """The table of numbered objects, as `json_lines` gives them; `path` names them in messages."""
     tables: list[pa.Table] = []
     lines: list[Ints] = []
     left_out: list[LeftOut] = []
-    for numbers, objects, unread in _batches(rows):
+    for numbers, objects, unread in _batches(rows, required):
         table, kept, unfit = _chunk(path, objects, numbers)
         faults = sorted([*unread, *unfit], key=lambda fault: fault.row)
         if strict and faults:
@@ -228,7 +263,7 @@ def rows_table(path: Path, rows: Iterator[NumberedLine], strict: bool) -> TableF
         table = pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowException, TypeError) as error:
         raise InputError(f"{path} has a column of several types ({error}): write one type") from error
-    return TableFile(typed(table, path), {}, np.concatenate(lines), tuple(left_out))
+    return TableFile(typed(table, path, required), {}, np.concatenate(lines), tuple(left_out))
 
 
 def _no_rows(path: Path, faults: list[LeftOut]) -> InputError:
@@ -267,18 +302,19 @@ def _chunk(path: Path, rows: list[Record], numbers: list[int]) -> tuple[pa.Table
     used = [name for name in FIELDS if name in present] + [name for name in present if name not in FIELDS]
     fits = np.ones(len(rows), dtype=bool)
     faults: list[LeftOut] = []
+    columns: dict[str, list[Json]] = {}
     for name in used:
-        for i in _unfit([_value(name, row) for row in rows], _kind(name)):
+        columns[name] = values = _values(name, rows)
+        for i in _unfit(values, _kind(name)):
             if fits[i]:
-                faults.append(
-                    LeftOut(numbers[i], name, _value(name, rows[i]), f"write it as {_kind(name)}", _prompt(rows[i]))
-                )
+                faults.append(LeftOut(numbers[i], name, values[i], f"write it as {_kind(name)}", _prompt(rows[i])))
             fits[i] = False
     kept = np.flatnonzero(fits)
     arrays = {}
     for name in used:
         try:
-            arrays[name] = pa.array([_value(name, rows[i]) for i in kept], type=_kind(name))
+            values = columns[name] if fits.all() else [columns[name][i] for i in kept]
+            arrays[name] = pa.array(values, type=_kind(name))
         except (pa.ArrowException, OverflowError) as error:
             where = f"{path}, lines {numbers[0]} to {numbers[-1]}, column {name}"
             raise InputError(f"{where}: several types ({error}), write one type") from error
@@ -294,9 +330,9 @@ def _prompt(row: Record) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _value(name: str, row: Record) -> Json:
-    value = row.get(name)
-    return -np.inf if value == "-inf" and name.startswith("logp_") else value
+def _values(name: str, rows: list[Record]) -> list[Json]:
+    values = [row.get(name) for row in rows]
+    return [-np.inf if value == "-inf" else value for value in values] if name.startswith("logp_") else values
 
 
 def _unfit(values: list[Json], kind: pa.DataType | None) -> list[int]:

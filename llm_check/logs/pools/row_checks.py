@@ -17,7 +17,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.runs.json_input import shown
 from gsi_theory.types import Flags, Floats, Ints, Json
 from llm_check.logs.pools.position_arrays import RowOrder, row_order
-from llm_check.logs.pools.schema import REQUIRED, SOURCES
+from llm_check.logs.pools.schema import ONE, ONE_REQUIRED, REQUIRED, SOURCES
 
 __all__ = ["Offence", "Range", "checked_range", "floats", "offences"]
 
@@ -66,21 +66,28 @@ def _nulls(table: pa.Table, name: str) -> Flags:
     return np.asarray(table[name].is_null().to_numpy())
 
 
+def _drawn_by(table: pa.Table, model: str) -> Flags:
+    """Rows that the model drew; the one model of a log stands as its draft."""
+    names = pa.array([model, ONE] if model == "draft" else [model])
+    return np.asarray(pc.is_in(table["source"], names).to_numpy())
+
+
 def _scores(table: pa.Table, limits: Range) -> Iterator[Offence]:
-    drawn_by = {name: np.asarray(pc.equal(table["source"], name).fill_null(False).to_numpy()) for name in SOURCES}
-    for name in ("logp_draft", "logp_base"):
+    for name in (n for n in ("logp_draft", "logp_base") if n in table.column_names):
         logp, present = floats(table, name), ~_nulls(table, name)
         bad = present & (np.isnan(logp) | (logp > _ROUNDING))
         yield from _fault(bad, name, "give a log-probability in nats, at most 0")
         tiny = np.isfinite(logp) & (logp < _LEAST_LOGP)
         yield from _fault(tiny, name, f"no step is below {_LEAST_LOGP:g} nats: score it again, -inf if it has no mass")
-        by_drawer = (logp == -np.inf) & drawn_by[name.removeprefix("logp_")]
+        by_drawer = (logp == -np.inf) & _drawn_by(table, name.removeprefix("logp_"))
         yield from _fault(by_drawer, name, "the model drew this step, so it gave it mass: score it again")
     for name in (n for n in ("reward", "gold_reward") if n in table.column_names):
         value, present = floats(table, name), ~_nulls(table, name)
         yield from _fault(present & ~np.isfinite(value), name, "give a finite reward")
         huge = np.isfinite(value) & (np.abs(value) > _LARGEST_REWARD)
         yield from _fault(huge, name, f"give it in units that keep it within ±{_LARGEST_REWARD:g}")
+    if "reward" not in table.column_names:
+        return
     (low, high), reward = limits, floats(table, "reward")
     outside = np.isfinite(reward) & ((reward < low) | (reward > high))
     yield from _fault(outside, "reward", f"outside the stated range [{low:g}, {high:g}]: correct it, or the range")
@@ -97,7 +104,7 @@ def _token_ids(table: pa.Table) -> Iterator[Offence]:
     yield from _fault(bad, name, "give an id, 0 or more, for each token")
 
 
-def _token_scores(table: pa.Table) -> Iterator[Offence]:
+def _token_scores(table: pa.Table, one_model: bool) -> Iterator[Offence]:
     """Rows with a token that has no log-probability of its own: the faults of whole steps, in the token lists."""
     for model in SOURCES:
         name = f"token_logp_{model}"
@@ -106,9 +113,14 @@ def _token_scores(table: pa.Table) -> Iterator[Offence]:
         lists = table[name].combine_chunks()
         values, row = lists.flatten(), pc.list_parent_indices(lists).to_numpy()
         logp = np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
-        drawn = np.asarray(pc.equal(table["source"], model).fill_null(False).to_numpy())[row]
+        drawn = _drawn_by(table, model)[row]
+        # nobody weighs the draws of one model by a ratio: a token may lack its log-probability
+        absent = np.asarray(values.is_null().to_numpy(zero_copy_only=False)) & one_model
         for bad, reason in (
-            (np.isnan(logp) | (logp > _ROUNDING), "give a log-probability in nats, at most 0, for each token"),
+            (
+                np.isnan(logp) & ~absent | (logp > _ROUNDING),
+                "give a log-probability in nats, at most 0, for each token",
+            ),
             (np.isfinite(logp) & (logp < _LEAST_LOGP), f"no token is below {_LEAST_LOGP:g} nats: score it again"),
             (drawn & (logp == -np.inf), "the model drew this token, so it gave it mass: score it again"),
         ):
@@ -135,9 +147,22 @@ def _temperatures(table: pa.Table) -> Iterator[Offence]:
     yield from _fault(other, name, f"other rows have {common!r}: write one pool per temperature")
 
 
+def _counts(table: pa.Table, one_model: bool) -> Iterator[Offence]:
+    """Rows that stand for no draws, or in a pool for several."""
+    if "count" in table.column_names:
+        count = table["count"].fill_null(1).to_numpy()
+        yield from _fault(count < 1, "count", "a row stands for at least 1 draw")
+        if not one_model:
+            yield from _fault(count > 1, "count", "logs of one model alone have counts: write one row a draw")
+
+
 def _duplicates(table: pa.Table, place: Callable[[int], str], rows: RowOrder) -> Iterator[Offence]:
-    candidate = table["candidate"].fill_null(-1).to_numpy()[rows.order]
-    same = np.logical_and.reduce([column[1:] == column[:-1] for column in (rows.position, rows.source, candidate)])
+    candidate = table["candidate"].fill_null(-1).to_numpy()[rows.order].astype(np.int64)
+    last = candidate
+    if "count" in table.column_names:
+        last = candidate + np.maximum(table["count"].fill_null(1).to_numpy()[rows.order], 1) - 1
+    same = (rows.position[1:] == rows.position[:-1]) & (rows.source[1:] == rows.source[:-1])
+    same &= candidate[1:] <= last[:-1]
     if not same.any():
         return
     # the sort is stable, so within a run of equal keys rows ascend: the one before is the earlier in the file.
@@ -147,25 +172,33 @@ def _duplicates(table: pa.Table, place: Callable[[int], str], rows: RowOrder) ->
 
 
 def offences(
-    table: pa.Table, limits: Range, place: Callable[[int], str], rows: RowOrder | None = None
+    table: pa.Table,
+    limits: Range,
+    place: Callable[[int], str],
+    rows: RowOrder | None = None,
+    one_model: bool = False,
 ) -> list[Offence]:
     """Every fault of a table whose columns have SCHEMA's types, in the order in which a reader wants to hear of them.
 
     limits: the stated range of the reward; place(row) names a row in the words of its file; rows: the table's order,
-    where it is known.
+    where it is known; one_model: whether it is a log of one model, with steps and sources filled in.
     """
     every: list[Offence] = []
-    for name in REQUIRED:
+    # a reward that some rows have all must have: who lacks it is for the one to say who imports
+    needed = (*ONE_REQUIRED, "step", "source", "reward") if one_model else REQUIRED
+    for name in (n for n in needed if n in table.column_names):
         every += _fault(_nulls(table, name), name, "required columns hold no nulls, fill it")
-    known = np.asarray(pc.is_in(table["source"], pa.array([*SOURCES, None])).to_numpy())
-    every += _fault(~known, "source", f"use one of {', '.join(SOURCES)}")
+    sources = (ONE,) if one_model else SOURCES
+    known = np.asarray(pc.is_in(table["source"], pa.array([*sources, None])).to_numpy())
+    every += _fault(~known, "source", f"use one of {', '.join(sources)}")
     for name in ("step", "candidate"):
         every += _fault(table[name].fill_null(0).to_numpy() < 0, name, "count from 0")
     if "n_tokens" in table.column_names:
         every += _fault(table["n_tokens"].fill_null(0).to_numpy() < 0, "n_tokens", "a step has at least 0 tokens")
     every += _scores(table, limits)
     every += _token_ids(table)
-    every += _token_scores(table)
+    every += _token_scores(table, one_model)
+    every += _counts(table, one_model)
     every += _temperatures(table)
     every += _duplicates(table, place, rows or row_order(table))
     return every

@@ -1,4 +1,10 @@
-"""The columns of a pool: names, types, units, meaning; `python -m llm_check.logs.pools.schema` prints them."""
+"""The columns of a pool: names, types, units, meaning; `python -m llm_check.logs.pools.schema` prints them.
+
+A log of one model (source "one") has the same columns, of which `ONE_REQUIRED` alone are required; step is 0 and source
+"one" where a file leaves them out, `logp_draft` is the log-probability under the one model. There a row may stand for
+`count` draws that are alike, numbered candidate, candidate + 1, ...: ten thousand graded draws of a prompt are two
+rows.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +12,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-__all__ = ["FIELDS", "REQUIRED", "SCHEMA", "SOURCES", "Field"]
+__all__ = ["FIELDS", "ONE", "ONE_REQUIRED", "REQUIRED", "SCHEMA", "SOURCES", "VALUES", "Field"]
 
 SOURCES = ("draft", "base")
+# A log of one model: the source of its rows, what each must have, and what at least one of must be there to choose by.
+ONE, ONE_REQUIRED, VALUES = "one", ("prompt_id", "candidate"), ("reward", "correct", "answer")
 
 
 @dataclass(frozen=True)
@@ -25,13 +33,21 @@ class Field:
 SCHEMA: tuple[Field, ...] = (
     Field("prompt_id", pa.string(), True, "", "the problem or prompt"),
     Field("step", pa.int32(), True, "", "position within the solution, from 0; all rows of a position share a prefix"),
-    Field("source", pa.string(), True, "", 'the model that drew the candidate: "draft" or "base"'),
+    Field(
+        "source",
+        pa.string(),
+        True,
+        "",
+        'the model that drew the candidate: "draft" or "base"; "one" where there is one',
+    ),
     Field("candidate", pa.int32(), True, "", "number of the draw within (prompt_id, step, source), from 0"),
     Field("logp_draft", pa.float64(), True, "nats", "log-probability of the whole step under the draft"),
     Field("logp_base", pa.float64(), True, "nats", "log-probability of the whole step under the base"),
     Field("reward", pa.float64(), True, "reward", "reward of the step, from the reward model"),
     Field("gold_reward", pa.float64(), False, "reward", "reward of the step, from an exact checker"),
     Field("correct", pa.bool_(), False, "", "whether the whole solution that the step belongs to is right"),
+    Field("answer", pa.string(), False, "", "the final answer, as graders and votes compare it; null: none was found"),
+    Field("count", pa.int64(), False, "draws", "draws that the row stands for, one-model logs only; null: 1"),
     Field("n_tokens", pa.int32(), False, "tokens", "length of the step"),
     Field("finish_reason", pa.string(), False, "", 'why the step ended: "stop", "eos" or "length" (cut by the cap)'),
     Field("text", pa.string(), False, "", "the step as text"),

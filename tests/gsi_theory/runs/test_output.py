@@ -198,8 +198,9 @@ def _log(folder: Path) -> str:
     log = folder / "log.jsonl"
     keys = [(source, k) for source in ("draft", "base") for k in range(20)]
     log.write_text("".join(
-        json.dumps({"prompt_id": "p", "step": 0, "source": source, "candidate": k, "logp_draft": -1.0 - k / 7,
-                    "logp_base": -1.0 - k / 5, "reward": k / 20}) + "\n"
+        json.dumps({"prompt_id": "p", "step": 0, "source": source, "candidate": k,
+                    "logp_draft": -1.0 - (7 * k) % 20 / 7, "logp_base": -1.0 - k / 5,
+                    "reward": (3 * k) % 20 / 20}) + "\n"
         for source, k in keys
     ))  # fmt: skip
     return str(log)
@@ -208,7 +209,7 @@ def _log(folder: Path) -> str:
 COMMANDS = {
     "refute --out": lambda out, log: ["refute", "M14", "--seconds", "0.1", "--out", out],
     "refute --latex": lambda out, log: ["refute", "M14", "--seconds", "0.1", "--latex", out],
-    "pool --import": lambda out, log: ["pool", out + ".parquet", "--import", log],
+    "import": lambda out, log: ["import", log, "--out", out + ".parquet"],
 }
 
 
@@ -216,7 +217,7 @@ COMMANDS = {
 def test_commands_write_through_links_and_refuse_a_full_disk(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log, suffix = _log(tmp_path), ".parquet" if "pool" in name else ""
+    log, suffix = _log(tmp_path), ".parquet" if name == "import" else ""
     real, link, full = (tmp_path / (stem + suffix) for stem in ("real", "link", "full"))
     link.symlink_to(real)
     full.symlink_to("/dev/full")

@@ -56,7 +56,7 @@ def test_bad_input_of_a_pool(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         message = refused(["pool", *arguments, *SMALL_POOL], capsys)
         assert expected in message, message
         assert "sesame" not in message
-    assert "no log at" in refused(["pool", out, "--import", str(tmp_path / "none.jsonl")], capsys)
+    assert "no log at" in refused(["import", str(tmp_path / "none.jsonl"), "--out", out], capsys)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert (tmp_path / "there.parquet").read_text() == "mine"
 
