@@ -21,6 +21,7 @@ from gsi_theory.types import Floats
 
 __all__ = ["BestOfN", "Ranking", "auc", "best_of_n", "ranking"]
 
+
 @dataclass(frozen=True)
 class Ranking:
     """AUC over all answers and within problems, with standard errors; NaN where there is none.
