@@ -40,8 +40,17 @@ from llm_check.models.real.model_cache import real_name
 from llm_check.models.rewards.checkpoints import read_weights, require_vocabulary
 from llm_check.models.rewards.scored_once import Pair, RewardMemory, ScoredOnce, require_context
 
-__all__ = ["HEAD", "SHIPPED", "AnswerStates", "StateHeadReward", "load_answer_states", "base_folder", "load_state_head", "read_head",
-    "write_head"]
+__all__ = [
+    "HEAD",
+    "SHIPPED",
+    "AnswerStates",
+    "StateHeadReward",
+    "base_folder",
+    "load_answer_states",
+    "load_state_head",
+    "read_head",
+    "write_head",
+]
 
 HEAD = "head.json"
 # The head of the real base, made by llm_check.models.real.train_head.

@@ -48,7 +48,11 @@ def test_best_of_n_is_a_mean_over_subsets() -> None:
         return means
 
     for column, n in enumerate((1, 2, 5, 6)):
-        own, truth, change = by_hand(reward, n), by_hand(right * 1.0, n), np.subtract(by_hand(reward, n), by_hand(reward, 2))
+        own, truth, change = (
+            by_hand(reward, n),
+            by_hand(right * 1.0, n),
+            np.subtract(by_hand(reward, n), by_hand(reward, 2)),
+        )
         for value, error, expected in (
             (found.accuracy, found.accuracy_error, own),
             (found.oracle, found.oracle_error, truth),
@@ -65,9 +69,7 @@ def test_stated_errors_cover_known_truths() -> None:
     shifts, levels, chances = np.array([0.2, 1.4]), np.array([-1.0, 1.0]), np.array([0.3, 0.7])
     kinds = list(product(shifts, levels, chances))
     within = float(np.mean([norm.cdf(s / np.sqrt(2)) for s, _, _ in kinds]))
-    above = [
-        (p * (1 - q), norm.cdf((a + s - b) / np.sqrt(2))) for (s, a, p), (_, b, q) in product(kinds, kinds)
-    ]
+    above = [(p * (1 - q), norm.cdf((a + s - b) / np.sqrt(2))) for (s, a, p), (_, b, q) in product(kinds, kinds)]
     overall = sum(w * c for w, c in above) / sum(w for w, _ in above)
     hits, worlds, problems, answers = np.zeros(2), 300, 40, 24
     for _ in range(worlds):
