@@ -12,6 +12,7 @@ from llm_check.models.decoding.prompting import TEMPLATES
 from llm_check.models.real.drafts import DRAFTS
 from llm_check.models.real.model_cache import REAL_MODELS
 from llm_check.models.tasks.benchmarks import FAMILIES
+from llm_check.models.tasks.load_task import WRITTEN
 
 __all__ = [
     "MODELS",
@@ -35,7 +36,7 @@ MODELS = "Models (default: the embedded ones)"
 TASK = "Task (default: the embedded arithmetic)"
 STEPS = (r"delimiter:\n\n", "tokens:", "answer")
 DTYPES = ("float32", "bfloat16", "float16")
-TASKS = ("arithmetic", *FAMILIES)
+TASKS = ("arithmetic", *WRITTEN, *FAMILIES)
 
 
 def _option(panel: str, flag: str, metavar: str, text: str, names: Iterable[str] = (), least: int | None = None) -> Any:
@@ -50,12 +51,12 @@ _MODEL = (
 )
 REAL = (*REAL_MODELS, *(f"{name}:{draft}" for name in REAL_MODELS for draft in DRAFTS))
 _REWARD = (
-    "Reward model: a checkpoint folder, verifiable, python:FILE.py:FUNCTION, or another KIND:PLACE (see "
+    "Reward model: a checkpoint folder, verifiable, graded, python:FILE.py:FUNCTION, or another KIND:PLACE (see "
     "llm_check.models.rewards.load_reward)."
 )
 _TASK = (
     "gsm8k, math500, olympiadbench, minerva or mmlu_stem: from the hub, with :FILE from a file; jsonl:FILE: your own "
-    "rows (question, answer)."
+    "rows (question, answer); sums, word_problems, facts, two_step: for smollm2."
 )
 _STEP = r"Where a step ends: 'delimiter:\n\n', tokens:N, or answer (the whole answer)."
 _PROBLEMS = "At most this many problems, chosen by the seed."

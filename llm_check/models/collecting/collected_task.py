@@ -136,7 +136,7 @@ def _record(job: Collection, world: World, specs: dict[str, str]) -> Record:
         "draft": policy_record(specs["draft"], models.draft),
         "base": policy_record(specs["base"], models.base),
         "reward": reward_record(models.reward_model) | reward_files(specs["prm"]),
-        "prompt": template_record(models.draft.tokenizer, world.task.instruction, world.template),
+        "prompt": template_record(models.draft.tokenizer, world.task.instruction, world.template, world.task.turns),
         "prompts_sha256": prompts_digest(job.prompts),
     }
     return settings | provenance(f"gsi pool {line}", job.seed)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from gsi_theory.errors import InputError, nearest
+from gsi_theory.types import Record
 from llm_check.models.decoding.positions import Prompt, encode_text
 from llm_check.models.model_types import Tokenizer
 
@@ -28,6 +29,9 @@ __all__ = [
     "require_same_prompts",
     "template_record",
 ]
+
+# Questions and their answers.
+Turns = Sequence[tuple[str, str]]
 
 _MARKER = re.compile(r"[<\[].*[>\]]", re.DOTALL)
 _NO_CHAT_TEMPLATE = "use the template plain, or a model with a chat template (an -Instruct model)"
@@ -61,27 +65,34 @@ def chat_ids(tokenizer: Tokenizer, messages: list[dict[str, str]]) -> tuple[int,
         ) from error
 
 
-def _chat(tokenizer: Tokenizer, question: str, instruction: str) -> tuple[int, ...]:
+def _said(turns: Turns) -> list[dict[str, str]]:
+    pairs = ((("user", question), ("assistant", answer)) for question, answer in turns)
+    return [{"role": role, "content": content} for pair in pairs for role, content in pair]
+
+
+def _chat(tokenizer: Tokenizer, question: str, instruction: str, turns: Turns) -> tuple[int, ...]:
     system = [{"role": "system", "content": instruction}] if instruction else []
-    return chat_ids(tokenizer, [*system, {"role": "user", "content": question}])
+    return chat_ids(tokenizer, [*system, *_said(turns), {"role": "user", "content": question}])
 
 
-def _chat_user(tokenizer: Tokenizer, question: str, instruction: str) -> tuple[int, ...]:
+def _chat_user(tokenizer: Tokenizer, question: str, instruction: str, turns: Turns) -> tuple[int, ...]:
     content = f"{question}\n\n{instruction}" if instruction else question
-    return chat_ids(tokenizer, [{"role": "user", "content": content}])
+    return chat_ids(tokenizer, [*_said(turns), {"role": "user", "content": content}])
 
 
-def _plain(tokenizer: Tokenizer, question: str, instruction: str) -> tuple[int, ...]:
-    return encode_text(tokenizer, f"{question}\n\n{instruction}\n\n" if instruction else f"{question}\n\n")
+def _plain(tokenizer: Tokenizer, question: str, instruction: str, turns: Turns) -> tuple[int, ...]:
+    answered = "".join(f"{asked}\n\n{answer}\n\n" for asked, answer in turns)
+    return encode_text(tokenizer, f"{answered}{question}\n\n" + (f"{instruction}\n\n" if instruction else ""))
 
 
-def _bare(tokenizer: Tokenizer, question: str, instruction: str) -> tuple[int, ...]:
+def _bare(tokenizer: Tokenizer, question: str, instruction: str, turns: Turns) -> tuple[int, ...]:
     return encode_text(tokenizer, f"{question}\n\n")
 
 
-# name -> ids of (tokenizer, question, instruction): chat puts the instruction into the system turn, chat-user after the
-# question, plain after the question without any turns; bare is the question alone and a blank line.
-TEMPLATES: dict[str, Callable[[Tokenizer, str, str], tuple[int, ...]]] = {
+# name -> ids of (tokenizer, question, instruction, answered turns before it): chat puts the instruction into the system
+# turn, chat-user after the question, plain after the question without any mark-up; bare is the question alone and a
+# blank line.
+TEMPLATES: dict[str, Callable[[Tokenizer, str, str, Turns], tuple[int, ...]]] = {
     "chat": _chat,
     "chat-user": _chat_user,
     "plain": _plain,
@@ -89,15 +100,18 @@ TEMPLATES: dict[str, Callable[[Tokenizer, str, str], tuple[int, ...]]] = {
 }
 
 
-def prompt_ids(tokenizer: Tokenizer, question: str, instruction: str, template: str) -> tuple[int, ...]:
-    """The token ids of one prompt.
+def prompt_ids(
+    tokenizer: Tokenizer, question: str, instruction: str, template: str, turns: Turns = ()
+) -> tuple[int, ...]:
+    """The token ids of one prompt; `turns` are answered questions that stand before it.
 
-    Raises InputError for an unknown template, a tokenizer without a chat template where one is asked for, or a prompt
-    of no tokens.
+    Raises InputError for an unknown template, a question that the tokenizer cannot write, a tokenizer without a chat
+    template where one is asked for, or a prompt of no tokens.
     """
     if template not in TEMPLATES:
         raise InputError(f"template {template!r}{nearest(template, TEMPLATES)}: use one of {', '.join(TEMPLATES)}")
-    ids = TEMPLATES[template](tokenizer, question, instruction)
+    encode_text(tokenizer, question)  # no other template helps a model of another kind of text
+    ids = TEMPLATES[template](tokenizer, question, instruction, turns)
     if not ids:
         raise InputError(f"the question {question!r} gives a prompt of no tokens: give a question that is not empty")
     return ids
@@ -177,8 +191,10 @@ def plain_text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     return str(tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
-def template_record(tokenizer: Tokenizer, instruction: str, template: str) -> dict[str, str]:
-    """What a run records of its prompts: template, instruction, and the SHA-256 of the tokenizer's chat template."""
+def template_record(tokenizer: Tokenizer, instruction: str, template: str, turns: Turns = ()) -> Record:
+    """What a run records of its prompts: template, instruction, answered turns where there are any, and the SHA-256 of
+    the tokenizer's chat template."""
     chat = getattr(tokenizer, "chat_template", None) if template.startswith("chat") else None
     digest = hashlib.sha256(str(chat).encode()).hexdigest() if chat else ""
-    return {"template": template, "instruction": instruction, "chat_template_sha256": digest}
+    said = {"turns": [list(turn) for turn in turns]} if turns and template != "bare" else {}
+    return {"template": template, "instruction": instruction, **said, "chat_template_sha256": digest}

@@ -72,6 +72,14 @@ def _learned(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings
     return load_state_head(SHIPPED, tokenizer, device, dtype, name="learned")
 
 
+def _graded(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
+    from llm_check.models.rewards.graded import GradedReward
+
+    if place:
+        raise InputError(f"reward graded:{place}: write graded alone; the task has the answers")
+    return GradedReward(tokenizer)
+
+
 def _callable(place: str, tokenizer: Tokenizer, device: str, dtype: str, settings: Record) -> RewardModel:
     from llm_check.models.rewards.python_callable import load_callable
 
@@ -96,6 +104,7 @@ KINDS: dict[str, Kind] = {
     "head": Kind(_state_head, {"base": str}),
     "learned": Kind(_learned, {}),
     "verifiable": Kind(_verifiable, {}),
+    "graded": Kind(_graded, {}),
     "python": Kind(_callable, {"low": _number, "high": _number}),
 }
 
@@ -106,7 +115,8 @@ def load_reward(
     """The reward model named by `spec`: a FOLDER, whose config.json tells its kind, or KIND:PLACE?setting=value.
 
         qwen_prm:FOLDER   skywork_prm:FOLDER?step_token=\\n\\n   sequence_classifier:FOLDER?activation=raw
-        token_classifier:FOLDER   learned   head:FOLDER?base=MODEL   verifiable   python:module:function?low=0&high=1
+        token_classifier:FOLDER   learned   head:FOLDER?base=MODEL   verifiable   graded
+        python:module:function?low=0&high=1
 
     or a function of (prefix text, step text). `tokenizer` is the policies'. Checkpoints are read from safetensors, and
     no code in them is run. Raises InputError for an unknown kind, architecture or setting, or a folder that will not

@@ -14,11 +14,24 @@ from llm_check.models.grading.grading import grade_arithmetic
 from llm_check.models.tasks import arithmetic
 from llm_check.models.tasks.benchmarks import FAMILIES, Benchmark, Hub, Row
 from llm_check.models.tasks.problem import Problem, Task
+from llm_check.models.tasks.short_answers import grade_short
 from llm_check.models.tasks.spec import Spec, parse_spec, read_options
+from llm_check.models.tasks.sums import SUMS
+from llm_check.models.tasks.two_step import TWO_STEP
+from llm_check.models.tasks.word_problems import WORD_PROBLEMS
+from llm_check.models.tasks.written import WrittenTask, written_problems
+from llm_check.models.tasks.yes_no_facts import FACTS
 
-__all__ = ["ARITHMETIC_PROBLEMS", "load_task"]
+__all__ = ["WRITTEN", "WRITTEN_PROBLEMS", "load_task"]
 
-ARITHMETIC_PROBLEMS = 100
+# Of tasks whose problems are written from a seed, where no number is asked for.
+WRITTEN_PROBLEMS = 100
+WRITTEN: dict[str, WrittenTask] = {
+    "sums": SUMS,
+    "word_problems": WORD_PROBLEMS,
+    "facts": FACTS,
+    "two_step": TWO_STEP,
+}
 # Whole solutions of Qwen2.5-Math on these tasks stay below 4096 tokens, its context.
 MAX_STEPS = 64
 MAX_TOKENS = 512
@@ -27,24 +40,27 @@ STEP_SPEC = "delimiter:\\n\\n"
 
 def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
     """The task named by `spec`: "gsm8k:FILE" (rows of the published fields), "gsm8k" (from the hub), likewise math500,
-    olympiadbench, minerva, mmlu_stem; "jsonl:FILE" (a user's rows); "arithmetic" or "arithmetic:train".
+    olympiadbench, minerva, mmlu_stem; "jsonl:FILE" (a user's rows); "arithmetic" or "arithmetic:train", likewise sums,
+    word_problems, facts, two_step, for a real small model.
 
     At most `limit` problems, chosen by `seed`, in the order of the source; those of a smaller limit are among those of
     a larger one. Raises InputError for an unknown task, a missing or empty file, a row that is not JSON or lacks a
     field (file, line, field and cure), two problems with one id, a negative seed, or a limit below 1.
     """
-    parsed = parse_spec(spec, {**FAMILIES, "arithmetic": None})
+    parsed = parse_spec(spec, dict.fromkeys((*FAMILIES, "arithmetic", *WRITTEN)))
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit} of task {spec!r}: use at least 1 problem")
     if seed < 0:
         raise InputError(f"seed {seed} of task {spec!r}: use an integer of at least 0")
     if not parsed.kind:
-        names = [*FAMILIES, "arithmetic"]
+        names = [*FAMILIES, "arithmetic", *WRITTEN]
         cure = f"give one of {', '.join(names)}, with :FILE for rows of your own file"
         raise InputError(f"task {spec!r}{nearest(spec.partition(':')[0], names)}: {cure}")
     read_options(parsed, {})
     if parsed.kind == "arithmetic":
         return _arithmetic(parsed, limit, seed)
+    if parsed.kind in WRITTEN:
+        return _written(parsed, limit, seed)
     family = FAMILIES[parsed.kind]
     if parsed.place:
         path = Path(parsed.place)
@@ -69,7 +85,7 @@ def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
 
 def _arithmetic(spec: Spec, limit: int | None, seed: int) -> Task:
     split = spec.place or "test"
-    problems = arithmetic.make_problems(limit or ARITHMETIC_PROBLEMS, seed, split)
+    problems = arithmetic.make_problems(limit or WRITTEN_PROBLEMS, seed, split)
     return Task(
         name="arithmetic",
         problems=tuple(problems),
@@ -82,6 +98,22 @@ def _arithmetic(spec: Spec, limit: int | None, seed: int) -> Task:
         check_step=arithmetic.check_step,
         reference_steps=arithmetic.solution_steps,
         source=f"arithmetic:{split}",
+    )
+
+
+def _written(spec: Spec, limit: int | None, seed: int) -> Task:
+    task, split = WRITTEN[spec.kind], spec.place or "test"
+    return Task(
+        name=spec.kind,
+        problems=written_problems(spec.kind, task, limit or WRITTEN_PROBLEMS, seed, split),
+        instruction="",
+        template=task.template,
+        step_spec=task.step_spec,
+        max_tokens=task.max_tokens,
+        max_steps=task.max_steps,
+        grader=grade_short,
+        source=f"{spec.kind}:{split}",
+        turns=task.turns,
     )
 
 

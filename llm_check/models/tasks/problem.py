@@ -26,6 +26,7 @@ class Problem:
     tolerance: absolute error of a numerical answer; None for none
     several: whether one of the answers may list more
     reference: the text of a solution
+    values: what each step of a solution comes to, where that is known
     """
 
     problem_id: str
@@ -36,6 +37,7 @@ class Problem:
     tolerance: float | None = None
     several: bool = False
     reference: str = ""
+    values: tuple[str, ...] = ()
 
     @property
     def answer(self) -> str:
@@ -68,6 +70,7 @@ class Task:
     check_step: (problem, step index, step text) -> right or not, the gold process reward; None for none
     reference_steps: cuts a problem's reference solution into steps
     source: the file or the hub's data set the problems came from
+    turns: answered questions that every prompt begins with
     """
 
     name: str
@@ -81,17 +84,20 @@ class Task:
     check_step: Callable[[TaskProblem, int, str], bool] | None = None
     reference_steps: Callable[[TaskProblem], tuple[str, ...]] = paragraphs
     source: str = ""
+    turns: tuple[tuple[str, str], ...] = ()
 
     def prompts(self, tokenizer: Tokenizer, template: str | None = None) -> list[Prompt]:
         """Every problem's prompt as token ids, under `template` (None: the task's own).
 
-        Raises InputError for an unknown template, or a tokenizer without the chat template asked for.
+        Raises InputError for an unknown template, text that the tokenizer has no tokens for, or a tokenizer without the
+        chat template asked for.
         """
         chosen = template or self.template
-        return [
-            Prompt(problem.problem_id, prompt_ids(tokenizer, problem.question, self.instruction, chosen), problem)
-            for problem in self.problems
-        ]
+        made = []
+        for problem in self.problems:
+            ids = prompt_ids(tokenizer, problem.question, self.instruction, chosen, self.turns)
+            made.append(Prompt(problem.problem_id, ids, problem))
+        return made
 
     def solution_steps(self, problem: TaskProblem) -> tuple[str, ...] | None:
         """The steps of the reference solution, with their delimiters, or None where the problem has no reference."""
