@@ -23,6 +23,7 @@ from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.output import atomic_write_text, require_writable
 from gsi_theory.types import Record
 from llm_check.models.engines.checkpoint import load_tokenizer
+from llm_check.models.model_options import quiet_engines
 from llm_check.models.real.drawn_answers import DrawnAnswer, draw_tasks
 from llm_check.models.real.ranking import best_of_n, ranking
 from llm_check.models.real.train_head import BASE, TASKS
@@ -107,6 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.out is not None:
         require_writable(options.out)
     torch.set_num_threads(1)
+    quiet_engines()
     tasks = [load_task(name, limit=run.problems, seed=run.seed) for name in options.tasks.split(",")]
     reward = load_reward(options.reward, load_tokenizer(base_folder(BASE)))
     journal = Journal(None if options.out is None else journal_path(options.out), asdict(run), replace=True)

@@ -22,6 +22,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.runs.journal import Journal, journal_path
 from gsi_theory.runs.output import require_writable
 from llm_check.models.engines.checkpoint import load_tokenizer
+from llm_check.models.model_options import quiet_engines
 from llm_check.models.real.drawn_answers import draw_tasks
 from llm_check.models.real.logistic import fit_logistic
 from llm_check.models.rewards.state_head import HEAD, SHIPPED, base_folder, load_answer_states, write_head
@@ -79,6 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     place = base_folder(BASE)
     require_writable(options.out / HEAD)
     torch.set_num_threads(1)
+    quiet_engines()
     command = f"python -m llm_check.models.real.train_head --seed {options.seed}"
     record = {"base": BASE, "command": command, "seed": options.seed, **asdict(RECIPE)}
     drawn = {key: record[key] for key in ("seed", "tasks", "problems", "answers", "dtype")}
