@@ -20,8 +20,8 @@ from llm_check.models.tasks.problem import Task
 
 __all__ = ["DrawnAnswer", "draw_answers", "draw_tasks"]
 
-# Problems drawn side by side.
-_BATCH = 8
+# Drawn side by side: so many problems, or more where that makes fewer answers than the second number.
+_PROBLEMS, _ANSWERS = 8, 48
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def draw_tasks(model: str, tasks: Sequence[Task], n: int, seed: int, journal: Jo
     engine = load_engine(model, dtype=dtype)
     answers: list[DrawnAnswer] = []
     began, new, done = time.monotonic(), 0, 0
-    total = sum(len(task.problems) for task in tasks)
+    total, batch = sum(len(task.problems) for task in tasks), max(_PROBLEMS, _ANSWERS // n)
     for task in tasks:
         rule = parse_step_rule(task.step_spec, engine.tokenizer, task.max_tokens)
         prompts = task.prompts(engine.tokenizer)
-        for start in range(0, len(prompts), _BATCH):
-            part = prompts[start : start + _BATCH]
+        for start in range(0, len(prompts), batch):
+            part = prompts[start : start + batch]
             key = (model, task.name, str(start))
             if key not in journal:
                 drawn = draw_answers(engine, task, part, n, rule, seed)

@@ -23,7 +23,7 @@ from gsi_theory.runs.journal import Journal, journal_path
 from gsi_theory.runs.output import require_writable
 from llm_check.models.engines.checkpoint import load_tokenizer
 from llm_check.models.model_options import quiet_engines
-from llm_check.models.real.drawn_answers import draw_tasks
+from llm_check.models.real.drawn_answers import DrawnAnswer, draw_tasks
 from llm_check.models.real.logistic import fit_logistic
 from llm_check.models.rewards.state_head import HEAD, SHIPPED, base_folder, load_answer_states, write_head
 from llm_check.models.tasks.load_task import load_task
@@ -39,8 +39,8 @@ class Recipe:
     """What a head is trained on.
 
     layer: whose states are read
-    tasks, problems: which, and how many training problems of each
-    answers: of each problem, by policy
+    tasks: whose training splits the problems are of
+    answers: by policy, how many problems of each task it answers, and how many times each
     dtype: of the policies as they answer; the head's own states are read in float32
     shares: of an answer's tokens that are read
     penalty: of the logistic regression
@@ -48,8 +48,7 @@ class Recipe:
 
     layer: int
     tasks: tuple[str, ...]
-    problems: int
-    answers: dict[str, int]
+    answers: dict[str, tuple[int, int]]
     dtype: str
     shares: tuple[float, ...]
     penalty: float
@@ -58,8 +57,7 @@ class Recipe:
 RECIPE = Recipe(
     layer=20,
     tasks=TASKS,
-    problems=80,
-    answers={BASE: 6, f"{BASE}:medium": 2, f"{BASE}:strong": 2},
+    answers={BASE: (80, 6), f"{BASE}:medium": (48, 2), f"{BASE}:strong": (48, 2)},
     dtype="bfloat16",
     shares=(1.0, 0.5, 0.25),
     penalty=0.1,
@@ -83,14 +81,12 @@ def main(arguments: list[str] | None = None) -> None:
     quiet_engines()
     command = f"python -m llm_check.models.real.train_head --seed {options.seed}"
     record = {"base": BASE, "command": command, "seed": options.seed, **asdict(RECIPE)}
-    drawn = {key: record[key] for key in ("seed", "tasks", "problems", "answers", "dtype")}
+    drawn = {key: record[key] for key in ("seed", "tasks", "answers", "dtype")}
     journal = Journal(journal_path(options.out / HEAD), drawn, replace=True)
-    tasks = [load_task(f"{name}:train", limit=RECIPE.problems, seed=options.seed) for name in RECIPE.tasks]
-    answers = [
-        answer
-        for model, n in RECIPE.answers.items()
-        for answer in draw_tasks(model, tasks, n, options.seed, journal, RECIPE.dtype)
-    ]
+    answers: list[DrawnAnswer] = []
+    for model, (problems, n) in RECIPE.answers.items():
+        tasks = [load_task(f"{name}:train", limit=problems, seed=options.seed) for name in RECIPE.tasks]
+        answers += draw_tasks(model, tasks, n, options.seed, journal, RECIPE.dtype)
     states = load_answer_states(place, RECIPE.layer, load_tokenizer(place), "cpu", "float32")
     pairs = [answer.share(share) for share in RECIPE.shares for answer in answers]
     right = np.array([answer.right for answer in answers] * len(RECIPE.shares))

@@ -54,7 +54,8 @@ def test_answers_are_whole_graded_and_each_of_its_own_stream() -> None:
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawn_answers, "_BATCH", 2)
+    monkeypatch.setattr(drawn_answers, "_PROBLEMS", 2)
+    monkeypatch.setattr(drawn_answers, "_ANSWERS", 8)
     tasks = [load_task("arithmetic", limit=5, seed=3)]
     whole = draw_tasks(DRAFT, tasks, 4, 0, Journal(None, {}), "float32")
     draw, calls = drawn_answers.draw_answers, []
