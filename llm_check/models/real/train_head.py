@@ -28,14 +28,14 @@ from llm_check.models.real.logistic import fit_logistic
 from llm_check.models.rewards.state_head import HEAD, SHIPPED, base_folder, load_answer_states, write_head
 from llm_check.models.tasks.load_task import load_task
 
-__all__ = ["BASE", "RECIPE", "TASKS", "Recipe", "main"]
+__all__ = ["BASE", "RECIPE", "TASKS", "HeadRecipe", "main"]
 
 BASE = "smollm2"
 TASKS = ("sums", "word_problems", "facts")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class HeadRecipe:
     """What a head is trained on.
 
     layer: whose states are read
@@ -54,7 +54,7 @@ class Recipe:
     penalty: float
 
 
-RECIPE = Recipe(
+RECIPE = HeadRecipe(
     layer=20,
     tasks=TASKS,
     answers={BASE: (80, 6), f"{BASE}:medium": (48, 2), f"{BASE}:strong": (48, 2)},
