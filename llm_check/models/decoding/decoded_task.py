@@ -150,10 +150,10 @@ def _head(run: SolutionRun, world: World, models: Models, prompts: list[Prompt],
     puzzles = [[prompt.prompt_id, list(prompt.ids), str(prompt.problem.answer)] for prompt in prompts]
     digest = hashlib.sha256(json.dumps(puzzles).encode()).hexdigest()
     line = f"gsi decode --task {world.task.name} {_options(settings)} --seed {run.seed}"
-    prompts = template_record(world.draft.tokenizer, world.task.instruction, world.template, world.task.turns)
+    built = template_record(world.draft.tokenizer, world.task.instruction, world.template, world.task.turns)
     return {
         "settings": settings,
-        "prompts": prompts | {"sha256": digest},
+        "prompts": built | {"sha256": digest},
         "reward": reward_record(world.reward_model),
         "models": world.names,
         "contracts": {name: asdict(engine.contract) for name, engine in engines.items()},

@@ -20,7 +20,7 @@ from tests.llm_check.models.rewards.small_checkpoints import build_tokenizer
 def solved(question: str) -> str:
     """The answer of a question, by reading it: no code of the tasks."""
     numbers = [int(n) for n in re.findall(r"\d+", question)]
-    if question.startswith("What is"):
+    if "+" in question:
         return str(sum(numbers))
     if "larger" in question:
         return "yes" if numbers[0] > numbers[1] else "no"
@@ -130,5 +130,5 @@ def test_answered_turns_stand_before_the_question_and_are_recorded() -> None:
 def test_a_model_that_cannot_write_the_questions_is_refused_whatever_the_template() -> None:
     for template in (None, "plain", "bare"):
         world = load_world(task="sums", template=template, limit=2)
-        with pytest.raises(InputError, match=r"cannot write 'What is .*give a model that reads this task"):
+        with pytest.raises(InputError, match=r"cannot write 'How much is .*give a model that reads this task"):
             world.prompts()
