@@ -142,8 +142,8 @@ def command(
     if log is not None or maps or reward_range:
         _refuse_import(log, out, maps, reward_range)
     if rescore is not None:
-        used = ("out", "rescore", "tokens", "rescored", "task", "base", "template", "device", "dtype")
-        refuse_options(context, given_options(context, used), "with --rescore: nothing is drawn; leave them out")
+        taken = ("out", "rescore", "tokens", "rescored", "task", "base", "template", "device", "dtype")
+        refuse_options(context, given_options(context, taken), "with --rescore: nothing is drawn; leave them out")
         _rescore(out, rescored, rescore, tokens, task, base, template, device, dtype)
         return
     if tokens is not None or rescored is not None:

@@ -57,8 +57,8 @@ _MODEL = (
 )
 REAL = (*REAL_MODELS, *(f"{name}:{draft}" for name in REAL_MODELS for draft in DRAFTS))
 _REWARD = (
-    "Reward model: a checkpoint folder, verifiable, graded, python:FILE.py:FUNCTION, or another KIND:PLACE (see "
-    "llm_check.models.rewards.load_reward)."
+    "Reward model: a checkpoint folder, verifiable, graded, learned, python:FILE.py:FUNCTION, or another KIND:PLACE "
+    "(see llm_check.models.rewards.load_reward)."
 )
 _TASK = (
     "gsm8k, math500, olympiadbench, minerva or mmlu_stem: from the hub, with :FILE from a file; jsonl:FILE: your own "

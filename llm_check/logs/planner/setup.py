@@ -76,17 +76,17 @@ def option_costs(table: PlanTable, setup: Setup) -> tuple[StepCost, Floats | Non
     if setup.device is None or setup.trio is None:
         return cost, None
     trio, device, slow, own = setup.trio, setup.device, setup.calibration, setup.overheads
-    more = {"context": setup.context, "overheads": own}
+    before = setup.context
     drafts, texts = table.draft_tokens, table.base_tokens
-    gated = gsi_seconds(trio, device, n, n_base, table.reject, drafts, falls, calibration=slow, alone=~ratio, **more)
+    gated = gsi_seconds(trio, device, n, n_base, table.reject, drafts, falls, before, 1.0, slow, ~ratio, own)
     judging = slow.base * reading_seconds(trio.reward, device, own.reward, n, drafts, setup.context, drafts)
-    soft = soft_bon_seconds(trio, device, n_base, texts, calibration=slow, **more)
+    soft = soft_bon_seconds(trio, device, n_base, texts, before, 1.0, slow, own)
     # the base writes as the draft does, and nobody judges
     as_draft = replace(trio, draft=trio.base), device, n_base, 1, 0.0, texts, 0.0, setup.context
     by_base = replace(own, draft=own.base)
     writing = gsi_seconds(*as_draft, calibration=Slowdown(slow.base, slow.base), alone=True, overheads=by_base)
     # without a ratio: drafting, then judging; the fallback of RSD is written and not judged
-    alone = gsi_seconds(trio, device, n, 1, 0.0, drafts, 0.0, calibration=slow, alone=True, **more)
+    alone = gsi_seconds(trio, device, n, 1, 0.0, drafts, 0.0, before, 1.0, slow, True, own)
     plain = alone + np.where(reward, judging, 0.0) + np.where(base, 0.0, table.reject * writing)
     return cost, np.where(base, np.where(reward, soft, writing), np.where(ratio, gated, plain))
 

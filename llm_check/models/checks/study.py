@@ -177,7 +177,7 @@ def _length(pool: Pool, draft: str, tokens: int | None, chosen: Record, seed: in
 def _gains(found: Results, names: Sequence[str], where: Record, n: int) -> list[Record]:
     """GSI less each rival in accuracy and reward, as measured, paired over problems; each at the β of its largest
     predicted reward."""
-    chosen = {}
+    chosen: dict[str, tuple[float, int]] = {}
     for c, (method, scheme) in enumerate(found.played):
         value = float(found.predicted[:, c, 0].mean())
         if scheme.n == n and value > chosen.get(method.id, (-np.inf, 0))[0]:
@@ -280,11 +280,11 @@ def _overuse(bases: Sequence[StudyProblem]) -> list[Record]:
         correct.append(problem.values[1][0])
     size = min(sum(r.size for r in rewards) for rewards, _ in pools.values())
     ns = [1 << k for k in range(size.bit_length())]
-    values = []
+    curves = []
     for rewards, corrects in pools.values():
-        reward, correct = np.concatenate(rewards)[:size], np.concatenate(corrects)[:size]
-        values.append(subset_mean(np.stack([reward, correct]), reward, ns, "max").value)
-    means = np.array(values)
+        paid, right = np.concatenate(rewards)[:size], np.concatenate(corrects)[:size]
+        curves.append(subset_mean(np.stack([paid, right]), paid, ns, "max").value)
+    means = np.array(curves)
     errors = means.std(axis=0, ddof=1) / np.sqrt(len(means))
     # against the n of largest accuracy: paired over problems
     best = int(means[:, 1].mean(axis=0).argmax())

@@ -48,12 +48,12 @@ class StudyProblem:
 
     def part(self, places: slice) -> StudyProblem:
         """Some of the candidates of either source."""
-        sides = (
-            Candidates(np.full(r.size, -np.log(r.size)), r, c.log_ratio[places])
-            for c in (self.draft, self.base)
-            for r in (c.reward[places],)
-        )
-        return StudyProblem(self.name, *sides, (self.values[0][:, places], self.values[1][:, places]))
+        def side(whole: Candidates) -> Candidates:
+            reward = whole.reward[places]
+            return Candidates(np.full(reward.size, -np.log(reward.size)), reward, whole.log_ratio[places])
+
+        values = self.values[0][:, places], self.values[1][:, places]
+        return StudyProblem(self.name, side(self.draft), side(self.base), values)
 
 
 def problems_of(pool: Pool, names: Sequence[str]) -> list[StudyProblem]:

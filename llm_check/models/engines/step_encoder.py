@@ -7,7 +7,6 @@ only, in one forward. Shapes: M sequences, R distinct prefixes, T tokens of the 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -19,7 +18,7 @@ from gsi_theory.errors import InputError
 from llm_check.models.decoding.reasoning_steps import PAD
 from llm_check.models.engines.forward import Forward, forward_of
 from llm_check.models.engines.prefix_cache import PrefixCache, empty_cache, encode, extended, selected
-from llm_check.models.engines.token_tree import tree_of_steps
+from llm_check.models.engines.token_tree import shared_beginning, tree_of_steps
 from llm_check.models.model_types import Module
 
 __all__ = ["Pieces", "StepEncoder"]
@@ -109,7 +108,7 @@ class StepEncoder:
     def _begun(self, rows: list[tuple[int, ...]]) -> tuple[PrefixCache, list[tuple[int, ...]]]:
         """A new cache of these rows and what of each is still to come: what all begin with (a system turn, answered
         examples) is encoded once."""
-        shared = min(len(os.path.commonprefix(rows)), min(map(len, rows)) - 1)
+        shared = shared_beginning(rows)
         if len(rows) == 1 or not shared:
             return empty_cache(self.forward, len(rows)), rows
         start = np.array([rows[0][:shared]], dtype=np.int64)

@@ -6,6 +6,7 @@ root (the prefix itself). Rows are as wide as the widest, N nodes; missing nodes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from llm_check.models.decoding.reasoning_steps import PAD
 
-__all__ = ["TokenTree", "TreeLevel", "grow_level", "tree_of_steps"]
+__all__ = ["TokenTree", "TreeLevel", "grow_level", "shared_beginning", "tree_of_steps"]
 
 
 @dataclass(frozen=True)
@@ -98,3 +99,10 @@ def _path(step: tuple[int, ...], span: int, children: dict[int, int], nodes: lis
             nodes.append((step[depth], node, depth))
         node = path[depth + 1] = child
     return path
+
+
+def shared_beginning(sequences: Sequence[tuple[int, ...]]) -> int:
+    """How many ids all of these begin with, short of the whole of any."""
+    first, last = min(sequences), max(sequences)  # what the extremes share, all between them share
+    short = min(map(len, sequences)) - 1
+    return next((i for i in range(short) if first[i] != last[i]), short)

@@ -67,7 +67,7 @@ def ranking(reward: Floats, right: NDArray[np.bool_], problem: NDArray[np.int64]
 
 @dataclass(frozen=True)
 class BestOfN:
-    """Accuracy of the answer with the highest reward among n, mean over problems, with standard errors; one entry per n.
+    """Accuracy of the answer with the highest reward among n, mean over problems, standard errors; one entry per n.
 
     accuracy, oracle: of the best by the reward, and by the truth itself
     change: accuracy less that at `reference` answers, problem by problem: below zero beyond it is over-optimization

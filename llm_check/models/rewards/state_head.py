@@ -45,8 +45,8 @@ __all__ = [
     "SHIPPED",
     "AnswerStates",
     "StateHeadReward",
-    "load_answer_states",
     "base_folder",
+    "load_answer_states",
     "load_state_head",
     "read_head",
     "write_head",
@@ -79,7 +79,8 @@ class AnswerStates:
 
     def read(self, pairs: Sequence[Pair], name: str) -> Floats:
         """The numbers (M, 2d + 1) of M (position, step) pairs. InputError, with `name`, beyond the context."""
-        sequences, ended = [], np.zeros((len(pairs), 1))
+        sequences: list[Pieces] = []
+        ended = np.zeros((len(pairs), 1))
         for row, (place, step) in enumerate(pairs):
             answer = [*place.solution, *step]
             while answer and answer[-1] in self.ends:
@@ -87,7 +88,7 @@ class AnswerStates:
                 ended[row] = 1.0
             sequences.append((place.prompt.ids, (*answer, self.end)))
             require_context(name, place, sum(map(len, sequences[-1])), self.encoder.forward.context)
-        distinct = list(dict.fromkeys(sequences))
+        distinct = sorted(set(sequences))  # prompts that begin alike stand together
         parts = [self.encoder.last_and_mean(part).flatten(1).double().cpu().numpy() for part in _portions(distinct)]
         row_of = {sequence: row for row, sequence in enumerate(distinct)}
         states = np.concatenate(parts)[[row_of[sequence] for sequence in sequences]]
@@ -97,7 +98,8 @@ class AnswerStates:
 def _portions(sequences: list[Pieces]) -> Iterator[list[Pieces]]:
     """The sequences in order, cut where their distinct prompts would fill more than the memory that is given them."""
     part: list[Pieces] = []
-    tokens, prompts = 0, set()
+    tokens = 0
+    prompts: set[tuple[int, ...]] = set()
     for sequence in sequences:
         new = 0 if sequence[0] in prompts else len(sequence[0])
         if part and tokens + new > _PROMPT_TOKENS:

@@ -87,7 +87,7 @@ def test_the_next_step_encodes_only_what_is_new(body: Any, monkeypatch: pytest.M
     assert seen == [30 + 11, 2 + 11]
     # What prompts begin with is encoded once: 29 tokens, then one of each prompt with its two nodes.
     encoder.forget()
-    encoder.last_hidden([(prompt[:29] + (last,), STEPS[0]) for last in (1, 2, 3)])
+    encoder.last_hidden([((*prompt[:29], last), STEPS[0]) for last in (1, 2, 3)])
     assert seen[2:] == [29, 3 * (1 + 2)]
 
 

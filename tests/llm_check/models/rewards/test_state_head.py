@@ -142,7 +142,7 @@ def test_another_vocabulary_is_refused(world: Any) -> None:
 
 def test_an_answer_beyond_the_context_is_refused(world: Any) -> None:
     model = load_reward(f"head:{world[1]}?base={world[0]}", TOKENIZER)
-    with pytest.raises(InputError, match="prompt a with its 1 steps has 104 tokens .* context holds 96"):
+    with pytest.raises(InputError, match=r"prompt a with its 1 steps has 104 tokens .* context holds 96"):
         model.score([Position(PROMPTS[0])], [ids("7") * (103 - len(PROMPTS[0].ids))])
 
 
