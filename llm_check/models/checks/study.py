@@ -39,7 +39,7 @@ from llm_check.logs.pools.prefixes import length_rows, pool_at_length
 from llm_check.logs.pools.supports import support_cells
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.significance import calibration, holm
-from llm_check.models.checks.study_cells import StudyProblem, Results, problems_of, results, studied_schemes
+from llm_check.models.checks.study_cells import Results, StudyProblem, problems_of, results, studied_schemes
 from llm_check.models.collecting.collect import draw_candidates
 from llm_check.models.collecting.collected_task import collect_world
 from llm_check.models.decoding.positions import Position

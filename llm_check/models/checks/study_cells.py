@@ -22,7 +22,7 @@ from llm_check.logs.prediction import predict_methods
 from llm_check.models.checks.significance import mean_difference
 from llm_check.models.decoding.played_candidates import play
 
-__all__ = ["STUDIED", "StudyProblem", "Results", "problems_of", "results", "studied_schemes"]
+__all__ = ["STUDIED", "Results", "StudyProblem", "problems_of", "results", "studied_schemes"]
 
 STUDIED = (
     "draft",
@@ -48,6 +48,7 @@ class StudyProblem:
 
     def part(self, places: slice) -> StudyProblem:
         """Some of the candidates of either source."""
+
         def side(whole: Candidates) -> Candidates:
             reward = whole.reward[places]
             return Candidates(np.full(reward.size, -np.log(reward.size)), reward, whole.log_ratio[places])
@@ -59,7 +60,7 @@ class StudyProblem:
 def problems_of(pool: Pool, names: Sequence[str]) -> list[StudyProblem]:
     """The first positions of a pool's prompts, with the columns `names` as values."""
     problems = []
-    for key in pool.keys():
+    for key in pool.arrays.names:
         values = [
             np.array([np.asarray(pool.column(*key, source, name), dtype=np.float64) for name in names])
             for source in ("draft", "base")

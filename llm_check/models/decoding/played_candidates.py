@@ -1,7 +1,9 @@
 """A method played on candidates that were drawn already: its selection, gate and fallback in independent runs.
 
 Candidates of a pool that no prediction has used are fresh draws: R runs take n of them each, none twice, and choose
-with noise of their own. What this measures is what decoding does, without drawing again for every method. Shapes: R runs.
+with noise of their own. What this measures is what decoding does, without drawing again for every method.
+
+Shapes: R runs.
 """
 
 from __future__ import annotations
