@@ -71,7 +71,8 @@ FIGURES = (
         """,
         claim="""
         GSI (arXiv 2506.04118), accuracy:
-        [above_soft_best_of_n_on_the_draft] above soft best-of-n on the draft for every draft at n = {n} ({gains:.2f}); |
+        [above_soft_best_of_n_on_the_draft] above soft best-of-n on the draft for every draft at n = {n}, by
+        {gains:.2f}; |
         not clearly above soft best-of-n on the draft at n = {n} for {exceptions} (differences {gains:.2f});
         [above_rsd] above RSD for every draft; | not clearly above RSD for {exceptions} (differences {gains:.2f});
         [above_base] above one answer of the base for every draft. | not clearly above one answer of the base for
