@@ -68,6 +68,7 @@ NAMES = {
 }
 OWN = "."  # as a draft: the one that --draft names
 RIVALS = ("soft_bon_draft", "rsd", "base", "soft_bon_base")
+TOGETHER = 4  # problems in one part of a pool
 TIMED = 4  # problems whose steps are timed, after one that warms up
 Progress = Callable[[int, int], None]
 Table = dict[str, list[Json]]
@@ -108,7 +109,8 @@ def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: 
             f"candidates = {chosen['candidates']}, fresh = {chosen['fresh']}, problems = {chosen['problems']}: give at "
             f"least {most} of either for n = {most}, and 4 problems"
         )
-    problems = min(chosen["problems"], len(world.prompts()))
+    problems = world.task.problems[: chosen["problems"]]
+    world = replace(world, task=replace(world.task, problems=problems))
     shares = len(chosen["drafts"])
     names_of = ("lengths", "supports", "cells", "scores", "gains", "plans")
     tables: dict[str, list[Record]] = {name: [] for name in names_of}
@@ -128,7 +130,7 @@ def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: 
             "base": world.base.contract.model,
             "prm": None,
         }
-        collect_world(pair, file, names, (total, total), seed=seed + at, progress=told)
+        collect_world(pair, file, names, (total, total), seed=seed + at, batch=TOGETHER, progress=told)
         if not seconds:
             seconds = _seconds(pair, chosen["ns"], seed)
         pool = read_pool(file)
@@ -145,7 +147,7 @@ def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: 
     overuse = _overuse(bases)
     kept = {table: _columns(rows) for table, rows in tables.items()}
     kept |= {"seconds": _columns(seconds), "equal_cost": _columns(cost), "overuse": _columns(overuse)}
-    summary = _summary(tables, overuse, chosen | {"problems": problems}, world)
+    summary = _summary(tables, overuse, chosen | {"problems": len(problems)}, world)
     return write_artifact(out, "lm_study", provenance(command, seed), summary, kept)
 
 
