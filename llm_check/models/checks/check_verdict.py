@@ -64,12 +64,32 @@ def _seconds(s: Mapping[str, Json]) -> str:
     )
 
 
+def _study(s: Mapping[str, Json]) -> str:
+    found, gains = s["findings"], []
+    for key, rival in (
+        ("above_soft_best_of_n_on_the_draft", "soft best-of-n on the draft"),
+        ("above_rsd", "RSD"),
+        ("above_base", "one answer of the base"),
+        ("above_soft_best_of_n_on_the_base", "soft best-of-n on the base"),
+    ):
+        by_draft = (
+            f"{gain:+.2f} ± {found[key]['errors'][draft]:.2f} ({draft})" for draft, gain in found[key]["gains"].items()
+        )
+        gains.append(f"over {rival} {', '.join(by_draft)}")
+    return (
+        f"accuracy gained by GSI at n = {max(s['ns'])} on {s['problems']} problems: {'; '.join(gains)}. Predictions "
+        f"against fresh draws: smallest p {s['worst_p_holm']:.2g} of {s['comparisons']} after Holm's correction, bound "
+        f"{s['level']:g}; variance of z {s['z_variance']:.2f} ± {s['z_variance_se']:.2f} over {s['z_cells']} cells"
+    )
+
+
 _SAID: dict[str, Callable[[Mapping[str, Json]], str]] = {
     "lm_law": _law,
     "lm_prediction": _prediction,
     "lm_headline": _headline,
     "lm_noise": _noise,
     "lm_speed": _speed,
+    "lm_study": _study,
     "lm_seconds": _seconds,
 }
 
