@@ -19,6 +19,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Floats, Json, Record
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.fresh_run_cells import sampled_positions
 from llm_check.models.collecting.collect import step_rewards
 from llm_check.models.decoding.positions import Position
@@ -29,9 +30,8 @@ from llm_check.models.decoding.winners import GATES, select
 from llm_check.models.tiny.exact_steps import checked_positions
 from llm_check.models.world import World
 
-__all__ = ["DEFAULTS", "flips", "run"]
+__all__ = ["flips", "run"]
 
-DEFAULTS: Record = {"betas": (1.0, 5.0, 20.0), "ns": (4, 16), "threshold": 0.5, "problems": 24, "runs": 500}
 RULES = ("softmax", "race")
 
 
@@ -113,7 +113,7 @@ def run(
 
     `reference` holds the engines to compare with. Raises InputError without it.
     """
-    chosen = read_settings(settings, DEFAULTS)
+    chosen = read_settings(settings, CHECKS["lm_noise"].defaults)
     if reference is None:
         raise InputError(
             "lm_noise compares two pairs of engines: give --reference-dtype or --reference-draft and -base"

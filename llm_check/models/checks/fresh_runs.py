@@ -30,6 +30,7 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
 from llm_check.logs.prediction import scheme_grid
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.fresh_run_cells import position_cells, sampled_positions
 from llm_check.models.checks.significance import calibration, holm, mean_difference
 from llm_check.models.decoding.positions import Position
@@ -37,20 +38,9 @@ from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.tiny.exact_steps import checked_positions, enumerate_position
 from llm_check.models.world import World, transformers_pair
 
-__all__ = ["DEFAULTS", "LEVEL", "exact_values", "resolved", "run"]
+__all__ = ["LEVEL", "exact_values", "resolved", "run"]
 
 LEVEL = 0.01
-DEFAULTS: Record = {
-    "rules": ("softmax", "race"),
-    "betas": (1.0, 5.0),
-    "ns": (1, 2, 4, 16),
-    "threshold": 0.5,
-    "problems": 24,
-    "candidates": 400,
-    "runs": 400,
-    "exact": 4,
-    "tolerance": 1e-6,
-}
 _KEYS = ("rule", "gate", "beta", "n", "quantity")
 Table = dict[str, list[Json]]
 
@@ -79,7 +69,7 @@ def run(
     """Write the artifact; settings rules, betas, ns, threshold, problems (one position each), candidates (of each
     source in the pool, half of which predict), runs (fresh runs), exact (so many problems are also enumerated, which
     needs transformers models of a small vocabulary), tolerance (mass the enumeration may leave out)."""
-    chosen = read_settings(settings, DEFAULTS)
+    chosen = read_settings(settings, CHECKS["lm_prediction"].defaults)
     schemes = scheme_grid(chosen["betas"], chosen["ns"], chosen["rules"], chosen["threshold"])
     most = max(max(s.n, s.base_draws) for s in schemes)
     if chosen["candidates"] < 4 * most or chosen["problems"] < 2 or chosen["runs"] < 2:

@@ -18,14 +18,13 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import log_weight
 from gsi_theory.laws.draws import MOST
 from gsi_theory.runs.artifact import provenance, write_artifact
-from gsi_theory.types import Json, Record
+from gsi_theory.types import Json
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.tiny.exact_steps import checked_positions, enumerate_position
 from llm_check.models.world import World
 
-__all__ = ["DEFAULTS", "needed_drafts", "run"]
-
-DEFAULTS: Record = {"beta": 20.0, "epsilon": 0.1, "problems": 6, "tolerance": 1e-6}
+__all__ = ["needed_drafts", "run"]
 
 
 def needed_drafts(instance: Instance, beta: float, epsilon: float, rule: str) -> int:
@@ -53,7 +52,7 @@ def run(
     world: World, seed: int, out: Path, settings: dict[str, str], progress: Callable[[int, int], None], command: str
 ) -> Path:
     """Write the artifact; settings beta, epsilon, problems (one position each), tolerance (mass left out)."""
-    chosen = read_settings(settings, DEFAULTS)
+    chosen = read_settings(settings, CHECKS["lm_headline"].defaults)
     beta, epsilon = chosen["beta"], chosen["epsilon"]
     places = checked_positions(world, seed, chosen["problems"])
     rows: dict[str, list[Json]] = {}

@@ -12,6 +12,7 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.journal import Journal
 from gsi_theory.types import Record
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.decoding.accuracy import paired_difference
 from llm_check.models.decoding.method_table import METHODS
 from llm_check.models.decoding.reasoning_steps import require_candidates
@@ -20,9 +21,8 @@ from llm_check.models.tasks.load_task import load_task
 from llm_check.models.tiny.exact_steps import require_arithmetic
 from llm_check.models.world import World
 
-__all__ = ["DEFAULTS", "run"]
+__all__ = ["run"]
 
-DEFAULTS: dict[str, Any] = {"beta": 20.0, "threshold": 0.5, "problems": 300, "ns": (1, 2, 4, 8, 16)}
 SHOWN = ("draft", "base", "soft_bon_draft", "soft_bon_base", "gsi", "gsi_race", "rsd", "specs")
 # All 300 problems of the default side by side: the embedded models are small.
 BATCH = 512
@@ -81,7 +81,7 @@ def run(
     smallest and largest n, the first failure of each at the largest, and those of the problem `contested`, on which the
     methods differ most.
     """
-    chosen = read_settings(settings, DEFAULTS)
+    chosen = read_settings(settings, CHECKS["lm_accuracy"].defaults)
     require_arithmetic(world)
     most = max(chosen["ns"])
     require_candidates(2 * most, min(BATCH, chosen["problems"]), world.rule, f"ns = {most}")

@@ -27,6 +27,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.collecting.collect import Policies, draw_candidates, positions
 from llm_check.models.decoding.positions import Position, encode_text
 from llm_check.models.decoding.reasoning_steps import PAD, require_candidates
@@ -36,9 +37,8 @@ from llm_check.models.tasks.arithmetic import make_problems
 from llm_check.models.tiny.exact_steps import require_arithmetic
 from llm_check.models.world import World
 
-__all__ = ["DEFAULTS", "naive_candidates", "run"]
+__all__ = ["naive_candidates", "run"]
 
-DEFAULTS: Record = {"n": 16, "more": (64,), "repeats": 5, "problems": 8, "threads": 1}
 
 BATCH = 16
 STEPS = 3
@@ -163,7 +163,7 @@ def run(
 ) -> Path:
     """Write the artifact; settings n, more (further n for one prompt), repeats (after one that warms up), problems,
     threads (1 suits tiny models). Raises InputError for a world that is not of transformers engines."""
-    chosen = read_settings(settings, DEFAULTS)
+    chosen = read_settings(settings, CHECKS["lm_speed"].defaults)
     require_arithmetic(world)
     _modules(world)
     for prompts, n in ((1, max(chosen["n"], *chosen["more"])), (BATCH, chosen["n"])):

@@ -27,6 +27,7 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.journal import Journal, journal_path
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.significance import binomial_p, holm
 from llm_check.models.decoding.fresh_runs_of_step import measure_step
 from llm_check.models.decoding.positions import Position
@@ -43,17 +44,9 @@ from llm_check.models.tiny.exact_steps import (
 )
 from llm_check.models.world import World, transformers_pair
 
-__all__ = ["DEFAULTS", "LEVEL", "full_forward_difference", "outcome_p_values", "run", "schemes_tested"]
+__all__ = ["LEVEL", "full_forward_difference", "outcome_p_values", "run", "schemes_tested"]
 
 LEVEL = 0.01
-DEFAULTS: Record = {
-    "beta": 2.0,
-    "n": 4,
-    "threshold": 0.5,
-    "draws": 10_000,
-    "problems": 4,
-    "tolerance": 1e-6,
-}
 
 
 def schemes_tested(beta: float, n: int, threshold: float) -> dict[str, Scheme]:
@@ -151,7 +144,7 @@ def run(
     `reference` is the transformers world whose next steps are enumerated, of the same weights (None: this one). Raises
     InputError when that is no pair of transformers models.
     """
-    chosen = read_settings(settings, DEFAULTS)
+    chosen = read_settings(settings, CHECKS["lm_law"].defaults)
     exact = reference or world
     transformers_pair(exact)
     draws, n = chosen["draws"], chosen["n"]
