@@ -99,8 +99,8 @@ def run_audit(
 ) -> Path:
     """Write the artifact `audit` to the path `out`; its journal is beside it until it is written.
 
-    `settings` overrides SETTINGS by name; `pool` opens the executor that does the jobs. progress(done, total) counts jobs. Raises InputError on an unknown setting, a
-    bad value or a bad seed, before anything is computed.
+    `settings` overrides SETTINGS by name; `pool` opens the executor that does the jobs; progress(done, total) counts
+    jobs. Raises InputError on an unknown setting, a bad value or a bad seed, before anything is computed.
     """
     seed = whole(seed, range(2**63), "seed")
     chosen = checked(SETTINGS, settings, " of the audit")

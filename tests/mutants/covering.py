@@ -29,7 +29,7 @@ def environment(tree: Path) -> dict[str, str]:
 
 
 def measure(tree: Path, data: Path, workers: int) -> None:
-    """Run the tests under coverage, once, in `workers` processes; `data` (a folder) gets coverage.db and durations.json."""
+    """Run the tests under coverage, in `workers` processes; the folder `data` gets coverage.db, durations.json."""
     data.mkdir(parents=True, exist_ok=True)
     folders = [folder for folder in FOLDERS if (tree / folder).exists()]
     config = data / "coverage.ini"
