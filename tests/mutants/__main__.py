@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from tests.mutants.covering import Covering, environment, measure
-from tests.mutants.forked import Tests
+from tests.mutants.forked import Answer, Tests
 from tests.mutants.places import ROOMS, Mutant, changed, described, sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,19 +35,24 @@ class Trials:
     def __init__(self, tree: Path, known: Covering) -> None:
         self.tree, self.known, self.runs = tree, known, Tests(tree, environment(tree))
 
+    def _ran(self, tests: list[str]) -> Answer:
+        expected = min(LIMIT, sum(self.known.seconds.get(test, 0.0) for test in tests))
+        answer = self.runs.run(tests, LIMIT, 2 * expected + PATIENCE)
+        self.known.seconds |= answer.seconds
+        return answer
+
     def _passes(self, test: str) -> bool:
         """Whether the test passes alone without a change; asked once."""
         if test not in self.known.sound:
-            self.known.sound[test] = self.runs.run([test], self.known.seconds.get(test, 0.0) * 2 + PATIENCE)[0] == 0
+            self.known.sound[test] = self._ran([test]).status == 0
         return self.known.sound[test]
 
-    def _planted(self, mutant: Mutant, tests: list[str]) -> tuple[int | None, str]:
+    def _planted(self, mutant: Mutant, tests: list[str]) -> Answer:
         file = self.tree / mutant.module
         original = file.read_bytes()
         try:
             file.write_text(changed(self.tree, mutant), encoding="utf-8")
-            seconds = sum(self.known.seconds.get(test, 0.0) for test in tests)
-            return self.runs.run(tests, 2 * seconds + PATIENCE)
+            return self._ran(tests)
         finally:
             file.write_bytes(original)
 
@@ -55,12 +60,12 @@ class Trials:
         """ "killed", "timeout" (noticed too: the tests hang), "survived", "untested" where no test runs the place, or
         "unclear" where pytest could not run; and the test that noticed."""
         while tests := self.known.tests(mutant.module, mutant.first, mutant.last, LIMIT):
-            status, failed = self._planted(mutant, tests)
-            if not failed:
-                return {0: "survived", None: "timeout"}.get(status, "unclear"), ""
-            if self._passes(failed):
-                return "killed", failed
-            self.known.failed.add(failed)
+            answer = self._planted(mutant, tests)
+            if not answer.failed:
+                return {0: "survived", None: "timeout"}.get(answer.status, "unclear"), ""
+            if self._passes(answer.failed):
+                return "killed", answer.failed
+            self.known.failed.add(answer.failed)
         return "untested", ""
 
 

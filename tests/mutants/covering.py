@@ -79,7 +79,7 @@ class Covering:
         if not names - {""}:
             names = {name for contexts in lines.values() for name in contexts}
         tests = {name.split("|")[0] for name in names} - {""} - self.failed
-        own = f"/test_{Path(module).stem}.py::"
+        own = f"/test_{Path(module).stem}"
         order = sorted(tests, key=lambda test: (own not in test, self.seconds.get(test, 0.0), test))
         out, total = [], 0.0
         for test in order:
