@@ -12,7 +12,7 @@ from gsi_theory.errors import InputError, nearest
 from gsi_theory.types import Json, Record
 from llm_check.models.model_types import Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
-from llm_check.models.tasks.spec import Spec, parse_spec, read_options
+from llm_check.models.spec import Spec, parse_spec, read_options
 
 __all__ = ["KINDS", "Kind", "load_reward"]
 

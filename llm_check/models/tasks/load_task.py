@@ -11,10 +11,10 @@ import numpy as np
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.json_input import JsonFault, parse_json, text_lines
 from llm_check.models.grading.grading import grade_arithmetic
+from llm_check.models.spec import Spec, parse_spec, read_options
 from llm_check.models.tasks import arithmetic
 from llm_check.models.tasks.benchmarks import FAMILIES, Benchmark, Hub, Row
 from llm_check.models.tasks.problem import Problem, Task
-from llm_check.models.tasks.spec import Spec, parse_spec, read_options
 
 __all__ = ["ARITHMETIC_PROBLEMS", "load_task"]
 
