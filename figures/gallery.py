@@ -15,10 +15,9 @@ from figures.page import page_bytes, theory_files
 from figures.plot_data import Row, drawing, scalars
 from figures.plots import Drawing, Files, draw_figures, inline_svg
 from gsi_theory.runs.artifact import Artifact, read_artifact
-from gsi_theory.runs.output import atomic_write_files
-from gsi_theory.runs.workers import WORKERS, Pool, local_pool
+from gsi_theory.runs.workers import Pool
 
-__all__ = ["GALLERY", "build_gallery", "gallery_files"]
+__all__ = ["GALLERY", "gallery_files"]
 
 GALLERY = figures_of("gallery")
 
@@ -55,9 +54,3 @@ def gallery_files(artifacts: Path, out: Path, pool: Pool) -> Files:
     with drawing():
         page = page_bytes("gallery.html.j2", {"shown": shown})
     return files | theory_files(out) | {out / "gallery.html": page}
-
-
-def build_gallery(artifacts: Path, out: Path) -> Path:
-    """Write out/gallery.html and its figures (`gallery_files`), all or none; the page."""
-    atomic_write_files(gallery_files(artifacts, out, local_pool(WORKERS)))
-    return out / "gallery.html"

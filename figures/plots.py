@@ -17,8 +17,7 @@ from figures.plot_data import drawing
 from figures.style import house_style
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import Artifact
-from gsi_theory.runs.output import atomic_write_files
-from gsi_theory.runs.workers import WORKERS, Pool, local_pool
+from gsi_theory.runs.workers import Pool
 
 __all__ = [
     "FIGURES",
@@ -28,7 +27,6 @@ __all__ = [
     "figure_files",
     "inline_svg",
     "render_svg",
-    "save_figures",
 ]
 
 # Path to content, for files that are written together.
@@ -113,10 +111,3 @@ def draw_figures(
     return {name: shown for name, (shown, _) in drawn.items()}, {
         path: content for _, files in drawn.values() for path, content in files.items()
     }
-
-
-def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, Drawing], list[Path]]:
-    """Draw every figure whose artifact is there into `folder` as SVG and PDF; the drawings and the paths."""
-    drawings, files = draw_figures(FIGURES, artifacts, folder, local_pool(WORKERS))
-    atomic_write_files(files)
-    return drawings, list(files)
