@@ -156,3 +156,9 @@ def test_batches_and_torch_agree_with_single_laws() -> None:
     single = np.array([[best_tv(p[i, 0], q[j], int(counts[j])) for j in range(4)] for i in range(6)])
     np.testing.assert_allclose(batch, single, atol=1e-15)
     np.testing.assert_allclose(best_tv(torch.tensor(p), torch.tensor(q), counts).numpy(), single, atol=1e-12)
+
+
+def test_a_number_is_no_law() -> None:
+    for pair in ((0.0, [0.0]), ([0.0], 0.0), (0.0, 0.0), ([], [])):
+        with pytest.raises(InputError, match="give two laws of one length"):
+            divergence.kl(*pair)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import product, zip_longest
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -125,7 +126,10 @@ def main() -> None:
         measure(trees[0], data, options.workers)
     covering = Covering(trees[0], data)
     rooms = options.rooms.split(",")
-    mutants = [(room, m) for room in rooms for m in sample(pristine, room, options.size // len(rooms), options.seed)]
+    share = options.size // len(rooms)
+    # in turn, so that an interrupted run has tried every room
+    turns = zip_longest(*(product([room], sample(pristine, room, share, options.seed)) for room in rooms))
+    mutants = [pair for turn in turns for pair in turn if pair is not None]
     results: dict[str, dict[str, str]] = {}
     if journal.exists():
         results = {record["key"]: record for record in map(json.loads, journal.read_text().splitlines())}
