@@ -151,7 +151,10 @@ def test_several_values_in_one_pass_are_each_value_alone() -> None:
     for s, scheme in enumerate(schemes):
         if scheme.threshold is None:
             continue
-        weight, fixed = 5.0 * draft.reward + draft.log_ratio, None if scheme.base_draws == scheme.n else scheme.base_draws
+        weight, fixed = (
+            5.0 * draft.reward + draft.log_ratio,
+            None if scheme.base_draws == scheme.n else scheme.base_draws,
+        )
         kept = draft.reward + draft.log_ratio / 5.0 >= scheme.threshold
         for v in range(2):
             own, theirs = values[0][v], values[1][v]
