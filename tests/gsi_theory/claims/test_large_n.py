@@ -18,7 +18,7 @@ def term(k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_two_orders_of_corrections_are_taken_away() -> None:
-    """L + a/k + b/k²: from k = 1, 2, 4 the limit; ten last corrections, which are b/4 here, and five times the errors."""
+    """L + a/k + b/k²: from k = 1, 2, 4 the limit; its error is ten last corrections and five times the errors."""
     value, error = limit_of(FACTS, SCALE, term, smooth=True)
     assert value == pytest.approx([2.0, -1.0], abs=1e-13)
     two = np.array([2.0 - 5.0 / 8.0, -1.0])
