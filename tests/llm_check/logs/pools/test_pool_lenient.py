@@ -63,6 +63,11 @@ def test_bad_rows_are_listed_and_their_prompts_left_out(tmp_path: Path) -> None:
         assert found.value == value or math.isnan(value)
         assert words in found.reason
     assert pool.table.num_rows == 2 * EACH
+    told = pool.left_out_record()
+    assert (told["rows"], told["prompts"]) == (len(FAULTS), 5)
+    for fault, (row, field, value, words) in zip(told["faults"], FAULTS, strict=True):
+        assert (fault["row"], fault["field"]) == (row, field) and words in fault["said"]
+        assert fault["value"] == ("NaN" if value != value else value)  # NaN is no JSON
     good = columns()
     assert pool.table["logp_draft"].to_pylist() == good["logp_draft"][30:]
 
