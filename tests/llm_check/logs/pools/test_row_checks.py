@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gsi_theory import InputError
-from llm_check.logs.pools.pool import Pool, pool_from_columns
+from llm_check.logs.pools.pool import Pool, pool_from_columns, read_pool
 from llm_check.logs.pools.row_checks import checked_range
 
 
@@ -59,3 +61,12 @@ def test_a_range_has_two_ends_in_order() -> None:
     for low, high in ((1.0, 1.0), (2.0, 1.0), (True, 2.0), ("0", 1.0), (float("nan"), 1.0), (None, -np.inf)):
         with pytest.raises(InputError, match=r"range .*give the lowest"):
             checked_range(low, high, "range")
+
+
+def test_a_column_of_several_types_is_named_with_its_lines(tmp_path: Path) -> None:
+    row = {"prompt_id": "a", "step": 0, "logp_draft": -1.0, "logp_base": -1.5, "reward": 0.5}
+    rows = [row | {"source": s, "candidate": c, "note": n} for s, c, n in (("draft", 0, 1), ("draft", 1, "x"))]
+    path = tmp_path / "pool.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in [*rows, rows[0] | {"candidate": 2}]), encoding="utf-8")
+    with pytest.raises(InputError, match=r"pool\.jsonl, lines 1 to 3, column note: several types"):
+        read_pool(path)
