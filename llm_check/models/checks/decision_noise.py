@@ -30,8 +30,9 @@ from llm_check.models.decoding.winners import GATES, select
 from llm_check.models.tiny.exact_steps import checked_positions
 from llm_check.models.world import World
 
-__all__ = ["flips", "run"]
+__all__ = ["DEFAULTS", "flips", "run"]
 
+DEFAULTS = CHECKS["lm_noise"].defaults
 RULES = ("softmax", "race")
 
 
@@ -113,7 +114,7 @@ def run(
 
     `reference` holds the engines to compare with. Raises InputError without it.
     """
-    chosen = read_settings(settings, CHECKS["lm_noise"].defaults)
+    chosen = read_settings(settings, DEFAULTS)
     if reference is None:
         raise InputError(
             "lm_noise compares two pairs of engines: give --reference-dtype or --reference-draft and -base"

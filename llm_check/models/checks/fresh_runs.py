@@ -38,8 +38,9 @@ from llm_check.models.decoding.reasoning_steps import require_candidates
 from llm_check.models.tiny.exact_steps import checked_positions, enumerate_position
 from llm_check.models.world import World, transformers_pair
 
-__all__ = ["LEVEL", "exact_values", "resolved", "run"]
+__all__ = ["DEFAULTS", "LEVEL", "exact_values", "resolved", "run"]
 
+DEFAULTS = CHECKS["lm_prediction"].defaults
 LEVEL = 0.01
 _KEYS = ("rule", "gate", "beta", "n", "quantity")
 Table = dict[str, list[Json]]
@@ -69,7 +70,7 @@ def run(
     """Write the artifact; settings rules, betas, ns, threshold, problems (one position each), candidates (of each
     source in the pool, half of which predict), runs (fresh runs), exact (so many problems are also enumerated, which
     needs transformers models of a small vocabulary), tolerance (mass the enumeration may leave out)."""
-    chosen = read_settings(settings, CHECKS["lm_prediction"].defaults)
+    chosen = read_settings(settings, DEFAULTS)
     schemes = scheme_grid(chosen["betas"], chosen["ns"], chosen["rules"], chosen["threshold"])
     most = max(max(s.n, s.base_draws) for s in schemes)
     if chosen["candidates"] < 4 * most or chosen["problems"] < 2 or chosen["runs"] < 2:

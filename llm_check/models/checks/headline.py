@@ -24,7 +24,9 @@ from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.tiny.exact_steps import checked_positions, enumerate_position
 from llm_check.models.world import World
 
-__all__ = ["needed_drafts", "run"]
+__all__ = ["DEFAULTS", "needed_drafts", "run"]
+
+DEFAULTS = CHECKS["lm_headline"].defaults
 
 
 def needed_drafts(instance: Instance, beta: float, epsilon: float, rule: str) -> int:
@@ -52,7 +54,7 @@ def run(
     world: World, seed: int, out: Path, settings: dict[str, str], progress: Callable[[int, int], None], command: str
 ) -> Path:
     """Write the artifact; settings beta, epsilon, problems (one position each), tolerance (mass left out)."""
-    chosen = read_settings(settings, CHECKS["lm_headline"].defaults)
+    chosen = read_settings(settings, DEFAULTS)
     beta, epsilon = chosen["beta"], chosen["epsilon"]
     places = checked_positions(world, seed, chosen["problems"])
     rows: dict[str, list[Json]] = {}

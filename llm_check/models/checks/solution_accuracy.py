@@ -21,8 +21,9 @@ from llm_check.models.tasks.load_task import load_task
 from llm_check.models.tiny.exact_steps import require_arithmetic
 from llm_check.models.world import World
 
-__all__ = ["run"]
+__all__ = ["DEFAULTS", "run"]
 
+DEFAULTS = CHECKS["lm_accuracy"].defaults
 SHOWN = ("draft", "base", "soft_bon_draft", "soft_bon_base", "gsi", "gsi_race", "rsd", "specs")
 # All 300 problems of the default side by side: the embedded models are small.
 BATCH = 512
@@ -81,7 +82,7 @@ def run(
     smallest and largest n, the first failure of each at the largest, and those of the problem `contested`, on which the
     methods differ most.
     """
-    chosen = read_settings(settings, CHECKS["lm_accuracy"].defaults)
+    chosen = read_settings(settings, DEFAULTS)
     require_arithmetic(world)
     most = max(chosen["ns"])
     require_candidates(2 * most, min(BATCH, chosen["problems"]), world.rule, f"ns = {most}")

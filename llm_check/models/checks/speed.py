@@ -37,9 +37,9 @@ from llm_check.models.tasks.arithmetic import make_problems
 from llm_check.models.tiny.exact_steps import require_arithmetic
 from llm_check.models.world import World
 
-__all__ = ["naive_candidates", "run"]
+__all__ = ["DEFAULTS", "naive_candidates", "run"]
 
-
+DEFAULTS = CHECKS["lm_speed"].defaults
 BATCH = 16
 STEPS = 3
 
@@ -163,7 +163,7 @@ def run(
 ) -> Path:
     """Write the artifact; settings n, more (further n for one prompt), repeats (after one that warms up), problems,
     threads (1 suits tiny models). Raises InputError for a world that is not of transformers engines."""
-    chosen = read_settings(settings, CHECKS["lm_speed"].defaults)
+    chosen = read_settings(settings, DEFAULTS)
     require_arithmetic(world)
     _modules(world)
     for prompts, n in ((1, max(chosen["n"], *chosen["more"])), (BATCH, chosen["n"])):

@@ -44,8 +44,9 @@ from llm_check.models.tiny.exact_steps import (
 )
 from llm_check.models.world import World, transformers_pair
 
-__all__ = ["LEVEL", "full_forward_difference", "outcome_p_values", "run", "schemes_tested"]
+__all__ = ["DEFAULTS", "LEVEL", "full_forward_difference", "outcome_p_values", "run", "schemes_tested"]
 
+DEFAULTS = CHECKS["lm_law"].defaults
 LEVEL = 0.01
 
 
@@ -144,7 +145,7 @@ def run(
     `reference` is the transformers world whose next steps are enumerated, of the same weights (None: this one). Raises
     InputError when that is no pair of transformers models.
     """
-    chosen = read_settings(settings, CHECKS["lm_law"].defaults)
+    chosen = read_settings(settings, DEFAULTS)
     exact = reference or world
     transformers_pair(exact)
     draws, n = chosen["draws"], chosen["n"]
