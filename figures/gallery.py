@@ -5,6 +5,7 @@ Its figures are those of page "gallery" (figures/figure_table.py), each drawn fr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from markupsafe import Markup
@@ -12,12 +13,11 @@ from markupsafe import Markup
 from figures.figure_table import PageFigure, figures_of, spoken
 from figures.page import page_bytes, theory_files
 from figures.plot_data import Row, drawing, scalars
-from figures.plots import Files, figure_files, inline_svg
-from figures.style import house_style
+from figures.plots import Drawing, Files, draw_figures, inline_svg
 from gsi_theory.runs.artifact import Artifact, read_artifact
-from gsi_theory.runs.output import atomic_write_files
+from gsi_theory.runs.workers import Pool
 
-__all__ = ["GALLERY", "build_gallery", "gallery_files"]
+__all__ = ["GALLERY", "gallery_files"]
 
 GALLERY = figures_of("gallery")
 
@@ -27,40 +27,30 @@ def _artifact(folder: Path, name: str) -> Artifact | None:
     return read_artifact(path, name) if path.exists() else None
 
 
-def _drawn(entry: PageFigure, artifact: Artifact | None, folder: Path) -> tuple[Row, Files]:
+def _shown(entry: PageFigure, artifact: Artifact | None, drawings: Mapping[str, Drawing]) -> Row:
     if artifact is None:
-        return {"entry": spoken(entry, None), "drawn": None}, {}
-    with drawing(entry.name), house_style():
-        svg, files = figure_files(entry.draw(artifact), folder, entry.name)
+        return {"entry": spoken(entry, None), "drawn": None}
+    with drawing(entry.artifact):
         checked = scalars(artifact, (), ("worst_abs_z", "bonferroni_bound", "comparisons", "passed"))
         record = artifact.provenance
         drawn = {
-            "svg": Markup(inline_svg(svg, entry.name, entry.alt)),
+            "svg": Markup(inline_svg(drawings[entry.name], entry.name, entry.alt)),
             "checked": checked if checked["passed"] is not None else None,
             "command": record["command"],
             "commit": record["commit"],
         }
-        return {"entry": spoken(entry, artifact), "drawn": drawn}, files
+        return {"entry": spoken(entry, artifact), "drawn": drawn}
 
 
-def gallery_files(artifacts: Path, out: Path) -> Files:
+def gallery_files(artifacts: Path, out: Path, pool: Pool) -> Files:
     """What goes to out/gallery.html, and its figures as SVG and PDF under out/figures, from the artifacts there are.
 
-    An experiment that has not been run names its command. Raises InputError when an artifact cannot be read or lacks a
-    column.
+    An experiment that has not been run names its command; `pool` opens the executor that draws. Raises InputError when
+    an artifact cannot be read or lacks a column.
     """
-    shown: list[Row] = []
-    files: Files = {}
-    for entry, artifact in [(entry, _artifact(artifacts, entry.artifact)) for entry in GALLERY]:
-        row, made = _drawn(entry, artifact, out / "figures")
-        shown.append(row)
-        files |= made
+    read = {entry.artifact: _artifact(artifacts, entry.artifact) for entry in GALLERY}
+    drawings, files = draw_figures(GALLERY, read, out / "figures", pool)
+    shown = [_shown(entry, read[entry.artifact], drawings) for entry in GALLERY]
     with drawing():
         page = page_bytes("gallery.html.j2", {"shown": shown})
     return files | theory_files(out) | {out / "gallery.html": page}
-
-
-def build_gallery(artifacts: Path, out: Path) -> Path:
-    """Write out/gallery.html and its figures (`gallery_files`), all or none; the page."""
-    atomic_write_files(gallery_files(artifacts, out))
-    return out / "gallery.html"

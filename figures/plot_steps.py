@@ -32,12 +32,12 @@ _BOUNDS = (
     ("tv_coupling", "bound: coupling step by step", "#333333", "-."),
     ("tv_from_kl", "bound: from KL by the chain rule", "#333333", ":"),
 )
-# Rules by name, with what tells them apart here: the gate.
-_LABELS = {"gsi_ungated": "softmax, no gate", "race": "race, no gate", "gsi": "softmax, gated"}
+# What the artifact names by its rule alone is a method too.
+_METHODS = {"race": "gsi_ungated_race"}
 
 
 def _label(method: str) -> str:
-    return _LABELS.get(method, look(method).label)
+    return look(_METHODS.get(method, method)).label
 
 
 def _accumulated(axes: Axes, cells: list[Row]) -> None:
@@ -56,9 +56,7 @@ def _accumulated(axes: Axes, cells: list[Row]) -> None:
                 linestyle="-" if n == ns[-1] else "--",
                 markerfacecolor=style.color if n == ns[-1] else "white",
             )
-    handles = [
-        Line2D([], [], color=look(m).color, marker=look(m).marker, label=_LABELS.get(m, look(m).label)) for m in methods
-    ]
+    handles = [Line2D([], [], color=look(m).color, marker=look(m).marker, label=_label(m)) for m in methods]
     handles += [
         Line2D(
             [],

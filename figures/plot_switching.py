@@ -7,13 +7,13 @@ from matplotlib.figure import Figure
 from figures.figure_table import PageFigure
 from figures.plot_data import distinct, rows, where
 from figures.small_multiples import curve, key, panels
-from figures.style import Look
+from figures.style import Look, look
 from gsi_theory.runs.artifact import Artifact
 
 WAYS = {
     "start base": Look("start with the base, switch", "#000000", "s", "-"),
     "start draft": Look("start with the draft, switch", "#56b4e9", "<", "-"),
-    "gsi": Look("GSI: draft first at every step", "#0072b2", "o", "--"),
+    "gsi": look("gsi"),
 }
 
 

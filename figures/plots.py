@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from figures.figure_table import figures_of
+from figures.figure_table import PageFigure, figures_of
 from figures.narrow import stack_panels
 from figures.plot_data import drawing
 from figures.style import house_style
+from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import Artifact
-from gsi_theory.runs.output import atomic_write_files
+from gsi_theory.runs.workers import Pool
 
 __all__ = [
     "FIGURES",
@@ -25,7 +27,6 @@ __all__ = [
     "figure_files",
     "inline_svg",
     "render_svg",
-    "save_figures",
 ]
 
 # Path to content, for files that are written together.
@@ -87,26 +88,26 @@ def figure_files(figure: Figure, folder: Path, name: str) -> tuple[Drawing, File
     return Drawing(svg, render_svg(figure)), files
 
 
-def draw_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, Drawing], Files]:
-    """Every figure whose artifact is there: the drawings by name, and the SVG and PDF files for `folder`.
+def _drawn(entry: PageFigure, artifact: Artifact, folder: Path) -> tuple[Drawing, Files]:
+    with drawing(entry.artifact), house_style():
+        return figure_files(entry.draw(artifact), folder, entry.name)
+
+
+def draw_figures(
+    figures: Iterable[PageFigure], artifacts: Mapping[str, Artifact | None], folder: Path, pool: Pool
+) -> tuple[dict[str, Drawing], Files]:
+    """Those figures whose artifact is there, by the executor of `pool`: the drawings by name, and the SVG and PDF
+    files for `folder`.
 
     Raises InputError naming the artifact that no figure can be drawn from.
     """
-    drawings: dict[str, Drawing] = {}
-    files: Files = {}
-    with house_style():
-        for entry in FIGURES:
-            artifact = artifacts.get(entry.artifact)
-            if artifact is None:
-                continue
-            with drawing(entry.artifact):
-                drawings[entry.name], made = figure_files(entry.draw(artifact), folder, entry.name)
-            files |= made
-    return drawings, files
-
-
-def save_figures(artifacts: Mapping[str, Artifact | None], folder: Path) -> tuple[dict[str, Drawing], list[Path]]:
-    """Draw every figure whose artifact is there into `folder` as SVG and PDF; the drawings and the paths."""
-    drawings, files = draw_figures(artifacts, folder)
-    atomic_write_files(files)
-    return drawings, list(files)
+    there = [(entry, artifact) for entry in figures if (artifact := artifacts.get(entry.artifact)) is not None]
+    try:
+        with pool(len(there)) as executor:
+            jobs = {entry.name: executor.submit(_drawn, entry, artifact, folder) for entry, artifact in there}
+            drawn = {name: job.result() for name, job in jobs.items()}
+    except BrokenExecutor as error:
+        raise InputError("a process that drew figures died: free some memory, and run gsi figures") from error
+    return {name: shown for name, (shown, _) in drawn.items()}, {
+        path: content for _, files in drawn.values() for path, content in files.items()
+    }

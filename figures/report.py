@@ -11,6 +11,7 @@ import json
 import math
 import shlex
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from markupsafe import Markup
@@ -23,11 +24,12 @@ from figures.plot_accuracy import ordered_methods
 from figures.plot_asked import asked_table
 from figures.plot_data import Row, distinct, drawing, read_all, rows, scalars, spread
 from figures.plot_headline import NEEDS, needs
-from figures.plots import FIGURES, draw_figures, inline_svg
+from figures.plots import FIGURES, Files, draw_figures, inline_svg
 from figures.pool_page import pool_page_files
 from figures.style import drafts, look, number, superscript
 from gsi_theory.runs.artifact import Artifact
 from gsi_theory.runs.output import atomic_write_files
+from gsi_theory.runs.workers import WORKERS, Pool, lasting_pool
 
 __all__ = ["build_report"]
 
@@ -280,22 +282,29 @@ def _provenance(artifacts: Mapping[str, Artifact | None]) -> Row:
     return {"records": made, "versions": distinct(r["versions"] for r in made)}
 
 
-def build_report(artifacts: Path, out: Path) -> Path:
+def build_report(artifacts: Path, out: Path, pool: Pool | None = None) -> Path:
     """Write out/index.html, theory.html, gallery.html and, from a pool's artifact, pool.html; the first page.
 
-    Their figures go to out/figures as SVG and PDF.
+    Their figures go to out/figures as SVG and PDF; they are drawn by `pool` (None: by processes of this machine).
     A section whose artifact is missing names the command that writes it. Raises InputError when the folder does not
     exist, or an artifact exists but cannot be read, lacks a column or is not as its command writes it; then no file is
     written.
     """
     artifacts, out = Path(artifacts), Path(out)
+    with nullcontext(pool) if pool is not None else lasting_pool(WORKERS) as workers:
+        files = _pages(artifacts, out, workers)
+    atomic_write_files(files)
+    return out / "index.html"
+
+
+def _pages(artifacts: Path, out: Path, pool: Pool) -> Files:
     read = read_all(artifacts)
     context: dict[str, object] = {}
     for name, make in _SECTIONS.items():
         artifact = read[name]
         with drawing(name):
             context[name] = None if artifact is None else make(artifact)
-    texts, files = draw_figures(read, out / "figures")
+    texts, files = draw_figures(FIGURES, read, out / "figures", pool)
     drawn = {
         entry.name: {
             "entry": spoken(entry, read.get(entry.artifact)),
@@ -303,18 +312,17 @@ def build_report(artifacts: Path, out: Path) -> Path:
         }
         for entry in FIGURES
     }
-    files |= gallery_files(artifacts, out)
-    pool = artifacts / "pool_page.json"
-    if pool.exists():
-        files |= pool_page_files(pool, out / "pool.html")
+    files |= gallery_files(artifacts, out, pool)
+    plan = artifacts / "pool_page.json"
+    if plan.exists():
+        files |= pool_page_files(plan, out / "pool.html")
     with drawing():
         context |= {
             "figures": drawn,
             "provenance": _provenance(read),
-            "pool": pool.exists(),
+            "pool": plan.exists(),
             "bounds_vs_n": read["bounds_vs_n"],
             "steps": read["steps"],
         }
         page = page_bytes("report.html.j2", context)
-    atomic_write_files(files | {out / "index.html": page})
-    return out / "index.html"
+    return files | {out / "index.html": page}

@@ -166,7 +166,7 @@ MOVED = {
     "llm_check.tasks.load": "llm_check.models.tasks.load_task",
     "llm_check.tasks.families": "llm_check.models.tasks.benchmarks",
     "llm_check.tasks": "llm_check.models.tasks",
-    "llm_check.spec": "llm_check.models.tasks.spec",
+    "llm_check.spec": "llm_check.models.spec",
     "llm_check.grading.check": "llm_check.models.grading.check_grader",
     "llm_check.grading.pool": "llm_check.models.grading.worker_pool",
     "llm_check.grading": "llm_check.models.grading",

@@ -16,7 +16,7 @@ from gsi_theory.runs.options import ArtifactsOption, JsonOption, SeedOption, Wor
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.settings import read_pairs, set_options
 from gsi_theory.runs.terminal import columns, console, wrapped
-from gsi_theory.runs.workers import WORKERS
+from gsi_theory.runs.workers import WORKERS, Pool, local_pool
 from gsi_theory.types import Record
 from sims.audits.audit import PRESETS, run_audit
 from sims.audits.drafts_needed import BETAS_ASKED
@@ -33,7 +33,12 @@ WIDE = 100  # columns from which the table also says where a claim is tightest
 
 
 def audit(
-    seed: int, out: Path, settings: dict[str, str], preset: str = "quick", workers: int = 2, resume: bool = False
+    seed: int,
+    out: Path,
+    settings: dict[str, str],
+    preset: str = "quick",
+    resume: bool = False,
+    pool: Pool | None = None,
 ) -> Path:
     """Run the audit into the folder `out`; returns the artifact's path.
 
@@ -44,7 +49,7 @@ def audit(
     if resume and is_current(path, "audit", provenance(command, seed)):
         return path
     with progress_bar("audit") as report:
-        return run_audit(seed, path, PRESETS[preset] | settings, workers, report, command)
+        return run_audit(seed, path, PRESETS[preset] | settings, pool or local_pool(WORKERS), report, command)
 
 
 def _rows(artifact: Artifact, table: str) -> list[Record]:
@@ -170,7 +175,7 @@ def command(
     settings = read_pairs(setting or [])
     if "workers" in settings:
         raise InputError("--set workers: give --workers")
-    path = audit(seed, out, settings, "full" if full else "quick", workers)
+    path = audit(seed, out, settings, "full" if full else "quick", pool=local_pool(workers))
     artifact = read_artifact(path, "audit")
     if as_json:
         typer.echo(answer("audit", _record(artifact)))

@@ -43,6 +43,19 @@ for name in COMMANDS:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
+def test_a_list_of_members_imports_no_models() -> None:
+    program = """
+import contextlib, io, sys
+from gsi_theory.cli import main
+for name, member in (("check", "lm_law"), ("simulate", "coverage"), ("refute", "M12a")):
+    with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+        main([name])
+    assert member in shown.getvalue(), name
+    assert not {"torch", "transformers", "datasets"} & set(sys.modules), name
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_fits_80_columns_and_groups_its_options(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,13 @@ A claim's `sides` takes `Facts` and returns `Sides`. To write one:
 - it sees only rows where the claim's assumptions hold, the others are left out before;
 - lhs and rhs carry gradients in torch (put a finite stand-in under `where` before log, division or exp can be
   infinite: a gradient of zero times infinity is NaN); error, trivial and scale are `detached`.
+
+Factors in `error`. An operation rounds its result by ε/2 of it (ε = EPS = 2^-52); log, exp, log1p, expm1, square root
+of NumPy and torch by about 2 ε at most. So an expression of k operations and j functions on terms of size s is off by
+(k/2 + 2j) ε s, and the factor is the next power of two: 8 ε s up to k = 8, j = 2; 16 ε s up to k = 16, j = 4; 32 and 64
+for a difference of two or four of these. A sum of K terms adds K ε (`Facts.rounding`). The log of a quotient of laws
+is off by 2 `weight_error`; a square of it, or its product with a law, by 4; sums of two or four of these by 8 or 16.
+Whether that is enough is tried on hostile instances in balls, in tests/gsi_theory/certified/test_certify.py.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ def _accepted(mu: Floats, w: Floats, n: int, nodes: int) -> Floats:
     levels = np.unique(w[(mu > 0) & (w > 0)])
     x, weights = np.polynomial.legendre.leggauss(nodes)
     x, weights = 0.5 * (x + 1.0), 0.5 * weights
-    upto, total, height, left, lam = {0.0: 0.0}, 0.0, 0.0, 1.0, 0.0
+    upto: dict[float, float] = {}
+    total, left, lam = 0.0, 1.0, 0.0
     for level in levels:
         above = float(mu[w >= level].sum())
         rest = float(mu[w > level] @ (w[w > level] - level))
@@ -76,8 +77,8 @@ def _accepted(mu: Floats, w: Floats, n: int, nodes: int) -> Floats:
             z = start + (stop - start) * x
             few = gammaincc(n, np.maximum(lam + slope * z, 0.0))  # P(Poisson ≤ n - 1)
             total += (left / above) * (stop - start) * float(weights @ (np.exp(-z) * few))
-        lam, left, height = lam + slope * length, rest, level
-        upto[height] = total
+        lam, left = lam + slope * length, rest
+        upto[level] = total
     return np.array([m * upto[v] if m > 0 and v > 0 else 0.0 for m, v in zip(mu, w, strict=True)])
 
 

@@ -38,7 +38,8 @@ def race_means(values: Floats, log_weight: Floats, ns: NDArray[np.int64], log_cu
     sorted_values = np.ascontiguousarray(np.take_along_axis(values, order[None], axis=2).transpose(1, 2, 0))
     cuts = np.exp(np.clip(weight[:, :1] - log_cuts[None, :], -WIDEST, WIDEST))
     scaled = np.exp(weight - weight[:, :1])
-    found: Floats = _means(sorted_values, scaled, np.asarray(ns, dtype=np.float64), cuts)
+    with np.errstate(divide="ignore"):  # log 0 is meant; compiled loops do not say it
+        found: Floats = _means(sorted_values, scaled, np.asarray(ns, dtype=np.float64), cuts)
     return found.transpose(1, 3, 0, 2)
 
 

@@ -14,6 +14,7 @@ import typer
 
 from gsi_theory.runs.artifact import read_artifact
 from gsi_theory.runs.options import RUN
+from gsi_theory.runs.workers import WORKERS, Pool, lasting_pool
 from gsi_theory.types import Record
 
 __all__ = ["app"]
@@ -57,23 +58,29 @@ def command(
     An interrupted run goes on where it stopped: artifacts of the same command, seed, versions and commit are kept.
     """
     began = time.monotonic()
+    with lasting_pool(WORKERS) as pool:
+        page = _run(out, seed, not fresh, real, pool)
+    typer.echo(f"wrote {page} in {time.monotonic() - began:.0f} s")
+    failed = _failures(out / "artifacts")
+    if failed:
+        typer.echo(f"gsi report: failed: {', '.join(failed)}", err=True)
+        raise typer.Exit(1)
+
+
+def _run(out: Path, seed: int, resume: bool, real: bool, pool: Pool) -> Path:
     artifacts = out / "artifacts"
     simulate = _call("sims.command_simulate", "simulate")
     for name in _call("sims.experiments", "EXPERIMENTS"):
-        simulate(name, seed, artifacts, {}, resume=not fresh)
-    _call("sims.command_audit", "audit")(seed, artifacts, {}, resume=not fresh)
+        simulate(name, seed, artifacts, {}, resume, pool)
+    _call("sims.command_audit", "audit")(seed, artifacts, {}, resume=resume, pool=pool)
     _call("llm_check.models.model_options", "quiet_engines")()
     world, check = _call("llm_check.models.world", "load_world")(), _call("llm_check.models.command_check", "check")
     for name, item in _call("llm_check.models.checks.check_table", "CHECKS").items():
         if not item.options:
-            check(name, world, seed, artifacts, {}, resume=not fresh)
+            check(name, world, seed, artifacts, {}, resume=resume)
         elif real:
             wanted = _call("llm_check.models.world", "load_world")(**item.options, seed=seed)
-            check(name, wanted, seed, artifacts, item.full, resume=not fresh)
-    _call("llm_check.models.embedded_page", "embedded_page")(artifacts, seed, resume=not fresh)
-    page = _call("figures.report", "build_report")(artifacts, out)
-    typer.echo(f"wrote {page} in {time.monotonic() - began:.0f} s")
-    failed = _failures(artifacts)
-    if failed:
-        typer.echo(f"gsi report: failed: {', '.join(failed)}", err=True)
-        raise typer.Exit(1)
+            check(name, wanted, seed, artifacts, item.full, resume=resume)
+    _call("llm_check.models.embedded_page", "embedded_page")(artifacts, seed, resume=resume)
+    page: Path = _call("figures.report", "build_report")(artifacts, out, pool)
+    return page

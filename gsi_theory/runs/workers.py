@@ -13,14 +13,23 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache, partial
 from typing import Any
 
 from gsi_theory.errors import InputError
 
-__all__ = ["WORKERS", "Pool", "cluster_pool", "in_this_process", "keep_memory", "local_pool", "worker_pool"]
+__all__ = [
+    "WORKERS",
+    "Pool",
+    "cluster_pool",
+    "in_this_process",
+    "keep_memory",
+    "lasting_pool",
+    "local_pool",
+    "worker_pool",
+]
 
 # Opens an executor for at most so many jobs at once.
 Pool = Callable[[int], AbstractContextManager[Executor]]
@@ -97,6 +106,28 @@ def local_pool(workers: int) -> Pool:
         return in_this_process() if min(workers, jobs) <= 1 else worker_pool(min(workers, jobs))
 
     return open_for
+
+
+@contextmanager
+def lasting_pool(workers: int) -> Iterator[Pool]:
+    """A `local_pool` whose processes stay for the next jobs, as each takes seconds to import the libraries.
+
+    They begin when they are first needed; if one dies all are replaced, and the jobs in hand end in BrokenExecutor.
+    """
+    executors: list[Executor] = []
+
+    @contextmanager
+    def open_for(_: int) -> Iterator[Executor]:
+        if not executors:
+            executors.append(begun.enter_context(in_this_process() if workers <= 1 else worker_pool(workers)))
+        try:
+            yield executors[0]
+        except BrokenExecutor:
+            executors.clear()
+            raise
+
+    with ExitStack() as begun:
+        yield open_for
 
 
 @contextmanager

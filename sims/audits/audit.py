@@ -16,7 +16,7 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.journal import Journal, code_fingerprint, journal_path
 from gsi_theory.runs.progress import Report
 from gsi_theory.runs.settings import checked, whole
-from gsi_theory.runs.workers import local_pool
+from gsi_theory.runs.workers import Pool, in_this_process
 from gsi_theory.types import Json, Record
 from sims.audits.cells import judge_cell, rejudge
 from sims.audits.counterexamples import search
@@ -93,14 +93,14 @@ def run_audit(
     seed: int,
     out: Path,
     settings: Record,
-    workers: int = 1,
+    pool: Pool = in_this_process,
     progress: Report | None = None,
     command: str = "",
 ) -> Path:
     """Write the artifact `audit` to the path `out`; its journal is beside it until it is written.
 
-    `settings` overrides SETTINGS by name. progress(done, total) counts jobs. Raises InputError on an unknown setting, a
-    bad value or a bad seed, before anything is computed.
+    `settings` overrides SETTINGS by name; `pool` opens the executor that does the jobs; progress(done, total) counts
+    jobs. Raises InputError on an unknown setting, a bad value or a bad seed, before anything is computed.
     """
     seed = whole(seed, range(2**63), "seed")
     chosen = checked(SETTINGS, settings, " of the audit")
@@ -108,10 +108,10 @@ def run_audit(
     journal = Journal(journal_path(out), record, replace=True)
     jobs = _plan(seed, chosen)
     totals = Totals(chosen["claims"])
-    for job, result in zip(jobs, journal.run(jobs, work, local_pool(workers), progress), strict=True):
+    for job, result in zip(jobs, journal.run(jobs, work, pool, progress), strict=True):
         totals.add(job, result)
     last = _undecided(totals, chosen["claims"], chosen["rejudged"])
-    for job, result in zip(last, journal.run(last, work, local_pool(workers), progress), strict=True):
+    for job, result in zip(last, journal.run(last, work, pool, progress), strict=True):
         totals.add(job, result)
     summary, tables = tables_of(totals, seed, chosen)
     path = write_artifact(out, "audit", provenance(command, seed), summary, tables)

@@ -8,9 +8,8 @@ search orders are written out here again, so that laws and sampler check each ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,12 +18,12 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance, Scheme
 from gsi_theory.laws.gate import gsi_law
 from gsi_theory.laws.selection_law import as_count
-from gsi_theory.methods import METHODS, Method, named_method
+from gsi_theory.methods import Method, named_method
 from gsi_theory.types import Array, Floats
 from sims.sampling.generators import Stream, as_stream
 from sims.sampling.sampler import alias_table, draw, noise, scores_of, winners
 
-__all__ = ["SAMPLERS", "Rounds", "sample_method"]
+__all__ = ["Rounds", "sample_method"]
 
 # Candidates held at once; methods that look at all candidates of a round play fewer rounds at a time.
 HELD = 1 << 20
@@ -259,9 +258,6 @@ def _play(
     judged = (scored if reads.reward else 0) + (extra if method.fallback == "select" else 0)
     costs = {"base_samples": extra, f"{method.proposal}_samples": drawn, "reward_calls": judged}
     return _rounds(stream, outcome, kept, base_scored=scored if reads.ratio else 0, **costs)
-
-
-SAMPLERS: dict[str, Callable[..., Rounds]] = {key: partial(_play, method) for key, method in METHODS.items()}
 
 
 def sample_method(

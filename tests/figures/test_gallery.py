@@ -11,12 +11,19 @@ from pathlib import Path
 import pytest
 
 from figures.figure_table import spoken
-from figures.gallery import GALLERY, build_gallery
+from figures.gallery import GALLERY, gallery_files
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import read_artifact, write_artifact
+from gsi_theory.runs.output import atomic_write_files
+from gsi_theory.runs.workers import in_this_process
 from sims.experiments import EXPERIMENTS
 from tests.figures.test_report import Reader
 from tests.sims.tiny_runs import tiny_path
+
+
+def build_gallery(artifacts: Path, out: Path) -> Path:
+    atomic_write_files(gallery_files(artifacts, out, in_this_process))
+    return out / "gallery.html"
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,13 @@ from figures import plot_gate
 from figures.mathml import formula
 from figures.page import finished
 from figures.plot_data import COMMANDS, read_all
-from figures.plots import FIGURES, save_figures
+from figures.plots import FIGURES, draw_figures
 from figures.report import build_report
 from figures.style import drafts, number, power_of_ten
 from gsi_theory.claims import CLAIMS
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import read_artifact
+from gsi_theory.runs.workers import in_this_process
 from gsi_theory.types import Json
 from tests.figures.browser import driven, needs_browser
 from tests.figures.sample_artifacts import HOSTILE, STATEMENTS, write_samples
@@ -144,13 +145,13 @@ def test_without_artifacts_each_section_names_its_command(tmp_path: Path) -> Non
         assert f"<code>{name}.json</code>" in page
         assert f"<code>{command}</code>" in page
     assert Reader(page).open == []
-    assert save_figures(read_all(tmp_path), tmp_path / "again") == ({}, [])
+    assert draw_figures(FIGURES, read_all(tmp_path), tmp_path / "again", in_this_process) == ({}, {})
 
 
 def test_one_artifact_gives_its_figures_alone(built: Path, tmp_path: Path) -> None:
     (tmp_path / "lm_headline.json").write_bytes((built / "artifacts" / "lm_headline.json").read_bytes())
-    _, paths = save_figures(read_all(tmp_path), tmp_path / "out")
-    assert paths == [tmp_path / "out" / "headline.svg", tmp_path / "out" / "headline.pdf"]
+    _, files = draw_figures(FIGURES, read_all(tmp_path), tmp_path / "out", in_this_process)
+    assert list(files) == [tmp_path / "out" / "headline.svg", tmp_path / "out" / "headline.pdf"]
 
 
 @pytest.mark.parametrize(

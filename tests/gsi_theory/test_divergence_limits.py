@@ -16,6 +16,7 @@ from gsi_theory.arrays.logscale import normalize
 from gsi_theory.laws.draws import Draws
 from gsi_theory.limits import best_tv
 from gsi_theory.testing import candidates, instances
+from tests.gsi_theory.random_rules import RANDOM_RULES
 from tests.oracles import enumeration
 from tests.oracles.limit_lp import best_tv_lp
 
@@ -122,7 +123,7 @@ def test_limit_of_a_random_number_of_draws(fixed: int, mean: float) -> None:
         log_target, log_proposal = np.log(target), np.log(proposal)
         found = best_tv(log_target, log_proposal, Draws(fixed, mean))
         assert found == pytest.approx(least, abs=1e-12)
-        for rule in ("softmax", "race", "max"):
+        for rule in RANDOM_RULES:
             law = selection_law(log_proposal, log_target - log_proposal, Draws(fixed, mean), rule)
             assert divergence.tv(law.log_prob, log_target) >= found - law.error - 1e-14
     # hardly ever two draws: the winner is one draw
@@ -155,3 +156,9 @@ def test_batches_and_torch_agree_with_single_laws() -> None:
     single = np.array([[best_tv(p[i, 0], q[j], int(counts[j])) for j in range(4)] for i in range(6)])
     np.testing.assert_allclose(batch, single, atol=1e-15)
     np.testing.assert_allclose(best_tv(torch.tensor(p), torch.tensor(q), counts).numpy(), single, atol=1e-12)
+
+
+def test_a_number_is_no_law() -> None:
+    for pair in ((0.0, [0.0]), ([0.0], 0.0), (0.0, 0.0), ([], [])):
+        with pytest.raises(InputError, match="give two laws of one length"):
+            divergence.kl(*pair)

@@ -18,6 +18,7 @@ from gsi_theory.laws.gate import gated_law
 from gsi_theory.laws.selection_law import RULES, score_gated_race
 from gsi_theory.rules import softmax as softmax_rule
 from tests.gsi_theory.hostile import hostile_candidates
+from tests.gsi_theory.random_rules import RANDOM_RULES
 from tests.oracles import balls
 
 torch = pytest.importorskip("torch")
@@ -209,7 +210,7 @@ def test_gradients_stay_finite_with_padding_and_zero_weight() -> None:
     assert torch.isfinite(log_mass.grad).all() and torch.isfinite(weight.grad).all()
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RANDOM_RULES)
 @pytest.mark.parametrize("fixed", [0, 1, 3])
 def test_random_number_of_draws_is_the_mixture(rule: str, fixed: int) -> None:
     """fixed + Poisson(m), given one draw at least, is the mixture of the laws of each number (M23, M24)."""

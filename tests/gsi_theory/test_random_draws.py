@@ -11,10 +11,11 @@ import pytest
 
 from gsi_theory import InputError, Instance, Scheme, selection_law
 from gsi_theory.laws.draws import ONE_DRAW, Counts, Draws
-from gsi_theory.laws.selection_law import RULES, score_gated_race
+from gsi_theory.laws.selection_law import score_gated_race
 from gsi_theory.limits import best_tv
 from gsi_theory.methods import best_of_poisson, poisson_gsi
 from gsi_theory.rules import softmax as softmax_rule
+from tests.gsi_theory.random_rules import RANDOM_RULES
 from tests.oracles import random_draws as oracle
 
 torch = pytest.importorskip("torch")
@@ -41,7 +42,7 @@ def deviations(law: list, log_prob: np.ndarray) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RANDOM_RULES)
 def test_law_against_many_digits(rule: str, name: str) -> None:
     """The true errors are at most those reported, at every mean; so in torch, to which NumPy is compared."""
     mass, weight = (np.array(v) for v in CANDIDATES[name])
@@ -74,7 +75,7 @@ def test_three_softmax_methods(monkeypatch: pytest.MonkeyPatch, fixed: int, mean
         assert apart <= law.error and log_apart <= law.log_error
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RANDOM_RULES)
 def test_small_mean_is_one_draw(rule: str) -> None:
     """As the mean goes to 0 the law goes to that of one draw, and the mean number to one; nothing at all is refused."""
     log_mass, weight = np.log([0.5, 0.3, 0.2]), np.array([0.0, 3.0, -INF])

@@ -14,36 +14,60 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import product, zip_longest
 from pathlib import Path
 from queue import SimpleQueue
 
 from tests.mutants.covering import Covering, environment, measure
+from tests.mutants.forked import Answer, Tests
 from tests.mutants.places import ROOMS, Mutant, changed, described, sample
 
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).parent / "equivalent.txt"
 ASKED = 0.9
-# Seconds of tests asked about one change, and what a run may take beyond twice that before it counts as noticed.
-LIMIT, PATIENCE = 60.0, 60.0
+# Seconds (of processor time) of tests asked about one change, and what a run may take beyond twice that before it
+# counts as noticed.
+LIMIT, PATIENCE = 30.0, 30.0
 
 
-def trial(tree: Path, mutant: Mutant, tests: list[str], seconds: float) -> str:
-    """ "killed", "timeout" (noticed too: the tests hang), "survived", or "untested" where no test runs the place."""
-    if not tests:
-        return "untested"
-    file = tree / mutant.module
-    original = file.read_bytes()
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", *tests]
-    try:
-        file.write_text(changed(tree, mutant), encoding="utf-8")
-        done = subprocess.run(
-            command, cwd=tree, env=environment(tree), capture_output=True, timeout=2 * seconds + PATIENCE, check=False
-        )
-        return "survived" if done.returncode == 0 else "killed"
-    except subprocess.TimeoutExpired:
-        return "timeout"
-    finally:
-        file.write_bytes(original)
+class Trials:
+    """Changes tried in one copy of the repository; `known` tells which tests run what, and which pass unchanged."""
+
+    def __init__(self, tree: Path, known: Covering) -> None:
+        self.tree, self.known, self.runs = tree, known, Tests(tree, environment(tree))
+
+    def _ran(self, tests: list[str]) -> Answer:
+        expected = min(LIMIT, sum(self.known.seconds.get(test, 0.0) for test in tests))
+        answer = self.runs.run(tests, LIMIT, 2 * expected + PATIENCE)
+        self.known.seconds |= answer.seconds
+        return answer
+
+    def _passes(self, test: str) -> bool:
+        """Whether the test passes alone without a change; asked once."""
+        if test not in self.known.sound:
+            self.known.sound[test] = self._ran([test]).status == 0
+        return self.known.sound[test]
+
+    def _planted(self, mutant: Mutant, tests: list[str]) -> Answer:
+        file = self.tree / mutant.module
+        original = file.read_bytes()
+        try:
+            file.write_text(changed(self.tree, mutant), encoding="utf-8")
+            return self._ran(tests)
+        finally:
+            file.write_bytes(original)
+
+    def outcome(self, mutant: Mutant) -> tuple[str, str]:
+        """ "killed", "timeout" (noticed too: the tests hang), "survived", "untested" where no test runs the place, or
+        "unclear" where pytest could not run; and the test that noticed."""
+        while tests := self.known.tests(mutant.module, mutant.first, mutant.last, LIMIT):
+            answer = self._planted(mutant, tests)
+            if not answer.failed:
+                return {0: "survived", None: "timeout"}.get(answer.status, "unclear"), ""
+            if self._passes(answer.failed):
+                return "killed", answer.failed
+            self.known.failed.add(answer.failed)
+        return "untested", ""
 
 
 def equivalent() -> dict[str, str]:
@@ -99,26 +123,28 @@ def main() -> None:
     trees = [_copy(folder / f"tree-{k}") for k in range(options.workers)]
     if not (data / "durations.json").exists():
         print("which tests run which lines: some minutes", flush=True)
-        measure(trees[0], data)
+        measure(trees[0], data, options.workers)
     covering = Covering(trees[0], data)
     rooms = options.rooms.split(",")
-    mutants = [(room, m) for room in rooms for m in sample(pristine, room, options.size // len(rooms), options.seed)]
+    share = options.size // len(rooms)
+    # in turn, so that an interrupted run has tried every room
+    turns = zip_longest(*(product([room], sample(pristine, room, share, options.seed)) for room in rooms))
+    mutants = [pair for turn in turns for pair in turn if pair is not None]
     results: dict[str, dict[str, str]] = {}
     if journal.exists():
         results = {record["key"]: record for record in map(json.loads, journal.read_text().splitlines())}
-    free: SimpleQueue[Path] = SimpleQueue()
+    free: SimpleQueue[Trials] = SimpleQueue()
     for tree in trees:
-        free.put(tree)
+        free.put(Trials(tree, covering))
 
     def one(room: str, mutant: Mutant) -> dict[str, str]:
-        tests = covering.tests(mutant.module, mutant.first, mutant.last, LIMIT)
-        tree = free.get()
+        trials = free.get()
         try:
-            seconds = sum(covering.seconds.get(test, 0.0) for test in tests)
-            outcome = trial(tree, mutant, tests, seconds)
-            return {"key": str(mutant), "room": room, "outcome": outcome, "change": described(pristine, mutant)}
+            outcome, by = trials.outcome(mutant)
         finally:
-            free.put(tree)
+            free.put(trials)
+        change = described(pristine, mutant)
+        return {"key": str(mutant), "room": room, "outcome": outcome, "by": by, "change": change}
 
     start, rest = time.monotonic(), [(room, m) for room, m in mutants if str(m) not in results]
     with ThreadPoolExecutor(options.workers) as pool, journal.open("a", encoding="utf-8") as kept:
@@ -130,6 +156,8 @@ def main() -> None:
             left = (time.monotonic() - start) / count * (len(rest) - count) / 60
             print(f"\r{count} of {len(rest)}, about {left:.0f} minutes left ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    while not free.empty():
+        free.get().runs.close()
     sys.exit(0 if _summary([results[str(m)] for _, m in mutants]) else 1)
 
 

@@ -18,10 +18,11 @@ FOLDERS = (
     "tests/oracles",
     "tests/llm_check/logs",
 )
-# The longest a test may take to be asked about a change, in seconds without compiled loops.
-SLOWEST = 20.0
 # What all runs share: no compiled loops (numba would compile every change anew, and coverage sees none of their lines).
 ENVIRONMENT = {"GSI_COMPILED": "0", "NUMBA_DISABLE_JIT": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+# What reads the source, and runs none of it.
+HOUSE = "tests/test_arrows.py::test_records_are_frozen"
 
 
 def environment(tree: Path) -> dict[str, str]:
@@ -30,8 +31,8 @@ def environment(tree: Path) -> dict[str, str]:
     return {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
 
 
-def measure(tree: Path, data: Path) -> None:
-    """Run the tests under coverage, once; `data` (a folder) gets coverage.db and durations.json."""
+def measure(tree: Path, data: Path, workers: int) -> None:
+    """Run the tests under coverage, in `workers` processes; the folder `data` gets coverage.db, durations.json."""
     data.mkdir(parents=True, exist_ok=True)
     folders = [folder for folder in FOLDERS if (tree / folder).exists()]
     config = data / "coverage.ini"
@@ -43,25 +44,20 @@ def measure(tree: Path, data: Path) -> None:
         "-q",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "tests.mutants.impatience",
+        "-n",
+        str(workers),
         "--cov",
         f"--cov-config={config}",
         "--cov-context=test",
         "--cov-report=",
-        "--durations=0",
-        "--durations-min=0.001",
-        "-vv",
+        f"--measured={data / 'durations.json'}",
         *folders,
     ]
     done = subprocess.run(command, cwd=tree, env=environment(tree), capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         raise RuntimeError(f"the tests did not run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    seconds: dict[str, float] = {}
-    failed = {line.split()[1] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))}
-    for line in done.stdout.splitlines():
-        words = line.split(maxsplit=2)
-        if len(words) == 3 and words[1] in ("call", "setup", "teardown") and words[0].endswith("s"):
-            seconds[words[2]] = seconds.get(words[2], 0.0) + float(words[0][:-1])
-    (data / "durations.json").write_text(json.dumps({"seconds": seconds, "failed": sorted(failed)}))
 
 
 class Covering:
@@ -73,22 +69,29 @@ class Covering:
         measured = json.loads((data / "durations.json").read_text())
         self.seconds: dict[str, float] = measured["seconds"]
         self.failed = set(measured["failed"])
+        self.sound: dict[str, bool] = {}
 
     def tests(self, module: str, first: int, last: int, limit: float) -> list[str]:
-        """Tests that run a line of the span, quickest first, as many as take `limit` seconds together.
+        """Tests that run a line of the span, as many as take `limit` seconds together, quickest first, but first those
+        of the files named after the module.
 
-        Lines that run on import belong to no test: then those that run any line of the module.
+        Lines that run on import belong to no test: then those that run any line of the module, after `HOUSE`.
         """
         lines = self.coverage.contexts_by_lineno(str(self.tree / module))
         names = {name for line in range(first, last + 1) for name in lines.get(line, ())}
+        house = set[str]()
         if not names - {""}:
-            names = {name for contexts in lines.values() for name in contexts}
-        tests = {name.split("|")[0] for name in names} - {""} - self.failed
-        order = sorted(tests, key=lambda test: (self.seconds.get(test, 0.0), test))
-        out, total = [], 0.0
+            names, house = {name for contexts in lines.values() for name in contexts}, {HOUSE}
+        tests = house | {name.split("|")[0] for name in names} - {""}
+        own = f"/test_{Path(module).stem}"
+        order = sorted(
+            tests - self.failed,
+            key=lambda test: (test not in house and own not in test, self.seconds.get(test, 0.0), test),
+        )
+        out, total = list[str](), 0.0
         for test in order:
             duration = self.seconds.get(test, 0.0)
-            if duration > SLOWEST or (total := total + duration) > limit:
-                break
-            out.append(test)
+            if total + duration <= limit:
+                total += duration
+                out.append(test)
         return out

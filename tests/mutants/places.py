@@ -166,7 +166,7 @@ def changed(root: Path, mutant: Mutant) -> str:
     source = (root / mutant.module).read_text(encoding="utf-8")
     text = mutate_code(source, get_operator(mutant.operator)(), mutant.occurrence)
     if text is None:
-        raise ValueError(f"no such place: {mutant.key}")
+        raise ValueError(f"no such place: {mutant}")
     return str(text)
 
 

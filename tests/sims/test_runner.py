@@ -18,7 +18,7 @@ from gsi_theory.runs import journal
 from gsi_theory.runs.artifact import read_artifact, write_parquet_artifact
 from gsi_theory.runs.artifact_tables import METADATA
 from gsi_theory.runs.journal import Journal
-from gsi_theory.runs.workers import cluster_pool, in_this_process, local_pool
+from gsi_theory.runs.workers import cluster_pool, in_this_process, lasting_pool, local_pool
 from sims.command_simulate import app
 from sims.experiments import EXPERIMENTS, PROFILES, estimate, run_experiment
 
@@ -56,6 +56,20 @@ def test_jobs_of_killed_workers_are_done_again(tmp_path: Path, workers) -> None:
     jobs = [(str(tmp_path), i, 2) for i in range(6)]
     assert Journal(tmp_path / "j", {}).run(jobs, workers.dies_once, local_pool(2)) == [i * i for i in range(6)]
     assert sorted(p.name for p in tmp_path.glob("died-*")) == ["died-0", "died-1"]
+
+
+def test_processes_of_a_lasting_pool_stay_for_the_next_jobs(tmp_path: Path, workers) -> None:
+    with lasting_pool(1) as pool, pool(3) as executor, pool(1) as again:
+        assert executor is again and executor.submit(os.getpid).result() == os.getpid()
+    with lasting_pool(2) as pool:
+        with pool(3) as executor:
+            before = {job.result() for job in [executor.submit(os.getpid) for _ in range(9)]}
+        with pool(1) as executor:
+            assert executor.submit(os.getpid).result() in before
+        jobs = [(str(tmp_path), i, 2) for i in range(6)]
+        assert Journal(tmp_path / "j", {}).run(jobs, workers.dies_once, pool) == [i * i for i in range(6)]
+        with pool(1) as executor:
+            assert executor.submit(os.getpid).result() not in before
 
 
 def test_workers_that_always_die_end_the_run_with_the_cure(tmp_path: Path, workers) -> None:

@@ -21,7 +21,7 @@ from sims.agreement import agreement, beside, compare, excess_tv, over_problems
 from sims.experiment_record import Run
 from sims.experiments import samplers
 from sims.sampling.generators import TorchStream
-from sims.sampling.method_sampler import SAMPLERS, sample_method
+from sims.sampling.method_sampler import sample_method
 from sims.sampling.other_samplers import sample_greedy, sample_knockout
 from sims.sampling.sampler import sample_scheme
 from sims.sampling.tree_sampler import sample_switching, sample_transfer
@@ -76,7 +76,6 @@ def test_rounds_played_in_parts_follow_the_law(monkeypatch: pytest.MonkeyPatch) 
         assert (
             compare(np.exp(METHODS[key].law(INSTANCE, scheme).log_prob), None, played.outcome, np.ones(1)).worst < 4.5
         )
-    assert set(SAMPLERS) == set(METHODS)
 
 
 def test_wrong_laws_are_detected() -> None:

@@ -19,6 +19,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Floats, Json, Record
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.places import places_of, require_room
 from llm_check.models.collecting.collect import step_rewards
 from llm_check.models.decoding.positions import Position
@@ -29,7 +30,7 @@ from llm_check.models.world import World, world_record
 
 __all__ = ["DEFAULTS", "flips", "run"]
 
-DEFAULTS: Record = {"betas": (1.0, 5.0, 20.0), "ns": (4, 16), "threshold": 0.5, "problems": 24, "runs": 500}
+DEFAULTS = CHECKS["lm_noise"].defaults
 RULES = ("softmax", "race")
 
 

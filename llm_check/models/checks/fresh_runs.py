@@ -30,6 +30,7 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
 from llm_check.logs.prediction import scheme_grid
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.fresh_run_cells import position_cells
 from llm_check.models.checks.places import places_of, require_room
 from llm_check.models.checks.significance import calibration, holm, mean_difference
@@ -39,18 +40,8 @@ from llm_check.models.world import World, transformers_pair, world_record
 
 __all__ = ["DEFAULTS", "LEVEL", "exact_values", "resolved", "run"]
 
+DEFAULTS = CHECKS["lm_prediction"].defaults
 LEVEL = 0.01
-DEFAULTS: Record = {
-    "rules": ("softmax", "race"),
-    "betas": (1.0, 5.0),
-    "ns": (1, 2, 4, 16),
-    "threshold": 0.5,
-    "problems": 24,
-    "candidates": 400,
-    "runs": 400,
-    "exact": 4,
-    "tolerance": 1e-6,
-}
 _KEYS = ("rule", "gate", "beta", "n", "quantity")
 Table = dict[str, list[Json]]
 

@@ -19,15 +19,16 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import log_weight
 from gsi_theory.laws.draws import MOST
 from gsi_theory.runs.artifact import provenance, write_artifact
-from gsi_theory.types import Json, Record
+from gsi_theory.types import Json
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.places import places_of
 from llm_check.models.tiny.exact_steps import enumerate_position
 from llm_check.models.world import World, world_record
 
 __all__ = ["DEFAULTS", "needed_drafts", "run"]
 
-DEFAULTS: Record = {"beta": 20.0, "epsilon": 0.1, "problems": 6, "tolerance": 1e-6}
+DEFAULTS = CHECKS["lm_headline"].defaults
 
 
 def needed_drafts(instance: Instance, beta: float, epsilon: float, rule: str) -> int:

@@ -12,6 +12,7 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.journal import Journal
 from gsi_theory.types import Record
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.decoding.accuracy import paired_difference
 from llm_check.models.decoding.method_table import METHODS
 from llm_check.models.decoding.reasoning_steps import require_candidates
@@ -23,7 +24,7 @@ from llm_check.models.world import World, world_record
 
 __all__ = ["DEFAULTS", "run"]
 
-DEFAULTS: dict[str, Any] = {"beta": 20.0, "threshold": 0.5, "problems": 300, "ns": (1, 2, 4, 8, 16)}
+DEFAULTS = CHECKS["lm_accuracy"].defaults
 SHOWN = ("draft", "base", "soft_bon_draft", "soft_bon_base", "gsi", "gsi_race", "rsd", "specs")
 # Problems side by side: all 300 of the default on models as small as the embedded ones, few on others.
 _BATCHES = {True: 512, False: 16}

@@ -27,6 +27,7 @@ from gsi_theory.arrays.memory import require_memory
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.places import is_embedded_task
 from llm_check.models.collecting.collect import Policies, draw_candidates, positions, sampled_paths
 from llm_check.models.decoding.positions import Position, encode_text
@@ -38,8 +39,7 @@ from llm_check.models.world import World, transformers_pair, world_record
 
 __all__ = ["DEFAULTS", "naive_candidates", "run"]
 
-DEFAULTS: Record = {"n": 16, "more": (64,), "repeats": 5, "problems": 8, "threads": 1}
-
+DEFAULTS = CHECKS["lm_speed"].defaults
 BATCH = 16
 STEPS = 3
 

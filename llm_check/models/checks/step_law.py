@@ -32,6 +32,7 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.journal import Journal, journal_path
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.places import places_of, require_room
 from llm_check.models.checks.scored_law import detectable
 from llm_check.models.checks.scored_step import scored_tests
@@ -52,15 +53,8 @@ from llm_check.models.world import World, transformers_pair, world_record
 
 __all__ = ["DEFAULTS", "LEVEL", "full_forward_difference", "outcome_p_values", "run", "schemes_tested"]
 
+DEFAULTS = CHECKS["lm_law"].defaults
 LEVEL = 0.01
-DEFAULTS: Record = {
-    "beta": 2.0,
-    "n": 4,
-    "threshold": 0.5,
-    "draws": 10_000,
-    "problems": 4,
-    "tolerance": 1e-6,
-}
 
 
 def schemes_tested(beta: float, n: int, threshold: float) -> dict[str, Scheme]:

@@ -31,6 +31,7 @@ from gsi_theory.runs.costs import MEASURED, Overheads, Shape, Trio, gsi_seconds,
 from gsi_theory.types import Ints, Json, Record
 from llm_check.logs.planner.calibration import Timing, fitted_overhead
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.decoding.method_step import run_step
 from llm_check.models.decoding.method_table import policies_used
 from llm_check.models.decoding.positions import Position
@@ -44,7 +45,7 @@ from llm_check.models.world import World, world_record
 
 __all__ = ["DEFAULTS", "run"]
 
-DEFAULTS: Record = {"ns": (2, 16), "more": (1, 4, 8, 24), "repeats": 2, "threads": 1}
+DEFAULTS = CHECKS["lm_seconds"].defaults
 
 # The longest text that is timed; of a model whose context is shorter, that.
 _LONGEST = 256

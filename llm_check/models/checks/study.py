@@ -38,6 +38,7 @@ from llm_check.logs.pools.pool import Pool, pool_from_columns, read_pool
 from llm_check.logs.pools.prefixes import length_rows, pool_at_length
 from llm_check.logs.pools.supports import support_cells
 from llm_check.models.checks.check_settings import read_settings
+from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.significance import calibration, holm
 from llm_check.models.checks.study_cells import Results, StudyProblem, problems_of, results, studied_schemes
 from llm_check.models.collecting.collect import draw_candidates
@@ -49,16 +50,7 @@ from llm_check.models.world import World
 
 __all__ = ["DEFAULTS", "run"]
 
-DEFAULTS: Record = {
-    "drafts": ("smollm2:weak", "smollm2:medium", "smollm2:strong", "smollm2:near"),
-    "lengths": (8,),
-    "betas": (5.0, 20.0),
-    "ns": (1, 2, 4, 8, 16),
-    "threshold": 0.5,
-    "problems": 30,
-    "candidates": 18,
-    "fresh": 32,
-}
+DEFAULTS = CHECKS["lm_study"].defaults
 LEVEL = 0.01
 NAMES = {
     "soft_bon_draft": "above_soft_best_of_n_on_the_draft",

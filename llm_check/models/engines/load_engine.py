@@ -17,13 +17,13 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from gsi_theory.errors import InputError
 from gsi_theory.types import Json
 from llm_check.models.engines.engine import Engine
 from llm_check.models.engines.hub_snapshot import hub_folder
 from llm_check.models.real.model_cache import REAL_MODELS, RealName, real_name
+from llm_check.models.spec import read_query
 
 __all__ = ["LOADERS", "load_engine"]
 
@@ -94,7 +94,8 @@ def load_engine(spec: str | Path, *, device: str = "cpu", dtype: str = "float32"
     """The engine that `spec` names (see above). A folder that exists is a folder, whatever its name.
 
     device and dtype are of engines in this process; servers chose their own when they were started.
-    Raises InputError for a scheme that is not in `LOADERS`, and what the loader raises.
+    Raises InputError for a scheme that is not in `LOADERS`, options that are no setting=value&setting=value, and what
+    the loader raises.
     """
     text = str(spec)
     if not text:
@@ -111,5 +112,5 @@ def load_engine(spec: str | Path, *, device: str = "cpu", dtype: str = "float32"
             f"{', '.join(REAL_MODELS)}, " + ", ".join(f"{name}{_PLACES.get(name, ':FOLDER')}" for name in LOADERS)
         )
     where, _, query = (text if scheme.startswith("http") else rest).partition("?")
-    options = {name: _option(value) for name, value in parse_qsl(query, keep_blank_values=True)}
+    options = {name: _option(value) for name, value in read_query(query, text).items()}
     return LOADERS[scheme](where, options, device, dtype, temperature)

@@ -14,7 +14,7 @@ from llm_check.models.engines.hub_snapshot import placed
 from llm_check.models.grading.answers import known_reading
 from llm_check.models.model_types import Tokenizer
 from llm_check.models.rewards.reward_model import RewardModel
-from llm_check.models.tasks.spec import Spec, parse_spec, read_options
+from llm_check.models.spec import Spec, parse_spec, read_options
 
 __all__ = ["KINDS", "Kind", "load_reward"]
 

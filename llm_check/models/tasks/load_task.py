@@ -14,11 +14,11 @@ from gsi_theory.runs.json_input import JsonFault, parse_json, text_lines
 from llm_check.models.grading.answers import known_reading
 from llm_check.models.grading.grading import grade_arithmetic
 from llm_check.models.model_types import TaskProblem
+from llm_check.models.spec import Spec, parse_spec, read_options
 from llm_check.models.tasks import arithmetic
 from llm_check.models.tasks.benchmarks import FAMILIES, Benchmark, Hub, Row, grade_rows
 from llm_check.models.tasks.problem import Problem, Task
 from llm_check.models.tasks.short_answers import grade_short
-from llm_check.models.tasks.spec import Spec, parse_spec, read_options
 from llm_check.models.tasks.sums import SUMS
 from llm_check.models.tasks.two_step import TWO_STEP
 from llm_check.models.tasks.word_problems import WORD_PROBLEMS

@@ -11,6 +11,7 @@ from gsi_theory import InputError, Instance, Scheme, gsi_law, selection_law
 from gsi_theory.arrays.logscale import normalize
 from gsi_theory.claims import CLAIMS, OUTCOMES, Outcome
 from gsi_theory.claims import facts as facts_module
+from gsi_theory.claims.assumptions import HIGH_SCORE
 from gsi_theory.claims.facts import Facts
 from gsi_theory.laws.draws import Counts
 from gsi_theory.laws.selection_law import selection_laws
@@ -307,3 +308,11 @@ def test_what_float64_cannot_hold_is_undecided_not_refuted() -> None:
     assert CLAIMS["M12a"].evaluate(*cases[2]).rhs == 0.0
     assert CLAIMS["M10"].evaluate(*cases[3]).outcome is Outcome.UNDECIDED
     assert CLAIMS["M17-tail"].evaluate(*cases[1]).outcome is Outcome.UNDECIDED
+
+
+def test_a_score_at_the_largest_weight_is_high() -> None:
+    """M = C exactly, where every weight is one: M ≥ C holds, and fails at the next smaller threshold."""
+    even = Instance.from_probabilities([0.5, 0.5], [0.5, 0.5], [0.0, 0.0])
+    for threshold, high in ((0.0, True), (-1e-9, False), (1e-9, True)):
+        facts = Facts.of(even, Scheme(1.0, 2, threshold, "race", gate="score"))
+        assert facts.log_coverage == 0.0 and bool(HIGH_SCORE.holds(facts)) is high

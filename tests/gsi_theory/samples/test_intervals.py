@@ -169,3 +169,11 @@ def test_bad_input() -> None:
         fixed_mean([0.5, 0.6], [0.1])
     with pytest.raises(InputError, match=r"stderr\[0\] = -0.1"):
         fixed_mean([0.5], [-0.1])
+
+
+def test_values_off_their_bounds_by_rounding_are_at_them() -> None:
+    inside = bounded_mean([0.0, 0.5, 1.0, 0.25], 0.0, 1.0)
+    off = bounded_mean([-1e-10, 0.5, 1.0 + 1e-10, 0.25], 0.0, 1.0)
+    assert np.array([off.low, off.high]) == pytest.approx([inside.low, inside.high], abs=1e-9)
+    with pytest.raises(InputError, match="bounds are"):
+        bounded_mean([-1e-8, 0.5], 0.0, 1.0)

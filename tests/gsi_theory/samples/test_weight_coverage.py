@@ -273,3 +273,11 @@ def test_bad_input() -> None:
     with pytest.raises(InputError, match="N_B numbers"):
         drafts_for_base([0.0, 1.0], [0.0])
     assert chi2_from_base([0.0, np.inf]) == (np.inf, np.inf)
+
+
+@pytest.mark.parametrize("level", [-0.1, 0.0, 1.0, 1.5, np.nan])
+def test_a_level_is_a_confidence(level: float) -> None:
+    with pytest.raises(InputError, match=r"level = .*(between 0 and 1|not a number|nan)"):
+        mean_low([0.0, 1.0], level)
+    for inside in (np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0)):
+        assert mean_low([0.0, 1.0], inside) <= 1.0

@@ -146,11 +146,15 @@ def test_pool_of_one_has_no_error(drafts: int, base: int) -> None:
 def test_several_values_in_one_pass_are_each_value_alone() -> None:
     draft, base, values = drawn(np.random.default_rng(52), 80)
     schemes = [*SCHEMES, Scheme(5.0, 3, 0.6, "softmax", 7), Scheme(5.0, 3, float("inf"), "race", gate="score")]
+    schemes += [Scheme(5.0, 3, 0.6, "softmax", 2), Scheme(5.0, 9, 0.6, "softmax", 7)]
     found = predict_position(draft, base, schemes, values)
     for s, scheme in enumerate(schemes):
         if scheme.threshold is None:
             continue
-        weight, fixed = 5.0 * draft.reward + draft.log_ratio, None if scheme.base_draws == scheme.n else 7
+        weight, fixed = (
+            5.0 * draft.reward + draft.log_ratio,
+            None if scheme.base_draws == scheme.n else scheme.base_draws,
+        )
         kept = draft.reward + draft.log_ratio / 5.0 >= scheme.threshold
         for v in range(2):
             own, theirs = values[0][v], values[1][v]

@@ -36,7 +36,7 @@ RNG_STOPS = np.random.default_rng()
 
 
 def run(folder, seed: int = 0, workers: int = 1, progress=None, **settings):
-    return audit.run_audit(seed, folder / "audit.json", TINY | settings, workers, progress, "test")
+    return audit.run_audit(seed, folder / "audit.json", TINY | settings, local_pool(workers), progress, "test")
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_killed_at_a_random_moment_and_restarted_gives_the_same_bytes(tmp_path) 
     parsed = {key: str(value) for key, value in settings.items()}
     line = json.loads((tmp_path / "whole" / "audit.json").read_text())["provenance"]["command"]
     path = audit.run_audit(
-        0, tmp_path / "cut" / "audit.json", parsed, 1, lambda done, total: seen.append((done, total)), line
+        0, tmp_path / "cut" / "audit.json", parsed, local_pool(1), lambda done, total: seen.append((done, total)), line
     )
     # jobs that were kept are not done again: the first report counts them
     assert seen[0][0] >= kept

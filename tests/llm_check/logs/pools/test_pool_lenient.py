@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gsi_theory.errors import InputError
+from llm_check.logs.pools.diagnosis import doctor
 from llm_check.logs.pools.pool import read_pool, write_pool
 from llm_check.logs.pools.pool_files import METADATA_KEY
 
@@ -63,6 +64,11 @@ def test_bad_rows_are_listed_and_their_prompts_left_out(tmp_path: Path) -> None:
         assert found.value == value or math.isnan(value)
         assert words in found.reason
     assert pool.table.num_rows == 2 * EACH
+    told = pool.left_out_record()
+    assert (told["rows"], told["prompts"]) == (len(FAULTS), 5)
+    for fault, (row, field, value, words) in zip(told["faults"], FAULTS, strict=True):
+        assert (fault["row"], fault["field"]) == (row, field) and words in fault["said"]
+        assert fault["value"] == ("NaN" if value != value else value)  # NaN is no JSON
     good = columns()
     assert pool.table["logp_draft"].to_pylist() == good["logp_draft"][30:]
 
@@ -161,3 +167,10 @@ def test_a_large_pool_is_read_in_seconds_and_two_gibibytes(tmp_path: Path, stric
     assert float(seconds) < 3.0
     assert int(peak) < 512 * 1024  # KiB
     assert int(left_out) == (0 if strict else 1)
+
+
+def test_the_doctor_is_lenient_unless_told(tmp_path: Path) -> None:
+    path = bad_file(tmp_path, FAULTS[:1])
+    assert doctor(path).left_out["rows"] == 1
+    with pytest.raises(InputError, match="row 1, logp_draft"):
+        doctor(path, strict=True)

@@ -257,6 +257,8 @@ def test_the_key_comes_from_the_environment_and_is_shown_nowhere(
         ("http://", "is no URL of a server"),
         ("http://localhost:1,http://localhost:1/", "named twice"),
         ("http://localhost:1?speed=3", "option 'speed'"),
+        ("http://localhost:1?timeout", "setting 'timeout' in 'http://localhost:1\\?timeout': write setting=value"),
+        ("http://localhost:1?timeout=1&timeout=2", "given twice"),
         ("http://localhost:1?timeout=fast", "timeout of the servers is 'fast'"),
         ("http://localhost:1?attempts=0", "attempts of the servers is 0"),
         ("http://127.0.0.1:9?attempts=2&backoff=0", "no usable answer in 2 tries .*ConnectError.*127.0.0.1:9"),

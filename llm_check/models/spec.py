@@ -1,7 +1,7 @@
-"""How a user names a task or a reward model: ``KIND:PLACE?setting=value&setting=value``. No torch here.
+"""How a user names a task, a reward model or an engine: ``KIND:PLACE?setting=value&setting=value``. No torch here.
 
-``gsm8k:test.jsonl``, ``skywork:models/prm?step_token=\\n\\n``, ``python:my_module:judge?low=0&high=1``. Settings are
-percent-decoded, and the two characters ``\\n`` in a value mean a line break.
+``gsm8k:test.jsonl``, ``skywork:models/prm?step_token=\\n\\n``, ``http://host:8000?model=adapter``. Values of settings
+are percent-decoded, and the two characters ``\\n`` in a value mean a line break.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from gsi_theory.errors import InputError
 from gsi_theory.types import Json, Record
 
-__all__ = ["Spec", "parse_spec", "read_options"]
+__all__ = ["Spec", "parse_spec", "read_options", "read_query"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Spec:
 def parse_spec(text: str, kinds: Mapping[str, Json]) -> Spec:
     """The parts of `text`; a leading ``KIND:`` counts only if KIND is in `kinds`.
 
-    Raises InputError for an empty text, a setting without "=", or a setting given twice.
+    Raises InputError for an empty text, and as `read_query` does.
     """
     if not text.strip():
         raise InputError(f"specification {text!r}: give KIND:PLACE, with KIND one of {', '.join(kinds)}")
@@ -37,6 +37,14 @@ def parse_spec(text: str, kinds: Mapping[str, Json]) -> Spec:
     kind, colon, place = head.partition(":")
     if kind not in kinds:
         kind, place = "", head
+    return Spec(text, kind, place if colon or not kind else "", read_query(query, text))
+
+
+def read_query(query: str, text: str) -> dict[str, str]:
+    """The settings that `text` has after its question mark.
+
+    Raises InputError for a setting without "=", or a setting given twice.
+    """
     options: dict[str, str] = {}
     for part in query.split("&") if query else ():
         name, equals, value = part.partition("=")
@@ -45,7 +53,7 @@ def parse_spec(text: str, kinds: Mapping[str, Json]) -> Spec:
         if name in options:
             raise InputError(f"setting {name!r} is given twice in {text!r}: give it once")
         options[name] = unquote(value).replace("\\n", "\n")
-    return Spec(text, kind, place if colon or not kind else "", options)
+    return options
 
 
 def read_options(spec: Spec, readers: Mapping[str, Callable[[str], Json]]) -> Record:
