@@ -13,7 +13,6 @@ from gsi_theory import InputError
 from llm_check.logs.pools.pool import Pool, pool_from_columns, read_pool
 from llm_check.logs.pools.row_checks import checked_range
 
-
 COLUMNS: dict[str, list[Any]] = {
     "prompt_id": ["a", "a"],
     "step": [0, 0],
