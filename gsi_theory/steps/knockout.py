@@ -50,7 +50,8 @@ def knockout_fail(p: object, right: object, candidates: object, comparisons: obj
 
     Bracket sizes on one level differ by at most one, so ⌊log₂ N⌋ steps of a recursion on two of them are enough.
     """
-    q, right_, n, k = _checked(1.0 - np.asarray(p, dtype=np.float64), right, candidates, comparisons)
+    correct, right_, n, k = _checked(p, right, candidates, comparisons)
+    q = 1.0 - correct
     lost = lost_majority(right_, k)
 
     def meet(a: Floats, b: Floats) -> Floats:
@@ -72,7 +73,8 @@ def knockout_fail(p: object, right: object, candidates: object, comparisons: obj
 
 def knockout_bound(p: object, right: object, candidates: object, comparisons: object) -> Floats:
     """(1-p)^N + ⌈log₂N⌉ e^{-2K(right-½)²} (M25)."""
-    q, right_, n, k = _checked(1.0 - np.asarray(p, dtype=np.float64), right, candidates, comparisons)
+    correct, right_, n, k = _checked(p, right, candidates, comparisons)
+    q = 1.0 - correct
     with np.errstate(under="ignore"):
         rounds = np.ceil(np.log2(n))
         return np.asarray(q**n + rounds * np.exp(-2.0 * k * (right_ - 0.5) ** 2))

@@ -77,3 +77,11 @@ def test_bad_input_is_refused(bad) -> None:
     for function in (knockout_fail, knockout_bound, league_fail, league_bound):
         with pytest.raises(InputError, match="give"):
             function(*bad)
+
+
+def test_the_first_bad_number_is_named_with_its_place() -> None:
+    grid = np.array([[0.5, 0.25], [1.5, -0.5]])
+    with pytest.raises(InputError, match=r"p\[1, 0\] = .*1\.5.*: give probabilities"):
+        knockout_fail(grid, 0.5, 4, 1)
+    with pytest.raises(InputError, match=r"candidates\[1\] = .*2\.5.*: give whole numbers"):
+        knockout_fail(0.5, 0.5, [4, 2.5, 0], 1)

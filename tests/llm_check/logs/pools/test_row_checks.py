@@ -13,18 +13,19 @@ from gsi_theory import InputError
 from llm_check.logs.pools.pool import Pool, pool_from_columns, read_pool
 from llm_check.logs.pools.row_checks import checked_range
 
+COLUMNS: dict[str, list[Any]] = {
+    "prompt_id": ["a", "a"],
+    "step": [0, 0],
+    "source": ["draft", "base"],
+    "candidate": [0, 0],
+    "logp_draft": [-1.0, -2.0],
+    "logp_base": [-1.5, -2.5],
+    "reward": [0.5, 0.25],
+}
+
 
 def pool(**changed: Any) -> Pool:
-    columns = {
-        "prompt_id": ["a", "a"],
-        "step": [0, 0],
-        "source": ["draft", "base"],
-        "candidate": [0, 0],
-        "logp_draft": [-1.0, -2.0],
-        "logp_base": [-1.5, -2.5],
-        "reward": [0.5, 0.25],
-    }
-    return pool_from_columns(columns | changed)
+    return pool_from_columns(COLUMNS | changed)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,11 @@ def test_a_column_of_several_types_is_named_with_its_lines(tmp_path: Path) -> No
     path.write_text("".join(json.dumps(each) + "\n" for each in [*rows, rows[0] | {"candidate": 2}]), encoding="utf-8")
     with pytest.raises(InputError, match=r"pool\.jsonl, lines 1 to 3, column note: several types"):
         read_pool(path)
+
+
+def test_columns_are_read_strictly() -> None:
+    """A bad row of one prompt is an error, though another prompt is good."""
+    two = {name: column * 2 for name, column in COLUMNS.items()} | {"prompt_id": ["a", "a", "b", "b"]}
+    assert pool_from_columns(two).keys() == [("a", 0), ("b", 0)]
+    with pytest.raises(InputError, match="row 2, reward = NaN"):
+        pool_from_columns(two | {"reward": [0.5, 0.25, float("nan"), 0.25]})
