@@ -66,8 +66,8 @@ FIGURES = (
         title="A pretrained pair: accuracy against n",
         question="What does GSI earn over soft best-of-n and RSD on language models that nobody here trained?",
         caption="""
-        Lines are predicted from {candidates} candidates of each model at each of {problems} problems, marks measured on
-        fresh draws, with two standard errors over problems.
+        [drawn] Lines are predicted from {candidates} candidates of each model at each of {problems} problems, marks
+        measured on {fresh} others, with two standard errors over problems. | Nothing was drawn.
         """,
         claim="""
         GSI (arXiv 2506.04118), accuracy:
@@ -89,7 +89,7 @@ FIGURES = (
         draw=draw_lengths,
         title="A pretrained pair: how long a step may be",
         question="After how many tokens is nothing left of the drafts?",
-        caption="Medians over {problems} problems; the dotted line is the number of drafts.",
+        caption="Medians over problems; the dotted line is the number of drafts.",
         claim="M44: the first tokens of a draft are a draft of the shorter step, so one pool answers for every length.",
         alt="Effective number of drafts, and KL of draft and base, against the tokens of a step, one line a draft.",
     ),

@@ -44,6 +44,7 @@ FAMILIES = {
 CHANGING = {
     "sims/audits/tables.py: Totals",
     "llm_check/custom_generate.py: GuidedGenerate",
+    "llm_check/logs/formats/log_format.py: Reading",
     "llm_check/models/engines/prefix_cache.py: PrefixCache",
     "llm_check/models/decoding/search.py: _Search",
 }

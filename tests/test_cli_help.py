@@ -86,7 +86,7 @@ COMPLETED = {
     "gsi refute M12-g": {"M12-gated-kl", "M12-gated-reward"},
     "gsi refute --m": {"--mutants"},
     "gsi simulate cov": {"coverage"},
-    "gsi check lm_s": {"lm_speed", "lm_seconds"},
+    "gsi check lm_s": {"lm_speed", "lm_seconds", "lm_study"},
     "gsi decode --method rsd": {"rsd", "rsd_sigmoid"},
     "gsi decode --task gsm": {"gsm8k"},
     "gsi pool out.parquet --path ref": {"reference"},

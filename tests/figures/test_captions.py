@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from figures.figure_table import FindingText, PageFigure, figures_of, findings_in, said, spoken
-from gsi_theory.runs.artifact import Artifact
+from gsi_theory.runs.artifact import Artifact, read_artifact
 from sims.experiments import EXPERIMENTS
+from tests.llm_check.models.checks.small_study import study_path
 from tests.sims.tiny_runs import tiny_artifact
 
 SEEDS = (1, 2)
 FIGURES = {entry.name: entry for page in ("gallery", "report") for entry in figures_of(page)}
-OF_EXPERIMENTS = [name for name, entry in FIGURES.items() if entry.artifact in EXPERIMENTS]
+OF_EXPERIMENTS = [name for name, entry in FIGURES.items() if entry.artifact in (*EXPERIMENTS, "lm_study")]
 Row = dict[str, Any]
 
 
@@ -69,7 +70,8 @@ def test_no_number_is_written_by_hand(name: str) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_caption_can_be_said_of_any_seed(name: str, seed: int) -> None:
     entry = FIGURES[name]
-    artifact = tiny_artifact(entry.artifact, seed)
+    study = entry.artifact == "lm_study"
+    artifact = read_artifact(study_path(seed)) if study else tiny_artifact(entry.artifact, seed)
     told = spoken(entry, artifact)
     assert told.caption and "{" not in told.caption + told.claim and "nan" not in told.caption + told.claim
     for part in findings(entry):

@@ -18,6 +18,7 @@ from gsi_theory.runs.output import atomic_write_files
 from gsi_theory.runs.workers import in_this_process
 from sims.experiments import EXPERIMENTS
 from tests.figures.test_report import Reader
+from tests.llm_check.models.checks.small_study import study_path
 from tests.sims.tiny_runs import tiny_path
 
 
@@ -30,7 +31,7 @@ def build_gallery(artifacts: Path, out: Path) -> Path:
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gallery")
     for entry in GALLERY:
-        path = tiny_path(entry.artifact, 0)
+        path = study_path(0) if entry.artifact == "lm_study" else tiny_path(entry.artifact, 0)
         for file in path.parent.glob(f"{entry.artifact}.*"):
             shutil.copy(file, folder)
     return folder
@@ -39,12 +40,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_experiment_that_judges_itself_has_an_entry() -> None:
     names = [entry.name for entry in GALLERY]
     assert len(set(names)) == len(names)
-    assert {entry.artifact for entry in GALLERY} == set(EXPERIMENTS) - {
-        "exact_vs_mc",
-        "bounds_vs_n",
-        "methods",
-        "steps",
-    }
+    elsewhere = {"exact_vs_mc", "bounds_vs_n", "methods", "steps"}
+    assert {entry.artifact for entry in GALLERY} == set(EXPERIMENTS) - elsewhere | {"lm_study"}
 
 
 def test_the_page_shows_every_figure_and_paragraph(artifacts: Path, tmp_path: Path) -> None:
@@ -56,7 +53,7 @@ def test_the_page_shows_every_figure_and_paragraph(artifacts: Path, tmp_path: Pa
     text = re.sub(r"(?<=\de)−", "-", text)  # on the page an exponent does not part from its number
     for entry in GALLERY:
         told = spoken(entry, read_artifact(artifacts / f"{entry.artifact}.json"))
-        command = f"gsi simulate {entry.artifact}"
+        command = entry.command or f"gsi simulate {entry.artifact}"
         parts = [" ".join(words.split()) for words in (told.question, told.caption, told.claim, command)]
         assert [words for words in parts if words not in text] == [] and told.caption
         assert (tmp_path / "figures" / f"{entry.name}.pdf").read_bytes().startswith(b"%PDF")
@@ -73,7 +70,7 @@ def test_same_artifacts_same_bytes(artifacts: Path, tmp_path: Path) -> None:
 
 def test_what_was_not_run_names_its_command(tmp_path: Path) -> None:
     page = build_gallery(tmp_path, tmp_path / "out").read_text(encoding="utf-8")
-    assert all(f"<code>gsi simulate {entry.artifact}</code>" in page for entry in GALLERY)
+    assert all(f"<code>{entry.command or f'gsi simulate {entry.artifact}'}</code>" in page for entry in GALLERY)
     assert Reader(page).open == [] and "<svg" not in page
 
 

@@ -84,8 +84,13 @@ def _rescored(world: World, pool: Pool, tokens: int) -> Pool:
     return replace(pool_from_columns(columns), metadata=prefix.metadata)
 
 
-def _draft_name(spec: str) -> str:
-    return spec.rpartition(":")[2] or spec
+def _names(specs: Sequence[str], own: str) -> list[str]:
+    """A short name of every draft, for tables and files. InputError for two alike."""
+    names = [(own if spec == OWN else spec).rpartition(":")[2].rstrip("/").rpartition("/")[2] for spec in specs]
+    for at, name in enumerate(names):
+        if name in names[:at]:
+            raise InputError(f"drafts {', '.join(specs)}: two of them are called {name}; leave one out, or rename it")
+    return names
 
 
 def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: Progress, command: str) -> Path:
@@ -103,14 +108,19 @@ def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: 
         )
     problems = world.task.problems[: chosen["problems"]]
     world = replace(world, task=replace(world.task, problems=problems))
-    shares = len(chosen["drafts"])
+    names = _names(chosen["drafts"], world.draft.contract.model)
+    shares = len(names)
     names_of = ("lengths", "supports", "cells", "scores", "gains", "plans")
     tables: dict[str, list[Record]] = {name: [] for name in names_of}
     seconds: list[Record] = []
     bases: list[StudyProblem] = []
     for at, spec in enumerate(chosen["drafts"]):
-        name = _draft_name(spec) if spec != OWN else _draft_name(world.draft.contract.model)
-        pair = replace(world, draft=load_engine(spec, dtype=world.base.contract.dtype)) if spec != OWN else world
+        name = names[at]
+        pair = (
+            world
+            if spec in (OWN, world.draft.contract.model)
+            else replace(world, draft=load_engine(spec, dtype=world.base.contract.dtype))
+        )
         file = out.parent / out.stem / f"{name}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
 
@@ -122,7 +132,7 @@ def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: 
             "base": world.base.contract.model,
             "prm": None,
         }
-        collect_world(pair, file, names, (total, total), seed=seed + at, batch=TOGETHER, progress=told)
+        collect_world(pair, file, models, (total, total), seed=seed + at, batch=TOGETHER, progress=told)
         if not seconds:
             seconds = _seconds(pair, chosen["ns"], seed)
         pool = read_pool(file)
@@ -135,6 +145,7 @@ def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: 
         bases += problems_of(pool, ["correct"])
         tables["plans"] += _planned(pool, name, chosen, seed + at)
         progress((at + 1) * 1000, shares * 1000)
+        del pair  # its weights go before the next draft's come
     cost = _equal_cost(tables["cells"], seconds)
     overuse = _overuse(bases)
     kept = {table: _columns(rows) for table, rows in tables.items()}
@@ -350,10 +361,12 @@ def _summary(tables: Mapping[str, list[Record]], overuse: Sequence[Record], chos
     p = holm(np.array([row["p_value"] for row in judged]))
     found = calibration(z, np.array([names[row["problem"]] for row in scores]))
     peak = max(overuse, key=lambda row: row["accuracy"])
+    counts = {key: chosen[key] for key in ("problems", "candidates", "fresh")}
     return {
         "models": world.names,
-        **{key: chosen[key] for key in ("problems", "candidates", "fresh", "threshold")},
-        "drafts": [_draft_name(spec) for spec in chosen["drafts"]],
+        **counts,
+        "threshold": chosen["threshold"],
+        "drafts": list(dict.fromkeys(row["draft"] for row in tables["cells"])),
         "ns": list(chosen["ns"]),
         "betas": list(chosen["betas"]),
         "z_variance": found.variance,
@@ -364,7 +377,7 @@ def _summary(tables: Mapping[str, list[Record]], overuse: Sequence[Record], chos
         "nominal_alarms": float(np.mean([row["p_value"] <= 0.05 for row in judged])),
         "level": LEVEL,
         "passed": bool(p.min() > LEVEL),
-        "findings": _findings(tables, overuse, peak),
+        "findings": _findings(tables, overuse, peak) | {"drawn": {"holds": True} | counts},
     }
 
 

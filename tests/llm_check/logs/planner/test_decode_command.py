@@ -40,7 +40,7 @@ def test_every_option_of_a_plan_is_played_as_it_is() -> None:
         asked = _parsed(decode_command(option, NAMED))
         (name,) = asked["method"]
         method = named_method(name)
-        played = method.scheme(asked["beta"], asked["n"], asked["threshold"], asked["n_base"])
+        played = method.scheme(asked["beta"], int(*asked["n"]), asked["threshold"], asked["n_base"])
         assert (name, method.rule, played.n) == (option.method, option.rule if option.n > 1 else method.rule, option.n)
         if option.has_beta:
             assert asked["beta"] == option.beta

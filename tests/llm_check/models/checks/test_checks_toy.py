@@ -40,6 +40,7 @@ def is_right(problem: Any, step: int, text: str) -> bool:
 def toy_world(count: int) -> World:
     prompts = [Prompt(f"p{i}", (1 + i % 7, 2 + i // 7), i) for i in range(count)]
     task: Any = SimpleNamespace(
+        turns=(),
         name="toy",
         source="toy",
         instruction="",

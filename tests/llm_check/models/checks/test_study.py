@@ -1,0 +1,101 @@
+"""`lm_study`: its tables agree with each other, it goes on with the pools there are, and what it says is counted again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gsi_theory import Candidates
+from gsi_theory.errors import InputError
+from gsi_theory.runs.artifact import read_artifact
+from llm_check.logs.pools.pool import read_pool
+from llm_check.models.checks.check_verdict import verdict
+from llm_check.models.checks.significance import calibration
+from llm_check.models.checks.study_cells import StudyProblem, results, studied_schemes
+from llm_check.models.command_check import check
+from tests.llm_check.models.checks.small_study import SETTINGS, answers_world, study_path
+
+
+def _rows(table: dict[str, list]) -> list[dict]:
+    return [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
+
+
+def test_every_measured_number_stands_beside_its_prediction() -> None:
+    artifact = read_artifact(study_path(0))
+    rows = _rows(artifact.tables["cells"])
+    assert {row["tokens"] for row in rows} == {None, 3}
+    assert {row["method"] for row in rows} == {method.id for method, _ in studied_schemes((1,), (1.0,), 0.5)}
+    for row in rows:
+        assert row["difference"] == pytest.approx(row["predicted"] - row["measured"], abs=1e-12)
+        assert row["quantity"] != "p_accept" or 0.0 <= row["measured"] <= 1.0
+    assert verdict(artifact).startswith("passed: accuracy gained by GSI at n = 4 on 6 problems: ")
+
+
+def test_gains_are_counted_again_from_the_cells() -> None:
+    artifact = read_artifact(study_path(0))
+    cells, n = _rows(artifact.tables["cells"]), max(artifact.summary["ns"])
+    measured = {
+        (c["method"], c["quantity"]): c["measured"]
+        for c in cells
+        if c["tokens"] is None and c["n"] == (n if c["method"] in ("gsi", "soft_bon_draft", "soft_bon_base") else 1)
+    }
+    for row in _rows(artifact.tables["gains"]):
+        gain = measured["gsi", row["quantity"]] - measured[row["rival"], row["quantity"]]
+        assert row["gain"] == pytest.approx(gain, abs=1e-12)
+
+
+def test_it_goes_on_with_pools_that_are_there(tmp_path: Path) -> None:
+    first = study_path(0)
+    shutil.copytree(first.parent / "lm_study", tmp_path / "lm_study")
+    (pool,) = (tmp_path / "lm_study").glob("*.parquet")
+    before = pool.stat().st_mtime_ns
+    again = read_artifact(check("lm_study", answers_world(), 0, tmp_path, SETTINGS))
+    assert pool.stat().st_mtime_ns == before and len(read_pool(pool).keys()) == 6
+    kept = read_artifact(first)
+    for name in set(kept.tables) - {"seconds", "equal_cost"}:  # of clocks
+        assert again.tables[name] == kept.tables[name]
+
+
+def test_two_drafts_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="two of them are called draft; leave one out, or rename it"):
+        check("lm_study", answers_world(), 0, tmp_path, SETTINGS | {"drafts": ".,other/draft"})
+
+
+def test_too_few_candidates_are_refused_before_anything_is_drawn(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="fresh = 3, problems = 6: give at least 4 of either for n = 4"):
+        check("lm_study", answers_world(), 0, tmp_path, SETTINGS | {"fresh": "3"})
+    assert not list(tmp_path.iterdir())
+
+
+def _world(rng: np.random.Generator, size: int, tilt: float, spread: float) -> StudyProblem:
+    """Log-normal ratios with E ρ = 1 under the draft, rewards and truth that follow a hidden quality."""
+
+    def side(on_base: bool) -> tuple[Candidates, np.ndarray]:
+        quality = rng.normal(tilt if on_base else 0.0, 1.0, size)
+        ratio = tilt * quality - 0.5 * tilt**2
+        reward = 1.0 / (1.0 + np.exp(-(quality + spread + rng.normal(size=size))))
+        right = (rng.random(size) < 1.0 / (1.0 + np.exp(-2.0 * (quality + spread)))).astype(float)
+        return Candidates(np.full(size, -np.log(size)), reward, ratio), np.stack([reward, right])
+
+    (draft, mine), (base, others) = side(False), side(True)
+    return StudyProblem("p", draft, base, (mine, others))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.25])
+def test_scores_vary_by_one_where_predictions_are_right_and_by_more_where_they_are_not(shift: float) -> None:
+    rng = np.random.default_rng(4)
+    problems = [_world(rng, 160, 0.7, rng.normal(0.0, 0.5)) for _ in range(40)]
+    if shift:  # what is played on is of other rewards than what predicts
+        for problem in problems:
+            for values in problem.values:
+                values[0, 64:] += shift
+    found = results(problems, studied_schemes((1, 4), (5.0,), 0.5), 64, 0)
+    z = found.z(0)
+    scores = calibration(z[np.isfinite(z)], np.nonzero(np.isfinite(z))[0])
+    if shift:
+        assert scores.variance > 1.0 + 5.0 * scores.variance_se
+    else:
+        assert abs(scores.variance - 1.0) < 4.0 * scores.variance_se and scores.variance_se < 0.25
