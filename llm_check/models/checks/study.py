@@ -127,7 +127,7 @@ def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: 
         def told(done: int, of: int, at: int = at) -> None:
             progress(at * 1000 + done * 900 // of, shares * 1000)
 
-        names = {
+        models = {
             "draft": world.draft.contract.model if spec == OWN else spec,
             "base": world.base.contract.model,
             "prm": None,

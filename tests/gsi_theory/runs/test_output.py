@@ -257,7 +257,7 @@ OWN = {
     "gsi_theory/cli.py": "opens the null device for streams that are closed",
     "gsi_theory/runs/journal.py": "appends lines to a journal",
     "llm_check/models/collecting/parts.py": "holds a lock file",
-    "llm_check/models/real/fetching.py": "keeps a wheel and takes a file out of it, by a name of its own until it is whole",
+    "llm_check/models/real/fetching.py": "takes a file out of a wheel, under another name until it is whole",
     "llm_check/models/real/preparation.py": "converts into a folder that takes its place by one rename",
     "llm_check/models/rewards/state_head.py": "writes into a temporary folder, and from there by the mechanism",
     "llm_check/models/tiny/train.py": "writes into a temporary folder, and from there by the mechanism",

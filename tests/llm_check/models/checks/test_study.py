@@ -1,4 +1,4 @@
-"""`lm_study`: its tables agree with each other, it goes on with the pools there are, and what it says is counted again."""
+"""`lm_study`: its tables agree, it goes on with the pools there are, and what it says is counted again."""
 
 from __future__ import annotations
 
