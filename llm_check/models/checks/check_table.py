@@ -106,7 +106,13 @@ _CHECKS = (
             "candidates": 18,
             "fresh": 32,
         },
-        options={"draft": "smollm2:medium", "base": "smollm2", "reward": "learned", "task": "sums"},
+        options={
+            "draft": "smollm2:medium",
+            "base": "smollm2",
+            "reward": "learned",
+            "task": "sums",
+            "dtype": "bfloat16",
+        },
         full={"problems": "100", "candidates": "128", "fresh": "160"},
     ),
 )
