@@ -1,0 +1,89 @@
+"""`lm_study` and what it rests on, on the real pair, marked `real`: a small run holds its bars, first tokens follow the
+law, and prefixes of long steps are short steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from gsi_theory.runs.artifact import read_artifact
+from llm_check.logs.pools.pool import Pool, read_pool
+from llm_check.logs.pools.prefixes import pool_at_length
+from llm_check.models.checks.check_table import CHECKS
+from llm_check.models.checks.significance import holm
+from llm_check.models.collecting.collected_task import collect_world
+from llm_check.models.command_check import check
+from llm_check.models.decoding.random_streams import PositionStream
+from llm_check.models.decoding.reasoning_steps import parse_step_rule
+from llm_check.models.world import World, load_world
+
+pytestmark = pytest.mark.real
+
+
+PROBLEMS = 10
+
+
+@lru_cache(maxsize=1)
+def world() -> World:
+    return load_world(**CHECKS["lm_study"].options | {"limit": PROBLEMS})
+
+
+def test_a_small_study_holds_its_bars(tmp_path: Path) -> None:
+    settings = {"drafts": "smollm2:weak,smollm2:strong", "problems": "10", "candidates": "16", "fresh": "32"}
+    artifact = read_artifact(check("lm_study", world(), 0, tmp_path, settings))
+    summary = artifact.summary
+    assert summary["passed"], "predictions and fresh draws have one mean, after Holm's correction"
+    assert abs(summary["z_variance"] - 1.0) <= 3.0 * summary["z_variance_se"], summary
+    supports = artifact.tables["supports"]
+    of_weak = [
+        u for u, d, n in zip(supports["usable"], supports["draft"], supports["n"], strict=True) if d == "weak" and n > 1
+    ]
+    assert not any(of_weak), "whole answers of the weak draft have hardly an effective draft"
+    lengths = artifact.tables["lengths"]
+    kl = {
+        (pool, tokens): value
+        for pool, tokens, value in zip(lengths["pool"], lengths["tokens"], lengths["kl"], strict=True)
+    }
+    assert kl["weak", 8] > 3.0 * kl["strong", 8] > 0.0
+
+
+def test_first_tokens_follow_the_law(draws: int = 5000) -> None:
+    base = world().base
+    rule = parse_step_rule("tokens:1", base.tokenizer, 1)
+    p = []
+    for prompt in world().prompts()[:4]:
+        cache = base.prefill([prompt.ids])
+        law = np.exp(base.log_probs(cache)[0])
+        stream = [PositionStream(7, prompt.prompt_id, 0, 1)]
+        tokens = base.sample(cache, draws, stream, rule).tokens[0, :, 0]
+        counts = np.bincount(tokens, minlength=law.size)
+        alone = law * draws >= 5.0  # the likely ones; the others together
+        seen, expected = np.append(counts[alone], counts[~alone].sum()), np.append(law[alone], law[~alone].sum())
+        p.append(stats.chisquare(seen, expected / expected.sum() * draws).pvalue)
+    assert holm(np.array(p)).min() > 0.001, p
+
+
+def _log_ratios(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
+    """Means over positions of the drafts' log-ratio (KL with the other sign), and of its median."""
+    parts = [pool.draft_candidates(*key).log_ratio for key in pool.arrays.names]
+    return np.array([part.mean() for part in parts]), np.array([np.median(part) for part in parts])
+
+
+def test_prefixes_of_long_steps_are_short_steps(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.parquet"
+    specs = {"draft": "smollm2:medium", "base": "smollm2", "prm": None}
+    collect_world(world(), whole, specs, (32, 1), seed=1, batch=4)
+    p, tokenizer = [], world().base.tokenizer
+    for tokens in (1, 2, 4, 8, 12):
+        fresh = tmp_path / f"{tokens}.parquet"
+        short = replace(world(), step=f"tokens:{tokens}", rule=parse_step_rule(f"tokens:{tokens}", tokenizer, tokens))
+        collect_world(short, fresh, specs, (32, 1), seed=2, batch=4)
+        ours, theirs = (_log_ratios(pool) for pool in (pool_at_length(read_pool(whole), tokens), read_pool(fresh)))
+        # the same prompts in both: differences are of draws alone
+        p += [stats.ttest_rel(a, b).pvalue for a, b in zip(ours, theirs, strict=True)]
+    assert holm(np.array(p)).min() > 0.001, p
