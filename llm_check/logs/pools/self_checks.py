@@ -76,7 +76,8 @@ def check_lengths(arrays: PositionArrays) -> list[StepCover]:
 class CrossCheck:
     """One model's log-probability of the same step in draft rows and in base rows: steps compared, median difference,
     within: mean absolute deviation from the position's own mean difference, over the positions with several steps to
-    compare; spread: noise between equal rows of a source."""
+    compare; spread: noise between equal rows of a source; length: mean tokens of the steps compared, 1 where none are
+    logged."""
 
     model: str
     compared: int
@@ -84,6 +85,7 @@ class CrossCheck:
     within: float
     positions: int
     spread: float
+    length: float = 1.0
 
 
 def cross_check(arrays: PositionArrays, code: Ints) -> list[CrossCheck]:
@@ -115,7 +117,11 @@ def cross_check(arrays: PositionArrays, code: Ints) -> list[CrossCheck]:
         spread = float(np.sqrt(squares / repeats)) if repeats else 0.0
         shift = float(np.median(difference)) if difference.size else 0.0
         positions = int(np.unique(position[several]).size)
-        checks.append(CrossCheck(model, int(both.sum()), shift, within, positions, spread))
+        length = 1.0
+        if arrays.tokens is not None and both.any():
+            known = both[code] & np.isfinite(arrays.tokens)
+            length = float(arrays.tokens[known].mean()) if known.any() else 1.0
+        checks.append(CrossCheck(model, int(both.sum()), shift, within, positions, spread, length))
     return checks
 
 

@@ -163,7 +163,12 @@ def _length(pool: Pool, draft: str, tokens: int | None, chosen: Record, seed: in
     supports = {(c.beta, c.n): c for c in support_cells(first, chosen["betas"], chosen["ns"])}
     found = results(problems, played, chosen["candidates"], seed)
     where: Record = {"draft": draft, "tokens": tokens}
-    usable = [method.weight != "ratio" or not supports[scheme.beta, scheme.n].fault for method, scheme in found.played]
+    usable = [
+        # sets of more than half of the candidates are nearly the same, and their spread tells no error
+        (scheme.n == 1 or 2 * max(scheme.n, scheme.base_draws) <= chosen["candidates"])
+        and (method.weight != "ratio" or not supports[scheme.beta, scheme.n].fault)
+        for method, scheme in found.played
+    ]
     at = {(method.id, scheme.beta, scheme.n): fine for (method, scheme), fine in zip(found.played, usable, strict=True)}
     rows = []
     for row in found.rows(names):
