@@ -11,7 +11,7 @@ interrupted goes on with them). One part of it predicts, the other is fresh draw
     scores      of single problems: their variance is 1 where errors are right
     gains       of GSI over its rivals at equal n, paired over problems
     overuse     accuracy and reward of best-of-n on the base by the reward model, n far beyond what is decoded
-    seconds     of a step: n drafted, scored, judged; n drawn from the base and judged
+    seconds     of drawing, scoring and judging n, by source
     equal_cost  the best scheme of every method within the seconds of soft best-of-n on the base at each n: chosen by
                 predicted reward, judged by fresh draws; as measured, and as if drafting cost nothing
     plans       what `plan` recommends from the first half of the problems, played on the second
@@ -41,7 +41,7 @@ from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.significance import calibration, holm
 from llm_check.models.checks.study_cells import Results, StudyProblem, problems_of, results, studied_schemes
-from llm_check.models.collecting.collect import draw_candidates
+from llm_check.models.collecting.collect import step_rewards
 from llm_check.models.collecting.collected_task import collect_world
 from llm_check.models.decoding.positions import Position
 from llm_check.models.decoding.random_streams import draw_purpose
@@ -235,7 +235,7 @@ def _scores(
 
 
 def _seconds(world: World, ns: Sequence[int], seed: int) -> list[Record]:
-    """Median seconds of drawing n, scoring them by the other model and judging them, one problem at a time."""
+    """Median seconds of drawing n, of scoring them by the other model and of judging them, one problem at a time."""
     rows = []
     places = [Position(prompt) for prompt in world.prompts()[: TIMED + 1]]
     for source, other in (("draft", "base"), ("base", "draft")):
@@ -244,11 +244,19 @@ def _seconds(world: World, ns: Sequence[int], seed: int) -> list[Record]:
             for place in places:
                 caches = [world.models.engine(name).prefill([place.prefix]) for name in (source, other)]
                 world.reward_model.forget()
-                began = time.perf_counter()
+                clock = [time.perf_counter()]
                 stream = [place.stream(seed + 1, draw_purpose(source))]
-                draw_candidates(world.models, source, (caches[0], caches[1]), [place], n, stream, world.rule)
-                times.append(time.perf_counter() - began)
-            rows.append({"source": source, "n": n, "seconds": float(np.median(times[1:])), "times": len(times) - 1})
+                steps = world.models.engine(source).sample(caches[0], n, stream, world.rule)
+                clock.append(time.perf_counter())
+                world.models.engine(other).score(caches[1], steps.tokens)
+                clock.append(time.perf_counter())
+                step_rewards(world.reward_model, [place], steps.tokens)
+                times.append(np.diff([*clock, time.perf_counter()]))
+            drawing, scoring, judging = np.median(times[1:], axis=0).tolist()
+            rows.append(
+                {"source": source, "n": n, "times": len(times) - 1}
+                | {"drawing": drawing, "scoring": scoring, "judging": judging}
+            )
     return rows
 
 
@@ -309,7 +317,7 @@ def _overuse(bases: Sequence[StudyProblem]) -> list[Record]:
 
 def _equal_cost(cells: Sequence[Record], seconds: Sequence[Record]) -> list[Record]:
     """For every draft, method and budget the scheme of largest predicted reward within it; whole answers."""
-    time_of = {(row["source"], row["n"]): row["seconds"] for row in seconds}
+    time_of = {(row["source"], row["n"]): row for row in seconds}
     grouped: dict[tuple[Json, ...], dict[str, Record]] = {}
     for row in cells:
         if row["tokens"] is None:
@@ -319,7 +327,7 @@ def _equal_cost(cells: Sequence[Record], seconds: Sequence[Record]) -> list[Reco
     for free in (False, True):
         for draft in dict.fromkeys(key[0] for key in grouped):
             for n_budget in sorted({row["n"] for row in seconds}):
-                budget = time_of["base", n_budget]
+                budget = time_of["base", n_budget]["drawing"] + time_of["base", n_budget]["judging"]
                 best: dict[str, Record] = {}
                 for (of, method, beta, n, threshold), found in grouped.items():
                     if of != draft:
@@ -346,16 +354,18 @@ def _equal_cost(cells: Sequence[Record], seconds: Sequence[Record]) -> list[Reco
 
 
 def _cost(
-    method: str, n: int, found: Mapping[str, Record], time_of: Mapping[tuple[str, int], float], free: bool
+    method: str, n: int, found: Mapping[str, Record], time_of: Mapping[tuple[str, int], Record], free: bool
 ) -> float:
-    """Seconds of a step: n from the draft (drawn, scored, judged) and, when refused, n from the base; one where the
-    fallback is one draw. Drawing by the draft is the same work whatever is asked of its log-probabilities."""
+    """Seconds of a step: n drawn, scored where the method reads their ratio, judged where it reads their reward; when
+    refused n from the base, judged where they are selected. free: drafting costs nothing."""
     record = METHODS[method]
-    if record.proposal == "base":
-        return time_of["base", n]
-    drafted = 0.0 if free else time_of["draft", n]
+    source = "base" if record.proposal == "base" else "draft"
+    times, falling = time_of[source, n], time_of["base", record.n_base or n]
+    reads = record.reads(record.scheme(1.0, n, 0.0))
+    seconds = 0.0 if free and source == "draft" else times["drawing"]
+    seconds += times["scoring"] * reads.ratio + times["judging"] * reads.reward
     refused = 1.0 - found["p_accept"]["measured"] if "p_accept" in found else 0.0
-    return drafted + refused * time_of["base", record.n_base or n]
+    return float(seconds + refused * (falling["drawing"] + falling["judging"] * (record.fallback == "select")))
 
 
 def _summary(tables: Mapping[str, list[Record]], overuse: Sequence[Record], chosen: Record, world: World) -> Record:
