@@ -153,8 +153,13 @@ def address(folder: Path) -> Iterator[str]:
         yield place
 
 
+def of_gsi(cell: dict[str, Any]) -> bool:
+    """Whether drafts are selected by reward and ratio; among one nothing is selected."""
+    return cell["method"].startswith("gsi") or cell["method"] == "draft"
+
+
 def numbers(folder: Path, **scheme: Any) -> dict[str, Any]:
-    own = [c for c in cells(folder) if all(c[k] == v for k, v in scheme.items())]
+    own = [c for c in cells(folder) if of_gsi(c) and all(c[k] == v for k, v in scheme.items())]
     assert len(own) == 1
     return own[0]
 
@@ -164,7 +169,7 @@ def numbers(folder: Path, **scheme: Any) -> dict[str, Any]:
 def test_the_explorer_shows_the_cell_of_its_address(folder: Path, address: str, rule: str, gate: str) -> None:
     cuts = [c["threshold"] for c in cells(folder) if (c["rule"], c["gate"], c["beta"]) == (rule, gate, 4.0)]
     cut = sorted(set(cuts))[1] if gate != "none" else None
-    cell = numbers(folder, method="gsi", rule=rule, gate=gate, beta=4.0, n=2, threshold=cut)
+    cell = numbers(folder, rule=rule, gate=gate, beta=4.0, n=2, threshold=cut)
     asked = f"rule={rule}&gate={gate}&beta=4&n=2" + (f"&u={cut}" if cut is not None else "")
     text = shown(f"{address}/index.html#{asked}")
     mean, error = map(float, output(text, "o-value").split(" ± "))
@@ -201,7 +206,7 @@ def test_sliders_and_lists_change_what_is_shown(folder: Path) -> None:
     for scheme, (beta, n, u, value) in zip(steps, told["log"], strict=True):
         if scheme is None:
             continue
-        cell = numbers(folder, method="gsi", **scheme)
+        cell = numbers(folder, **scheme)
         assert (float(beta), int(n)) == (scheme["beta"], scheme["n"])
         assert float(value.split(" ± ")[0]) == pytest.approx(cell["reward"], rel=2e-4)
         assert u == "no gate" if scheme["gate"] == "none" else float(u) == pytest.approx(cut, rel=1e-3)
@@ -226,7 +231,7 @@ _BUTTONS = """
 @needs_browser
 def test_the_explorer_leads_to_the_front_and_back_to_the_recommendation(folder: Path) -> None:
     """And its command is one that `gsi plan` takes."""
-    ungated = [c for c in cells(folder) if c["gate"] == "none" and c["method"] == "gsi"]
+    ungated = [c for c in cells(folder) if c["gate"] == "none" and of_gsi(c)]
     worst = next(c for c in ungated if any(o["cost"] <= c["cost"] and o["reward"] > c["reward"] for o in ungated))
     address = f"index.html#rule={worst['rule']}&gate=none&beta={worst['beta']:g}&n={worst['n']}"
     here, hidden, there, back = driven(folder, address, _BUTTONS)["log"]
