@@ -62,7 +62,7 @@ _REWARD = (
 )
 _TASK = (
     "gsm8k, math500, olympiadbench, minerva or mmlu_stem: from the hub, with :FILE from a file; jsonl:FILE: your own "
-    "rows (question, answer); sums, word_problems, facts, two_step: for smollm2."
+    "rows (question, answer); sums, word_problems, facts, repeated_sums: for smollm2."
 )
 _STEP = r"Where a step ends: 'delimiter:\n\n', tokens:N, or answer (the whole answer)."
 _INSTRUCTION = "What a prompt says beside the question (default: the task's)."

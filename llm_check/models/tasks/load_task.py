@@ -20,7 +20,7 @@ from llm_check.models.tasks.benchmarks import FAMILIES, Benchmark, Hub, Row, gra
 from llm_check.models.tasks.problem import Problem, Task
 from llm_check.models.tasks.short_answers import grade_short
 from llm_check.models.tasks.sums import SUMS
-from llm_check.models.tasks.two_step import TWO_STEP
+from llm_check.models.tasks.repeated_sums import REPEATED_SUMS
 from llm_check.models.tasks.word_problems import WORD_PROBLEMS
 from llm_check.models.tasks.written import WrittenTask, written_problems
 from llm_check.models.tasks.yes_no_facts import FACTS
@@ -33,7 +33,7 @@ WRITTEN: dict[str, WrittenTask] = {
     "sums": SUMS,
     "word_problems": WORD_PROBLEMS,
     "facts": FACTS,
-    "two_step": TWO_STEP,
+    "repeated_sums": REPEATED_SUMS,
 }
 _LAST = "last_number"  # where their solutions state the answer
 # Whole solutions of Qwen2.5-Math on these tasks stay below 4096 tokens, its context.
@@ -45,7 +45,7 @@ STEP_SPEC = "delimiter:\\n\\n"
 def load_task(spec: str, *, limit: int | None = None, seed: int = 0) -> Task:
     """The task named by `spec`: "gsm8k:FILE" (rows of the published fields), "gsm8k" (from the hub), likewise math500,
     olympiadbench, minerva, mmlu_stem; "jsonl:FILE" (a user's rows); "arithmetic" or "arithmetic:train", likewise sums,
-    word_problems, facts, two_step, for a real small model. With
+    word_problems, facts, repeated_sums, for a real small model. With
     "?answer=last_number" (or text; default boxed) that is where a solution of a row states its answer.
 
     At most `limit` problems, chosen by `seed`, in the order of the source; those of a smaller limit are among those of
