@@ -18,9 +18,9 @@ from llm_check.models.spec import Spec, parse_spec, read_options
 from llm_check.models.tasks import arithmetic
 from llm_check.models.tasks.benchmarks import FAMILIES, Benchmark, Hub, Row, grade_rows
 from llm_check.models.tasks.problem import Problem, Task
+from llm_check.models.tasks.repeated_sums import REPEATED_SUMS
 from llm_check.models.tasks.short_answers import grade_short
 from llm_check.models.tasks.sums import SUMS
-from llm_check.models.tasks.repeated_sums import REPEATED_SUMS
 from llm_check.models.tasks.word_problems import WORD_PROBLEMS
 from llm_check.models.tasks.written import WrittenTask, written_problems
 from llm_check.models.tasks.yes_no_facts import FACTS
