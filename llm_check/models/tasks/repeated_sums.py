@@ -5,6 +5,8 @@ A step is a line; the values of a problem are what the lines of the reference so
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from llm_check.models.tasks.written import WrittenTask
@@ -21,7 +23,7 @@ def _solution(
 ) -> tuple[str, str, tuple[str, ...]]:
     """Question, solution, and what its lines come to."""
     values = [start + added * k for k in range(times + 1)]
-    lines = [f"{before} + {added} = {after}." for before, after in zip(values, values[1:], strict=False)]
+    lines = [f"{before} + {added} = {after}." for before, after in pairwise(values)]
     question = f"{verb} with {start} and add {added} {_TIMES[times]} times. {asked}"
     return question, "\n".join([*lines, f"The answer is {values[-1]}."]), tuple(map(str, (*values[1:], values[-1])))
 
