@@ -4,8 +4,8 @@ A logistic head (`llm_check.models.rewards.state_head`) on the states of smollm2
 answers and their beginnings, half and a quarter of their tokens, all labeled by whether the whole answer ended right:
 so it judges steps too. Answers come from the base and from two drafts, for a head that saw a draft's answers alone
 ranks the base's worse. Problems are of the tasks' training splits; `llm_check.models.real.judge_head` measures the head
-on the test splits. The task repeated_sums is left out. Needs `gsi models smollm2`; minutes on one core. Equal seeds draw
-equal problems and answers; the head's last digits are those of the machine's arithmetic, on one thread.
+on the test splits. The task repeated_sums is left out. Needs `gsi models smollm2`; minutes on one core. Equal seeds
+draw equal problems and answers; the head's last digits are those of the machine's arithmetic, on one thread.
 """
 
 from __future__ import annotations
