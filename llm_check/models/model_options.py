@@ -39,7 +39,7 @@ __all__ = [
 MODELS = "Models (default: the embedded ones)"
 TASK = "Task (default: the embedded arithmetic)"
 STEPS = (r"delimiter:\n\n", "tokens:", "answer")
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16", "auto")
 TASKS = ("arithmetic", *WRITTEN, *FAMILIES)
 
 
@@ -75,7 +75,10 @@ DraftOption = Annotated[str | None, _option(MODELS, "--draft", "MODEL", _MODEL, 
 BaseOption = Annotated[str | None, _option(MODELS, "--base", "MODEL", "Base model, likewise.", REAL)]
 RewardOption = Annotated[str | None, _option(MODELS, "--reward", "REWARD", _REWARD)]
 DeviceOption = Annotated[str, _option(MODELS, "--device", "DEVICE", _DEVICE, ("cpu", "cuda"))]
-DtypeOption = Annotated[str, _option(MODELS, "--dtype", "DTYPE", f"Weights: {', '.join(DTYPES)}.", DTYPES)]
+DtypeOption = Annotated[
+    str,
+    _option(MODELS, "--dtype", "DTYPE", f"Weights: {', '.join(DTYPES)} (bfloat16 where the processor has it).", DTYPES),
+]
 TemperatureOption = Annotated[float, _option(MODELS, "--temperature", "NUMBER", _TEMPERATURE)]
 TaskOption = Annotated[str | None, _option(TASK, "--task", "TASK", _TASK, TASKS)]
 StepOption = Annotated[str | None, _option(TASK, "--step", "STEP", _STEP, STEPS)]

@@ -15,7 +15,7 @@ from llm_check.models.decoding.reasoning_steps import StepRule, parse_step_rule
 from llm_check.models.decoding.step_candidates import Models
 from llm_check.models.engines.engine import Engine, require_pair
 from llm_check.models.engines.load_engine import load_engine
-from llm_check.models.engines.torch_threads import set_threads
+from llm_check.models.engines.torch_threads import fastest_dtype, set_threads
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.rewards.load_reward import load_reward
 from llm_check.models.rewards.reward_model import RewardModel, reward_record
@@ -106,13 +106,15 @@ def load_world(
     draft, base, drafters: specs of `engines.load.load_engine`; reward: of `rewards.load.load_reward`; task: of
     `tasks.load.load_task`, `limit` problems chosen by `seed`; instruction: what a prompt says beside the question;
     step: of `steps.parse_step_rule`; temperature: that all policies are sampled and scored at. Raises InputError for
-    what cannot be loaded or does not match. Sets the threads of torch (`engines.torch_threads`).
+    what cannot be loaded or does not match. dtype "auto" is `fastest_dtype`. Sets the threads of torch
+    (`engines.torch_threads`).
     """
     loaded_task = load_task(task or "arithmetic", limit=limit, seed=seed)
     if instruction is not None:
         loaded_task = replace(loaded_task, instruction=instruction)
     _require_instruction_used(instruction, template or loaded_task.template)
     set_threads(embedded=draft is None and base is None)
+    dtype = fastest_dtype() if dtype == "auto" else dtype
     places = (draft or checkpoint_path("draft"), base or checkpoint_path("base"), *drafters)
     engines = [load_engine(str(place), device=device, dtype=dtype, temperature=temperature) for place in places]
     for engine in (engines[0], *engines[2:]):

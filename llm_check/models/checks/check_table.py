@@ -111,7 +111,7 @@ _CHECKS = (
             "base": "smollm2",
             "reward": "learned",
             "task": "sums",
-            "dtype": "bfloat16",
+            "dtype": "auto",
         },
         full={"problems": "100", "candidates": "128", "fresh": "160"},
     ),
