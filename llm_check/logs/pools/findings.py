@@ -260,7 +260,7 @@ def _noise(e: Evidence) -> Record | None:
     evidence: Record = {
         model: {"sd_nats_per_logged_number": value, "sd_tilted_reward_at_beta_20": value / 20.0}
         for model, value in e.noisy.items()
-        if model not in e.scattered
+        if model not in {*e.scattered, *(check.model for check, _ in e.crossed)}
     }
     for model, grid in e.grid.items():
         if grid is not None:

@@ -20,6 +20,7 @@ from llm_check.models.collecting.trajectories import REFERENCE
 from llm_check.models.decoding.positions import Position, Prompt, encode_text
 from llm_check.models.decoding.prompting import TEMPLATES
 from llm_check.models.engines.checkpoint import load_tokenizer
+from llm_check.models.engines.torch_threads import set_threads
 from llm_check.models.model_types import Tokenizer
 from llm_check.models.rewards.load_reward import load_reward
 from llm_check.models.rewards.reward_model import reward_record
@@ -62,6 +63,7 @@ def rescore_pool(
     steps = _steps(read, tokenizer, pool)
     cut = read if tokens is None else pool_at_length(read, tokens)
     places = _places(read, problems, tokenizer, template, pool)
+    set_threads(embedded=policy is None)  # as where the pool was collected: sums of floats depend on it
     model = load_reward(reward, tokenizer, device=device, dtype=dtype)
     keys = list(zip(read.table["prompt_id"].to_pylist(), read.table["step"].to_pylist(), strict=True))
     prefixes = [ids if tokens is None else ids[:tokens] for ids in steps]

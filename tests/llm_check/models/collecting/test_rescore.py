@@ -37,7 +37,8 @@ def test_the_same_reward_gives_the_same_numbers_and_nothing_else_changes(drawn: 
     again, pool = read_pool(drawn.with_name("pool.rescored.parquet")), read_pool(drawn)
     assert again.table.drop_columns(["reward"]).equals(pool.table.drop_columns(["reward"]))
     rewards = [p.table["reward"].to_numpy() for p in (again, pool)]
-    np.testing.assert_allclose(*rewards, rtol=0, atol=1e-6)
+    # float32, beside other candidates: 3e-6 was seen, single digits of rewards that differ by tenths
+    np.testing.assert_allclose(*rewards, rtol=0, atol=1e-5)
     assert again.metadata["rescored"]["pool"] == "pool.parquet" and again.metadata["draft"] == pool.metadata["draft"]
     assert "--rescore" in again.metadata["command"] and str(drawn.parent) not in again.metadata["rescored"]["command"]
 
@@ -97,4 +98,4 @@ def test_texts_alone_will_do(drawn: Path, tmp_path: Path) -> None:
     write_pool(source, pool.table.drop_columns(lists), pool.metadata)
     assert _gsi(str(source), "--rescore", str(checkpoint_path("prm"))) == 0
     again = read_pool(tmp_path / "texts.rescored.parquet")
-    np.testing.assert_allclose(again.table["reward"].to_numpy(), pool.table["reward"].to_numpy(), atol=1e-6)
+    np.testing.assert_allclose(again.table["reward"].to_numpy(), pool.table["reward"].to_numpy(), atol=1e-5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -115,7 +114,7 @@ def interrupted(out: Path, content: bytes) -> bool:
     """Interrupt the real command once it has kept something; whether the interrupt came before its end."""
     started = subprocess.Popen(
         [sys.executable, "-m", "gsi_theory.cli", "decode", *COMMAND, "--out", str(out)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, OMP_NUM_THREADS="1"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while started.poll() is None and not (
