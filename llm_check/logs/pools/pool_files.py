@@ -172,7 +172,7 @@ def read_table(path: Path, strict: bool, either: bool = False) -> TableFile:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a whole Parquet file ({reason}): copy or write it again") from error
     names, source = table.column_names, None
-    if "source" in names:
+    if names.count("source") == 1:  # twice is refused below
         sources = table["source"].unique().to_pylist()[:2]
         source = sources[0] if len(sources) == 1 else sources
     if not either:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -210,3 +211,11 @@ def test_a_pool_is_flattened_once_for_all_that_read_it(tmp_path: Path, monkeypat
     assert len(calls) == 1
     reward = read.arrays.floats("reward")
     assert reward is read.arrays.floats("reward") and not reward.flags.writeable
+
+
+def test_a_parquet_file_with_its_source_twice_is_refused_by_name(tmp_path: Path) -> None:
+    row = pa.table({"prompt_id": ["a"], "source": ["draft"]})
+    double = pa.Table.from_arrays([*row.columns, row["source"]], names=["prompt_id", "source", "source"])
+    pq.write_table(double, tmp_path / "twice.parquet")
+    with pytest.raises(InputError, match="has a column twice among prompt_id, source, source: keep one of each"):
+        read_pool(tmp_path / "twice.parquet")
