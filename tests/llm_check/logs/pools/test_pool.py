@@ -214,8 +214,9 @@ def test_a_pool_is_flattened_once_for_all_that_read_it(tmp_path: Path, monkeypat
 
 
 def test_a_parquet_file_with_its_source_twice_is_refused_by_name(tmp_path: Path) -> None:
-    row = pa.table({"prompt_id": ["a"], "source": ["draft"]})
-    double = pa.Table.from_arrays([*row.columns, row["source"]], names=["prompt_id", "source", "source"])
+    names = ["prompt_id", "step", "source", "candidate", "logp_draft", "logp_base", "reward", "source"]
+    values = [["a"], [0], ["draft"], [0], [-1.0], [-1.0], [0.5], ["draft"]]
+    double = pa.Table.from_arrays([pa.array(value) for value in values], names=names)
     pq.write_table(double, tmp_path / "twice.parquet")
-    with pytest.raises(InputError, match="has a column twice among prompt_id, source, source: keep one of each"):
+    with pytest.raises(InputError, match="has a column twice among prompt_id, .*, reward, source: keep one of each"):
         read_pool(tmp_path / "twice.parquet")
