@@ -218,5 +218,5 @@ def test_a_parquet_file_with_its_source_twice_is_refused_by_name(tmp_path: Path)
     values = [["a"], [0], ["draft"], [0], [-1.0], [-1.0], [0.5], ["draft"]]
     double = pa.Table.from_arrays([pa.array(value) for value in values], names=names)
     pq.write_table(double, tmp_path / "twice.parquet")
-    with pytest.raises(InputError, match="has a column twice among prompt_id, .*, reward, source: keep one of each"):
+    with pytest.raises(InputError, match=r"has a column twice among prompt_id, .*, reward, source: keep one of each"):
         read_pool(tmp_path / "twice.parquet")
