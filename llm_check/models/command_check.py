@@ -223,10 +223,12 @@ def _told(world: World, reference: World | None) -> str:
         for role, engine in (("draft", pair.draft), ("base", pair.base)):
             contract = engine.contract
             if (contract.engine, contract.dtype, contract.model) != ("transformers", "float32", f"checkpoints/{role}"):
-                plain = real_name(contract.model) is not None and contract.dtype == "float32"
+                plain = real_name(contract.model) is not None
                 told[prefix + role] = (
                     contract.model if plain else f"{contract.engine}:{contract.model}:{contract.dtype}"
                 )
+                if plain and contract.dtype != "float32":
+                    told[f"{prefix}dtype"] = contract.dtype
     if world.reward_model.name != EMBEDDED_REWARD:
         told["reward"] = world.reward_model.name
     task = world.task

@@ -97,16 +97,23 @@ def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: 
     """Write the artifact; settings drafts (models of the base's vocabulary), lengths (tokens of shorter steps),
     betas, ns, threshold, problems, candidates (of each source that predict), fresh (of each source that are played on).
 
-    Raises InputError where fewer fresh candidates are asked for than the largest n, or candidates than twice that.
+    Raises InputError, before anything is drawn, for fewer candidates of either kind than the largest n, fewer than 4
+    problems, β = 0, steps that are no whole answers, and problems without an answer to grade by.
     """
     chosen = read_settings(settings, DEFAULTS)
     most, total = max(chosen["ns"]), chosen["candidates"] + chosen["fresh"]
-    if chosen["fresh"] < most or chosen["candidates"] < most or chosen["problems"] < 4:
+    problems = world.task.problems[: chosen["problems"]]
+    if chosen["fresh"] < most or chosen["candidates"] < most or len(problems) < 4:
         raise InputError(
-            f"candidates = {chosen['candidates']}, fresh = {chosen['fresh']}, problems = {chosen['problems']}: give at "
+            f"candidates = {chosen['candidates']}, fresh = {chosen['fresh']}, problems = {len(problems)}: give at "
             f"least {most} of either for n = {most}, and 4 problems"
         )
-    problems = world.task.problems[: chosen["problems"]]
+    if min(chosen["betas"]) <= 0.0:
+        raise InputError("betas = 0: the gate compares r + ℓ/β; give β above 0")
+    if world.max_steps != 1:
+        raise InputError(f"--step {world.step}: the study grades every step as an answer; give --step answer")
+    if ungraded := next((p.problem_id for p in problems if not str(p.answer)), None):
+        raise InputError(f"problem {ungraded} has no answer to grade by: give a task whose problems have one")
     world = replace(world, task=replace(world.task, problems=problems))
     names = _names(chosen["drafts"], world.draft.contract.model)
     shares = len(names)
@@ -134,7 +141,7 @@ def run(world: World, seed: int, out: Path, settings: dict[str, str], progress: 
         }
         collect_world(pair, file, models, (total, total), seed=seed + at, batch=TOGETHER, progress=told)
         if not seconds:
-            seconds = _seconds(pair, chosen["ns"], seed)
+            seconds = _seconds(pair, sorted({1, *chosen["ns"]}), seed)
         pool = read_pool(file)
         tables["lengths"] += [{"pool": name} | row for row in length_rows(pool, chosen["betas"])]
         for tokens in (None, *chosen["lengths"]):
@@ -161,12 +168,13 @@ def _length(pool: Pool, draft: str, tokens: int | None, chosen: Record, seed: in
     played = studied_schemes(chosen["ns"], chosen["betas"], chosen["threshold"])
     first = _predicting(pool, chosen["candidates"])
     supports = {(c.beta, c.n): c for c in support_cells(first, chosen["betas"], chosen["ns"])}
+    borne = {key for key, cell in supports.items() if not cell.fault}
     found = results(problems, played, chosen["candidates"], seed)
     where: Record = {"draft": draft, "tokens": tokens}
     usable = [
         # sets of more than half of the candidates are nearly the same, and their spread tells no error
         (scheme.n == 1 or 2 * max(scheme.n, scheme.base_draws) <= chosen["candidates"])
-        and (method.weight != "ratio" or not supports[scheme.beta, scheme.n].fault)
+        and (method.weight != "ratio" or (scheme.beta, scheme.n) in borne)
         for method, scheme in found.played
     ]
     at = {(method.id, scheme.beta, scheme.n): fine for (method, scheme), fine in zip(found.played, usable, strict=True)}

@@ -16,6 +16,7 @@ from llm_check.models.checks.check_verdict import verdict
 from llm_check.models.checks.significance import calibration
 from llm_check.models.checks.study_cells import StudyProblem, results, studied_schemes
 from llm_check.models.command_check import check
+from llm_check.models.world import load_world
 from tests.llm_check.models.checks.small_study import SETTINGS, answers_world, study_path
 
 
@@ -62,6 +63,29 @@ def test_it_goes_on_with_pools_that_are_there(tmp_path: Path) -> None:
 def test_two_drafts_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="two of them are called draft; leave one out, or rename it"):
         check("lm_study", answers_world(), 0, tmp_path, SETTINGS | {"drafts": ".,other/draft"})
+
+
+def test_single_answers_are_timed_whatever_the_ns(tmp_path: Path) -> None:
+    artifact = read_artifact(check("lm_study", answers_world(), 0, tmp_path, SETTINGS | {"ns": "2,4"}))
+    assert set(artifact.tables["seconds"]["n"]) == {1, 2, 4}
+    assert {"draft", "rsd", "base"} <= set(artifact.tables["equal_cost"]["method"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "settings", "said"),
+    [
+        ({}, {"betas": "0,4"}, "betas = 0: the gate compares"),
+        ({"step": None, "max_tokens": None}, {}, "give --step answer"),
+        ({"limit": 2}, {}, "problems = 2: give at least 4 of either"),
+    ],
+)
+def test_what_cannot_be_studied_is_refused_before_anything_is_drawn(
+    changed: dict, settings: dict, said: str, tmp_path: Path
+) -> None:
+    world = load_world(**({"step": "answer", "max_tokens": 24, "limit": 8} | changed))
+    with pytest.raises(InputError, match=said):
+        check("lm_study", world, 0, tmp_path, SETTINGS | settings)
+    assert not list(tmp_path.iterdir())
 
 
 def test_too_few_candidates_are_refused_before_anything_is_drawn(tmp_path: Path) -> None:
