@@ -30,7 +30,7 @@ from gsi_theory.runs.options import distinct
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
 from gsi_theory.types import Floats, Record
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool
-from llm_check.logs.pools.supports import unsupported
+from llm_check.logs.pools.supports import effective_drafts, unsupported
 
 __all__ = [
     "BETAS",
@@ -348,7 +348,7 @@ def predict(
         clipped = {"n": beyond, "to": most, "place": place} if beyond else None
         ns = distinct(min(n, most) for n in ns)
     rows = mean_rows(predict_pool(data, scheme_grid(betas, ns, rules, threshold), progress, strict))
-    faults = {(beta, n): unsupported(data, n) for beta, n in {(row["beta"], row["n"]) for row in rows}}
-    rows = [_borne(row, faults[row["beta"], row["n"]]) for row in rows]
+    ess = effective_drafts(data)
+    rows = [_borne(row, unsupported(ess, row["n"])) for row in rows]
     positions = rows[0]["positions"]
     return MeanPredictions(rows, positions, len(data.keys()) - positions, clipped, data.left_out_record())

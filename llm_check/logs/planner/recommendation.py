@@ -37,7 +37,7 @@ from llm_check.logs.planner.tail import RewardRange, tail_speaks
 from llm_check.logs.pools.diagnosis import Diagnosis, diagnose
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool, reward_range
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
-from llm_check.logs.pools.supports import CURES, unsupported
+from llm_check.logs.pools.supports import CURES, effective_drafts, unsupported
 
 __all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "option_costs", "plan"]
 
@@ -335,8 +335,9 @@ def plan(
         choice = Choice(None, reason, tuple(f.advice for f in diagnosis.findings if f.id in wrong))
     else:
         choice, baseline = choose_option(table, values, costs, kl_high, goal, bounds, seed)
-    if choice.chosen is not None and (fault := _fault(data, table.options[choice.chosen])):
-        faults = {(o.beta, o.n): _fault(data, o) for o in table.options if o.weighs_ratio}
+    ess = effective_drafts(data)
+    if choice.chosen is not None and (fault := _fault(ess, table.options[choice.chosen])):
+        faults = {(o.beta, o.n): _fault(ess, o) for o in table.options if o.weighs_ratio}
         borne = np.array([not (o.weighs_ratio and faults[o.beta, o.n]) for o in table.options])
         other, _ = choose_option(table, values, costs, kl_high, goal, bounds, seed, borne)
         if other.chosen is None:
@@ -390,9 +391,9 @@ def plan(
     )
 
 
-def _fault(pool: Pool, option: Option) -> str:
+def _fault(ess: float, option: Option) -> str:
     """Why the pool's weights do not bear an option that selects by them; "" where they do, or it does not."""
-    return unsupported(pool, option.n) if option.weighs_ratio else ""
+    return unsupported(ess, option.n) if option.weighs_ratio else ""
 
 
 def _deciding(options: Sequence[Option], chosen: int | None, means: Floats) -> Option | None:

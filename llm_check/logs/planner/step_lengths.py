@@ -55,7 +55,8 @@ def step_length(pool: Pool, name: str, beta: float, ns: Sequence[int]) -> StepLe
     sets = [s for (_, _, source), s in arrays.sets.items() if source == "draft"]
     lengths = arrays.tokens
     smallest = min(s.stop - s.start for s in sets)
-    faults = {n: unsupported(pool, n) for n in sorted({n for n in ns if n <= smallest // 2})}
+    ess = effective_drafts(pool)
+    faults = {n: unsupported(ess, n) for n in sorted({n for n in ns if n <= smallest // 2})}
     usable = [n for n, fault in faults.items() if not fault]
     return StepLength(
         pool=name,
@@ -63,7 +64,7 @@ def step_length(pool: Pool, name: str, beta: float, ns: Sequence[int]) -> StepLe
         mean_tokens=None if lengths is None else float(lengths.mean()),
         whole=pool.metadata.get("step") == "answer",
         drafts=smallest,
-        ess=effective_drafts(pool),
+        ess=ess,
         beta=beta,
         n_max=max(usable, default=None),
         fault=next((fault for fault in faults.values() if fault), ""),

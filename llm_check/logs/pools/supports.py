@@ -81,21 +81,14 @@ def _drafts(pool: Pool) -> tuple[list[tuple[Floats, Floats]], int]:
 
 
 def effective_drafts(pool: Pool) -> float:
-    """Effective number of drafts, (Σρ)²/Σρ² of the ratio ρ = π_B/π_S, median over positions; 0 where no ratio is
-    finite and positive."""
-    arrays = pool.arrays
-    ratio, starts = arrays.log_ratio, arrays.starts
-    top = np.maximum.reduceat(ratio, starts[:-1])
-    shift = np.repeat(np.where(np.isfinite(top), top, 0.0), np.diff(starts))
-    weight = np.exp(np.minimum(ratio - shift, 0.0))
-    ess = np.add.reduceat(weight, starts[:-1]) ** 2 / np.maximum(np.add.reduceat(weight**2, starts[:-1]), 1e-300)
-    known = ~arrays.set_is_base & np.isfinite(top)
-    return float(np.median(ess[known])) if known.any() else 0.0
+    """Effective number of drafts by the ratio π_B/π_S, median over positions; 0 where no draft has a weight."""
+    sizes = [effective_size(ratio) for _, ratio in _drafts(pool)[0]]
+    return middle(sizes) if sizes else 0.0
 
 
-def unsupported(pool: Pool, n: int) -> str:
-    """Why no answer at n may rest on the pool's weights, however wide its interval; "" where it may."""
-    ess = effective_drafts(pool)
+def unsupported(ess: float, n: int) -> str:
+    """Why no answer at n may rest on the weights of a pool of `ess` effective drafts, however wide its interval; ""
+    where it may."""
     return f"{ess:.1f} effective drafts at half of the positions: one decides" if n > 1 and ess < ESS else ""
 
 

@@ -8,11 +8,10 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 from gsi_theory.instance import LARGEST_NATS
-from gsi_theory.samples.weight_coverage import effective_size
 from gsi_theory.types import Record
 from llm_check.logs.pools.pool import Pool
 from llm_check.logs.pools.prefixes import longest_prefix
-from llm_check.logs.pools.supports import SupportCell, middle, support_cells
+from llm_check.logs.pools.supports import SupportCell, effective_drafts, support_cells
 from llm_check.logs.pools.tails import fitted_khat
 
 __all__ = ["LEAST", "Support", "betas_tried", "pool_support"]
@@ -51,11 +50,8 @@ def pool_support(pool: Pool, beta: float, n: int | None = None, wrong: tuple[str
     here = support_cells(pool, [beta])
     asked = support_cells(pool, [beta], [wanted])
     drafts = arrays.log_ratio[~arrays.is_base]
-    ess, khat = 0.0, None
+    ess, khat = effective_drafts(pool), None
     if here:
-        parts = [arrays.log_ratio[a:b] for a, b in _draft_sets(pool)]
-        sizes = [effective_size(p.copy()) for p in parts if (p > -np.inf).any() and (p < np.inf).all()]
-        ess = middle(sizes)
         with np.errstate(all="ignore"):  # equal weights in the tail
             khat = fitted_khat(drafts[drafts < np.inf])
     if wrong:
@@ -74,12 +70,6 @@ def pool_support(pool: Pool, beta: float, n: int | None = None, wrong: tuple[str
         khat=khat,
         reason=_words(beta, n, n_max, asked[0]),
     )
-
-
-def _draft_sets(pool: Pool) -> list[tuple[int, int]]:
-    arrays = pool.arrays
-    at = np.flatnonzero(~arrays.set_is_base)
-    return list(zip(arrays.starts[at].tolist(), arrays.starts[at + 1].tolist(), strict=True))
 
 
 def betas_tried(pool: Pool, beta: float) -> tuple[float, ...]:

@@ -25,7 +25,7 @@ from tests.benches.plan import WORLDS
 FAULT = "one draft decides"
 
 
-def _few(pool: Pool, n: int) -> str:
+def _few(ess: float, n: int) -> str:
     return FAULT if n > 1 else ""
 
 
@@ -85,10 +85,10 @@ def test_effective_drafts_by_hand_and_what_one_draft_decides() -> None:
     }  # fmt: skip
     pool = pool_from_columns(columns)
     assert effective_drafts(pool) == pytest.approx(16.0 / 10.0)  # of 1.6, 2 and 1
-    assert unsupported(pool, 2) == ""
+    assert unsupported(effective_drafts(pool), 2) == ""
     heavy = columns | {"logp_base": [-5.0 - 9.0 * r[2] if r[1] == "draft" else -5.0 for r in rows]}
-    assert unsupported(pool_from_columns(heavy), 2).startswith("1.0 effective drafts")
-    assert unsupported(pool_from_columns(heavy), 1) == ""
+    assert unsupported(effective_drafts(pool_from_columns(heavy)), 2).startswith("1.0 effective drafts")
+    assert unsupported(effective_drafts(pool_from_columns(heavy)), 1) == ""
 
 
 def test_what_is_not_borne_is_not_chosen_but_compared_with() -> None:
@@ -119,7 +119,7 @@ def test_step_lengths_are_compared_by_coverage(
     )
     other = columns | {"prompt_id": [f"q{name}" for name in columns["prompt_id"]]}
     write_pool(tmp_path / "other.parquet", other, {})
-    monkeypatch.setattr(step_lengths, "unsupported", lambda pool, n: FAULT if n > 4 else "")
+    monkeypatch.setattr(step_lengths, "unsupported", lambda ess, n: FAULT if n > 4 else "")
     asked = ["plan", str(tmp_path / "whole.parquet"), "--beta", "2", "--n", "1,2,8", "--tolerance", "0.3"]
     with pytest.raises(SystemExit):
         main([*asked, "--also", str(tmp_path / "short.parquet"), "--json"])
