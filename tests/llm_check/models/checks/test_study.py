@@ -48,6 +48,33 @@ def test_gains_are_counted_again_from_the_cells() -> None:
         assert row["gain"] == pytest.approx(gain, abs=1e-12)
 
 
+def test_seconds_of_every_method_are_counted_again() -> None:
+    artifact = read_artifact(study_path(0))
+    spent = {(row["source"], row["n"]): row for row in _rows(artifact.tables["seconds"])}
+    accepted = {
+        (c["method"], c["beta"], c["n"]): c["measured"]
+        for c in _rows(artifact.tables["cells"])
+        if c["tokens"] is None and c["quantity"] == "p_accept"
+    }
+    scored = ("gsi_ungated", "gsi", "gsi_race", "gsi_score_gate")
+    rows = _rows(artifact.tables["equal_cost"])
+    assert len({row["method"] for row in rows}) >= 5
+    for row in rows:
+        method, n = row["method"], row["n"]
+        own = spent["base" if method in ("base", "soft_bon_base") else "draft", n]
+        seconds = 0.0 if row["drafting_free"] and own["source"] == "draft" else own["drawing"]
+        seconds += own["scoring"] if method in scored else 0.0
+        seconds += own["judging"] if method not in ("draft", "base") else 0.0
+        if method == "rsd":
+            seconds += (1.0 - accepted[method, None, 1]) * spent["base", 1]["drawing"]
+        elif (method, row["beta"], n) in accepted:
+            again = spent["base", n]
+            seconds += (1.0 - accepted[method, row["beta"], n]) * (again["drawing"] + again["judging"])
+        assert row["seconds"] == pytest.approx(seconds, rel=1e-9), method
+        limit = spent["base", row["budget_n"]]
+        assert seconds <= row["budget"] * 1.001 == pytest.approx((limit["drawing"] + limit["judging"]) * 1.001)
+
+
 def test_it_goes_on_with_pools_that_are_there(tmp_path: Path) -> None:
     first = study_path(0)
     shutil.copytree(first.parent / "lm_study", tmp_path / "lm_study")
