@@ -31,7 +31,7 @@ def _shown(entry: PageFigure, artifact: Artifact | None, drawings: Mapping[str, 
     if artifact is None:
         return {"entry": spoken(entry, None), "drawn": None}
     with drawing(entry.artifact):
-        checked = scalars(artifact, (), ("worst_abs_z", "bonferroni_bound", "comparisons", "passed"))
+        checked = scalars(artifact, (), ("worst_abs_z", "bonferroni_bound", "worst_p_holm", "comparisons", "passed"))
         record = artifact.provenance
         drawn = {
             "svg": Markup(inline_svg(drawings[entry.name], entry.name, entry.alt)),

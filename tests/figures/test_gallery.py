@@ -83,3 +83,13 @@ def test_a_failed_comparison_is_marked_and_a_missing_column_leaves_no_page(artif
     with pytest.raises(InputError, match="has no column"):
         build_gallery(tmp_path, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_the_study_is_judged_by_its_own_numbers_and_its_figures_stand_together(artifacts: Path, tmp_path: Path) -> None:
+    page = build_gallery(artifacts, tmp_path).read_text(encoding="utf-8")
+    text = " ".join(html.unescape(page).split())
+    count = read_artifact(artifacts / "lm_study.json").summary["comparisons"]
+    assert f"Predictions and fresh draws agree: the smallest p of {count} comparisons is " in text
+    assert "comparisons is –" not in text
+    places = [at for at, entry in enumerate(GALLERY) if entry.artifact == "lm_study"]
+    assert places == list(range(places[0], places[0] + 3))
