@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,14 +27,15 @@ import pyarrow.parquet as pq
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import atomic_write_bytes
+from gsi_theory.runs.credentials import scrubbed
 from gsi_theory.types import Ints, Json, Record
+from llm_check.logs.pools.checked_rows import checked_rows
+from llm_check.logs.pools.log_files import LogFiles, LogSource, PromptGroup, group_file, small_file
 from llm_check.logs.pools.pool import Pool, pool_of_file, reward_range, write_pool
-from llm_check.logs.pools.pool_files import LeftOut, TableFile, file_metadata, is_one_model, read_table, said, typed
-from llm_check.logs.pools.position_arrays import row_order
-from llm_check.logs.pools.row_checks import offences
+from llm_check.logs.pools.pool_files import LeftOut, TableFile, file_metadata, is_one_model, read_table, typed
 from llm_check.logs.pools.schema import ONE, ONE_REQUIRED, VALUES
 
-__all__ = ["Log", "draw_counts", "log_of_file", "one_model_table", "read_log_file", "write_log"]
+__all__ = ["Log", "draw_counts", "group_log", "log_of_file", "one_model_table", "read_log_file", "write_log"]
 
 # What a draw that nobody has graded is known by.
 _DRAWN = ("text", "token_ids", "logp_draft", "token_logp_draft")
@@ -106,28 +107,9 @@ def log_of_file(path: Path, file: TableFile, strict: bool = True) -> Log:
         return Log(pool.table, 2, pool.metadata, pool.left_out)
     table = typed(one_model_table(table), path, ONE_REQUIRED)
     _require_values(path, table)
-    unit = "row" if file.lines is None else "line"
-
-    def number(row: int) -> int:
-        return row if file.lines is None else int(file.lines[row])
-
-    limits = reward_range(file.metadata, str(path))
-    faults = list(file.left_out)
-    for offence in offences(table, limits, lambda row: f"{unit} {number(row)}", row_order(table), one_model=True):
-        for row in offence.rows.tolist():
-            value, prompt = table[offence.field][row].as_py(), table["prompt_id"][row].as_py()
-            faults.append(LeftOut(number(row), offence.field, value, offence.reason(row), prompt))
-    if not faults:
-        return Log(table, 1, file.metadata)
-    faults.sort(key=lambda fault: fault.row)
-    if strict:
-        raise InputError(f"{path}, {unit} {faults[0].row}{said(faults[0])}")
-    gone = pa.array(sorted({f.prompt_id for f in faults if f.prompt_id is not None}), type=pa.string())
-    names = table["prompt_id"]
-    kept = table.filter(pc.and_(names.is_valid(), pc.invert(pc.is_in(names, gone))))
-    if kept.num_rows == 0:
-        raise InputError(f"{path} has no prompt without a bad row: {unit} {faults[0].row}{said(faults[0])}")
-    return Log(kept, 1, file.metadata, tuple(faults))
+    checked = replace(file, table=table)
+    kept, _, faults = checked_rows(path, checked, reward_range(file.metadata, str(path)), strict, one_model=True)
+    return Log(kept, 1, file.metadata, faults)
 
 
 def _require_values(path: Path, table: pa.Table) -> None:
@@ -138,12 +120,20 @@ def _require_values(path: Path, table: pa.Table) -> None:
         )
 
 
-def read_log_file(path: str | os.PathLike[str], strict: bool = True) -> Log:
-    """Read and validate a log of one model or two from `.parquet` or `.jsonl` with SCHEMA's names.
+def read_log_file(source: LogSource, strict: bool = True) -> Log:
+    """Read and validate a log of one model or two, with SCHEMA's names, from what `llm_check.read_pool` takes.
 
     strict and errors as `llm_check.read_pool`.
     """
-    return log_of_file(Path(path), read_table(Path(path), strict, either=True), strict)
+    if (path := small_file(source)) is not None:
+        return log_of_file(path, read_table(path, strict, either=True), strict)
+    with LogFiles(source, strict) as files:
+        return log_of_file(Path(files.names[0]), files.together(), strict)
+
+
+def group_log(group: PromptGroup, columns: Sequence[str] | None = None, strict: bool = True) -> Log:
+    """The rows of a group of prompts as a log. Raises InputError naming file, row or line, field, value and cure."""
+    return log_of_file(Path(scrubbed(group.parts[0].name)), group_file(group, columns), strict)
 
 
 def write_log(path: str | os.PathLike[str], table: pa.Table, provenance: Mapping[str, Json]) -> Log:

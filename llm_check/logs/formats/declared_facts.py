@@ -6,31 +6,16 @@ gsi import LOG... --fact temperature=0.8 --fact engine=vllm --fact logprobs=proc
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 
 from gsi_theory.errors import InputError, require_name
+from gsi_theory.runs.credentials import scrubbed
 from gsi_theory.runs.json_input import shown
 from gsi_theory.types import Json, Record
 
-__all__ = ["FACTS", "parse_facts", "scrubbed"]
+__all__ = ["FACTS", "parse_facts"]
 
-_USER = re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s@]*@", re.IGNORECASE)
-_QUERY = re.compile(r"([a-z][a-z0-9+.-]*://[^\s?#]*)[?#][^\s\"']*", re.IGNORECASE)
-_KEY = re.compile(r"\b(?:sk|hf|ghp|gsk|pat|xoxb)[-_][A-Za-z0-9_-]{8,}|\bBearer\s+\S+", re.IGNORECASE)
 _LONGEST = 300
-
-
-def scrubbed(value: Json) -> Json:
-    """The value without what may be a credential: users, passwords and queries of URLs, and keys of common services."""
-    if isinstance(value, str):
-        text = _QUERY.sub(r"\1", _USER.sub(r"\1", value))
-        return _KEY.sub("(key)", text)
-    if isinstance(value, list | tuple):
-        return [scrubbed(part) for part in value]
-    if isinstance(value, dict):
-        return {str(name): scrubbed(part) for name, part in value.items()}
-    return value
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:

@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 
 from gsi_theory.errors import InputError, require_name
 from gsi_theory.runs.artifact import provenance
+from gsi_theory.runs.credentials import scrubbed
 from gsi_theory.types import Json, Record
-from llm_check.logs.formats.declared_facts import scrubbed
 from llm_check.logs.formats.documents import Documents
 from llm_check.logs.formats.field_maps import AGGREGATES, FieldMap
 from llm_check.logs.formats.independence import sign_of_dependence
@@ -230,7 +230,7 @@ def _records(source: object) -> list[Record]:
 
 
 def read_log(source: object, choices: ImportChoices | str | None = None) -> Log:
-    """A log of one model or two from a file or several, a pandas, pyarrow or `datasets` table, or a list of rows.
+    """A log of one model or two from files (a folder, a glob, a URL), a pandas, pyarrow or `datasets` table, or rows.
 
     Files that `gsi import` or `gsi pool` wrote, and JSONL with the names of SCHEMA, need no choices; any other format
     ("monkeys", or `ImportChoices`) and tables in memory (default: "table") are read as `gsi import` reads them. Raises
@@ -244,11 +244,7 @@ def read_log(source: object, choices: ImportChoices | str | None = None) -> Log:
     if not of_paths:
         records = _records(source)
         return _checked([(Path("table"), lambda: enumerate(records, start=1))], choices or _DEFAULT)
-    paths = _paths(source)  # type: ignore[arg-type]  # checked above
     if choices is not None:
+        paths = _paths(source)  # type: ignore[arg-type]  # checked above
         return _checked([(path, _opener(path, choices)) for path in paths], choices)
-    logs = [read_log_file(path) for path in paths]
-    if len(logs) == 1:
-        return logs[0]
-    table = pa.concat_tables([log.table for log in logs], promote_options="permissive")
-    return log_of_file(paths[0], TableFile(table, logs[0].metadata, None, ()))
+    return read_log_file(source)  # type: ignore[arg-type]  # checked above

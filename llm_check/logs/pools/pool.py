@@ -19,21 +19,31 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gsi_theory import Candidates
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.artifact import atomic_write_bytes
 from gsi_theory.types import Ints, Json, Record
-from llm_check.logs.pools.pool_files import LeftOut, TableFile, file_metadata, read_table, said, table_of, typed
-from llm_check.logs.pools.position_arrays import PositionArrays, position_arrays, row_order
-from llm_check.logs.pools.row_checks import Range, checked_range, offences
+from llm_check.logs.pools.checked_rows import checked_rows
+from llm_check.logs.pools.log_files import LogFiles, LogSource, small_file
+from llm_check.logs.pools.pool_files import (
+    LeftOut,
+    TableFile,
+    file_metadata,
+    read_table,
+    refuse_one_model,
+    said,
+    table_of,
+    typed,
+)
+from llm_check.logs.pools.position_arrays import PositionArrays, position_arrays
+from llm_check.logs.pools.row_checks import Range, checked_range
 from llm_check.logs.pools.schema import SCHEMA, SOURCES, Field
 
 __all__ = [
@@ -53,7 +63,8 @@ __all__ = [
 @dataclass(frozen=True)
 class Pool:
     """A validated pool: `arrays`, its rows flattened once, `metadata`, what produced it, and `left_out`, the bad rows
-    whose prompts are not in the table (empty unless read with strict=False).
+    whose prompts are not in the table (empty unless read with strict=False); whole: rows and prompts of the files it is
+    of, where it may be less.
 
     Made by `read_pool`, `write_pool` or `pool_from_columns`; the arrays that its methods return are in the order of
     `candidate`.
@@ -62,6 +73,7 @@ class Pool:
     arrays: PositionArrays
     metadata: Record
     left_out: tuple[LeftOut, ...] = ()
+    whole: tuple[int, int] | None = None
 
     @property
     def table(self) -> pa.Table:
@@ -75,7 +87,10 @@ class Pool:
 
     def left_out_record(self) -> Record:
         """Rows and prompts that reading left out because of bad rows, as commands report them."""
-        faults = [vars(f) | {"said": said(f)} | ({} if f.value == f.value else {"value": "NaN"}) for f in self.left_out]
+        faults = [
+            vars(f) | {"said": said(f), "place": f.place} | ({} if f.value == f.value else {"value": "NaN"})
+            for f in self.left_out
+        ]
         return {"rows": len(faults), "prompts": self.prompts_left_out, "faults": faults}
 
     def keys(self) -> list[tuple[str, int]]:
@@ -139,49 +154,32 @@ def reward_range(metadata: Mapping[str, Json], place: str = "the pool") -> Range
 
 def pool_of_file(path: Path, file: TableFile, strict: bool = True) -> Pool:
     """The pool of a file already read, its bad rows refused or, with their prompts, left out. Errors as `read_pool`."""
-    unit = "row" if file.lines is None else "line"
-
-    def number(row: int) -> int:
-        return row if file.lines is None else int(file.lines[row])
-
-    table, rows = file.table, row_order(file.table)
-    faults_of = offences(table, reward_range(file.metadata, str(path)), lambda row: f"{unit} {number(row)}", rows)
-    if strict and faults_of:
-        worst = min(faults_of, key=lambda offence: int(offence.rows[0]))
-        row = int(worst.rows[0])
-        fault = LeftOut(number(row), worst.field, table[worst.field][row].as_py(), worst.reason(row), None)
-        raise InputError(f"{path}, {unit} {fault.row}{said(fault)}")
-    names, faults = table["prompt_id"], list(file.left_out)
-    for offence in faults_of:
-        for row in offence.rows.tolist():
-            value, prompt = table[offence.field][row].as_py(), names[row].as_py()
-            faults.append(LeftOut(number(row), offence.field, value, offence.reason(row), prompt))
-    if not faults:
-        return Pool(position_arrays(table, rows), file.metadata)
-    faults.sort(key=lambda fault: fault.row)
-    gone = pa.array(sorted({f.prompt_id for f in faults if f.prompt_id is not None}), type=pa.string())
-    kept = table.filter(pc.and_(names.is_valid(), pc.invert(pc.is_in(names, gone))))
-    if kept.num_rows == 0:
-        first = faults[0]
-        alike = sum(fault.field == first.field for fault in faults)
-        more = f"; {alike:,} of {len(faults):,} faults are of that field" if len(faults) > 1 else ""
-        raise InputError(f"{path} has no prompt without a bad row: {unit} {first.row}{said(first)}{more}")
-    return Pool(position_arrays(kept), file.metadata, tuple(faults))
+    table, rows, faults = checked_rows(path, file, reward_range(file.metadata, str(path)), strict)
+    return Pool(position_arrays(table, rows), file.metadata, faults)
 
 
-def read_pool(path: str | os.PathLike[str], strict: bool = True) -> Pool:
-    """Read and validate a pool from `.parquet` or `.jsonl`.
+def read_pool(source: LogSource, strict: bool = True, most_rows: int | None = None) -> Pool:
+    """Read and validate a pool from a `.parquet` or `.jsonl` file, or from what else `LogFiles` takes for a log.
 
     With strict=False prompts that have a bad row are left out whole, and `left_out` lists the bad rows; a file that
-    cannot be read at all, or of which nothing is left, raises all the same.
+    cannot be read at all, or of which nothing is left, raises all the same. most_rows: of a pool that has more, only so
+    many rows are read, of prompts evenly spread, and `whole` says of how many.
     Raises InputError naming file, row (Parquet: counted from 0) or line (JSONL: from 1), field, value and cure.
     """
-    return pool_of_file(Path(path), read_table(Path(path), strict), strict)
+    if (path := small_file(source)) is not None:
+        return pool_of_file(path, read_table(path, strict), strict)
+    with LogFiles(source, strict) as files:
+        file, name = files.together(most_rows), files.names[0]
+        refuse_one_model(
+            Path(name), file.table.column_names, next(iter(file.table["source"].unique().to_pylist()), None)
+        )
+        pool = pool_of_file(Path(name), file, strict)
+        return replace(pool, whole=(files.rows, files.prompt_rows.size))
 
 
-def as_pool(pool: Pool | str | os.PathLike[str], strict: bool = False) -> Pool:
-    """A pool that was read already, or that of a file; strict and errors as `read_pool`."""
-    return pool if isinstance(pool, Pool) else read_pool(pool, strict)
+def as_pool(pool: Pool | LogSource, strict: bool = False, most_rows: int | None = None) -> Pool:
+    """A pool that was read already, or that of a file or several; the rest and errors as `read_pool`."""
+    return pool if isinstance(pool, Pool) else read_pool(pool, strict, most_rows)
 
 
 def write_pool(

@@ -23,14 +23,18 @@ from llm_check.logs.pools.schema import FIELDS, ONE, ONE_REQUIRED, REQUIRED, SCH
 
 __all__ = [
     "ABSENT",
+    "LINE",
     "METADATA_KEY",
     "LeftOut",
     "TableFile",
     "file_metadata",
     "is_one_model",
     "json_lines",
+    "json_tables",
     "left_out_lines",
+    "parquet_metadata",
     "read_table",
+    "refuse_one_model",
     "rows_table",
     "said",
     "table_of",
@@ -38,6 +42,7 @@ __all__ = [
 ]
 
 METADATA_KEY, _SCHEMA_KEY = b"gsi_pool", b"gsi_pool_schema"
+LINE = "__line__"  # a column of tables that stand for lines of JSONL
 # In place of the value of a field that a line lacks.
 ABSENT = "(absent)"
 # Lines held as Python objects at a time: tens of megabytes.
@@ -55,6 +60,12 @@ class LeftOut:
     value: Json
     reason: str
     prompt_id: str | None
+    file: str = ""  # of a log in several files
+
+    @property
+    def place(self) -> str:
+        """Where it is, as lists of faults say it."""
+        return f"{self.file}, row or line {self.row}" if self.file else f"row or line {self.row}"
 
 
 NumberedLine = tuple[int, Record | LeftOut]  # a line's number, and its object or why it is none
@@ -62,12 +73,29 @@ NumberedLine = tuple[int, Record | LeftOut]  # a line's number, and its object o
 
 @dataclass(frozen=True)
 class TableFile:
-    """A file read: `table`, what its provenance says, the line of each row (None: rows from 0), and lines unread."""
+    """Files read: `table`, what their provenance says, the line or row of each row (None: rows from 0), lines unread;
+    files: their names where there are several, owner: which of them each row is of."""
 
     table: pa.Table
     metadata: Record
     lines: Ints | None
     left_out: tuple[LeftOut, ...]
+    files: tuple[str, ...] = ()
+    owner: Ints | None = None
+
+    def number(self, row: int) -> int:
+        """The number of a row, as its file counts."""
+        return row if self.lines is None else int(self.lines[row])
+
+    def file_of(self, row: int) -> str:
+        """The file of a row; "" where there is one."""
+        return "" if self.owner is None else self.files[int(self.owner[row])]
+
+    def place(self, row: int, path: Path, beside: bool = False) -> str:
+        """A row in the words of its file; path: the file where there is one, left out beside a place in it."""
+        name = self.file_of(row)
+        number = f"{'row' if self.lines is None or path.suffix == '.parquet' else 'line'} {self.number(row)}"
+        return number if beside and not name else f"{name or path}, {number}"
 
 
 def table_of(columns: Mapping[str, Json], path: Path) -> pa.Table:
@@ -96,7 +124,7 @@ def is_one_model(names: Collection[str], source: object) -> bool:
     return source == ONE or (source is None and not {"logp_draft", "logp_base"} <= set(names))
 
 
-def _refuse_one_model(path: Path, names: Collection[str], source: object) -> None:
+def refuse_one_model(path: Path, names: Collection[str], source: object) -> None:
     """InputError where a pool was asked for and the file is a log of one model."""
     if is_one_model(names, source) and set(ONE_REQUIRED) <= set(names):
         raise InputError(
@@ -160,7 +188,7 @@ def read_table(path: Path, strict: bool, either: bool = False) -> TableFile:
         first = next(((n, row) for n, row in lines if isinstance(row, dict)), None)
         lines, head = json_lines(path), first[1] if first else {}
         if not either:
-            _refuse_one_model(path, head, head.get("source"))
+            refuse_one_model(path, head, head.get("source"))
         one_model = either and is_one_model(head, head.get("source"))
         return rows_table(path, lines, strict, ONE_REQUIRED if one_model else REQUIRED)
     if path.suffix != ".parquet":
@@ -176,10 +204,10 @@ def read_table(path: Path, strict: bool, either: bool = False) -> TableFile:
         sources = table["source"].unique().to_pylist()[:2]
         source = sources[0] if len(sources) == 1 else sources
     if not either:
-        _refuse_one_model(path, names, source)
+        refuse_one_model(path, names, source)
     one_model = either and is_one_model(names, source)
     required = ONE_REQUIRED if one_model else REQUIRED
-    return TableFile(typed(table, path, required), _metadata(table, path), None, ())
+    return TableFile(typed(table, path, required), parquet_metadata(table.schema, path), None, ())
 
 
 def file_metadata(record: str) -> dict[bytes, bytes]:
@@ -187,11 +215,9 @@ def file_metadata(record: str) -> dict[bytes, bytes]:
     return {METADATA_KEY: record.encode(), _SCHEMA_KEY: str(SCHEMAS["pool"]).encode()}
 
 
-def _metadata(table: pa.Table, path: Path) -> Record:
+def parquet_metadata(schema: pa.Schema, path: Path) -> Record:
     """Provenance of a pool; InputError for a file of a later format, or provenance that is no object."""
-    texts = {
-        key: value.decode() for key, value in (table.schema.metadata or {}).items() if key.startswith(METADATA_KEY)
-    }
+    texts = {key: value.decode() for key, value in (schema.metadata or {}).items() if key.startswith(METADATA_KEY)}
     number, newest = texts.get(_SCHEMA_KEY, "1"), SCHEMAS["pool"]  # pools of before numbers read as 1
     if not number.isdecimal() or not 1 <= int(number) <= newest:
         raise InputError(f"{path} is a pool of format {shown(number)}, this version reads 1 to {newest}: update it")
@@ -243,20 +269,28 @@ def _batches(
     yield numbers, rows, faults
 
 
-def rows_table(path: Path, rows: Iterator[NumberedLine], strict: bool, required: Sequence[str] = REQUIRED) -> TableFile:
-    """The table of numbered objects, as `json_lines` gives them; `path` names them in messages."""
-    tables: list[pa.Table] = []
-    lines: list[Ints] = []
-    left_out: list[LeftOut] = []
+def _row_tables(
+    path: Path, rows: Iterator[NumberedLine], strict: bool, required: Sequence[str]
+) -> Iterator[tuple[pa.Table, Ints, list[LeftOut]]]:
+    """(table, line of each row, lines that are no rows) of some lines at a time."""
     for numbers, objects, unread in _batches(rows, required):
         table, kept, unfit = _chunk(path, objects, numbers)
         faults = sorted([*unread, *unfit], key=lambda fault: fault.row)
         if strict and faults:
             raise InputError(f"{path}, line {faults[0].row}{said(faults[0])}")
+        yield table, np.asarray(numbers, dtype=np.int64)[kept], faults
+
+
+def rows_table(path: Path, rows: Iterator[NumberedLine], strict: bool, required: Sequence[str] = REQUIRED) -> TableFile:
+    """The table of numbered objects, as `json_lines` gives them; `path` names them in messages."""
+    tables: list[pa.Table] = []
+    lines: list[Ints] = []
+    left_out: list[LeftOut] = []
+    for table, numbers, faults in _row_tables(path, rows, strict, required):
         left_out += faults
-        if len(kept):
+        if numbers.size:
             tables.append(table)
-            lines.append(np.asarray(numbers, dtype=np.int64)[kept])
+            lines.append(numbers)
     if not tables:
         raise _no_rows(path, left_out)
     try:
@@ -264,6 +298,24 @@ def rows_table(path: Path, rows: Iterator[NumberedLine], strict: bool, required:
     except (pa.ArrowException, TypeError) as error:
         raise InputError(f"{path} has a column of several types ({error}): write one type") from error
     return TableFile(typed(table, path, required), {}, np.concatenate(lines), tuple(left_out))
+
+
+def json_tables(path: Path, strict: bool) -> Iterator[tuple[pa.Table, list[LeftOut]]]:
+    """Tables of some lines at a time of a JSONL log of one model or two, with the column LINE, and lines that are no
+    rows. Raises InputError for a file that cannot be read or has no rows."""
+    required, rows, left_out = _required(path), 0, list[LeftOut]()
+    for table, numbers, faults in _row_tables(path, json_lines(path), strict, required):
+        rows, left_out = rows + numbers.size, [*left_out, *faults][:FAULTS_SHOWN]
+        known = table.select([name for name in table.column_names if name in FIELDS])
+        yield known.append_column(LINE, pa.array(numbers)), faults
+    if not rows:
+        raise _no_rows(path, left_out)
+
+
+def _required(path: Path) -> Sequence[str]:
+    """The columns that lines of a log of one model or two have, by the first."""
+    head = next((row for _, row in json_lines(path) if isinstance(row, dict)), {})
+    return ONE_REQUIRED if is_one_model(head, head.get("source")) else REQUIRED
 
 
 def _no_rows(path: Path, faults: list[LeftOut]) -> InputError:
@@ -287,7 +339,7 @@ def left_out_lines(left: Record) -> list[str]:
     """What was left out, in words: the count and the first bad rows; no line when nothing was."""
     if not left["rows"]:
         return []
-    faults = [f"  row or line {fault['row']}{fault['said']}" for fault in left["faults"][:FAULTS_SHOWN]]
+    faults = [f"  {fault['place']}{fault['said']}" for fault in left["faults"][:FAULTS_SHOWN]]
     more = left["rows"] - len(faults)
     return [
         f"left out: {counted(left['prompts'], 'prompt')} for {counted(left['rows'], 'bad row')}",

@@ -1,0 +1,49 @@
+"""The rows of a file that are right, and the faults of the others: refused at the first, or their prompts left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gsi_theory.errors import InputError
+from llm_check.logs.pools.pool_files import LeftOut, TableFile, said
+from llm_check.logs.pools.position_arrays import RowOrder, row_order
+from llm_check.logs.pools.row_checks import Range, offences
+
+__all__ = ["checked_rows"]
+
+
+def checked_rows(
+    path: Path, file: TableFile, limits: Range, strict: bool, one_model: bool = False
+) -> tuple[pa.Table, RowOrder | None, tuple[LeftOut, ...]]:
+    """(rows of prompts without a bad row, their order where all are kept, faults of the others in file order).
+
+    The table of `file` has SCHEMA's types; limits: the stated range of the reward. Raises InputError naming file, row
+    or line, field, value and cure for the first fault where `strict`, or where no prompt is left.
+    """
+    table, rows = file.table, row_order(file.table)
+    faults_of = offences(table, limits, lambda row: file.place(row, path, beside=True), rows, one_model)
+    if strict and faults_of:
+        worst = min(faults_of, key=lambda offence: int(offence.rows[0]))
+        row = int(worst.rows[0])
+        fault = LeftOut(file.number(row), worst.field, table[worst.field][row].as_py(), worst.reason(row), None)
+        raise InputError(f"{file.place(row, path)}{said(fault)}")
+    names, faults = table["prompt_id"], list(file.left_out)
+    for offence in faults_of:
+        for row in offence.rows.tolist():
+            value, prompt = table[offence.field][row].as_py(), names[row].as_py()
+            reason, owner = offence.reason(row), file.file_of(row)
+            faults.append(LeftOut(file.number(row), offence.field, value, reason, prompt, owner))
+    if not faults:
+        return table, rows, ()
+    faults.sort(key=lambda fault: (fault.file, fault.row))
+    gone = pa.array(sorted({f.prompt_id for f in faults if f.prompt_id is not None}), type=pa.string())
+    kept = table.filter(pc.and_(names.is_valid(), pc.invert(pc.is_in(names, gone))))
+    if kept.num_rows == 0:
+        first = faults[0]
+        alike = sum(fault.field == first.field for fault in faults)
+        more = f"; {alike:,} of {len(faults):,} faults are of that field" if len(faults) > 1 else ""
+        raise InputError(f"{path} has no prompt without a bad row: {first.place}{said(first)}{more}")
+    return kept, None, tuple(faults)
