@@ -201,7 +201,11 @@ MOVED_NAMES = {
     "llm_check.command_doctor.left_out_lines": "llm_check.logs.pools.pool_files.left_out_lines",
     "llm_check.command_doctor.plain": "gsi_theory.runs.json_output.plain",
     "llm_check.command_plan.embedded_page": "llm_check.models.embedded_page.embedded_page",
-    "llm_check.command_predict.mean_rows": "llm_check.logs.prediction.mean_rows",
+    "llm_check.command_predict.mean_rows": "llm_check.logs.mean_prediction.mean_rows",
+    **{
+        f"llm_check.predict.{name}": f"llm_check.logs.mean_prediction.{name}"
+        for name in ("MeanPredictions", "mean_rows", "predict", "scheme_grid")
+    },
     "llm_check.doctor.doctor.Diagnosis": "llm_check.logs.pools.diagnosis.Diagnosis",
     "llm_check.doctor.doctor.doctor": "llm_check.logs.pools.diagnosis.doctor",
     "llm_check.doctor.prefix_counts.Draws": "llm_check.logs.pools.prefix_counts.PrefixDraws",

@@ -21,10 +21,10 @@ from gsi_theory import moved
 
 if TYPE_CHECKING:
     from llm_check.logs.formats.log_import import read_log
+    from llm_check.logs.mean_prediction import predict
     from llm_check.logs.planner.recommendation import plan
     from llm_check.logs.pools.diagnosis import doctor
     from llm_check.logs.pools.pool import read_pool
-    from llm_check.logs.prediction import predict
 
 __all__ = ["decode", "doctor", "moved", "plan", "predict", "read_log", "read_pool"]
 
@@ -33,7 +33,7 @@ _FACES = {
     "decode": ("llm_check.models.decoding.decoded_task", "decode"),
     "doctor": ("llm_check.logs.pools.diagnosis", "doctor"),
     "plan": ("llm_check.logs.planner.recommendation", "plan"),
-    "predict": ("llm_check.logs.prediction", "predict"),
+    "predict": ("llm_check.logs.mean_prediction", "predict"),
     "read_log": ("llm_check.logs.formats.log_import", "read_log"),
     "read_pool": ("llm_check.logs.pools.pool", "read_pool"),
 }

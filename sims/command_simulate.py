@@ -20,11 +20,19 @@ from typing import Annotated
 import typer
 
 from gsi_theory.runs.artifact import is_current, provenance, read_artifact
-from gsi_theory.runs.options import RUN, ArtifactsOption, SeedOption, WorkersOption, given_options, refuse_options
+from gsi_theory.runs.options import (
+    ArtifactsOption,
+    ClusterOption,
+    SeedOption,
+    WorkersOption,
+    given_options,
+    refuse_options,
+    workers_of,
+)
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.settings import checked, read_pairs, set_options
 from gsi_theory.runs.terminal import wrapped
-from gsi_theory.runs.workers import Pool, cluster_pool, local_pool
+from gsi_theory.runs.workers import Pool
 from gsi_theory.types import Record
 from sims.experiment_record import Experiment, Settings
 from sims.experiments import EXPERIMENTS, PROFILES, WORKERS, estimate, experiment_at, run_experiment
@@ -134,10 +142,7 @@ def command(
     ] = None,
     seed: SeedOption = 0,
     workers: WorkersOption = WORKERS,
-    cluster: Annotated[
-        str | None,
-        typer.Option(metavar="tcp://HOST:PORT", help="A dask scheduler, in place of processes.", rich_help_panel=RUN),
-    ] = None,
+    cluster: ClusterOption = None,
     out: ArtifactsOption = Path("report/artifacts"),
 ) -> None:
     """Run one experiment and write its artifact: NAME.json, and its tables as Parquet beside it.
@@ -163,8 +168,7 @@ def command(
     if dry_run:
         typer.echo(_dry_run(name, seed, settings, workers))
         return
-    pool = cluster_pool(cluster) if cluster is not None else local_pool(workers)
-    path = simulate(name, seed, out, settings, pool=pool)
+    path = simulate(name, seed, out, settings, pool=workers_of(workers, cluster))
     typer.echo(f"wrote {path}")
     if not _agrees(read_artifact(path).summary):
         raise typer.Exit(1)

@@ -10,18 +10,22 @@ from typing import Annotated, TypeVar
 import typer
 
 from gsi_theory.errors import InputError
+from gsi_theory.runs.workers import Pool, cluster_pool, local_pool
 
 __all__ = [
     "OUTPUT",
     "RUN",
     "ArtifactsOption",
+    "ClusterOption",
     "JsonOption",
+    "PoolArgument",
     "SeedOption",
     "WorkersOption",
     "distinct",
     "given_options",
     "listed",
     "refuse_options",
+    "workers_of",
 ]
 
 # Panels of --help; what a command computes stays in the first, "Options".
@@ -40,6 +44,18 @@ WorkersOption = Annotated[
         max=1024,
         help="Processes; the result does not depend on it.",
         rich_help_panel=RUN,
+    ),
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", metavar="tcp://HOST:PORT", help="A dask scheduler, in place of processes.", rich_help_panel=RUN
+    ),
+]
+PoolArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="POOL", help="Pool: .parquet or .jsonl with one candidate a line, or a folder, glob or URL of them."
     ),
 ]
 ArtifactsOption = Annotated[
@@ -70,6 +86,11 @@ def listed(text: str, kind: Callable[[str], Member], name: str) -> tuple[Member,
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
         raise InputError(f"--{name} {shown!r}: give {what} separated by commas") from None
     return distinct(members)
+
+
+def workers_of(workers: int, cluster: str | None) -> Pool:
+    """Who does the jobs of a command: so many processes, or the cluster's. Raises InputError as `cluster_pool`."""
+    return local_pool(workers) if cluster is None else cluster_pool(cluster)
 
 
 def given_options(context: typer.Context | None, but: Sequence[str] = ()) -> list[str]:

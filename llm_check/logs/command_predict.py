@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -12,36 +11,36 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gsi_theory.rules.table import rule_names
-from gsi_theory.runs.options import OUTPUT, listed
+from gsi_theory.runs.options import OUTPUT, ClusterOption, PoolArgument, WorkersOption, listed, workers_of
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, counted, number, wrapped
 from gsi_theory.types import Record
 
 if TYPE_CHECKING:
-    from llm_check.logs.prediction import MeanPredictions
+    from llm_check.logs.mean_prediction import MeanPredictions
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def _print_rows(rows: list[Record]) -> None:
-    """The table; the line of the largest reward, and of equal ones the first, is marked."""
-    names = ("rule", "gate", "β", "n", "reward", "± s.e.", "accepted", "± s.e.")
+def _print_rows(rows: list[Record], value: str, positions: int) -> None:
+    """The table; of lines that all `positions` speak for that of the largest value, the first of equals, is marked."""
+    names = ("rule", "gate", "β", "n", value, "± s.e.", "accepted", "± s.e.")
     table = Table("", *names, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    told = [s for s, row in enumerate(rows) if row["reward"] is not None]
-    best = max(told, key=lambda s: float(rows[s]["reward"]), default=None)
+    told = [s for s, row in enumerate(rows) if row[value] is not None and row["positions"] == positions]
+    best = max(told, key=lambda s: float(rows[s][value]), default=None)
     for s, row in enumerate(rows):
         gated = row["gate"] != "none"
         scheme = row["rule"], row["gate"], f"{row['beta']:g}", str(row["n"])
-        value, error, chance, chance_se = (
-            "–" if row[key] is None else number(row[key]) for key in ("reward", "reward_se", "p_accept", "p_accept_se")
+        mean, error, chance, chance_se = (
+            "–" if row[key] is None else number(row[key]) for key in (value, f"{value}_se", "p_accept", "p_accept_se")
         )
-        table.add_row("→" if s == best else "", *scheme, value, error, *((chance, chance_se) if gated else ("–", "–")))
+        table.add_row("→" if s == best else "", *scheme, mean, error, *((chance, chance_se) if gated else ("–", "–")))
     console().print(table)
 
 
-def _lines(means: MeanPredictions, pool: Path, gated: bool) -> list[str]:
+def _lines(means: MeanPredictions, pool: str, gated: bool) -> list[str]:
     """What the numbers rest on, in words."""
     # slow to import
     from llm_check.logs.pools.pool_files import left_out_lines
@@ -49,11 +48,20 @@ def _lines(means: MeanPredictions, pool: Path, gated: bool) -> list[str]:
 
     lines = [
         f"means over {counted(means.positions, 'position')} of {pool}; s.e.: standard error, from the candidates, "
-        "positions held fixed; →: the largest reward"
+        f"positions held fixed; →: the largest {means.value}"
     ]
     if means.clipped is not None:
         beyond = ", ".join(map(str, means.clipped["n"]))
         lines.append(f"n of {beyond}: clipped to {means.clipped['to']}, the number of {means.clipped['place']}")
+    fewer = {
+        (row["n"], row["gate"] != "none"): row["positions"] for row in means.rows if row["positions"] < means.positions
+    }
+    lines += [
+        f"n = {n}{' with a gate' if gate else ''}: {speak:,} of {counted(means.positions, 'position')} speak; the "
+        "others have fewer candidates, so do not compare it with a smaller n"
+        for (n, gate), speak in fewer.items()
+    ]
+    error = f"{means.value}_se"
     silent: dict[str, list[str]] = {}
     for row in means.rows:
         if row["reason"]:
@@ -62,17 +70,18 @@ def _lines(means: MeanPredictions, pool: Path, gated: bool) -> list[str]:
     lines += [f"no prediction at {'; '.join(places)}: {reason}" for reason, places in silent.items()]
     if silent:
         lines.append(f"would help: {', '.join(CURES[:-1])}, or {CURES[-1]}")
-    if any(row["reward_se"] is not None and np.isinf(row["reward_se"]) for row in means.rows):
+    if any(row[error] is not None and np.isinf(row[error]) for row in means.rows):
         lines.append("unknown: one candidate shows no error")
     if means.missing:
         lacking = "candidates of both sources" if gated else "drafts"
+        lacking += "" if means.value == "reward" else f", or a {means.value} of all"
         lines.append(f"left out: {counted(means.missing, 'position')} without {lacking}")
     return [*lines, *left_out_lines(means.left_out)]
 
 
 @app.command()
 def command(
-    pool: Annotated[Path, typer.Argument(metavar="POOL", help="Pool: .parquet, or .jsonl with one candidate a line.")],
+    pool: PoolArgument,
     rule: Annotated[
         str, typer.Option(metavar="RULES", help=f"Rules, separated by commas: {', '.join(rule_names())}.")
     ] = "softmax,race",
@@ -84,12 +93,17 @@ def command(
     threshold: Annotated[
         float | None, typer.Option(metavar="NUMBER", help="u in reward units; without it no gated schemes.")
     ] = None,
+    value: Annotated[
+        str, typer.Option(metavar="NAME", help="What is averaged: reward, gold_reward or correct.")
+    ] = "reward",
     strict: Annotated[
         bool,
         typer.Option(
             "--strict", help="Stop at a bad row, a position without candidates or an n beyond the pool; mend nothing."
         ),
     ] = False,
+    workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help='{"predictions": [...]}, means over positions.', rich_help_panel=OUTPUT),
@@ -99,14 +113,14 @@ def command(
 
     Gated schemes need base candidates: with --threshold, positions without them are left out for all schemes.
     """
-    from llm_check.logs.prediction import predict  # slow to import
+    from llm_check.logs.mean_prediction import predict  # slow to import
 
     betas, ns, rules = listed(beta, float, "beta"), listed(n, int, "n"), listed(rule, str, "rule")
     with progress_bar("predict") as report:
-        means = predict(pool, rules, betas, ns, threshold, strict, report)
+        means = predict(pool, rules, betas, ns, threshold, strict, report, value, workers_of(workers, cluster))
     if as_json:
         typer.echo(json.dumps(means.record(), allow_nan=False, default=str))
         return
-    _print_rows(means.rows)
+    _print_rows(means.rows, means.value, means.positions)
     for line in _lines(means, pool, threshold is not None):
         typer.echo(wrapped(line.lstrip(), " " * (len(line) - len(line.lstrip()))))

@@ -12,7 +12,6 @@ Shapes: S schemes, V values, N draft and N_B base candidates. No torch here: a p
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,32 +24,25 @@ from gsi_theory.instance import beta_times, log_weight, tilted_reward
 from gsi_theory.methods import Method
 from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.table import rule_named
-from gsi_theory.runs.json_output import plain, with_schema
-from gsi_theory.runs.options import distinct
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
-from gsi_theory.types import Floats, Record
-from llm_check.logs.pools.pool import SOURCES, Pool, as_pool
-from llm_check.logs.pools.supports import effective_drafts, unsupported
+from gsi_theory.types import Floats
+from llm_check.logs.pools.pool import SOURCES, Pool
 
 __all__ = [
-    "BETAS",
-    "NS",
-    "RULES",
-    "MeanPredictions",
+    "NothingToPredict",
     "PositionPrediction",
     "Prediction",
     "acceptance_floor",
-    "mean_rows",
-    "predict",
     "predict_methods",
     "predict_pool",
     "predict_position",
-    "scheme_grid",
-    "smallest_set",
 ]
 
-RULES, BETAS, NS = ("softmax", "race"), (1.0, 5.0, 20.0), (1, 2, 4, 8, 16)  # compared when none are given
 Progress = Callable[[int, int], None]
+
+
+class NothingToPredict(InputError):
+    """No position has what a prediction needs."""
 
 
 @dataclass(frozen=True)
@@ -79,23 +71,6 @@ class PositionPrediction:
     stderr: Floats
     p_accept: Floats
     p_accept_se: Floats
-
-
-def scheme_grid(
-    betas: Sequence[float], ns: Sequence[int], rules: Sequence[str], threshold: float | None
-) -> list[Scheme]:
-    """Every rule × β × n, each once: without a gate and, with `threshold`, with the tilted-reward gate; rules that have
-    a score gate also with that."""
-    grid = []
-    for rule in distinct(rules):
-        for beta in distinct(betas):
-            for n in distinct(ns):
-                grid.append(Scheme(beta, n, None, rule))
-                if threshold is not None:
-                    grid.append(Scheme(beta, n, threshold, rule))
-                    if rule_named(rule).score_gate:
-                        grid.append(Scheme(beta, n, threshold, rule, gate="score"))
-    return grid
 
 
 def _family(method: Method, scheme: Scheme) -> tuple[object, ...]:
@@ -226,129 +201,59 @@ def _positions(pool: Pool, gated: bool, strict: bool) -> list[tuple[str, int]]:
     if not strict:
         keys = [key for key in keys if all(pool.has(*key, source) for source in needed)]
     if not keys:
-        raise InputError(f"no position has {' and '.join(needed)} candidates: a prediction needs them, draw some")
+        raise NothingToPredict(f"no position has {' and '.join(needed)} candidates: a prediction needs them, draw some")
     return keys
 
 
-def smallest_set(pool: Pool, gated: bool) -> tuple[int, str]:
-    """(candidates, place) of the smallest set that a prediction draws from: the largest n it can be for."""
-    sources, sets = SOURCES if gated else SOURCES[:1], pool.arrays.sets
-    size, key, source = min(
-        (sets[(*key, source)].stop - sets[(*key, source)].start, key, source)
-        for key in _positions(pool, gated, False)
-        for source in sources
-    )
-    return size, f"{source} candidates at {key[0]!r}, step {key[1]}"
-
-
 def predict_pool(
-    pool: Pool, schemes: Sequence[Scheme], progress: Progress | None = None, strict: bool = True
+    pool: Pool,
+    schemes: Sequence[Scheme],
+    progress: Progress | None = None,
+    strict: bool = True,
+    value: str = "reward",
 ) -> list[Prediction]:
-    """Predictions of every scheme at every position of a pool, in the pool's order.
+    """Predictions of every scheme at every position of a pool, in the pool's order; `reward` is the mean of the column
+    `value`.
 
-    A position needs drafts and, where a scheme has a gate, base candidates: one without them is refused or, with
-    strict=False, left out for all schemes alike. Raises InputError as `predict_position`, and when no position is left.
+    A position needs drafts, as many as the scheme's n, and where a scheme has a gate base candidates, all with a value:
+    one that lacks them is refused or, with strict=False, left out: for the schemes that its candidates are too few for,
+    or for all alike. Raises InputError as `predict_position`, and NothingToPredict when no position is left.
     """
     gated = any(scheme.threshold is not None for scheme in schemes)
     keys = _positions(pool, gated, strict)
     predictions: list[Prediction] = []
-    for done, (prompt_id, step) in enumerate(keys, start=1):
-        draft = pool.draft_candidates(prompt_id, step)
-        base = pool.base_candidates(prompt_id, step) if gated else draft  # without a gate nothing falls back
-        at = predict_position(draft, base, schemes)
-        error = np.maximum(at.p_accept_se, acceptance_floor(draft, schemes))
-        rows = zip(schemes, at.value[:, 0], at.stderr[:, 0], at.p_accept, error, at.p_accept_se, strict=True)
-        predictions += [Prediction(prompt_id, step, scheme, *map(float, numbers)) for scheme, *numbers in rows]
+    for done, key in enumerate(keys, start=1):
+        draft = pool.draft_candidates(*key)
+        base = pool.base_candidates(*key) if gated else draft  # without a gate nothing falls back
+        values = None if value == "reward" else _values(pool, key, value, gated)
+        fitting = schemes if strict else _fitting(schemes, draft.reward.size, base.reward.size, values)
+        if values is not None and strict and np.isnan(np.concatenate([v.ravel() for v in values])).any():
+            raise InputError(f"a candidate at {key[0]!r}, step {key[1]} has no {value}: grade it, or predict rewards")
+        if fitting:
+            at = predict_position(draft, base, fitting, values)
+            error = np.maximum(at.p_accept_se, acceptance_floor(draft, fitting))
+            rows = zip(fitting, at.value[:, 0], at.stderr[:, 0], at.p_accept, error, at.p_accept_se, strict=True)
+            predictions += [Prediction(*key, scheme, *map(float, numbers)) for scheme, *numbers in rows]
         if progress is not None:
             progress(done, len(keys))
+    if not predictions:
+        few = f"{min(scheme.n for scheme in schemes)} or more candidates"
+        graded = "" if value == "reward" else f", each with a {value}"
+        raise NothingToPredict(f"no position has {few}{graded}: give a smaller n, or draw more")
     return predictions
 
 
-def mean_rows(predictions: Sequence[Prediction]) -> list[Record]:
-    """Means over positions, each scheme; positions are independent, so errors add in squares.
-
-    What the floor adds to the error of an acceptance is added once, at the position where it adds most: one draft more
-    on the other side of the gate, of all drafts.
-    """
-    by_scheme: dict[Scheme, list[Prediction]] = {}
-    for prediction in predictions:
-        by_scheme.setdefault(prediction.scheme, []).append(prediction)
-    return [_mean_row(scheme, items) for scheme, items in by_scheme.items()]
+def _fitting(
+    schemes: Sequence[Scheme], drafts: int, base: int, values: tuple[Floats, Floats] | None
+) -> Sequence[Scheme]:
+    """The schemes that a position has enough candidates for; none where one has no value."""
+    if values is not None and (np.isnan(values[0]).any() or np.isnan(values[1]).any()):
+        return []
+    return [s for s in schemes if s.n <= drafts and (s.threshold is None or s.base_draws <= base)]
 
 
-def _mean_row(scheme: Scheme, items: Sequence[Prediction]) -> Record:
-    added = [p.p_accept_se**2 - p.p_accept_jackknife**2 for p in items if p.p_accept_se > p.p_accept_jackknife]
-    variance = sum(p.p_accept_jackknife**2 for p in items) + max(added, default=0.0)
-    return {
-        "rule": scheme.rule,
-        "gate": "none" if scheme.threshold is None else scheme.gate,
-        "threshold": scheme.threshold,
-        "beta": scheme.beta,
-        "n": scheme.n,
-        "positions": len(items),
-        "reward": float(np.mean([p.reward for p in items])),
-        "reward_se": float(np.sqrt(np.sum([p.reward_se**2 for p in items])) / len(items)),
-        "p_accept": float(np.mean([p.p_accept for p in items])),
-        "p_accept_se": float(np.sqrt(variance) / len(items)),
-    }
-
-
-def _borne(row: Record, fault: str) -> Record:
-    """The row with `reason`, why nothing is predicted; its numbers None where there is one."""
-    silent = {name: None for name in ("reward", "reward_se", "p_accept", "p_accept_se")} if fault else {}
-    return row | silent | {"reason": fault}
-
-
-@dataclass(frozen=True)
-class MeanPredictions:
-    """rows: of each scheme the mean over `positions` positions of reward and acceptance, with standard errors, the
-    positions held fixed; None (and why, in `reason`) where the pool's weights do not bear them. missing: positions left
-    out because a source has no candidates there; clipped: the n beyond the pool, what they became and the set that is
-    so small, None where there are none; left_out: rows left out."""
-
-    rows: list[Record]
-    positions: int
-    missing: int
-    clipped: Record | None
-    left_out: Record
-
-    def record(self) -> Record:
-        """The object of `gsi predict --json`."""
-        fields = {
-            "predictions": self.rows,
-            "n_clipped": self.clipped,
-            "positions_left_out": self.missing,
-            "left_out": self.left_out,
-        }
-        record: Record = plain(with_schema("predict", fields))
-        return record
-
-
-def predict(
-    pool: Pool | str | os.PathLike[str],
-    rules: Sequence[str] = RULES,
-    betas: Sequence[float] = BETAS,
-    ns: Sequence[int] = NS,
-    threshold: float | None = None,
-    strict: bool = False,
-    progress: Progress | None = None,
-) -> MeanPredictions:
-    """Mean predicted reward and acceptance (M31) of every rule × β × n over a pool's positions, or a file's.
-
-    betas: per unit of reward; threshold: u in reward units, adds gated schemes, which need base candidates. n beyond
-    the smallest set is clipped to it. strict: raise for a bad row, a position without candidates or an n beyond the
-    pool. Nothing is predicted where the pool's weights do not bear it (`unsupported`). progress(done, total) counts
-    positions. `record()` is what `gsi predict --json` answers.
-    Raises InputError for a file that is no pool, no position to predict at, and as `predict_position`.
-    """
-    data, gated, clipped = as_pool(pool, strict), threshold is not None, None
-    if not strict:
-        most, place = smallest_set(data, gated)
-        beyond = [n for n in ns if n > most]  # no unbiased estimate exists there (M31)
-        clipped = {"n": beyond, "to": most, "place": place} if beyond else None
-        ns = distinct(min(n, most) for n in ns)
-    rows = mean_rows(predict_pool(data, scheme_grid(betas, ns, rules, threshold), progress, strict))
-    ess = effective_drafts(data)
-    rows = [_borne(row, unsupported(ess, row["n"])) for row in rows]
-    positions = rows[0]["positions"]
-    return MeanPredictions(rows, positions, len(data.keys()) - positions, clipped, data.left_out_record())
+def _values(pool: Pool, key: tuple[str, int], name: str, gated: bool) -> tuple[Floats, Floats]:
+    """A column of the drafts and of what a gate falls back on, (1, N) and (1, N_B), NaN where it is null."""
+    column, sets = pool.arrays.floats(name), pool.arrays.sets
+    draft, base = (column[sets[(*key, source)]][None].copy() for source in ("draft", "base" if gated else "draft"))
+    return draft, base

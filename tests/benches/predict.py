@@ -29,8 +29,9 @@ from gsi_theory import Candidates, Scheme
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.types import Floats
+from llm_check.logs.mean_prediction import scheme_grid
 from llm_check.logs.pools.pool import pool_from_columns
-from llm_check.logs.prediction import predict_position, scheme_grid
+from llm_check.logs.prediction import predict_position
 from llm_check.models.collecting.collect import collect_pool, positions
 from llm_check.models.model_options import quiet_engines
 from llm_check.models.tasks.arithmetic import make_problems

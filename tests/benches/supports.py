@@ -26,9 +26,10 @@ from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.types import Floats, Ints
+from llm_check.logs.mean_prediction import mean_rows
 from llm_check.logs.pools.pool import Pool, pool_from_columns, read_pool
 from llm_check.logs.pools.supports import reward_bounds, support_cells
-from llm_check.logs.prediction import mean_rows, predict_pool
+from llm_check.logs.prediction import predict_pool
 
 __all__ = ["NS", "SHAPES", "WORLDS", "Case", "World", "dealt", "summarized", "synthetic"]
 

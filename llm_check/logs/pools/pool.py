@@ -36,9 +36,9 @@ from llm_check.logs.pools.pool_files import (
     LeftOut,
     TableFile,
     file_metadata,
+    left_out_record,
     read_table,
     refuse_one_model,
-    said,
     table_of,
     typed,
 )
@@ -83,15 +83,11 @@ class Pool:
     @property
     def prompts_left_out(self) -> int:
         """Prompts that are not in the table because one of their rows is bad."""
-        return len({fault.prompt_id for fault in self.left_out if fault.prompt_id is not None})
+        return int(self.left_out_record()["prompts"])
 
     def left_out_record(self) -> Record:
         """Rows and prompts that reading left out because of bad rows, as commands report them."""
-        faults = [
-            vars(f) | {"said": said(f), "place": f.place} | ({} if f.value == f.value else {"value": "NaN"})
-            for f in self.left_out
-        ]
-        return {"rows": len(faults), "prompts": self.prompts_left_out, "faults": faults}
+        return left_out_record(self.left_out)
 
     def keys(self) -> list[tuple[str, int]]:
         """The positions (prompt_id, step), in the order of first appearance."""

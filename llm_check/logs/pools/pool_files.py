@@ -32,6 +32,7 @@ __all__ = [
     "json_lines",
     "json_tables",
     "left_out_lines",
+    "left_out_record",
     "parquet_metadata",
     "read_table",
     "refuse_one_model",
@@ -333,6 +334,15 @@ def said(fault: LeftOut) -> str:
     if fault.value is ABSENT:
         return f": no field {fault.field!r}, {fault.reason}"
     return f", {fault.field} = {shown(fault.value)}: {fault.reason}" if fault.field else f", {fault.reason}"
+
+
+def left_out_record(faults: Sequence[LeftOut], most: int | None = None) -> Record:
+    """Rows and prompts left out because of bad rows, as commands report them; at most `most` faults are listed."""
+    listed = [
+        vars(f) | {"said": said(f), "place": f.place} | ({} if f.value == f.value else {"value": "NaN"})
+        for f in faults[:most]
+    ]
+    return {"rows": len(faults), "prompts": len({f.prompt_id for f in faults} - {None}), "faults": listed}
 
 
 def left_out_lines(left: Record) -> list[str]:

@@ -30,7 +30,16 @@ from gsi_theory.samples.weight_coverage import effective_size
 from gsi_theory.types import Floats
 from llm_check.logs.pools.pool import Pool, reward_range
 
-__all__ = ["CURES", "SupportCell", "effective_drafts", "middle", "reward_bounds", "support_cells", "unsupported"]
+__all__ = [
+    "CURES",
+    "SupportCell",
+    "effective_drafts",
+    "effective_sizes",
+    "middle",
+    "reward_bounds",
+    "support_cells",
+    "unsupported",
+]
 
 NORMAL_95 = 1.96
 SHARE = 0.1  # of the reward's range, the widest interval
@@ -80,10 +89,15 @@ def _drafts(pool: Pool) -> tuple[list[tuple[Floats, Floats]], int]:
     return drafts, int(keys.size)
 
 
+def effective_sizes(pool: Pool) -> list[float]:
+    """Effective number of drafts by the ratio π_B/π_S at each of at most MOST positions; none where no draft has a
+    weight."""
+    return [effective_size(ratio) for _, ratio in _drafts(pool)[0]]
+
+
 def effective_drafts(pool: Pool) -> float:
     """Effective number of drafts by the ratio π_B/π_S, median over positions; 0 where no draft has a weight."""
-    sizes = [effective_size(ratio) for _, ratio in _drafts(pool)[0]]
-    return middle(sizes) if sizes else 0.0
+    return middle(effective_sizes(pool) or [0.0])
 
 
 def unsupported(ess: float, n: int) -> str:

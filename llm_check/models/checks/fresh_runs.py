@@ -28,7 +28,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.laws.gate import gsi_laws
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
-from llm_check.logs.prediction import scheme_grid
+from llm_check.logs.mean_prediction import scheme_grid
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.fresh_run_cells import position_cells

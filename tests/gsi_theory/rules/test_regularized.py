@@ -28,8 +28,9 @@ from gsi_theory.laws.draws import Draws
 from gsi_theory.laws.tv_curve import tv_curve
 from gsi_theory.limits import best_tv
 from gsi_theory.rules.table import rule_named
+from llm_check.logs.mean_prediction import scheme_grid
 from llm_check.logs.planner.distance import _bound
-from llm_check.logs.prediction import predict_position, scheme_grid
+from llm_check.logs.prediction import predict_position
 from llm_check.models.decoding.winners import select
 from sims.sampling.sampler import sample_scheme
 from tests.oracles import enumeration, subsets

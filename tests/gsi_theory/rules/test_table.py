@@ -25,8 +25,9 @@ from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.table import RULES, rule_named, rules_and_gates
 from gsi_theory.samples.gated_estimate import gated_mean
 from gsi_theory.types import Array, Flags, Floats, Ints
+from llm_check.logs.mean_prediction import scheme_grid
 from llm_check.logs.planner.distance import _bound
-from llm_check.logs.prediction import predict_position, scheme_grid
+from llm_check.logs.prediction import predict_position
 from llm_check.models.decoding.winners import log_noise, select
 from sims.sampling.generators import NumpyStream
 from sims.sampling.sampler import noise, sample_scheme

@@ -8,19 +8,22 @@ import statistics
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gsi_theory import Candidates, InputError, Instance, Scheme, gsi_law
 from gsi_theory.cli import main
+from gsi_theory.runs.workers import local_pool
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
-from llm_check.logs.pools.pool import pool_from_columns, write_pool
+from llm_check.logs.mean_prediction import mean_rows, predict, scheme_grid
+from llm_check.logs.pools import log_files
+from llm_check.logs.pools.pool import pool_from_columns, read_pool, write_pool
 from llm_check.logs.prediction import (
     Prediction,
     acceptance_floor,
-    mean_rows,
     predict_pool,
     predict_position,
-    scheme_grid,
 )
 
 INSTANCE = Instance.from_probabilities(
@@ -295,19 +298,76 @@ def test_what_is_given_twice_is_counted_once(tmp_path: Path, capsys: pytest.Capt
     assert len(scheme_grid((1.0, 1.0), (1, 2, 2), ("race", "race"), 0.5)) == 6
 
 
-def test_n_beyond_the_pool_is_clipped_to_it_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_n_beyond_the_pool_is_clipped_and_few_positions_speak_for_themselves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = str(tmp_path / "pool.parquet")
-    write_pool(path, _columns(a=(20, 20), b=(12, 5), c=(0, 3)), {})
+    write_pool(path, _columns(a=(20, 20), b=(12, 5), c=(0, 3), d=(12, 12)), {})
     code, out, _ = _run(["predict", path, "--json"], capsys)
     answer = json.loads(out)
-    assert code == 0 and {row["n"] for row in answer["predictions"]} == {1, 2, 4, 8, 12}
-    assert answer["n_clipped"] == {"n": [16], "to": 12, "place": "draft candidates at 'b', step 0"}
+    assert code == 0 and {row["n"]: row["positions"] for row in answer["predictions"]} == {
+        **{1: 3, 2: 3, 4: 3, 8: 3, 12: 3}
+    }
+    assert answer["n_clipped"] == {"n": [16], "to": 12, "place": "candidates at half of the positions"}
     code, out, _ = _run(["predict", path, "--threshold", "0.6", "--n", "5,8,40"], capsys)
-    assert code == 0 and "n of 8, 40: clipped to 5, the number of base candidates at 'b', step 0" in out
-    assert {line.split()[-5] for line in out.splitlines() if "softmax" in line} == {"5"}
+    assert code == 0 and "n of 40: clipped to 12, the number of candidates at half of the positions" in out
+    for n in (8, 12):
+        assert f"n = {n} with a gate: 2 of 3 positions speak; the others have" in " ".join(out.split())
+    (best,) = [line for line in out.splitlines() if line.startswith("→")]
+    assert best.split()[4] == "5" or best.split()[2] == "none"  # never one that other positions speak of
     assert json.loads(_run(["predict", path, "--json", "--n", "12"], capsys)[1])["n_clipped"] is None
     code, out, err = _run(["predict", path, "--n", "16", "--strict"], capsys)
     assert code == 2 and out == "" and "ns[0] = 16.0: no unbiased estimate exists beyond the pool" in err
+
+
+def _graded(columns: dict[str, list[object]], null: int | None = None) -> dict[str, list[object]]:
+    correct = [float(str(reward)) > 0.6 for reward in columns["reward"]]
+    return columns | {"correct": [None if row == null else value for row, value in enumerate(correct)]}
+
+
+def test_the_mean_of_another_value_is_that_of_its_winners(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "pool.parquet")
+    write_pool(path, _graded(_columns(a=(20, 20), b=(20, 20)), null=3), {})
+    asked = ["predict", path, "--n", "4", "--beta", "5", "--rule", "softmax", "--value", "correct"]
+    answer = json.loads(_run([*asked, "--json"], capsys)[1])
+    (row,) = answer["predictions"]
+    pool = read_pool(path)
+    values = tuple(pool.arrays.floats("correct")[pool.arrays.sets["b", 0, s]][None] for s in ("draft", "base"))
+    alone = predict_position(
+        pool.draft_candidates("b", 0), pool.base_candidates("b", 0), [Scheme(5.0, 4, None)], (values[0], values[1])
+    )
+    assert row["correct"] == pytest.approx(alone.value[0, 0]) and row["positions"] == 1
+    assert answer["value"] == "correct" and answer["positions_left_out"] == 1 and "reward" not in row
+    out = _run(asked, capsys)[1]
+    assert "left out: 1 position without drafts, or a correct of all" in out and "correct" in out.splitlines()[0]
+    code, _, err = _run([*asked, "--strict"], capsys)
+    assert code == 2 and "a candidate at 'a', step 0 has no correct: grade it, or predict rewards" in err
+    code, _, err = _run([*asked[:-1], "gold_reward"], capsys)
+    assert code == 2 and "value 'gold_reward': the pool has reward, correct alone" in err
+
+
+def test_a_pool_in_many_files_is_predicted_as_one_by_any_number_of_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = _graded(_columns(a=(20, 20), b=(12, 5), c=(0, 3), d=(12, 12), e=(7, 7)))
+    whole = pool_from_columns(columns)
+    (tmp_path / "pool").mkdir()
+    for k in range(3):
+        pq.write_table(whole.table.take(pa.array(range(k, whole.table.num_rows, 3))), tmp_path / f"pool/{k}.parquet")
+    expected = predict(whole, threshold=0.6, ns=(1, 4, 8)).record()
+    monkeypatch.setattr(log_files, "GROUP_ROWS", 30)
+    assert len(log_files.LogFiles(tmp_path / "pool").__enter__().groups(30)) > 2
+    answers = [
+        predict(tmp_path / "pool", threshold=0.6, ns=(1, 4, 8), workers=local_pool(workers)).record()
+        for workers in (1, 2)
+    ]
+    assert answers[0] == answers[1]
+    for row, other in zip(expected["predictions"], answers[0]["predictions"], strict=True):
+        for key, number in row.items():
+            assert other[key] == (pytest.approx(number, rel=1e-12) if isinstance(number, float) else number)
+    assert {k: v for k, v in answers[0].items() if k != "predictions"} == {
+        k: v for k, v in expected.items() if k != "predictions"
+    }
 
 
 def test_the_best_line_is_marked_and_no_gate_accepts_nothing(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gsi_theory.cli import main
-from llm_check.logs import prediction
+from llm_check.logs import mean_prediction
 from llm_check.logs.planner import recommendation, step_lengths
 from llm_check.logs.planner.goal import Choice, Goal
 from llm_check.logs.planner.option_table import PlanTable
@@ -37,8 +37,8 @@ def pool() -> Pool:
 def test_nothing_is_predicted_that_the_pool_does_not_bear(
     pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(prediction, "unsupported", _few)
-    found = prediction.predict(pool, betas=(2.0,), ns=(1, 4), threshold=0.5)
+    monkeypatch.setattr(mean_prediction, "unsupported", _few)
+    found = mean_prediction.predict(pool, betas=(2.0,), ns=(1, 4), threshold=0.5)
     for row in found.rows:
         silent = row["n"] > 1
         assert (row["reward"] is None, row["p_accept_se"] is None, row["reason"]) == (

@@ -15,8 +15,8 @@ from figures.report import build_report
 from gsi_theory import Instance
 from gsi_theory.laws.gate import gsi_laws
 from gsi_theory.runs.artifact import Artifact, read_artifact, write_artifact
+from llm_check.logs.mean_prediction import scheme_grid
 from llm_check.logs.pools.pool import pool_from_columns
-from llm_check.logs.prediction import scheme_grid
 from llm_check.models.checks import decision_noise as noise
 from llm_check.models.checks import fresh_runs as prediction
 from llm_check.models.checks import significance
