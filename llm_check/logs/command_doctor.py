@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gsi_theory.errors import InputError
-from gsi_theory.runs.options import OUTPUT
+from gsi_theory.runs.options import OUTPUT, PoolArgument
 from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, counted, formatted, wrapped
@@ -119,7 +119,7 @@ def _mean(value: Json, error: Json) -> str:
     return f"{mean} ± {spread} (1 if right)"
 
 
-def _print(path: Path, record: Record) -> None:
+def _print(path: str, record: Record) -> None:
     from llm_check.logs.pools.pool_files import left_out_lines  # slow to import
 
     screen = console()
@@ -161,7 +161,7 @@ def _verdict(record: Record) -> list[str]:
 
 @app.command()
 def command(
-    pool: Annotated[Path, typer.Argument(metavar="POOL", help="Pool: .parquet, or .jsonl with one candidate a line.")],
+    pool: PoolArgument,
     beta: Annotated[
         float, typer.Option(metavar="NUMBER", help="β of the coverage table, and at which weights are to be used.")
     ] = 5.0,
@@ -207,7 +207,7 @@ def command(
     with progress_bar("coverage") as report:
         record = doctor(pool, beta, strict, report, n, lengths).record()
     if page is not None:
-        _draw(page, [pool, *(beside or [])], record["lengths"], beta, strict, as_json)
+        _draw(page, [Path(pool), *(beside or [])], record["lengths"], beta, strict, as_json)
     if as_json:
         typer.echo(json.dumps(record, allow_nan=False, default=str))
         return

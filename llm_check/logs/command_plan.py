@@ -16,7 +16,7 @@ import typer
 from typer.models import OptionInfo
 
 from gsi_theory.runs.costs import DEVICES, OVERHEADS, SHAPES
-from gsi_theory.runs.options import OUTPUT, RUN, listed
+from gsi_theory.runs.options import OUTPUT, RUN, PoolArgument, listed
 from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.types import Json
@@ -29,14 +29,14 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _OPTIONS, _COST = "Options to compare", "Cost of a step"
 
 
-def _called(context: typer.Context, pool: Path) -> str:
+def _called(context: typer.Context, pool: str) -> str:
     """The command as it was called, without the folders of this machine."""
     options = [
         f"--{p.name.replace('_', '-')} {shlex.quote(str(context.params[p.name]))}"
         for p in context.command.params
         if p.name not in (None, "pool", "page", "as_json") and context.params.get(p.name) not in (p.default, ())
     ]
-    return " ".join(["gsi plan", shlex.quote(pool.name), *options, "--page FOLDER"])
+    return " ".join(["gsi plan", shlex.quote(Path(pool).name), *options, "--page FOLDER"])
 
 
 def _option(metavar: str, text: str, panel: str | None = None, names: Iterable[str] = ()) -> OptionInfo:
@@ -53,7 +53,7 @@ _RANGE = "Least and largest reward there is: the guarantee is up to HIGH, withou
 @app.command()
 def command(
     run: typer.Context,
-    pool: Annotated[Path, typer.Argument(metavar="POOL", help="Pool: .parquet, or .jsonl with one candidate a line.")],
+    pool: PoolArgument,
     min_gain: Annotated[
         float | None, _option("NUMBER", "The cheapest that is better than one base draw by this much.")
     ] = None,
@@ -147,7 +147,7 @@ def command(
     # slow to import
     from llm_check.logs.planner.goal import Goal
     from llm_check.logs.planner.page_artifact import write_pool_page
-    from llm_check.logs.planner.recommendation import plan
+    from llm_check.logs.planner.recommendation import PLAN_ROWS, plan
     from llm_check.logs.planner.scheme_grid import stated_option
     from llm_check.logs.planner.setup import stated_setup
     from llm_check.logs.pools.pool import read_pool
@@ -161,16 +161,18 @@ def command(
     goal = Goal(max_cost, min_gain, within, baseline_n, max_kl, value, tolerance)
     thresholds = None if threshold is None else listed(threshold, float, "threshold")
     grid = listed(beta, float, "beta"), listed(n, int, "n"), listed(rule, str, "rule"), thresholds
-    data = read_pool(pool, strict=strict)
+    data = read_pool(pool, strict, PLAN_ROWS)
     setup = stated_setup(cost, device, models, timings, context, step_tokens, data.metadata, engine, costs)
-    others = [(other.name, read_pool(other, strict=strict)) for other in also or ()]
+    others = [(other.name, read_pool(other, strict, PLAN_ROWS)) for other in also or ()]
     with progress_bar("plan") as report:
-        answer = plan(data, goal, setup, *grid, report, reward_range, seed, also=others, asked=asked, name=pool.name)
+        answer = plan(
+            data, goal, setup, *grid, report, reward_range, seed, also=others, asked=asked, name=Path(pool).name
+        )
     record = answer.record()
     if page is not None:
         line, made = _called(run, pool), page / "pool_page.json"
         with progress_bar("page") as report:
-            write_pool_page(made, data, pool.name, answer, record, setup, *grid, line, progress=report)
+            write_pool_page(made, data, name, answer, record, setup, *grid, line, progress=report)
         drawn = importlib.import_module("figures.pool_page").build_pool_page(made, page / "index.html")
         typer.echo(f"wrote {drawn}", err=as_json)
     if as_json:

@@ -22,7 +22,6 @@ from gsi_theory.runs.workers import Pool as Workers
 from gsi_theory.runs.workers import local_pool
 from gsi_theory.types import Floats, Json, Record
 from llm_check.logs.log import group_log
-from llm_check.logs.pools import log_files
 from llm_check.logs.pools.log_files import LogFiles, LogSource, PromptGroup, small_file
 from llm_check.logs.pools.pool import Pool, read_pool
 from llm_check.logs.pools.pool_files import left_out_record
@@ -284,7 +283,7 @@ def predict(
         found, unread = [_predicted(pool, asked, progress)], None
     else:
         with LogFiles(pool, strict) as files:
-            groups = files.groups(log_files.GROUP_ROWS)
+            groups = files.groups()
             first = _group_pool(groups[0], asked)
             _require_column(first, value)
             asked, clipped = _clipped(first, asked)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
@@ -145,7 +143,7 @@ def _lengths(record: Record) -> None:
         _say(COMPARED, "  step length: ")
 
 
-def print_plan(path: Path, record: Record) -> None:
+def print_plan(path: str, record: Record) -> None:
     """The front, the recommendation, and what else there is to say; record: of `gsi plan --json`."""
     from llm_check.logs.pools.pool_files import left_out_lines  # slow to import
 

@@ -13,30 +13,20 @@ from llm_check.logs.planner.distance import UNBOUNDED
 from llm_check.logs.planner.option_table import PlanTable
 from llm_check.logs.planner.setup import Setup
 from llm_check.logs.planner.tail import tail_limits, tail_speaks, upto
-from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
+from llm_check.logs.pools.position_arrays import PositionBlock
 
 __all__ = ["guarantee", "limits", "notes"]
 
-FEW = 0.2  # share of positions with small sets that are worth leaving out
 
-
-def limits(arrays: PositionArrays, parts: Sequence[PositionBlock], table: PlanTable, ns: Sequence[int]) -> list[str]:
-    """What the pool cannot tell, one line for every β of one cause; and which few positions hold n down."""
+def limits(parts: Sequence[PositionBlock], table: PlanTable, ns: Sequence[int]) -> list[str]:
+    """What the pool cannot tell, one line for every β of one cause; and which n are beyond it."""
     lines = tail_limits(table.tails.values())
     sizes = np.concatenate([np.full(b.positions.size, min(b.draft.shape[1], b.base.shape[1])) for b in parts])
-    positions, smallest = np.concatenate([b.positions for b in parts]), int(sizes.min())
+    smallest = int(sizes.min())
     beyond = [n for n in ns if n > smallest // 2]
-    if not beyond:
-        return lines
-    lines.append(f"left out n of {', '.join(map(str, beyond))}: the smallest set has {smallest} candidates, draw 2 n")
-    few = np.flatnonzero(sizes < np.median(sizes) / 2.0)
-    if 0 < few.size <= FEW * sizes.size:
-        named = ", ".join(f"{p!r} step {step}" for p, step in (arrays.names[i] for i in positions[few[:3]].tolist()))
-        more = f" and {few.size - 3} more" if few.size > 3 else ""
-        rest = int(sizes[sizes >= np.median(sizes) / 2.0].min())
+    if beyond:
         lines.append(
-            f"few candidates at {named}{more} hold n down: without {'it' if few.size == 1 else 'them'} n up to "
-            f"{rest // 2} can be compared"
+            f"left out n of {', '.join(map(str, beyond))}: the smallest set has {smallest} candidates, draw 2 n"
         )
     return lines
 
@@ -60,9 +50,18 @@ def guarantee(table: PlanTable, chosen: int | None, kl_bound: Floats, error: Flo
     return f"{bound}: (M11) on this pool{gate}; {missed}"
 
 
-def notes(table: PlanTable, setup: Setup, no_tokens: bool, left: int, options: int) -> list[str]:
+def notes(
+    table: PlanTable,
+    setup: Setup,
+    no_tokens: bool,
+    left: int,
+    options: int,
+    few: int = 0,
+    read: tuple[int, tuple[int, int]] | None = None,
+) -> list[str]:
     """What the numbers rest on, the sizes of the models first. no_tokens: whether the pool logs none; left: positions
-    left out; options: of the grid."""
+    without a source; options: of the grid; few: positions with few candidates; read: prompts
+    of how many (rows, prompts)."""
     draft, base, reward = (f"{v / 1e9:.3g}B" for v in vars(setup.sizes).values())
     whose = "as the pool counts them; --models states others" if setup.recorded else "--models states yours"
     lines = [
@@ -80,6 +79,13 @@ def notes(table: PlanTable, setup: Setup, no_tokens: bool, left: int, options: i
         lines.append(f"the pool logs no tokens: every step taken as {setup.step_tokens:g} tokens")
     if left:
         lines.append(f"without candidates of both sources and not used: {counted(left, 'position')}")
+    if few:
+        lines.append(
+            f"with less than half the candidates of the median position and not used: {counted(few, 'position')}"
+        )
+    if read is not None and read[0] < read[1][1]:
+        rows, prompts = read[1]
+        lines.append(f"from {read[0]:,} of {counted(prompts, 'prompt')}, evenly spread, of {counted(rows, 'row')}")
     if setup.device is not None:
         scaled = (
             ""

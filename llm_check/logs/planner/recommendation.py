@@ -8,7 +8,6 @@ one's is cross-fitted.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,17 +29,19 @@ from llm_check.logs.planner.notes import guarantee, limits, notes
 from llm_check.logs.planner.option_means import TwoIntervals, option_decides, option_intervals
 from llm_check.logs.planner.option_table import PlanTable, plan_table
 from llm_check.logs.planner.overuse import Turn, turns
-from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, Option, distinct_options, make_grid
+from llm_check.logs.planner.scheme_grid import BETAS, NS, RULES, Option, distinct_options, enough, make_grid
 from llm_check.logs.planner.setup import COSTS, Setup, option_costs, recorded_sizes
 from llm_check.logs.planner.step_lengths import StepLength, step_lengths, step_tokens
 from llm_check.logs.planner.tail import RewardRange, tail_speaks
 from llm_check.logs.pools.diagnosis import Diagnosis, diagnose
+from llm_check.logs.pools.log_files import LogSource
 from llm_check.logs.pools.pool import SOURCES, Pool, as_pool, reward_range
 from llm_check.logs.pools.position_arrays import PositionArrays, PositionBlock
 from llm_check.logs.pools.supports import CURES, effective_drafts, unsupported
 
-__all__ = ["COSTS", "Plan", "Setup", "choose_option", "limits", "option_costs", "plan"]
+__all__ = ["COSTS", "PLAN_ROWS", "Plan", "Setup", "choose_option", "limits", "option_costs", "plan"]
 
+PLAN_ROWS = 1 << 21  # rows that are planned from; of a pool that has more, prompts evenly spread
 OPTION_FIELDS = ("method", "rule", "gate", "n", "n_base", "beta", "threshold")
 KL_ERRORS = 1.645  # standard errors that a bound of KL(π‖law) stays below --max-kl, 95 % one-sided
 Progress = Callable[[int, int], None]
@@ -275,7 +276,7 @@ def choose_option(
 
 
 def plan(
-    pool: Pool | str | os.PathLike[str],
+    pool: Pool | LogSource,
     goal: Goal | None = None,
     setup: Setup | None = None,
     betas: Sequence[float] = BETAS,
@@ -290,7 +291,9 @@ def plan(
     asked: Option | None = None,
     name: str = "this pool",
 ) -> Plan:
-    """Compare rules, gates, n, n_base, β and u on a pool, or its file; recommend one for `goal` if the pool can tell.
+    """Compare rules, gates, n, n_base, β and u on a pool, or its files; recommend one for `goal` if the pool can tell.
+
+    Of files of more than PLAN_ROWS rows all are checked, and evenly spread prompts of so many rows planned from.
 
     goal: what counts (default: the cheapest option than which none is better by more than 3 % of the range); setup:
     what a step costs (default: flops of the models that the pool's provenance counts, else of those of `gsi plan`);
@@ -303,13 +306,13 @@ def plan(
     Raises InputError for a file that is no pool, when no position has candidates of both sources, for a value column
     that the pool lacks, rewards outside stated_range, or a grid that the pool is too small for.
     """
-    data = as_pool(pool, strict)
+    data = as_pool(pool, strict, PLAN_ROWS)
     recorded = recorded_sizes(data.metadata)
     goal, setup = goal or Goal(), setup or (Setup() if recorded is None else Setup(recorded, recorded=True))
     names = _columns(data, goal.value)
     known = _reward_range(data, stated_range)
     arrays = data.arrays
-    parts = arrays.blocks
+    parts, few = enough(arrays.blocks)
     if not parts:
         drafts, base = (len(data.positions(source)) for source in SOURCES)
         raise InputError(
@@ -347,7 +350,7 @@ def plan(
         choice = other
     gold = [k for k, column in enumerate(names) if column != "reward"]
     over_optimized = [t for k in gold for t in turns(table.options, table.values[0], table.values[k])]
-    left = len(arrays.names) - table.positions
+    left = len(arrays.names) - table.positions - few
     front = pareto_front(means, costs, kl_high)
     if choice.chosen is not None and choice.chosen not in front:
         front = np.array(sorted((*front.tolist(), choice.chosen), key=lambda s: (costs[s], means[s])))
@@ -375,11 +378,11 @@ def plan(
         front=front,
         baseline=baseline,
         rewards=known,
-        limits=tuple(limits(arrays, parts, table, ns)),
+        limits=tuple(limits(parts, table, ns)),
         improve=choice.improve,
         guarantee=guarantee(table, choice.chosen, kl_bound, kl_bound_se),
         turns=tuple(over_optimized),
-        assumptions=tuple(notes(table, setup, arrays.tokens is None, left, len(grid.options()))),
+        assumptions=tuple(notes(table, setup, arrays.tokens is None, left, len(grid.options()), few, data.read)),
         seed=seed,
         left_out=diagnosis.left_out,
         intervals=_intervals(arrays, parts, best, goal.value, bounds, choice.worth, table.fixed),

@@ -44,6 +44,7 @@ __all__ = [
     "Grid",
     "Option",
     "distinct_options",
+    "enough",
     "make_grid",
     "stated_option",
 ]
@@ -238,6 +239,16 @@ def _reward_steps(arrays: PositionArrays, parts: Sequence[PositionBlock]) -> tup
     reward = np.concatenate([arrays.floats("reward")[b.draft].ravel() for b in parts])
     levels = np.quantile(reward, REWARD_SHARES, method="higher")
     return tuple(sorted({float(u) for u in levels if u > reward.min()}))
+
+
+def enough(parts: Sequence[PositionBlock]) -> tuple[list[PositionBlock], int]:
+    """Positions with at least half as many candidates as the median has (of the smaller source), and how many have
+    fewer: a few of them would hold n down for all."""
+    sizes = [min(block.draft.shape[1], block.base.shape[1]) for block in parts]
+    each = np.repeat(sizes, [block.positions.size for block in parts])
+    least = float(np.median(each)) / 2.0 if each.size else 0.0
+    kept = [block for block, size in zip(parts, sizes, strict=True) if size >= least]
+    return kept, int((each < least).sum())
 
 
 def make_grid(

@@ -12,7 +12,15 @@ from llm_check.logs.pools.pool_files import LeftOut, TableFile, said
 from llm_check.logs.pools.position_arrays import RowOrder, row_order
 from llm_check.logs.pools.row_checks import Range, offences
 
-__all__ = ["checked_rows"]
+__all__ = ["NothingLeft", "checked_rows"]
+
+
+class NothingLeft(InputError):
+    """Every prompt has a bad row; `faults`: all of them."""
+
+    def __init__(self, message: str, faults: tuple[LeftOut, ...]) -> None:
+        super().__init__(message)
+        self.faults = faults
 
 
 def checked_rows(
@@ -45,5 +53,5 @@ def checked_rows(
         first = faults[0]
         alike = sum(fault.field == first.field for fault in faults)
         more = f"; {alike:,} of {len(faults):,} faults are of that field" if len(faults) > 1 else ""
-        raise InputError(f"{path} has no prompt without a bad row: {first.place}{said(first)}{more}")
+        raise NothingLeft(f"{path} has no prompt without a bad row: {first.place}{said(first)}{more}", tuple(faults))
     return kept, None, tuple(faults)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -222,16 +222,19 @@ class LogFiles:
             total[member] += count
         return total
 
-    def evenly(self, most_rows: int) -> Ints:
-        """Numbers of all prompts or, where the log has more rows, of as many, evenly spread, as have `most_rows`."""
-        count, rows = self.prompt_rows.size, self.rows
+    def _evenly(self, most_rows: int, but: Collection[str | None]) -> Ints:
+        """Numbers of all prompts but some or, where they have more rows, of as many, evenly spread, as have so many."""
+        names = self._index[3]
+        numbers = np.array([k for k, name in enumerate(names) if name not in but], dtype=np.int64)
+        count, rows = numbers.size, int(self.prompt_rows[numbers].sum())
         kept = count if rows <= most_rows else max(1, int(count * most_rows / rows))
-        return np.unique(np.linspace(0, count - 1, kept).astype(np.int64)) if count else np.zeros(0, dtype=np.int64)
+        return numbers[np.unique(np.linspace(0, count - 1, kept).astype(np.int64))] if count else numbers
 
-    def together(self, most_rows: int | None = None) -> TableFile:
-        """The log as one table, or the prompts of `evenly`. Raises InputError where memory does not hold it."""
+    def together(self, most_rows: int | None = None, but: Collection[str | None] = ()) -> TableFile:
+        """The log as one table, or of evenly spread prompts, of so many rows; but: prompts to leave out. Raises
+        InputError where memory does not hold it."""
         most = self.rows if most_rows is None else most_rows
-        group = self.groups(max(1, self.rows), self.evenly(most))[0]
+        group = self.groups(max(1, self.rows), self._evenly(most, but))[0]
         need = group.rows * (100.0 + _COPIES * self._row_bytes)
         require_memory(need, f"{scrubbed(self.names[0])}, {group.rows:,} rows", "leave out columns that are not needed")
         return replace(group_file(group), left_out=self.left_out)
@@ -252,9 +255,10 @@ class LogFiles:
         """Rows of all files."""
         return int(self.prompt_rows.sum())
 
-    def groups(self, most_rows: int = GROUP_ROWS, chosen: Ints | None = None) -> list[PromptGroup]:
-        """All prompts (or the `chosen` numbers of them, ascending) in groups of at most `most_rows` rows, or of one
-        prompt that has more. Raises InputError for a log without rows."""
+    def groups(self, most_rows: int | None = None, chosen: Ints | None = None) -> list[PromptGroup]:
+        """All prompts (or the `chosen` numbers of them, ascending) in groups of at most `most_rows` rows (default:
+        GROUP_ROWS), or of one prompt that has more. Raises InputError for a log without rows."""
+        most_rows = most_rows or GROUP_ROWS
         parts, members, _, prompts = self._index
         rows = self.prompt_rows
         numbers = np.arange(len(prompts)) if chosen is None else np.asarray(chosen)

@@ -30,8 +30,8 @@ from gsi_theory import Candidates
 from gsi_theory.errors import InputError, nearest
 from gsi_theory.runs.artifact import atomic_write_bytes
 from gsi_theory.types import Ints, Json, Record
-from llm_check.logs.pools.checked_rows import checked_rows
-from llm_check.logs.pools.log_files import LogFiles, LogSource, small_file
+from llm_check.logs.pools.checked_rows import NothingLeft, checked_rows
+from llm_check.logs.pools.log_files import LogFiles, LogSource, group_file, small_file
 from llm_check.logs.pools.pool_files import (
     LeftOut,
     TableFile,
@@ -44,7 +44,7 @@ from llm_check.logs.pools.pool_files import (
 )
 from llm_check.logs.pools.position_arrays import PositionArrays, position_arrays
 from llm_check.logs.pools.row_checks import Range, checked_range
-from llm_check.logs.pools.schema import SCHEMA, SOURCES, Field
+from llm_check.logs.pools.schema import REQUIRED, SCHEMA, SOURCES, Field
 
 __all__ = [
     "SCHEMA",
@@ -58,6 +58,10 @@ __all__ = [
     "read_pool",
     "write_pool",
 ]
+
+
+# Columns that a row can be judged by, of those of some length.
+_NUMBERS = (*REQUIRED, "gold_reward", "n_tokens", "sampling_temperature")
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ class Pool:
     def prompts_left_out(self) -> int:
         """Prompts that are not in the table because one of their rows is bad."""
         return int(self.left_out_record()["prompts"])
+
+    @property
+    def read(self) -> tuple[int, tuple[int, int]] | None:
+        """(prompts, `whole`): what the pool is of the files it was read from, where it may be less."""
+        return None if self.whole is None else (len({name for name, _ in self.arrays.names}), self.whole)
 
     def left_out_record(self) -> Record:
         """Rows and prompts that reading left out because of bad rows, as commands report them."""
@@ -165,12 +174,27 @@ def read_pool(source: LogSource, strict: bool = True, most_rows: int | None = No
     if (path := small_file(source)) is not None:
         return pool_of_file(path, read_table(path, strict), strict)
     with LogFiles(source, strict) as files:
-        file, name = files.together(most_rows), files.names[0]
-        refuse_one_model(
-            Path(name), file.table.column_names, next(iter(file.table["source"].unique().to_pylist()), None)
-        )
-        pool = pool_of_file(Path(name), file, strict)
-        return replace(pool, whole=(files.rows, files.prompt_rows.size))
+        faults: list[LeftOut] = []
+        if most_rows is not None and files.rows > most_rows:  # what is not kept is checked all the same
+            for group in files.groups():
+                faults += _of_files(group_file(group, _NUMBERS), strict, keep=False)[1]
+        pool, more = _of_files(files.together(most_rows, {fault.prompt_id for fault in faults}), strict)
+        assert pool is not None
+        left = tuple(sorted([*faults, *more], key=lambda fault: (fault.file, fault.row)))
+        return replace(pool, left_out=left, whole=(files.rows, files.prompt_rows.size))
+
+
+def _of_files(file: TableFile, strict: bool, keep: bool = True) -> tuple[Pool | None, tuple[LeftOut, ...]]:
+    """The pool of rows of some files, if asked to `keep` it, and the faults in them."""
+    path = Path(file.files[0])
+    refuse_one_model(path, file.table.column_names, file.table["source"][0].as_py())
+    try:
+        pool = pool_of_file(path, file, strict)
+    except NothingLeft as error:
+        if keep:
+            raise
+        return None, error.faults
+    return pool if keep else None, pool.left_out
 
 
 def as_pool(pool: Pool | LogSource, strict: bool = False, most_rows: int | None = None) -> Pool:

@@ -81,24 +81,29 @@ def test_refusals_name_what_is_missing(pool: Pool, world: FiniteWorld) -> None:
     tail = Tail(20.0, 1.1, (40.0, 900.0), 90.0, 0.01, (64.0, 64.0), 1.0, 64, 64)
     table = replace(wide.table, tails={beta: replace(tail, beta=beta) for beta in (10.0, 20.0)})
     arrays = world.pool(3, 64, 0).arrays
-    assert limits(arrays, blocks(arrays), table, (64,)) == [
+    assert limits(blocks(arrays), table, (64,)) == [
         "cannot tell what unseen drafts do at β = 10, 20: k̂ = 1.1 of the drafts' weights; about 40 drafts would show "
         "their tail at the median position, about 900 at the hardest (64 are there)",
         "left out n of 64: the smallest set has 64 candidates, draw 2 n",
     ]
 
 
-def test_a_prompt_of_few_candidates_is_named(world: FiniteWorld) -> None:
+def test_prompts_of_few_candidates_do_not_hold_n_down(world: FiniteWorld) -> None:
     columns = world.pool(20, 32, 1).table.to_pydict()
-    kept = [p != "p7" or c < 4 for p, c in zip(columns["prompt_id"], columns["candidate"], strict=True)]
-    short = {name: [x for x, k in zip(column, kept, strict=True) if k] for name, column in columns.items()}
-    plan = recommendation.plan(pool_from_columns(short), Goal(tolerance=0.9), betas=(2.0,), ns=(1, 2, 8, 32))
-    assert {o.n for o in plan.table.options} == {1, 2}
-    assert plan.limits[-2:] == (
-        "left out n of 8, 32: the smallest set has 4 candidates, draw 2 n",
-        "few candidates at 'p7' step 0 hold n down: without it n up to 16 can be compared",
-    )
+
+    def short(prompts: set[str], most: int) -> recommendation.Plan:
+        kept = [p not in prompts or c < most for p, c in zip(columns["prompt_id"], columns["candidate"], strict=True)]
+        rows = {name: [x for x, k in zip(column, kept, strict=True) if k] for name, column in columns.items()}
+        return recommendation.plan(pool_from_columns(rows), Goal(tolerance=0.9), betas=(2.0,), ns=(1, 2, 8, 32))
+
+    plan = short({"p7"}, 4)
+    assert {o.n for o in plan.table.options} == {1, 2, 8} and plan.table.positions == 19
+    assert "with less than half the candidates of the median position and not used: 1 position" in plan.assumptions
+    assert plan.limits[-1] == "left out n of 32: the smallest set has 32 candidates, draw 2 n"
     assert plan.table.tails[2.0].base == plan.table.tails[2.0].drafts == 32
+    assert short({f"p{k}" for k in range(9)}, 15).table.positions == 11  # 4, 16, 16 and the like
+    plan = short({f"p{k}" for k in range(9)}, 16)
+    assert plan.table.positions == 20 and not any("median position" in line for line in plan.assumptions)
 
 
 def test_the_base_alone_is_a_choice(world: FiniteWorld) -> None:

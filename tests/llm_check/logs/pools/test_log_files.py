@@ -158,6 +158,20 @@ def test_a_fault_names_its_file_and_row(tmp_path: Path) -> None:
         read_pool(folder)
 
 
+def test_what_a_sample_leaves_out_is_checked_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = two_models()
+    rewards = table["reward"].to_pylist()
+    for row in (100, 3 * 16 + 2):  # of p6 and of p3, neither in the sample of 5
+        rewards[row] = float("nan")
+    folder = scattered(tmp_path / "pool", table.set_column(6, "reward", pa.array(rewards)))
+    monkeypatch.setattr(log_files, "GROUP_ROWS", 16)  # a group of one bad prompt alone
+    pool = read_pool(folder, strict=False, most_rows=5 * 2 * DRAWS)
+    assert [fault.prompt_id for fault in pool.left_out] == ["p6", "p3"] and pool.prompts_left_out == 2
+    assert {name for name, _ in pool.arrays.names}.isdisjoint({"p3", "p6"}) and len(pool.arrays.names) == 5
+    with pytest.raises(InputError, match=r"reward = NaN"):
+        read_pool(folder, most_rows=5 * 2 * DRAWS)
+
+
 def test_files_that_contradict_each_other_are_no_log(tmp_path: Path) -> None:
     from llm_check.logs.log import write_log
 
