@@ -18,6 +18,7 @@ __all__ = [
     "ArtifactsOption",
     "ClusterOption",
     "JsonOption",
+    "MissingOption",
     "PoolArgument",
     "SeedOption",
     "WorkersOption",
@@ -56,6 +57,14 @@ PoolArgument = Annotated[
     str,
     typer.Argument(
         metavar="POOL", help="Pool: .parquet or .jsonl with one candidate a line, or a folder, glob or URL of them."
+    ),
+]
+MissingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--missing",
+        metavar="CHOICE",
+        help="Rewards that are null: drop-row, worst or drop-prompt (default: the last; the others are told).",
     ),
 ]
 ArtifactsOption = Annotated[

@@ -11,7 +11,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gsi_theory.rules.table import rule_names
-from gsi_theory.runs.options import OUTPUT, ClusterOption, PoolArgument, WorkersOption, listed, workers_of
+from gsi_theory.runs.options import (
+    OUTPUT,
+    ClusterOption,
+    MissingOption,
+    PoolArgument,
+    WorkersOption,
+    listed,
+    workers_of,
+)
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, counted, number, wrapped
 from gsi_theory.types import Record
@@ -76,7 +84,24 @@ def _lines(means: MeanPredictions, pool: str, gated: bool) -> list[str]:
         lacking = "candidates of both sources" if gated else "drafts"
         lacking += "" if means.value == "reward" else f", or a {means.value} of all"
         lines.append(f"left out: {counted(means.missing, 'position')} without {lacking}")
-    return [*lines, *left_out_lines(means.left_out)]
+    return [*lines, *_absent(means), *left_out_lines(means.left_out)]
+
+
+def _absent(means: MeanPredictions) -> list[str]:
+    """The largest value under each choice of what to do about missing rewards, where they differ."""
+    largest = {}
+    for choice, rows in (means.absent or {}).items():
+        told = [row for row in rows if row[means.value] is not None]
+        row = max(told, key=lambda row: float(row[means.value]), default=None)
+        largest[choice] = "none" if row is None else _scheme(row, means.value)
+    if len(set(largest.values())) <= 1:
+        return []
+    each = "; ".join(f"{choice}: {text}" for choice, text in largest.items())
+    return [f"rewards are missing, and the largest {means.value} depends on what is done about it (--missing): {each}"]
+
+
+def _scheme(row: Record, value: str) -> str:
+    return f"{number(row[value])} ({row['rule']}, gate {row['gate']}, β = {row['beta']:g}, n = {row['n']})"
 
 
 @app.command()
@@ -102,6 +127,7 @@ def command(
             "--strict", help="Stop at a bad row, a position without candidates or an n beyond the pool; mend nothing."
         ),
     ] = False,
+    missing: MissingOption = None,
     workers: WorkersOption = 1,
     cluster: ClusterOption = None,
     as_json: Annotated[
@@ -117,7 +143,7 @@ def command(
 
     betas, ns, rules = listed(beta, float, "beta"), listed(n, int, "n"), listed(rule, str, "rule")
     with progress_bar("predict") as report:
-        means = predict(pool, rules, betas, ns, threshold, strict, report, value, workers_of(workers, cluster))
+        means = predict(pool, rules, betas, ns, threshold, strict, report, value, workers_of(workers, cluster), missing)
     if as_json:
         typer.echo(json.dumps(means.record(), allow_nan=False, default=str))
         return

@@ -96,20 +96,22 @@ def one_model_table(table: pa.Table) -> pa.Table:
     return table
 
 
-def log_of_file(path: Path, file: TableFile, strict: bool = True) -> Log:
+def log_of_file(path: Path, file: TableFile, strict: bool = True, missing: str | None = None) -> Log:
     """The log of a file already read, its bad rows refused or, with their prompts, left out. Errors as `read_pool`."""
     table = file.table
     sources = table["source"].unique().to_pylist() if "source" in table.column_names else []
     if not is_one_model(table.column_names, sources[0] if len(sources) == 1 else sources or None):
         if ONE in sources:
             raise InputError(f'{path} has rows of source "one" beside others: write one log for each')
-        pool = pool_of_file(path, file, strict)
+        pool = pool_of_file(path, file, strict, missing)
         return Log(pool.table, 2, pool.metadata, pool.left_out)
     table = typed(one_model_table(table), path, ONE_REQUIRED)
     _require_values(path, table)
     checked = replace(file, table=table)
-    kept, _, faults = checked_rows(path, checked, reward_range(file.metadata, str(path)), strict, one_model=True)
-    return Log(kept, 1, file.metadata, faults)
+    limits = reward_range(file.metadata, str(path))
+    kept = checked_rows(path, checked, limits, strict, one_model=True, missing=missing)
+    metadata = file.metadata | ({"missing": kept.missing} if kept.missing else {})
+    return Log(kept.table, 1, metadata, kept.faults)
 
 
 def _require_values(path: Path, table: pa.Table) -> None:
@@ -120,20 +122,23 @@ def _require_values(path: Path, table: pa.Table) -> None:
         )
 
 
-def read_log_file(source: LogSource, strict: bool = True) -> Log:
+def read_log_file(source: LogSource, strict: bool = True, missing: str | None = None) -> Log:
     """Read and validate a log of one model or two, with SCHEMA's names, from what `llm_check.read_pool` takes.
 
-    strict and errors as `llm_check.read_pool`.
+    strict, missing and errors as `llm_check.read_pool`.
     """
     if (path := small_file(source)) is not None:
-        return log_of_file(path, read_table(path, strict, either=True), strict)
+        return log_of_file(path, read_table(path, strict, either=True), strict, missing)
     with LogFiles(source, strict) as files:
-        return log_of_file(Path(files.names[0]), files.together(), strict)
+        return log_of_file(Path(files.names[0]), files.together(), strict, missing)
 
 
-def group_log(group: PromptGroup, columns: Sequence[str] | None = None, strict: bool = True) -> Log:
-    """The rows of a group of prompts as a log. Raises InputError naming file, row or line, field, value and cure."""
-    return log_of_file(Path(scrubbed(group.parts[0].name)), group_file(group, columns), strict)
+def group_log(
+    group: PromptGroup, columns: Sequence[str] | None = None, strict: bool = True, missing: str | None = None
+) -> Log:
+    """The rows of a group of prompts as a log; missing as `llm_check.read_pool`, where "worst" is the lowest reward of
+    the group unless the files state it. Raises InputError naming file, row or line, field, value and cure."""
+    return log_of_file(Path(scrubbed(group.parts[0].name)), group_file(group, columns), strict, missing)
 
 
 def write_log(path: str | os.PathLike[str], table: pa.Table, provenance: Mapping[str, Json]) -> Log:

@@ -7,7 +7,7 @@ a job that any process may do: the numbers are the same whoever did it. Shapes: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +21,9 @@ from gsi_theory.runs.options import distinct
 from gsi_theory.runs.workers import Pool as Workers
 from gsi_theory.runs.workers import local_pool
 from gsi_theory.types import Floats, Json, Record
-from llm_check.logs.log import group_log
+from llm_check.logs.log import Log, group_log
 from llm_check.logs.pools.log_files import LogFiles, LogSource, PromptGroup, small_file
+from llm_check.logs.pools.missing_values import MISSING, lacks_rewards, under_each
 from llm_check.logs.pools.pool import Pool, read_pool
 from llm_check.logs.pools.pool_files import left_out_record
 from llm_check.logs.pools.schema import REQUIRED
@@ -123,7 +124,8 @@ class MeanPredictions:
     errors, the positions held fixed; None (and why, in `reason`) where the pool's weights do not bear them. positions:
     where something is predicted; missing: positions where nothing is, as a source has no candidates there, or one has
     no value; clipped: the n beyond the pool, what they became and why, None where there are none; left_out: rows left
-    out."""
+    out; absent: where rewards are missing and no choice was made, the rows under each choice of MISSING that leaves
+    any."""
 
     rows: list[Record]
     value: str
@@ -131,6 +133,7 @@ class MeanPredictions:
     missing: int
     clipped: Record | None
     left_out: Record
+    absent: Record | None = None
 
     def record(self) -> Record:
         """The object of `gsi predict --json`."""
@@ -141,6 +144,7 @@ class MeanPredictions:
             "positions": self.positions,
             "positions_left_out": self.missing,
             "left_out": self.left_out,
+            "missing": self.absent,
         }
         record: Record = plain(with_schema("predict", fields))
         return record
@@ -155,6 +159,7 @@ class _Asked(NamedTuple):
     threshold: float | None
     value: str
     strict: bool
+    missing: str | None
 
     def schemes(self) -> list[Scheme]:
         return scheme_grid(self.betas, self.ns, self.rules, self.threshold)
@@ -205,13 +210,13 @@ def _columns(value: str) -> tuple[str, ...]:
     return (*REQUIRED, *(() if value in REQUIRED else (value,)))
 
 
-def _group_pool(group: PromptGroup, asked: _Asked) -> Pool:
-    return group_log(group, _columns(asked.value), asked.strict).pool()
+def _group_log(group: PromptGroup, asked: _Asked) -> Log:
+    return group_log(group, _columns(asked.value), asked.strict, asked.missing)
 
 
 def _of_group(job: _Job) -> Json:
     """`_predicted` of a group, as a job of any process."""
-    log = group_log(job.group, _columns(job.asked.value), job.asked.strict)
+    log = _group_log(job.group, job.asked)
     try:
         found = _predicted(log.pool(), job.asked)
     except NothingToPredict:
@@ -262,6 +267,7 @@ def predict(
     progress: Progress | None = None,
     value: str = "reward",
     workers: Workers | None = None,
+    missing: str | None = None,
 ) -> MeanPredictions:
     """Mean predicted value and acceptance (M31) of every rule × β × n over the positions of a pool, or of its files.
 
@@ -269,14 +275,28 @@ def predict(
     is averaged, of PREDICTED. An n beyond the candidates of a position says nothing there; one beyond those of most is
     clipped. strict: raise for a bad row, a position without candidates or an n beyond the pool. Nothing is predicted
     where the pool's weights do not bear it (`unsupported`). progress(done, total) counts positions, of a long log
-    groups of prompts; workers: who does these (`gsi_theory.runs.workers`, default: this process). `record()` is what
-    `gsi predict --json` answers.
+    groups of prompts; workers: who does these (`gsi_theory.runs.workers`, default: this process); missing: what is done
+    about rewards that are null, of MISSING (default: their prompts are left out, and the answer under each choice is
+    told). `record()` is what `gsi predict --json` answers.
     Raises InputError for a file that is no pool, no position to predict at, and as `predict_position`.
     """
     require_name(value, "value", PREDICTED)
-    asked = _Asked(tuple(rules), tuple(betas), tuple(ns), threshold, value, strict)
+    if missing is not None:
+        require_name(missing, "--missing", MISSING)
+    asked = _Asked(tuple(rules), tuple(betas), tuple(ns), threshold, value, strict, missing)
+    means = _predict(pool, asked, progress, workers)
+    if missing is None and lacks_rewards(means.left_out):
+        under = under_each(lambda choice: _predict(pool, asked._replace(missing=choice), None, workers).rows)
+        means = replace(means, absent=under)
+    return means
+
+
+def _predict(
+    pool: Pool | LogSource, asked: _Asked, progress: Progress | None, workers: Workers | None
+) -> MeanPredictions:
+    value, strict = asked.value, asked.strict
     if not isinstance(pool, Pool) and small_file(pool) is not None:
-        pool = read_pool(pool, strict)
+        pool = read_pool(pool, strict, missing=asked.missing)
     if isinstance(pool, Pool):
         _require_column(pool, value)
         asked, clipped = _clipped(pool, asked)
@@ -284,7 +304,7 @@ def predict(
     else:
         with LogFiles(pool, strict) as files:
             groups = files.groups()
-            first = _group_pool(groups[0], asked)
+            first = _group_log(groups[0], asked).pool()
             _require_column(first, value)
             asked, clipped = _clipped(first, asked)
             jobs = [_Job(group, asked) for group in groups]

@@ -28,9 +28,9 @@ from llm_check.logs.formats.independence import sign_of_dependence
 from llm_check.logs.formats.load_format import FORMATS
 from llm_check.logs.formats.log_format import LogFormat, Reading
 from llm_check.logs.formats.log_rows import log_rows
-from llm_check.logs.formats.missing_values import MISSING, without_missing
 from llm_check.logs.formats.unfit import NotIid
 from llm_check.logs.log import Log, log_of_file, read_log_file, write_log
+from llm_check.logs.pools.missing_values import MISSING, without_missing
 from llm_check.logs.pools.pool_files import TableFile, rows_table, said
 from llm_check.logs.pools.row_checks import checked_range
 from llm_check.logs.pools.schema import ONE_REQUIRED

@@ -157,39 +157,43 @@ def reward_range(metadata: Mapping[str, Json], place: str = "the pool") -> Range
     return checked_range(low, high, f"{place}, provenance, range of the reward")
 
 
-def pool_of_file(path: Path, file: TableFile, strict: bool = True) -> Pool:
+def pool_of_file(path: Path, file: TableFile, strict: bool = True, missing: str | None = None) -> Pool:
     """The pool of a file already read, its bad rows refused or, with their prompts, left out. Errors as `read_pool`."""
-    table, rows, faults = checked_rows(path, file, reward_range(file.metadata, str(path)), strict)
-    return Pool(position_arrays(table, rows), file.metadata, faults)
+    checked = checked_rows(path, file, reward_range(file.metadata, str(path)), strict, missing=missing)
+    metadata = file.metadata | ({"missing": checked.missing} if checked.missing else {})
+    return Pool(position_arrays(checked.table, checked.order), metadata, checked.faults)
 
 
-def read_pool(source: LogSource, strict: bool = True, most_rows: int | None = None) -> Pool:
+def read_pool(source: LogSource, strict: bool = True, most_rows: int | None = None, missing: str | None = None) -> Pool:
     """Read and validate a pool from a `.parquet` or `.jsonl` file, or from what else `LogFiles` takes for a log.
 
     With strict=False prompts that have a bad row are left out whole, and `left_out` lists the bad rows; a file that
     cannot be read at all, or of which nothing is left, raises all the same. most_rows: of a pool that has more, only so
-    many rows are read, of prompts evenly spread, and `whole` says of how many.
+    many rows are read, of prompts evenly spread, and `whole` says of how many. missing: what is done about rewards that
+    are null, of `MISSING`; None: such rows are bad.
     Raises InputError naming file, row (Parquet: counted from 0) or line (JSONL: from 1), field, value and cure.
     """
     if (path := small_file(source)) is not None:
-        return pool_of_file(path, read_table(path, strict), strict)
+        return pool_of_file(path, read_table(path, strict), strict, missing)
     with LogFiles(source, strict) as files:
         faults: list[LeftOut] = []
         if most_rows is not None and files.rows > most_rows:  # what is not kept is checked all the same
             for group in files.groups():
-                faults += _of_files(group_file(group, _NUMBERS), strict, keep=False)[1]
-        pool, more = _of_files(files.together(most_rows, {fault.prompt_id for fault in faults}), strict)
+                faults += _of_files(group_file(group, _NUMBERS), strict, missing, keep=False)[1]
+        pool, more = _of_files(files.together(most_rows, {fault.prompt_id for fault in faults}), strict, missing)
         assert pool is not None
         left = tuple(sorted([*faults, *more], key=lambda fault: (fault.file, fault.row)))
         return replace(pool, left_out=left, whole=(files.rows, files.prompt_rows.size))
 
 
-def _of_files(file: TableFile, strict: bool, keep: bool = True) -> tuple[Pool | None, tuple[LeftOut, ...]]:
+def _of_files(
+    file: TableFile, strict: bool, missing: str | None, keep: bool = True
+) -> tuple[Pool | None, tuple[LeftOut, ...]]:
     """The pool of rows of some files, if asked to `keep` it, and the faults in them."""
     path = Path(file.files[0])
     refuse_one_model(path, file.table.column_names, file.table["source"][0].as_py())
     try:
-        pool = pool_of_file(path, file, strict)
+        pool = pool_of_file(path, file, strict, missing)
     except NothingLeft as error:
         if keep:
             raise
@@ -197,9 +201,11 @@ def _of_files(file: TableFile, strict: bool, keep: bool = True) -> tuple[Pool | 
     return pool if keep else None, pool.left_out
 
 
-def as_pool(pool: Pool | LogSource, strict: bool = False, most_rows: int | None = None) -> Pool:
+def as_pool(
+    pool: Pool | LogSource, strict: bool = False, most_rows: int | None = None, missing: str | None = None
+) -> Pool:
     """A pool that was read already, or that of a file or several; the rest and errors as `read_pool`."""
-    return pool if isinstance(pool, Pool) else read_pool(pool, strict, most_rows)
+    return pool if isinstance(pool, Pool) else read_pool(pool, strict, most_rows, missing)
 
 
 def write_pool(

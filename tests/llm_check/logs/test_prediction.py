@@ -346,6 +346,34 @@ def test_the_mean_of_another_value_is_that_of_its_winners(tmp_path: Path, capsys
     assert code == 2 and "value 'gold_reward': the pool has reward, correct alone" in err
 
 
+def test_missing_rewards_are_told_under_each_choice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = _columns(a=(20, 20), b=(20, 20), c=(20, 20))
+    rewards = list(columns["reward"])
+    # of drafts of a, the good ones fail to be judged
+    rewards[:20] = [None if float(str(r)) > 0.6 else r for r in rewards[:20]]
+    path = tmp_path / "pool.jsonl"
+    rows = [dict(zip(columns, v, strict=True)) for v in zip(*(columns | {"reward": rewards}).values(), strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ["predict", str(path), "--n", "1", "--beta", "5", "--rule", "softmax"]
+    answer = json.loads(_run([*asked, "--json"], capsys)[1])
+    kept = np.array([float(str(r)) for r in rewards[:20] if r is not None])
+    others = [np.mean([float(str(r)) for r in rewards[k : k + 20]]) for k in (40, 80)]
+    expected = {
+        "drop-row": np.mean([kept.mean(), *others]),
+        "worst": np.mean([(kept.sum() + (20 - kept.size) * 0.1) / 20, *others]),
+        "drop-prompt": np.mean(others),
+    }
+    for choice, value in expected.items():
+        assert answer["missing"][choice][0]["reward"] == pytest.approx(value)
+        alone = json.loads(_run([*asked, "--json", "--missing", choice], capsys)[1])
+        assert alone["predictions"][0]["reward"] == pytest.approx(value) and alone["missing"] is None
+    assert answer["predictions"][0]["reward"] == pytest.approx(expected["drop-prompt"])
+    out = " ".join(_run(asked, capsys)[1].split())
+    assert "the largest reward depends on what is done about it (--missing): drop-row: " in out
+    code, _, err = _run([*asked, "--missing", "dropp-row"], capsys)
+    assert code == 2 and "did you mean 'drop-row'" in err
+
+
 def test_a_pool_in_many_files_is_predicted_as_one_by_any_number_of_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,8 @@ recorded with the file.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +17,9 @@ import pyarrow.compute as pc
 from gsi_theory.errors import InputError
 from gsi_theory.types import Flags, Record
 
-__all__ = ["MISSING", "without_missing"]
+__all__ = ["MISSING", "lacks_rewards", "under_each", "without_missing"]
 
+Answer = TypeVar("Answer")
 MISSING = ("drop-row", "worst", "drop-prompt")
 
 
@@ -58,3 +61,17 @@ def without_missing(
     if bad.all():
         raise InputError(f"--missing {choice} leaves no row: choose another")
     return table.filter(pa.array(~bad)), ~bad, record
+
+
+def lacks_rewards(left_out: Record) -> bool:
+    """Whether rows were left out (`Pool.left_out_record`) because their reward is null."""
+    return any(fault["field"] == "reward" and fault["value"] is None for fault in left_out["faults"])
+
+
+def under_each(answer: Callable[[str], Answer]) -> dict[str, Answer]:
+    """The answer under each choice of MISSING, but those that leave nothing to answer from."""
+    answers = {}
+    for choice in MISSING:
+        with suppress(InputError):
+            answers[choice] = answer(choice)
+    return answers
