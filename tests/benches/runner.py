@@ -53,8 +53,14 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
+def worker_processes(address: str) -> list[int]:
+    """Process numbers of the workers of a scheduler."""
+    with Client(address, timeout=60, set_as_default=False) as client:
+        return [int(pid) for pid in client.run(os.getpid).values()]
+
+
 @contextmanager
-def _cluster(workers: int) -> Iterator[str]:
+def cluster(workers: int) -> Iterator[str]:
     """A scheduler and so many worker processes of one thread; its address."""
     address = f"tcp://127.0.0.1:{_free_port()}"
     dask = [sys.executable, "-m", "dask"]
@@ -143,7 +149,7 @@ def scaling(
             possible.append(2.0 * _run(alone) / _at_once(both))
             took = []
             for workers in (1, 2):
-                with _cluster(workers) as address:
+                with cluster(workers) as address:
                     out = Path(name) / f"{pair}-{workers}"
                     took.append(_run(_command(sweep, out, "--cluster", address)))
                     seen.add(tuple(sorted(_bytes(out).items())))
@@ -163,13 +169,13 @@ def scaling(
 def kills(runs: Annotated[int, typer.Option(min=1)] = 20, seed: int = 0) -> None:
     """SIGKILL to one of two workers at a random moment of each run."""
     rng, good, busy = np.random.default_rng(seed), 0, 0
-    with tempfile.TemporaryDirectory() as name, _cluster(2) as address:
+    with tempfile.TemporaryDirectory() as name, cluster(2) as address:
         expected, span = _undisturbed(Path(name), address)
         for number in range(runs):
             out = Path(name) / f"run-{number}"
             with Client(address, timeout=60, set_as_default=False) as client:
                 client.wait_for_workers(2, timeout=120)
-                workers = list(client.run(os.getpid).values())
+            workers = worker_processes(address)
             driver = _begin(out, address)
             time.sleep(float(rng.uniform(0.0, 0.8)) * span)
             kept, running = _cells(out), driver.poll() is None
@@ -186,7 +192,7 @@ def kills(runs: Annotated[int, typer.Option(min=1)] = 20, seed: int = 0) -> None
 def drivers(runs: Annotated[int, typer.Option(min=1)] = 5, seed: int = 0) -> None:
     """SIGKILL to the driver at a random moment, then the same command again."""
     rng, good = np.random.default_rng(seed), 0
-    with tempfile.TemporaryDirectory() as name, _cluster(2) as address:
+    with tempfile.TemporaryDirectory() as name, cluster(2) as address:
         expected, span = _undisturbed(Path(name), address)
         for number in range(runs):
             out = Path(name) / f"run-{number}"
