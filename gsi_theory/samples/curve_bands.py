@@ -15,24 +15,27 @@ estimates holds for them too: for independent X_i in [0, 1] of mean θ_i, averag
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtrit
 
-from gsi_theory.samples.intervals import Interval, bounded_mean, fixed_mean, population_mean
-from gsi_theory.types import Floats, Ints
+from gsi_theory.samples.intervals import Interval, fixed_mean, population_mean, spread_over, with_betting
+from gsi_theory.types import Flags, Floats, Ints
 
 __all__ = ["CurveBands", "curve_bands", "simultaneous_level"]
 
 _DRAWS = 4096  # of the Gaussian vector, for q
+FAILURES = 10.0  # sets' worth of distance to the nearer bound, from which the spread of the draws is trusted
+SPREAD = 4.0  # prompts that make up a spread that is trusted
 _SAME = 1e-12  # of the largest value: a spread that is rounding
 
 
 @dataclass(frozen=True)
 class CurveBands:
     """Arrays (M,), NaN where nothing can be said: mean; standard errors over prompts like these (`se_prompts`) and of
-    these (`se_fixed`); their intervals at each n; `low`, `high`: the band; `speaking`: prompts with n draws."""
+    these (`se_fixed`); their intervals at each n; `low`, `high`: the band; `speaking`: prompts with n draws; `trusted_*`:
+    1 where the spread makes the interval, 0 where betting does."""
 
     mean: Floats
     speaking: Ints
@@ -44,16 +47,20 @@ class CurveBands:
     high_fixed: Floats
     low: Floats
     high: Floats
+    trusted_prompts: Floats
+    trusted_fixed: Floats
 
 
 def curve_bands(
     values: Floats,
     variance: Floats,
+    draws: Ints,
+    ns: Ints,
     level: float = 0.95,
     bounds: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> CurveBands:
-    """The curve over prompts from values and variance (P, M), the latter inf where a prompt has one draw.
+    """The curve over prompts from values and variance (P, M), the latter inf where a prompt has one draw; draws (P,).
 
     bounds: the least and largest value of the quantity, if known. Raises InputError as `population_mean`.
     """
@@ -71,9 +78,11 @@ def curve_bands(
             continue
         columns["mean"][at] = part.mean(axis=0)
         known = np.isfinite(spread).all(axis=0)
+        sets = draws[prompts].sum() / ns[at]
+        close = 2 * ns[at] > draws[prompts].min()
         for name, own_level in (("fixed", level), ("band", single)):
             if known.any() and (name == "fixed" or part.shape[0] == 1):
-                here = _these(part[:, known], spread[:, known], own_level, bounds)
+                here = _these(part[:, known], spread[:, known], sets[known], close[known], own_level, bounds)
                 _put(columns, name, at[known], here)
         if part.shape[0] > 1:
             _put(columns, "prompts", at, population_mean(part, level, bounds))
@@ -81,21 +90,39 @@ def curve_bands(
     return CurveBands(speaking=speaking, **columns)
 
 
-def _these(values: Floats, variance: Floats, level: float, bounds: tuple[float, float] | None) -> Interval:
-    """These prompts' interval; by betting where it is not trusted."""
-    here = fixed_mean(values, np.sqrt(variance), level, bounds)
+def _these(
+    values: Floats, variance: Floats, sets: Floats, close: Flags, level: float, bounds: tuple[float, float] | None
+) -> Interval:
+    """These prompts' interval; by betting where it is not trusted.
+
+    sets (M,): disjoint sets of n draws in all; close (M,): where n > N/2. There the jackknife's error is mostly too
+    large, and where the spread over prompts, which contains the error, is less, that serves.
+    """
+    count = values.shape[0]
+    here = fixed_mean(values, np.sqrt(variance), level)
+    if count > 2 and close.any():
+        spread = values.std(axis=0, ddof=1) / np.sqrt(count)
+        less = close & (spread < here.stderr)
+        reach = stdtrit(count - 1.0, 0.5 + 0.5 * level) * spread
+        here = Interval(
+            here.value,
+            np.where(less, spread, here.stderr),
+            np.where(less, here.value - reach, here.low),
+            np.where(less, here.value + reach, here.high),
+            np.where(less, spread_over(values) >= SPREAD, here.trusted),
+        )
     if bounds is None:
         return here
-    safe = bounded_mean(values, *bounds, level=level)
-    low, high = np.where(here.trusted, here.low, safe.low), np.where(here.trusted, here.high, safe.high)
-    return Interval(here.value, here.stderr, low, high, here.trusted)
+    low, high = bounds
+    inside = sets * np.minimum(here.value - low, high - here.value) >= FAILURES * (high - low)
+    return with_betting(replace(here, trusted=here.trusted & inside), values, bounds, level)
 
 
 def _put(columns: dict[str, Floats], kind: str, at: Ints, interval: Interval) -> None:
     if kind == "band":
         columns["low"][at], columns["high"][at] = interval.low, interval.high
     else:
-        columns[f"se_{kind}"][at] = interval.stderr
+        columns[f"se_{kind}"][at], columns[f"trusted_{kind}"][at] = interval.stderr, interval.trusted
         columns[f"low_{kind}"][at], columns[f"high_{kind}"][at] = interval.low, interval.high
 
 

@@ -42,12 +42,13 @@ def turning_point(
 ) -> Turn | None:
     """The test on gold values (P, M) of the same prompts at ns (M,) ascending; None below two prompts or two ns.
 
-    bounds: of the gold value. The spread over prompts is all the error there is."""
+    bounds: of the gold value."""
     if gold.shape[0] < 2 or ns.size < 2:
         return None
     falls = gold[:, :-1] - gold[:, -1:]
     wide = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
-    band = curve_bands(falls, np.full(falls.shape, np.inf), level, wide, seed)
+    nothing = np.full(falls.shape, np.inf)  # the spread over prompts is all the error there is
+    band = curve_bands(falls, nothing, np.full(len(falls), ns[-1]), ns[:-1], level, wide, seed)
     peak = int(np.argmax(gold.mean(axis=0)))
     surest = int(np.argmax(band.low))
     if peak == ns.size - 1:

@@ -73,10 +73,10 @@ def curve_lines(
 ) -> tuple[CurveLine, ...]:
     """Every curve over the prompts, or over those chosen (P,) at the first `points` ns. bounds: of a value, if known."""
     rows = slice(None) if chosen is None else chosen
-    lines = []
+    lines, ns = [], np.asarray(curves.plan.ns[:points])
     for c, key in enumerate(curves.plan.keys):
         value, variance = curves.value[rows, c, :points], curves.variance[rows, c, :points]
-        bands = curve_bands(value, variance, level, bounds.get(key.value), curves.plan.seed)
+        bands = curve_bands(value, variance, curves.draws[rows], ns, level, bounds.get(key.value), curves.plan.seed)
         lines.append(CurveLine(key, bands, _simulation(curves.simulation[rows, c, :points], value)))
     return tuple(lines)
 
@@ -129,14 +129,15 @@ def paired_lines(this: PromptCurves, other: PromptCurves, bounds: Mapping[str, B
     keys = [key for key in this.plan.keys if key in other.plan.keys]
     if not keys:
         raise InputError("the logs share no curve: they need reward, correct or answer alike")
-    lines = []
+    lines, ns = [], np.asarray(this.plan.ns)
+    draws = np.minimum(this.draws[at], other.draws[there])
     for key in keys:
         c, k = this.plan.keys.index(key), other.plan.keys.index(key)
         value = this.value[at, c] - other.value[there, k]
         variance = this.variance[at, c] + other.variance[there, k]
         ends = bounds.get(key.value)
         wide = None if ends is None else (ends[0] - ends[1], ends[1] - ends[0])
-        bands = curve_bands(value, variance, level, wide, this.plan.seed)
+        bands = curve_bands(value, variance, draws, ns, level, wide, this.plan.seed)
         drawn = np.hypot(this.simulation[at, c], other.simulation[there, k])
         lines.append(CurveLine(key, bands, _simulation(drawn, value)))
     left = len(this.prompts) - shared.size, len(other.prompts) - shared.size
