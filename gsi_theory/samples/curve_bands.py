@@ -27,6 +27,7 @@ __all__ = ["CurveBands", "curve_bands", "simultaneous_level"]
 
 _DRAWS = 4096  # of the Gaussian vector, for q
 FAILURES = 10.0  # sets' worth of distance to the nearer bound, from which the spread of the draws is trusted
+WIDER = 10.0  # q is widened by 1 + 10/P²: P prompts show P − 1 ways to differ, and far quantiles need more
 SPREAD = 4.0  # prompts that make up a spread that is trusted
 _SAME = 1e-12  # of the largest value: a spread that is rounding
 
@@ -146,7 +147,8 @@ def simultaneous_level(values: Floats, level: float, seed: int = 0) -> float:
     normal = np.random.default_rng(seed).standard_normal((_DRAWS, root.shape[1]))
     largest = np.abs(normal @ root.T).max(axis=1, initial=0.0)
     miss, points = 1.0 - level, int(used.sum())
-    own = 2.0 * float(ndtr(-np.quantile(largest, level))) if moves.any() else miss
+    few = 1.0 + WIDER / float(number.min()) ** 2
+    own = 2.0 * float(ndtr(-few * np.quantile(largest, level))) if moves.any() else miss
     # points that no prompt moves are not seen to depend on the others
     still = points - int(moves.sum())
     return 1.0 - min(max(own / (1 + min(still, 1)), miss / points), miss)

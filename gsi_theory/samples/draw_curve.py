@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gsi_theory.estimate import subset_mean
-from gsi_theory.samples.subset_shares import subset_share
+from gsi_theory.samples.subset_shares import share_rows
 from gsi_theory.types import Floats, Ints
 
 __all__ = ["DrawCurve", "best_of_n", "closed_at_all", "shorter", "weighted_by_reward"]
@@ -60,7 +60,7 @@ def best_of_n(reward: Floats, values: Floats, counts: Ints, ns: Ints) -> DrawCur
     means = np.array([np.bincount(level, weights=counts * row) for row in values]) / members
     upto = np.cumsum(members)
     asked = shorter(ns, size)
-    share = np.diff(subset_share(upto[:, None], size, asked), axis=0, prepend=0.0)
+    share = np.diff(share_rows(upto, size, asked), axis=0, prepend=0.0)
     low = values.min(axis=1, keepdims=True)
     value = low + np.einsum("vl,lm->vm", means - low, share)
     value = np.clip(value, low, values.max(axis=1, keepdims=True))
@@ -68,9 +68,9 @@ def best_of_n(reward: Floats, values: Floats, counts: Ints, ns: Ints) -> DrawCur
         return DrawCurve(value[:, :-1], np.full((len(values), ns.size), np.inf), np.zeros((len(values), ns.size)))
     n = np.minimum(asked, size - 1)
     if (n != asked).any():
-        share = np.diff(subset_share(upto[:, None], size, n), axis=0, prepend=0.0)
+        share = np.diff(share_rows(upto, size, n), axis=0, prepend=0.0)
     # subsets that hold a draw of level l: all others below l, or a higher level m decides
-    others = subset_share(upto[:, None] - 1.0, size - 1, n - 1)
+    others = share_rows(upto - 1.0, size - 1, n - 1)
     above = np.diff(others, axis=0, prepend=0.0)[None] * means[:, :, None]
     above = np.cumsum(above[:, ::-1], axis=1)[:, ::-1] - above
     alone = (size / n) * share / members[:, None]

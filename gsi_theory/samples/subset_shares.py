@@ -7,16 +7,19 @@ for the smaller s and the larger t of n and N − F, so s ≤ √(745 N), and ev
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
 from gsi_theory.errors import InputError
-from gsi_theory.types import Floats
+from gsi_theory.types import Floats, Ints
 
-__all__ = ["pass_at_k", "subset_share"]
+__all__ = ["pass_at_k", "share_rows", "subset_share"]
 
 _SUMMED = 16  # factors multiplied one by one; more: Stirling
+_TABLED = 512  # draws of a pool up to which all its shares are kept
 _SERIES = 16.0  # from here three terms of Stirling's series are exact: the fourth is below 3e-12/x^7 < 1e-20
 
 
@@ -33,6 +36,18 @@ def subset_share(part: ArrayLike, whole: int, ns: ArrayLike) -> Floats:
     if far.any():
         total[far] = _by_stirling(few[far], whole - many[far], float(whole))
     return np.where(inside, np.exp(total), 0.0)
+
+
+def share_rows(part: Floats, whole: int, ns: Ints) -> Floats:
+    """`subset_share` of part (L,) at each of ns (M,), (L, M); of pools of one size from a table made once."""
+    if whole > _TABLED:
+        return subset_share(part[:, None], whole, ns)
+    return _table(whole, tuple(ns.tolist()))[part.astype(np.int64)]
+
+
+@lru_cache(maxsize=32)
+def _table(whole: int, ns: tuple[int, ...]) -> Floats:
+    return subset_share(np.arange(whole + 1.0)[:, None], whole, np.array(ns))
 
 
 def _by_stirling(few: Floats, part: Floats, whole: float) -> Floats:

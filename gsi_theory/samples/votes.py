@@ -122,6 +122,7 @@ def _rules(most: int) -> tuple[Floats, Floats]:
     return nodes, weights
 
 
+@lru_cache(maxsize=64)
 def _binomials(count: int, scale: float, most: int) -> Floats:
     """C(count, j) scale^j for j = 0..most."""
     j = np.arange(most)

@@ -17,7 +17,7 @@ from gsi_theory.types import Flags, Floats, Record
 from llm_check.logs.curves.prompt_curves import CurveKey, PromptCurves
 from llm_check.logs.curves.selectors import SELECTORS
 
-__all__ = ["CurveLine", "Paired", "Turning", "curve_lines", "paired_lines", "shared_length", "turnings"]
+__all__ = ["CurveLine", "Paired", "Turning", "curve_lines", "keys_of", "paired_lines", "shared_length", "turnings"]
 
 Bounds = tuple[float, float]
 _ARRAYS = ("low_prompts", "high_prompts", "low_fixed", "high_fixed", "low", "high")

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from gsi_theory.errors import InputError, require_name
 from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.terminal import counted
-from gsi_theory.types import Floats, Record
+from gsi_theory.types import Floats, Ints, Record
 from llm_check.logs.curves.curve_lines import (
     CurveLine,
     Paired,
@@ -56,7 +56,7 @@ class LogNotes:
 
 @dataclass(frozen=True)
 class Curves:
-    """What `curve` returns: a line a curve, the same over the prompts that have all `same_ns` (None where all have the
+    """What `curve` returns: draws (P,) of every prompt, a line a curve, the same over the prompts that have all `same_ns` (None where all have the
     same number of draws), tests for a turning point, tokens of n draws (M,), differences to another log, and notes.
 
     Numbers are attributes; `record()` is what the command answers with --json.
@@ -64,6 +64,7 @@ class Curves:
 
     ns: tuple[int, ...]
     prompts: int
+    draws: Ints
     lines: tuple[CurveLine, ...]
     same_ns: tuple[int, ...]
     same_prompts: int
@@ -281,6 +282,7 @@ def curves_of(
     return Curves(
         ns,
         len(curves.prompts),
+        curves.draws,
         lines,
         ns[:points],
         int(chosen.sum()),
