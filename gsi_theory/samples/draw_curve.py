@@ -55,10 +55,10 @@ def best_of_n(reward: Floats, values: Floats, counts: Ints, ns: Ints) -> DrawCur
     Exact to 1e-12 of max f − min f. Cost O(R M).
     """
     size = int(counts.sum())
-    levels, level = np.unique(reward, return_inverse=True)
-    members = np.bincount(level, weights=counts)
+    level = np.unique(reward, return_inverse=True)[1]
+    members = np.bincount(level, weights=counts).astype(np.float64)
     means = np.array([np.bincount(level, weights=counts * row) for row in values]) / members
-    upto = np.cumsum(members)
+    upto: Floats = np.cumsum(members)
     asked = shorter(ns, size)
     share = np.diff(share_rows(upto, size, asked), axis=0, prepend=0.0)
     low = values.min(axis=1, keepdims=True)
@@ -70,7 +70,7 @@ def best_of_n(reward: Floats, values: Floats, counts: Ints, ns: Ints) -> DrawCur
     if (n != asked).any():
         share = np.diff(share_rows(upto, size, n), axis=0, prepend=0.0)
     # subsets that hold a draw of level l: all others below l, or a higher level m decides
-    others = share_rows(upto - 1.0, size - 1, n - 1)
+    others = share_rows(np.asarray(upto - 1.0), size - 1, n - 1)
     above = np.diff(others, axis=0, prepend=0.0)[None] * means[:, :, None]
     above = np.cumsum(above[:, ::-1], axis=1)[:, ::-1] - above
     alone = (size / n) * share / members[:, None]

@@ -1,7 +1,7 @@
 """Votes among answers over all n-subsets of a prompt's draws (M47): majority, and majority weighted by reward.
 
-Majority, exactly and for all n at once. The winner of a subset is a uniform one of the answers with the most votes; with
-counts c_a of the answers in the pool and v_a the mean value of the draws that give a, the mean over n-subsets is
+Majority, exactly and for all n at once. The winner of a subset is a uniform one of the answers with the most votes;
+with counts c_a of the answers in the pool and v_a the mean value of the draws that give a, the mean over n-subsets is
 
     [xⁿ] Σ_m ∫₀¹ Σ_a v_a C(c_a, m) x^m Π_{b ≠ a} (Σ_{j<m} C(c_b, j) x^j + z C(c_b, m) x^m) dz / C(N, n)
 
@@ -70,7 +70,7 @@ def _tally(answer: Ints, values: Floats, counts: Ints) -> tuple[Ints, Floats, in
     voting = answer != SILENT
     _, code = np.unique(answer[voting], return_inverse=True)
     votes = np.bincount(code, weights=counts[voting]).astype(np.int64)
-    total = np.bincount(code, weights=counts[voting] * values[voting])
+    total = np.bincount(code, weights=counts[voting] * values[voting]).astype(np.float64)
     return votes, total, int(counts[~voting].sum()), float(np.sum(counts[~voting] * values[~voting]))
 
 

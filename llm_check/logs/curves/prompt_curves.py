@@ -96,17 +96,17 @@ def prompt_curves(table: pa.Table, plan: CurvePlan) -> PromptCurves:
 
 
 def _columns(table: pa.Table) -> dict[str, Floats]:
-    """Columns of numbers that some row has; null: NaN."""
+    """Columns of numbers; null: NaN. A batch whose rows are all null is like any other."""
     out = {}
     for name in ("reward", "gold_reward", "correct", "n_tokens"):
-        if name in table.column_names and table[name].null_count < table.num_rows:
+        if name in table.column_names:
             out[name] = np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
     return out
 
 
 def _answers(table: pa.Table) -> Ints | None:
     """Codes of equal answers, −1 for none."""
-    if "answer" not in table.column_names or table["answer"].null_count == table.num_rows:
+    if "answer" not in table.column_names:
         return None
     codes = table["answer"].combine_chunks().dictionary_encode().indices.fill_null(-1)
     return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int64)
@@ -127,7 +127,8 @@ def _position(
     whole = {key: bool(np.isfinite(column).all()) for key, column in columns.items()}
     together: dict[tuple[str, float | None], list[int]] = {}
     for c, key in enumerate(plan.keys):
-        if inside.any() and whole.get(key.value, False):
+        needs = {key.value, *SELECTORS[key.selector].needs} - {"answer"}
+        if inside.any() and all(whole.get(name, False) for name in needs):
             together.setdefault((key.selector, key.beta), []).append(c)
     words = np.frombuffer(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest(), dtype=np.uint32).tolist()
     local = draws
