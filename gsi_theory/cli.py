@@ -31,6 +31,7 @@ COMMANDS = {
     "pool": ("llm_check.models.command_pool", "Collect a pool of candidates from two language models."),
     "import": ("llm_check.logs.command_import", "Logs of engines and benches, of one model or two, as a log of ours."),
     "doctor": ("llm_check.logs.command_doctor", "Self-checks of a pool: what is wrong with its numbers, and the cure."),
+    "curve": ("llm_check.logs.command_curve", "Value against n of one model's draws: best-of-n, votes, pass@k."),
     "plan": ("llm_check.logs.command_plan", "Rule, n, β and u for a goal, at what cost; or what the pool lacks."),
     "predict": ("llm_check.logs.command_predict", "Predict reward and acceptance from a pool, for every rule, n, β."),
     "decode": ("llm_check.models.command_decode", "Solve problems on two language models with a chosen method."),

@@ -5,6 +5,7 @@ What the commands do, as functions that return records; each is imported when it
     read_log(source)      draws of one model or two, from files, tables in memory, and the formats of `gsi import`
     read_pool(path)       a pool of candidates that two models drew and scored
     doctor(pool)          what is wrong with its numbers, and how well the drafts cover the base
+    curve(log)            mean reward and accuracy against n of one model's draws, for every selector
     predict(pool)         expected reward and acceptance of every rule, n, β
     plan(pool)            rule, gate, n, β and threshold for a goal, or what the pool lacks
     decode(...)           solve problems with a chosen method
@@ -20,16 +21,18 @@ from typing import TYPE_CHECKING
 from gsi_theory import moved
 
 if TYPE_CHECKING:
+    from llm_check.logs.curves.log_curves import curve
     from llm_check.logs.formats.log_import import read_log
     from llm_check.logs.planner.recommendation import plan
     from llm_check.logs.pools.diagnosis import doctor
     from llm_check.logs.pools.pool import read_pool
     from llm_check.logs.prediction import predict
 
-__all__ = ["decode", "doctor", "moved", "plan", "predict", "read_log", "read_pool"]
+__all__ = ["curve", "decode", "doctor", "moved", "plan", "predict", "read_log", "read_pool"]
 
 # name -> (module, name there)
 _FACES = {
+    "curve": ("llm_check.logs.curves.log_curves", "curve"),
     "decode": ("llm_check.models.decoding.decoded_task", "decode"),
     "doctor": ("llm_check.logs.pools.diagnosis", "doctor"),
     "plan": ("llm_check.logs.planner.recommendation", "plan"),

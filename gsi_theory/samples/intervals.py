@@ -25,10 +25,10 @@ from scipy.special import ndtri, stdtrit
 from gsi_theory.arrays.namespace import numbers_or_indicators
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import refuse
-from gsi_theory.samples.weight_coverage import mean_low
+from gsi_theory.samples.weight_coverage import mean_lows
 from gsi_theory.types import Floats
 
-__all__ = ["Interval", "bounded_mean", "fixed_mean", "population_mean", "spread_over"]
+__all__ = ["Interval", "bounded_mean", "fixed_mean", "population_mean", "spread_over", "with_betting"]
 
 FEWEST, FEWEST_FREEDOM = 4.0, 3.0  # prompts that make up the spread; degrees of freedom within them
 MANY = 8.0  # prompts that make up the spread, at which half of WHOLE is enough
@@ -73,9 +73,18 @@ def population_mean(values: ArrayLike, level: float = 0.95, bounds: tuple[float,
         return found
     rule = np.where(spread_over(array) >= MANY, 0.5 * WHOLE, WHOLE)
     found = replace(found, trusted=np.logical_and(found.trusted, _inside(mean, count, bounds, rule)))
-    safe = bounded_mean(array, *bounds, level=level)
-    low, high = np.where(found.trusted, found.low, safe.low), np.where(found.trusted, found.high, safe.high)
-    return Interval(found.value, stderr, low, high, found.trusted)
+    return with_betting(found, array, bounds, level)
+
+
+def with_betting(interval: Interval, values: Floats, bounds: tuple[float, float], level: float) -> Interval:
+    """The interval with `bounded_mean` of values (P, ...) in its place where it is not trusted."""
+    doubted = ~np.asarray(interval.trusted)
+    if not doubted.any():
+        return interval
+    safe = bounded_mean(values.reshape(len(values), -1)[:, doubted.ravel()], *bounds, level=level)
+    low, high = np.array(interval.low), np.array(interval.high)
+    low[doubted], high[doubted] = safe.low, safe.high
+    return replace(interval, low=low, high=high)
 
 
 def _unskewed(values: Floats, quantile: float) -> Floats:
@@ -97,7 +106,7 @@ def _unskewed(values: Floats, quantile: float) -> Floats:
 def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95) -> Interval:
     """Interval for the mean of values (P, ...) in [low, high] that covers with `level` at least for every population.
 
-    Two one-sided bounds by betting (`weight_coverage.mean_low`), on the distance from either end. Wider than Hall's.
+    Two one-sided bounds by betting (`weight_coverage.mean_lows`), on the distance from either end. Wider than Hall's.
     Raises InputError for values not finite or out of bounds, bounds in the wrong order, a level outside (0, 1).
     """
     array = _checked(values, "values", level)
@@ -107,9 +116,9 @@ def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95
     refuse((array < low - slack) | (array > high + slack), array, "values", f"bounds are {low!r} and {high!r}")
     part = np.clip((array - low) / (high - low), 0.0, 1.0)
     half = 0.5 + 0.5 * level
-    with np.errstate(divide="ignore"):
-        under = np.apply_along_axis(lambda x: np.exp(mean_low(np.log(x), half, BOLD)), 0, part)
-        over = 1.0 - np.apply_along_axis(lambda x: np.exp(mean_low(np.log(x), half, BOLD)), 0, 1.0 - part)
+    columns = part.reshape(part.shape[0], -1)
+    under = mean_lows(columns, half, BOLD).reshape(part.shape[1:])
+    over = 1.0 - mean_lows(1.0 - columns, half, BOLD).reshape(part.shape[1:])
     count = array.shape[0]
     # one value shows no spread
     stderr = array.std(axis=0, ddof=1) / np.sqrt(count) if count > 1 else np.full(array.shape[1:], np.inf)

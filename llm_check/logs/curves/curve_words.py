@@ -1,0 +1,84 @@
+"""What curves show, in words: names of curves, the turning point, who is ahead, what the numbers rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gsi_theory.runs.terminal import counted, number
+
+if TYPE_CHECKING:
+    from llm_check.logs.curves.curve_lines import CurveLine, Turning
+    from llm_check.logs.curves.log_curves import Curves
+
+__all__ = ["curve_name", "difference_words", "few_of", "rests_on", "turning_words"]
+
+_LISTED = 6
+_SHORT = {"soft_best_of_n": "soft best of n", "weighted_majority": "weighted majority", "pass_at_k": "pass@k (key)"}
+
+
+def curve_name(line: CurveLine) -> str:
+    """Selector and β."""
+    beta = "" if line.key.beta is None else f", β {line.key.beta:g}"
+    return _SHORT.get(line.key.selector, line.key.selector.replace("_", " ")) + beta
+
+
+def few_of(ns: Sequence[int], most: int) -> list[int]:
+    """Where at most so many of the ns stand: first, last, and those nearest to equal ratios between them."""
+    if len(ns) <= most:
+        return list(range(len(ns)))
+    wanted = np.geomspace(ns[0], ns[-1], most)
+    return sorted({int(np.argmin(np.abs(np.log(np.array(ns) / n)))) for n in wanted})
+
+
+def turning_words(each: Turning) -> str:
+    """Whether the gold value turns down where the reward goes up, from which n, by how much."""
+    turn, gold = each.turn, each.key.value.replace("_", " ")
+    over = counted(turn.prompts, "prompt")
+    gain = f"the reward goes up by {number(each.gain)} from n = 1 to {turn.last}"
+    if turn.peak == turn.last:
+        return f"over-optimization: none seen over {over}: {gain}, and {gold} is largest at n = {turn.last}"
+    fall = f"from its largest at n = {turn.peak} {gold} falls by {number(turn.fall)}"
+    between = f"95 %: {number(turn.low)} to {number(turn.high)}, at all n together"
+    if turn.turns:
+        sure = "" if turn.surest == turn.peak else f"; surest from n = {turn.surest}"
+        return f"over-optimization: {gain}, but {fall} ({between}; {over}){sure}"
+    return f"over-optimization: not shown over {over}: {gain}; {fall} ({between}), which chance may have done"
+
+
+def difference_words(lines: Sequence[CurveLine], ns: Sequence[int]) -> list[str]:
+    """Where one log is surely ahead, a line a curve; the curves where none is, together."""
+    told, silent = [], []
+    for line in lines:
+        band, name = line.bands, f"{line.key.value.replace('_', ' ')} of {curve_name(line)}"
+        parts = []
+        for which, sure in (("the first", band.low > 0), ("the other", band.high < 0)):
+            where = [str(n) for n, yes in zip(ns, sure, strict=True) if yes]
+            if where:
+                parts.append(f"{which} is ahead at n = {', '.join(where[:_LISTED])}{', …' * (len(where) > _LISTED)}")
+        if parts:
+            told.append(f"{name}: {'; '.join(parts)} (95 %, at all n together)")
+        else:
+            silent.append(name)
+    return [*told, *([f"no difference shown at any n: {', '.join(silent)}"] if silent else [])]
+
+
+def rests_on(curves: Curves) -> list[str]:
+    """Prompts, draws, who is silent, tokens; then the tests and the notes."""
+    ns, name = curves.ns, curves.about.name
+    lines = [f"means over {counted(curves.prompts, 'prompt')} of {name}, {counted(curves.about.draws, 'draw')}"]
+    speaking = np.array([int((curves.draws >= n).sum()) for n in ns])
+    fewer = np.flatnonzero(speaking < curves.prompts)
+    if fewer.size:
+        told = ", ".join(f"{speaking[m]:,} of them at n = {ns[m]}" for m in few_of(ns, _LISTED) if m in fewer)
+        silent = told or f"{speaking[fewer[0]]:,} of them at n = {ns[int(fewer[0])]}"
+        lines.append(f"at every n the prompts with so many draws speak: {silent}")
+    if curves.same is not None:
+        few = counted(curves.same_prompts, "prompt")
+        lines.append(f"over the same {few} at every n up to {curves.same_ns[-1]}: the tables marked *")
+    if curves.tokens is not None:
+        told = ", ".join(f"{curves.tokens[m]:,.0f} at n = {ns[m]}" for m in few_of(ns, _LISTED))
+        lines.append(f"tokens: {told}")
+    return [*lines, *(turning_words(each) for each in curves.turnings), *(f"note: {note}" for note in curves.notes)]
