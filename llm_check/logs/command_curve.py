@@ -13,7 +13,17 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gsi_theory.runs.json_output import answer
-from gsi_theory.runs.options import OUTPUT, RUN, JsonOption, SeedOption, listed
+from gsi_theory.runs.options import (
+    OUTPUT,
+    RUN,
+    ClusterOption,
+    JsonOption,
+    MissingOption,
+    SeedOption,
+    WorkersOption,
+    listed,
+    workers_of,
+)
 from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, counted, formatted, number, wrapped
@@ -86,7 +96,12 @@ def _print(curves: Curves, everything: bool) -> None:
 
 @app.command()
 def command(
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="Log of one model, or a pool with --source.")],
+    log: Annotated[
+        str,
+        typer.Argument(
+            metavar="LOG", help="Log of one model, or a pool with --source: a file, or a folder, glob or URL of files."
+        ),
+    ],
     n: Annotated[
         str | None, typer.Option(metavar="NUMBERS", help="n values, separated by commas (default: all, thinned out).")
     ] = None,
@@ -104,7 +119,7 @@ def command(
         ),
     ] = None,
     against: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="LOG", help="Another log of the same prompts: differences.", rich_help_panel=_WHAT),
     ] = None,
     source: Annotated[
@@ -115,7 +130,10 @@ def command(
         float | None,
         typer.Option(metavar="NUMBER", help="Tokens of a draw (default: the mean of n_tokens).", rich_help_panel=_WHAT),
     ] = None,
+    missing: MissingOption = None,
     seed: SeedOption = 0,
+    workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Stop at a bad row instead of leaving its prompt out.", rich_help_panel=RUN),
@@ -143,11 +161,12 @@ def command(
     ns = None if n is None else listed(n, int, "n")
     names = None if select is None else listed(select, str, "select")
     with progress_bar("curve") as report:
-        curves = curve(log, ns, listed(beta, float, "beta"), names, against, source, tokens, seed, strict, report)
+        betas, pool = listed(beta, float, "beta"), workers_of(workers, cluster)
+        curves = curve(log, ns, betas, names, against, source, tokens, seed, strict, report, pool, missing)
     if page is not None:
         from llm_check.logs.curves.curve_artifact import write_curves  # slow to import
 
-        made = write_curves(page / FILES[0], curves, log)
+        made = write_curves(page / FILES[0], curves, Path(log))
         drawn = importlib.import_module("figures.curve_page").save_curve_page(made, page)
         typer.echo(f"wrote {drawn}", err=as_json)
     if as_json:

@@ -22,6 +22,7 @@ from gsi_theory.runs.workers import Pool as Workers
 from gsi_theory.runs.workers import local_pool
 from gsi_theory.types import Floats, Json, Record
 from llm_check.logs.log import Log, group_log
+from llm_check.logs.pools.checked_rows import NothingLeft
 from llm_check.logs.pools.log_files import LogFiles, LogSource, PromptGroup, small_file
 from llm_check.logs.pools.missing_values import MISSING, lacks_rewards, under_each
 from llm_check.logs.pools.pool import Pool, read_pool
@@ -216,7 +217,10 @@ def _group_log(group: PromptGroup, asked: _Asked) -> Log:
 
 def _of_group(job: _Job) -> Json:
     """`_predicted` of a group, as a job of any process."""
-    log = _group_log(job.group, job.asked)
+    try:
+        log = _group_log(job.group, job.asked)
+    except NothingLeft as error:
+        return {"sums": None, "ess": [], "positions": [0, 0], "left_out": left_out_record(error.faults, FAULTS)}
     try:
         found = _predicted(log.pool(), job.asked)
     except NothingToPredict:

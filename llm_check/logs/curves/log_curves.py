@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from gsi_theory.errors import InputError, require_name
 from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.terminal import counted
+from gsi_theory.runs.workers import Pool as Workers
 from gsi_theory.types import Floats, Ints, Record
 from llm_check.logs.curves.curve_lines import (
     CurveLine,
@@ -25,33 +23,17 @@ from llm_check.logs.curves.curve_lines import (
     shared_length,
     turnings,
 )
-from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves, joined, prompt_curves, prompt_sizes
+from llm_check.logs.curves.draw_source import LogNotes, draw_source
+from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves
 from llm_check.logs.curves.selectors import SELECTORS
-from llm_check.logs.log import Log, draw_counts, read_log_file
-from llm_check.logs.pools.pool import reward_range
-from llm_check.logs.pools.row_checks import floats
-from llm_check.logs.pools.schema import SOURCES
+from llm_check.logs.log import Log
+from llm_check.logs.pools.log_files import LogSource
 
-__all__ = ["Curves", "LogNotes", "curve", "curves_of", "default_ns"]
+__all__ = ["Curves", "curve", "curves_of", "default_ns"]
 
 BETAS = (1.0, 5.0, 20.0)
 LEVEL = 0.95
 _EVERY = 16  # n up to which all are shown; then four an octave
-_BATCH = 1 << 18  # rows computed at a time
-
-
-@dataclass(frozen=True)
-class LogNotes:
-    """What is known of a log beside its draws: name, facts, bounds of values, rows left out, draws; whether rewards are
-    below zero; the number of draws that nobody graded where others are."""
-
-    name: str
-    facts: Record
-    bounds: Mapping[str, tuple[float, float]]
-    left_out: int
-    draws: int
-    negative: bool
-    ungraded: int
 
 
 @dataclass(frozen=True)
@@ -142,24 +124,27 @@ def default_ns(largest: int) -> tuple[int, ...]:
 
 
 def curve(
-    log: Log | str | os.PathLike[str],
+    log: Log | LogSource,
     ns: Sequence[int] | None = None,
     betas: Sequence[float] = BETAS,
     select: Sequence[str] | None = None,
-    against: Log | str | os.PathLike[str] | None = None,
+    against: Log | LogSource | None = None,
     source: str | None = None,
     tokens: float | None = None,
     seed: int = 0,
     strict: bool = False,
     report: Callable[[int, int], None] | None = None,
+    workers: Workers | None = None,
+    missing: str | None = None,
 ) -> Curves:
     """Unbiased curves of a log of one model (M31, M47): mean reward and accuracy of every selector at every n.
 
-    log, against: a `Log` or the path of one; a pool of two models with source "draft" or "base". ns: numbers of draws
-    (default: all that prompts have, thinned out beyond 16); those that no prompt has are told and left to `beyond`.
-    select: names of SELECTORS (default: all that the log allows). tokens: of a draw; default: the mean of n_tokens.
-    seed: of subsets that are drawn where all are too many. report(prompts done, prompts).
-    Raises InputError naming what a log lacks, and for wrong arguments.
+    log, against: a `Log`, or files of one as `llm_check.read_log` takes them; a pool of two models with source "draft"
+    or "base". ns: numbers of draws (default: all that prompts have, thinned out beyond 16); those that no prompt has
+    are told and left to `beyond`. select: names of SELECTORS (default: all that the log allows). tokens: of a draw
+    (default: the mean of n_tokens). seed: of subsets that are drawn where all are too many. report(done, total):
+    prompts, or of a long log groups of them, which `workers` share out (default: this process). missing: what is done
+    about rewards that are null, of MISSING. Raises InputError naming what a log lacks, and for wrong arguments.
     """
     for beta in betas:
         if not np.isfinite(beta) or beta < 0:
@@ -168,38 +153,38 @@ def curve(
         raise InputError(f"tokens {tokens!r}: give the tokens of a draw, above 0")
     for name in select or ():
         require_name(name, "selector", SELECTORS)
-    table, about = _one_model(log, source, strict)
-    rival = None if against is None else _one_model(against, source, strict)
-    plans, beyond_ns = _plans(table, about, rival, ns, betas, select, seed)
-    curves = _mapped(table, plans[0], report)
-    other = None if rival is None else _mapped(rival[0], plans[1], report)
+    with ExitStack() as stack:
+        this, *other = (
+            stack.enter_context(draw_source(each, source, strict, workers, missing))
+            for each in ([log] if against is None else [log, against])
+        )
+        plans, beyond_ns = _plans([this.about, *(each.about for each in other)], ns, betas, select, seed)
+        curves = this.mapped(plans[0], report)
+        rival = (other[0].mapped(plans[1], report), other[0].about) if other else None
     asked = [f"n of {', '.join(map(str, beyond_ns))}: more than any prompt has draws"] if beyond_ns else []
-    return curves_of(curves, about, tokens, None if rival is None or other is None else (other, rival[1]), asked)
+    return curves_of(curves, this.about, tokens, rival, asked)
 
 
 def _plans(
-    table: pa.Table,
-    about: LogNotes,
-    rival: tuple[pa.Table, LogNotes] | None,
+    logs: Sequence[LogNotes],
     ns: Sequence[int] | None,
     betas: Sequence[float],
     select: Sequence[str] | None,
     seed: int,
 ) -> tuple[list[CurvePlan], list[int]]:
-    """What is computed of the log and of the other; the ns that no prompt of the log has."""
-    largest = int(prompt_sizes(table).max())
+    """What is computed of each log; the ns that no prompt of the first has."""
+    largest = int(logs[0].sizes.max())
     wanted = sorted(set(default_ns(largest) if ns is None else ns))
     if not wanted or wanted[0] < 1 or any(n != int(n) for n in wanted):
         raise InputError(f"n {wanted!r}: give whole numbers from 1")
     inside = tuple(int(n) for n in wanted if n <= largest)
     if not inside:
-        raise InputError(f"n from {wanted[0]}: no prompt of {about.name} has more than {counted(largest, 'draw')}")
+        raise InputError(f"n from {wanted[0]}: no prompt of {logs[0].name} has more than {counted(largest, 'draw')}")
     plans = []
-    for each, notes in [(table, about), *([] if rival is None else [rival])]:
-        columns = [name for name in each.column_names if each[name].null_count < each.num_rows]
-        keys = keys_of(columns, sorted(set(map(float, betas))), select or tuple(SELECTORS))
+    for notes in logs:
+        keys = keys_of(notes.columns, sorted(set(map(float, betas))), select or tuple(SELECTORS))
         if not keys:
-            raise InputError(_lacking(notes.name, columns, select))
+            raise InputError(_lacking(notes.name, notes.columns, select))
         plans.append(CurvePlan(keys, inside, seed))
     return plans, [int(n) for n in wanted if n > largest]
 
@@ -212,55 +197,6 @@ def _lacking(name: str, columns: Sequence[str], select: Sequence[str] | None) ->
         return f"{name} has {has}: a curve needs reward to choose by, or correct to count by"
     needs = " or ".join(sorted({" and ".join((*SELECTORS[s].needs, SELECTORS[s].values[-1])) for s in select}))
     return f"{name} has {has}: {', '.join(select)} needs {needs}"
-
-
-def _one_model(log: Log | str | os.PathLike[str], source: str | None, strict: bool) -> tuple[pa.Table, LogNotes]:
-    """Rows of one model, and what is known of them."""
-    name = "the log" if isinstance(log, Log) else Path(log).name
-    content = log if isinstance(log, Log) else read_log_file(log, strict)
-    table = content.table
-    if source is not None:
-        require_name(source, "--source", SOURCES)
-    if content.models == 2:
-        if source is None:
-            raise InputError(f"{name} is a pool of two models: give --source draft or --source base")
-        table = table.filter(pc.equal(table["source"], source))
-        if table.num_rows == 0:
-            raise InputError(f"{name} has no rows of source {source!r}: give the other")
-    elif source is not None:
-        raise InputError(f"{name} is a log of one model: --source {source} is for pools of two")
-    facts = content.facts if content.models == 1 else {**content.facts, "source": source}
-    graded = "correct" in table.column_names and table["correct"].null_count < table.num_rows
-    reward = floats(table, "reward") if "reward" in content.values and table.num_rows else np.zeros(0)
-    bounds = {"correct": (0.0, 1.0)}
-    low, high = reward_range(content.metadata, name)
-    if facts.get("reward_is_grade") and reward.size and reward.min() >= 0 and reward.max() <= 1:
-        low, high = max(low, 0.0), min(high, 1.0)
-    if np.isfinite(low) and np.isfinite(high):
-        bounds["reward"] = (low, high)
-    ungraded = 0
-    if graded and table["correct"].null_count:
-        ungraded = pc.count_distinct(table["prompt_id"].filter(table["correct"].is_null())).as_py()
-    notes = LogNotes(
-        name, facts, bounds, len(content.left_out), int(draw_counts(table).sum()), bool((reward < 0).any()), ungraded
-    )
-    return table, notes
-
-
-def _mapped(table: pa.Table, plan: CurvePlan, report: Callable[[int, int], None] | None) -> PromptCurves:
-    """`prompt_curves` over batches of whole prompts."""
-    table = table.take(pc.sort_indices(table, sort_keys=[("prompt_id", "ascending")]))
-    names = np.asarray(table["prompt_id"].combine_chunks().dictionary_encode().indices.to_numpy(), dtype=np.int64)
-    ends = np.append(np.flatnonzero(names[1:] != names[:-1]) + 1, len(names))
-    parts, start = [], 0
-    while start < len(names):
-        wanted = int(np.searchsorted(ends, start + min(_BATCH, 1 + len(names) // 64)))
-        end = int(ends[min(wanted, ends.size - 1)])
-        parts.append(prompt_curves(table.slice(start, end - start), plan))
-        start = end
-        if report is not None:
-            report(end, len(names))
-    return joined(parts)
 
 
 def curves_of(

@@ -256,12 +256,14 @@ class LogFiles:
         return int(self.prompt_rows.sum())
 
     def groups(self, most_rows: int | None = None, chosen: Ints | None = None) -> list[PromptGroup]:
-        """All prompts (or the `chosen` numbers of them, ascending) in groups of at most `most_rows` rows (default:
-        GROUP_ROWS), or of one prompt that has more. Raises InputError for a log without rows."""
+        """All prompts without an unread line, or the `chosen` numbers, ascending, in groups of at most `most_rows` rows
+        (default: GROUP_ROWS), or of one prompt that has more. Raises InputError for a log without rows."""
         most_rows = most_rows or GROUP_ROWS
         parts, members, _, prompts = self._index
         rows = self.prompt_rows
-        numbers = np.arange(len(prompts)) if chosen is None else np.asarray(chosen)
+        unread = {fault.prompt_id for fault in self.left_out}
+        every = np.array([k for k, name in enumerate(prompts) if name not in unread], dtype=np.int64)
+        numbers = every if chosen is None else np.asarray(chosen)
         if numbers.size == 0:
             raise InputError(f"{scrubbed(self.names[0])} has no rows: a log needs at least one draw")
         group_of = np.full(len(prompts), -1, dtype=np.int64)

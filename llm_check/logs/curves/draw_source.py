@@ -1,0 +1,241 @@
+"""Where the draws of curves and plans come from: a log in memory, or files of any size in groups of whole prompts.
+
+What a log is like (`LogNotes`) is a sum over parts, and curves (M47) are a map over prompts, so a long log is read
+twice, each group a job that any process may do; the answer is the same, byte by byte, whoever did it.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gsi_theory.errors import InputError, require_name
+from gsi_theory.runs.credentials import scrubbed
+from gsi_theory.runs.journal import Journal
+from gsi_theory.runs.json_output import plain
+from gsi_theory.runs.workers import Pool as Workers
+from gsi_theory.runs.workers import local_pool
+from gsi_theory.types import Floats, Ints, Json, Record
+from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves, joined, prompt_curves, prompt_sizes
+from llm_check.logs.log import Log, draw_counts, group_log, read_log_file
+from llm_check.logs.pools.checked_rows import NothingLeft
+from llm_check.logs.pools.log_files import LogFiles, LogSource, PromptGroup, small_file
+from llm_check.logs.pools.pool import reward_range
+from llm_check.logs.pools.row_checks import floats
+from llm_check.logs.pools.schema import SOURCES
+
+__all__ = ["DrawSource", "LogNotes", "draw_source"]
+
+_BATCH = 1 << 18  # rows computed at a time
+# What curves are made of; texts and tokens are not read.
+_COLUMNS = (
+    *("prompt_id", "step", "source", "candidate", "count", "n_tokens"),
+    *("reward", "gold_reward", "correct", "answer", "logp_draft", "logp_base"),
+)
+_ARRAYS = ("draws", "tokens", "value", "variance", "simulation")
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class LogNotes:
+    """What is known of a log beside its draws: name, facts, bounds of values, rows left out, draws; whether rewards are
+    below zero; the number of prompts with draws that nobody graded where others are; columns that some row has; draws
+    of every (prompt, step), in no order; mean tokens of a draw, None where some draw's are unknown."""
+
+    name: str
+    facts: Record
+    bounds: Mapping[str, tuple[float, float]]
+    left_out: int
+    draws: int
+    negative: bool
+    ungraded: int
+    columns: tuple[str, ...]
+    sizes: Ints
+    tokens: float | None
+
+
+class DrawSource(NamedTuple):
+    """A log of one model: what is known of it, and its curves by a plan; report(done, total) counts prompts, or groups
+    of them."""
+
+    about: LogNotes
+    mapped: Callable[[CurvePlan, Report | None], PromptCurves]
+
+
+@contextmanager
+def draw_source(
+    log: Log | LogSource,
+    source: str | None = None,
+    strict: bool = False,
+    workers: Workers | None = None,
+    missing: str | None = None,
+) -> Iterator[DrawSource]:
+    """The draws of a log of one model, or of files of one; of a pool of two models those of `source`.
+
+    workers: who reads groups of a long log (default: this process); missing: what is done about rewards that are null.
+    Raises InputError as `llm_check.read_log`, and for a source that the log has not.
+    """
+    if source is not None:
+        require_name(source, "--source", SOURCES)
+    if isinstance(log, Log) or small_file(log) is not None:
+        name = "the log" if isinstance(log, Log) else Path(os.fspath(log)).name  # type: ignore[arg-type]
+        content = log if isinstance(log, Log) else read_log_file(log, strict, missing)
+        table = _rows(content, source, name)
+        about = _notes(name, content.facts, content.metadata, source, [_scanned(content, table)])
+        yield DrawSource(about, lambda plan, report: _mapped(table, plan, report))
+        return
+    with LogFiles(log, strict) as files:
+        name, pool = Path(scrubbed(files.names[0])).name, workers or local_pool(1)
+        name = name if len(files.names) == 1 else f"{name} and {len(files.names) - 1:,} more"
+        jobs = [_Job(group, source, strict, missing, None) for group in files.groups()]
+        scans = Journal(None, {}).run(jobs, _scan_group, pool, None)
+        facts = files.metadata.get("facts")
+        known = dict(facts) if isinstance(facts, Mapping) else {}
+        about = _notes(name, known, files.metadata, source, scans, len(files.left_out))
+
+        def mapped(plan: CurvePlan, report: Report | None) -> PromptCurves:
+            each = Journal(None, {}).run([job._replace(plan=plan) for job in jobs], _curves_of_group, pool, report)
+            return joined([_unpacked(packed, plan) for packed in each if packed is not None])
+
+        yield DrawSource(about, mapped)
+
+
+class _Job(NamedTuple):
+    """A group of prompts of a log, and what is computed of them."""
+
+    group: PromptGroup
+    source: str | None
+    strict: bool
+    missing: str | None
+    plan: CurvePlan | None
+
+    def log(self) -> Log:
+        return group_log(self.group, _COLUMNS, self.strict, self.missing)
+
+
+def _rows(content: Log, source: str | None, name: str) -> pa.Table:
+    """The rows of one model."""
+    if content.models == 1:
+        if source is not None:
+            raise InputError(f"{name} is a log of one model: --source {source} is for pools of two")
+        return content.table
+    if source is None:
+        raise InputError(f"{name} is a pool of two models: give --source draft or --source base")
+    table = content.table.filter(pc.equal(content.table["source"], source))
+    if table.num_rows == 0:
+        raise InputError(f"{name} has no rows of source {source!r}: give the other")
+    return table
+
+
+def _scanned(content: Log, table: pa.Table) -> Record:
+    """What `_notes` needs to know of some rows of one model, as JSON."""
+    there = [name for name in table.column_names if table[name].null_count < table.num_rows]
+    reward = floats(table, "reward") if "reward" in there else np.zeros(0)
+    ungraded = 0
+    if "correct" in there and table["correct"].null_count:
+        ungraded = pc.count_distinct(table["prompt_id"].filter(table["correct"].is_null())).as_py()
+    counts, tokens = draw_counts(table), None
+    if "n_tokens" in there and not table["n_tokens"].null_count:
+        tokens = float((table["n_tokens"].to_numpy() * counts).sum())
+    return {
+        "columns": there,
+        "sizes": prompt_sizes(table).tolist(),
+        "draws": int(counts.sum()),
+        "left_out": len(content.left_out),
+        "range": [float(reward.min()), float(reward.max())] if reward.size else None,
+        "ungraded": ungraded,
+        "tokens": tokens,
+        "two": content.models == 2,
+    }
+
+
+def _notes(
+    name: str, facts: Record, metadata: Record, source: str | None, scans: Sequence[Record], unread: int = 0
+) -> LogNotes:
+    """What is known of a log of so many parts; unread: lines that are no rows."""
+    ranges = [scan["range"] for scan in scans if scan["range"] is not None]
+    least, most = (min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else (np.inf, -np.inf)
+    bounds = {"correct": (0.0, 1.0)}
+    low, high = reward_range(metadata, name)
+    if facts.get("reward_is_grade") and least >= 0 and most <= 1:
+        low, high = max(low, 0.0), min(high, 1.0)
+    if np.isfinite(low) and np.isfinite(high):
+        bounds["reward"] = (low, high)
+    draws = sum(scan["draws"] for scan in scans)
+    tokens = [scan["tokens"] for scan in scans]
+    sizes = np.concatenate([np.asarray(scan["sizes"], dtype=np.int64) for scan in scans])
+    if not sizes.size:
+        raise InputError(f"{name} has no prompt without a bad row: mend them, or give --strict to stop at the first")
+    return LogNotes(
+        name,
+        {**facts, "source": source} if any(scan["two"] for scan in scans) else facts,
+        bounds,
+        unread + sum(scan["left_out"] for scan in scans),
+        draws,
+        least < 0,
+        sum(scan["ungraded"] for scan in scans),
+        tuple(dict.fromkeys(column for scan in scans for column in scan["columns"])),
+        sizes,
+        None if None in tokens or not draws else sum(tokens) / draws,
+    )
+
+
+def _scan_group(job: _Job) -> Json:
+    try:
+        log = job.log()
+    except NothingLeft as error:
+        faults = len(error.faults)
+        return {
+            **{"columns": [], "sizes": [], "draws": 0, "left_out": faults, "range": None, "ungraded": 0},
+            **{"tokens": 0.0, "two": False},
+        }
+    return plain(_scanned(log, _rows(log, job.source, "the log")))
+
+
+def _curves_of_group(job: _Job) -> Json:
+    """The curves of a group, its arrays as base64 of their bytes."""
+    assert job.plan is not None
+    try:
+        curves = prompt_curves(_rows(job.log(), job.source, "the log"), job.plan)
+    except NothingLeft:
+        return None
+    arrays = {name: base64.b64encode(getattr(curves, name).tobytes()).decode() for name in _ARRAYS}
+    return {"prompts": list(curves.prompts), **arrays}
+
+
+def _unpacked(packed: Record, plan: CurvePlan) -> PromptCurves:
+    count = len(packed["prompts"])
+    shape = count, len(plan.keys), len(plan.ns)
+
+    def array(name: str) -> Floats:
+        return np.frombuffer(base64.b64decode(packed[name]), dtype=np.float64).reshape(shape)
+
+    draws = np.frombuffer(base64.b64decode(packed["draws"]), dtype=np.int64)
+    tokens = np.frombuffer(base64.b64decode(packed["tokens"]), dtype=np.float64)
+    value, variance, simulation = (array(name) for name in ("value", "variance", "simulation"))
+    return PromptCurves(plan, tuple(packed["prompts"]), draws, tokens, value, variance, simulation)
+
+
+def _mapped(table: pa.Table, plan: CurvePlan, report: Report | None) -> PromptCurves:
+    """`prompt_curves` over batches of whole prompts."""
+    table = table.take(pc.sort_indices(table, sort_keys=[("prompt_id", "ascending")]))
+    names = np.asarray(table["prompt_id"].combine_chunks().dictionary_encode().indices.to_numpy(), dtype=np.int64)
+    ends = np.append(np.flatnonzero(names[1:] != names[:-1]) + 1, len(names))
+    parts, start = [], 0
+    while start < len(names):
+        wanted = int(np.searchsorted(ends, start + min(_BATCH, 1 + len(names) // 64)))
+        end = int(ends[min(wanted, ends.size - 1)])
+        parts.append(prompt_curves(table.slice(start, end - start), plan))
+        start = end
+        if report is not None:
+            report(end, len(names))
+    return joined(parts)

@@ -1,0 +1,98 @@
+"""Curves of logs in files: the same bytes in one file or many, in one process or several."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import llm_check
+from gsi_theory.errors import InputError
+from gsi_theory.runs.workers import local_pool
+from llm_check.logs.pools import log_files
+
+PROMPTS, DRAWS = 12, 6
+
+
+def table(seed: int = 0) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    rows = PROMPTS * DRAWS
+    reward = rng.random(rows)
+    return pa.table(
+        {
+            "prompt_id": np.repeat([f"p{k:02}" for k in range(PROMPTS)], DRAWS).tolist(),
+            "candidate": np.tile(np.arange(DRAWS), PROMPTS),
+            "reward": reward,
+            "correct": (rng.random(rows) < reward).tolist(),
+            "answer": rng.integers(3, size=rows).astype(str).tolist(),
+            "n_tokens": rng.integers(1, 9, size=rows).astype(np.int32),
+        }
+    )
+
+
+def in_files(folder: Path, rows: pa.Table, lines: bool = False) -> Path:
+    folder.mkdir()
+    for k in range(3):
+        part = rows.take(pa.array(range(k, rows.num_rows, 3)))
+        if lines:
+            text = "".join(json.dumps(row) + "\n" for row in part.to_pylist())
+            (folder / f"{k}.jsonl").write_text(text)
+        else:
+            pq.write_table(part, folder / f"{k}.parquet", row_group_size=10)
+    return folder
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_log_in_files_has_the_curves_of_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: bool) -> None:
+    pq.write_table(table(), tmp_path / "one.parquet")
+    expected = llm_check.curve(tmp_path / "one.parquet").record()
+    folder = in_files(tmp_path / "log", table(), lines)
+    monkeypatch.setattr(log_files, "GROUP_ROWS", 2 * DRAWS)
+    for workers in (1, 2) if not lines else (1,):
+        assert llm_check.curve(folder, workers=local_pool(workers)).record() == expected
+    paired = llm_check.curve(folder, against=tmp_path / "one.parquet").record()
+    assert {x for each in paired["against"]["curves"] for x in each["difference"]} <= {0.0, None}
+
+
+def test_a_bad_row_costs_its_prompt_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = table()
+    kept = llm_check.curve(rows_of(rows.slice(DRAWS), tmp_path / "kept.parquet")).record()
+    rewards = rows["reward"].to_pylist()
+    rewards[2] = float("nan")
+    folder = in_files(tmp_path / "log", rows.set_column(2, "reward", pa.array(rewards)))
+    monkeypatch.setattr(log_files, "GROUP_ROWS", DRAWS)  # the first group is of bad rows alone
+    found = llm_check.curve(folder).record()
+    assert found["left_out"] == 1 and found["curves"] == kept["curves"] and found["prompts"] == PROMPTS - 1
+    with pytest.raises(InputError, match=r"2\.parquet, row 0, reward = NaN"):
+        llm_check.curve(folder, strict=True)
+    lines = in_files(tmp_path / "lines", rows, lines=True)
+    with (lines / "1.jsonl").open("a") as stream:
+        stream.write('{"prompt_id": "p00", "candidate": "seven", "reward": 1}\n')
+    found = llm_check.curve(lines).record()
+    assert found["left_out"] == 1 and found["curves"] == kept["curves"]
+
+
+def rows_of(rows: pa.Table, path: Path) -> Path:
+    pq.write_table(rows, path)
+    return path
+
+
+def test_missing_rewards_are_as_chosen(tmp_path: Path) -> None:
+    rows = table()
+    rewards = [None if k in (0, 3) else r for k, r in enumerate(rows["reward"].to_pylist())]
+    path = rows_of(rows.set_column(2, "reward", pa.array(rewards)), tmp_path / "null.parquet")
+    worst = min(r for r in rewards if r is not None)
+    expected = {
+        "worst": np.mean([worst if r is None else r for r in rewards[:DRAWS]]),
+        "drop-row": np.mean([r for r in rewards[:DRAWS] if r is not None]),
+    }
+    rest = [np.mean(rewards[k * DRAWS : (k + 1) * DRAWS]) for k in range(1, PROMPTS)]
+    for choice, first in expected.items():
+        line = llm_check.curve(path, ns=[1], select=["best_of_n"], missing=choice).lines[0]
+        assert line.bands.mean[0] == pytest.approx(np.mean([first, *rest]))
+    line = llm_check.curve(path, ns=[1], select=["best_of_n"], missing="drop-prompt").lines[0]
+    assert line.bands.mean[0] == pytest.approx(np.mean(rest))
