@@ -66,7 +66,7 @@ def vote_sums(
 def walk_outcomes(
     orders: Ints, code: Ints, weight: Floats, worth: Floats, ns: Ints, answers: int, slack: float
 ) -> Floats:
-    """Value of the weighted vote's winner among the first n draws of orders (S, N), at each n of ns ascending (S, M)."""
+    """Value of the weighted vote's winner among the first n draws of orders (S, N), for ns ascending: (S, M)."""
     out = np.zeros((orders.shape[0], ns.size))
     votes, score, total = np.zeros(answers), np.zeros(answers), np.zeros(answers)
     for s in range(orders.shape[0]):
