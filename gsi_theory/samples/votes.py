@@ -26,7 +26,7 @@ __all__ = ["majority", "majority_means"]
 SILENT = -1  # the code of a draw without an answer
 _PLAIN = 1000  # draws up to which C(N, n) is a float
 _REACH = 700  # n up to which C(N, n) (n/N)^n is, for any N
-_WORK = 3e7  # multiplications of a prompt, all of its jackknife together
+_WORK = 1e7  # multiplications of a prompt, all of its jackknife together
 _ENOUGH = 1 << 30
 FINE = 8  # rules of every number of nodes up to this, then of its multiples
 
@@ -34,7 +34,7 @@ FINE = 8  # rules of every number of nodes up to this, then of its multiples
 def majority(answer: Ints, values: Floats, counts: Ints, ns: Ints, rng: np.random.Generator) -> DrawCurve:
     """Majority vote, ties shared: answer (R,) codes (−1: none), values (R,), counts (R,), ns (M,) in 1..N; (1, M).
 
-    Exact to 1e-12 up to the n that 3·10⁷ multiplications reach; beyond it by subsets drawn with rng.
+    Exact to 1e-12 up to the n that 10⁷ multiplications reach; beyond it by subsets drawn with rng.
     """
     size = int(counts.sum())
     votes, total, silent, silent_total = _tally(answer, values, counts)

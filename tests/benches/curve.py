@@ -128,9 +128,10 @@ def _log(prompts: Prompts, chosen: Ints, ns: Ints, draws: int, rng: np.random.Ge
         seen = counts > 0
         some, reward, correct = counts[seen], prompts.reward[b][seen], prompts.correct[b][seen]
         right = int(some @ correct)
+        kinds = np.flatnonzero([right < draws, right > 0])
         parts = [
             best_of_n(reward, np.array([reward, correct]), some, ns),
-            best_of_n(np.array([0.0, 1.0]), np.array([[0.0, 1.0]]), np.array([draws - right, right]), ns),
+            best_of_n(kinds * 1.0, kinds[None] * 1.0, np.array([draws - right, right])[kinds], ns),
             majority(prompts.answer[seen], correct, some, ns, rng),
         ]
         value[at] = np.concatenate([part.value for part in parts])

@@ -17,7 +17,15 @@ def test_every_share_of_small_pools() -> None:
         ns = np.arange(whole + 1)
         exact = np.array([[float(Fraction(comb(f, n), comb(whole, n))) for n in ns.tolist()] for f in range(whole + 1)])
         assert np.abs(subset_share(np.arange(whole + 1.0)[:, None], whole, ns) - exact).max() < 1e-15
-        assert np.array_equal(share_rows(np.arange(whole + 1.0), whole, ns), subset_share(ns[:, None], whole, ns))
+        assert np.abs(share_rows(np.arange(whole + 1.0), whole, ns) - exact).max() < 1e-15
+
+
+def test_the_table_of_a_large_pool_is_the_shares() -> None:
+    ns = np.array([1, 2, 50, 3000, 9999, 10_000])
+    table = share_rows(np.arange(10_001.0), 10_000, ns)
+    assert np.abs(table - subset_share(np.arange(10_001)[:, None], 10_000, ns)).max() < 1e-12
+    few = np.array([3.0, 9990.0])
+    assert np.abs(share_rows(few, 10_000, ns) - table[[3, 9990]]).max() < 1e-12
 
 
 @pytest.mark.parametrize("correct", [0, 1, 2, 17, 300, 5000, 9000, 9990, 9999, 10000])

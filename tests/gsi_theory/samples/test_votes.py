@@ -144,3 +144,12 @@ def test_weights_all_alike_are_a_majority() -> None:
     assert drawn.simulation[0, [0, 1, 3, 4]].tolist() == [0.0] * 4 and drawn.simulation[0, 2] > 0
     assert (np.abs(drawn.value - exact.value) <= 5 * drawn.simulation + 1e-12).all()
     assert vote_samples.ENUMERATED >= 252  # C(10, 5): pools of ten are exact
+
+
+def test_of_answers_that_all_differ_every_n_is_worth_their_mean() -> None:
+    """Many rivals at one vote each: the integral over z has a high degree, and more nodes than the finest rules."""
+    for size in (17, 18, 40, 150):
+        worth = (np.arange(size) % 3 == 0).astype(float)
+        ns = np.arange(1, size + 1)
+        value = majority_means(np.ones(size, int), worth, 0, 0.0, ns)
+        assert np.abs(value - worth.mean()).max() < 1e-12
