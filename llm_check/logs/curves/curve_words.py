@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gsi_theory.runs.terminal import counted, number
+from gsi_theory.types import Record
 
 if TYPE_CHECKING:
     from llm_check.logs.curves.curve_lines import CurveLine, Turning
@@ -65,6 +66,19 @@ def difference_words(lines: Sequence[CurveLine], ns: Sequence[int]) -> list[str]
     return [*told, *([f"no difference shown at any n: {', '.join(silent)}"] if silent else [])]
 
 
+def beyond_words(one: Record) -> str:
+    """What is told of more draws than the log has: a model's estimate, if it answers, and what is certain."""
+    name = {"pass_at_k": "pass@k (key)", "best_of_n": "best-of-n"}[one["selector"]]
+    head = f"beyond the draws: {one['value'].replace('_', ' ')} of {name} at n = {one['n']}"
+    sure = "nothing is certain: nobody stated the range"
+    if one["guaranteed_low"] is not None:
+        sure = f"certain (95 %): {number(one['guaranteed_low'])} to {number(one['guaranteed_high'])}"
+    if one["estimate"] is None:
+        return f"{head}: cannot tell ({one['reason']}); {sure}"
+    between = f"90 %: {number(one['low'])} to {number(one['high'])}"
+    return f"{head}: {number(one['estimate'])} by a model ({between}); {sure}"
+
+
 def rests_on(curves: Curves) -> list[str]:
     """Prompts, draws, who is silent, tokens; then the tests and the notes."""
     ns, name = curves.ns, curves.about.name
@@ -81,4 +95,5 @@ def rests_on(curves: Curves) -> list[str]:
     if curves.tokens is not None:
         told = ", ".join(f"{curves.tokens[m]:,.0f} at n = {ns[m]}" for m in few_of(ns, _LISTED))
         lines.append(f"tokens: {told}")
+    lines += [beyond_words(one) for one in curves.beyond]
     return [*lines, *(turning_words(each) for each in curves.turnings), *(f"note: {note}" for note in curves.notes)]

@@ -7,7 +7,6 @@ twice, each group a job that any process may do; the answer is the same, byte by
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,9 +23,10 @@ from gsi_theory.runs.journal import Journal
 from gsi_theory.runs.json_output import plain
 from gsi_theory.runs.workers import Pool as Workers
 from gsi_theory.runs.workers import local_pool
+from gsi_theory.samples.beyond_pool import by_reward
 from gsi_theory.types import Floats, Ints, Json, Record
 from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves, joined, prompt_curves, prompt_sizes
-from llm_check.logs.log import Log, draw_counts, group_log, read_log_file
+from llm_check.logs.log import Log, draw_counts, group_log, log_of_file, read_log_file
 from llm_check.logs.pools.checked_rows import NothingLeft
 from llm_check.logs.pools.log_files import LogFiles, LogSource, PromptGroup, small_file
 from llm_check.logs.pools.pool import reward_range
@@ -36,6 +36,7 @@ from llm_check.logs.pools.schema import SOURCES
 __all__ = ["DrawSource", "LogNotes", "draw_source"]
 
 _BATCH = 1 << 18  # rows computed at a time
+_RANKED = 1 << 21  # draws that are sorted by reward
 # What curves are made of; texts and tokens are not read.
 _COLUMNS = (
     *("prompt_id", "step", "source", "candidate", "count", "n_tokens"),
@@ -65,10 +66,12 @@ class LogNotes:
 
 class DrawSource(NamedTuple):
     """A log of one model: what is known of it, and its curves by a plan; report(done, total) counts prompts, or groups
-    of them."""
+    of them; ranked(value): values of each prompt by ascending reward, None of a long log."""
 
     about: LogNotes
+    prompts: int
     mapped: Callable[[CurvePlan, Report | None], PromptCurves]
+    ranked: Callable[[str], list[Floats] | None]
 
 
 @contextmanager
@@ -86,16 +89,19 @@ def draw_source(
     """
     if source is not None:
         require_name(source, "--source", SOURCES)
-    if isinstance(log, Log) or small_file(log) is not None:
-        name = "the log" if isinstance(log, Log) else Path(os.fspath(log)).name  # type: ignore[arg-type]
-        content = log if isinstance(log, Log) else read_log_file(log, strict, missing)
-        table = _rows(content, source, name)
-        about = _notes(name, content.facts, content.metadata, source, [_scanned(content, table)])
-        yield DrawSource(about, lambda plan, report: _mapped(table, plan, report))
+    if isinstance(log, Log):
+        yield _at_once(log, source, "the log")
+        return
+    if (path := small_file(log)) is not None:
+        yield _at_once(read_log_file(log, strict, missing), source, path.name)
         return
     with LogFiles(log, strict) as files:
         name, pool = Path(scrubbed(files.names[0])).name, workers or local_pool(1)
         name = name if len(files.names) == 1 else f"{name} and {len(files.names) - 1:,} more"
+        if len(files.groups()) == 1:
+            content = log_of_file(Path(files.names[0]), files.together(), strict, missing)
+            yield _at_once(content, source, name)
+            return
         jobs = [_Job(group, source, strict, missing, None) for group in files.groups()]
         scans = Journal(None, {}).run(jobs, _scan_group, pool, None)
         facts = files.metadata.get("facts")
@@ -106,7 +112,17 @@ def draw_source(
             each = Journal(None, {}).run([job._replace(plan=plan) for job in jobs], _curves_of_group, pool, report)
             return joined([_unpacked(packed, plan) for packed in each if packed is not None])
 
-        yield DrawSource(about, mapped)
+        yield DrawSource(about, sum(scan["prompts"] for scan in scans), mapped, lambda value: None)
+
+
+def _at_once(content: Log, source: str | None, name: str) -> DrawSource:
+    """A log that is in memory."""
+    table = _rows(content, source, name)
+    about = _notes(name, content.facts, content.metadata, source, [_scanned(content, table)])
+    prompts = int(pc.count_distinct(table["prompt_id"]).as_py())
+    return DrawSource(
+        about, prompts, lambda plan, report: _mapped(table, plan, report), lambda value: _ranked(table, value)
+    )
 
 
 class _Job(NamedTuple):
@@ -148,6 +164,7 @@ def _scanned(content: Log, table: pa.Table) -> Record:
         tokens = float((table["n_tokens"].to_numpy() * counts).sum())
     return {
         "columns": there,
+        "prompts": pc.count_distinct(table["prompt_id"]).as_py(),
         "sizes": prompt_sizes(table).tolist(),
         "draws": int(counts.sum()),
         "left_out": len(content.left_out),
@@ -189,13 +206,29 @@ def _notes(
     )
 
 
+def _ranked(table: pa.Table, value: str) -> list[Floats] | None:
+    """Values of each prompt's draws by ascending reward, of prompts that have all of them; None of very many draws."""
+    counts = draw_counts(table)
+    if counts.sum() > _RANKED:
+        return None
+    names = table["prompt_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    reward, worth = (np.asarray(table[n].cast(pa.float64()).to_numpy(), dtype=np.float64) for n in ("reward", value))
+    order = np.argsort(names, kind="stable")
+    ends = np.flatnonzero(np.diff(names[order])) + 1
+    return [
+        by_reward(np.repeat(worth[rows], counts[rows]), np.repeat(reward[rows], counts[rows]))
+        for rows in np.split(order, ends)
+        if np.isfinite(worth[rows]).all()
+    ]
+
+
 def _scan_group(job: _Job) -> Json:
     try:
         log = job.log()
     except NothingLeft as error:
         faults = len(error.faults)
         return {
-            **{"columns": [], "sizes": [], "draws": 0, "left_out": faults, "range": None, "ungraded": 0},
+            **{"columns": [], "prompts": 0, "sizes": [], "draws": 0, "left_out": faults, "range": None, "ungraded": 0},
             **{"tokens": 0.0, "two": False},
         }
     return plain(_scanned(log, _rows(log, job.source, "the log")))

@@ -13,6 +13,7 @@ from gsi_theory.runs.json_output import plain, with_schema
 from gsi_theory.runs.terminal import counted
 from gsi_theory.runs.workers import Pool as Workers
 from gsi_theory.types import Floats, Ints, Record
+from llm_check.logs.curves.curve_beyond import beyond_curves, unasked_ns
 from llm_check.logs.curves.curve_lines import (
     CurveLine,
     Paired,
@@ -24,7 +25,7 @@ from llm_check.logs.curves.curve_lines import (
     turnings,
 )
 from llm_check.logs.curves.draw_source import LogNotes, draw_source
-from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves
+from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves, tilted_draws
 from llm_check.logs.curves.selectors import SELECTORS
 from llm_check.logs.log import Log
 from llm_check.logs.pools.log_files import LogSource
@@ -161,8 +162,10 @@ def curve(
         plans, beyond_ns = _plans([this.about, *(each.about for each in other)], ns, betas, select, seed)
         curves = this.mapped(plans[0], report)
         rival = (other[0].mapped(plans[1], report), other[0].about) if other else None
+        far = unasked_ns(int(curves.draws.max())) if ns is None else beyond_ns
+        beyond, notes = beyond_curves(this, far, select, seed, ns is not None)
     asked = [f"n of {', '.join(map(str, beyond_ns))}: more than any prompt has draws"] if beyond_ns else []
-    return curves_of(curves, this.about, tokens, rival, asked)
+    return curves_of(curves, this.about, tokens, rival, [*asked, *notes], beyond)
 
 
 def _plans(
@@ -185,7 +188,7 @@ def _plans(
         keys = keys_of(notes.columns, sorted(set(map(float, betas))), select or tuple(SELECTORS))
         if not keys:
             raise InputError(_lacking(notes.name, notes.columns, select))
-        plans.append(CurvePlan(keys, inside, seed))
+        plans.append(CurvePlan(keys, inside, seed, tilted_draws(notes.sizes.size)))
     return plans, [int(n) for n in wanted if n > largest]
 
 
@@ -205,6 +208,7 @@ def curves_of(
     tokens: float | None = None,
     other: tuple[PromptCurves, LogNotes] | None = None,
     asked: Sequence[str] = (),
+    beyond: tuple[Record, ...] = (),
 ) -> Curves:
     """The reduction: from prompts to curves with bands, tests, differences to `other`, and notes."""
     ns = curves.plan.ns
@@ -229,7 +233,7 @@ def curves_of(
         turnings(curves, bounds, LEVEL),
         _tokens(curves, tokens),
         paired,
-        (),  # beyond the draws of any prompt: nothing yet
+        beyond,
         about,
         None if other is None else other[1].name,
         (*asked, *_notes(curves, about, lines)),
@@ -278,5 +282,10 @@ def _notes(curves: PromptCurves, about: LogNotes, lines: Sequence[CurveLine]) ->
         silent = line.bands.speaking < np.array([int((curves.draws >= n).sum()) for n in curves.plan.ns])
         if silent.any():
             last = curves.plan.ns[int(np.argmax(silent))]
-            notes.append(f"soft best-of-n and race from n = {last}: not of prompts where draws · n exceed 262,144")
+            notes.append(
+                f"soft best-of-n and race are of at most {curves.plan.tilted:,} draws of a prompt, picked at random, "
+                f"and from n = {last} not of prompts that have more"
+            )
+        elif int(curves.draws.max()) > curves.plan.tilted:
+            notes.append(f"soft best-of-n and race are of {curves.plan.tilted:,} draws of a prompt, picked at random")
     return notes

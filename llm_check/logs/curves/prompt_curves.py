@@ -19,7 +19,9 @@ from gsi_theory.types import Floats, Ints
 from llm_check.logs.curves.selectors import SELECTORS, DrawArrays
 from llm_check.logs.log import draw_counts
 
-__all__ = ["CurveKey", "CurvePlan", "PromptCurves", "joined", "prompt_curves", "prompt_sizes"]
+__all__ = ["CurveKey", "CurvePlan", "PromptCurves", "joined", "prompt_curves", "prompt_sizes", "tilted_draws"]
+
+_TILTED_WORK = 1 << 24
 
 
 @dataclass(frozen=True, order=True)
@@ -33,11 +35,19 @@ class CurveKey:
 
 @dataclass(frozen=True)
 class CurvePlan:
-    """What is computed at every prompt: curves, ns ascending, the seed of subsets that are drawn. Picklable."""
+    """What is computed at every prompt: curves, ns ascending, the seed of subsets that are drawn; tilted: draws of a
+    prompt, picked at random where it has more, that the curves with a β are of (`tilted_draws`). Picklable."""
 
     keys: tuple[CurveKey, ...]
     ns: tuple[int, ...]
     seed: int = 0
+    tilted: int = 1024
+
+
+def tilted_draws(prompts: int) -> int:
+    """Draws of each of so many prompts that curves with a β are computed from in about half a minute: they take time by
+    the square of the draws. From 128 to 1,024."""
+    return int(np.clip(np.sqrt(_TILTED_WORK / prompts), 128, 1024))
 
 
 @dataclass(frozen=True)
@@ -143,10 +153,20 @@ def _position(
         entry = SELECTORS[selector]
         worth = np.array([columns[plan.keys[c].value] for c in members])
         rng = np.random.default_rng([plan.seed, list(SELECTORS).index(selector), *words])
-        curve = entry.curve(local, worth, ns[inside], 0.0 if beta is None else beta, rng)
+        used, asked = local, inside
+        if entry.tilts and draws.counts.sum() > plan.tilted:
+            used, asked = _some_draws(local, plan.tilted, words), ns <= plan.tilted
+        curve = entry.curve(used, worth, ns[asked], 0.0 if beta is None else beta, rng)
         for row, c in enumerate(members):
-            value[c, inside], variance[c, inside] = curve.value[row], curve.variance[row]
-            simulation[c, inside] = curve.simulation[row]
+            value[c, asked], variance[c, asked] = curve.value[row], curve.variance[row]
+            simulation[c, asked] = curve.simulation[row]
+
+
+def _some_draws(draws: DrawArrays, size: int, words: Sequence[int]) -> DrawArrays:
+    """So many of the draws, each set of that size as likely: what is unbiased of them is unbiased of all."""
+    rng = np.random.default_rng([size, *words])
+    counts = rng.multivariate_hypergeometric(draws.counts, size, method="marginals")
+    return DrawArrays(draws.reward, draws.answer, counts)
 
 
 def _over_steps(

@@ -13,6 +13,7 @@ import pytest
 import llm_check
 from gsi_theory.errors import InputError
 from gsi_theory.runs.workers import local_pool
+from llm_check.logs.curves import log_curves
 from llm_check.logs.pools import log_files
 
 PROMPTS, DRAWS = 12, 6
@@ -51,11 +52,59 @@ def test_a_log_in_files_has_the_curves_of_the_log(tmp_path: Path, monkeypatch: p
     pq.write_table(table(), tmp_path / "one.parquet")
     expected = llm_check.curve(tmp_path / "one.parquet").record()
     folder = in_files(tmp_path / "log", table(), lines)
+    assert llm_check.curve(folder).record() == expected
     monkeypatch.setattr(log_files, "GROUP_ROWS", 2 * DRAWS)
+    told = {"beyond", "notes"}  # of a long log less
     for workers in (1, 2) if not lines else (1,):
-        assert llm_check.curve(folder, workers=local_pool(workers)).record() == expected
+        found = llm_check.curve(folder, workers=local_pool(workers)).record()
+        assert {k: v for k, v in found.items() if k not in told} == {k: expected[k] for k in found if k not in told}
+        assert found["beyond"] == [one for one in expected["beyond"] if one["selector"] == "pass_at_k"]
     paired = llm_check.curve(folder, against=tmp_path / "one.parquet").record()
     assert {x for each in paired["against"]["curves"] for x in each["difference"]} <= {0.0, None}
+
+
+def test_more_draws_than_the_log_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = rows_of(table(), tmp_path / "one.parquet")
+    found = llm_check.curve(path)
+    kinds = [(one["n"], one["selector"], one["value"]) for one in found.beyond]
+    assert kinds == [
+        (n, selector, value)
+        for selector, value in (("pass_at_k", "correct"), ("best_of_n", "reward"), ("best_of_n", "correct"))
+        for n in (2 * DRAWS, 4 * DRAWS)
+    ]
+    last = {(line.key.selector, line.key.value): line.bands.mean[-1] for line in found.lines}
+    for one in found.beyond:
+        low, high = one["guaranteed_low"], one["guaranteed_high"]
+        if one["value"] == "reward":
+            assert low is None and high is None  # nobody stated the range
+        else:
+            assert 0.0 <= low <= high <= 1.0
+        if one["estimate"] is not None and one["selector"] == "pass_at_k":
+            assert (
+                one["low"] <= one["estimate"] <= one["high"] and one["estimate"] >= last["pass_at_k", "correct"] - 0.02
+            )
+    assert llm_check.curve(path, ns=[1, 4]).beyond == ()
+    assert {one["n"] for one in llm_check.curve(path, ns=[4, 10]).beyond} == {10}
+    folder = in_files(tmp_path / "log", table())
+    monkeypatch.setattr(log_files, "GROUP_ROWS", 2 * DRAWS)
+    far = llm_check.curve(folder, ns=[4, 10])
+    assert {one["selector"] for one in far.beyond} == {"pass_at_k"} and any("not of long ones" in n for n in far.notes)
+
+
+def test_curves_with_a_beta_are_of_some_draws_of_a_large_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_curves, "tilted_draws", lambda prompts: 4)
+    rewards = []
+    for seed in range(40):
+        found = llm_check.curve(rows_of(table(seed), tmp_path / "one.parquet"), ns=[1, 2], select=["soft_best_of_n"])
+        rewards.append([line.bands.mean[1] for line in found.lines if line.key.value == "reward"])
+    monkeypatch.undo()
+    exact = []
+    for seed in range(40):
+        found = llm_check.curve(rows_of(table(seed), tmp_path / "one.parquet"), ns=[1, 2], select=["soft_best_of_n"])
+        exact.append([line.bands.mean[1] for line in found.lines if line.key.value == "reward"])
+    gap = np.array(rewards) - exact
+    assert np.abs(gap).max() > 1e-4  # not the same draws
+    assert (np.abs(gap.mean(axis=0)) < 3.5 * gap.std(axis=0, ddof=1) / np.sqrt(40)).all()
 
 
 def test_a_bad_row_costs_its_prompt_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,9 @@ def test_the_answer_has_the_fields_of_the_design(log: Path, capsys: pytest.Captu
     code, text, _ = _said(capsys, log, "--beta", "1,1,2", "--json")
     record = json.loads(text)
     assert code == 0 and record["schema"] == 1 and record["n"] == list(range(1, 9)) and record["prompts"] == 9
-    assert record["beyond"] == [] and record["iid"] is True and record["against"] is None
+    fields = {"n", "selector", "value", "estimate", "low", "high", "guaranteed_low", "guaranteed_high", "reason"}
+    assert {one["n"] for one in record["beyond"]} == {16, 32} and all(set(one) == fields for one in record["beyond"])
+    assert record["iid"] is True and record["against"] is None
     assert all(set(entry) >= CURVE and len(entry["mean"]) == 8 for entry in record["curves"])
     names = [(entry["selector"], entry["beta"], entry["value"]) for entry in record["curves"]]
     soft = [(s, b, v) for s in ("soft_best_of_n", "race") for b in (1.0, 2.0) for v in ("reward", "correct")]
