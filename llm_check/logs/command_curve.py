@@ -64,10 +64,12 @@ def _print_lines(ns: Sequence[int], lines: Sequence[CurveLine], mark: str = "") 
 
 
 def _error(value: float) -> str:
-    """Two digits, without the zero before the point."""
+    """Three decimals, without the zero before the point; narrow, as two stand side by side."""
     if np.isnan(value):
         return "–"
-    return formatted(value, ".3f").removeprefix("0") if 5e-4 <= value < 0.9995 else formatted(value, ".2g")
+    if 0 < value < 5e-4:
+        return "<.001"
+    return formatted(value, ".3f").removeprefix("0") if 0 < value < 0.9995 else formatted(value, ".2g")
 
 
 def _shown(lines: Sequence[CurveLine], everything: bool) -> list[CurveLine]:
