@@ -34,7 +34,7 @@ from llm_check.logs.pools.position_arrays import row_order
 from llm_check.logs.pools.row_checks import offences
 from llm_check.logs.pools.schema import ONE, ONE_REQUIRED, VALUES
 
-__all__ = ["Log", "draw_counts", "log_of_file", "one_model_table", "read_log_file", "write_log"]
+__all__ = ["Log", "draw_counts", "log_of_file", "one_model_table", "read_either", "read_log_file", "write_log"]
 
 # What a draw that nobody has graded is known by.
 _DRAWN = ("text", "token_ids", "logp_draft", "token_logp_draft")
@@ -144,6 +144,15 @@ def read_log_file(path: str | os.PathLike[str], strict: bool = True) -> Log:
     strict and errors as `llm_check.read_pool`.
     """
     return log_of_file(Path(path), read_table(Path(path), strict, either=True), strict)
+
+
+def read_either(path: str | os.PathLike[str], strict: bool = True) -> Pool | Log:
+    """The pool of a file of two models, the log of one of one model; strict and errors as `llm_check.read_pool`."""
+    file = read_table(Path(path), strict, either=True)
+    names = file.table.column_names
+    sources = file.table["source"].unique().to_pylist() if "source" in names else [ONE]
+    two = ONE not in sources and not is_one_model(names, sources)
+    return pool_of_file(Path(path), file, strict) if two else log_of_file(Path(path), file, strict)
 
 
 def write_log(path: str | os.PathLike[str], table: pa.Table, provenance: Mapping[str, Json]) -> Log:

@@ -191,7 +191,9 @@ DECISIONS: tuple[tuple[Callable[[Suspicion], bool], Callable[[Suspicion], frozen
 
 
 def causes(e: Evidence, source: str) -> frozenset[str]:
-    """What the draws of a source point to, empty for nothing."""
+    """What the draws of a source point to, empty for nothing, and where the numbers are no log-probabilities."""
+    if e.no_log_probs:
+        return frozenset()
     says = accused(e)
     suspicion = Suspicion(e.draws[source], _counted(e, source), says_balance(e, source), says.cause, says.margin)
     return next(decide(suspicion) for holds, decide in DECISIONS if holds(suspicion))
@@ -205,5 +207,5 @@ def duplicated(e: Evidence) -> bool:
     if e.repeats.lag > 0 or e.repeats.impossible == 0:
         return e.repeats.lag > 0
     wrong = {"temperature", "shift"} & frozenset().union(*(causes(e, source) for source in SOURCES))
-    wrong_numbers = e.uncovered or e.scattered or e.crossed or e.exchanged
+    wrong_numbers = e.uncovered or e.scattered or e.crossed or e.exchanged or e.no_log_probs
     return not wrong and not wrong_numbers and abs(e.ratio.z) < 6.0

@@ -43,6 +43,7 @@ __all__ = [
     "LeftOut",
     "Pool",
     "as_pool",
+    "left_out_record",
     "pool_from_columns",
     "pool_of_file",
     "read_pool",
@@ -75,8 +76,7 @@ class Pool:
 
     def left_out_record(self) -> Record:
         """Rows and prompts that reading left out because of bad rows, as commands report them."""
-        faults = [vars(f) | {"said": said(f)} | ({} if f.value == f.value else {"value": "NaN"}) for f in self.left_out]
-        return {"rows": len(faults), "prompts": self.prompts_left_out, "faults": faults}
+        return left_out_record(self.left_out)
 
     def keys(self) -> list[tuple[str, int]]:
         """The positions (prompt_id, step), in the order of first appearance."""
@@ -127,6 +127,13 @@ class Pool:
         if pa.types.is_nested(taken.type) or pa.types.is_string(taken.type):
             return taken.to_pylist()
         return taken.to_numpy()
+
+
+def left_out_record(left_out: Sequence[LeftOut]) -> Record:
+    """Bad rows, and the prompts that are not in a log because of them, as commands report them."""
+    faults = [vars(f) | {"said": said(f)} | ({} if f.value == f.value else {"value": "NaN"}) for f in left_out]
+    prompts = {fault.prompt_id for fault in left_out if fault.prompt_id is not None}
+    return {"rows": len(faults), "prompts": len(prompts), "faults": faults}
 
 
 def reward_range(metadata: Mapping[str, Json], place: str = "the pool") -> Range:
