@@ -30,7 +30,7 @@ from llm_check.logs.pools.self_checks import (
 from llm_check.logs.pools.tails import fitted_khat
 from llm_check.logs.pools.tokens import TokenCheck, check_draws
 
-__all__ = ["FEW_ROWS", "LEVEL", "LOG_E", "Evidence", "RatioTail", "examine", "ratio_evidence"]
+__all__ = ["FEW_ROWS", "LEVEL", "LOG_E", "MOST_ROWS", "Evidence", "RatioTail", "examine", "ratio_evidence"]
 
 # A clean pool fails one of about ten tests with probability at most ten times this (e-values: at most 1/e each).
 LEVEL = 1e-3
@@ -222,9 +222,9 @@ def exchanged_draws(arrays: PositionArrays, source: str) -> TokenCheck | None:
     return check_draws(tokens if tokens is not None else step_draws(arrays, source, other))
 
 
-def examine(pool: Pool) -> Evidence:
-    """Run every self-check once; on pools of more than MOST_ROWS rows, on evenly spread positions."""
-    arrays = some_positions(pool.arrays, MOST_ROWS)
+def examine(pool: Pool, most_rows: int = MOST_ROWS) -> Evidence:
+    """Run every self-check once; on pools of more than most_rows rows, on evenly spread positions."""
+    arrays = some_positions(pool.arrays, most_rows)
     code, what = arrays.same_steps
     lengths, cross = check_lengths(arrays), cross_check(arrays, code)
     other_length = {cover.model: cover.other_length for cover in lengths}
