@@ -34,6 +34,7 @@ COLD = {"drawn at 0.7, scored at 1": (0.7, 1.0), "drawn at 1, scored at 0.7": (1
 # (symptom, steps, sources, log) -> why nothing can tell; None stands for any
 NONE: dict[tuple[str, str | None, str | None, str | None], str] = {
     ("base copies draft", None, "drafts", None): "there are no base rows",
+    ("products of scores", "short", None, None): "steps of one score: its product is the score",
     ("end of one side", None, None, "steps"): "a base without its last token is a law like another; tokens tell",
 }
 

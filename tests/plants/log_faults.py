@@ -25,13 +25,17 @@ Plant = Callable[[Columns, np.random.Generator], Columns]
 
 @dataclass(frozen=True)
 class LongWorld:
-    """prompts of n + n candidates; a token has a law of `outcomes` random ones, the base's logits off by `gap`."""
+    """prompts of n + n candidates. A token has a law of `outcomes` random ones, the base's logits `sharper` and off by
+    `gap`. The first two tokens' laws are the prompt's and the first token's; with the third comes a tag that makes the
+    step its own, so that nothing after it is drawn twice."""
 
     prompts: int = 20
     n: int = 16
     outcomes: int = 12
     spread: float = 1.5
-    gap: float = 0.12
+    gap: float = 0.15
+    sharper: float = 1.05
+    tags: int = 4000
     length: float = 100.0
 
     def columns(self, seed: int, temperature: float = 1.0, scored: float = 1.0) -> Columns:
@@ -41,13 +45,28 @@ class LongWorld:
         lengths = np.clip(np.exp(rng.normal(np.log(self.length) - 0.32, 0.8, size=size)).astype(int), 2, 600)
         is_base = np.tile(np.repeat([False, True], self.n), self.prompts)
         row = np.repeat(np.arange(size), lengths)
-        logits = rng.normal(scale=self.spread, size=(row.size, self.outcomes))
-        other = logits + self.gap * rng.normal(size=logits.shape)
-        drawn = log_softmax(np.where(is_base[row, None], other, logits) / temperature, axis=1)
-        token = np.argmax(drawn + rng.gumbel(size=drawn.shape), axis=1)
-        at = np.arange(row.size)
         ends = np.cumsum(lengths)[:-1]
-        logps = {name: log_softmax(z / scored, axis=1)[at, token] for name, z in (("draft", logits), ("base", other))}
+        logits = rng.normal(scale=self.spread, size=(row.size, self.outcomes))
+        noise = rng.normal(size=logits.shape)
+        prompt, first = np.arange(size) // (2 * self.n), np.r_[0, ends]
+        shared = rng.normal(size=(2, self.prompts, self.outcomes + 1, self.outcomes))
+        token = np.zeros(row.size, dtype=np.int64)
+        begun = np.full(size, self.outcomes)
+        models: dict[str, Floats] = {}
+        for depth in range(3):  # the third round draws all the rest
+            at = first + depth if depth < 2 else np.flatnonzero(np.arange(row.size) - first[row] >= 2)
+            if depth < 2:
+                logits[at], noise[at] = self.spread * shared[0, prompt, begun], shared[1, prompt, begun]
+            models = {"draft": logits, "base": self.sharper * logits + self.gap * noise}
+            drawn = np.where(is_base[row[at], None], models["base"][at], logits[at]) / temperature
+            drawn = log_softmax(drawn, axis=1)
+            token[at] = np.argmax(drawn + rng.gumbel(size=drawn.shape), axis=1)
+            begun = token[first]
+        every, tag = np.arange(row.size), np.zeros(row.size)
+        tag[first[lengths > 2] + 2] = np.log(self.tags)  # uniform at any temperature
+        logps = {name: log_softmax(z / scored, axis=1)[every, token] - tag for name, z in models.items()}
+        # a token with a tag is one of many; what follows it is the row's own
+        token = token + self.outcomes * rng.integers(0, self.tags, row.size) * (np.arange(row.size) >= first[row] + 2)
         columns: Columns = {
             "prompt_id": [f"p{k}" for k in np.repeat(np.arange(self.prompts), 2 * self.n)],
             "step": [0] * size,
@@ -58,17 +77,15 @@ class LongWorld:
             columns[f"logp_{name}"] = np.bincount(row, values).tolist()
         columns["reward"] = expit(rng.normal(size=size) + rng.normal(size=self.prompts).repeat(2 * self.n)).tolist()
         columns["n_tokens"] = lengths.tolist()
-        # the law of a token is its row's own, and so are the ids
-        ids = [part.tolist() for part in np.split(token + self.outcomes * rng.integers(0, 4000, row.size), ends)]
-        columns["token_ids"] = ids
+        columns["token_ids"] = [part.tolist() for part in np.split(token, ends)]
         for name, values in logps.items():
             columns[f"token_logp_{name}"] = [part.tolist() for part in np.split(values, ends)]
         return columns
 
 
 def short_log(seed: int, temperature: float = 1.0) -> Columns:
-    """Steps of a few tokens with repeats, 20 positions of 16 + 16."""
-    columns = TokenWorld(20, gap=0.3).columns(seed, 16, Sampling(temperature), Sampling(temperature))
+    """Steps of a few tokens with repeats, 30 positions of 24 + 24."""
+    columns = TokenWorld(30, gap=0.3).columns(seed, 24, Sampling(temperature), Sampling(temperature))
     return {name: values for name, values in columns.items() if name != "finish_reason"}
 
 
@@ -237,7 +254,8 @@ def _stopped(columns: Columns, rng: np.random.Generator) -> Columns:
     success = (rng.random(len(columns["prompt_id"])) < 0.15).astype(float)
     columns = columns | {"reward": success.tolist()}
     sets: dict[Any, list[int]] = {}
-    for k, key in enumerate(zip(columns["prompt_id"], columns.get("source", columns["prompt_id"]), strict=True)):
+    names = [columns[name] for name in ("prompt_id", "step", "source") if name in columns]
+    for k, key in enumerate(zip(*names, strict=True)):
         sets.setdefault(key, []).append(k)
     kept: list[int] = []
     for rows in sets.values():

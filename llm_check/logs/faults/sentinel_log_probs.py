@@ -10,11 +10,13 @@ __all__ = ["SENTINELS"]
 
 
 def _sentinels(e: Evidence) -> Record | None:
-    if e.numbers.placeholder is not None or not e.numbers.sentinels:
+    found = e.numbers.sentinels
+    if e.numbers.placeholder is not None or not found:
+        return None
+    if e.numbers.one_sided_end and not any(s.low for s in found):  # steps of which nothing is left
         return None
     return {
-        s.model: {"rows_far_below": s.low, "rows_of_padding": s.zero, "row": s.first, "value": s.value}
-        for s in e.numbers.sentinels
+        s.model: {"rows_far_below": s.low, "rows_of_padding": s.zero, "row": s.first, "value": s.value} for s in found
     }
 
 

@@ -26,9 +26,11 @@ def _seen_elsewhere(prompt: Ints, code: Ints) -> Flags:
 def _shared(view: LogView) -> Record | None:
     code, what, telling = view.drawn
     arrays, own = view.arrays, view.own_log_prob
+    numbered = own is not None and np.unique(own).size > 0.5 * min(own.size, np.unique(code).size)
+    if numbered:  # their own probability says whether they come twice
+        telling = np.ones(code.size, dtype=bool)
     if view.counted or not telling.any():
         return None
-    numbered = own is not None and np.unique(own).size > 0.5 * min(own.size, np.unique(code).size)
     if what in ("token_ids", "text"):
         # a text alone comes again at other prompts; with its log-probability, or in the same place, hardly ever
         beside = own.view(np.int64) if numbered and own is not None else arrays.floats("candidate").astype(np.int64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gsi_theory.types import Record
-from llm_check.logs.formats.independence import sorted_by
 from llm_check.logs.pools.finding import Explanation, LogRule
 from llm_check.logs.pools.log_view import LogView
 
@@ -11,8 +10,7 @@ __all__ = ["SORTED"]
 
 
 def _sorted(view: LogView) -> Record | None:
-    name = None if view.counted else sorted_by(view.arrays.table)
-    return None if name is None else {"sorted_by": name}
+    return None if view.sorted_by is None else {"sorted_by": view.sorted_by}
 
 
 SORTED = LogRule(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gsi_theory.types import Record
-from llm_check.logs.formats.independence import stopped_by
 from llm_check.logs.pools.finding import Explanation, LogRule
 from llm_check.logs.pools.log_view import LogView
 
@@ -11,16 +12,10 @@ __all__ = ["STOPPED"]
 
 
 def _stopped(view: LogView) -> Record | None:
-    name = None if view.counted else stopped_by(view.arrays.table, levels=True)
-    if name is None:
+    if view.stopped_by is None:
         return None
-    sizes = [part.stop - part.start for part in view.arrays.sets.values()] if view.models == 2 else _sizes(view)
-    return {"by": name, "fewest_draws": min(sizes), "most_draws": max(sizes)}
-
-
-def _sizes(view: LogView) -> list[int]:
-    starts = view.arrays.starts
-    return [int(size) for size in starts[1:] - starts[:-1]]
+    sizes = np.diff(view.arrays.starts)
+    return {"by": view.stopped_by, "fewest_draws": int(sizes.min()), "most_draws": int(sizes.max())}
 
 
 STOPPED = LogRule(

@@ -30,7 +30,7 @@ def _sets(table: pa.Table) -> tuple[Ints, Ints]:
     return rows.order, np.concatenate([[0], change, [rows.order.size]]).astype(np.int64)
 
 
-def _is_sorted(values: Floats, starts: Ints) -> bool:
+def _is_sorted(values: Floats, starts: Ints, evidence: float) -> bool:
     """Whether every set descends, where that is no chance: Σ log(N! / Π ties!) over the sets."""
     if not np.isfinite(values).all():
         return False
@@ -42,10 +42,10 @@ def _is_sorted(values: Floats, starts: Ints) -> bool:
     runs = np.flatnonzero(np.concatenate([[True], ~inner | (steps != 0)]))
     ties = np.diff(np.concatenate([runs, [values.size]]))
     arrangements = gammaln(np.diff(starts) + 1).sum() - gammaln(ties + 1).sum()
-    return bool(arrangements > _EVIDENCE)
+    return bool(arrangements > evidence)
 
 
-def _stopped_at_success(correct: Floats, starts: Ints) -> bool:
+def _stopped_at_success(correct: Floats, starts: Ints, evidence: float) -> bool:
     """Whether sets differ in size and each ended with the batch that held its s-th success, where that is no chance.
 
     A batch is the greatest common divisor b of the sizes, s the fewest successes of a set below the largest size. Of N
@@ -61,10 +61,10 @@ def _stopped_at_success(correct: Floats, starts: Ints) -> bool:
     if wanted < 1 or (before >= wanted).any():
         return False
     log_chance = hypergeom.logcdf(wanted - 1, sizes, hits.astype(np.int64), sizes - batch)
-    return bool(-log_chance.sum() > _EVIDENCE)
+    return bool(-log_chance.sum() > evidence)
 
 
-def _stopped_at_level(value: Floats, starts: Ints) -> bool:
+def _stopped_at_level(value: Floats, starts: Ints, evidence: float) -> bool:
     """The same of a reward: every set below the largest size has its largest value in its last batch, and no set
     exceeds before it what ended the others; by chance it stands there in b of N sets."""
     sizes = np.diff(starts)
@@ -76,7 +76,7 @@ def _stopped_at_level(value: Floats, starts: Ints) -> bool:
     ended = sizes < sizes.max()
     if (before >= last[ended].min()).any():
         return False
-    return bool(np.log(sizes[ended] / batch).sum() > _EVIDENCE)
+    return bool(np.log(sizes[ended] / batch).sum() > evidence)
 
 
 class _Columns(NamedTuple):
@@ -102,13 +102,18 @@ def _columns(table: pa.Table) -> _Columns | None:
     return _Columns(columns, starts)
 
 
-def sorted_by(table: pa.Table) -> str | None:
+def sorted_by(table: pa.Table, evidence: float) -> str | None:
     """The column, "logp_draft" (of each row's own model) or "reward", by which the candidates of every prompt are
-    sorted; None for none."""
+    sorted; None for none. evidence: nats of surprise, less the log of a chance that an order has."""
     columns = _columns(table)
     for name in ("logp_draft", "reward") if columns else ():
         values = columns.values.get(name) if columns else None
-        if columns and values is not None and not _is_grade(name, values) and _is_sorted(values, columns.starts):
+        if (
+            columns
+            and values is not None
+            and not _is_grade(name, values)
+            and _is_sorted(values, columns.starts, evidence)
+        ):
             return name
     return None
 
@@ -118,7 +123,7 @@ def _is_grade(name: str, values: Floats) -> bool:
     return name != "logp_draft" and bool(np.isin(values, (0.0, 1.0)).all())
 
 
-def stopped_by(table: pa.Table, levels: bool = False) -> str | None:
+def stopped_by(table: pa.Table, evidence: float, levels: bool = False) -> str | None:
     """The column, "correct" or "reward", whose success ended the draws of every prompt (M48); None for none. levels:
     also by a reward that reached some level."""
     columns = _columns(table)
@@ -129,17 +134,17 @@ def stopped_by(table: pa.Table, levels: bool = False) -> str | None:
         if values is None:
             continue
         if _is_grade(name, values):
-            if _stopped_at_success(values, columns.starts):
+            if _stopped_at_success(values, columns.starts, evidence):
                 return name
-        elif levels and _stopped_at_level(values, columns.starts):
+        elif levels and _stopped_at_level(values, columns.starts, evidence):
             return name
     return None
 
 
 def sign_of_dependence(table: pa.Table) -> str | None:
     """How the draws of a log depend on each other, in words; None where nothing shows it."""
-    if (name := sorted_by(table)) is not None:
+    if (name := sorted_by(table, _EVIDENCE)) is not None:
         return f"an n-best list: the candidates of every prompt are sorted by {name}"
-    if stopped_by(table) is not None:
+    if stopped_by(table, _EVIDENCE) is not None:
         return "prompts were drawn until a draw was right: successes stand in the last batch alone (M48)"
     return None

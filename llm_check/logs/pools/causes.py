@@ -31,6 +31,13 @@ CLEAR_MARGIN = 5.0  # nats between two causes, of a balance that knows the lengt
 MORE = "more"  # more new draws than reported, without a temperature: no cause by itself
 
 
+def _divided(check: TokenCheck) -> bool:
+    """Whether fewer new draws come than reported while proportions among the repeats are flatter than reported: a
+    truncation leaves proportions alone, and a hot source has more new draws; log-probabilities divided by T do both."""
+    hot = check.interval is not None and check.interval[0] > 1.0 + SMALLEST_TEMPERATURE_GAP
+    return hot and check.log_e_fewer > LOG_E
+
+
 def _alone(check: TokenCheck) -> bool:
     """Whether the repeats' own evidence is of another temperature."""
     gap = check.temperature is not None and abs(check.temperature - 1.0) > SMALLEST_TEMPERATURE_GAP
@@ -107,6 +114,7 @@ def _more(e: Evidence, source: str, check: TokenCheck) -> bool:
 
 COUNTED = (
     CountRow("context", lambda e, source, check: _no_temperature(e, check), last=True),
+    CountRow("temperature", lambda e, source, check: _divided(check), last=True),
     CountRow("temperature", lambda e, source, check: _tempered(e, check)),
     CountRow("shift", _shifted),
     CountRow("truncated", _truncated),
@@ -204,8 +212,9 @@ def duplicated(e: Evidence) -> bool:
 
     Wrong log-probabilities too make repeats look impossible; but they unbalance the ratios, which copies do not.
     """
-    if e.repeats.lag > 0 or e.repeats.impossible == 0:
-        return e.repeats.lag > 0
+    apart = e.repeats.lag > 0 and e.view.sorted_by is None  # sorting puts equal steps side by side
+    if apart or e.repeats.impossible == 0:
+        return apart
     wrong = {"temperature", "shift"} & frozenset().union(*(causes(e, source) for source in SOURCES))
     wrong_numbers = e.uncovered or e.scattered or e.crossed or e.exchanged or e.no_log_probs
     return not wrong and not wrong_numbers and abs(e.ratio.z) < 6.0

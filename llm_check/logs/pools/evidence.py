@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -112,7 +112,7 @@ class Evidence:
             ratio = ratio[np.isfinite(ratio)]
             root = np.sqrt(ratio.size)
             back = np.exp(np.minimum(-ratio, 300.0))
-            too_small = back.mean() + 5.0 * back.std() / root < 0.5
+            too_small = back.mean() + 4.0 * back.std() / root < 0.8
             if ratio.size < FEWEST or ratio.mean() < 3.0 * ratio.std() / root or too_small:
                 return False
         checks = [exchanged_draws(self.arrays, source) for source in self.drawn]
@@ -245,7 +245,8 @@ def examine(pool: Pool, most_rows: int = MOST_ROWS) -> Evidence:
         rows = noise[source] if told else spread_by_reward(arrays, source)
         between = next(check.within for check in cross if check.model == source) if told else 0.0
         spread[source] = max(rows, between, tokens.spread if tokens is not None else 0.0)
-    numbers = check_numbers(arrays, code, what, spread)
+    view = view_of_pool(pool)
+    numbers = check_numbers(arrays, code, what, spread, view.sorted_by is not None)
     return Evidence(
         arrays=arrays,
         whole=pool.arrays,
@@ -262,6 +263,6 @@ def examine(pool: Pool, most_rows: int = MOST_ROWS) -> Evidence:
         log_e={source: ratio_evidence(arrays, source) for source in SOURCES},
         log_e_exchanged={source: ratio_evidence(arrays, source, exchanged=True) for source in SOURCES},
         unequal={model: unequal_repeats(arrays, code, model) for model in SOURCES} if told else {},
-        view=view_of_pool(pool, 2 if numbers.placeholder is None else 1),
+        view=view if numbers.placeholder is None else replace(view, models=1),
         numbers=numbers,
     )

@@ -244,7 +244,7 @@ def _duplicates_of_one(view: LogView) -> Record | None:
     if arrays.has("reward"):
         code = pair_codes(code, (arrays.floats("reward") + 0.0).view(np.int64))
     repeats = check_repeats(arrays, pair_codes(arrays.position, code), what, LEVEL, one_model=True)
-    return _repeated(repeats) if repeats.lag else None
+    return _repeated(repeats) if repeats.lag and view.sorted_by is None else None
 
 
 def _rewards(view: LogView) -> Record | None:

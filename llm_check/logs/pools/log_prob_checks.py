@@ -169,9 +169,12 @@ def check_mass(arrays: PositionArrays, code: Ints, what: str, spread: dict[str, 
     out = []
     for model in SOURCES:
         logp = arrays.floats(f"logp_{model}")
-        # of equal steps the least number, of one length the largest: a lower bound that noise does not raise
-        least = np.full(int(code.max()) + 1, np.inf if what in ("token_ids", "text") else -np.inf)
-        (np.minimum if what in ("token_ids", "text") else np.maximum).at(least, code, logp)
+        # of equal steps the mean number, which noise does not raise; of one length the largest
+        if what in ("token_ids", "text"):
+            least = np.bincount(code, weights=logp) / np.maximum(np.bincount(code), 1)
+        else:
+            least = np.full(int(code.max()) + 1, -np.inf)
+            np.maximum.at(least, code, logp)
         first = np.unique(code, return_index=True)[1]
         mass = np.bincount(arrays.position[first], weights=np.exp(least[code[first]]), minlength=len(arrays.names))
         with np.errstate(divide="ignore"):
@@ -284,10 +287,11 @@ def check_end(arrays: PositionArrays) -> OneSidedEnd | None:
     return None
 
 
-def check_copies(arrays: PositionArrays, code: Ints, what: str) -> int:
+def check_copies(arrays: PositionArrays, code: Ints, what: str, ordered: bool = False) -> int:
     """Base rows that repeat a draft row of their position: those that hardly ever agree by chance, or more at the same
     candidate number than at others; 0 where nothing shows it. Rows agree by ids or text where the log has them, and by
-    one model's log-probability, the reward and the length, to the last bit: the other column may be made up."""
+    one model's log-probability, the reward and the length, to the last bit: the other column may be made up. ordered:
+    candidates are sorted, so that their numbers say nothing."""
     base, draft = np.flatnonzero(arrays.is_base), np.flatnonzero(~arrays.is_base)
     if not base.size or not draft.size:
         return 0
@@ -298,11 +302,12 @@ def check_copies(arrays: PositionArrays, code: Ints, what: str) -> int:
     for model in SOURCES:
         key = _numbers(arrays, model, code if what in ("token_ids", "text") else arrays.position)
         # a key of several drafts tells no step from others
-        once = np.bincount(key[draft], minlength=int(key.max()) + 1) == 1
-        again = base[once[key[base]]]
+        count = np.bincount(key[draft], minlength=int(key.max()) + 1)
+        again = base[count[key[base]] == 1]
+        believed = not (rare[draft] & (count[key[draft]] > 1)).any()  # else what is drawn twice is called rare
         if again.size < max(3.0, LEAST_COPIED * base.size):
             continue
-        if rare[again].sum() >= 3 or _aligned(arrays, key, base, draft):
+        if (believed and rare[again].sum() >= 3) or (not ordered and _aligned(arrays, key, base, draft)):
             most = max(most, int(again.size))
     return most
 
@@ -373,8 +378,11 @@ class LogNumbers:
         return bool(found) or self.placeholder is not None
 
 
-def check_numbers(arrays: PositionArrays, code: Ints, what: str, spread: dict[str, float]) -> LogNumbers:
-    """Run every check; code and what as of `PositionArrays.same_steps`, spread as of `check_mass`."""
+def check_numbers(
+    arrays: PositionArrays, code: Ints, what: str, spread: dict[str, float], ordered: bool = False
+) -> LogNumbers:
+    """Run every check; code and what as of `PositionArrays.same_steps`, spread as of `check_mass`, ordered as of
+    `check_copies`."""
     draft = arrays.floats("logp_draft")
     equal = bool(np.array_equal(draft, arrays.floats("logp_base")))
     return LogNumbers(
@@ -385,5 +393,5 @@ def check_numbers(arrays: PositionArrays, code: Ints, what: str, spread: dict[st
         blind=tuple(check_blind(arrays)),
         overlong=check_overlong(arrays),
         one_sided_end=check_end(arrays),
-        copied=check_copies(arrays, code, what),
+        copied=check_copies(arrays, code, what, ordered),
     )

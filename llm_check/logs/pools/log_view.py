@@ -12,12 +12,14 @@ from functools import cached_property
 import numpy as np
 
 from gsi_theory.types import Flags, Floats, Ints, Record
+from llm_check.logs.formats.independence import sorted_by, stopped_by
 from llm_check.logs.log import Log
 from llm_check.logs.pools.pool import Pool
 from llm_check.logs.pools.position_arrays import PositionArrays, pair_codes, position_arrays, same_text_codes
 
 __all__ = ["LogView", "view_of_log", "view_of_pool"]
 
+SURPRISE = float(np.log(1000.0))  # nats, of an order that chance does not make
 SHORT = 24  # characters or tokens: shorter draws of unlike prompts are alike by chance
 
 
@@ -41,6 +43,16 @@ class LogView:
     def counted(self) -> bool:
         """Whether some row stands for several draws, which are then in no order."""
         return self.arrays.has("count") and bool(np.nanmax(self.arrays.floats("count")) > 1)
+
+    @cached_property
+    def sorted_by(self) -> str | None:
+        """The column by which the candidates are sorted, by no chance; None for none."""
+        return None if self.counted else sorted_by(self.arrays.table, SURPRISE)
+
+    @cached_property
+    def stopped_by(self) -> str | None:
+        """The column whose success ended the draws of every prompt (M48); None for none."""
+        return None if self.counted else stopped_by(self.arrays.table, SURPRISE, levels=True)
 
     def values(self, name: str) -> Floats | None:
         """A number column in order, nulls as NaN; None where the log lacks it."""
@@ -87,13 +99,13 @@ class LogView:
         inside = pair_codes(self.prompt, code)
         size = np.bincount(self.prompt)
         alike = np.bincount(inside)[inside] / size[self.prompt]
-        distinct = np.unique(inside).size > 0.5 * code.size
+        distinct = np.unique(inside).size > 0.3 * code.size
         return np.asarray((alike <= np.maximum(0.25, 1.0 / size[self.prompt])) & distinct)
 
 
-def view_of_pool(pool: Pool, models: int = 2) -> LogView:
+def view_of_pool(pool: Pool) -> LogView:
     """The view of a pool."""
-    return LogView(pool.arrays, models, pool.metadata, max(pool.prompts_left_out, _recorded(pool.metadata)))
+    return LogView(pool.arrays, 2, pool.metadata, max(pool.prompts_left_out, _recorded(pool.metadata)))
 
 
 def view_of_log(log: Log) -> LogView:
