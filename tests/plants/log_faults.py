@@ -34,7 +34,7 @@ class LongWorld:
     outcomes: int = 12
     spread: float = 1.5
     gap: float = 0.15
-    sharper: float = 1.05
+    sharper: float = 1.02
     tags: int = 4000
     length: float = 100.0
 
@@ -324,7 +324,7 @@ PLANTS: dict[str, tuple[tuple[str, ...], Plant]] = {
     "-9999 in a sum": (("sentinel_log_probs",), _sentinel_in_sum),
     "end of one side": (("end_of_sequence",), _one_sided_end),
     "means for sums": (("log_prob_length", "mass_above_one"), _means),
-    "particle weights": (("log_prob_length", "mass_above_one"), _weights),
+    "particle weights": (("log_prob_length", "mass_above_one", "one_model"), _weights),
     "prompt counted": (("whole_response",), _prompt_counted),
     "same rows, two prompts": (("shared_rows",), _again),
     "workers of one seed": (("duplicates",), _workers),

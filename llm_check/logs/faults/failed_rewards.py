@@ -28,7 +28,7 @@ def zero_atom(reward: Floats) -> int:
         return 0
     grid = next((10.0**-k for k in range(1, 12) if np.allclose(others, np.round(others, k), rtol=0.0, atol=1e-13)), 0.0)
     crowd = int(np.count_nonzero(np.abs(others) < 100.0 * grid))
-    return count if count > 2 * crowd else 0
+    return count if count > 10 * crowd else 0
 
 
 def _failed(view: LogView) -> Record | None:

@@ -11,7 +11,7 @@ from llm_check.logs.pools.pool import reward_range
 
 __all__ = ["LOGIT_REWARDS"]
 
-LEAST_NEGATIVE = 0.2
+LEAST_NEGATIVE = 0.05
 LEAST_SPAN = 2.0  # a score in [-1, 1] is one with bounds
 
 

@@ -199,8 +199,9 @@ DECISIONS: tuple[tuple[Callable[[Suspicion], bool], Callable[[Suspicion], frozen
 
 
 def causes(e: Evidence, source: str) -> frozenset[str]:
-    """What the draws of a source point to, empty for nothing, and where the numbers are no log-probabilities."""
-    if e.no_log_probs:
+    """What the draws of a source point to, empty for nothing, where the numbers are no log-probabilities, and where the
+    order of drawing, which counts rest on, is lost."""
+    if e.no_log_probs or e.view.sorted_by is not None:
         return frozenset()
     says = accused(e)
     suspicion = Suspicion(e.draws[source], _counted(e, source), says_balance(e, source), says.cause, says.margin)

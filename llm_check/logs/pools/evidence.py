@@ -15,7 +15,7 @@ from llm_check.logs.pools.log_view import LogView, view_of_pool
 from llm_check.logs.pools.pool import SOURCES, Pool
 from llm_check.logs.pools.position_arrays import PositionArrays, some_positions
 from llm_check.logs.pools.prefix_counts import step_draws, token_draws
-from llm_check.logs.pools.ratio import RatioCheck, check_ratio
+from llm_check.logs.pools.ratio import RatioCheck, check_ratio, length_left
 from llm_check.logs.pools.self_checks import (
     CrossCheck,
     Repeats,
@@ -159,7 +159,8 @@ class Evidence:
     @cached_property
     def shifted(self) -> bool:
         """Whether the bridge fails and a constant per position of more than a nat explains it."""
-        return self.bridge_broken and self.far_shifted and self.ratio.shift_misfit < 3.0
+        constant = self.bridge_broken and self.far_shifted and self.ratio.shift_misfit < 3.0
+        return constant and abs(length_left(self.arrays, self.ratio.shifts)) < 4.0
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,10 @@ def _truncated(e: Evidence) -> Record | None:
 def _exchanged(e: Evidence) -> Record | None:
     if not e.exchanged:
         return None
-    return {s: {"log_e_value": e.log_e[s], "log_e_value_exchanged": e.log_e_exchanged[s]} for s in e.drawn}
+    found: Record = {s: {"log_e_value": e.log_e[s], "log_e_value_exchanged": e.log_e_exchanged[s]} for s in e.drawn}
+    if len(e.drawn) == 1:
+        found["undecided"] = "draws much colder than scored look the same where the base is the sharper model"
+    return found
 
 
 def _explained(e: Evidence) -> bool:
@@ -208,7 +211,7 @@ def _whole(e: Evidence) -> Record | None:
         check = e.draws[source]
         if check is not None and "shift" in causes(e, source) and not duplicated(e):
             evidence.setdefault(source, {})["kept_mass"] = check.kept_mass
-    for model in e.scattered:
+    for model in e.scattered if not e.numbers.equal else ():
         evidence.setdefault(model, {})["equal_steps_with_unequal_numbers"] = e.unequal[model]
     for cross, constant in e.crossed:
         if constant:
@@ -440,7 +443,7 @@ FINDINGS: tuple[FindingRule | LogRule, ...] = (
         Explanation(
             "Every draw has the same reward: no success yet, successes only, a reward column filled in, or a reward "
             "model that answers a constant (a wrong step token, an empty last step).",
-            "0.0 0.0 0.0 0.0 0.0",
+            "0.0 0.0 0.0 0.0 0.0, at every prompt",
             "process reward models: the step token of Qwen2.5-Math-PRM is <extra_0>, of Skywork a newline; vLLM: "
             "pooling_task token_classify; SGLang: --is-embedding; transformers: the label index read off.",
         ),
