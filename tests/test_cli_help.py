@@ -137,7 +137,7 @@ LONG: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "decode": ("llm_check.models.decoding.decoded_task.load_world", lambda at: ["--out", str(at / "record.json")]),
     "pool": ("llm_check.models.collecting.collected_task.load_world", lambda at: [str(at / "pool.parquet")]),
     "import": ("llm_check.logs.formats.log_import.import_log", lambda at: ["LOG", "--out", str(at / "o.parquet")]),
-    "doctor": ("llm_check.logs.pools.pool.read_pool", lambda at: [str(at / "pool.parquet")]),
+    "doctor": ("llm_check.logs.pools.diagnosis.read_either", lambda at: [str(at / "pool.parquet")]),
     "predict": ("llm_check.logs.pools.pool.read_pool", lambda at: [str(at / "pool.parquet")]),
     "plan": ("llm_check.logs.pools.pool.read_pool", lambda at: [str(at / "pool.parquet")]),
     "law": ("gsi_theory.runs.command_law.read_instance", lambda at: [str(at / "instance.json")]),

@@ -124,9 +124,9 @@ def why_none(symptom: str, steps: str, sources: str, log: str) -> str:
     return ""
 
 
-def run(seeds: int, out: Path | None = None, only: str = "", first: int = 0) -> list[dict[str, Any]]:
-    """One row a cell; artifact `bench_doctor_symptoms` at `out`."""
-    every = [cell for cell in cells() if only in cell[0]]
+def run(seeds: int, out: Path | None = None, only: str = "", first: int = 0, log: str = "") -> list[dict[str, Any]]:
+    """One row a cell, of symptoms that hold `only` in logs that hold `log`; artifact `bench_doctor_symptoms` at `out`."""
+    every = [cell for cell in cells() if only in cell[0] and log in cell[3]]
     results: dict[Any, list[tuple[bool, bool, list[str], bool]]] = {cell: [] for cell in every}
     with progress_bar("symptoms") as report:
         for seed in range(first, first + seeds):  # cells of one seed share their worlds
@@ -138,13 +138,13 @@ def run(seeds: int, out: Path | None = None, only: str = "", first: int = 0) -> 
             _made.cache_clear()
             report(seed - first + 1, seeds)
     rows: list[dict[str, Any]] = []
-    for (symptom, steps, sources, log, wanted), of_cell in results.items():
+    for (symptom, steps, sources, kept, wanted), of_cell in results.items():
         others = sorted({i for r in of_cell for i in r[2]} - set(wanted))
         rows.append({
-            "symptom": symptom, "steps": steps, "sources": sources, "log": log, "seeds": seeds,
+            "symptom": symptom, "steps": steps, "sources": sources, "log": kept, "seeds": seeds,
             "told": sum(r[3] for r in of_cell), "found": sum(r[0] and r[3] for r in of_cell),
             "named": sum(r[1] and r[3] for r in of_cell), "found_untold": sum(r[0] and not r[3] for r in of_cell),
-            "none": why_none(symptom, steps, sources, log),
+            "none": why_none(symptom, steps, sources, kept),
             "others": ", ".join(f"{i} {sum(i in r[2] for r in of_cell)}" for i in others),
         })  # fmt: skip
     if out is not None:
@@ -168,10 +168,12 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--only", default="")
     parser.add_argument("--out", type=Path, default=Path("report/bench_doctor_symptoms.json"))
+    parser.add_argument("--log", default="", help="tokens, steps, text or numbers alone")
     options = parser.parse_args()
-    for row in run(options.seeds, options.out, options.only, options.first):
-        print(f"{row['symptom']:26} {row['steps']:9} {row['sources']:6} {row['log']:7} found {row['found']:3d}/"
-              f"{row['told']:<3d} named {row['named']:3d} of {row['seeds']:<3d} {row['others']}  {row['none']}")  # fmt: skip
+    for row in run(options.seeds, options.out, options.only, options.first, options.log):
+        cell = f"{row['symptom']:26} {row['steps']:9} {row['sources']:6} {row['log']:7}"
+        numbers = f"found {row['found']:3d} named {row['named']:3d} of {row['told']:3d} told of {row['seeds']:3d}"
+        print(f"{cell} {numbers}  untold {row['found_untold']:3d}  {row['others']}  {row['none']}")
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ def _is_sorted(values: Floats, starts: Ints, evidence: float) -> bool:
 def _stopped_at_success(correct: Floats, starts: Ints, evidence: float) -> bool:
     """Whether sets differ in size and each ended with the batch that held its s-th success, where that is no chance.
 
-    A batch is the greatest common divisor b of the sizes, s the fewest successes of a set below the largest size. Of N
-    draws with c successes, at most s − 1 stand before the last b with a hypergeometric chance.
+    A batch is the greatest common divisor b of the sizes, s is 1, or the fewest successes of a set below the largest
+    size. Of N draws with c successes, at most s − 1 stand before the last b with a hypergeometric chance.
     """
     sizes = np.diff(starts)
     if sizes.min() == sizes.max() or np.isnan(correct).any():
@@ -57,8 +57,9 @@ def _stopped_at_success(correct: Floats, starts: Ints, evidence: float) -> bool:
     batch = int(np.gcd.reduce(sizes))
     early = np.arange(correct.size) < np.repeat(starts[1:] - batch, sizes)
     hits, before = (np.add.reduceat(values, starts[:-1]) for values in (correct, correct * early))
-    wanted = int(hits[sizes < sizes.max()].min())
-    if wanted < 1 or (before >= wanted).any():
+    fewest = int(hits[sizes < sizes.max()].min())
+    wanted = 1 if not before.any() else fewest
+    if fewest < 1 or (before >= wanted).any():
         return False
     log_chance = hypergeom.logcdf(wanted - 1, sizes, hits.astype(np.int64), sizes - batch)
     return bool(-log_chance.sum() > evidence)

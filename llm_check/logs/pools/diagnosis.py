@@ -16,7 +16,7 @@ from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Record
 from llm_check.logs.log import Log, draw_counts, read_either
 from llm_check.logs.pools.balance import FREEDOM
-from llm_check.logs.pools.evidence import FEW_ROWS, MOST_ROWS, Evidence, examine
+from llm_check.logs.pools.evidence import FEW_ROWS, Evidence, examine
 from llm_check.logs.pools.finding import Finding, FindingRule, LogRule
 from llm_check.logs.pools.findings import FINDINGS
 from llm_check.logs.pools.log_view import LogView, view_of_log
@@ -186,7 +186,7 @@ def _pool(data: Pool | Log) -> Pool:
     return data if isinstance(data, Pool) else replace(data.pool(), left_out=data.left_out)
 
 
-def diagnose(data: Pool | Log, most_rows: int = MOST_ROWS) -> Diagnosis:
+def diagnose(data: Pool | Log, most_rows: int | None = None) -> Diagnosis:
     """Every finding of FINDINGS that a log gives cause for, without coverage; draws and ratios at most_rows at most."""
     e = None if isinstance(data, Log) and data.models == 1 else examine(_pool(data), most_rows)
     view = e.view if e is not None else view_of_log(data)  # type: ignore[arg-type]  # a log of one model

@@ -223,9 +223,9 @@ def exchanged_draws(arrays: PositionArrays, source: str) -> TokenCheck | None:
     return check_draws(tokens if tokens is not None else step_draws(arrays, source, other))
 
 
-def examine(pool: Pool, most_rows: int = MOST_ROWS) -> Evidence:
-    """Run every self-check once; on pools of more than most_rows rows, on evenly spread positions."""
-    arrays = some_positions(pool.arrays, most_rows)
+def examine(pool: Pool, most_rows: int | None = None) -> Evidence:
+    """Run every self-check once; on pools of more than most_rows rows (None: MOST_ROWS), on evenly spread positions."""
+    arrays = some_positions(pool.arrays, MOST_ROWS if most_rows is None else most_rows)
     code, what = arrays.same_steps
     lengths, cross = check_lengths(arrays), cross_check(arrays, code)
     other_length = {cover.model: cover.other_length for cover in lengths}
