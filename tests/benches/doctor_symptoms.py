@@ -124,8 +124,14 @@ def why_none(symptom: str, steps: str, sources: str, log: str) -> str:
     return ""
 
 
-def run(seeds: int, out: Path | None = None, only: str = "", first: int = 0, log: str = "") -> list[dict[str, Any]]:
-    """One row a cell, of symptoms that hold `only` in logs that hold `log`; artifact `bench_doctor_symptoms` at `out`."""
+def run(
+    seeds: int,
+    out: Path | None = None,
+    only: str = "",
+    first: int = 0,
+    log: str = "",
+) -> list[dict[str, Any]]:
+    """One row a cell, of symptoms that hold `only` and logs that hold `log`; artifact `bench_doctor_symptoms`."""
     every = [cell for cell in cells() if only in cell[0] and log in cell[3]]
     results: dict[Any, list[tuple[bool, bool, list[str], bool]]] = {cell: [] for cell in every}
     with progress_bar("symptoms") as report:

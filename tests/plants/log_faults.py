@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,16 @@ def _padded_base(columns: Columns, rng: np.random.Generator) -> Columns:
     return columns
 
 
+def _hundreds(columns: Columns, rng: np.random.Generator) -> Columns:
+    """Labels' padding taken for log-probabilities."""
+    chosen = _some(columns, rng, 0.1)
+    columns = _changed(columns, "logp_base", lambda v: np.where(chosen, -100.0, v))
+    if "token_logp_base" in columns:
+        lists = zip(columns["token_logp_base"], chosen, strict=True)
+        columns = columns | {"token_logp_base": [[-100.0] * len(row) if c else row for row, c in lists]}
+    return columns
+
+
 def _sentinel(model: str, source: str) -> Plant:
     def plant(columns: Columns, rng: np.random.Generator) -> Columns:
         rows = [k for k, s in enumerate(columns["source"]) if s == source]
@@ -210,7 +221,8 @@ def _again(columns: Columns, rng: np.random.Generator) -> Columns:
 def _workers(columns: Columns, rng: np.random.Generator) -> Columns:
     """Two workers of one seed: every set twice, candidates numbered on."""
     rows = len(columns["prompt_id"])
-    return duplicate_rows({"source": ["one"] * rows, "step": [0] * rows} | columns, 1.0, True)
+    named: Columns = {"source": ["one"] * rows, "step": [0] * rows}
+    return duplicate_rows(named | columns, 1.0, True)
 
 
 def _filters(columns: Columns, rng: np.random.Generator) -> Columns:
@@ -310,7 +322,7 @@ def _prompt_counted(columns: Columns, rng: np.random.Generator) -> Columns:
     names = {name: 260.0 + 80.0 * rng.random() for name in dict.fromkeys(columns["prompt_id"])}
     prompt = np.array([names[name] for name in columns["prompt_id"]])
     for model, factor in (("draft", 1.0), ("base", 1.05)):
-        columns = _changed(columns, f"logp_{model}", lambda v, f=factor: v - f * prompt)
+        columns = _changed(columns, f"logp_{model}", partial(np.add, -factor * prompt))
     return columns
 
 
@@ -319,6 +331,7 @@ PLANTS: dict[str, tuple[tuple[str, ...], Plant]] = {
     "columns exchanged": (("exchanged_columns",), lambda c, rng: exchange_columns(c)),
     "log-probs divided by 0.7": (("temperature_mismatch", "context_mismatch"), _divided),
     "a tenth of logp_base 0.0": (("sentinel_log_probs",), _padded_base),
+    "a tenth of logp_base -100": (("sentinel_log_probs",), _hundreds),
     "-9999, own row": (("sentinel_log_probs",), _sentinel("draft", "draft")),
     "-9999, base of a draft": (("sentinel_log_probs",), _sentinel("base", "draft")),
     "-9999 in a sum": (("sentinel_log_probs",), _sentinel_in_sum),

@@ -89,7 +89,7 @@ class Evidence:
     def uncovered(self) -> list[StepCover]:
         """Models whose log-probabilities cover other tokens than the step's in more than 1 % of the rows."""
         end = None if self.numbers.one_sided_end is None else self.numbers.one_sided_end.model
-        padded = {s.model for s in self.numbers.sentinels if s.zero}
+        padded = {s.model for s in self.numbers.sentinels}
         off = [c for c in self.lengths if max(c.other_length, c.other_sum) > 0.01]
         return [c for c in off if c.model != end and c.model not in padded]
 

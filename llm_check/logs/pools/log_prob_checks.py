@@ -36,6 +36,7 @@ __all__ = [
 SURE = 14.0  # nats: below one in a million
 FAR = 1000.0  # nats that no token and hardly a ratio is
 TOKEN = 12.5  # nats: log of the largest vocabulary, 268,000
+MARKED = 3  # times that a continuous number does not come again
 A_TOKEN = 50.0  # nats a token, on average over a step: no softmax in use gives them
 LEAST_COPIED = 0.05  # of the base rows
 MASS = 0.1  # nats above log 1 that rounding may make
@@ -68,7 +69,7 @@ def _far_below(logp: Floats, other: Floats, tokens: Floats | None) -> Flags:
     or one that is FAR from the other model's and twenty times as far as nearly all rows are."""
     finite = np.isfinite(logp)
     value = np.where(finite, logp, 0.0)
-    low = (value <= -FAR) & (value == np.round(value)) & _marked(value)
+    low = ((value <= -FAR) & _marked(value)) | _repeated_marks(value)
     if tokens is not None:
         low |= (value <= -FAR) & (value < -A_TOKEN * np.nan_to_num(tokens, nan=np.inf))
     gap = np.where(finite & np.isfinite(other), logp - other, 0.0)
@@ -77,10 +78,19 @@ def _far_below(logp: Floats, other: Floats, tokens: Floats | None) -> Flags:
 
 
 def _marked(value: Floats) -> Flags:
-    """Whole numbers that somebody chose: 10^k, 10^k − 1, or a multiple of 1000, less than ten draws of chance."""
+    """Whole numbers that somebody chose: 10^k, 10^k − 1, or a multiple of 1000."""
     size = np.abs(value)
-    marks = np.array([10.0**k - d for k in range(3, 10) for d in (0.0, 1.0)])
-    return np.asarray(np.isin(size, marks) | (size % 1000.0 == 0.0))
+    marks = np.array([10.0**k - d for k in range(2, 10) for d in (0.0, 1.0)])
+    return np.asarray(np.isin(size, marks) | ((size >= FAR) & (size % 1000.0 == 0.0)))
+
+
+def _repeated_marks(value: Floats) -> Flags:
+    """Rows of a marked number that stands MARKED times or more among numbers that are not whole, as labels' -100."""
+    mark = _marked(value)
+    common = [v for v in np.unique(value[mark]).tolist() if np.count_nonzero(value == v) >= MARKED]
+    if not common or np.mean(value[~mark] == np.round(value[~mark])) > 0.5:
+        return np.zeros(value.size, dtype=bool)
+    return np.isin(value, common)
 
 
 def check_sentinels(arrays: PositionArrays, code: Ints) -> list[Sentinel]:
@@ -94,7 +104,8 @@ def check_sentinels(arrays: PositionArrays, code: Ints) -> list[Sentinel]:
         lists, others = (arrays.lists(f"token_logp_{name}") for name in (model, other))
         if lists is not None:
             row = np.repeat(np.arange(lists.lengths.size), lists.lengths)
-            low[row[np.isfinite(lists.values) & (lists.values <= -FAR)]] = True
+            far = np.isfinite(lists.values) & (lists.values <= -FAR)
+            low[row[far | _repeated_marks(lists.values)]] = True
             zero |= _padded(arrays, lists.values, lists.offsets, lists.lengths)
             if others is not None and np.array_equal(others.lengths, lists.lengths):
                 drawn = arrays.is_base[row] == (other == "base")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,7 +50,7 @@ def test_a_log_of_one_model_is_told_so(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_rows_that_stand_for_many_draws_are_read() -> None:
-    columns = {
+    columns: Columns = {
         "prompt_id": ["a", "a", "b", "b"], "candidate": [0, 7, 0, 2], "correct": [True, False, True, False],
         "count": [7, 9_993, 2, 9_998],
     }  # fmt: skip
@@ -86,8 +88,8 @@ def test_facts_are_read() -> None:
     columns = drop_tokens(LongWorld(6, 8).columns(1))
     rows = len(columns["prompt_id"])
 
-    def ids(extra: Columns, facts: dict[str, object], metadata: dict[str, object] | None = None) -> list[str]:
-        file = TableFile(pa.table(columns | extra), {"facts": facts} | (metadata or {}), None, ())
+    def ids(extra: Columns, facts: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> list[str]:
+        file = TableFile(pa.table(columns | extra), {"facts": dict(facts)} | dict(metadata or {}), None, ())
         return [f.id for f in diagnose(log_of_file(Path("log"), file)).findings]
 
     cold = {"sampling_temperature": [0.7] * rows}
@@ -95,7 +97,8 @@ def test_facts_are_read() -> None:
     assert ids(cold, {"logprobs": "processed"}) == ["tempered_law"]
     scored = {model: {"sampling_temperature": 0.7} for model in ("draft", "base")}
     assert ids(cold, {}, scored) == ["tempered_law"]
-    for fact in ({"top_p": 0.9}, {"top_k": 50}, {"min_p": 0.05}):
+    limits: tuple[dict[str, Any], ...] = ({"top_p": 0.9}, {"top_k": 50}, {"min_p": 0.05})
+    for fact in limits:
         assert ids({}, fact) == ["declared_truncation"]
         assert ids({}, fact | {"kept": {"mean_mass": 0.9}}) == []
     assert ids({}, {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "temperature": 1.0}) == []
