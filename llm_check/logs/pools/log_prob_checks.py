@@ -88,7 +88,8 @@ def _repeated_marks(value: Floats) -> Flags:
     """Rows of a marked number that stands MARKED times or more among numbers that are not whole, as labels' -100."""
     mark = _marked(value)
     common = [v for v in np.unique(value[mark]).tolist() if np.count_nonzero(value == v) >= MARKED]
-    if not common or np.mean(value[~mark] == np.round(value[~mark])) > 0.5:
+    others = value[~mark]
+    if not common or np.count_nonzero(others == np.round(others)) >= 0.5 * others.size:
         return np.zeros(value.size, dtype=bool)
     return np.isin(value, common)
 
