@@ -24,6 +24,7 @@ __all__ = ["COUNTED", "DECISIONS", "Accusation", "accused", "causes", "duplicate
 
 SMALLEST_TEMPERATURE_GAP = 0.02
 TEMPERATURES = (0.2, 5.0)
+FAINT_GAIN, FEW_EVENTS = 1.0, 1000  # nats, and draws below which they do not rule a temperature out
 CLEAR_GAIN = 4.0  # nats of likelihood: 2.8 standard errors
 OUTSIDE = 1000.0  # times as many repeats as foreseen: no temperature and no truncation in use does that
 CLEAR_MARGIN = 5.0  # nats between two causes, of a balance that knows the length of steps but not their tokens
@@ -35,7 +36,13 @@ def _divided(check: TokenCheck) -> bool:
     """Whether fewer new draws come than reported while proportions among the repeats are flatter than reported: a
     truncation leaves proportions alone, and a hot source has more new draws; log-probabilities divided by T do both."""
     hot = check.interval is not None and check.interval[0] > 1.0 + SMALLEST_TEMPERATURE_GAP
-    return hot and check.log_e_fewer > LOG_E
+    return hot and check.level == "token" and check.log_e_fewer > LOG_E
+
+
+def _undecided(check: TokenCheck) -> bool:
+    """Whether a small log of tokens leaves both causes: fewer new draws than reported, and repeats that look cold."""
+    cold = check.temperature is not None and check.temperature < 0.95 and check.temperature_gain > FAINT_GAIN
+    return cold and check.level == "token" and check.events < FEW_EVENTS and check.log_e_fewer > LOG_E
 
 
 def _alone(check: TokenCheck) -> bool:
@@ -115,7 +122,7 @@ def _more(e: Evidence, source: str, check: TokenCheck) -> bool:
 COUNTED = (
     CountRow("context", lambda e, source, check: _no_temperature(e, check), last=True),
     CountRow("temperature", lambda e, source, check: _divided(check), last=True),
-    CountRow("temperature", lambda e, source, check: _tempered(e, check)),
+    CountRow("temperature", lambda e, source, check: _tempered(e, check) or _undecided(check)),
     CountRow("shift", _shifted),
     CountRow("truncated", _truncated),
     CountRow(MORE, _more),
