@@ -131,7 +131,7 @@ def _print(path: Path, record: Record) -> None:
     screen.print(f"[bold]{escape(str(path))}[/bold]: {size}{_drawn(record)}")
     for label, text in _lines(record):
         typer.echo(wrapped(text, f"  {label:<32}"))
-    if record["valid"] and record["coverage"] and record["coverage"]["steps"]:
+    if record["valid"] and record["models"] == 2 and record["coverage"]["steps"]:
         screen.print(_coverage(record["coverage"]))
         typer.echo(wrapped(_coverage_words(record["coverage"]), "  "))
     if "lengths" in record:

@@ -12,7 +12,7 @@ from llm_check.logs.pools.position_arrays import dense_codes
 
 __all__ = ["SHORT_FAVORED", "length_correlation"]
 
-LEAST = 0.45  # correlation, in size
+LEAST = 0.5  # correlation, in size
 ERRORS = 5.0  # standard errors from 0
 
 

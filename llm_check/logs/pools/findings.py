@@ -175,8 +175,8 @@ def _context(e: Evidence) -> Record | None:
     mean, error = (1.0, 0.0) if e.ratio.mean is None or e.ratio.mean_se is None else (e.ratio.mean, e.ratio.mean_se)
     above = mean - 1.0 > max(5.0 * error, 1e-6)  # rounding is no other law
     alone = e.ratio.positions == 0 and mean + 5.0 * error < 0.5
-    never = bool(_refuted(e)) and _ratio_temperature(e) is None
-    if (e.bridge_broken or never or (not e.few and (above or alone))) and not _explained(e):
+    never, cold = bool(_refuted(e)), _ratio_temperature(e) is not None
+    if (e.bridge_broken or never or (not e.few and (above or alone))) and not cold and not _explained(e):
         evidence["ratio"] = {"mean": e.ratio.mean, "mean_se": e.ratio.mean_se, "bridge_z": e.ratio.z}
         if e.ratio.inverse_mean is not None:
             evidence["ratio"]["inverse_mean"] = e.ratio.inverse_mean
