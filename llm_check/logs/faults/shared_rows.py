@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from gsi_theory.types import Flags, Ints, Record
+from gsi_theory.types import Floats, Ints, Record
 from llm_check.logs.pools.finding import Explanation, LogRule
 from llm_check.logs.pools.log_view import LogView
 from llm_check.logs.pools.position_arrays import dense_codes, pair_codes
@@ -13,14 +14,8 @@ __all__ = ["SHARED_ROWS"]
 
 LEAST_SHARE = 0.9  # of the draws of a prompt that tell it from others
 LEAST_NATS = 14.0  # of surprise, of all shared draws of a prompt: below one in a million
+MOST_TWINS = 1000  # prompts that hold one draw: more are of one law
 LEAST_SIZE = 100  # characters or tokens in all, where nothing else tells
-
-
-def _seen_elsewhere(prompt: Ints, code: Ints) -> Flags:
-    """Rows whose code some other prompt has too."""
-    pair = np.unique(np.stack([code, prompt], axis=1), axis=0)
-    prompts = np.bincount(pair[:, 0], minlength=int(code.max()) + 1)
-    return np.asarray(prompts[code] >= 2)
 
 
 def _shared(view: LogView) -> Record | None:
@@ -39,31 +34,51 @@ def _shared(view: LogView) -> Record | None:
         return None
     code = pair_codes(code, dense_codes(2 * np.array([s for _, s in arrays.names])[arrays.position] + arrays.is_base))
     rows = np.flatnonzero(telling)
-    prompt = view.prompt[rows]
-    again = _seen_elsewhere(prompt, code[rows])
-    prompts = int(view.prompt.max()) + 1
-    shared, drawn, every = (np.bincount(p, minlength=prompts) for p in (prompt[again], prompt, view.prompt))
-    first = np.unique(pair_codes(prompt, code[rows]), return_index=True)[1]
-    first = first[again[first]]
-    distinct = np.bincount(prompt[first], minlength=prompts)
-    copied = (shared >= LEAST_SHARE * drawn) & (drawn >= 0.5 * every) & (drawn > 0)
-    if numbered and own is not None:
-        nats = np.bincount(prompt[first], weights=-np.nan_to_num(own[rows][first]), minlength=prompts)
-        copied &= nats > LEAST_NATS
-    elif what in ("token_ids", "text"):
-        copied &= (np.bincount(prompt[first], weights=_sizes(view)[rows][first], minlength=prompts) >= LEAST_SIZE) & (
-            (distinct >= 2) | (every == 1)
-        )
-    else:
-        copied &= distinct >= 3
-    found = np.flatnonzero(copied)
-    if found.size < 2:
+    pair, first = np.unique(np.stack([view.prompt[rows], code[rows]], axis=1), axis=0, return_index=True)
+    worth = _worth(view, rows[first], own if numbered else None, what)
+    every = np.bincount(view.prompt)
+    twins = _twins(pair[:, 0], pair[:, 1], worth, every)
+    if not twins:
         return None
     names = list(dict.fromkeys(name for name, _ in arrays.names))
-    where = np.flatnonzero((prompt == found[0]) & again)[0]
-    twin = prompt[(code[rows] == code[rows][where]) & (prompt != found[0])][0]
-    pair = [names[found[0]], names[int(twin)]]
-    return {"prompts_with_a_twin": int(found.size), "prompts": prompts, "pair": pair, "equal_by": what}
+    a, b = next(iter(twins.items()))
+    found = len({*twins.keys(), *twins.values()})
+    return {"prompts_with_a_twin": found, "prompts": every.size, "pair": [names[a], names[b]], "equal_by": what}
+
+
+def _worth(view: LogView, rows: Ints, own: Floats | None, what: str) -> Floats:
+    """Nats by which a draw of each row tells that another set of as many draws holds it by no chance: −log(N p), p its
+    probability; of numbers without one, p the rate at which draws of a prompt agree, at most; of texts their size."""
+    draws = np.bincount(view.prompt)[view.prompt[rows]].astype(np.float64)
+    if own is not None:
+        return np.maximum(-own[rows] - np.log(draws), 0.0)
+    if what in ("token_ids", "text"):
+        return np.asarray(_sizes(view)[rows] * (LEAST_NATS / LEAST_SIZE), dtype=np.float64)
+    size = np.bincount(view.prompt)
+    pairs = float((size * (size - 1)).sum()) / 2.0
+    equal = np.bincount(pair_codes(view.prompt, view.drawn[0]))
+    rate = (float((equal * (equal - 1)).sum()) / 2.0 + 3.0) / max(pairs, 1.0)
+    return np.maximum(-np.log(np.minimum(rate * draws, 1.0)), 0.0)
+
+
+def _twins(prompt: Ints, code: Ints, worth: Floats, every: Ints) -> dict[int, int]:
+    """prompt -> another prompt that holds nearly all of its draws, by no chance; (prompt, code) are distinct pairs."""
+    held = np.bincount(code)
+    use = (held[code] >= 2) & (held[code] <= MOST_TWINS)
+    if not use.any():
+        return {}
+    size = (every.size, int(code.max()) + 1)
+    holds = csr_array((np.ones(int(use.sum())), (prompt[use], code[use])), shape=size)
+    weight = csr_array((worth[use], (prompt[use], code[use])), shape=size)
+    common, nats = (holds @ holds.T).tocoo(), (weight @ holds.T).tocsr()
+    distinct = np.bincount(prompt, minlength=every.size)
+    twins: dict[int, int] = {}
+    near = (common.row != common.col) & (common.data >= LEAST_SHARE * distinct[common.row])
+    for a, b in zip(common.row[near].tolist(), common.col[near].tolist(), strict=True):
+        several = distinct[a] >= 2 or every[a] == 1
+        if a not in twins and several and nats[a, b] > LEAST_NATS:
+            twins[a] = b
+    return twins
 
 
 def _fine(view: LogView) -> bool:
