@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from llm_check.logs.faults.failed_rewards import zero_atom
 from llm_check.logs.faults.short_solutions import length_correlation
+from llm_check.logs.pools.diagnosis import diagnose
 from llm_check.logs.pools.log_prob_checks import check_copies, check_mass, check_sentinels
 from llm_check.logs.pools.pool import pool_from_columns
 from llm_check.logs.pools.ratio import length_left
@@ -103,3 +104,16 @@ def test_a_shift_of_each_token_is_no_constant() -> None:
         arrays = pool_from_columns(columns | {"logp_base": (-400.0 + noise + shift).tolist()}).arrays
         middle = np.array([3.0 if constant else 0.0])
         assert (abs(length_left(arrays, middle)) < 4.0) == constant
+
+
+def test_prompts_of_one_finite_law_share_rows_by_chance() -> None:
+    """Forty prompts of one law of 60 steps: every row stands at some other prompt too, and none is a copy."""
+    rng = np.random.default_rng(3)
+    logp = np.log(rng.dirichlet(np.ones(60)))
+    reward, drawn = rng.random(60), np.concatenate([rng.choice(60, size=16, p=np.exp(logp)) for _ in range(40)])
+    columns = {
+        "prompt_id": [f"p{k // 16}" for k in range(640)], "step": [0] * 640, "source": ["draft"] * 640,
+        "candidate": [k % 16 for k in range(640)], "logp_draft": logp[drawn].tolist(),
+        "logp_base": (logp[drawn] - 0.01).tolist(), "reward": reward[drawn].tolist(),
+    }  # fmt: skip
+    assert "shared_rows" not in {f.id for f in diagnose(pool_from_columns(columns)).findings}
