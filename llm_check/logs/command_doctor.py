@@ -1,11 +1,12 @@
-"""`gsi doctor POOL`: what is wrong with a pool's log-probabilities, rewards and rows, with evidence and a cure;
-and what its weights may be used for. The figure (`--page`) is drawn by `figures`, called by name."""
+"""`gsi doctor LOG`: what is wrong with a log's log-probabilities, rewards and rows, with evidence and a cure; and what
+its weights may be used for. The figure (`--page`) is drawn by `figures`, called by name."""
 
 from __future__ import annotations
 
 import importlib
 import json
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gsi_theory.errors import InputError
-from gsi_theory.runs.options import OUTPUT, PoolArgument
+from gsi_theory.runs.options import OUTPUT
 from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import console, counted, formatted, wrapped
@@ -93,15 +94,18 @@ _LENGTH_WORDS = (
 
 def _lines(record: Record) -> list[tuple[str, str]]:
     """(label, what was measured) of the tests that have data."""
+    if record["models"] == 1:
+        return [("models", "one: no ratio to check")]
+    base = record["rows"] - record["drafts"]
     lines = [
-        ("mean ratio π_B/π_S over drafts", _mean(record["ratio_mean"], record["ratio_mean_se"])),
-        ("mean ratio π_S/π_B over base", _mean(record["inverse_ratio_mean"], record["inverse_ratio_mean_se"])),
+        ("mean ratio π_B/π_S over drafts", _mean(record["ratio_mean"], record["ratio_mean_se"], record["drafts"])),
+        ("mean ratio π_S/π_B over base", _mean(record["inverse_ratio_mean"], record["inverse_ratio_mean_se"], base)),
     ]
     if (balance := record["balance"]) is not None:
         chi2, level = formatted(balance["chi2"]), formatted(balance["p_value"], ".2g")
         text = f"χ² {chi2} on {balance['degrees_of_freedom']} degrees of freedom, p {level}"
         lines.append(("balance of the two sources", text))
-    steps = record["coverage"]["steps"]
+    steps = record["coverage"]["steps"] if record["coverage"] and record["valid"] else []
     lines += [(f"KL of step {s['step']}" if len(steps) > 1 else "KL of a step", _kl(s)) for s in steps]
     for source, check in record["sampling"].items():
         if check is not None:
@@ -112,9 +116,9 @@ def _lines(record: Record) -> list[tuple[str, str]]:
     return lines
 
 
-def _mean(value: Json, error: Json) -> str:
+def _mean(value: Json, error: Json, draws: int) -> str:
     if value is None:
-        return "0 draws"
+        return "above a million: no right log has that" if draws else "0 draws"
     mean, spread = (formatted(v, ".4f" if abs(float(v)) < 1e4 else ".3g") for v in (value, error))
     return f"{mean} ± {spread} (1 if right)"
 
@@ -124,10 +128,10 @@ def _print(path: str, record: Record) -> None:
 
     screen = console()
     size = f"{counted(record['rows'], 'row')} at {counted(record['positions'], 'position')}"
-    screen.print(f"[bold]{escape(str(path))}[/bold]: {size}")
+    screen.print(f"[bold]{escape(str(path))}[/bold]: {size}{_drawn(record)}")
     for label, text in _lines(record):
         typer.echo(wrapped(text, f"  {label:<32}"))
-    if record["coverage"]["steps"]:
+    if record["valid"] and record["models"] == 2 and record["coverage"]["steps"]:
         screen.print(_coverage(record["coverage"]))
         typer.echo(wrapped(_coverage_words(record["coverage"]), "  "))
     if "lengths" in record:
@@ -146,22 +150,58 @@ def _print(path: str, record: Record) -> None:
         typer.echo(wrapped(line, rest="  "))
 
 
+def _drawn(record: Record) -> str:
+    """Who drew the rows, where that is less than two models."""
+    if record["models"] == 1:
+        return ", of one model"
+    if record["drafts"] in (0, record["rows"]):
+        return ", drafts only" if record["drafts"] else ", base draws only"
+    return ""
+
+
 def _verdict(record: Record) -> list[str]:
     """What the numbers and what the weights are good for, in words."""
     supports = record["supports"]
+    if not record["valid"] and record["models"] == 1:
+        return ["draws: not valid, no curve, plan or prediction can rest on them"]
     if not record["valid"]:
         return ["numbers: not valid, they do not belong to the draws; weights: no plan or prediction can rest on them"]
+    wrong = "" if record["findings"] else "nothing wrong found; "
+    if supports["ess"] is None:
+        return [f"{wrong}{supports['reason']}"]
     effective = f"{formatted(supports['ess'], '.2g')} effective drafts, k̂ {_khat(supports['khat'], record['drafts'])}"
     tokens = supports["length_max"]
     use = "may be used" if supports["usable"] else "cannot be used"
     if tokens is not None:
         effective += f"; steps of up to {counted(tokens, 'token')} may be used"
-    return [f"numbers: valid; weights: {use} {supports['reason']} ({effective})"]
+    return [f"{wrong}numbers: valid; weights: {use} {supports['reason']} ({effective})"]
+
+
+def _explained(identity: str) -> str:
+    """The paragraph of a finding; of an unknown one InputError lists all, the nearest names first."""
+    from llm_check.logs.pools.findings import FINDINGS  # slow to import
+
+    rules = {rule.id: rule for rule in FINDINGS}
+    if identity not in rules:
+        ids = sorted(rules, key=lambda name: -SequenceMatcher(None, identity.lower(), name).ratio())
+        raise InputError(f"no finding {identity!r}; nearest first: {', '.join(ids)}")
+    rule = rules[identity]
+    parts = [("cause", rule.explanation.cause), ("looks like", rule.explanation.picture)]
+    parts += [("settings", rule.explanation.setting), ("cure", rule.advice)]
+    lines = [wrapped(f"{name}: {text}", "  ", "    ") for name, text in parts]
+    return "\n".join([f"{rule.severity}: {rule.id}", *lines])
 
 
 @app.command()
 def command(
-    pool: PoolArgument,
+    pool: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="LOG",
+            help="Log of two models or one: .parquet or .jsonl with one candidate a line, or a folder, glob or URL of "
+            "them.",
+        ),
+    ] = None,
     beta: Annotated[
         float, typer.Option(metavar="NUMBER", help="β of the coverage table, and at which weights are to be used.")
     ] = 5.0,
@@ -174,6 +214,10 @@ def command(
     beside: Annotated[
         list[Path] | None,
         typer.Option(metavar="POOL", help="Another pool in the figure, of another draft; repeatable."),
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="ID", help="What a finding means: cause, picture, settings, cure."),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at a bad row instead of leaving its prompt out.")
@@ -190,13 +234,19 @@ def command(
         bool, typer.Option("--json", help="One JSON object; infinity is the string inf.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
-    """Self-checks of a pool: mean ratios (M32), draws against their log-probabilities (M34), rows, rewards; coverage.
+    """Self-checks of a log: mean ratios (M32, M45), draws against their log-probabilities (M34), rows, rewards, and
+    coverage. A log of one model gets the checks that need no log-probabilities.
 
     Exit status 0 whether or not something is found: the answer is in "valid", "supports" and "findings"; 2 for a bad
     file.
     """
     from llm_check.logs.pools.diagnosis import doctor  # slow to import
 
+    if explain is not None:
+        typer.echo(_explained(explain))
+        return
+    if pool is None:
+        raise InputError("no log: give the path of one, or --explain ID")
     if page is not None and not lengths:
         raise InputError("--page draws what --lengths computes: give both")
     if beside and page is None:

@@ -31,11 +31,20 @@ from gsi_theory.runs.credentials import scrubbed
 from gsi_theory.types import Ints, Json, Record
 from llm_check.logs.pools.checked_rows import checked_rows
 from llm_check.logs.pools.log_files import LogFiles, LogSource, PromptGroup, group_file, small_file
-from llm_check.logs.pools.pool import Pool, pool_of_file, reward_range, write_pool
+from llm_check.logs.pools.pool import Pool, pool_of_file, read_pool, reward_range, write_pool
 from llm_check.logs.pools.pool_files import LeftOut, TableFile, file_metadata, is_one_model, read_table, typed
 from llm_check.logs.pools.schema import ONE, ONE_REQUIRED, VALUES
 
-__all__ = ["Log", "draw_counts", "group_log", "log_of_file", "one_model_table", "read_log_file", "write_log"]
+__all__ = [
+    "Log",
+    "draw_counts",
+    "group_log",
+    "log_of_file",
+    "one_model_table",
+    "read_either",
+    "read_log_file",
+    "write_log",
+]
 
 # What a draw that nobody has graded is known by.
 _DRAWN = ("text", "token_ids", "logp_draft", "token_logp_draft")
@@ -44,12 +53,16 @@ _DRAWN = ("text", "token_ids", "logp_draft", "token_logp_draft")
 @dataclass(frozen=True)
 class Log:
     """A validated log: `table`, columns of SCHEMA; `models`, 1 or 2; `metadata`, what produced it; `left_out`, bad rows
-    whose prompts are not in the table. Made by `read_log_file`, `write_log` or `llm_check.read_log`."""
+    whose prompts are not in the table; whole: rows and prompts of the files it is of, where it may be less.
+
+    Made by `read_log_file`, `write_log` or `llm_check.read_log`.
+    """
 
     table: pa.Table
     models: int
     metadata: Record
     left_out: tuple[LeftOut, ...] = ()
+    whole: tuple[int, int] | None = None
 
     @property
     def facts(self) -> Record:
@@ -139,6 +152,27 @@ def group_log(
     """The rows of a group of prompts as a log; missing as `llm_check.read_pool`, where "worst" is the lowest reward of
     the group unless the files state it. Raises InputError naming file, row or line, field, value and cure."""
     return log_of_file(Path(scrubbed(group.parts[0].name)), group_file(group, columns), strict, missing)
+
+
+def read_either(
+    source: LogSource, strict: bool = True, most_rows: int | None = None, missing: str | None = None
+) -> Pool | Log:
+    """The pool of files of two models, the log of those of one model; the rest and errors as `llm_check.read_pool`."""
+    if (path := small_file(source)) is not None:
+        file = read_table(path, strict, either=True)
+        return _either(path, file, strict, missing)
+    with LogFiles(source, strict) as files:
+        if files.one_model:
+            log = log_of_file(Path(files.names[0]), files.together(most_rows), strict, missing)
+            return replace(log, whole=(files.rows, files.prompt_rows.size))
+    return read_pool(source, strict, most_rows, missing)
+
+
+def _either(path: Path, file: TableFile, strict: bool, missing: str | None) -> Pool | Log:
+    names = file.table.column_names
+    sources = file.table["source"].unique().to_pylist() if "source" in names else [ONE]
+    two = ONE not in sources and not is_one_model(names, sources)
+    return (pool_of_file if two else log_of_file)(path, file, strict, missing)
 
 
 def write_log(path: str | os.PathLike[str], table: pa.Table, provenance: Mapping[str, Json]) -> Log:

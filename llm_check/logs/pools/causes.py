@@ -24,11 +24,25 @@ __all__ = ["COUNTED", "DECISIONS", "Accusation", "accused", "causes", "duplicate
 
 SMALLEST_TEMPERATURE_GAP = 0.02
 TEMPERATURES = (0.2, 5.0)
+FAINT_GAIN, FEW_EVENTS = 1.0, 1000  # nats, and draws below which they do not rule a temperature out
 CLEAR_GAIN = 4.0  # nats of likelihood: 2.8 standard errors
 OUTSIDE = 1000.0  # times as many repeats as foreseen: no temperature and no truncation in use does that
 CLEAR_MARGIN = 5.0  # nats between two causes, of a balance that knows the length of steps but not their tokens
 
 MORE = "more"  # more new draws than reported, without a temperature: no cause by itself
+
+
+def _divided(check: TokenCheck) -> bool:
+    """Whether fewer new draws come than reported while proportions among the repeats are flatter than reported: a
+    truncation leaves proportions alone, and a hot source has more new draws; log-probabilities divided by T do both."""
+    hot = check.interval is not None and check.interval[0] > 1.0 + SMALLEST_TEMPERATURE_GAP
+    return hot and check.level == "token" and check.log_e_fewer > LOG_E
+
+
+def _undecided(check: TokenCheck) -> bool:
+    """Whether a small log of tokens leaves both causes: fewer new draws than reported, and repeats that look cold."""
+    cold = check.temperature is not None and check.temperature < 0.95 and check.temperature_gain > FAINT_GAIN
+    return cold and check.level == "token" and check.events < FEW_EVENTS and check.log_e_fewer > LOG_E
 
 
 def _alone(check: TokenCheck) -> bool:
@@ -107,7 +121,8 @@ def _more(e: Evidence, source: str, check: TokenCheck) -> bool:
 
 COUNTED = (
     CountRow("context", lambda e, source, check: _no_temperature(e, check), last=True),
-    CountRow("temperature", lambda e, source, check: _tempered(e, check)),
+    CountRow("temperature", lambda e, source, check: _divided(check), last=True),
+    CountRow("temperature", lambda e, source, check: _tempered(e, check) or _undecided(check)),
     CountRow("shift", _shifted),
     CountRow("truncated", _truncated),
     CountRow(MORE, _more),
@@ -191,7 +206,10 @@ DECISIONS: tuple[tuple[Callable[[Suspicion], bool], Callable[[Suspicion], frozen
 
 
 def causes(e: Evidence, source: str) -> frozenset[str]:
-    """What the draws of a source point to, empty for nothing."""
+    """What the draws of a source point to, empty for nothing, where the numbers are no log-probabilities, and where the
+    order of drawing, which counts rest on, is lost."""
+    if e.no_log_probs or e.view.sorted_by is not None:
+        return frozenset()
     says = accused(e)
     suspicion = Suspicion(e.draws[source], _counted(e, source), says_balance(e, source), says.cause, says.margin)
     return next(decide(suspicion) for holds, decide in DECISIONS if holds(suspicion))
@@ -202,8 +220,9 @@ def duplicated(e: Evidence) -> bool:
 
     Wrong log-probabilities too make repeats look impossible; but they unbalance the ratios, which copies do not.
     """
-    if e.repeats.lag > 0 or e.repeats.impossible == 0:
-        return e.repeats.lag > 0
+    apart = e.repeats.lag > 0 and e.view.sorted_by is None  # sorting puts equal steps side by side
+    if apart or e.repeats.impossible == 0:
+        return apart
     wrong = {"temperature", "shift"} & frozenset().union(*(causes(e, source) for source in SOURCES))
-    wrong_numbers = e.uncovered or e.scattered or e.crossed or e.exchanged
+    wrong_numbers = e.uncovered or e.scattered or e.crossed or e.exchanged or e.no_log_probs
     return not wrong and not wrong_numbers and abs(e.ratio.z) < 6.0

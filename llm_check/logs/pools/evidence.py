@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,20 +10,18 @@ from scipy.special import logsumexp
 
 from gsi_theory.samples.ratio_evidence import log_e_ratio
 from llm_check.logs.pools.balance import UNBALANCED, Balance, check_balance
+from llm_check.logs.pools.log_prob_checks import LogNumbers, check_numbers, first_copies
+from llm_check.logs.pools.log_view import LogView, view_of_pool
 from llm_check.logs.pools.pool import SOURCES, Pool
 from llm_check.logs.pools.position_arrays import PositionArrays, some_positions
 from llm_check.logs.pools.prefix_counts import step_draws, token_draws
-from llm_check.logs.pools.ratio import RatioCheck, check_ratio
+from llm_check.logs.pools.ratio import RatioCheck, check_ratio, length_left
 from llm_check.logs.pools.self_checks import (
     CrossCheck,
-    Cuts,
     Repeats,
-    Rewards,
     StepCover,
-    check_cuts,
     check_lengths,
     check_repeats,
-    check_rewards,
     cross_check,
     logged_grid,
     spread_by_reward,
@@ -32,7 +30,7 @@ from llm_check.logs.pools.self_checks import (
 from llm_check.logs.pools.tails import fitted_khat
 from llm_check.logs.pools.tokens import TokenCheck, check_draws
 
-__all__ = ["FEW_ROWS", "LEVEL", "LOG_E", "Evidence", "RatioTail", "examine", "ratio_evidence"]
+__all__ = ["FEW_ROWS", "LEVEL", "LOG_E", "MOST_ROWS", "Evidence", "RatioTail", "examine", "ratio_evidence"]
 
 # A clean pool fails one of about ten tests with probability at most ten times this (e-values: at most 1/e each).
 LEVEL = 1e-3
@@ -55,8 +53,9 @@ class Evidence:
     """Self-checks of a pool: ratios, draws of each source against their log-probabilities, rows, and the tail of
     the draft's ratios. later: whole steps after the first of a prompt, in which a whole response shows. log_e: of each
     source, evidence that its ratios are too large on average (M45), nats; log_e_exchanged: the same with the models'
-    columns exchanged. unequal: share of repeated steps whose log-probabilities are half a nat apart or more, by model.
-    arrays: the positions looked at; whole: all."""
+    columns exchanged. numbers: whether they are log-probabilities at all. unequal: share of repeated steps whose
+    log-probabilities are half a nat apart or more, by model. arrays: the positions looked at; whole: all; view: of all
+    rows, for the checks that need no log-probabilities."""
 
     arrays: PositionArrays
     whole: PositionArrays
@@ -69,12 +68,12 @@ class Evidence:
     spread: dict[str, float]
     grid: dict[str, str | None]
     repeats: Repeats
-    rewards: Rewards
-    cuts: Cuts
     tail: RatioTail | None
     log_e: dict[str, float]
     log_e_exchanged: dict[str, float]
     unequal: dict[str, float]
+    view: LogView
+    numbers: LogNumbers
 
     @cached_property
     def noisy(self) -> dict[str, float]:
@@ -89,15 +88,33 @@ class Evidence:
     @cached_property
     def uncovered(self) -> list[StepCover]:
         """Models whose log-probabilities cover other tokens than the step's in more than 1 % of the rows."""
-        return [c for c in self.lengths if max(c.other_length, c.other_sum) > 0.01]
+        end = None if self.numbers.one_sided_end is None else self.numbers.one_sided_end.model
+        padded = {s.model for s in self.numbers.sentinels}
+        off = [c for c in self.lengths if max(c.other_length, c.other_sum) > 0.01]
+        return [c for c in off if c.model != end and c.model not in padded]
+
+    @property
+    def no_log_probs(self) -> bool:
+        """Whether the logged numbers are no log-probabilities of the rows' steps, so that no law can be asked for."""
+        return self.numbers.wrong
 
     @cached_property
     def exchanged(self) -> bool:
         """Whether the draft's log-probabilities stand in the base's column and the base's in the draft's: as logged the
-        ratios of both sources are refuted, exchanged neither is, nor are the draws."""
-        both = len(self.drawn) == 2 and min(self.log_e.values()) > LOG_E
-        if not both or max(self.log_e_exchanged.values()) > 0.5 * LOG_E:
+        ratios of every source are refuted, exchanged none is, nor are the draws. With one source alone the mean
+        log-ratio, minus a divergence under a right log, must be clearly above 0, and exchanged ratios not too small."""
+        if self.no_log_probs or min(self.log_e[s] for s in self.drawn) < LOG_E:
             return False
+        if max(self.log_e_exchanged[s] for s in self.drawn) > 0.5 * LOG_E:
+            return False
+        if len(self.drawn) == 1:
+            ratio = self.arrays.log_ratio * (-1.0 if self.drawn == ("base",) else 1.0)
+            ratio = ratio[np.isfinite(ratio)]
+            root = np.sqrt(ratio.size)
+            back = np.exp(np.minimum(-ratio, 300.0))
+            too_small = back.mean() + 4.0 * back.std() / root < 0.8
+            if ratio.size < FEWEST or ratio.mean() < 3.0 * ratio.std() / root or too_small:
+                return False
         checks = [exchanged_draws(self.arrays, source) for source in self.drawn]
         worst = [max(c.log_e_temperature, c.log_e_misfit, c.log_e_fewer) for c in checks if c is not None]
         return max(worst, default=0.0) < 0.5 * LOG_E
@@ -142,7 +159,8 @@ class Evidence:
     @cached_property
     def shifted(self) -> bool:
         """Whether the bridge fails and a constant per position of more than a nat explains it."""
-        return self.bridge_broken and self.far_shifted and self.ratio.shift_misfit < 3.0
+        constant = self.bridge_broken and self.far_shifted and self.ratio.shift_misfit < 3.0
+        return constant and abs(length_left(self.arrays, self.ratio.shifts)) < 4.0
 
 
 @dataclass(frozen=True)
@@ -181,16 +199,17 @@ def _tail(arrays: PositionArrays, most: int = 100_000) -> RatioTail | None:
 def ratio_evidence(arrays: PositionArrays, source: str, exchanged: bool = False) -> float:
     """log e (M45) against the ratios of a source's draws, of π_B/π_S for drafts and the inverse for base draws, nats:
     the mean of that of whole steps and, where both models' tokens are logged, that of tokens given their prefixes.
-
-    exchanged: as if each model's numbers were the other's. At most MOST_RATIOS, the first, a number fixed beforehand.
+    Copies count once. exchanged: as if each model's numbers were the other's. At most MOST_RATIOS, the first, a number
+    fixed beforehand.
     """
     base = source == "base"
     sign = -1.0 if base != exchanged else 1.0
-    values = [sign * arrays.log_ratio[arrays.is_base == base]]
+    chosen = (arrays.is_base == base) & first_copies(arrays)
+    values = [sign * arrays.log_ratio[chosen]]
     lists = [arrays.lists(f"token_logp_{model}") for model in SOURCES]
     draft, other = lists
     if draft is not None and other is not None and np.array_equal(draft.lengths, other.lengths):
-        rows = np.repeat(arrays.is_base == base, draft.lengths)
+        rows = np.repeat(chosen, draft.lengths)
         with np.errstate(invalid="ignore"):  # tokens that neither can draw
             values.append(sign * (other.values - draft.values)[rows])
     logs = [log_e_ratio(v[~np.isnan(v)][:MOST_RATIOS].clip(max=LARGEST)) for v in values]
@@ -204,9 +223,9 @@ def exchanged_draws(arrays: PositionArrays, source: str) -> TokenCheck | None:
     return check_draws(tokens if tokens is not None else step_draws(arrays, source, other))
 
 
-def examine(pool: Pool) -> Evidence:
-    """Run every self-check once; on pools of more than MOST_ROWS rows, on evenly spread positions."""
-    arrays = some_positions(pool.arrays, MOST_ROWS)
+def examine(pool: Pool, most_rows: int | None = None) -> Evidence:
+    """Run every self-check once; on pools of more than most_rows rows (None: MOST_ROWS), on evenly spread positions."""
+    arrays = some_positions(pool.arrays, MOST_ROWS if most_rows is None else most_rows)
     code, what = arrays.same_steps
     lengths, cross = check_lengths(arrays), cross_check(arrays, code)
     other_length = {cover.model: cover.other_length for cover in lengths}
@@ -227,6 +246,8 @@ def examine(pool: Pool) -> Evidence:
         rows = noise[source] if told else spread_by_reward(arrays, source)
         between = next(check.within for check in cross if check.model == source) if told else 0.0
         spread[source] = max(rows, between, tokens.spread if tokens is not None else 0.0)
+    view = view_of_pool(pool)
+    numbers = check_numbers(arrays, code, what, spread, view.sorted_by is not None)
     return Evidence(
         arrays=arrays,
         whole=pool.arrays,
@@ -239,10 +260,10 @@ def examine(pool: Pool) -> Evidence:
         spread=spread,
         grid={model: logged_grid(arrays, model) for model in SOURCES},
         repeats=check_repeats(arrays, code, what, LEVEL),
-        rewards=check_rewards(pool.arrays),
-        cuts=check_cuts(pool.arrays),
         tail=_tail(arrays),
         log_e={source: ratio_evidence(arrays, source) for source in SOURCES},
         log_e_exchanged={source: ratio_evidence(arrays, source, exchanged=True) for source in SOURCES},
         unequal={model: unequal_repeats(arrays, code, model) for model in SOURCES} if told else {},
+        view=view if numbers.placeholder is None else replace(view, models=1),
+        numbers=numbers,
     )

@@ -1,52 +1,53 @@
-"""What can be wrong with a pool: a table of findings, each with its test and a cure.
+"""What can be wrong with a log: the table of findings, each with its test, its cure and its paragraph.
 
-The tests are in ratio.py (M32), tokens.py (M34) and self_checks.py; evidence.py runs them, causes.py says what they
-point to. Here each entry of FINDINGS is a finding: its test returns the evidence, numbers by name, when the finding is
-made. A new finding is a test and an entry. Severity: "error" voids every guarantee and forbids a plan; "warning" limits
-what can be said. All tests together alarm on a clean pool with probability below 5 %.
+The tests are in ratio.py (M32, M45), tokens.py (M34), self_checks.py and log_prob_checks.py; evidence.py runs them,
+causes.py says what they point to. Here each entry of FINDINGS is a finding: its test returns the evidence, numbers by
+name, when the finding is made. A new finding is a file in `llm_check.logs.faults` and an entry. Severity: "error" voids
+every guarantee and forbids a plan; "warning" limits what can be said. All tests together alarm on a clean log with
+probability below 5 %.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import logsumexp
 
 from gsi_theory.samples.pool_limits import khat_limit
-from gsi_theory.types import Record
+from gsi_theory.types import Floats, Record
+from llm_check.logs.faults.copied_sources import COPIED
+from llm_check.logs.faults.declared_sampling import RECORDED_TEMPERATURE, TEMPERED_LAW, TRUNCATION
+from llm_check.logs.faults.failed_rewards import FAILED_REWARDS
+from llm_check.logs.faults.impossible_mass import MASS
+from llm_check.logs.faults.log_prob_length import LENGTH_BLIND
+from llm_check.logs.faults.logit_rewards import LOGIT_REWARDS
+from llm_check.logs.faults.one_model_log import ONE_MODEL
+from llm_check.logs.faults.prompts_missing import LEFT_OUT
+from llm_check.logs.faults.sentinel_log_probs import SENTINELS
+from llm_check.logs.faults.shared_rows import SHARED_ROWS
+from llm_check.logs.faults.short_solutions import SHORT_FAVORED
+from llm_check.logs.faults.sorted_draws import SORTED
+from llm_check.logs.faults.step_end import END
+from llm_check.logs.faults.stopped_draws import STOPPED
 from llm_check.logs.pools.balance import FREEDOM
 from llm_check.logs.pools.causes import accused, causes, duplicated, says_balance
-from llm_check.logs.pools.evidence import LOG_E, Evidence
+from llm_check.logs.pools.evidence import LEVEL, LOG_E, Evidence
+from llm_check.logs.pools.finding import Explanation, Finding, FindingRule, LogRule
+from llm_check.logs.pools.log_view import LogView
+from llm_check.logs.pools.position_arrays import pair_codes
 from llm_check.logs.pools.schema import SOURCES
+from llm_check.logs.pools.self_checks import Repeats, check_cuts, check_repeats, check_rewards
 from llm_check.logs.pools.tokens import TokenCheck
 
-__all__ = ["FINDINGS", "Finding", "FindingRule"]
+__all__ = ["FINDINGS", "Finding", "FindingRule", "LogRule"]
 
 FEW_REPEATS = 20  # draws of a step that was drawn before
 LEAST_SHARE = 0.1  # effective drafts over drafts
+EXPONENTS = (0.15, 0.97)  # of a power of the ratios with mean 1: what a temperature leaves
 UNSEEN = 0.5  # base draws with a ratio beyond that of every draft of their position
 REWARD_NOISE = 0.02  # of the spread of all rewards: batching in half precision stays below it
-
-
-@dataclass(frozen=True)
-class Finding:
-    """id of DESIGN's list, severity ("error" | "warning"), evidence (numbers by name) and one line of advice."""
-
-    id: str
-    severity: str
-    evidence: Record
-    advice: str
-
-
-@dataclass(frozen=True)
-class FindingRule:
-    """One entry: `evidence(e)` returns the numbers when the finding is made, else None."""
-
-    id: str
-    severity: str
-    advice: str
-    evidence: Callable[[Evidence], Record | None]
 
 
 def _numbers(check: TokenCheck | None) -> Record:
@@ -90,15 +91,38 @@ def _temperature(e: Evidence) -> Record | None:
             "log_e_value": check.log_e_temperature,
         }
 
-    return _of_cause(e, "temperature", counts)
+    return _of_cause(e, "temperature", counts) or _ratio_temperature(e)
 
 
-def _recorded(e: Evidence) -> Record | None:
-    name = "sampling_temperature"
-    if not e.whole.has(name):
+def _refuted(e: Evidence) -> tuple[str, ...]:
+    """Sources whose ratios are too large on average, at any number of draws (M45)."""
+    # an e-value exceeds 1/LEVEL with probability at most LEVEL, however few rows and heavy tails
+    return tuple(source for source in e.drawn if e.log_e[source] > LOG_E)
+
+
+def _ratio_temperature(e: Evidence) -> Record | None:
+    """Where nothing but the ratios of one source speaks: they are too large on average, yet below 1 in the logarithm,
+    and a power of them has mean 1. Of log-probabilities divided by T that is T; of tempered models it is near T."""
+    if e.ratio.positions > 0 or not _refuted(e) or _explained(e):
         return None
-    recorded = float(e.whole.floats(name)[0])  # one a pool
-    return None if recorded == 1.0 else {name: recorded}
+    evidence: Record = {}
+    for source in _refuted(e):
+        ratio = e.arrays.log_ratio[e.arrays.is_base == (source == "base")] * (-1.0 if source == "base" else 1.0)
+        power = _mean_one_power(ratio[np.isfinite(ratio)])
+        if power is not None:
+            evidence[source] = {"log_e_value": e.log_e[source], "power_of_mean_one": power}
+            evidence[source]["undecided"] = "drawn at another temperature than scored at, or divided by one"
+    return evidence or None
+
+
+def _mean_one_power(ratio: Floats) -> float | None:
+    """s in EXPONENTS with mean e^{s·ratio} = 1; None for none."""
+
+    def log_mean(s: float) -> float:
+        return float(logsumexp(s * ratio)) - float(np.log(ratio.size))
+
+    low, high = EXPONENTS
+    return float(brentq(log_mean, low, high)) if log_mean(low) < 0.0 < log_mean(high) else None
 
 
 def _truncated(e: Evidence) -> Record | None:
@@ -117,11 +141,16 @@ def _truncated(e: Evidence) -> Record | None:
 def _exchanged(e: Evidence) -> Record | None:
     if not e.exchanged:
         return None
-    return {s: {"log_e_value": e.log_e[s], "log_e_value_exchanged": e.log_e_exchanged[s]} for s in e.drawn}
+    found: Record = {s: {"log_e_value": e.log_e[s], "log_e_value_exchanged": e.log_e_exchanged[s]} for s in e.drawn}
+    if len(e.drawn) == 1:
+        found["undecided"] = "draws much colder than scored look the same where the base is the sharper model"
+    return found
 
 
 def _explained(e: Evidence) -> bool:
     """Whether another finding already says why the ratios do not balance."""
+    if e.no_log_probs:
+        return True
     blamed = frozenset().union(*(causes(e, source) for source in SOURCES))
     shifts = e.ratio.shifts
     small = shifts.size == 0 or float(np.median(np.abs(shifts))) < 1.0
@@ -137,7 +166,7 @@ def _context(e: Evidence) -> Record | None:
         if check is not None and "context" in causes(e, source) and not duplicated(e):
             evidence[source] = _numbers(check) | {"log_e_value": max(check.log_e_misfit, check.log_e_more)}
     for cross, constant in e.crossed:
-        if not constant:
+        if not constant and not e.no_log_probs:
             evidence[f"{cross.model}_log_prob_by_source"] = {
                 "steps_compared": cross.compared,
                 "median_difference": cross.shift,
@@ -146,9 +175,8 @@ def _context(e: Evidence) -> Record | None:
     mean, error = (1.0, 0.0) if e.ratio.mean is None or e.ratio.mean_se is None else (e.ratio.mean, e.ratio.mean_se)
     above = mean - 1.0 > max(5.0 * error, 1e-6)  # rounding is no other law
     alone = e.ratio.positions == 0 and mean + 5.0 * error < 0.5
-    # an e-value exceeds 1/LEVEL with probability at most LEVEL, however few rows and heavy tails
-    never = max(e.log_e.values()) > LOG_E
-    if (e.bridge_broken or never or (not e.few and (above or alone))) and not _explained(e):
+    never, cold = bool(_refuted(e)), _ratio_temperature(e) is not None
+    if (e.bridge_broken or never or (not e.few and (above or alone))) and not cold and not _explained(e):
         evidence["ratio"] = {"mean": e.ratio.mean, "mean_se": e.ratio.mean_se, "bridge_z": e.ratio.z}
         if e.ratio.inverse_mean is not None:
             evidence["ratio"]["inverse_mean"] = e.ratio.inverse_mean
@@ -162,9 +190,18 @@ def _context(e: Evidence) -> Record | None:
 
 
 def _whole(e: Evidence) -> Record | None:
-    evidence: Record = {}
+    evidence: Record = {
+        model: {"rows_less_likely_than_any_of_their_length": rows} for model, rows in e.numbers.overlong.items()
+    }
+    if e.numbers.sentinels:  # they are far too unlikely too
+        evidence = {}
+    for blind in e.numbers.blind:
+        if not blind.mean and not e.numbers.sentinels:
+            evidence.setdefault(blind.model, {})["growth_exponent_with_length"] = blind.slope
+    if e.no_log_probs and not e.uncovered:
+        return evidence or None
     for cover in e.uncovered:
-        evidence[cover.model] = {
+        evidence[cover.model] = evidence.get(cover.model, {}) | {
             "rows_of_other_length": cover.other_length,
             "rows_with_other_sum": cover.other_sum,
             "rows_with_mean_for_sum": cover.is_mean,
@@ -174,7 +211,7 @@ def _whole(e: Evidence) -> Record | None:
         check = e.draws[source]
         if check is not None and "shift" in causes(e, source) and not duplicated(e):
             evidence.setdefault(source, {})["kept_mass"] = check.kept_mass
-    for model in e.scattered:
+    for model in e.scattered if not e.numbers.equal else ():
         evidence.setdefault(model, {})["equal_steps_with_unequal_numbers"] = e.unequal[model]
     for cross, constant in e.crossed:
         if constant:
@@ -186,9 +223,10 @@ def _whole(e: Evidence) -> Record | None:
 
 
 def _duplicates(e: Evidence) -> Record | None:
-    if not duplicated(e):
-        return None
-    r = e.repeats
+    return _repeated(e.repeats) if duplicated(e) else None
+
+
+def _repeated(r: Repeats) -> Record:
     return {
         "candidates_apart": r.lag,
         "equal": r.matches,
@@ -199,8 +237,23 @@ def _duplicates(e: Evidence) -> Record | None:
     }
 
 
-def _rewards(e: Evidence) -> Record | None:
-    r, rows = e.rewards, e.whole.order.size
+def _duplicates_of_one(view: LogView) -> Record | None:
+    """Equal rows at one distance, where no log-probability tells how often a draw comes again. Short texts are answers,
+    not draws, and equal draws of another reward are no copies."""
+    arrays = view.arrays
+    code, what, telling = view.drawn
+    if view.counted or telling.mean() < 0.5 or arrays.order.size < 2:
+        return None
+    if arrays.has("reward"):
+        code = pair_codes(code, (arrays.floats("reward") + 0.0).view(np.int64))
+    repeats = check_repeats(arrays, pair_codes(arrays.position, code), what, LEVEL, one_model=True)
+    return _repeated(repeats) if repeats.lag and view.sorted_by is None else None
+
+
+def _rewards(view: LogView) -> Record | None:
+    if not view.arrays.has("reward"):
+        return None
+    r, rows = check_rewards(view.arrays), view.arrays.order.size
     few = 0 < r.outside <= 0.1 * rows
     if not (few or r.far or r.sentinel):
         return None
@@ -214,16 +267,23 @@ def _rewards(e: Evidence) -> Record | None:
     }
 
 
-def _equal(e: Evidence) -> Record | None:
-    return {"rows": e.whole.order.size, "value": e.rewards.low} if e.rewards.low == e.rewards.high else None
-
-
-def _reward_noise(e: Evidence) -> Record | None:
-    """Equal steps of a position with unequal rewards: their pooled standard deviation, beside that of all rewards."""
-    code, what = e.arrays.same_steps
-    if what not in ("token_ids", "text"):  # else equal steps are those of equal reward
+def _equal(view: LogView) -> Record | None:
+    reward = view.values("reward")
+    if reward is None or reward.min() != reward.max():
         return None
-    reward = e.arrays.floats("reward")
+    return {"rows": view.arrays.order.size, "value": float(reward[0])}
+
+
+def _reward_noise(view: LogView) -> Record | None:
+    """Equal steps of a position with unequal rewards: their pooled standard deviation, beside that of all rewards."""
+    arrays = view.arrays
+    # else equal steps are those of equal reward
+    if view.counted or not (arrays.has("token_ids") or arrays.has("text")) or not arrays.has("reward"):
+        return None
+    if view.models == 1 and view.drawn[2].mean() < 0.5:  # texts that are answers, of draws that differ
+        return None
+    code, what = arrays.same_steps
+    reward = arrays.floats("reward")
     size = np.bincount(code)
     repeats = int(code.size - np.count_nonzero(size))
     spread = float(reward.std())
@@ -236,10 +296,12 @@ def _reward_noise(e: Evidence) -> Record | None:
     return {"sd_of_equal_steps": noise, "sd_of_rewards": spread, "repeats": repeats, "equal_by": what}
 
 
-def _cut(e: Evidence) -> Record | None:
-    if e.cuts.share <= 0.01:
+def _cut(view: LogView) -> Record | None:
+    arrays = view.arrays
+    if not any(arrays.has(name) for name in ("finish_reason", "token_ids", "text", "logp_draft")):
         return None
-    return {"share": e.cuts.share, "known_by": e.cuts.known_by, "longest": e.cuts.longest}
+    cuts = check_cuts(arrays)
+    return None if cuts.share <= 0.01 else {"share": cuts.share, "known_by": cuts.known_by, "longest": cuts.longest}
 
 
 def _tail(e: Evidence) -> Record | None:
@@ -268,36 +330,67 @@ def _noise(e: Evidence) -> Record | None:
     return evidence or None
 
 
-FINDINGS: tuple[FindingRule, ...] = (
+FINDINGS: tuple[FindingRule | LogRule, ...] = (
+    ONE_MODEL,
     FindingRule(
         "duplicates",
         "error",
         "rows were written more than once under new candidate numbers: drop them, or number seeds apart",
+        Explanation(
+            "A resumed job wrote its candidates again, or several requests shared one seed: the copies count as draws "
+            "and errors come out too small.",
+            "candidates 0-7: a b c d e f g h      candidates 8-15: a b c d e f g h",
+            "vLLM: seed of a request (with n > 1 children use seed + index: space seeds by n); SGLang: random_seed, "
+            "sampling_seed; transformers: set_seed before each call repeats the draws.",
+        ),
         _duplicates,
+        _duplicates_of_one,
     ),
+    SHARED_ROWS,
+    COPIED,
+    SENTINELS,
+    LENGTH_BLIND,
+    MASS,
+    END,
     FindingRule(
         "exchanged_columns",
         "error",
         "logp_draft holds the base's numbers and logp_base the draft's: exchange the two columns, and their tokens'",
+        Explanation(
+            "The two scorings were joined the wrong way round. As logged both mean ratios are far above 1; exchanged "
+            "neither is.",
+            "mean of base/draft over drafts 658, exchanged 0.4",
+            "the script that joins: in vLLM, SGLang and transformers the engine that generated a row gives its own "
+            "model's column, the scoring call (prompt_logprobs, input_token_logprobs, a forward pass) the other.",
+        ),
         _exchanged,
     ),
     FindingRule(
         "temperature_mismatch",
         "error",
         "score at the temperature the candidates were sampled at, or sample at 1: both models alike",
+        Explanation(
+            "Draws were made at one temperature and their log-probabilities are of another, or were divided by one.",
+            "drawn at 0.7, scored at 1: steps that the log calls likely come more often than it says",
+            "vLLM: raw log-probs by default, logprobs_mode=processed_logprobs for those drawn from; SGLang: output "
+            "log-probs at the temperature, input ones at 1; transformers: output_logits raw, output_scores processed.",
+        ),
         _temperature,
     ),
-    FindingRule(
-        "recorded_temperature",
-        "warning",
-        "everything said of this pool is of the models at that temperature, and holds only if both models' "
-        "log-probabilities are log_softmax(logits/temperature): many engines log those at 1",
-        _recorded,
-    ),
+    RECORDED_TEMPERATURE,
+    TEMPERED_LAW,
+    TRUNCATION,
     FindingRule(
         "truncated_sampling",
         "error",
         "sample without top-p, top-k and min-p: tokens that are never drawn cannot be weighted back",
+        Explanation(
+            "Unlikely tokens are missing among the draws: the sampler cut the law's tail, and no weight brings back "
+            "what is never drawn.",
+            "new tokens expected 40, drawn 3",
+            "vLLM, SGLang: top_p=1, top_k=-1, min_p=0 (generation_config.json of a model may set them: vLLM "
+            "--generation-config vllm); transformers: top_k=0 (its default is 50), top_p=1.0.",
+        ),
         _truncated,
     ),
     FindingRule(
@@ -305,6 +398,12 @@ FINDINGS: tuple[FindingRule, ...] = (
         "error",
         "log-probabilities cover other tokens than the step: sum over the step's own tokens, without "
         "prompt or earlier steps",
+        Explanation(
+            "The scorer summed over the prompt, over earlier steps, or over a whole response where the row is a step.",
+            "10 tokens, logp -273      47 tokens, logp -283      (250 nats of prompt in each)",
+            "vLLM: prompt_logprobs cover the whole prompt: sum the last ones only; SGLang: logprob_start_len; "
+            "transformers: slice logits at the prompt's length, labels of -100 before it.",
+        ),
         _whole,
     ),
     FindingRule(
@@ -312,32 +411,69 @@ FINDINGS: tuple[FindingRule, ...] = (
         "error",
         "the numbers are of another law than the one sampled: give both models the same token ids with "
         "the whole prefix; log token_ids and token log-probabilities to tell a temperature from a prompt",
+        Explanation(
+            "Another prompt, chat template or beginning-of-sequence token for one model than for the other, text that "
+            "was tokenized again, or draws of other models altogether: the ratios do not have mean 1.",
+            "mean ratio 0.0000 or 15 where a right log has 1; the two sources out of balance",
+            "vLLM, SGLang: send token ids, not text (prompt: list[int], input_ids); add_special_tokens and "
+            "add_generation_prompt alike on both; transformers: apply_chat_template(tokenize=True) once, for both.",
+        ),
         _context,
     ),
-    FindingRule(
+    STOPPED,
+    SORTED,
+    LogRule(
         "reward_range",
         "error",
         "rewards out of range: map failures of the reward model into its range, or leave the rows out",
+        Explanation(
+            "A few rewards lie outside [0, 1] or far from all others: an error code, or a row of another model.",
+            "0.3 0.8 -1.0 0.5 0.6      999.0",
+            "the client of the reward model; vLLM pooling: activation on gives [0, 1]; SGLang: /classify raw values; "
+            "transformers: sigmoid of the logit.",
+        ),
         _rewards,
     ),
-    FindingRule(
+    FAILED_REWARDS,
+    LogRule(
         "equal_rewards",
         "warning",
         "all rewards are equal: nothing to choose between; take harder or easier prompts, more candidates, or "
         "another reward",
+        Explanation(
+            "Every draw has the same reward: no success yet, successes only, a reward column filled in, or a reward "
+            "model that answers a constant (a wrong step token, an empty last step).",
+            "0.0 0.0 0.0 0.0 0.0, at every prompt",
+            "process reward models: the step token of Qwen2.5-Math-PRM is <extra_0>, of Skywork a newline; vLLM: "
+            "pooling_task token_classify; SGLang: --is-embedding; transformers: the label index read off.",
+        ),
         _equal,
     ),
-    FindingRule(
+    LOGIT_REWARDS,
+    SHORT_FAVORED,
+    LogRule(
         "reward_noise",
         "warning",
         "equal steps have unequal rewards: give the reward model the same text and no dropout, or the mean of several "
         "scores; selection and gate follow this noise",
+        Explanation(
+            "One and the same step got several rewards: dropout, a sampled judge, batching in half precision, or a "
+            "reward of the whole solution beside a row that is a step.",
+            "'x = 3' 0.41      'x = 3' 0.78",
+            "vLLM, SGLang judges: temperature 0 and a seed; transformers: model.eval().",
+        ),
         _reward_noise,
     ),
-    FindingRule(
+    LEFT_OUT,
+    LogRule(
         "truncated_steps",
         "warning",
         "steps were cut at the cap on length: raise it; the reward model does not know cut steps",
+        Explanation(
+            "Draws ended at max_tokens, in the middle of a sentence: their rewards and answers are of fragments.",
+            "finish_reason length, or many different steps of exactly 512 tokens",
+            "vLLM: max_tokens; SGLang: max_new_tokens; transformers: max_new_tokens.",
+        ),
         _cut,
     ),
     FindingRule(
@@ -345,13 +481,29 @@ FINDINGS: tuple[FindingRule, ...] = (
         "warning",
         "few drafts carry most of the weight: the distance to the tilted policy cannot be told; draw "
         "more drafts, or take a draft closer to the base",
+        Explanation(
+            "The two models differ so much over a step of this length that a handful of drafts has nearly all of the "
+            "weight; what the base prefers may never have been drawn.",
+            "weights 0.001 0.002 0.0 0.96 0.001",
+            "shorter steps (stop strings, max_tokens in vLLM and SGLang, max_new_tokens in transformers), a stronger "
+            "or distilled draft; gsi doctor --lengths says how long steps may be.",
+        ),
         _tail,
+        of_law=True,
     ),
     FindingRule(
         "log_prob_noise",
         "warning",
         "equal rows have unequal log-probabilities, or they were stored in half precision: compute the "
         "log-softmax and the sums in float32 or better",
+        Explanation(
+            "The same tokens after the same prefix got several log-probabilities: half precision, other batch sizes, "
+            "or another kernel for scoring than for drawing. Over 100 tokens it is most of a nat.",
+            "-12.31 and -12.44 for one and the same step",
+            "vLLM: dtype float32, or VLLM_BATCH_INVARIANT=1; SGLang: --enable-deterministic-inference; transformers: "
+            "log_softmax(logits.float()).",
+        ),
         _noise,
+        of_law=True,
     ),
 )

@@ -250,6 +250,18 @@ class LogFiles:
                 rows += about.num_rows
         return size / max(1, rows)
 
+    @cached_property
+    def one_model(self) -> bool:
+        """Whether the log is of one model, by its first rows."""
+        with ExitStack() as stack:
+            file = _opened(self._files[0][1], stack)
+            names = file.schema_arrow.names
+            if "source" not in names:
+                return is_one_model(names, None)
+            first = next(file.iter_batches(_BATCH, columns=["source"]), None)
+            sources = [] if first is None else first.column(0).unique().to_pylist()
+            return is_one_model(names, sources[0] if len(sources) == 1 else sources)
+
     @property
     def rows(self) -> int:
         """Rows of all files."""

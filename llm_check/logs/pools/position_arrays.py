@@ -230,14 +230,19 @@ def pair_codes(left: Ints, right: Ints) -> Ints:
 
 
 def _codes_of_lists(start: Ints, flat: Ints, offsets: Ints, lengths: Ints) -> Ints:
-    """Codes of (start, list) pairs, one token after the other over the rows that still have one."""
-    code = pair_codes(start, lengths)
+    """Codes of (start, list) pairs, one token after the other over the rows that still have one and are not told from
+    all others yet."""
+    code, live = pair_codes(start, lengths), np.arange(lengths.size)
     for depth in range(int(lengths.max(initial=0))):
-        live = np.flatnonzero(lengths > depth)
+        live = live[lengths[live] > depth]
+        so_far = dense_codes(code[live])
+        live = live[np.bincount(so_far)[so_far] > 1] if live.size else live
+        if live.size == 0:
+            break
         fresh = pair_codes(code[live], flat[offsets[live] + depth])
         # rows that ended have another length, hence another code, from the start
         code[live] = int(code.max()) + 1 + fresh
-    return code
+    return dense_codes(code)
 
 
 def blocks(arrays: PositionArrays, most: int = BLOCK_ROWS) -> list[PositionBlock]:

@@ -21,7 +21,7 @@ from scipy.special import expit
 from gsi_theory.types import Floats
 from llm_check.logs.pools.position_arrays import PositionArrays
 
-__all__ = ["RatioCheck", "check_ratio"]
+__all__ = ["RatioCheck", "check_ratio", "length_left"]
 
 _LARGEST = 300.0  # nats: squares of what it bounds are floats
 _SHIFTS = 2000.0
@@ -128,3 +128,24 @@ def check_ratio(arrays: PositionArrays) -> RatioCheck:
     mean, mean_se = _averaged(means, variances)
     every = np.concatenate(shifts) if shifts else np.zeros(0)
     return RatioCheck(mean, mean_se, inverse[0], inverse[1], z, every, misfit, means, every.size)
+
+
+def length_left(arrays: PositionArrays, shifts: Floats) -> float:
+    """z of Σ (y − μ)(length − its mean at the position) after the shift of each position, as in `RatioCheck.shifts`:
+    near 0 where a constant for each position explains the mismatch; 0 without lengths. μ = P(draft | row), as in
+    balance.py."""
+    if arrays.tokens is None:
+        return 0.0
+    ratio, length = arrays.log_ratio, np.nan_to_num(arrays.tokens)
+    total, square, start = 0.0, 0.0, 0
+    for block in arrays.blocks:
+        shift = shifts[start : start + block.positions.size, None]
+        start += block.positions.size
+        rows = np.concatenate([block.draft, block.base], axis=1)
+        drawn = np.arange(rows.shape[1]) < block.draft.shape[1]
+        odds = np.log(block.draft.shape[1] / block.base.shape[1]) - ratio[rows] + shift
+        apart = length[rows] - length[rows].mean(axis=1, keepdims=True)
+        terms = (drawn - expit(odds)) * apart
+        total += float(terms.sum())
+        square += float(np.sum((terms - terms.mean(axis=1, keepdims=True)) ** 2))
+    return total / float(np.sqrt(square)) if square > 0 else 0.0

@@ -221,11 +221,12 @@ def _too_frequent(matches: Floats, compared: Floats, expected: Floats) -> Floats
     return -compared * (seen * np.log(seen / rate) + rest)
 
 
-def check_repeats(arrays: PositionArrays, code: Ints, what: str, level: float) -> Repeats:
+def check_repeats(arrays: PositionArrays, code: Ints, what: str, level: float, one_model: bool = False) -> Repeats:
     """Duplicated rows that were numbered anew: equal steps at a fixed distance, or repeats of what hardly ever comes.
 
     Draws are exchangeable, so equal steps of a set are equally frequent at every distance. A step of probability p
     repeats among N draws less than C(N, 2)·p times in expectation, so one pair below `level`/Σ C(N, 2) is significant.
+    one_model: a log without probabilities, so without the second.
     """
     sizes = np.diff(arrays.starts)
     worst = Repeats(0, 0, 0, 0.0, 0, what)
@@ -254,6 +255,8 @@ def check_repeats(arrays: PositionArrays, code: Ints, what: str, level: float) -
         if bound[at] < best:
             best = float(bound[at])
             worst = Repeats(int(lags[at]), int(matches[at]), int(compared[at]), float(expected[at]), 0, what)
+    if one_model:
+        return worst
     drawn = np.where(arrays.is_base, arrays.floats("logp_base"), arrays.floats("logp_draft"))
     floor = np.log(level) - np.log(np.sum(sizes * (sizes - 1) / 2.0) + 1.0)
     rare = np.flatnonzero(drawn < floor)

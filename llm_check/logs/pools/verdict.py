@@ -14,7 +14,7 @@ from llm_check.logs.pools.prefixes import longest_prefix
 from llm_check.logs.pools.supports import SupportCell, effective_drafts, support_cells
 from llm_check.logs.pools.tails import fitted_khat
 
-__all__ = ["LEAST", "Support", "betas_tried", "pool_support"]
+__all__ = ["LEAST", "Support", "betas_tried", "no_support", "pool_support"]
 
 BETAS = (1.0, 5.0, 20.0)  # tried beside the one asked
 LEAST = 2  # candidates: fewer are no selection
@@ -26,19 +26,25 @@ class Support:
     candidates; beta: the largest of BETAS and the β asked at which they may, None for none; n_max: the largest n at the
     β asked, None where not even LEAST; length_max: tokens of the longest prefix for which that holds, None without
     token log-probabilities; ess: effective number of drafts by the ratio, median over positions; khat: Pareto shape of
-    all ratios together, None where not fitted; reason: in words."""
+    all ratios together, None where not fitted; reason: in words. A log of one model has neither."""
 
     usable: bool
     beta: float | None
     n_max: int | None
     length_max: int | None
-    ess: float
+    ess: float | None
     khat: float | None
     reason: str
 
     def record(self) -> Record:
         """The object "supports" of `gsi doctor --json`."""
         return dict(vars(self))
+
+
+def no_support() -> Support:
+    """Of a log of one model: there are no weights."""
+    reason = "a log of one model has no weights: gsi curve and gsi plan read it"
+    return Support(False, None, None, None, None, None, reason)
 
 
 def pool_support(pool: Pool, beta: float, n: int | None = None, wrong: tuple[str, ...] = ()) -> Support:

@@ -1,4 +1,4 @@
-"""Signs of dependence have the chance that they say: by counting all orders of small logs."""
+"""Signs of dependence have the chance that they say (M48): by counting all orders of small logs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,186 @@
+"""How often `doctor` finds and names the symptoms of people's logs: `python -m tests.benches.doctor_symptoms`.
+
+Symptoms (`tests.plants.log_faults`) × steps of about 100 tokens or a few × both sources or drafts only × with tokens or
+whole steps; logs of one model apart. Found: a finding of an id that names it, or for a wrong temperature any finding
+that the numbers are of another law; named: no other error is made. Clean logs: any error or warning but heavy_tail and
+truncated_steps is an alarm. Of a wrong temperature in a log of whole steps only those seeds count whose ratios hold
+information (`told`). A cell with no information has the reason beside it (`NONE`), and is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gsi_theory.runs.artifact import provenance, write_artifact
+from gsi_theory.runs.progress import progress_bar
+from llm_check.logs.log import log_of_file
+from llm_check.logs.pools.diagnosis import Diagnosis, diagnose
+from llm_check.logs.pools.pool import pool_from_columns
+from llm_check.logs.pools.pool_files import TableFile
+from tests.plants.log_faults import ONE_MODEL_PLANTS, PLANTS, LongWorld, drafts_only, one_log, short_log
+from tests.plants.pool_faults import Columns, drop_texts
+
+__all__ = ["NONE", "cells", "judged", "run"]
+
+STAKES = np.linspace(0.01, 0.99, 50)
+LEAST_GAIN = 11.0  # nats: 6.9 to be found, and 4 that a bet not known beforehand costs
+FACTS = {"heavy_tail", "truncated_steps", "tempered_law"}  # of models, no faults
+TEMPERATURE = ("temperature_mismatch", "context_mismatch")
+COLD = {"drawn at 0.7, scored at 1": (0.7, 1.0), "drawn at 1, scored at 0.7": (1.0, 0.7)}
+# what only ratios tell of whole steps without repeats
+BY_RATIO = {*COLD, "log-probs divided by 0.7"}
+# (symptom, steps, sources, log) -> why nothing can tell; None stands for any
+NONE: dict[tuple[str, str | None, str | None, str | None], str] = {
+    ("base copies draft", None, "drafts", None): "there are no base rows",
+    ("products of scores", "short", None, None): "steps of one score: its product is the score",
+    ("end of one side", None, None, "steps"): "a base without its last token is a law like another; tokens tell",
+}
+
+
+@lru_cache(maxsize=8)
+def _made(steps: str, seed: int, temperature: float, scored: float) -> Columns:
+    if steps == "long":
+        return LongWorld().columns(seed, temperature, scored)
+    return short_log(seed, temperature)
+
+
+def diagnosis_of(columns: Columns, metadata: dict[str, Any] | None = None) -> Diagnosis:
+    """Of a log of two models, or one where it has no source."""
+    if "logp_draft" in columns:
+        return diagnose(pool_from_columns(columns))
+    return diagnose(log_of_file(Path("log"), TableFile(pa.table(columns), metadata or {}, None, ())))
+
+
+def told(columns: Columns) -> bool:
+    """Whether the ratios of a log hold information at all (M45): the best bet in hindsight, of one fixed stake, gains
+    LEAST_GAIN nats with some source."""
+    arrays = pool_from_columns(columns).arrays
+    best = 0.0
+    for base in (False, True):
+        ratio = arrays.log_ratio[arrays.is_base == base] * (-1.0 if base else 1.0)
+        best = max(best, *(float(np.logaddexp(np.log1p(-x), np.log(x) + ratio).sum()) for x in STAKES))
+    return best > LEAST_GAIN
+
+
+def judged(columns: Columns, wanted: tuple[str, ...]) -> tuple[bool, bool, list[str]]:
+    """(found, named, ids)."""
+    findings = diagnosis_of(columns).findings
+    ids = {f.id for f in findings}
+    errors = {f.id for f in findings if f.severity == "error"}
+    found = bool(ids & set(wanted)) if wanted else bool(ids - FACTS)
+    return found, found and errors <= set(wanted), sorted(ids - FACTS)
+
+
+def cells() -> Iterator[tuple[str, str, str, str, tuple[str, ...]]]:
+    """(symptom, steps, sources, log, ids that name it); "clean" has none."""
+    names: dict[str, tuple[str, ...]] = (
+        {"clean": ()} | {k: TEMPERATURE for k in COLD} | {k: v[0] for k, v in PLANTS.items()}
+    )
+    for symptom, wanted in names.items():
+        for steps in ("long", "short"):
+            if symptom == "drawn at 1, scored at 0.7" and steps == "short":
+                continue  # what short_log draws it scores at 1
+            for sources in ("both", "drafts"):
+                for log in ("tokens", "steps"):
+                    yield symptom, steps, sources, log, wanted
+    for symptom, wanted in (
+        {"clean": (), "clean, right or wrong": ()} | {k: v[0] for k, v in ONE_MODEL_PLANTS.items()}
+    ).items():
+        for log in ("text", "numbers"):
+            yield symptom, "one model", "one", log, wanted
+
+
+def log_of(symptom: str, steps: str, sources: str, log: str, seed: int) -> Columns:
+    """The columns of one cell."""
+    rng = np.random.default_rng([seed, 7])
+    if sources == "one":
+        columns = one_log(seed, symptom == "clean, right or wrong")
+        if log == "numbers":
+            columns.pop("text")
+        return ONE_MODEL_PLANTS[symptom][1](columns, rng) if symptom in ONE_MODEL_PLANTS else columns
+    columns = _made(steps, seed, *COLD.get(symptom, (1.0, 1.0)))
+    plant = PLANTS[symptom][1] if symptom in PLANTS else lambda c, rng: c
+    # copies are of both sources' rows, all else is planted in what is left
+    if sources == "drafts":
+        columns = drafts_only(columns)
+    columns = plant(columns, rng)
+    if sources == "drafts":
+        columns = drafts_only(columns)
+    return columns if log == "tokens" else drop_texts(columns)
+
+
+def why_none(symptom: str, steps: str, sources: str, log: str) -> str:
+    """Why a cell holds no information, "" where it does."""
+    for (name, *rest), why in NONE.items():
+        if name == symptom and all(r is None or r == v for r, v in zip(rest, (steps, sources, log), strict=True)):
+            return why
+    return ""
+
+
+def run(
+    seeds: int,
+    out: Path | None = None,
+    only: str = "",
+    first: int = 0,
+    log: str = "",
+) -> list[dict[str, Any]]:
+    """One row a cell, of symptoms that hold `only` and logs that hold `log`; artifact `bench_doctor_symptoms`."""
+    every = [cell for cell in cells() if only in cell[0] and log in cell[3]]
+    results: dict[Any, list[tuple[bool, bool, list[str], bool]]] = {cell: [] for cell in every}
+    with progress_bar("symptoms") as report:
+        for seed in range(first, first + seeds):  # cells of one seed share their worlds
+            for cell in every:
+                columns = log_of(*cell[:4], seed)
+                results[cell].append(
+                    (*judged(columns, cell[4]), cell[0] not in BY_RATIO or cell[3] == "tokens" or told(columns))
+                )
+            _made.cache_clear()
+            report(seed - first + 1, seeds)
+    rows: list[dict[str, Any]] = []
+    for (symptom, steps, sources, kept, wanted), of_cell in results.items():
+        others = sorted({i for r in of_cell for i in r[2]} - set(wanted))
+        rows.append({
+            "symptom": symptom, "steps": steps, "sources": sources, "log": kept, "seeds": seeds,
+            "told": sum(r[3] for r in of_cell), "found": sum(r[0] and r[3] for r in of_cell),
+            "named": sum(r[1] and r[3] for r in of_cell), "found_untold": sum(r[0] and not r[3] for r in of_cell),
+            "none": why_none(symptom, steps, sources, kept),
+            "others": ", ".join(f"{i} {sum(i in r[2] for r in of_cell)}" for i in others),
+        })  # fmt: skip
+    if out is not None:
+        command = f"python -m tests.benches.doctor_symptoms --seeds {seeds} --first {first}"
+        wanted_rows = [r for r in rows if not r["symptom"].startswith("clean") and not r["none"]]
+        clean = [r for r in rows if r["symptom"].startswith("clean")]
+        summary = {
+            "least_found_share": min((r["found"] / r["told"] for r in wanted_rows if r["told"]), default=1.0),
+            "least_named_share": min((r["named"] / r["told"] for r in wanted_rows if r["told"]), default=1.0),
+            "most_alarm_share": max((r["found"] / seeds for r in clean), default=0.0),
+        }
+        table = {key: [row[key] for row in rows] for key in rows[0]}
+        write_artifact(out, "bench_doctor_symptoms", provenance(command, first), summary, {"cells": table})
+    return rows
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--out", type=Path, default=Path("report/bench_doctor_symptoms.json"))
+    parser.add_argument("--log", default="", help="tokens, steps, text or numbers alone")
+    options = parser.parse_args()
+    for row in run(options.seeds, options.out, options.only, options.first, options.log):
+        cell = f"{row['symptom']:26} {row['steps']:9} {row['sources']:6} {row['log']:7}"
+        numbers = f"found {row['found']:3d} named {row['named']:3d} of {row['told']:3d} told of {row['seeds']:3d}"
+        print(f"{cell} {numbers}  untold {row['found_untold']:3d}  {row['others']}  {row['none']}")
+
+
+if __name__ == "__main__":
+    main()
