@@ -152,9 +152,17 @@ def beyond_best(
 
 
 def _rescaled(one: Beyond, low: float, width: float) -> Beyond:
-    numbers = (one.estimate, one.low, one.high, one.guaranteed_low, one.guaranteed_high)
-    scaled = [None if number is None else low + width * number for number in numbers]
-    return Beyond(one.n, one.selector, one.value, *scaled, reason=one.reason)
+    def scaled(number: float | None) -> float | None:
+        return None if number is None else low + width * number
+
+    return replace(
+        one,
+        estimate=scaled(one.estimate),
+        low=scaled(one.low),
+        high=scaled(one.high),
+        guaranteed_low=scaled(one.guaranteed_low),
+        guaranteed_high=scaled(one.guaranteed_high),
+    )
 
 
 def _numbers(ns: Sequence[int]) -> list[int]:

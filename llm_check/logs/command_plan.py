@@ -1,5 +1,7 @@
 """`gsi plan POOL`: rule, gate, n, β and threshold for a goal, their cost and guarantee, or why the pool cannot tell.
 
+Of a log of one model: selector, β and n; of two models without log-probabilities: n, n_base and threshold.
+
 The page (`--page`) is drawn by `figures`, called by name, so that no folder imports another against the arrows.
 """
 
@@ -9,12 +11,14 @@ import importlib
 import json
 import shlex
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.models import OptionInfo
 
+from gsi_theory.errors import InputError
 from gsi_theory.runs.costs import DEVICES, OVERHEADS, SHAPES
 from gsi_theory.runs.options import OUTPUT, RUN, listed
 from gsi_theory.runs.output import require_writable
@@ -39,6 +43,20 @@ def _called(context: typer.Context, pool: Path) -> str:
     return " ".join(["gsi plan", shlex.quote(pool.name), *options, "--page FOLDER"])
 
 
+def _stated(context: typer.Context) -> set[str]:
+    """Names of the options that the user gave."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
+
+
+def _refuse_stated(log: Path, stated: set[str]) -> None:
+    """InputError for options that only a pool of two models with log-probabilities has a use for."""
+    for name in ("rule", "decides", "also", "device", "timings", "engine", "costs", "page"):
+        if name in stated:
+            cure = "gsi curve --page draws it" if name == "page" else "leave it out"
+            raise InputError(f"--{name} of {log}, a log without log-probabilities: {cure}")
+
+
 def _option(metavar: str, text: str, panel: str | None = None, names: Iterable[str] = ()) -> OptionInfo:
     """An option of --help's `panel`; names: what a shell completes it with."""
     known = list(names)
@@ -53,7 +71,9 @@ _RANGE = "Least and largest reward there is: the guarantee is up to HIGH, withou
 @app.command()
 def command(
     run: typer.Context,
-    pool: Annotated[Path, typer.Argument(metavar="POOL", help="Pool: .parquet, or .jsonl with one candidate a line.")],
+    pool: Annotated[
+        Path, typer.Argument(metavar="POOL", help="Pool or log: .parquet, or .jsonl with one candidate a line.")
+    ],
     min_gain: Annotated[
         float | None, _option("NUMBER", "The cheapest that is better than one base draw by this much.")
     ] = None,
@@ -100,7 +120,13 @@ def command(
         ),
     ] = None,
     cost: Annotated[
-        str, _option("UNIT", "flops, tokens or seconds a step.", _COST, ("flops", "tokens", "seconds"))
+        str,
+        _option(
+            "UNIT",
+            "flops, tokens or seconds a step; of one model draws (default) or tokens.",
+            _COST,
+            ("flops", "tokens", "seconds", "draws"),
+        ),
     ] = "flops",
     models: Annotated[
         str | None,
@@ -140,28 +166,49 @@ def command(
 ) -> None:
     """Compare rules, gates, n, n_base, β and u on a pool, and recommend one for a goal if the pool can tell.
 
+    Of a log of one model: selector, β and n for --max-cost draws (or --cost tokens); of two models without
+    log-probabilities: n, n_base and the reward below which to ask the base. Never what may be worse than one draw.
+
     Recommended is the cheapest option than which no other is better by more than --tolerance, at 95 % for all options
     together; with --min-gain or --within the cheapest that is proved to reach it. Of costs within 2 % the one of more
     value, then of less KL. Where nothing can be said of any option: why, and what would help. Exit status 0 also then.
     """
     # slow to import
+    from llm_check.logs.draw_plan_words import print_draw_plan
+    from llm_check.logs.log import Log
+    from llm_check.logs.planner.draw_plan import TOLERANCE as TOLERANCE_OF_DRAWS
     from llm_check.logs.planner.goal import Goal
     from llm_check.logs.planner.page_artifact import write_pool_page
+    from llm_check.logs.planner.plan_log import plan_draws, read_any
     from llm_check.logs.planner.recommendation import plan
     from llm_check.logs.planner.scheme_grid import stated_option
     from llm_check.logs.planner.setup import stated_setup
     from llm_check.logs.pools.pool import read_pool
 
     # before anything is read
-    stated_setup(cost, device, models, timings, context, step_tokens, engine=engine, costs=costs)
+    unit = "tokens" if cost == "draws" else cost  # of draws: a pool's plan refuses it below
+    stated_setup(unit, device, models, timings, context, step_tokens, engine=engine, costs=costs)
     asked = None if decides is None else stated_option(decides)
     if page is not None:
         for name in ("pool_page.json", "index.html"):
             require_writable(page / name)
-    goal = Goal(max_cost, min_gain, within, baseline_n, max_kl, value, tolerance)
     thresholds = None if threshold is None else listed(threshold, float, "threshold")
     grid = listed(beta, float, "beta"), listed(n, int, "n"), listed(rule, str, "rule"), thresholds
-    data = read_pool(pool, strict=strict)
+    goal = Goal(max_cost, min_gain, within, baseline_n, max_kl, value, tolerance)
+    data = read_any(pool, strict)
+    if isinstance(data, Log):
+        stated = _stated(run)
+        _refuse_stated(pool, stated)
+        best = "reward" if "reward" in data.values else "correct"
+        kept = tolerance if "tolerance" in stated else TOLERANCE_OF_DRAWS
+        goal = replace(goal, value=value if "value" in stated else best, tolerance=kept)
+        sizes = stated_setup("flops", None, models, None, context, step_tokens, data.metadata)
+        betas, ns = grid[0] if "beta" in stated else None, grid[1] if "n" in stated else None
+        tokens = step_tokens if "step_tokens" in stated else None
+        chosen = cost if "cost" in stated else None
+        found = plan_draws(data, goal, chosen, sizes, betas, ns, thresholds, reward_range, seed, tokens).record()
+        typer.echo(json.dumps(found, allow_nan=False, default=str)) if as_json else print_draw_plan(pool, found)
+        return
     setup = stated_setup(cost, device, models, timings, context, step_tokens, data.metadata, engine, costs)
     others = [(other.name, read_pool(other, strict=strict)) for other in also or ()]
     with progress_bar("plan") as report:

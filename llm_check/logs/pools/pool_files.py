@@ -19,7 +19,7 @@ from gsi_theory.runs.json_input import JsonFault, parse_json, shown, text_lines
 from gsi_theory.runs.json_output import SCHEMAS
 from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Ints, Json, Record
-from llm_check.logs.pools.schema import FIELDS, ONE, ONE_REQUIRED, REQUIRED, SCHEMA
+from llm_check.logs.pools.schema import CASCADE_REQUIRED, FIELDS, ONE, ONE_REQUIRED, REQUIRED, SCHEMA
 
 __all__ = [
     "ABSENT",
@@ -27,6 +27,7 @@ __all__ = [
     "LeftOut",
     "TableFile",
     "file_metadata",
+    "is_cascade",
     "is_one_model",
     "json_lines",
     "left_out_lines",
@@ -87,13 +88,26 @@ def table_of(columns: Mapping[str, Json], path: Path) -> pa.Table:
 
 
 def _needs(required: Sequence[str]) -> str:
-    return f"a {'pool' if tuple(required) == REQUIRED else 'log of one model'} needs {', '.join(required)}"
+    kinds = {REQUIRED: "pool", CASCADE_REQUIRED: "log of two models without log-probabilities"}
+    return f"a {kinds.get(tuple(required), 'log of one model')} needs {', '.join(required)}"
 
 
 def is_one_model(names: Collection[str], source: object) -> bool:
     """Whether columns of these names, rows of that source (None: there is no such column), are of one model: they say
     so, or say no source and lack a log-probability of two."""
     return source == ONE or (source is None and not {"logp_draft", "logp_base"} <= set(names))
+
+
+def is_cascade(names: Collection[str], source: object) -> bool:
+    """Whether columns of these names, rows of these sources, are of two models without any log-probability."""
+    sources = source if isinstance(source, list) else [source]
+    return source is not None and ONE not in sources and not {"logp_draft", "logp_base"} & set(names)
+
+
+def _required(names: Collection[str], source: object, either: bool, cascade: bool) -> tuple[str, ...]:
+    if either and is_one_model(names, source):
+        return ONE_REQUIRED
+    return CASCADE_REQUIRED if cascade and is_cascade(names, source) else REQUIRED
 
 
 def _refuse_one_model(path: Path, names: Collection[str], source: object) -> None:
@@ -149,9 +163,9 @@ def _castable(type_: pa.DataType, kind: pa.DataType) -> bool:
     return bool(types.is_integer(type_) or types.is_floating(type_) or types.is_decimal(type_))
 
 
-def read_table(path: Path, strict: bool, either: bool = False) -> TableFile:
-    """The table of a `.parquet` or `.jsonl` file; either: also one of one model, steps and sources filled in. Raises
-    InputError for a file that cannot be read at all."""
+def read_table(path: Path, strict: bool, either: bool = False, cascade: bool = False) -> TableFile:
+    """The table of a `.parquet` or `.jsonl` file; either: also one of one model; cascade: also one of two models
+    without log-probabilities. Raises InputError for a file that cannot be read at all."""
     if not path.is_file():
         what, command = ("log", "import") if either else ("pool", "pool")
         raise InputError(f"no {what} at {path}: give a .parquet or .jsonl file (gsi {command} writes one)")
@@ -161,8 +175,7 @@ def read_table(path: Path, strict: bool, either: bool = False) -> TableFile:
         lines, head = json_lines(path), first[1] if first else {}
         if not either:
             _refuse_one_model(path, head, head.get("source"))
-        one_model = either and is_one_model(head, head.get("source"))
-        return rows_table(path, lines, strict, ONE_REQUIRED if one_model else REQUIRED)
+        return rows_table(path, lines, strict, _required(head, head.get("source"), either, cascade))
     if path.suffix != ".parquet":
         raise InputError(f"{path} ends in {path.suffix!r}: a pool is a .parquet or a .jsonl file")
     try:
@@ -177,8 +190,7 @@ def read_table(path: Path, strict: bool, either: bool = False) -> TableFile:
         source = sources[0] if len(sources) == 1 else sources
     if not either:
         _refuse_one_model(path, names, source)
-    one_model = either and is_one_model(names, source)
-    required = ONE_REQUIRED if one_model else REQUIRED
+    required = _required(names, source, either, cascade)
     return TableFile(typed(table, path, required), _metadata(table, path), None, ())
 
 
