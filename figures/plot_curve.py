@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from figures.plot_data import Row, distinct, rows, scalars, where
 from figures.style import WIDTH, log_ticks
@@ -31,7 +33,7 @@ def _panels(artifact: Artifact, table: str, zero: bool) -> Figure:
     values = distinct(row["value"] for row in cells)
     figure = Figure(figsize=(WIDTH, 3.3))
     panels = figure.subplots(1, len(values), squeeze=False)[0]
-    labeled: dict[str, object] = {}
+    labeled: dict[str, Line2D] = {}
     for axes, value in zip(panels, values, strict=True):
         here = where(cells, value=value)
         for title in distinct(row["title"] for row in here):
@@ -47,30 +49,29 @@ def _panels(artifact: Artifact, table: str, zero: bool) -> Figure:
     return figure
 
 
-def _line(axes: object, curve: list[Row], betas: list[float]) -> object:
+def _line(axes: Axes, curve: list[Row], betas: list[float]) -> Line2D:
     """One curve with its band, which holds at all n at once."""
     color, marker, style = _LOOKS[curve[0]["selector"]]
     at, mean = ([row[name] for row in curve] for name in ("n", "mean"))
-    if len(betas) > 1:  # the larger β, the fuller the line
-        depth = 0.35 + 0.65 * betas.index(curve[0]["beta"]) / (len(betas) - 1)
-    else:
-        depth = 1.0
-    shown = {"color": color, "linestyle": style, "alpha": depth, "marker": marker or None, "markersize": 3}
-    (handle,) = axes.plot(at, mean, **shown)  # type: ignore[attr-defined]
+    # the larger β, the fuller the line
+    depth = 0.35 + 0.65 * betas.index(curve[0]["beta"]) / (len(betas) - 1) if len(betas) > 1 else 1.0
+    powers = [i for i, n in enumerate(at) if n & (n - 1) == 0]
+    shape: Row = {"color": color, "linestyle": style, "alpha": depth, "marker": marker or None, "markersize": 3}
+    (handle,) = axes.plot(at, mean, markevery=powers, **shape)
     banded = [row for row in curve if row["low"] is not None]
     if banded and curve[0]["selector"] in _BANDED:
-        ends = ([row[name] for row in banded] for name in ("n", "low", "high"))
-        axes.fill_between(*ends, color=color, alpha=0.13, linewidth=0)  # type: ignore[attr-defined]
+        at, low, high = ([row[name] for row in banded] for name in ("n", "low", "high"))
+        axes.fill_between(at, low, high, color=color, alpha=0.13, linewidth=0)
     return handle
 
 
 def draw(artifact: Artifact) -> Figure:
-    """Every curve against n; where a gold value was tested, a vertical line at its peak: full if it surely falls."""
+    """Every curve against n; where a gold value surely turns down, a vertical line at its peak."""
     figure = _panels(artifact, "curves", zero=False)
     for peak in scalars(artifact, ("peaks",))["peaks"]:
         for axes in figure.axes:
-            if axes.get_title() == peak["value"].replace("_", " ") and peak["peak"] < peak["last"]:
-                axes.axvline(peak["peak"], color="#1c1c1c", linewidth=0.8, linestyle="-" if peak["turns"] else ":")
+            if peak["turns"] and axes.get_title() == peak["value"].replace("_", " "):
+                axes.axvline(peak["peak"], color="#1c1c1c", linewidth=0.8)
     return figure
 
 

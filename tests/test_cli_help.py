@@ -138,6 +138,7 @@ LONG: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "pool": ("llm_check.models.collecting.collected_task.load_world", lambda at: [str(at / "pool.parquet")]),
     "import": ("llm_check.logs.formats.log_import.import_log", lambda at: ["LOG", "--out", str(at / "o.parquet")]),
     "doctor": ("llm_check.logs.pools.pool.read_pool", lambda at: [str(at / "pool.parquet")]),
+    "curve": ("llm_check.logs.curves.log_curves.read_log_file", lambda at: [str(at / "log.parquet")]),
     "predict": ("llm_check.logs.pools.pool.read_pool", lambda at: [str(at / "pool.parquet")]),
     "plan": ("llm_check.logs.pools.pool.read_pool", lambda at: [str(at / "pool.parquet")]),
     "law": ("gsi_theory.runs.command_law.read_instance", lambda at: [str(at / "instance.json")]),

@@ -24,6 +24,7 @@ ANSWERS = {
     "mutants": ["refute", "M7-tv", "--mutants", "--out", "OUT/mutants.json"],
     "import": ["import", "POOL", "--out", "OUT.parquet"],
     "doctor": ["doctor", "POOL"],
+    "curve": ["curve", "POOL", "--source", "draft", "--n", "1,2"],
     "predict": ["predict", "POOL", "--n", "1,2"],
     "plan": ["plan", "POOL", "--n", "1,2", "--beta", "1"],
     "decode": ["decode", "--method", "draft", "--problems", "1"],

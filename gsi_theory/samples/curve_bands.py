@@ -6,7 +6,8 @@ independent. Two truths, as in `intervals.py`: the mean over prompts like these,
 The band is for prompts like these. With R the correlations over prompts of the curve's points, q the 95 % quantile of
 max |Z| for Z ~ N(0, R) (a multiplier bootstrap, Chernozhukov, Chetverikov and Kato, Ann. Stat. 41, 2013), every point
 has the interval of level 2Φ(q) − 1, at least the level asked and at most Bonferroni's: what makes a single interval
-hold at few prompts, at skewed and at 0/1 values, makes the band hold. Of one prompt it is these prompts' Bonferroni band.
+hold at few prompts, at skewed and at 0/1 values, makes the band hold; q is widened a little for few prompts. Of one
+prompt the band is Bonferroni's for this prompt.
 
 Where these prompts' interval is not trusted (few successes or failures) and bounds are known, betting on the prompts'
 estimates holds for them too: for independent X_i in [0, 1] of mean θ_i, average θ, E Π(1 + λ(X_i/θ − 1)) =
@@ -35,8 +36,8 @@ _SAME = 1e-12  # of the largest value: a spread that is rounding
 @dataclass(frozen=True)
 class CurveBands:
     """Arrays (M,), NaN where nothing can be said: mean; standard errors over prompts like these (`se_prompts`) and of
-    these (`se_fixed`); their intervals at each n; `low`, `high`: the band; `speaking`: prompts with n draws; `trusted_*`:
-    1 where the spread makes the interval, 0 where betting does."""
+    these (`se_fixed`); their intervals at each n; `low`, `high`: the band; `speaking`: prompts with n draws;
+    `trusted_*`: 1 where the spread makes the interval, 0 where betting does."""
 
     mean: Floats
     speaking: Ints
@@ -116,7 +117,7 @@ def _these(
         return here
     low, high = bounds
     inside = sets * np.minimum(here.value - low, high - here.value) >= FAILURES * (high - low)
-    return with_betting(replace(here, trusted=here.trusted & inside), values, bounds, level)
+    return with_betting(replace(here, trusted=np.logical_and(here.trusted, inside)), values, bounds, level)
 
 
 def _put(columns: dict[str, Floats], kind: str, at: Ints, interval: Interval) -> None:

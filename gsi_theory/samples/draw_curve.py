@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsi_theory.estimate import subset_mean
+from gsi_theory.estimate import checked_pool, curves, subset_mean
 from gsi_theory.samples.subset_shares import share_rows
 from gsi_theory.types import Floats, Ints
 
@@ -55,10 +55,10 @@ def best_of_n(reward: Floats, values: Floats, counts: Ints, ns: Ints) -> DrawCur
     Exact to 1e-12 of max f − min f. Cost O(R M).
     """
     size = int(counts.sum())
-    levels, level = np.unique(reward, return_inverse=True)
-    members = np.bincount(level, weights=counts)
+    level = np.unique(reward, return_inverse=True)[1]
+    members = np.bincount(level, weights=counts).astype(np.float64)
     means = np.array([np.bincount(level, weights=counts * row) for row in values]) / members
-    upto = np.cumsum(members)
+    upto: Floats = np.cumsum(members)
     asked = shorter(ns, size)
     share = np.diff(share_rows(upto, size, asked), axis=0, prepend=0.0)
     low = values.min(axis=1, keepdims=True)
@@ -70,7 +70,7 @@ def best_of_n(reward: Floats, values: Floats, counts: Ints, ns: Ints) -> DrawCur
     if (n != asked).any():
         share = np.diff(share_rows(upto, size, n), axis=0, prepend=0.0)
     # subsets that hold a draw of level l: all others below l, or a higher level m decides
-    others = share_rows(upto - 1.0, size - 1, n - 1)
+    others = share_rows(np.asarray(upto - 1.0), size - 1, n - 1)
     above = np.diff(others, axis=0, prepend=0.0)[None] * means[:, :, None]
     above = np.cumsum(above[:, ::-1], axis=1)[:, ::-1] - above
     alone = (size / n) * share / members[:, None]
@@ -85,10 +85,13 @@ def best_of_n(reward: Floats, values: Floats, counts: Ints, ns: Ints) -> DrawCur
     return DrawCurve(value, variance, np.zeros(value.shape))
 
 
-def weighted_by_reward(reward: Floats, values: Floats, counts: Ints, ns: Ints, beta: float, rule: str) -> DrawCurve:
+def weighted_by_reward(
+    reward: Floats, values: Floats, counts: Ints, ns: Ints, beta: float, rule: str, errors: bool = True
+) -> DrawCurve:
     """Winners by a rule of the table at weights e^{βr} (M31): softmax is soft best-of-n, race the race; as best_of_n.
 
-    NaN for n where draws · n exceed 2¹⁸, or beyond 2¹³ draws: the rules take draws one by one.
+    NaN for n where draws · n exceed 2¹⁸, or beyond 2¹³ draws: the rules take draws one by one. errors: without, the
+    variance is NaN.
     """
     size = int(counts.sum())
     shape = len(values), ns.size
@@ -97,6 +100,9 @@ def weighted_by_reward(reward: Floats, values: Floats, counts: Ints, ns: Ints, b
     if size > _MOST or not known.any():
         return out
     each = np.repeat(np.arange(counts.size), counts)
+    if not errors:
+        out.value[:, known] = curves(checked_pool(values[:, each], beta * reward[each], ns[known], rule))
+        return out
     asked = shorter(ns[known], size) if (ns[known] == size).any() else np.append(ns[known], 1)
     means = subset_mean(values[:, each], beta * reward[each], asked, rule)
     value, variance = closed_at_all(ns[known], size, means.value, means.stderr**2)

@@ -78,7 +78,7 @@ def population_mean(values: ArrayLike, level: float = 0.95, bounds: tuple[float,
 
 def with_betting(interval: Interval, values: Floats, bounds: tuple[float, float], level: float) -> Interval:
     """The interval with `bounded_mean` of values (P, ...) in its place where it is not trusted."""
-    doubted = ~np.asarray(interval.trusted)
+    doubted = np.logical_not(interval.trusted)
     if not doubted.any():
         return interval
     safe = bounded_mean(values.reshape(len(values), -1)[:, doubted.ravel()], *bounds, level=level)
@@ -146,13 +146,15 @@ def fixed_mean(
     if array.shape != errors.shape:
         raise InputError(f"values of shape {array.shape}, stderr of shape {errors.shape}: give one for each")
     refuse(errors < 0, errors, "stderr", "give numbers ≥ 0")
-    count, square = array.shape[0], errors**2
+    scale = errors.max(axis=0)  # fourth powers of errors are floats in its units
+    scale = np.where(scale > 0, scale, 1.0)
+    count, square = array.shape[0], (errors / scale) ** 2
     total = square.sum(axis=0)
     noise = count / max(count - 1, 1) * np.sum((square - square.mean(axis=0)) ** 2, axis=0)
     most = float(max(count * (count - 1), 1))
     freedom = np.where(total > 0, np.clip(2 * total**2 / np.where(noise > 0, noise, 1e-300), 1.0, most), 0.0)
     degrees, upper = np.maximum(freedom, 1.0), 0.5 + 0.5 * level
-    error, mean = np.sqrt(total) / count, array.mean(axis=0)
+    error, mean = scale * np.sqrt(total) / count, array.mean(axis=0)
     reach = np.where(degrees > 1e7, ndtri(upper), stdtrit(np.minimum(degrees, 1e7), upper)) * error
     found = Interval(mean, error, mean - reach, mean + reach, np.asarray(freedom >= FEWEST_FREEDOM))
     return (

@@ -19,7 +19,8 @@ from gsi_theory.types import Floats, Ints
 __all__ = ["pass_at_k", "share_rows", "subset_share"]
 
 _SUMMED = 16  # factors multiplied one by one; more: Stirling
-_TABLED = 512  # draws of a pool up to which all its shares are kept
+_TABLED = 1 << 14  # draws of a pool up to which all its shares are kept, 8 tables of a megabyte or few
+_SPARSE = 64  # shares asked, times this, below which a table of all does not pay
 _SERIES = 16.0  # from here three terms of Stirling's series are exact: the fourth is below 3e-12/x^7 < 1e-20
 
 
@@ -40,14 +41,17 @@ def subset_share(part: ArrayLike, whole: int, ns: ArrayLike) -> Floats:
 
 def share_rows(part: Floats, whole: int, ns: Ints) -> Floats:
     """`subset_share` of part (L,) at each of ns (M,), (L, M); of pools of one size from a table made once."""
-    if whole > _TABLED:
+    if whole > _TABLED or _SPARSE * part.size < whole:
         return subset_share(part[:, None], whole, ns)
     return _table(whole, tuple(ns.tolist()))[part.astype(np.int64)]
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _table(whole: int, ns: tuple[int, ...]) -> Floats:
-    return subset_share(np.arange(whole + 1.0)[:, None], whole, np.array(ns))
+    """All shares, by C(F − 1, n)/C(F, n) = (F − n)/F from F = N down: where a share matters, few factors."""
+    part, n = np.arange(whole, 0, -1.0)[:, None], np.array(ns, dtype=np.float64)
+    falls = np.maximum(part - n, 0.0) / part
+    return np.ascontiguousarray(np.cumprod(np.vstack([np.ones(n.size), falls]), axis=0)[::-1])
 
 
 def _by_stirling(few: Floats, part: Floats, whole: float) -> Floats:

@@ -7,7 +7,7 @@ from numba import njit
 
 from gsi_theory.types import Floats, Ints
 
-__all__ = ["vote_sums"]
+__all__ = ["vote_sums", "walk_outcomes", "walk_parts"]
 
 
 @njit(cache=True)
@@ -59,4 +59,48 @@ def vote_sums(
                     e[k], d[k] = plain, chosen
             for k in range(degree + 1):
                 out[k] += weights[row, q] * d[k]
+    return out
+
+
+@njit(cache=True)
+def walk_outcomes(
+    orders: Ints, code: Ints, weight: Floats, worth: Floats, ns: Ints, answers: int, slack: float
+) -> Floats:
+    """Value of the weighted vote's winner among the first n draws of orders (S, N), at each n of ns ascending (S, M)."""
+    out = np.zeros((orders.shape[0], ns.size))
+    votes, score, total = np.zeros(answers), np.zeros(answers), np.zeros(answers)
+    for s in range(orders.shape[0]):
+        votes[:], score[:], total[:] = 0.0, 0.0, 0.0
+        everything, at = 0.0, 0
+        for k in range(ns[-1]):
+            i = orders[s, k]
+            a = code[i]
+            everything += worth[i]
+            if a >= 0:
+                votes[a] += 1.0
+                score[a] += weight[i]
+                total[a] += worth[i]
+            while at < ns.size and ns[at] == k + 1:
+                best = -np.inf
+                for b in range(answers):
+                    if votes[b] > 0:
+                        best = max(best, score[b])
+                winners, value = 0, 0.0
+                for b in range(answers):
+                    if votes[b] > 0 and score[b] >= best - slack:
+                        winners += 1
+                        value += total[b] / votes[b]
+                out[s, at] = value / winners if winners else everything / (k + 1)
+                at += 1
+    return out
+
+
+@njit(cache=True)
+def walk_parts(orders: Ints, centred: Floats, ns: Ints) -> Floats:
+    """(M, N): sums of centred (S, M) over the orders whose first n draws hold each draw."""
+    out = np.zeros((ns.size, orders.shape[1]))
+    for s in range(orders.shape[0]):
+        for m in range(ns.size):
+            for k in range(ns[m]):
+                out[m, orders[s, k]] += centred[s, m]
     return out

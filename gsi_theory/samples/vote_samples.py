@@ -18,6 +18,8 @@ __all__ = ["sampled_majority", "weighted_majority"]
 
 ENUMERATED = 1024  # subsets that are taken all
 DRAWN = 1024  # subsets that are drawn where there are more; even
+_STEPS = 1 << 21  # of walks through orders of the draws
+MOST = 1 << 16  # draws that are taken one by one
 TIED = 1e-12  # of the sum of all weights: sums of decimals that differ by less are equal
 
 
@@ -27,44 +29,64 @@ def weighted_majority(
     """The answer whose draws have the largest sum of rewards, ties shared; answer (−1: none), reward, values, counts
     (R,), ns (M,) in 1..N; (1, M). The value of an answer is the mean of the draws of the subset that give it.
 
-    Over all n-subsets where there are at most 1,024, else over 1,024 drawn with rng.
+    Over all n-subsets where there are at most 1,024; else over the first n draws of as many random orders as 2²¹ steps
+    allow, 128 to 1,024, the same orders for every n. NaN beyond 2¹⁶ draws, which are taken one by one.
     """
     size = int(counts.sum())
+    if size > MOST:
+        silent = np.full((1, ns.size), np.nan)
+        return DrawCurve(silent, silent.copy(), np.zeros((1, ns.size)))
     each = np.repeat(np.arange(counts.size), counts)
     code, weight, worth = answer[each], reward[each], values[each]
-    voting = code >= 0
-    one_hot = np.zeros((size, int(code.max(initial=-1)) + 1))
-    one_hot[voting, code[voting]] = 1.0
     asked = shorter(ns, size)
     value, jackknife, simulation = (np.zeros((1, asked.size)) for _ in range(3))
-    for at, n in enumerate(asked.tolist()):
-        subsets, whole = _subsets(size, n, rng)
-        outcome = _weighted(subsets, one_hot, weight, worth)
+    few = np.array([math.comb(size, n) <= ENUMERATED for n in asked.tolist()])
+    for at in np.flatnonzero(few).tolist():
+        subsets = _subsets(size, int(asked[at]))
+        outcome = _weighted(subsets, code, weight, worth)
         value[0, at] = outcome.mean()
-        if not whole:
-            simulation[0, at] = outcome.std(ddof=1) / np.sqrt(outcome.size)
-        if 1 <= n < size:
-            jackknife[0, at] = _jackknife(subsets.astype(np.float64), np.ones(size), outcome, n, size, whole)
+        if asked[at] < size:
+            jackknife[0, at] = _jackknife(subsets.astype(np.float64), np.ones(size), outcome, int(asked[at]), size)
+    if not few.all():
+        drawn = _walked(code, weight, worth, np.unique(asked[~few]), rng)
+        at = np.searchsorted(np.unique(asked[~few]), asked[~few])
+        value[0, ~few], jackknife[0, ~few], simulation[0, ~few] = (part[at] for part in drawn)
     value, variance = closed_at_all(ns, size, value, jackknife)
     simulation = simulation[:, :-1]
     return DrawCurve(value, variance + simulation**2, simulation)
 
 
-def _subsets(size: int, n: int, rng: np.random.Generator) -> tuple[Flags, bool]:
-    """(subsets (S, N), whether these are all)."""
-    if math.comb(size, n) <= ENUMERATED:
-        chosen = np.array(list(itertools.combinations(range(size), n)), dtype=np.int64)
-        whole = True
-    else:
-        chosen = np.argpartition(rng.random((DRAWN, size)), n - 1, axis=1)[:, :n]
-        whole = False
+def _walked(
+    code: Ints, weight: Floats, worth: Floats, ns: Ints, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats]:
+    """(value, jackknife, simulation) (M,) over random orders; ns ascending, below N."""
+    from gsi_theory.samples.vote_kernels import walk_outcomes, walk_parts  # slow to import
+
+    size = code.size
+    number = 2 * int(np.clip(_STEPS // size, 128, DRAWN) // 2)
+    orders = rng.permuted(np.tile(np.arange(size), (number, 1)), axis=1)
+    answers, slack = int(code.max(initial=-1)) + 1, TIED * float(np.abs(weight).sum())
+    outcome = walk_outcomes(orders, code, weight, worth, ns, answers, slack)
+    halves = []
+    for rows in (slice(None, number // 2), slice(number // 2, None)):
+        centred = outcome[rows] - outcome[rows].mean(axis=0)
+        halves.append(walk_parts(orders[rows], centred, ns) / (number // 2) * (size / ns)[:, None])
+    square = np.einsum("mi,mi->m", *halves)
+    jackknife = np.maximum(0.0, (size - 1) / size * (ns / (size - ns)) ** 2 * square)
+    return outcome.mean(axis=0), jackknife, outcome.std(axis=0, ddof=1) / np.sqrt(number)
+
+
+def _subsets(size: int, n: int) -> Flags:
+    """All subsets (S, N)."""
+    chosen = np.array(list(itertools.combinations(range(size), n)), dtype=np.int64)
     subsets = np.zeros((len(chosen), size), dtype=np.bool_)
     np.put_along_axis(subsets, chosen, True, axis=1)
-    return subsets, whole
+    return subsets
 
 
-def _weighted(subsets: Flags, one_hot: Floats, weight: Floats, worth: Floats) -> Floats:
+def _weighted(subsets: Flags, code: Ints, weight: Floats, worth: Floats) -> Floats:
     """Value of the winner of each subset (S,)."""
+    one_hot = (code[:, None] == np.arange(int(code.max(initial=-1)) + 1)).astype(np.float64)
     inside = subsets.astype(np.float64)
     votes = inside @ one_hot
     score = np.where(votes > 0, inside @ (one_hot * weight[:, None]), -np.inf)
@@ -98,11 +120,11 @@ def sampled_majority(
         value[0, at] = outcome.mean()
         simulation[0, at] = outcome.std(ddof=1) / np.sqrt(DRAWN) if n < size else 0.0
         if n < size:
-            variance[0, at] = _jackknife(drawn, members.astype(np.float64), outcome, n, size, False)
+            variance[0, at] = _jackknife(drawn, members.astype(np.float64), outcome, n, size, whole=False)
     return DrawCurve(value, variance + simulation**2, simulation)
 
 
-def _jackknife(inside: Floats, members: Floats, outcome: Floats, n: int, size: int, whole: bool) -> float:
+def _jackknife(inside: Floats, members: Floats, outcome: Floats, n: int, size: int, whole: bool = True) -> float:
     """(N−1)/N Σ_j (n/(N−n))² (mean over subsets with j − U)²; inside (S, K): how many of the members (K,) of a kind."""
 
     def parts(rows: slice) -> Floats:

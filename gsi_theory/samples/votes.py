@@ -1,7 +1,7 @@
 """Votes among answers over all n-subsets of a prompt's draws (M47): majority, and majority weighted by reward.
 
-Majority, exactly and for all n at once. The winner of a subset is a uniform one of the answers with the most votes; with
-counts c_a of the answers in the pool and v_a the mean value of the draws that give a, the mean over n-subsets is
+Majority, exactly and for all n at once. The winner of a subset is a uniform one of the answers with the most votes;
+with counts c_a of the answers in the pool and v_a the mean value of the draws that give a, the mean over n-subsets is
 
     [xⁿ] Σ_m ∫₀¹ Σ_a v_a C(c_a, m) x^m Π_{b ≠ a} (Σ_{j<m} C(c_b, j) x^j + z C(c_b, m) x^m) dz / C(N, n)
 
@@ -26,7 +26,7 @@ __all__ = ["majority", "majority_means"]
 SILENT = -1  # the code of a draw without an answer
 _PLAIN = 1000  # draws up to which C(N, n) is a float
 _REACH = 700  # n up to which C(N, n) (n/N)^n is, for any N
-_WORK = 3e7  # multiplications of a prompt, all of its jackknife together
+_WORK = 1e7  # multiplications of a prompt, all of its jackknife together
 _ENOUGH = 1 << 30
 FINE = 8  # rules of every number of nodes up to this, then of its multiples
 
@@ -34,7 +34,7 @@ FINE = 8  # rules of every number of nodes up to this, then of its multiples
 def majority(answer: Ints, values: Floats, counts: Ints, ns: Ints, rng: np.random.Generator) -> DrawCurve:
     """Majority vote, ties shared: answer (R,) codes (−1: none), values (R,), counts (R,), ns (M,) in 1..N; (1, M).
 
-    Exact to 1e-12 up to the n that 3·10⁷ multiplications reach; beyond it by subsets drawn with rng.
+    Exact to 1e-12 up to the n that 10⁷ multiplications reach; beyond it by subsets drawn with rng.
     """
     size = int(counts.sum())
     votes, total, silent, silent_total = _tally(answer, values, counts)
@@ -70,7 +70,7 @@ def _tally(answer: Ints, values: Floats, counts: Ints) -> tuple[Ints, Floats, in
     voting = answer != SILENT
     _, code = np.unique(answer[voting], return_inverse=True)
     votes = np.bincount(code, weights=counts[voting]).astype(np.int64)
-    total = np.bincount(code, weights=counts[voting] * values[voting])
+    total = np.bincount(code, weights=counts[voting] * values[voting]).astype(np.float64)
     return votes, total, int(counts[~voting].sum()), float(np.sum(counts[~voting] * values[~voting]))
 
 

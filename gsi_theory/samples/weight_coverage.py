@@ -174,14 +174,14 @@ def mean_lows(values: Floats, level: float, bold: float) -> Floats:
             high, below = np.where(above < 0, low, high), np.where(above < 0, above, below)
             low = np.where(above < 0, low - reach, low)
             above, reach = excess(low), 3.0 * reach
-        known, before = above >= 0, np.zeros(chosen.size, dtype=np.int64) - 1
+        known, before = above >= 0, np.full(chosen.size, -1.0)
         for _ in range(_STEPS):  # Illinois: regula falsi that halves the end that stays twice
             slope = np.where(above > below, below - above, -1.0)
             point = np.where(known, (low * below - high * above) / slope, low)
             gap = excess(point)
             up = gap >= 0
             stays = up == before
-            high, before = np.where(up, high, point), up
+            high, before = np.where(up, high, point), up.astype(np.float64)
             below, above = (
                 np.where(up, np.where(stays, 0.5, 1.0) * below, gap),
                 np.where(up, gap, np.where(stays, 0.5, 1.0) * above),

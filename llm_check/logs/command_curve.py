@@ -80,7 +80,7 @@ def _print(curves: Curves, everything: bool) -> None:
     title = f"{curves.about.name} less {curves.other} on {counted(paired.prompts, 'shared prompt')}"
     typer.echo(wrapped(f"{title} ({left} of theirs left out)", rest="  "))
     _print_lines(curves.ns, _shown(paired.lines, everything), " less")
-    for line in difference_words(paired.lines, curves.ns):
+    for line in difference_words(_shown(paired.lines, everything), curves.ns):
         typer.echo(wrapped(line, rest="  "))
 
 
@@ -97,7 +97,8 @@ def command(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="best_of_n, soft_best_of_n, race, majority, weighted_majority, pass_at_k (default: what the log allows).",
+            help="best_of_n, soft_best_of_n, race, majority, weighted_majority, pass_at_k (default: what the log "
+            "allows).",
             autocompletion=_selectors,
             rich_help_panel=_WHAT,
         ),

@@ -2,12 +2,12 @@
 
     python -m tests.benches.curve [--logs 2000] [--prompts 20] [--draws 32] [--seed 0] [--worlds NAMES] [--out FILE]
 
-A world is a population of prompts, each a law on K outcomes with reward, right or wrong, and answer; its truth is exact:
-powers of the distribution function for best-of-n, 1 − (1 − p)ⁿ for pass@k, the multinomial's generating function for
-majority vote, none of it code of the project. A log draws prompts of the population and draws at each. Per world, curve
-and n: the share of logs whose interval contains the truth, for prompts like these and for these prompts, the share where
-the spread was trusted for both (elsewhere betting replaces it, which covers more), and the share of logs whose band
-contains the whole curve.
+A world is a population of prompts, each a law on K outcomes with reward, right or wrong, and answer; its truth is
+exact: powers of the distribution function for best-of-n, 1 − (1 − p)ⁿ for pass@k, the multinomial's generating function
+for majority vote, none of it code of the project. A log draws prompts of the population and draws at each. Per world,
+curve and n: the share of logs whose interval contains the truth, for prompts like these and for these prompts, the
+share where the spread was trusted for both (elsewhere betting replaces it, which covers more), and the share of logs
+whose band contains the whole curve.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from gsi_theory.types import Floats, Ints
 __all__ = ["CURVES", "WORLDS", "CurveWorld", "measured", "population", "truth"]
 
 POPULATION = 200
+SHARES = ("like", "these", "like_trusted", "these_trusted")
 CURVES = ("best_of_n reward", "best_of_n correct", "pass_at_k correct", "majority correct")
 BOUNDS = (None, (0.0, 1.0), (0.0, 1.0), (0.0, 1.0))
 
@@ -77,7 +78,9 @@ def population(world: CurveWorld, count: int, rng: np.random.Generator) -> Promp
     reward = 1.0 / (1.0 + np.exp(-(world.signal * correct + rng.normal(size=correct.shape))))
     if world.levels:
         reward = np.round(reward * (world.levels - 1)) / (world.levels - 1)
-    answer = np.concatenate([np.zeros(RIGHT, dtype=np.int64), 1 + np.floor(np.log2(1.0 + np.arange(WRONG))).astype(int)])
+    answer = np.concatenate(
+        [np.zeros(RIGHT, dtype=np.int64), 1 + np.floor(np.log2(1.0 + np.arange(WRONG))).astype(int)]
+    )
     return Prompts(np.concatenate(share, axis=1), reward, correct, answer)
 
 
@@ -124,9 +127,11 @@ def _log(prompts: Prompts, chosen: Ints, ns: Ints, draws: int, rng: np.random.Ge
         counts = rng.multinomial(draws, prompts.mass[b])
         seen = counts > 0
         some, reward, correct = counts[seen], prompts.reward[b][seen], prompts.correct[b][seen]
+        right = int(some @ correct)
+        kinds = np.flatnonzero([right < draws, right > 0])
         parts = [
             best_of_n(reward, np.array([reward, correct]), some, ns),
-            best_of_n(correct, correct[None], some, ns),
+            best_of_n(kinds * 1.0, kinds[None] * 1.0, np.array([draws - right, right])[kinds], ns),
             majority(prompts.answer[seen], correct, some, ns, rng),
         ]
         value[at] = np.concatenate([part.value for part in parts])
@@ -197,11 +202,12 @@ def main(
         print(f"\n{world.name} ({time.perf_counter() - start:.0f} s): prompts like these/these prompts, trusted (%)")
         print(f"  n = {ns.tolist()}")
         for at in range(0, len(table["n"]), ns.size):
-            cells = zip(*(table[k][at : at + ns.size] for k in ("like", "these", "like_trusted", "these_trusted")))
+            cells = zip(*(table[k][at : at + ns.size] for k in SHARES), strict=True)
             line = "  ".join(f"{100 * a:5.1f}/{100 * b:5.1f} {100 * t:3.0f}/{100 * u:3.0f}" for a, b, t, u in cells)
             print(f"  {table['curve'][at]:<18} {line}  band {100 * table['band'][at]:.1f}", flush=True)
     if out is not None:
-        command = f'python -m tests.benches.curve --logs {logs} --prompts {prompts} --draws {draws} --seed {seed} --worlds "{worlds}"'
+        sizes = f"--logs {logs} --prompts {prompts} --draws {draws} --seed {seed}"
+        command = f'python -m tests.benches.curve {sizes} --worlds "{worlds}"'
         write_artifact(out, "curve_coverage", provenance(command, seed), {}, {"coverage": total})
 
 

@@ -54,6 +54,35 @@ def doctor(rng: Rng, bent: bool, odd: bool) -> Case:
     return case_of(["doctor", place, *line(rng, odd, {"--beta": ("1", "5", "!0", "100")}, ("--json",))], files)
 
 
+def curve(rng: Rng, bent: bool, odd: bool) -> Case:
+    """`gsi curve` on rows of one model, or on a pool."""
+    options = {
+        "--beta": ("1", "0", "1e6", "!-1"), "--n": ("1", "1,2,4", "64", "!0"), "--tokens": ("10", "!0"),
+        "--select": ("best_of_n", "majority,pass_at_k", "weighted_majority", "!best"), "--seed": ("1", "!-1"),
+    }  # fmt: skip
+    flags = ("--json", "--strict") if bent else ("--json",)
+    if rng.random() < 0.4:
+        place, files = _pool(rng, bent)
+        source = ["--source", pick(rng, ("draft", "base"))] if rng.random() < 0.9 else []
+        return case_of(["curve", place, *source, *line(rng, odd, options, flags)], files)
+    missing = pick(rng, (("answer",), ("reward",), ("correct",), (), (), ()))
+    rows: list[Any] = []
+    for prompt in range(int(rng.integers(1, 5))):
+        for candidate in range(int(rng.integers(1, 7))):
+            row = {"prompt_id": f"p{prompt}", "candidate": candidate, "reward": round(float(rng.random()), 1)}
+            row |= {"correct": bool(rng.random() < 0.5), "answer": pick(rng, ("1", "2", "é", None))}
+            row |= {"n_tokens": int(rng.integers(9))} if rng.random() < 0.9 else {}
+            rows.append({key: value for key, value in row.items() if key not in missing})
+    if bent:
+        at = int(rng.integers(len(rows)))
+        rows[at] = bend(rng, rows[at])
+    content = "".join(dumps(row) + "\n" for row in rows).encode("utf-8", "surrogatepass")
+    if bent and rng.random() < 0.3:
+        content = bend_bytes(rng, content)
+    against = ["--against", "log.jsonl"] if rng.random() < 0.3 else []
+    return case_of(["curve", "log.jsonl", *against, *line(rng, odd, options, flags)], {"log.jsonl": content})
+
+
 def predict(rng: Rng, bent: bool, odd: bool) -> Case:
     """`gsi predict`."""
     place, files = _pool(rng, bent)
@@ -201,8 +230,8 @@ def figures(rng: Rng, bent: bool, odd: bool) -> Case:
 
 def usage(rng: Rng, bent: bool, odd: bool) -> Case:
     """The command's own name wrong or missing, and help."""
-    commands = ("law", "doctor", "import", "predict", "plan", "pool", "decode", "check", "refute", "simulate", "audit",
-                "figures", "report", "")  # fmt: skip
+    commands = ("law", "doctor", "import", "curve", "predict", "plan", "pool", "decode", "check", "refute", "simulate",
+                "audit", "figures", "report", "")  # fmt: skip
     first = pick(rng, ("--help", "-h", "--version", "nothing", "lawx", "", "\udcff", "--nope", "a\nb"))
     if rng.random() < 0.5:
         return case_of([pick(rng, commands[:-2]), pick(rng, ("--help", "--nope", "-h", "--help=1", "--hel"))], {})
@@ -211,7 +240,7 @@ def usage(rng: Rng, bent: bool, odd: bool) -> Case:
 
 # How many calls of a hundred.
 BUILDERS: dict[Callable[[Rng, bool, bool], Case], float] = {
-    law: 26, doctor: 13, predict: 16, plan: 9, import_log: 15, decode: 7, pool: 4, check: 2.5, refute: 2.5,
+    law: 24, doctor: 12, curve: 8, predict: 14, plan: 9, import_log: 15, decode: 7, pool: 4, check: 2.5, refute: 2.5,
     simulate: 3, audit: 1.5, figures: 1.5, usage: 3,
 }  # fmt: skip
 

@@ -13,7 +13,6 @@ from gsi_theory.types import Json, Record
 from llm_check.logs.curves.curve_lines import CurveLine
 from llm_check.logs.curves.curve_words import curve_name, difference_words, rests_on
 from llm_check.logs.curves.log_curves import Curves
-from llm_check.logs.curves.selectors import SELECTORS
 
 __all__ = ["NAME", "write_curves"]
 
@@ -28,14 +27,14 @@ def _rows(lines: Sequence[CurveLine], ns: Sequence[int]) -> dict[str, list[Json]
         key, band = line.key, line.bands
         known = {"selector": key.selector, "beta": key.beta, "value": key.value, "title": curve_name(line)}
         for m in np.flatnonzero(np.isfinite(band.mean)).tolist():
-            numbers = {name: float(getattr(band, name)[m]) for name in ("mean", "low", "high", "low_fixed", "high_fixed")}
+            numbers = {name: float(getattr(band, name)[m]) for name in _COLUMNS[-5:]}
             plain = {name: None if np.isnan(value) else value for name, value in numbers.items()}
-            rows.append({**known, "needs_key": SELECTORS[key.selector].needs_key, "n": ns[m], **plain})
+            rows.append({**known, "needs_key": line.needs_key, "n": ns[m], **plain})
     return {name: [row[name] for row in rows] for name in _COLUMNS}
 
 
 def write_curves(out: Path, curves: Curves, log: Path) -> Path:
-    """Write the artifact: tables `curves`, `same` (the same prompts at every n) and `differences`, some of them empty."""
+    """Write the artifact: tables `curves`, `same` (the same prompts at every n), `differences`; these may be empty."""
     line = f"gsi curve {shlex.quote(log.name)} --n {','.join(map(str, curves.ns))} --seed {curves.seed}"
     line += f" --against {shlex.quote(curves.other)}" if curves.other else ""
     paired = curves.against

@@ -12,7 +12,7 @@ import numpy as np
 
 from gsi_theory.errors import InputError
 from gsi_theory.samples.curve_bands import CurveBands, curve_bands
-from gsi_theory.samples.turning_point import Turn, turning_point
+from gsi_theory.samples.turning_point import TurningPoint, turning_point
 from gsi_theory.types import Flags, Floats, Record
 from llm_check.logs.curves.prompt_curves import CurveKey, PromptCurves
 from llm_check.logs.curves.selectors import SELECTORS
@@ -26,11 +26,12 @@ _ARRAYS = ("low_prompts", "high_prompts", "low_fixed", "high_fixed", "low", "hig
 @dataclass(frozen=True)
 class CurveLine:
     """One curve over prompts: which, at which ns, its bands; simulation (M,): the part of se_fixed that comes of
-    subsets drawn at random, 0 where the curve is exact."""
+    subsets drawn at random, 0 where the curve is exact; needs_key: whether picking needs the answer key."""
 
     key: CurveKey
     bands: CurveBands
     simulation: Floats
+    needs_key: bool
 
     def record(self, mean: str = "mean") -> Record:
         """An entry of "curves"; `mean` names the column of means."""
@@ -39,7 +40,7 @@ class CurveLine:
             "selector": key.selector,
             "beta": key.beta,
             "value": key.value,
-            "needs_key": SELECTORS[key.selector].needs_key,
+            "needs_key": self.needs_key,
             mean: band.mean,
             "se_prompts": band.se_prompts,
             "se_fixed": band.se_fixed,
@@ -64,21 +65,35 @@ class Turning:
     """The test for one gold value of a selector; gain: of the mean reward from n = 1 to the last."""
 
     key: CurveKey
-    turn: Turn
+    turn: TurningPoint
     gain: float
 
 
 def curve_lines(
-    curves: PromptCurves, bounds: Mapping[str, Bounds], level: float, chosen: Flags | None = None, points: int | None = None
+    curves: PromptCurves,
+    bounds: Mapping[str, Bounds],
+    level: float,
+    graded: bool = False,
+    chosen: Flags | None = None,
+    points: int | None = None,
 ) -> tuple[CurveLine, ...]:
-    """Every curve over the prompts, or over those chosen (P,) at the first `points` ns. bounds: of a value, if known."""
+    """Every curve over the prompts, or over those chosen (P,) at the first `points` ns.
+
+    bounds: of a value, if known; graded: whether the reward is a grade, which the answer key gave.
+    """
     rows = slice(None) if chosen is None else chosen
     lines, ns = [], np.asarray(curves.plan.ns[:points])
     for c, key in enumerate(curves.plan.keys):
         value, variance = curves.value[rows, c, :points], curves.variance[rows, c, :points]
         bands = curve_bands(value, variance, curves.draws[rows], ns, level, bounds.get(key.value), curves.plan.seed)
-        lines.append(CurveLine(key, bands, _simulation(curves.simulation[rows, c, :points], value)))
+        drawn = _simulation(curves.simulation[rows, c, :points], value)
+        lines.append(CurveLine(key, bands, drawn, _needs_key(key, graded)))
     return tuple(lines)
+
+
+def _needs_key(key: CurveKey, graded: bool) -> bool:
+    entry = SELECTORS[key.selector]
+    return entry.needs_key or (graded and "reward" in entry.needs)
 
 
 def _simulation(simulation: Floats, value: Floats) -> Floats:
@@ -114,7 +129,9 @@ def turnings(curves: PromptCurves, bounds: Mapping[str, Bounds], level: float) -
     return tuple(out)
 
 
-def paired_lines(this: PromptCurves, other: PromptCurves, bounds: Mapping[str, Bounds], level: float) -> Paired:
+def paired_lines(
+    this: PromptCurves, other: PromptCurves, bounds: Mapping[str, Bounds], level: float, graded: bool = False
+) -> Paired:
     """Differences of two logs of the same prompts, joined by name, with the plan's ns alike.
 
     Raises InputError where they share no prompt or no curve.
@@ -139,7 +156,7 @@ def paired_lines(this: PromptCurves, other: PromptCurves, bounds: Mapping[str, B
         wide = None if ends is None else (ends[0] - ends[1], ends[1] - ends[0])
         bands = curve_bands(value, variance, draws, ns, level, wide, this.plan.seed)
         drawn = np.hypot(this.simulation[at, c], other.simulation[there, k])
-        lines.append(CurveLine(key, bands, _simulation(drawn, value)))
+        lines.append(CurveLine(key, bands, _simulation(drawn, value), _needs_key(key, graded)))
     left = len(this.prompts) - shared.size, len(other.prompts) - shared.size
     return Paired(int(shared.size), left, tuple(lines))
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["curve_name", "difference_words", "few_of", "rests_on", "turning_words"]
 
-_LISTED = 6
+_LISTED = 5
 _SHORT = {"soft_best_of_n": "soft best of n", "weighted_majority": "weighted majority", "pass_at_k": "pass@k (key)"}
 
 
@@ -70,11 +70,11 @@ def rests_on(curves: Curves) -> list[str]:
     ns, name = curves.ns, curves.about.name
     lines = [f"means over {counted(curves.prompts, 'prompt')} of {name}, {counted(curves.about.draws, 'draw')}"]
     speaking = np.array([int((curves.draws >= n).sum()) for n in ns])
-    fewer = np.flatnonzero(speaking < curves.prompts)
-    if fewer.size:
-        told = ", ".join(f"{speaking[m]:,} of them at n = {ns[m]}" for m in few_of(ns, _LISTED) if m in fewer)
-        silent = told or f"{speaking[fewer[0]]:,} of them at n = {ns[int(fewer[0])]}"
-        lines.append(f"at every n the prompts with so many draws speak: {silent}")
+    steps = np.flatnonzero(np.diff(speaking, prepend=curves.prompts) < 0)
+    if steps.size:
+        told = ", ".join(f"{speaking[m]:,} from n = {ns[m]}" for m in steps[:_LISTED].tolist())
+        more = ", …" * (steps.size > _LISTED)
+        lines.append(f"at every n the prompts with so many draws speak: {told}{more}")
     if curves.same is not None:
         few = counted(curves.same_prompts, "prompt")
         lines.append(f"over the same {few} at every n up to {curves.same_ns[-1]}: the tables marked *")

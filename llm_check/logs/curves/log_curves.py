@@ -27,7 +27,7 @@ from llm_check.logs.curves.curve_lines import (
 )
 from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves, joined, prompt_curves, prompt_sizes
 from llm_check.logs.curves.selectors import SELECTORS
-from llm_check.logs.log import Log, read_log_file
+from llm_check.logs.log import Log, draw_counts, read_log_file
 from llm_check.logs.pools.pool import reward_range
 from llm_check.logs.pools.row_checks import floats
 from llm_check.logs.pools.schema import SOURCES
@@ -56,8 +56,9 @@ class LogNotes:
 
 @dataclass(frozen=True)
 class Curves:
-    """What `curve` returns: draws (P,) of every prompt, a line a curve, the same over the prompts that have all `same_ns` (None where all have the
-    same number of draws), tests for a turning point, tokens of n draws (M,), differences to another log, and notes.
+    """What `curve` returns: draws (P,) of every prompt; a line a curve; the same over the prompts that have all
+    `same_ns` draws (None where all have as many); tests for a turning point; tokens of n draws (M,); differences to
+    another log; notes.
 
     Numbers are attributes; `record()` is what the command answers with --json.
     """
@@ -237,22 +238,24 @@ def _one_model(log: Log | str | os.PathLike[str], source: str | None, strict: bo
         low, high = max(low, 0.0), min(high, 1.0)
     if np.isfinite(low) and np.isfinite(high):
         bounds["reward"] = (low, high)
-    draws = int((table["count"].fill_null(1).to_numpy() if "count" in table.column_names else np.ones(table.num_rows)).sum())
     ungraded = 0
     if graded and table["correct"].null_count:
         ungraded = pc.count_distinct(table["prompt_id"].filter(table["correct"].is_null())).as_py()
-    notes = LogNotes(name, facts, bounds, len(content.left_out), draws, bool((reward < 0).any()), ungraded)
+    notes = LogNotes(
+        name, facts, bounds, len(content.left_out), int(draw_counts(table).sum()), bool((reward < 0).any()), ungraded
+    )
     return table, notes
 
 
 def _mapped(table: pa.Table, plan: CurvePlan, report: Callable[[int, int], None] | None) -> PromptCurves:
     """`prompt_curves` over batches of whole prompts."""
     table = table.take(pc.sort_indices(table, sort_keys=[("prompt_id", "ascending")]))
-    names = table["prompt_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    names = np.asarray(table["prompt_id"].combine_chunks().dictionary_encode().indices.to_numpy(), dtype=np.int64)
     ends = np.append(np.flatnonzero(names[1:] != names[:-1]) + 1, len(names))
     parts, start = [], 0
     while start < len(names):
-        end = int(ends[min(np.searchsorted(ends, start + min(_BATCH, 1 + len(names) // 64)), ends.size - 1)])
+        wanted = int(np.searchsorted(ends, start + min(_BATCH, 1 + len(names) // 64)))
+        end = int(ends[min(wanted, ends.size - 1)])
         parts.append(prompt_curves(table.slice(start, end - start), plan))
         start = end
         if report is not None:
@@ -269,16 +272,16 @@ def curves_of(
 ) -> Curves:
     """The reduction: from prompts to curves with bands, tests, differences to `other`, and notes."""
     ns = curves.plan.ns
-    bounds = about.bounds
-    lines = curve_lines(curves, bounds, LEVEL)
+    bounds, graded = about.bounds, bool(about.facts.get("reward_is_grade"))
+    lines = curve_lines(curves, bounds, LEVEL, graded)
     same, points, chosen = None, shared_length(curves), np.ones(len(curves.prompts), dtype=np.bool_)
     if int(curves.draws.min()) < ns[-1]:
         chosen = curves.draws >= ns[max(points, 1) - 1]
-        same = curve_lines(curves, bounds, LEVEL, chosen, points) if points else None
+        same = curve_lines(curves, bounds, LEVEL, graded, chosen, points) if points else None
     paired = None
     if other is not None:
         known = {key: value for key, value in bounds.items() if other[1].bounds.get(key) == value}
-        paired = paired_lines(curves, other[0], known, LEVEL)
+        paired = paired_lines(curves, other[0], known, LEVEL, graded)
     return Curves(
         ns,
         len(curves.prompts),

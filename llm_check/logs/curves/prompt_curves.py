@@ -33,11 +33,13 @@ class CurveKey:
 
 @dataclass(frozen=True)
 class CurvePlan:
-    """What is computed at every prompt: curves, ns ascending, the seed of subsets that are drawn. Picklable."""
+    """What is computed at every prompt: curves, ns ascending, the seed of subsets that are drawn; errors: also the
+    variances of soft best-of-n and race, which take longer than their values. Picklable."""
 
     keys: tuple[CurveKey, ...]
     ns: tuple[int, ...]
     seed: int = 0
+    errors: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def prompt_curves(table: pa.Table, plan: CurvePlan) -> PromptCurves:
     for at, (start, end) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
         rows = slice(start, end)
         part = {name: column[rows] for name, column in columns.items()}
-        arrays = DrawArrays(part.get("reward"), None if answer is None else answer[rows], counts[rows])
+        arrays = DrawArrays(part.get("reward"), None if answer is None else answer[rows], counts[rows], plan.errors)
         draws[at] = counts[rows].sum()
         if "n_tokens" in part:
             tokens[at] = np.sum(part["n_tokens"] * counts[rows]) / draws[at]
@@ -96,17 +98,17 @@ def prompt_curves(table: pa.Table, plan: CurvePlan) -> PromptCurves:
 
 
 def _columns(table: pa.Table) -> dict[str, Floats]:
-    """Columns of numbers that some row has; null: NaN."""
+    """Columns of numbers; null: NaN. A batch whose rows are all null is like any other."""
     out = {}
     for name in ("reward", "gold_reward", "correct", "n_tokens"):
-        if name in table.column_names and table[name].null_count < table.num_rows:
+        if name in table.column_names:
             out[name] = np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)
     return out
 
 
 def _answers(table: pa.Table) -> Ints | None:
     """Codes of equal answers, −1 for none."""
-    if "answer" not in table.column_names or table["answer"].null_count == table.num_rows:
+    if "answer" not in table.column_names:
         return None
     codes = table["answer"].combine_chunks().dictionary_encode().indices.fill_null(-1)
     return np.asarray(codes.to_numpy(zero_copy_only=False), dtype=np.int64)
@@ -127,7 +129,8 @@ def _position(
     whole = {key: bool(np.isfinite(column).all()) for key, column in columns.items()}
     together: dict[tuple[str, float | None], list[int]] = {}
     for c, key in enumerate(plan.keys):
-        if inside.any() and whole.get(key.value, False):
+        needs = {key.value, *SELECTORS[key.selector].needs} - {"answer"}
+        if inside.any() and all(whole.get(name, False) for name in needs):
             together.setdefault((key.selector, key.beta), []).append(c)
     words = np.frombuffer(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest(), dtype=np.uint32).tolist()
     local = draws
@@ -137,7 +140,7 @@ def _position(
         # codes in the order in which answers appear at this prompt, whatever batch it is in
         _, first, dense = np.unique(draws.answer[voting], return_index=True, return_inverse=True)
         code[voting] = np.argsort(np.argsort(first))[dense]
-        local = DrawArrays(draws.reward, code, draws.counts)
+        local = DrawArrays(draws.reward, code, draws.counts, draws.errors)
     for (selector, beta), members in together.items():
         entry = SELECTORS[selector]
         worth = np.array([columns[plan.keys[c].value] for c in members])

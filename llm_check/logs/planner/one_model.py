@@ -46,7 +46,7 @@ def plan_one_model(
     price = _price(log, unit, tokens)
     kept, limits = _kept(ns, top, int(sizes[-1]), goal.max_cost / price)
     columns = [n for n in log.table.column_names if log.table[n].null_count < log.table.num_rows]
-    plan = CurvePlan(_keys(columns, goal.value, sorted(set(betas or BETAS))), tuple(kept), seed)
+    plan = CurvePlan(_keys(columns, goal.value, sorted(set(betas or BETAS))), tuple(kept), seed, errors=False)
     curves = prompt_curves(log.table, plan)
     one = next(c for c, key in enumerate(plan.keys) if key.selector in ("best_of_n", "pass_at_k"))
     same = (curves.draws >= kept[-1]) & np.isfinite(curves.value[:, one]).all(axis=1)

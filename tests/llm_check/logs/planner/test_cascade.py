@@ -85,7 +85,7 @@ def test_a_file_without_log_probabilities_is_a_cascade(tmp_path: Path) -> None:
     assert again.cascade and again.facts == {"iid": True}
     assert read_log_file(tmp_path / "log.parquet").table.equals(again.table)
     lacking = [{k: v for k, v in row.items() if k != "reward"} for row in _rows(2)]
-    with pytest.raises(InputError, match=r"reward: a log of two models without log-probabilities needs"):
+    with pytest.raises(InputError, match=r"'reward', a log of two models without log-probabilities needs"):
         read_log_file(_file(tmp_path, lacking, "lacking.jsonl"))
     half = [{**row, "logp_draft": -1.0} for row in _rows(2)]
     with pytest.raises(InputError, match="logp_base"):
