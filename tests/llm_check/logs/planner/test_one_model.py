@@ -208,6 +208,10 @@ def test_the_cheapest_of_equals_is_taken_and_harm_is_not() -> None:
     assert found.chosen == 1 and found.gain_low[3] == pytest.approx(-0.1)
     dear = safe_choice(_contest(values, allowed=np.array([False, False, False, True])), names, "one draw")
     assert dear.chosen is None and "no worse than one draw" in dear.reason
+    # a gain that the prompts do not prove is no answer, even where nobody would regret it
+    noisy = np.stack([one, one + rng.normal(0.01, 0.2, 50)])
+    unsure = safe_choice(_contest(noisy, allowed=np.array([False, True]), tolerance=0.5), names, "one draw")
+    assert unsure.chosen is None and "no worse than one draw" in unsure.reason
     goal = safe_choice(_contest(values, margin=0.05), names, "one draw")
     assert goal.chosen == 1
     far = safe_choice(_contest(values, margin=0.2), names, "one draw")
