@@ -30,7 +30,7 @@ def _row(record: Record, mark: str, two: bool) -> tuple[str, ...]:
         _cell(record["n"] or None),
         *([_cell(record["n_base"])] if two else []),
         number(record["value"]),
-        number(record["value_se"]),
+        "–" if record["value_se"] is None else number(record["value_se"]),
         "–" if low is None else ("+" if low > 0 else "") + number(low),
         f"{record['cost']:.3g}",
         str(record["prompts"]),

@@ -28,6 +28,7 @@ from llm_check.logs.planner.one_model import plan_one_model
 
 __all__ = ["CASES", "Case", "outcome", "played"]
 
+BETAS = (5.0,)  # of soft best-of-n and race: one is a third of the time of three
 WRONG = 6  # different wrong answers
 TRUTH = 30_000  # prompts of the truth
 
@@ -143,12 +144,13 @@ def main(
             truth: Floats | None = None
             for log in range(logs):
                 goal = Goal(max_cost=case.budget, value=case.value, tolerance=TOLERANCE)
-                plan = plan_one_model(case.log(1000 * seed + log), goal, stated_range=(0.0, 1.0), seed=seed)
+                plan = plan_one_model(
+                    case.log(1000 * seed + log), goal, "draws", BETAS, stated_range=(0.0, 1.0), seed=seed
+                )
                 truth = played(case, plan.options, seed) if truth is None else truth
                 rows.append({"case": f"{case.name}, {case.prompts} prompts", **outcome(case, plan, truth)})
                 report(k * logs + log + 1, len(CASES) * logs)
-    for name in dict.fromkeys(r["case"] for r in rows):
-        print(f"{name:<34}", _said([r for r in rows if r["case"] == name]))
+            print(f"{rows[-1]['case']:<34}", _said(rows[-logs:]), flush=True)
     print(f"{'ALL':<34}", _said(rows))
     if out is not None:
         table = {key: [row[key] for row in rows] for key in rows[0]}

@@ -97,6 +97,8 @@ class DrawPlan:
         option, choice = self.options[s], self.choice
         mean, error = mean_error(self.values[[s]])
         gain, gain_error = mean_error((self.values[s] - self.values[self.baseline])[None])
+        if self.values.shape[1] < 2:  # one prompt shows no error
+            error, gain_error = np.full(1, np.nan), np.full(1, np.nan)
         return {
             "method": option.method,
             "rule": _RULES.get(option.method),

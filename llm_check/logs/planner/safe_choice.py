@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gsi_theory.runs.terminal import counted
 from gsi_theory.samples.intervals import Interval
 from gsi_theory.types import Flags, Floats
 from llm_check.logs.planner.best_option import by_cost, cross_fit, mean_error, standing
@@ -104,7 +105,7 @@ def safe_choice(contest: Contest, named: list[str], against: str) -> SafeChoice:
     values = contest.values
     prompts = values.shape[1]
     if prompts < FEWEST_PROMPTS:
-        reason = f"cannot tell from {prompts} prompts what others are like"
+        reason = f"cannot tell from {counted(prompts, 'prompt')} what others are like"
         empty = np.full(values.shape[0], np.nan)
         return SafeChoice(None, reason, (f"draws of {FEWEST_PROMPTS} prompts or more",), empty, empty)
     chosen, low, chance = _pick(contest, values)
