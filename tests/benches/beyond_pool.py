@@ -124,7 +124,7 @@ def _sure(one: Beyond) -> tuple[float, float]:
 
 def _model_row(kind: str, one: Beyond, truth: float, there: float) -> dict[str, Any]:
     if one.low is None or one.high is None:
-        return {"kind": kind, "answered": False, "covered": False, "shown": False, "width": np.nan}
+        return {"kind": kind, "answered": False, "covered": False, "shown": False, "width": None}
     inside = [bool(one.low <= x <= one.high) for x in (truth, there)]
     return {"kind": kind, "answered": True, "covered": inside[0], "shown": inside[1], "width": one.high - one.low}
 

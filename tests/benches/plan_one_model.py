@@ -84,6 +84,8 @@ CASES = (
     Case("no answers", 1.0, 0.0, 0.2, -0.3, "correct", 150, 16.0, votes=False),
     Case("the reward itself", 1.0, 0.0, 0.2, -0.3, "reward", 60, 16.0),
     Case("useless, wrong mode", 0.0, 0.0, 0.9, -0.4, "correct", 150, np.inf),
+    Case("few prompts", 0.8, 0.02, 0.4, 0.0, "correct", 40, np.inf, draws=16),
+    Case("reward slightly wrong", -0.1, 0.0, 0.5, 0.0, "correct", 40, 16.0, draws=16, votes=False),
 )
 
 
@@ -123,7 +125,7 @@ def outcome(case: Case, plan: DrawPlan, truth: Floats) -> dict[str, Any]:
     gap, error = mean_error((plan.values[top] - plan.values[base])[None])
     width = plan.bounds[1] - plan.bounds[0]
     best = float(truth[plan.allowed].max())
-    row = {"clear": bool(gap[0] > 3.0 * error[0]), "answered": chosen is not None, "regret": np.nan, "harm": False,
+    row = {"clear": bool(gap[0] > 3.0 * error[0]), "answered": chosen is not None, "regret": None, "harm": False,
            "covered": True, "largest_regret": (best - truth[top]) / width}  # fmt: skip
     if chosen is not None and plan.choice.worth is not None:
         row["regret"] = (best - truth[chosen]) / width
