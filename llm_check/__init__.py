@@ -7,7 +7,7 @@ What the commands do, as functions that return records; each is imported when it
     doctor(pool)          what is wrong with its numbers, and how well the drafts cover the base
     curve(log)            mean reward and accuracy against n of one model's draws, for every selector
     predict(pool)         expected reward and acceptance of every rule, n, β
-    plan(pool)            rule, gate, n, β and threshold for a goal, or what the pool lacks
+    plan(log)             what to do with two models or one for a goal (rule or selector, n, β, threshold), if it tells
     decode(...)           solve problems with a chosen method
 
 `pool` is a `Pool` or the path of its file. Numbers are attributes; `record()` is what the command answers with --json.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from llm_check.logs.curves.log_curves import curve
     from llm_check.logs.formats.log_import import read_log
     from llm_check.logs.mean_prediction import predict
-    from llm_check.logs.planner.recommendation import plan
+    from llm_check.logs.planner.plan_log import plan
     from llm_check.logs.pools.diagnosis import doctor
     from llm_check.logs.pools.pool import read_pool
 
@@ -35,7 +35,7 @@ _FACES = {
     "curve": ("llm_check.logs.curves.log_curves", "curve"),
     "decode": ("llm_check.models.decoding.decoded_task", "decode"),
     "doctor": ("llm_check.logs.pools.diagnosis", "doctor"),
-    "plan": ("llm_check.logs.planner.recommendation", "plan"),
+    "plan": ("llm_check.logs.planner.plan_log", "plan"),
     "predict": ("llm_check.logs.mean_prediction", "predict"),
     "read_log": ("llm_check.logs.formats.log_import", "read_log"),
     "read_pool": ("llm_check.logs.pools.pool", "read_pool"),

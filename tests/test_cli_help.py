@@ -140,7 +140,7 @@ LONG: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "doctor": ("llm_check.logs.pools.diagnosis.read_either", lambda at: [str(at / "pool.parquet")]),
     "curve": ("llm_check.logs.curves.draw_source.read_log_file", lambda at: [str(at / "log.parquet")]),
     "predict": ("llm_check.logs.pools.pool.read_pool", lambda at: [str(at / "pool.parquet")]),
-    "plan": ("llm_check.logs.pools.pool.read_pool", lambda at: [str(at / "pool.parquet")]),
+    "plan": ("llm_check.logs.planner.plan_log.read_any", lambda at: [str(at / "pool.parquet")]),
     "law": ("gsi_theory.runs.command_law.read_instance", lambda at: [str(at / "instance.json")]),
     "models": ("llm_check.models.real.preparation.prepare", lambda at: ["smollm2", "--cache", str(at / "cache")]),
     "figures": ("figures.report.build_report", lambda at: ["--out", str(at)]),

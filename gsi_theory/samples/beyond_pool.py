@@ -68,9 +68,10 @@ def by_reward(values: ArrayLike, reward: ArrayLike) -> Floats:
 
 def beyond_pass(
     draws: ArrayLike, right: ArrayLike, ns: Sequence[int], rng: np.random.Generator, level: float = 0.9,
-    sure: float = 0.95,
+    sure: float | None = 0.95,
 ) -> list[Beyond]:  # fmt: skip
-    """pass@n for every n, from draws N (P,) and right ones (P,) of each prompt; level: of the model, sure: of bounds.
+    """pass@n for every n, from draws N (P,) and right ones (P,) of each prompt; level: of the model, sure: of the
+    bounds, None for none.
 
     Raises InputError for counts that are none, c > N, fewer than two prompts.
     """
@@ -114,7 +115,7 @@ def _histogram(draws: Ints, right: Ints, size: int) -> Floats:
 
 def beyond_best(
     values: Sequence[Floats], ns: Sequence[int], rng: np.random.Generator, value: str,
-    bounds: tuple[float, float] | None, level: float = 0.9, sure: float = 0.95,
+    bounds: tuple[float, float] | None, level: float = 0.9, sure: float | None = 0.95,
 ) -> list[Beyond]:  # fmt: skip
     """Best-of-n's mean for every n, from each prompt's values (N,) by ascending reward (`by_reward`).
 
@@ -145,7 +146,8 @@ def beyond_best(
 
     every = []
     for n in _numbers(ns):
-        sure_low, sure_high = (None, None) if bounds is None else _guaranteed(draws, rows, n, rng, sure, ranked)
+        level_of = None if bounds is None else sure
+        sure_low, sure_high = _guaranteed(draws, rows, n, rng, level_of, ranked)
         every.append(Beyond(n, "best_of_n", value, None, None, None, sure_low, sure_high))
     told = _with_model(every, draws, model, shown, LEAST_SIZE, (0.0, 1.0) if bounds is not None else None)
     return [_rescaled(one, low, high - low) for one in told]
@@ -193,9 +195,11 @@ def _rank_design(size: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
 
 
 def _guaranteed(
-    draws: Ints, rows: Rows, n: int, rng: np.random.Generator, level: float, ranked: bool
-) -> tuple[float, float]:
-    """Bounds in [0, 1] that hold together at `level`."""
+    draws: Ints, rows: Rows, n: int, rng: np.random.Generator, level: float | None, ranked: bool
+) -> tuple[float | None, float | None]:
+    """Bounds in [0, 1] that hold together at `level`; none are made for None."""
+    if level is None:
+        return None, None
     order = rng.permutation(draws.size)
     first = order.size // _DESIGN if order.size >= _FEWEST else 0
     design, rest = order[:first], np.sort(order[first:])

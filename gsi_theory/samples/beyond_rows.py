@@ -7,6 +7,7 @@ Rows have S = min(M, CELLS) + 1 cells for counts, min(M − 1, CELLS) + 1 for ra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import gammaln
@@ -42,6 +43,12 @@ def thinned(draws: int, right: Floats, size: int, cells: int) -> Floats:
     return np.hstack([law, np.maximum(1.0 - law.sum(axis=1, keepdims=True), 0.0)])
 
 
+@lru_cache(maxsize=8)
+def _every(draws: int, size: int, cells: int) -> Floats:
+    """`thinned` of 0, ..., draws: prompts of one size share it."""
+    return thinned(draws, np.arange(draws + 1.0), size, cells)
+
+
 def count_rows(draws: Ints, right: Ints, size: int) -> Floats:
     """(P, S): the law of the number right among `size` of each prompt's draws."""
     rows = np.empty((draws.size, min(size, CELLS) + 1))
@@ -58,7 +65,7 @@ def reward_rows(values: Sequence[Floats], size: int) -> Floats:
     for i, ordered in enumerate(values):
         # c draws exceed what lies between the (N − c)th and the next; below the least all do
         gaps = np.diff(np.concatenate([[0.0], ordered, [1.0]]))[::-1]
-        rows[i] = gaps @ thinned(ordered.size, np.arange(ordered.size + 1.0), size, cells)
+        rows[i] = gaps @ _every(ordered.size, size, cells)
     return rows
 
 
@@ -67,7 +74,6 @@ def rank_rows(values: Sequence[Floats], size: int) -> Floats:
     cells = min(size - 1, CELLS) + 1
     rows = np.empty((len(values), cells))
     for i, ordered in enumerate(values):
-        above = np.arange(float(ordered.size))
         # each draw is in the subset with chance size/N, and then c of those above it with it
-        rows[i] = (size / ordered.size) * ordered[::-1] @ thinned(ordered.size - 1, above, size - 1, cells)
+        rows[i] = (size / ordered.size) * ordered[::-1] @ _every(ordered.size - 1, size - 1, cells)
     return rows

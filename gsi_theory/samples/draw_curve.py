@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gsi_theory.estimate import subset_mean
+from gsi_theory.estimate import checked_pool, curves, subset_mean
 from gsi_theory.samples.subset_shares import share_rows
 from gsi_theory.types import Floats, Ints
 
@@ -85,10 +85,13 @@ def best_of_n(reward: Floats, values: Floats, counts: Ints, ns: Ints) -> DrawCur
     return DrawCurve(value, variance, np.zeros(value.shape))
 
 
-def weighted_by_reward(reward: Floats, values: Floats, counts: Ints, ns: Ints, beta: float, rule: str) -> DrawCurve:
+def weighted_by_reward(
+    reward: Floats, values: Floats, counts: Ints, ns: Ints, beta: float, rule: str, errors: bool = True
+) -> DrawCurve:
     """Winners by a rule of the table at weights e^{βr} (M31): softmax is soft best-of-n, race the race; as best_of_n.
 
-    NaN for n where draws · n exceed 2¹⁸, or beyond 2¹³ draws: the rules take draws one by one.
+    NaN for n where draws · n exceed 2¹⁸, or beyond 2¹³ draws: the rules take draws one by one. errors: without, the
+    variance is NaN.
     """
     size = int(counts.sum())
     shape = len(values), ns.size
@@ -97,6 +100,9 @@ def weighted_by_reward(reward: Floats, values: Floats, counts: Ints, ns: Ints, b
     if size > _MOST or not known.any():
         return out
     each = np.repeat(np.arange(counts.size), counts)
+    if not errors:
+        out.value[:, known] = curves(checked_pool(values[:, each], beta * reward[each], ns[known], rule))
+        return out
     asked = shorter(ns[known], size) if (ns[known] == size).any() else np.append(ns[known], 1)
     means = subset_mean(values[:, each], beta * reward[each], asked, rule)
     value, variance = closed_at_all(ns[known], size, means.value, means.stderr**2)

@@ -1,5 +1,7 @@
 """`gsi plan POOL`: rule, gate, n, β and threshold for a goal, their cost and guarantee, or why the pool cannot tell.
 
+Of a log of one model: selector, β and n; of two models without log-probabilities: n, n_base and threshold.
+
 The page (`--page`) is drawn by `figures`, called by name, so that no folder imports another against the arrows.
 """
 
@@ -9,14 +11,25 @@ import importlib
 import json
 import shlex
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from typer.models import OptionInfo
 
+from gsi_theory.errors import InputError
 from gsi_theory.runs.costs import DEVICES, OVERHEADS, SHAPES
-from gsi_theory.runs.options import OUTPUT, RUN, PoolArgument, listed
+from gsi_theory.runs.options import (
+    OUTPUT,
+    RUN,
+    ClusterOption,
+    MissingOption,
+    PoolArgument,
+    WorkersOption,
+    listed,
+    workers_of,
+)
 from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.types import Json
@@ -37,6 +50,20 @@ def _called(context: typer.Context, pool: str) -> str:
         if p.name not in (None, "pool", "page", "as_json") and context.params.get(p.name) not in (p.default, ())
     ]
     return " ".join(["gsi plan", shlex.quote(Path(pool).name), *options, "--page FOLDER"])
+
+
+def _stated(context: typer.Context) -> set[str]:
+    """Names of the options that the user gave."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name != "DEFAULT"}
+
+
+def _refuse_stated(log: str, stated: set[str]) -> None:
+    """InputError for options that only a pool of two models with log-probabilities has a use for."""
+    for name in ("rule", "decides", "also", "device", "timings", "engine", "costs", "page"):
+        if name in stated:
+            cure = "gsi curve --page draws it" if name == "page" else "leave it out"
+            raise InputError(f"--{name} of {log}, a log without log-probabilities: {cure}")
 
 
 def _option(metavar: str, text: str, panel: str | None = None, names: Iterable[str] = ()) -> OptionInfo:
@@ -100,7 +127,13 @@ def command(
         ),
     ] = None,
     cost: Annotated[
-        str, _option("UNIT", "flops, tokens or seconds a step.", _COST, ("flops", "tokens", "seconds"))
+        str,
+        _option(
+            "UNIT",
+            "flops, tokens or seconds a step; of one model draws (default) or tokens.",
+            _COST,
+            ("flops", "tokens", "seconds", "draws"),
+        ),
     ] = "flops",
     models: Annotated[
         str | None,
@@ -130,6 +163,9 @@ def command(
         int,
         typer.Option(metavar="N", min=0, help="Seed of the bootstrap that compares options.", rich_help_panel=RUN),
     ] = 0,
+    missing: MissingOption = None,
+    workers: WorkersOption = 1,
+    cluster: ClusterOption = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at a bad row, do not leave its prompt out.", rich_help_panel=RUN)
     ] = False,
@@ -140,28 +176,67 @@ def command(
 ) -> None:
     """Compare rules, gates, n, n_base, β and u on a pool, and recommend one for a goal if the pool can tell.
 
+    Of a log of one model: selector, β and n for --max-cost draws (or --cost tokens); of two models without
+    log-probabilities: n, n_base and the reward below which to ask the base. Never what may be worse than one draw.
+
     Recommended is the cheapest option than which no other is better by more than --tolerance, at 95 % for all options
     together; with --min-gain or --within the cheapest that is proved to reach it. Of costs within 2 % the one of more
     value, then of less KL. Where nothing can be said of any option: why, and what would help. Exit status 0 also then.
     """
     # slow to import
+    from llm_check.logs.draw_plan_words import print_draw_plan
+    from llm_check.logs.log import Log, read_either
+    from llm_check.logs.planner.draw_plan import TOLERANCE as TOLERANCE_OF_DRAWS
     from llm_check.logs.planner.goal import Goal
     from llm_check.logs.planner.page_artifact import write_pool_page
+    from llm_check.logs.planner.plan_log import plan_draws
     from llm_check.logs.planner.recommendation import PLAN_ROWS, plan
     from llm_check.logs.planner.scheme_grid import stated_option
     from llm_check.logs.planner.setup import stated_setup
     from llm_check.logs.pools.pool import read_pool
 
     # before anything is read
-    stated_setup(cost, device, models, timings, context, step_tokens, engine=engine, costs=costs)
+    unit = "tokens" if cost == "draws" else cost  # of draws: a pool's plan refuses it below
+    stated_setup(unit, device, models, timings, context, step_tokens, engine=engine, costs=costs)
     asked = None if decides is None else stated_option(decides)
     if page is not None:
         for name in ("pool_page.json", "index.html"):
             require_writable(page / name)
-    goal = Goal(max_cost, min_gain, within, baseline_n, max_kl, value, tolerance)
     thresholds = None if threshold is None else listed(threshold, float, "threshold")
     grid = listed(beta, float, "beta"), listed(n, int, "n"), listed(rule, str, "rule"), thresholds
-    data = read_pool(pool, strict, PLAN_ROWS)
+    goal = Goal(max_cost, min_gain, within, baseline_n, max_kl, value, tolerance)
+    data = read_either(pool, strict, PLAN_ROWS, missing)
+    if isinstance(data, Log):
+        stated = _stated(run)
+        _refuse_stated(pool, stated)
+        best = "reward" if "reward" in data.values else "correct"
+        kept = tolerance if "tolerance" in stated else TOLERANCE_OF_DRAWS
+        goal = replace(goal, value=value if "value" in stated else best, tolerance=kept)
+        sizes = stated_setup("flops", None, models, None, context, step_tokens, data.metadata)
+        betas, ns = grid[0] if "beta" in stated else None, grid[1] if "n" in stated else None
+        tokens = step_tokens if "step_tokens" in stated else None
+        chosen = cost if "cost" in stated else None
+        log = pool if data.whole is not None and data.models == 1 else data  # of a long one `data` is a part
+        with progress_bar("plan") as report:
+            pool_of = workers_of(workers, cluster)
+            found = plan_draws(
+                log,
+                goal,
+                chosen,
+                sizes,
+                betas,
+                ns,
+                thresholds,
+                reward_range,
+                seed,
+                tokens,
+                strict,
+                report,
+                pool_of,
+                missing,
+            ).record()
+        typer.echo(json.dumps(found, allow_nan=False, default=str)) if as_json else print_draw_plan(pool, found)
+        return
     setup = stated_setup(cost, device, models, timings, context, step_tokens, data.metadata, engine, costs)
     others = [(other.name, read_pool(other, strict, PLAN_ROWS)) for other in also or ()]
     with progress_bar("plan") as report:

@@ -1,9 +1,10 @@
 """Logs of one model or two, as one record. No torch here.
 
-A log of two models is a pool (`llm_check.logs.pools.pool`). A log of one model has the same columns with source "one",
-and needs no log-probabilities: `prompt_id`, `candidate`, and at least one of `reward`, `correct`, `answer` (or, not yet
-graded, what was drawn). A row may stand for `count` draws that are alike. `correct` is null where nobody graded the
-draw, `answer` where the draw has none; a reward that some rows have, all have.
+A log of two models is a pool (`llm_check.logs.pools.pool`) or, where it has no log-probabilities at all, a cascade:
+draws of a draft and of a base with rewards, by which to defer from the one to the other. A log of one model has the
+same columns with source "one", and needs no log-probabilities: `prompt_id`, `candidate`, and at least one of `reward`,
+`correct`, `answer` (or, not yet graded, what was drawn). A row may stand for `count` draws that are alike. `correct` is
+null where nobody graded the draw, `answer` where the draw has none; a reward that some rows have, all have.
 
 `Log.facts` is what the file says of its draws: format, engine, version, model, temperature, top_p, top_k, raw or
 processed log-probabilities, and `iid`: true (so its format draws), null (nobody said), or false (dependent draws, which
@@ -32,8 +33,16 @@ from gsi_theory.types import Ints, Json, Record
 from llm_check.logs.pools.checked_rows import checked_rows
 from llm_check.logs.pools.log_files import LogFiles, LogSource, PromptGroup, group_file, small_file
 from llm_check.logs.pools.pool import Pool, pool_of_file, read_pool, reward_range, write_pool
-from llm_check.logs.pools.pool_files import LeftOut, TableFile, file_metadata, is_one_model, read_table, typed
-from llm_check.logs.pools.schema import ONE, ONE_REQUIRED, VALUES
+from llm_check.logs.pools.pool_files import (
+    LeftOut,
+    TableFile,
+    file_metadata,
+    is_cascade,
+    is_one_model,
+    read_table,
+    typed,
+)
+from llm_check.logs.pools.schema import CASCADE_REQUIRED, ONE, ONE_REQUIRED, VALUES
 
 __all__ = [
     "Log",
@@ -77,6 +86,11 @@ class Log:
         return tuple(n for n in VALUES if n in names and self.table[n].null_count < self.table.num_rows)
 
     @property
+    def cascade(self) -> bool:
+        """Whether it is of two models, without log-probabilities."""
+        return self.models == 2 and not {"logp_draft", "logp_base"} & set(self.table.column_names)
+
+    @property
     def draws(self) -> int:
         """Draws that the rows stand for."""
         return int(draw_counts(self.table).sum())
@@ -87,7 +101,9 @@ class Log:
         return int(pc.count_distinct(self.table["prompt_id"]).as_py())
 
     def pool(self) -> Pool:
-        """The log of two models as a pool. Raises InputError for a log of one model."""
+        """The log of two models as a pool. Raises InputError for a log of one model, or without log-probabilities."""
+        if self.cascade:
+            raise InputError("a log without log-probabilities is no pool: a pool has logp_draft and logp_base")
         if self.models == 1:
             raise InputError("a log of one model is no pool: gsi curve reads it; a pool has logp_draft and logp_base")
         return pool_of_file(Path("log"), TableFile(self.table, self.metadata, None, ()), strict=True)
@@ -113,18 +129,21 @@ def log_of_file(path: Path, file: TableFile, strict: bool = True, missing: str |
     """The log of a file already read, its bad rows refused or, with their prompts, left out. Errors as `read_pool`."""
     table = file.table
     sources = table["source"].unique().to_pylist() if "source" in table.column_names else []
-    if not is_one_model(table.column_names, sources[0] if len(sources) == 1 else sources or None):
+    one_model = is_one_model(table.column_names, sources[0] if len(sources) == 1 else sources or None)
+    if not one_model:
         if ONE in sources:
             raise InputError(f'{path} has rows of source "one" beside others: write one log for each')
-        pool = pool_of_file(path, file, strict, missing)
-        return Log(pool.table, 2, pool.metadata, pool.left_out)
-    table = typed(one_model_table(table), path, ONE_REQUIRED)
-    _require_values(path, table)
+        if not is_cascade(table.column_names, sources):
+            pool = pool_of_file(path, file, strict, missing)
+            return Log(pool.table, 2, pool.metadata, pool.left_out)
+    table = typed(one_model_table(table), path, ONE_REQUIRED if one_model else CASCADE_REQUIRED)
+    if one_model:
+        _require_values(path, table)
     checked = replace(file, table=table)
     limits = reward_range(file.metadata, str(path))
-    kept = checked_rows(path, checked, limits, strict, one_model=True, missing=missing)
+    kept = checked_rows(path, checked, limits, strict, one_model, missing)
     metadata = file.metadata | ({"missing": kept.missing} if kept.missing else {})
-    return Log(kept.table, 1, metadata, kept.faults)
+    return Log(kept.table, 1 if one_model else 2, metadata, kept.faults)
 
 
 def _require_values(path: Path, table: pa.Table) -> None:
@@ -141,7 +160,7 @@ def read_log_file(source: LogSource, strict: bool = True, missing: str | None = 
     strict, missing and errors as `llm_check.read_pool`.
     """
     if (path := small_file(source)) is not None:
-        return log_of_file(path, read_table(path, strict, either=True), strict, missing)
+        return log_of_file(path, read_table(path, strict, either=True, cascade=True), strict, missing)
     with LogFiles(source, strict) as files:
         return log_of_file(Path(files.names[0]), files.together(), strict, missing)
 
@@ -157,12 +176,13 @@ def group_log(
 def read_either(
     source: LogSource, strict: bool = True, most_rows: int | None = None, missing: str | None = None
 ) -> Pool | Log:
-    """The pool of files of two models, the log of those of one model; the rest and errors as `llm_check.read_pool`."""
+    """The pool of files of two models, the log of those of one model or without log-probabilities; the rest and errors
+    as `llm_check.read_pool`."""
     if (path := small_file(source)) is not None:
-        file = read_table(path, strict, either=True)
+        file = read_table(path, strict, either=True, cascade=True)
         return _either(path, file, strict, missing)
     with LogFiles(source, strict) as files:
-        if files.one_model:
+        if not files.ratios:
             log = log_of_file(Path(files.names[0]), files.together(most_rows), strict, missing)
             return replace(log, whole=(files.rows, files.prompt_rows.size))
     return read_pool(source, strict, most_rows, missing)
@@ -171,7 +191,7 @@ def read_either(
 def _either(path: Path, file: TableFile, strict: bool, missing: str | None) -> Pool | Log:
     names = file.table.column_names
     sources = file.table["source"].unique().to_pylist() if "source" in names else [ONE]
-    two = ONE not in sources and not is_one_model(names, sources)
+    two = ONE not in sources and not is_one_model(names, sources) and not is_cascade(names, sources)
     return (pool_of_file if two else log_of_file)(path, file, strict, missing)
 
 
@@ -185,7 +205,7 @@ def write_log(path: str | os.PathLike[str], table: pa.Table, provenance: Mapping
         raise InputError(f"{path} ends in {path.suffix!r}: a log is written as .parquet")
     record = json.dumps(dict(provenance), sort_keys=True)
     log = log_of_file(path, TableFile(table, json.loads(record), None, ()), strict=True)
-    if log.models == 2:
+    if log.models == 2 and not log.cascade:
         return replace(log, table=write_pool(path, log.table, provenance).table)
     buffer = io.BytesIO()
     pq.write_table(log.table.replace_schema_metadata(file_metadata(record)), buffer, compression="zstd")

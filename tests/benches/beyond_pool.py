@@ -82,7 +82,7 @@ def measured_pass(
         truth, there = float(np.mean(1.0 - (1.0 - many) ** draws)), float(np.mean(right > 0))
         for kind, part in (("half", 2), ("quarter", 4)):
             cut = order[:, : draws // part].sum(axis=1)
-            one = beyond_pass(size // part, cut, [draws], rng)[0]
+            one = beyond_pass(size // part, cut, [draws], rng, sure=None)[0]
             found.append(_model_row(kind, one, truth, there))
         report(log + 1, logs)
     return found
@@ -111,7 +111,7 @@ def measured_best(name: str, prompts: int, draws: int, logs: int, seed: int, rep
                           "width": high - low})  # fmt: skip
         there = float(np.mean([r[-1] for r in ordered(draws)]))
         for kind, part in (("half", 2), ("quarter", 4)):
-            one = beyond_best(ordered(draws // part), [draws], rng, "correct", (0.0, 1.0))[0]
+            one = beyond_best(ordered(draws // part), [draws], rng, "correct", (0.0, 1.0), sure=None)[0]
             found.append(_model_row(kind, one, truth(draws), there))
         report(log + 1, logs)
     return found
@@ -124,7 +124,7 @@ def _sure(one: Beyond) -> tuple[float, float]:
 
 def _model_row(kind: str, one: Beyond, truth: float, there: float) -> dict[str, Any]:
     if one.low is None or one.high is None:
-        return {"kind": kind, "answered": False, "covered": False, "shown": False, "width": np.nan}
+        return {"kind": kind, "answered": False, "covered": False, "shown": False, "width": None}
     inside = [bool(one.low <= x <= one.high) for x in (truth, there)]
     return {"kind": kind, "answered": True, "covered": inside[0], "shown": inside[1], "width": one.high - one.low}
 

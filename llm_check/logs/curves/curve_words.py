@@ -96,4 +96,7 @@ def rests_on(curves: Curves) -> list[str]:
         told = ", ".join(f"{curves.tokens[m]:,.0f} at n = {ns[m]}" for m in few_of(ns, _LISTED))
         lines.append(f"tokens: {told}")
     lines += [beyond_words(one) for one in curves.beyond]
+    lines += (
+        [] if curves.about.verdict["valid"] and not curves.about.verdict["warnings"] else [curves.about.verdict["line"]]
+    )
     return [*lines, *(turning_words(each) for each in curves.turnings), *(f"note: {note}" for note in curves.notes)]

@@ -26,14 +26,14 @@ from gsi_theory.runs.workers import local_pool
 from gsi_theory.samples.beyond_pool import by_reward
 from gsi_theory.types import Floats, Ints, Json, Record
 from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves, joined, prompt_curves, prompt_sizes
-from llm_check.logs.log import Log, draw_counts, group_log, log_of_file, read_log_file
+from llm_check.logs.log import Log, draw_counts, group_log, log_of_file, read_either, read_log_file
 from llm_check.logs.pools.checked_rows import NothingLeft
-from llm_check.logs.pools.log_files import LogFiles, LogSource, PromptGroup, small_file
+from llm_check.logs.pools.log_files import GROUP_ROWS, LogFiles, LogSource, PromptGroup, small_file
 from llm_check.logs.pools.pool import reward_range
-from llm_check.logs.pools.row_checks import floats
 from llm_check.logs.pools.schema import SOURCES
+from llm_check.logs.pools.verdict_line import verdict_line
 
-__all__ = ["DrawSource", "LogNotes", "draw_source"]
+__all__ = ["DrawSource", "LogNotes", "draw_source", "log_notes"]
 
 _BATCH = 1 << 18  # rows computed at a time
 _RANKED = 1 << 21  # draws that are sorted by reward
@@ -50,7 +50,9 @@ Report = Callable[[int, int], None]
 class LogNotes:
     """What is known of a log beside its draws: name, facts, bounds of values, rows left out, draws; whether rewards are
     below zero; the number of prompts with draws that nobody graded where others are; columns that some row has; draws
-    of every (prompt, step), in no order; mean tokens of a draw, None where some draw's are unknown."""
+    of every (prompt, step), in no order; mean tokens of a draw, None where some draw's are unknown; ranges, the least
+    and the largest of every value; stated, the range of the reward that the files state; verdict, the doctor's of the
+    log (`verdict_line`), of a long one of evenly spread prompts."""
 
     name: str
     facts: Record
@@ -62,6 +64,9 @@ class LogNotes:
     columns: tuple[str, ...]
     sizes: Ints
     tokens: float | None
+    ranges: Mapping[str, tuple[float, float]]
+    stated: tuple[float, float]
+    verdict: Record
 
 
 class DrawSource(NamedTuple):
@@ -106,7 +111,8 @@ def draw_source(
         scans = Journal(None, {}).run(jobs, _scan_group, pool, None)
         facts = files.metadata.get("facts")
         known = dict(facts) if isinstance(facts, Mapping) else {}
-        about = _notes(name, known, files.metadata, source, scans, len(files.left_out))
+        verdict = verdict_line(read_either(log, strict, GROUP_ROWS, missing))
+        about = _notes(name, known, files.metadata, source, scans, verdict, len(files.left_out))
 
         def mapped(plan: CurvePlan, report: Report | None) -> PromptCurves:
             each = Journal(None, {}).run([job._replace(plan=plan) for job in jobs], _curves_of_group, pool, report)
@@ -115,10 +121,16 @@ def draw_source(
         yield DrawSource(about, sum(scan["prompts"] for scan in scans), mapped, lambda value: None)
 
 
+def log_notes(content: Log, source: str | None = None, name: str = "the log") -> LogNotes:
+    """What is known of a log in memory, or of its rows of a source."""
+    table = content.table if content.cascade else _rows(content, source, name)
+    verdict = verdict_line(content.pool() if content.models == 2 and not content.cascade else content)
+    return _notes(name, content.facts, content.metadata, source, [_scanned(content, table)], verdict)
+
+
 def _at_once(content: Log, source: str | None, name: str) -> DrawSource:
     """A log that is in memory."""
-    table = _rows(content, source, name)
-    about = _notes(name, content.facts, content.metadata, source, [_scanned(content, table)])
+    table, about = _rows(content, source, name), log_notes(content, source, name)
     prompts = int(pc.count_distinct(table["prompt_id"]).as_py())
     return DrawSource(
         about, prompts, lambda plan, report: _mapped(table, plan, report), lambda value: _ranked(table, value)
@@ -155,7 +167,10 @@ def _rows(content: Log, source: str | None, name: str) -> pa.Table:
 def _scanned(content: Log, table: pa.Table) -> Record:
     """What `_notes` needs to know of some rows of one model, as JSON."""
     there = [name for name in table.column_names if table[name].null_count < table.num_rows]
-    reward = floats(table, "reward") if "reward" in there else np.zeros(0)
+    ranges = {}
+    for value in (v for v in ("reward", "gold_reward", "correct") if v in there):
+        ends = pc.min_max(table[value].cast(pa.float64())).as_py()
+        ranges[value] = [ends["min"], ends["max"]]
     ungraded = 0
     if "correct" in there and table["correct"].null_count:
         ungraded = pc.count_distinct(table["prompt_id"].filter(table["correct"].is_null())).as_py()
@@ -168,7 +183,7 @@ def _scanned(content: Log, table: pa.Table) -> Record:
         "sizes": prompt_sizes(table).tolist(),
         "draws": int(counts.sum()),
         "left_out": len(content.left_out),
-        "range": [float(reward.min()), float(reward.max())] if reward.size else None,
+        "ranges": ranges,
         "ungraded": ungraded,
         "tokens": tokens,
         "two": content.models == 2,
@@ -176,13 +191,23 @@ def _scanned(content: Log, table: pa.Table) -> Record:
 
 
 def _notes(
-    name: str, facts: Record, metadata: Record, source: str | None, scans: Sequence[Record], unread: int = 0
+    name: str,
+    facts: Record,
+    metadata: Record,
+    source: str | None,
+    scans: Sequence[Record],
+    verdict: Record,
+    unread: int = 0,
 ) -> LogNotes:
     """What is known of a log of so many parts; unread: lines that are no rows."""
-    ranges = [scan["range"] for scan in scans if scan["range"] is not None]
-    least, most = (min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else (np.inf, -np.inf)
+    ends: dict[str, list[list[float]]] = {}
+    for scan in scans:
+        for value, both in scan["ranges"].items():
+            ends.setdefault(value, []).append(both)
+    ranges = {value: (min(b[0] for b in all_), max(b[1] for b in all_)) for value, all_ in ends.items()}
+    least, most = ranges.get("reward", (np.inf, -np.inf))
     bounds = {"correct": (0.0, 1.0)}
-    low, high = reward_range(metadata, name)
+    low, high = stated = reward_range(metadata, name)
     if facts.get("reward_is_grade") and least >= 0 and most <= 1:
         low, high = max(low, 0.0), min(high, 1.0)
     if np.isfinite(low) and np.isfinite(high):
@@ -203,6 +228,9 @@ def _notes(
         tuple(dict.fromkeys(column for scan in scans for column in scan["columns"])),
         sizes,
         None if None in tokens or not draws else sum(tokens) / draws,
+        ranges,
+        stated,
+        verdict,
     )
 
 
@@ -228,7 +256,7 @@ def _scan_group(job: _Job) -> Json:
     except NothingLeft as error:
         faults = len(error.faults)
         return {
-            **{"columns": [], "prompts": 0, "sizes": [], "draws": 0, "left_out": faults, "range": None, "ungraded": 0},
+            **{"columns": [], "prompts": 0, "sizes": [], "draws": 0, "left_out": faults, "ranges": {}, "ungraded": 0},
             **{"tokens": 0.0, "two": False},
         }
     return plain(_scanned(log, _rows(log, job.source, "the log")))

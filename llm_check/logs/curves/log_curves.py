@@ -91,6 +91,7 @@ class Curves:
             "tokens": self.tokens,
             "against": paired,
             "left_out": self.about.left_out,
+            "doctor": self.about.verdict,
             "notes": list(self.notes),
         }
         return with_schema("curve", plain(body))

@@ -36,12 +36,14 @@ class CurveKey:
 @dataclass(frozen=True)
 class CurvePlan:
     """What is computed at every prompt: curves, ns ascending, the seed of subsets that are drawn; tilted: draws of a
-    prompt, picked at random where it has more, that the curves with a β are of (`tilted_draws`). Picklable."""
+    prompt, picked at random where it has more, that the curves with a β are of (`tilted_draws`); errors: also the
+    variances of soft best-of-n and race, which take longer than their values. Picklable."""
 
     keys: tuple[CurveKey, ...]
     ns: tuple[int, ...]
     seed: int = 0
     tilted: int = 1024
+    errors: bool = True
 
 
 def tilted_draws(prompts: int) -> int:
@@ -95,7 +97,7 @@ def prompt_curves(table: pa.Table, plan: CurvePlan) -> PromptCurves:
     for at, (start, end) in enumerate(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)):
         rows = slice(start, end)
         part = {name: column[rows] for name, column in columns.items()}
-        arrays = DrawArrays(part.get("reward"), None if answer is None else answer[rows], counts[rows])
+        arrays = DrawArrays(part.get("reward"), None if answer is None else answer[rows], counts[rows], plan.errors)
         draws[at] = counts[rows].sum()
         if "n_tokens" in part:
             tokens[at] = np.sum(part["n_tokens"] * counts[rows]) / draws[at]
@@ -148,7 +150,7 @@ def _position(
         # codes in the order in which answers appear at this prompt, whatever batch it is in
         _, first, dense = np.unique(draws.answer[voting], return_index=True, return_inverse=True)
         code[voting] = np.argsort(np.argsort(first))[dense]
-        local = DrawArrays(draws.reward, code, draws.counts)
+        local = DrawArrays(draws.reward, code, draws.counts, draws.errors)
     for (selector, beta), members in together.items():
         entry = SELECTORS[selector]
         worth = np.array([columns[plan.keys[c].value] for c in members])

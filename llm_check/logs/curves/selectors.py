@@ -18,11 +18,13 @@ __all__ = ["SELECTORS", "DrawArrays", "Selector"]
 
 @dataclass(frozen=True)
 class DrawArrays:
-    """Rows of one position: reward (R,) or None, answer (R,) codes (−1: none) or None, counts (R,)."""
+    """Rows of one position: reward (R,) or None, answer (R,) codes (−1: none) or None, counts (R,); errors: whether
+    variances are wanted where they cost more than the values."""
 
     reward: Floats | None
     answer: Ints | None
     counts: Ints
+    errors: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Selector:
 def _by_reward(rule: str) -> Callable[[DrawArrays, Floats, Ints, float, np.random.Generator], DrawCurve]:
     def curve(draws: DrawArrays, values: Floats, ns: Ints, beta: float, rng: np.random.Generator) -> DrawCurve:
         assert draws.reward is not None
-        return weighted_by_reward(draws.reward, values, draws.counts, ns, beta, rule)
+        return weighted_by_reward(draws.reward, values, draws.counts, ns, beta, rule, draws.errors)
 
     return curve
 

@@ -30,8 +30,8 @@ from gsi_theory.arrays.memory import require_memory
 from gsi_theory.errors import InputError
 from gsi_theory.runs.credentials import scrubbed
 from gsi_theory.types import Ints, Record
-from llm_check.logs.pools.pool_files import LINE, LeftOut, TableFile, is_one_model, json_tables, parquet_metadata, typed
-from llm_check.logs.pools.schema import FIELDS, ONE_REQUIRED, REQUIRED
+from llm_check.logs.pools.pool_files import LINE, LeftOut, TableFile, json_tables, parquet_metadata, required_of, typed
+from llm_check.logs.pools.schema import FIELDS, REQUIRED
 
 __all__ = ["GROUP_ROWS", "LogFiles", "LogSource", "PromptGroup", "group_file", "small_file"]
 
@@ -251,16 +251,16 @@ class LogFiles:
         return size / max(1, rows)
 
     @cached_property
-    def one_model(self) -> bool:
-        """Whether the log is of one model, by its first rows."""
+    def ratios(self) -> bool:
+        """Whether the log is of two models with log-probabilities, by its first rows."""
         with ExitStack() as stack:
             file = _opened(self._files[0][1], stack)
             names = file.schema_arrow.names
             if "source" not in names:
-                return is_one_model(names, None)
+                return required_of(names, None) == REQUIRED
             first = next(file.iter_batches(_BATCH, columns=["source"]), None)
             sources = [] if first is None else first.column(0).unique().to_pylist()
-            return is_one_model(names, sources[0] if len(sources) == 1 else sources)
+            return required_of(names, sources[0] if len(sources) == 1 else sources) == REQUIRED
 
     @property
     def rows(self) -> int:
@@ -348,8 +348,7 @@ def group_file(group: PromptGroup, columns: Sequence[str] | None = None) -> Tabl
     except (pa.ArrowException, TypeError) as error:
         raise InputError(f"{scrubbed(names[0])} has a column of several types ({error}): write one type") from error
     path = Path(scrubbed(names[0]))
-    sources = table["source"].unique().to_pylist() if "source" in table.column_names else []
-    one_model = is_one_model(table.column_names, sources[0] if len(sources) == 1 else sources or None)
     owner = np.concatenate(owners) if group.several else None
-    table = typed(table, path, ONE_REQUIRED if one_model else REQUIRED)
+    sources = table["source"].unique().to_pylist() if "source" in table.column_names else []
+    table = typed(table, path, required_of(table.column_names, sources[0] if len(sources) == 1 else sources or None))
     return TableFile(table, group.metadata, np.concatenate(lines), (), tuple(scrubbed(n) for n in names), owner)

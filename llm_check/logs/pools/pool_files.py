@@ -19,7 +19,7 @@ from gsi_theory.runs.json_input import JsonFault, parse_json, shown, text_lines
 from gsi_theory.runs.json_output import SCHEMAS
 from gsi_theory.runs.terminal import counted
 from gsi_theory.types import Ints, Json, Record
-from llm_check.logs.pools.schema import FIELDS, ONE, ONE_REQUIRED, REQUIRED, SCHEMA
+from llm_check.logs.pools.schema import CASCADE_REQUIRED, FIELDS, ONE, ONE_REQUIRED, REQUIRED, SCHEMA
 
 __all__ = [
     "ABSENT",
@@ -28,6 +28,7 @@ __all__ = [
     "LeftOut",
     "TableFile",
     "file_metadata",
+    "is_cascade",
     "is_one_model",
     "json_lines",
     "json_tables",
@@ -36,6 +37,7 @@ __all__ = [
     "parquet_metadata",
     "read_table",
     "refuse_one_model",
+    "required_of",
     "rows_table",
     "said",
     "table_of",
@@ -116,13 +118,28 @@ def table_of(columns: Mapping[str, Json], path: Path) -> pa.Table:
 
 
 def _needs(required: Sequence[str]) -> str:
-    return f"a {'pool' if tuple(required) == REQUIRED else 'log of one model'} needs {', '.join(required)}"
+    kinds = {REQUIRED: "pool", CASCADE_REQUIRED: "log of two models without log-probabilities"}
+    return f"a {kinds.get(tuple(required), 'log of one model')} needs {', '.join(required)}"
 
 
 def is_one_model(names: Collection[str], source: object) -> bool:
     """Whether columns of these names, rows of that source (None: there is no such column), are of one model: they say
     so, or say no source and lack a log-probability of two."""
     return source == ONE or (source is None and not {"logp_draft", "logp_base"} <= set(names))
+
+
+def is_cascade(names: Collection[str], source: object) -> bool:
+    """Whether columns of these names, rows of these sources, are of two models without any log-probability."""
+    sources = source if isinstance(source, list) else [source]
+    return source is not None and ONE not in sources and not {"logp_draft", "logp_base"} & set(names)
+
+
+def required_of(names: Collection[str], source: object, either: bool = True, cascade: bool = True) -> tuple[str, ...]:
+    """Columns that every row has of a log with columns of these names and rows of that source, or list of them; either:
+    of one model too, cascade: of two without log-probabilities too."""
+    if either and is_one_model(names, source):
+        return ONE_REQUIRED
+    return CASCADE_REQUIRED if cascade and is_cascade(names, source) else REQUIRED
 
 
 def refuse_one_model(path: Path, names: Collection[str], source: object) -> None:
@@ -178,9 +195,9 @@ def _castable(type_: pa.DataType, kind: pa.DataType) -> bool:
     return bool(types.is_integer(type_) or types.is_floating(type_) or types.is_decimal(type_))
 
 
-def read_table(path: Path, strict: bool, either: bool = False) -> TableFile:
-    """The table of a `.parquet` or `.jsonl` file; either: also one of one model, steps and sources filled in. Raises
-    InputError for a file that cannot be read at all."""
+def read_table(path: Path, strict: bool, either: bool = False, cascade: bool = False) -> TableFile:
+    """The table of a `.parquet` or `.jsonl` file; either: also one of one model; cascade: also one of two models
+    without log-probabilities. Raises InputError for a file that cannot be read at all."""
     if not path.is_file():
         what, command = ("log", "import") if either else ("pool", "pool")
         raise InputError(f"no {what} at {path}: give a .parquet or .jsonl file (gsi {command} writes one)")
@@ -190,8 +207,7 @@ def read_table(path: Path, strict: bool, either: bool = False) -> TableFile:
         lines, head = json_lines(path), first[1] if first else {}
         if not either:
             refuse_one_model(path, head, head.get("source"))
-        one_model = either and is_one_model(head, head.get("source"))
-        return rows_table(path, lines, strict, ONE_REQUIRED if one_model else REQUIRED)
+        return rows_table(path, lines, strict, required_of(head, head.get("source"), either, cascade))
     if path.suffix != ".parquet":
         raise InputError(f"{path} ends in {path.suffix!r}: a pool is a .parquet or a .jsonl file")
     try:
@@ -206,8 +222,7 @@ def read_table(path: Path, strict: bool, either: bool = False) -> TableFile:
         source = sources[0] if len(sources) == 1 else sources
     if not either:
         refuse_one_model(path, names, source)
-    one_model = either and is_one_model(names, source)
-    required = ONE_REQUIRED if one_model else REQUIRED
+    required = required_of(names, source, either, cascade)
     return TableFile(typed(table, path, required), parquet_metadata(table.schema, path), None, ())
 
 
@@ -304,19 +319,14 @@ def rows_table(path: Path, rows: Iterator[NumberedLine], strict: bool, required:
 def json_tables(path: Path, strict: bool) -> Iterator[tuple[pa.Table, list[LeftOut]]]:
     """Tables of some lines at a time of a JSONL log of one model or two, with the column LINE, and lines that are no
     rows. Raises InputError for a file that cannot be read or has no rows."""
-    required, rows, left_out = _required(path), 0, list[LeftOut]()
+    head = next((row for _, row in json_lines(path) if isinstance(row, dict)), {})
+    required, rows, left_out = required_of(head, head.get("source")), 0, list[LeftOut]()
     for table, numbers, faults in _row_tables(path, json_lines(path), strict, required):
         rows, left_out = rows + numbers.size, [*left_out, *faults][:FAULTS_SHOWN]
         known = table.select([name for name in table.column_names if name in FIELDS])
         yield known.append_column(LINE, pa.array(numbers)), faults
     if not rows:
         raise _no_rows(path, left_out)
-
-
-def _required(path: Path) -> Sequence[str]:
-    """The columns that lines of a log of one model or two have, by the first."""
-    head = next((row for _, row in json_lines(path) if isinstance(row, dict)), {})
-    return ONE_REQUIRED if is_one_model(head, head.get("source")) else REQUIRED
 
 
 def _no_rows(path: Path, faults: list[LeftOut]) -> InputError:

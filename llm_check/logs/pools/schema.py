@@ -3,7 +3,8 @@
 A log of one model (source "one") has the same columns, of which `ONE_REQUIRED` alone are required; step is 0 and source
 "one" where a file leaves them out, `logp_draft` is the log-probability under the one model. There a row may stand for
 `count` draws that are alike, numbered candidate, candidate + 1, ...: ten thousand graded draws of a prompt are two
-rows.
+rows. A log of two models without log-probabilities (sources "draft" and "base", neither `logp_draft` nor `logp_base`)
+needs `CASCADE_REQUIRED`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-__all__ = ["FIELDS", "ONE", "ONE_REQUIRED", "REQUIRED", "SCHEMA", "SOURCES", "VALUES", "Field"]
+__all__ = ["CASCADE_REQUIRED", "FIELDS", "ONE", "ONE_REQUIRED", "REQUIRED", "SCHEMA", "SOURCES", "VALUES", "Field"]
 
 SOURCES = ("draft", "base")
 # A log of one model: the source of its rows, what each must have, and what at least one of must be there to choose by.
 ONE, ONE_REQUIRED, VALUES = "one", ("prompt_id", "candidate"), ("reward", "correct", "answer")
+# A log of two models that nobody scored with the other: what defers to the base by the reward alone.
+CASCADE_REQUIRED = ("prompt_id", "source", "candidate", "reward")
 
 
 @dataclass(frozen=True)

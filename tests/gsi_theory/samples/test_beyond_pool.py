@@ -1,4 +1,4 @@
-"""Bounds beyond N against moment problems, subsets and integrals without project code; the model on laws it knows."""
+"""Bounds beyond N (M49) against moment problems, subsets, integrals without project code; the model on known laws."""
 
 from __future__ import annotations
 
