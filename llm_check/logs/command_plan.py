@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.models import OptionInfo
@@ -32,9 +32,15 @@ from gsi_theory.runs.options import (
 )
 from gsi_theory.runs.output import require_writable
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.types import Json
+from gsi_theory.types import Json, Record
 from llm_check.logs.plan_words import print_plan
 from llm_check.logs.planner.scheme_grid import BETAS, DEFAULT_MODELS, NS, RULES, TOLERANCE
+
+if TYPE_CHECKING:
+    from llm_check.logs.log import Log
+    from llm_check.logs.planner.recommendation import Plan
+    from llm_check.logs.planner.setup import Setup
+    from llm_check.logs.pools.pool import Pool
 
 __all__ = ["app"]
 
@@ -163,6 +169,9 @@ def command(
         int,
         typer.Option(metavar="N", min=0, help="Seed of the bootstrap that compares options.", rich_help_panel=RUN),
     ] = 0,
+    source: Annotated[
+        str | None, _option("NAME", "Plan for one model of a pool alone, draft or base, as a log of one.", _OPTIONS)
+    ] = None,
     missing: MissingOption = None,
     workers: WorkersOption = 1,
     cluster: ClusterOption = None,
@@ -185,7 +194,7 @@ def command(
     """
     # slow to import
     from llm_check.logs.draw_plan_words import print_draw_plan
-    from llm_check.logs.log import Log, read_either
+    from llm_check.logs.log import Log, one_source, read_either
     from llm_check.logs.planner.draw_plan import TOLERANCE as TOLERANCE_OF_DRAWS
     from llm_check.logs.planner.goal import Goal
     from llm_check.logs.planner.page_artifact import write_pool_page
@@ -193,7 +202,9 @@ def command(
     from llm_check.logs.planner.recommendation import PLAN_ROWS, plan
     from llm_check.logs.planner.scheme_grid import stated_option
     from llm_check.logs.planner.setup import stated_setup
+    from llm_check.logs.pools.missing_values import lacks_rewards, under_each
     from llm_check.logs.pools.pool import read_pool
+    from llm_check.logs.pools.pool_files import left_out_record
 
     # before anything is read
     unit = "tokens" if cost == "draws" else cost  # of draws: a pool's plan refuses it below
@@ -205,49 +216,57 @@ def command(
     thresholds = None if threshold is None else listed(threshold, float, "threshold")
     grid = listed(beta, float, "beta"), listed(n, int, "n"), listed(rule, str, "rule"), thresholds
     goal = Goal(max_cost, min_gain, within, baseline_n, max_kl, value, tolerance)
-    data = read_either(pool, strict, PLAN_ROWS, missing)
-    if isinstance(data, Log):
-        stated = _stated(run)
-        _refuse_stated(pool, stated)
+    stated = _stated(run)
+
+    def of_draws(data: Log, choice: str | None) -> Record:
+        """The plan of a log without log-probabilities."""
         best = "reward" if "reward" in data.values else "correct"
         kept = tolerance if "tolerance" in stated else TOLERANCE_OF_DRAWS
-        goal = replace(goal, value=value if "value" in stated else best, tolerance=kept)
+        aim = replace(goal, value=value if "value" in stated else best, tolerance=kept)
         sizes = stated_setup("flops", None, models, None, context, step_tokens, data.metadata)
-        betas, ns = grid[0] if "beta" in stated else None, grid[1] if "n" in stated else None
-        tokens = step_tokens if "step_tokens" in stated else None
-        chosen = cost if "cost" in stated else None
+        options = (grid[0] if "beta" in stated else None, grid[1] if "n" in stated else None, thresholds, reward_range)
+        tokens, unit_of = step_tokens if "step_tokens" in stated else None, cost if "cost" in stated else None
         log = pool if data.whole is not None and data.models == 1 else data  # of a long one `data` is a part
         with progress_bar("plan") as report:
-            pool_of = workers_of(workers, cluster)
-            found = plan_draws(
-                log,
-                goal,
-                chosen,
-                sizes,
-                betas,
-                ns,
-                thresholds,
-                reward_range,
-                seed,
-                tokens,
-                strict,
-                report,
-                pool_of,
-                missing,
-            ).record()
+            run_by = strict, report, workers_of(workers, cluster), choice
+            return plan_draws(log, aim, unit_of, sizes, *options, seed, tokens, *run_by).record()
+
+    def of_pool(data: Pool) -> tuple[Plan, Setup]:
+        setup = stated_setup(cost, device, models, timings, context, step_tokens, data.metadata, engine, costs)
+        others = [(other.name, read_pool(other, strict, PLAN_ROWS)) for other in also or ()]
+        name = Path(pool).name
+        with progress_bar("plan") as report:
+            made = plan(data, goal, setup, *grid, report, reward_range, seed, also=others, asked=asked, name=name)
+        return made, setup
+
+    def taken(choice: str | None) -> Pool | Log:
+        data = read_either(pool, strict, PLAN_ROWS, choice)
+        if source is None:
+            return data
+        if isinstance(data, Log):
+            raise InputError(f"--source {source} of {pool}, which is no pool of two models: leave it out")
+        return one_source(data, source)
+
+    def recommended(choice: str) -> Record | None:
+        """What is recommended under a choice of what to do about missing rewards."""
+        data = taken(choice)
+        record = of_draws(data, choice) if isinstance(data, Log) else of_pool(data)[0].record()
+        return record["recommendation"]
+
+    data = taken(missing)
+    absent = missing is None and lacks_rewards(left_out_record(data.left_out))
+    under = {"missing": under_each(recommended) if absent else None}
+    if isinstance(data, Log):
+        _refuse_stated(pool, stated)
+        found = of_draws(data, missing) | under
         typer.echo(json.dumps(found, allow_nan=False, default=str)) if as_json else print_draw_plan(pool, found)
         return
-    setup = stated_setup(cost, device, models, timings, context, step_tokens, data.metadata, engine, costs)
-    others = [(other.name, read_pool(other, strict, PLAN_ROWS)) for other in also or ()]
-    with progress_bar("plan") as report:
-        answer = plan(
-            data, goal, setup, *grid, report, reward_range, seed, also=others, asked=asked, name=Path(pool).name
-        )
-    record = answer.record()
+    answer, setup = of_pool(data)
+    record = answer.record() | under
     if page is not None:
         line, made = _called(run, pool), page / "pool_page.json"
         with progress_bar("page") as report:
-            write_pool_page(made, data, name, answer, record, setup, *grid, line, progress=report)
+            write_pool_page(made, data, Path(pool).name, answer, record, setup, *grid, line, progress=report)
         drawn = importlib.import_module("figures.pool_page").build_pool_page(made, page / "index.html")
         typer.echo(f"wrote {drawn}", err=as_json)
     if as_json:

@@ -84,7 +84,8 @@ def _lines(means: MeanPredictions, pool: str, gated: bool) -> list[str]:
         lacking = "candidates of both sources" if gated else "drafts"
         lacking += "" if means.value == "reward" else f", or a {means.value} of all"
         lines.append(f"left out: {counted(means.missing, 'position')} without {lacking}")
-    return [*lines, *_absent(means), *left_out_lines(means.left_out)]
+    doubts = means.verdict["errors"] or means.verdict["warnings"]
+    return [*lines, *_absent(means), *([means.verdict["line"]] if doubts else []), *left_out_lines(means.left_out)]
 
 
 def _absent(means: MeanPredictions) -> list[str]:

@@ -8,6 +8,7 @@ from rich.table import Column, Table
 
 from gsi_theory.runs.terminal import console, counted, number, wrapped
 from gsi_theory.types import Json, Record
+from llm_check.logs.plan_words import missing_lines
 
 __all__ = ["print_draw_plan"]
 
@@ -83,7 +84,7 @@ def print_draw_plan(path: str, record: Record) -> None:
         _say(
             f"Recommended: {_named(chosen)}. {value.capitalize()} {number(chosen['value'])} ± "
             f"{number(chosen['value_se'])}; 95 %: {number(chosen['low'])} to {number(chosen['high'])} over prompts"
-            f"{spread}. Cost {chosen['cost']:.4g} {record['cost_unit']}"
+            f"{spread}. Cost: {chosen['cost']:.4g} {record['cost_unit']}"
         )
         _say(record["reason"], "  why: ")
     keyed = [option for option in record["options"] if option["needs_key"]]
@@ -100,5 +101,9 @@ def print_draw_plan(path: str, record: Record) -> None:
     ):
         for line in lines:
             _say(line, f"  {label}: ")
+    for line in missing_lines(record.get("missing")):
+        _say(line, "  missing: ")
+    if record["doctor"]["errors"] or record["doctor"]["warnings"]:
+        _say(record["doctor"]["line"], "  ")
     if record["left_out"]:
         _say(f"{counted(record['left_out'], 'bad row')}, with their prompts", "  left out: ")

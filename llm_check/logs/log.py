@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gsi_theory.errors import InputError
+from gsi_theory.errors import InputError, require_name
 from gsi_theory.runs.artifact import atomic_write_bytes
 from gsi_theory.runs.credentials import scrubbed
 from gsi_theory.types import Ints, Json, Record
@@ -42,7 +42,7 @@ from llm_check.logs.pools.pool_files import (
     read_table,
     typed,
 )
-from llm_check.logs.pools.schema import CASCADE_REQUIRED, ONE, ONE_REQUIRED, VALUES
+from llm_check.logs.pools.schema import CASCADE_REQUIRED, ONE, ONE_REQUIRED, SOURCES, VALUES
 
 __all__ = [
     "Log",
@@ -50,6 +50,7 @@ __all__ = [
     "group_log",
     "log_of_file",
     "one_model_table",
+    "one_source",
     "read_either",
     "read_log_file",
     "write_log",
@@ -186,6 +187,18 @@ def read_either(
             log = log_of_file(Path(files.names[0]), files.together(most_rows), strict, missing)
             return replace(log, whole=(files.rows, files.prompt_rows.size))
     return read_pool(source, strict, most_rows, missing)
+
+
+def one_source(pool: Pool, source: str) -> Log:
+    """What one of two models drew, as a log of one model. Raises InputError for a source that drew nothing."""
+    require_name(source, "--source", SOURCES)
+    table = pool.table.filter(pc.equal(pool.table["source"], source))
+    if table.num_rows == 0:
+        raise InputError(f"the pool has no rows of source {source!r}: give the other")
+    facts = {**Log(table, 2, pool.metadata).facts, "source": source}
+    one = pa.repeat(pa.scalar(ONE, pa.string()), table.num_rows)
+    table = table.set_column(table.column_names.index("source"), "source", one)
+    return Log(table, 1, pool.metadata | {"facts": facts}, pool.left_out)
 
 
 def _either(path: Path, file: TableFile, strict: bool, missing: str | None) -> Pool | Log:

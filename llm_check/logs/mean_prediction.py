@@ -23,12 +23,13 @@ from gsi_theory.runs.workers import local_pool
 from gsi_theory.types import Floats, Json, Record
 from llm_check.logs.log import Log, group_log
 from llm_check.logs.pools.checked_rows import NothingLeft
-from llm_check.logs.pools.log_files import LogFiles, LogSource, PromptGroup, small_file
+from llm_check.logs.pools.log_files import GROUP_ROWS, LogFiles, LogSource, PromptGroup, small_file
 from llm_check.logs.pools.missing_values import MISSING, lacks_rewards, under_each
 from llm_check.logs.pools.pool import Pool, read_pool
 from llm_check.logs.pools.pool_files import left_out_record
 from llm_check.logs.pools.schema import REQUIRED
 from llm_check.logs.pools.supports import effective_sizes, middle, unsupported
+from llm_check.logs.pools.verdict_line import verdict_line
 from llm_check.logs.prediction import NothingToPredict, Prediction, predict_pool
 
 __all__ = ["BETAS", "NS", "PREDICTED", "RULES", "MeanPredictions", "mean_rows", "predict", "scheme_grid"]
@@ -125,8 +126,8 @@ class MeanPredictions:
     errors, the positions held fixed; None (and why, in `reason`) where the pool's weights do not bear them. positions:
     where something is predicted; missing: positions where nothing is, as a source has no candidates there, or one has
     no value; clipped: the n beyond the pool, what they became and why, None where there are none; left_out: rows left
-    out; absent: where rewards are missing and no choice was made, the rows under each choice of MISSING that leaves
-    any."""
+    out; verdict: the doctor's (`verdict_line`); absent: where rewards are missing and no choice was made, the rows
+    under each choice of MISSING that leaves any."""
 
     rows: list[Record]
     value: str
@@ -134,6 +135,7 @@ class MeanPredictions:
     missing: int
     clipped: Record | None
     left_out: Record
+    verdict: Record
     absent: Record | None = None
 
     def record(self) -> Record:
@@ -145,6 +147,7 @@ class MeanPredictions:
             "positions": self.positions,
             "positions_left_out": self.missing,
             "left_out": self.left_out,
+            "doctor": self.verdict,
             "missing": self.absent,
         }
         record: Record = plain(with_schema("predict", fields))
@@ -229,7 +232,7 @@ def _of_group(job: _Job) -> Json:
 
 
 def _means(
-    asked: _Asked, clipped: Record | None, found: Sequence[Record], unread: Record | None = None
+    asked: _Asked, clipped: Record | None, found: Sequence[Record], verdict: Record, unread: Record | None = None
 ) -> MeanPredictions:
     """Means of the sums of every part of a pool; unread: what reading left out beside."""
     schemes, sums = asked.schemes(), None
@@ -245,7 +248,7 @@ def _means(
     parts = [each["left_out"] for each in found] + ([unread] if unread else [])
     left = {name: sum(part[name] for part in parts) for name in ("rows", "prompts")}
     left["faults"] = [fault for part in parts for fault in part["faults"]]
-    return MeanPredictions(rows, asked.value, predicted, every - predicted, clipped, left)
+    return MeanPredictions(rows, asked.value, predicted, every - predicted, clipped, left, verdict)
 
 
 def _borne(row: Record, value: str, fault: str) -> Record:
@@ -304,7 +307,7 @@ def _predict(
     if isinstance(pool, Pool):
         _require_column(pool, value)
         asked, clipped = _clipped(pool, asked)
-        found, unread = [_predicted(pool, asked, progress)], None
+        found, unread, verdict = [_predicted(pool, asked, progress)], None, verdict_line(pool)
     else:
         with LogFiles(pool, strict) as files:
             groups = files.groups()
@@ -314,4 +317,5 @@ def _predict(
             jobs = [_Job(group, asked) for group in groups]
             found = Journal(None, {}).run(jobs, _of_group, workers or local_pool(1), progress)
             unread = left_out_record(files.left_out, FAULTS)
-    return _means(asked, clipped, found, unread)
+            verdict = verdict_line(read_pool(pool, strict, GROUP_ROWS, asked.missing))
+    return _means(asked, clipped, found, verdict, unread)

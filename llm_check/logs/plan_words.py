@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
@@ -143,6 +145,24 @@ def _lengths(record: Record) -> None:
         _say(COMPARED, "  step length: ")
 
 
+def missing_lines(under: Mapping[str, Record | None] | None) -> list[str]:
+    """What is recommended under each choice of what to do about missing rewards, where it differs."""
+    told = {choice: "nothing" if one is None else option_words(one) for choice, one in (under or {}).items()}
+    if len(set(told.values())) <= 1:
+        return []
+    each = "; ".join(f"{choice}: {text}" for choice, text in told.items())
+    return [f"rewards are missing, and what is recommended depends on what is done about it (--missing): {each}"]
+
+
+def option_words(option: Record) -> str:
+    """An option of a plan in words: method, n, β, threshold, n_base, where it has them."""
+    parts = [option["method"], *([f"n = {option['n']}"] if option["n"] else [])]
+    parts += [f"β = {option['beta']:g}"] if option["beta"] is not None else []
+    parts += [f"u = {option['threshold']:.4g}"] if option["threshold"] is not None else []
+    parts += [f"n_base = {option['n_base']}"] if option["threshold"] is not None else []
+    return ", ".join(parts)
+
+
 def print_plan(path: str, record: Record) -> None:
     """The front, the recommendation, and what else there is to say; record: of `gsi plan --json`."""
     from llm_check.logs.pools.pool_files import left_out_lines  # slow to import
@@ -171,6 +191,8 @@ def print_plan(path: str, record: Record) -> None:
             f"{turn['after_n']}, β = {turn['after_beta']:g}, where the reward is higher by {turn['reward_rise']:.4f}",
             "  over-optimized: ",
         )
+    for line in missing_lines(record.get("missing")):
+        _say(line, "  missing: ")
     for finding in record["findings"]:
         _say(f"{finding['severity']}: {finding['id']}: {finding['advice']}", "  doctor: ")
     for line in notes[1:]:

@@ -79,6 +79,20 @@ def beyond_words(one: Record) -> str:
     return f"{head}: {number(one['estimate'])} by a model ({between}); {sure}"
 
 
+def missing_words(curves: Curves) -> list[str]:
+    """Best-of-n's reward at the largest n under each choice of what to do about missing rewards, where it differs."""
+    told = {}
+    for choice, lines in (curves.absent or {}).items():
+        means = [line.bands.mean for line in lines if (line.key.selector, line.key.value) == ("best_of_n", "reward")]
+        known = np.flatnonzero(np.isfinite(means[0])) if means else np.zeros(0, dtype=np.int64)
+        if known.size:
+            told[choice] = f"{number(means[0][known[-1]])} at n = {curves.ns[known[-1]]}"
+    if len(set(told.values())) <= 1:
+        return []
+    each = "; ".join(f"{choice}: {text}" for choice, text in told.items())
+    return [f"rewards are missing, and best-of-n's depends on what is done about it (--missing): {each}"]
+
+
 def rests_on(curves: Curves) -> list[str]:
     """Prompts, draws, who is silent, tokens; then the tests and the notes."""
     ns, name = curves.ns, curves.about.name
@@ -95,7 +109,7 @@ def rests_on(curves: Curves) -> list[str]:
     if curves.tokens is not None:
         told = ", ".join(f"{curves.tokens[m]:,.0f} at n = {ns[m]}" for m in few_of(ns, _LISTED))
         lines.append(f"tokens: {told}")
-    lines += [beyond_words(one) for one in curves.beyond]
+    lines += [*missing_words(curves), *(beyond_words(one) for one in curves.beyond)]
     lines += (
         [] if curves.about.verdict["valid"] and not curves.about.verdict["warnings"] else [curves.about.verdict["line"]]
     )

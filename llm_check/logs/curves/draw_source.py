@@ -29,7 +29,9 @@ from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves, joined,
 from llm_check.logs.log import Log, draw_counts, group_log, log_of_file, read_either, read_log_file
 from llm_check.logs.pools.checked_rows import NothingLeft
 from llm_check.logs.pools.log_files import GROUP_ROWS, LogFiles, LogSource, PromptGroup, small_file
+from llm_check.logs.pools.missing_values import lacks_rewards
 from llm_check.logs.pools.pool import reward_range
+from llm_check.logs.pools.pool_files import left_out_record
 from llm_check.logs.pools.schema import SOURCES
 from llm_check.logs.pools.verdict_line import verdict_line
 
@@ -52,7 +54,8 @@ class LogNotes:
     below zero; the number of prompts with draws that nobody graded where others are; columns that some row has; draws
     of every (prompt, step), in no order; mean tokens of a draw, None where some draw's are unknown; ranges, the least
     and the largest of every value; stated, the range of the reward that the files state; verdict, the doctor's of the
-    log (`verdict_line`), of a long one of evenly spread prompts."""
+    log (`verdict_line`), of a long one of evenly spread prompts; lacks_rewards: whether rows were left out for
+    want of a reward."""
 
     name: str
     facts: Record
@@ -67,6 +70,7 @@ class LogNotes:
     ranges: Mapping[str, tuple[float, float]]
     stated: tuple[float, float]
     verdict: Record
+    lacks_rewards: bool
 
 
 class DrawSource(NamedTuple):
@@ -183,6 +187,7 @@ def _scanned(content: Log, table: pa.Table) -> Record:
         "sizes": prompt_sizes(table).tolist(),
         "draws": int(counts.sum()),
         "left_out": len(content.left_out),
+        "lacks": lacks_rewards(left_out_record(content.left_out)),
         "ranges": ranges,
         "ungraded": ungraded,
         "tokens": tokens,
@@ -231,6 +236,7 @@ def _notes(
         ranges,
         stated,
         verdict,
+        any(scan["lacks"] for scan in scans),
     )
 
 
@@ -254,10 +260,18 @@ def _scan_group(job: _Job) -> Json:
     try:
         log = job.log()
     except NothingLeft as error:
-        faults = len(error.faults)
+        lacks = lacks_rewards(left_out_record(error.faults))
         return {
-            **{"columns": [], "prompts": 0, "sizes": [], "draws": 0, "left_out": faults, "ranges": {}, "ungraded": 0},
-            **{"tokens": 0.0, "two": False},
+            **{
+                "columns": [],
+                "prompts": 0,
+                "sizes": [],
+                "draws": 0,
+                "left_out": len(error.faults),
+                "ranges": {},
+                "ungraded": 0,
+            },
+            **{"tokens": 0.0, "two": False, "lacks": lacks},
         }
     return plain(_scanned(log, _rows(log, job.source, "the log")))
 

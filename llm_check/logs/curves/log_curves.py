@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves, tilted_
 from llm_check.logs.curves.selectors import SELECTORS
 from llm_check.logs.log import Log
 from llm_check.logs.pools.log_files import LogSource
+from llm_check.logs.pools.missing_values import under_each
 
 __all__ = ["Curves", "curve", "curves_of", "default_ns"]
 
@@ -41,7 +42,7 @@ _EVERY = 16  # n up to which all are shown; then four an octave
 class Curves:
     """What `curve` returns: draws (P,) of every prompt; a line a curve; the same over the prompts that have all
     `same_ns` draws (None where all have as many); tests for a turning point; tokens of n draws (M,); differences to
-    another log; notes.
+    another log; notes; absent: where rewards are missing and no choice was made, the lines under each choice.
 
     Numbers are attributes; `record()` is what the command answers with --json.
     """
@@ -61,6 +62,7 @@ class Curves:
     other: str | None
     notes: tuple[str, ...]
     seed: int
+    absent: Mapping[str, tuple[CurveLine, ...]] | None = None
 
     def record(self) -> Record:
         """The object of `gsi curve --json`; null: not known."""
@@ -93,8 +95,14 @@ class Curves:
             "left_out": self.about.left_out,
             "doctor": self.about.verdict,
             "notes": list(self.notes),
+            "missing": self._under(),
         }
         return with_schema("curve", plain(body))
+
+    def _under(self) -> dict[str, list[Record]] | None:
+        if self.absent is None:
+            return None
+        return {choice: [line.record() for line in lines] for choice, lines in self.absent.items()}
 
 
 def _turning_record(each: Turning) -> Record:
@@ -166,7 +174,13 @@ def curve(
         far = unasked_ns(int(curves.draws.max())) if ns is None else beyond_ns
         beyond, notes = beyond_curves(this, far, select, seed, ns is not None)
     asked = [f"n of {', '.join(map(str, beyond_ns))}: more than any prompt has draws"] if beyond_ns else []
-    return curves_of(curves, this.about, tokens, rival, [*asked, *notes], beyond)
+    curves_ = curves_of(curves, this.about, tokens, rival, [*asked, *notes], beyond)
+    if missing is not None or not this.about.lacks_rewards:
+        return curves_
+    under = under_each(
+        lambda choice: curve(log, ns, betas, select, None, source, tokens, seed, strict, None, workers, choice).lines
+    )
+    return replace(curves_, absent=under)
 
 
 def _plans(

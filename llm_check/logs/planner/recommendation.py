@@ -317,7 +317,8 @@ def plan(
         drafts, base = (len(data.positions(source)) for source in SOURCES)
         raise InputError(
             f"no position has both draft and base candidates (of {len(arrays.names)}, {drafts} have drafts, {base} "
-            "base candidates): a plan needs both, for the fallback; draw those that lack"
+            "base candidates): a plan needs both, for the fallback; draw those that lack, or plan for one model alone "
+            "(--source)"
         )
     if setup.unit == "seconds" and (setup.device is None or setup.trio is None):
         raise InputError("cost in seconds: name a device (--device h100)")

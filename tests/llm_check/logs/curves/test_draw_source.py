@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import llm_check
+from gsi_theory.cli import main
 from gsi_theory.errors import InputError
 from gsi_theory.runs.workers import local_pool
 from llm_check.logs.curves import log_curves
 from llm_check.logs.pools import log_files
+from llm_check.logs.pools.missing_values import MISSING
 
 PROMPTS, DRAWS = 12, 6
 
@@ -128,6 +130,24 @@ def test_a_bad_row_costs_its_prompt_alone(tmp_path: Path, monkeypatch: pytest.Mo
 def rows_of(rows: pa.Table, path: Path) -> Path:
     pq.write_table(rows, path)
     return path
+
+
+def test_missing_rewards_are_told_under_each_choice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = table()
+    rewards = [None if k in (0, 3) else r for k, r in enumerate(rows["reward"].to_pylist())]
+    path = rows_of(rows.set_column(2, "reward", pa.array(rewards)), tmp_path / "null.parquet")
+    found = llm_check.curve(path, ns=[1, 2]).record()
+    for choice in MISSING:
+        alone = llm_check.curve(path, ns=[1, 2], missing=choice).record()
+        assert found["missing"][choice] == alone["curves"] and alone["missing"] is None
+    with pytest.raises(SystemExit):
+        main(["curve", str(path), "--n", "1,2"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "rewards are missing, and best-of-n's depends on what is done about it (--missing): drop-row: " in out
+    with pytest.raises(SystemExit):
+        main(["plan", str(path), "--n", "1,2", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer["missing"]) == set(MISSING) and answer["doctor"]["valid"]
 
 
 def test_missing_rewards_are_as_chosen(tmp_path: Path) -> None:
