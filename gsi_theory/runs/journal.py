@@ -40,7 +40,7 @@ SYNCED_EACH = 1.0
 def code_fingerprint() -> str:
     """Digest of the sources that results depend on, so that results of other code are never taken for these."""
     root, digest = Path(__file__).resolve().parents[2], hashlib.sha256()
-    for package in ("gsi_theory", "sims"):
+    for package in ("gsi_theory", "sims", "llm_check"):
         for path in sorted((root / package).rglob("*.py")):
             digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()

@@ -254,7 +254,7 @@ def _rewards(view: LogView) -> Record | None:
     if not view.arrays.has("reward"):
         return None
     r, rows = check_rewards(view.arrays), view.arrays.order.size
-    few = 0 < r.outside <= 0.1 * rows
+    few = r.apart and r.outside <= 0.1 * rows
     if not (few or r.far or r.sentinel):
         return None
     return {

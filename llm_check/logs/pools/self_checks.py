@@ -282,7 +282,7 @@ def _pairs(ordered: Ints) -> Floats:
 class Rewards:
     """low, high: smallest and largest reward; outside: rows outside [0, 1]; first: table row of the first such; value;
     far: rows more than 10 spreads (1 % to 99 %) beyond them; sentinel: whether those outside are all one value beside
-    ten or more values within."""
+    ten or more values within; apart: whether there are some, all of them APART from [0, 1]."""
 
     low: float
     high: float
@@ -291,6 +291,10 @@ class Rewards:
     value: float
     far: int
     sentinel: bool
+    apart: bool
+
+
+APART = 0.25  # from [0, 1]: rewards that reach beyond it without a gap are of another range
 
 
 def check_rewards(arrays: PositionArrays) -> Rewards:
@@ -308,7 +312,8 @@ def check_rewards(arrays: PositionArrays) -> Rewards:
     row = int(arrays.order[first]) if first >= 0 else -1
     inside = reward[(reward >= 0) & (reward <= 1)]
     sentinel = bool(np.unique(reward[outside]).size == 1 and np.unique(inside).size >= 10)
-    return Rewards(low, high, int(outside.size), row, value, int(far.sum()), sentinel)
+    apart = np.maximum(-reward[outside], reward[outside] - 1.0).min(initial=np.inf) > APART
+    return Rewards(low, high, int(outside.size), row, value, int(far.sum()), sentinel, bool(apart and outside.size))
 
 
 @dataclass(frozen=True)
