@@ -2,8 +2,9 @@
 
 Some maximizer is {π > aμ + bπ_B} with 0 ≤ a ≤ n, 0 ≤ b ≤ m (M37), the slopes of g being at most n and m in size. In the
 plane of (a, b) every outcome is a line aμ(y) + bπ_B(y) = π(y), which parts where y belongs to A from where it does not;
-the sets are the cells of the arrangement of K lines, and each cell borders on some line. So we walk along every line,
-sort where the others cross it, and have the masses of A on either side from running sums. Only sums of positive terms
+the sets are the cells of the arrangement of K lines. From a cell whose A is not empty a growing multiple of (a, b)
+first crosses the line of one of A's own outcomes. So we walk along every line, sort where the others cross it, and have
+the masses of the sets that hold the line's outcome from running sums. Only sums of positive terms
 are formed: a mass of 1e-9 is right to rounding, which (1 - μ(A))^n needs at n = 10⁹.
 """
 
@@ -130,5 +131,5 @@ def _cells(masses: Floats, core: Floats) -> Iterator[Floats]:
             still = np.cumsum(left[:, ::-1], axis=-1)[:, ::-1]
             sums[part] = np.concatenate([zero, came], axis=-1) + np.concatenate([still, zero], axis=-1)
         sums += always[:, :, None]
+        sums += turned[:, :, None]
         yield sums
-        yield sums + turned[:, :, None]

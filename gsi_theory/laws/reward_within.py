@@ -131,11 +131,12 @@ def reward_within_tv(reward: Array, log_target: Array, log_proposal: Array, n: f
     up = np.argsort(values, kind="stable")
     down = up[::-1]
     taken, added = np.cumsum(kept[up]), np.cumsum(room[down])
-    most = max(0.0, min(delta - forced, taken[-1], added[-1] - forced))
+    most = max(0.0, min(delta - forced, taken[-1]))
     edges = np.unique(np.clip(np.concatenate([[0.0, most], taken, added - forced]), 0.0, most))
     middle = 0.5 * (edges[1:] + edges[:-1])
     last = values.size - 1
     lost = values[up][np.minimum(np.searchsorted(taken, middle), last)]
+    # beyond all room the searches end at the lowest reward, which gains nothing
     gained = values[down][np.minimum(np.searchsorted(added, forced + middle), last)]
     worth = np.flatnonzero(gained > lost)
     moved = float(edges[worth[-1] + 1]) if worth.size else 0.0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import array_api_compat
 import mpmath
 import numpy as np
 import pytest
 
 from gsi_theory import InputError, divergence, selection_law
 from gsi_theory.arrays.logscale import normalize
-from gsi_theory.laws.attaining_laws import adaptive_law, reward_law
+from gsi_theory.laws.attaining_laws import adaptive_law, capped_law, reward_law
 from gsi_theory.limits import best_of_n_reward, best_reward, best_tv, best_tv_adaptive, best_tv_two, fixed_n_loss
 from gsi_theory.rules.table import RULES
 from tests.oracles.limit_programs import best_fallback_lp, best_stopping_lp, nearest_lp
@@ -113,6 +114,15 @@ def test_where_the_draft_hardly_meets_the_target_no_multiple_of_it_will_do() -> 
     assert best_tv_two(one, one, one, 1, 0) == 0.0
 
 
+def test_weights_need_no_norm_and_no_room_is_no_share() -> None:
+    """min(c·weight, room) for weights that sum to anything, one of them where there is no room."""
+    xp = array_api_compat.array_namespace(np.empty(0))
+    for scale in (1e-3, 1.0, 1e3):
+        weight, room = scale * np.array([1.0, 0.5, 0.3, 0.2]), np.array([0.0, 0.1, 0.9, 0.9])
+        law = np.exp(capped_law(xp, logs(weight), logs(room)))
+        np.testing.assert_allclose(law, [0.0, 0.1, 0.54, 0.36], rtol=1e-14)
+
+
 def test_nearly_all_rejected_keeps_its_digits() -> None:
     """10⁹ expected draws of an outcome of mass 10⁻⁹: what is lost, one part in 10⁶, to a relative 1e-9."""
     log_proposal = np.array([np.log(1e-9), np.log1p(-1e-9)])
@@ -155,9 +165,10 @@ def test_duplicates_and_three_lines_in_a_point() -> None:
     rng = np.random.default_rng(3703)
     for _ in range(30):
         target, draft, base = (random_law(rng, 4) for _ in range(3))
-        doubled = [logs(np.repeat(x, 3) / 3.0) for x in (target, draft, base)]
         whole = best_tv_two(logs(target), logs(draft), logs(base), 3, 2)
-        assert best_tv_two(*doubled, 3, 2) == pytest.approx(whole, abs=1e-13)
+        for shares in ([1 / 3, 1 / 3, 1 / 3], [0.1, 0.2, 0.7]):  # the latter equal quotients but for rounding
+            parts = [logs(np.outer(x, shares).ravel()) for x in (target, draft, base)]
+            assert best_tv_two(*parts, 3, 2) == pytest.approx(whole, abs=1e-13)
         same = best_tv_two(logs(target), logs(draft), logs(draft), 3, 2)
         assert same == pytest.approx(best_tv(logs(target), logs(draft), 5), abs=1e-13)
 
