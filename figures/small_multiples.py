@@ -26,6 +26,10 @@ EXTRA: dict[str, Look] = {
     "transfer Q*": Look("Transfer Q*", "#d55e00", "^", "-"),
     "greedy": Look("greedy Poisson rejection", "#7b3294", "p", (0, (3, 1, 1, 1))),
     "limit": Look("limit of every rule (M19)", "#009e73", "", "-"),
+    "limit_stopping": Look("limit if it may stop (M36)", "#009e73", "", "--"),
+    "limit_fallback": Look("limit of GSI's shape (M39b)", "#333333", "", "-"),
+    "limit_both": Look("limit of any order (M37)", "#333333", "", "--"),
+    "regularized:4": Look("regularized best-of-n, 4", "#7b3294", "p", (0, (3, 1, 1, 1))),
 }
 
 

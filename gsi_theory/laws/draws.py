@@ -21,7 +21,7 @@ from gsi_theory.arrays.namespace import as_number, as_numbers, detached, highest
 from gsi_theory.errors import InputError, quoted
 from gsi_theory.types import Array
 
-__all__ = ["MOST", "Counts", "Draws", "as_count", "as_counts"]
+__all__ = ["MOST", "Counts", "Draws", "as_count", "as_counts", "as_means"]
 
 MOST = 2**53
 # A Poisson number of this mean, given at least one, is one draw: the law differs by a relative m/2, below rounding.
@@ -194,3 +194,13 @@ def as_counts(n: Array, like: Array) -> tuple[Array, Array]:
     else:
         fixed, poisson = np.asarray(float(as_count(n, "n"))), np.asarray(0.0)
     return table(fixed, like), table(poisson, like)
+
+
+def as_means(n: Array, like: Array) -> Array:
+    """Expected numbers of draws, reals from 1 to 2^53, as an array in the namespace of `like`; InputError otherwise."""
+    means = as_numbers(detached(n), "n")
+    bad = np.flatnonzero(~((means >= 1) & (means <= MOST)))
+    if bad.size or means.size == 0:
+        where = f"n[{bad[0]}] = {means.ravel()[bad[0]]:g}" if means.ndim and bad.size else f"n = {quoted(n)}"
+        raise InputError(f"{where}: give expected numbers of draws from 1 to 2^53")
+    return table(means, like)
