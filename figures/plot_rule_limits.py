@@ -42,8 +42,8 @@ def draw(artifact: Artifact) -> Figure:
 
 
 FIGURE = PageFigure(
-    name="limits",
-    artifact="limits",
+    name="rule_limits",
+    artifact="rule_limits",
     page="gallery",
     order=16,
     draw=draw,

@@ -149,7 +149,7 @@ def collect(rows: Rows, run: Run) -> Collected:
 
 
 EXPERIMENT = Experiment(
-    name="limits",
+    name="rule_limits",
     question="What is the best that any method could do with these draws, and how far is each method from it?",
     claim="No rule on n drafts comes nearer to π than M19, none with n expected draws nearer than M36.",
     settings={
