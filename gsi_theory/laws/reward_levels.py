@@ -9,7 +9,9 @@ from gsi_theory.divergence import log_pair
 from gsi_theory.errors import InputError
 from gsi_theory.types import Array, Namespace
 
-__all__ = ["RewardLevels", "reward_levels", "some_above"]
+__all__ = ["LARGEST", "RewardLevels", "reward_levels", "some_above"]
+
+LARGEST = 1e300  # so that differences of rewards are numbers
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ def reward_levels(reward: Array, *log_masses: Array) -> tuple[Namespace, RewardL
     for mass in masses:
         log_pair(masses[0], mass)
     fits = values.ndim > 0 and values.shape[-1] == masses[0].shape[-1]
-    if not fits or not bool(xp.all(xp.isfinite(values))):
-        what = "with NaN or inf" if fits else f"beside log-probabilities of shape {tuple(masses[0].shape)}"
+    if not fits or not bool(xp.all(xp.abs(values) <= LARGEST)):
+        what = (
+            f"with NaN or beyond {LARGEST:g}" if fits else f"beside log-probabilities of shape {tuple(masses[0].shape)}"
+        )
         raise InputError(
             f"reward of shape {tuple(values.shape)} {what}: give a finite number for each of the K outcomes"
         )

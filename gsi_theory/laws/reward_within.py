@@ -15,6 +15,7 @@ from gsi_theory.arrays.namespace import as_number, as_numbers
 from gsi_theory.divergence import kl, log_pair
 from gsi_theory.errors import InputError
 from gsi_theory.laws.attaining_laws import adaptive_law, capped_law
+from gsi_theory.laws.reward_levels import LARGEST
 from gsi_theory.limits import best_tv_adaptive
 from gsi_theory.types import Array, Floats
 
@@ -22,6 +23,7 @@ __all__ = ["RewardWithin", "reward_within_kl", "reward_within_tv"]
 
 XP = array_api_compat.array_namespace(np.empty(0))
 UNIT = 2.0**-52
+STEPS = 160  # at most 60 doublings of λ, and bisections to the last bit
 STEEPEST = 2.0**60  # λ times the spread of the rewards: beyond, rewards that differ by a rounding are told apart
 TINY = 2.0**-1000
 
@@ -40,9 +42,15 @@ class RewardWithin:
 def _checked(reward: Array, log_target: Array, log_proposal: Array, delta: float) -> tuple[Floats, Floats, Floats]:
     _, p, q = log_pair(log_target, log_proposal)
     parts = as_numbers(reward, "reward"), as_numbers(p, "log_target"), as_numbers(q, "log_proposal")
-    if not (parts[0].ndim == 1 and parts[0].shape == parts[1].shape == parts[2].shape and np.isfinite(parts[0]).all()):
+    if not (
+        parts[0].ndim == 1
+        and parts[0].shape == parts[1].shape == parts[2].shape
+        and (np.abs(parts[0]) <= LARGEST).all()
+    ):
         shapes = ", ".join(str(x.shape) for x in parts)
-        raise InputError(f"reward, log_target and log_proposal of shapes {shapes}: give (K,) each, rewards finite")
+        raise InputError(
+            f"reward, log_target and log_proposal of shapes {shapes}: give (K,) each, rewards up to {LARGEST:g}"
+        )
     cure = "give a finite number ≥ 0"
     if not 0.0 <= as_number(delta, "delta", cure) < np.inf:
         raise InputError(f"delta = {delta!r}: {cure}")
@@ -99,7 +107,7 @@ def reward_within_kl(reward: Array, log_target: Array, log_proposal: Array, n: f
         return RewardWithin(_mean(law, values), law, doubt)
     tilt = np.where(shared, values - level, 0.0) / spread  # 0 at the level that is filled in part as λ → ∞
     bound, best, low, high, found = _mean(steepest, values), nearest, 0.0, 1.0, False
-    for _ in range(160):
+    for _ in range(STEPS):
         slope = 0.5 * (low + high) if found else high
         if not low < slope < STEEPEST:
             break
@@ -127,7 +135,7 @@ def reward_within_tv(reward: Array, log_target: Array, log_proposal: Array, n: f
     _refuse_below(forced, delta, "TV")
     room = float(n) * np.exp(q)
     kept = np.minimum(np.exp(p), room)
-    room = room - kept
+    room = np.minimum(room - kept, 1.0)  # no more is ever moved, and sums of nμ = 10¹⁵ would lose it
     up = np.argsort(values, kind="stable")
     down = up[::-1]
     taken, added = np.cumsum(kept[up]), np.cumsum(room[down])

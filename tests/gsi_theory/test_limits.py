@@ -6,6 +6,7 @@ import array_api_compat
 import mpmath
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from gsi_theory import InputError, divergence, selection_law
 from gsi_theory.arrays.logscale import normalize
@@ -214,6 +215,31 @@ def test_the_loss_of_a_fixed_number_is_sharp_and_best_of_n_can_win_at_equal_kl()
     of_two = selection_law(even, grid, 2, "max").log_prob
     same_kl = np.exp(divergence.kl(of_two, even))  # the CVaR law of n draws has KL log n where no level is cut
     assert gain(grid, of_two) > best_reward(grid, even, same_kl) + 0.07
+
+
+def test_at_a_price_a_draw_no_rule_earns_more_than_the_threshold() -> None:
+    """E(r - τ)_+ = c: the threshold rule earns τ, others lose their integral, and backward induction stays below."""
+    rng = np.random.default_rng(3802)
+    for _ in range(40):
+        reward, mass = np.sort(rng.normal(size=6)), random_law(rng, 6, 0.0)
+        cost = float(rng.uniform(0.05, 0.9) * (reward - reward[0]) @ mass)
+
+        def over(t: float, reward: np.ndarray = reward, mass: np.ndarray = mass) -> float:
+            return float(np.clip(reward - t, 0.0, None) @ mass)
+
+        best = brentq(lambda t, cost=cost, over=over: over(t) - cost, reward[0] - 1.0, reward[-1], xtol=1e-14)
+        for t in (best, *(reward[:-1] + 1e-9)):
+            kept = reward > t
+            chance = float(mass[kept].sum())
+            earned = float(reward[kept] @ mass[kept] - cost) / chance
+            above = (over(min(t, best)) - over(max(t, best))) * np.sign(t - best)
+            assert earned == pytest.approx(best - abs(above / chance - (t - best)), abs=1e-9)
+        ahead = reward  # the value of having best so far reward[i], with no draws left
+        for _ in range(200):
+            drawn = np.maximum.outer(np.arange(6), np.arange(6))
+            ahead = np.maximum(reward, ahead[drawn] @ mass - cost)
+            assert mass @ ahead - cost <= best + 1e-12
+        assert mass @ ahead - cost == pytest.approx(best, abs=1e-3)
 
 
 def test_stopping_rules_played_have_the_laws_and_draws_claimed() -> None:

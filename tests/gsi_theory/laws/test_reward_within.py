@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -23,17 +24,17 @@ def check_law(record, reward: np.ndarray, room: np.ndarray) -> None:
 
 
 def test_within_tv_equals_the_linear_program() -> None:
-    """250 instances, K ≤ 6, zero masses, ties, n from 1 to 10⁹, goals from the least to 1, to 1e-9."""
+    """250 instances, K ≤ 6, zero masses, ties, n from 1 to 2^53, goals from the least to 1, to 1e-9."""
     rng = np.random.default_rng(3911)
     for trial in range(250):
-        size, n = int(rng.integers(1, 7)), REALS[trial % 5]
+        size, n = int(rng.integers(1, 7)), (*REALS, 2.0**53)[trial % 6]
         target, proposal = random_law(rng, size), random_law(rng, size)
         reward = np.round(rng.normal(size=size), int(rng.integers(0, 3)))
         least = best_tv_adaptive(logs(target), logs(proposal), n)
         delta = least + float(rng.choice([0.0, 0.01, 0.2, 1.0])) * (1.0 - least)
         found = reward_within_tv(reward, logs(target), logs(proposal), n, delta)
         check_law(found, reward, n * proposal)
-        linear = best_within_tv_lp(reward, target, n * proposal, delta)
+        linear = best_within_tv_lp(reward, target, np.minimum(n * proposal, 1.0), delta)
         assert found.value == pytest.approx(linear, abs=1e-9)
         assert np.clip(target - np.exp(found.log_prob), 0, None).sum() <= delta + 1e-14
 
@@ -61,6 +62,62 @@ def test_within_kl_is_feasible_and_its_dual_closes() -> None:
         inside = np.where(target > 0, reward, reward[(target > 0) & (proposal > 0)].min())
         assert found.value <= best_reward(inside, logs(proposal), n) + 1e-13
     assert tried >= 200
+
+
+def test_the_error_bound_is_honest_where_the_answer_is_a_root() -> None:
+    """Two outcomes, rewards 0 and 1: the value is the largest root of KL = δ, in 40 digits; never beyond the error,
+    which idles only where δ is near the least KL."""
+    rng = np.random.default_rng(3915)
+    for trial in range(120):
+        target, proposal = random_law(rng, 2, 0.0), random_law(rng, 2, 0.0)
+        n = float(rng.uniform(1.0, 3.0))
+        least = divergence.kl(adaptive_law(logs(target), logs(proposal), n), logs(target))
+        delta = least + (0.0, 1e-12, 1e-6, 1e-2, 0.3)[trial % 5]
+        found = reward_within_kl([0.0, 1.0], logs(target), logs(proposal), n, delta)
+        with mpmath.workdps(40):
+            a, b = (mpmath.mpf(float(x)) for x in target)
+            a, b = a / (a + b), b / (a + b)  # to 40 digits: the root is off by the root of what is lacking
+            low = max(b, 1 - n * mpmath.mpf(float(proposal[0])), mpmath.mpf(0))
+            high = min(n * mpmath.mpf(float(proposal[1])), mpmath.mpf(1))
+            low = min(low, high)
+            for _ in range(120):
+                middle = (low + high) / 2 if _ else high
+                kl = middle * mpmath.log(middle / b) + (
+                    (1 - middle) * mpmath.log((1 - middle) / a) if middle < 1 else 0
+                )
+                low, high = (middle, high) if kl <= delta else (low, middle)
+            gap = float(low - mpmath.mpf(found.value))
+        assert abs(gap) <= found.error
+        assert found.error <= 1e-6
+
+
+@pytest.mark.parametrize("steps", [1, 3, 6])
+def test_the_dual_bounds_what_a_short_search_misses(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after so many λ, the law is feasible and the full value within its error, which is not idle."""
+    rng = np.random.default_rng([3916, steps])
+    shares = []
+    for _ in range(60):
+        target, proposal = random_law(rng, 5, 0.0), random_law(rng, 5, 0.0)
+        reward, n = 10.0 * rng.normal(size=5), float(rng.uniform(1.5, 4.0))
+        laws = logs(target), logs(proposal)
+        delta = divergence.kl(adaptive_law(*laws, n), laws[0]) + float(rng.choice([0.01, 0.1]))
+        whole = reward_within_kl(reward, *laws, n, delta)
+        with monkeypatch.context() as patch:
+            patch.setattr("gsi_theory.laws.reward_within.STEPS", steps)
+            short = reward_within_kl(reward, *laws, n, delta)
+        assert short.value <= whole.value + whole.error
+        assert whole.value <= short.value + short.error + 1e-12
+        if short.error > 1e-9:
+            shares.append((whole.value - short.value) / short.error)
+    assert len(shares) >= 20 and max(shares) >= 0.5
+
+
+def test_endless_draws_lose_no_mass() -> None:
+    """Room 0.18 at the best reward, 10¹⁵ at the next: what the first does not take goes to the second, to the digit."""
+    target, proposal = np.array([0.0, 0.5, 0.5]), np.array([2e-17, 0.5, 0.5])
+    found = reward_within_tv([2.0, 1.0, 0.0], logs(target), logs(proposal), 2.0**53, 0.4)
+    room = 2e-17 * 2.0**53
+    np.testing.assert_allclose(np.exp(found.log_prob), [room, 0.9 - room, 0.1], rtol=0.0, atol=1e-14)
 
 
 def test_within_kl_equals_a_solver_of_general_purpose() -> None:
@@ -128,6 +185,8 @@ def test_near_ties_and_steep_tilts_are_laws() -> None:
         (lambda t, q: reward_within_tv([0.0, 1.0], t, q, 2.0, -1.0), "finite number"),
         (lambda t, q: reward_within_tv([0.0], t, q, 2.0, 1.0), "\\(K,\\) each"),
         (lambda t, q: reward_within_kl([0.0, 1.0], t, q, 0.0, 1.0), "expected numbers of draws"),
+        (lambda t, q: reward_within_tv([0.0, 1e301], t, q, 2.0, 1.0), "up to 1e\\+300"),
+        (lambda t, q: reward_within_kl([0.0, 1.0], [-np.inf, 0.0], [0.0, -np.inf], 2.0, 1.0), "larger n"),
     ],
 )
 def test_bad_input_is_refused(call, cure: str) -> None:

@@ -42,8 +42,8 @@ def draw(artifact: Artifact) -> Figure:
 
 
 FIGURE = PageFigure(
-    name="limits",
-    artifact="limits",
+    name="rule_limits",
+    artifact="rule_limits",
     page="gallery",
     order=16,
     draw=draw,
@@ -59,8 +59,8 @@ FIGURE = PageFigure(
     """,
     claim="""
     [needs] The least n tried with TV at most {close:g}: {needed}. | No n was tried.
-    [race_nearer] The race is nowhere further from the tilt than softmax. | The race is further from the tilt than softmax
-    somewhere in {exceptions}.
+    [race_nearer] The race is nowhere further from the tilt than softmax. | The race is further from the tilt than
+    softmax somewhere in {exceptions}.
     [price] That the number is fixed costs at most {tv:.2g} in TV (at n = {tv_n} in {tv_world}) and {reward:.2g} in
     reward (at n = {reward_n} in {reward_world}). | No n was tried.
     [gsi_stays] At n = {n} GSI with its usual gate is further from the tilt than its shape must be, by {gaps:.2g}: the

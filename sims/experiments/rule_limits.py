@@ -149,7 +149,7 @@ def collect(rows: Rows, run: Run) -> Collected:
 
 
 EXPERIMENT = Experiment(
-    name="limits",
+    name="rule_limits",
     question="What is the best that any method could do with these draws, and how far is each method from it?",
     claim="No rule on n drafts comes nearer to π than M19, none with n expected draws nearer than M36.",
     settings={
@@ -157,8 +157,8 @@ EXPERIMENT = Experiment(
         "instances": (3, range(1, 10_001)),
         "draws": (500, range(100, 10_000_001)),
     },
-    full={"instances": 50, "draws": 20_000},
-    full_minutes=15.0,
+    full={"instances": 30, "draws": 20_000},
+    full_minutes=14.0,
     tiny={"worlds": "size:6", "instances": 1, "draws": 100},
     cell=_Cell,
     rows={"points": _Row},
