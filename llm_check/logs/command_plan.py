@@ -255,7 +255,7 @@ def command(
 
     data = taken(missing)
     absent = missing is None and lacks_rewards(left_out_record(data.left_out))
-    under = {"missing": under_each(recommended) if absent else None}
+    under = {"missing": under_each(recommended)} if absent else {}
     if isinstance(data, Log):
         _refuse_stated(pool, stated)
         found = of_draws(data, missing) | under

@@ -36,6 +36,7 @@ __all__ = [
     "predict_methods",
     "predict_pool",
     "predict_position",
+    "smallest_set",
 ]
 
 Progress = Callable[[int, int], None]
@@ -203,6 +204,17 @@ def _positions(pool: Pool, gated: bool, strict: bool) -> list[tuple[str, int]]:
     if not keys:
         raise NothingToPredict(f"no position has {' and '.join(needed)} candidates: a prediction needs them, draw some")
     return keys
+
+
+def smallest_set(pool: Pool, gated: bool) -> tuple[int, str]:
+    """(candidates, place) of the smallest set that a prediction draws from: the largest n that all positions are for."""
+    sources, sets = SOURCES if gated else SOURCES[:1], pool.arrays.sets
+    size, key, source = min(
+        (sets[(*key, source)].stop - sets[(*key, source)].start, key, source)
+        for key in _positions(pool, gated, False)
+        for source in sources
+    )
+    return size, f"{source} candidates at {key[0]!r}, step {key[1]}"
 
 
 def predict_pool(

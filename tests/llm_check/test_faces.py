@@ -66,7 +66,7 @@ def test_a_pool_serves_as_well_as_its_path(path: Path) -> None:
     few = {"betas": (2.0,), "ns": (1, 4)}
     assert _close(llm_check.predict(pool, **few).record(), llm_check.predict(str(path), **few).record())
     assert llm_check.doctor(pool, beta=2.0).coverage["beta"] == 2.0
-    with pytest.raises(InputError, match="no pool at"):
+    with pytest.raises(InputError, match="no log at"):
         llm_check.plan(path.with_name("absent.parquet"))
 
 

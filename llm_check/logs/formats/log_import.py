@@ -24,12 +24,12 @@ from gsi_theory.runs.credentials import scrubbed
 from gsi_theory.types import Json, Record
 from llm_check.logs.formats.documents import Documents
 from llm_check.logs.formats.field_maps import AGGREGATES, FieldMap
-from llm_check.logs.formats.independence import sign_of_dependence
 from llm_check.logs.formats.load_format import FORMATS
 from llm_check.logs.formats.log_format import LogFormat, Reading
 from llm_check.logs.formats.log_rows import log_rows
 from llm_check.logs.formats.unfit import NotIid
 from llm_check.logs.log import Log, log_of_file, read_log_file, write_log
+from llm_check.logs.pools.independence import sign_of_dependence
 from llm_check.logs.pools.missing_values import MISSING, without_missing
 from llm_check.logs.pools.pool_files import TableFile, rows_table, said
 from llm_check.logs.pools.row_checks import checked_range

@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from gsi_theory.types import Flags, Floats, Ints, Record
-from llm_check.logs.formats.independence import sorted_by, stopped_by
 from llm_check.logs.log import Log
+from llm_check.logs.pools.independence import sorted_by, stopped_by
 from llm_check.logs.pools.pool import Pool
 from llm_check.logs.pools.position_arrays import PositionArrays, pair_codes, position_arrays, same_text_codes
 

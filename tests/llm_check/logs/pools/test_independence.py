@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from llm_check.logs.formats import independence
-from llm_check.logs.formats.independence import sign_of_dependence
+from llm_check.logs.pools.independence import sign_of_dependence
 
 
 def log(name: str, sets: list[tuple[float, ...]]) -> pa.Table:
