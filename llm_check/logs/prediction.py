@@ -207,7 +207,7 @@ def _positions(pool: Pool, gated: bool, strict: bool) -> list[tuple[str, int]]:
 
 
 def smallest_set(pool: Pool, gated: bool) -> tuple[int, str]:
-    """(candidates, place) of the smallest set that a prediction draws from: the largest n that all positions are for."""
+    """(candidates, place) of the smallest set that a prediction draws from: the largest n that it can be for."""
     sources, sets = SOURCES if gated else SOURCES[:1], pool.arrays.sets
     size, key, source = min(
         (sets[(*key, source)].stop - sets[(*key, source)].start, key, source)
