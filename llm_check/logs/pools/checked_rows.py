@@ -72,7 +72,10 @@ def checked_rows(
         first = faults[0]
         alike = sum(fault.field == first.field for fault in faults)
         more = f"; {alike:,} of {len(faults):,} faults are of that field" if len(faults) > 1 else ""
-        raise NothingLeft(f"{path} has no prompt without a bad row: {first.place}{said(first)}{more}", tuple(faults))
+        place = first.place
+        if not first.file:
+            place = f"{'row' if file.lines is None or path.suffix == '.parquet' else 'line'} {first.row}"
+        raise NothingLeft(f"{path} has no prompt without a bad row: {place}{said(first)}{more}", tuple(faults))
     return CheckedRows(kept, None, tuple(faults), record)
 
 

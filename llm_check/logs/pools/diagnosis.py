@@ -190,7 +190,8 @@ def _pool(data: Pool | Log) -> Pool:
 
 def diagnose(data: Pool | Log, most_rows: int | None = None) -> Diagnosis:
     """Every finding of FINDINGS that a log gives cause for, without coverage; draws and ratios at most_rows at most."""
-    e = None if isinstance(data, Log) and data.models == 1 else examine(_pool(data), most_rows)
+    no_ratios = isinstance(data, Log) and (data.models == 1 or data.cascade)
+    e = None if no_ratios else examine(_pool(data), most_rows)
     view = e.view if e is not None else view_of_log(data)  # type: ignore[arg-type]  # a log of one model
     findings = _findings(view, e)
     untested = _untested_draws(view) if e is None or e.numbers.placeholder is not None else _untested_ratios(e)

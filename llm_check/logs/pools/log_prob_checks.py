@@ -81,7 +81,10 @@ def _marked(value: Floats) -> Flags:
     """Whole numbers that somebody chose: 10^k, 10^k − 1, or a multiple of 1000."""
     size = np.abs(value)
     marks = np.array([10.0**k - d for k in range(2, 10) for d in (0.0, 1.0)])
-    return np.asarray(np.isin(size, marks) | ((size >= FAR) & (size % 1000.0 == 0.0)))
+    return np.asarray(
+        np.isin(size, marks)
+        | ((size >= FAR) & (np.fmod(size, 1000.0, where=np.isfinite(size), out=np.ones_like(size)) == 0.0))
+    )
 
 
 def _repeated_marks(value: Floats) -> Flags:

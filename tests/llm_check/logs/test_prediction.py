@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ import pytest
 
 from gsi_theory import Candidates, InputError, Instance, Scheme, gsi_law
 from gsi_theory.cli import main
-from gsi_theory.runs.workers import local_pool
+from gsi_theory.runs.workers import worker_pool
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
 from llm_check.logs.mean_prediction import mean_rows, predict, scheme_grid
 from llm_check.logs.pools import log_files
@@ -374,6 +377,10 @@ def test_missing_rewards_are_told_under_each_choice(tmp_path: Path, capsys: pyte
     assert code == 2 and "did you mean 'drop-row'" in err
 
 
+def _processes(count: int, jobs: int) -> AbstractContextManager[Executor]:
+    return worker_pool(count)
+
+
 def test_a_pool_in_many_files_is_predicted_as_one_by_any_number_of_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,10 +393,12 @@ def test_a_pool_in_many_files_is_predicted_as_one_by_any_number_of_workers(
     monkeypatch.setattr(log_files, "GROUP_ROWS", 30)
     assert len(log_files.LogFiles(tmp_path / "pool").__enter__().groups(30)) > 2
     answers = [
-        predict(tmp_path / "pool", threshold=0.6, ns=(1, 4, 8), workers=local_pool(workers)).record()
-        for workers in (1, 2)
+        predict(tmp_path / "pool", threshold=0.6, ns=(1, 4, 8), workers=partial(_processes, count)).record()
+        for count in (1, 2)
     ]
     assert answers[0] == answers[1]
+    here = predict(tmp_path / "pool", threshold=0.6, ns=(1, 4, 8)).record()["predictions"]
+    assert [row["reward"] for row in here] == pytest.approx([row["reward"] for row in answers[0]["predictions"]])
     for row, other in zip(expected["predictions"], answers[0]["predictions"], strict=True):
         for key, number in row.items():
             assert other[key] == (pytest.approx(number, rel=1e-12) if isinstance(number, float) else number)

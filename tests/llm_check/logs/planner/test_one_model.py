@@ -164,16 +164,17 @@ def test_a_log_of_answers_and_grades_alone_has_votes() -> None:
         plan_draws(_log(6, [4]), thresholds=[0.5])
 
 
-def test_the_command_takes_either_kind(tmp_path: Path) -> None:
-    path = tmp_path / "log.parquet"
+def test_the_command_takes_either_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a long path is longer than a line
+    path = Path("log.parquet")
     write_log(path, _table(40, [8]), {"facts": {"iid": True}})
     run = CliRunner().invoke(app, [str(path), "--value", "correct", "--max-cost", "4", "--tolerance", "0.1", "--json"])
     assert run.exit_code == 0, run.output
-    record = json.loads(run.output)
+    record = json.loads(run.stdout)
     assert record["kind"] == "one_model" and record["schema"] == 2 and record["recommendation"]["cost"] <= 4
     shown = CliRunner().invoke(app, [str(path), "--value", "correct"])
     assert shown.exit_code == 0 and "Pareto front" in shown.output and "answer key" in shown.output
-    assert max(map(len, shown.output.splitlines())) <= 80
+    assert max(map(len, shown.stdout.splitlines())) <= 80
     refused = CliRunner().invoke(app, [str(path), "--decides", "8,5"])
     assert isinstance(refused.exception, InputError) and "--decides" in str(refused.exception)
     assert plan(path, Goal(value="correct", max_cost=4.0, tolerance=0.1)).record() == record

@@ -14,6 +14,7 @@ from gsi_theory.cli import main
 from llm_check.logs.pools.pool import Pool, pool_from_columns, write_pool
 from llm_check.logs.pools.step_coverage import by_step, coverage_record
 from llm_check.logs.pools.tails import pool_coverage
+from tests.plants.pool_faults import Sampling, TokenWorld
 
 
 def _pool(far: float) -> Pool:
@@ -64,7 +65,9 @@ def test_the_command_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     coverage = json.loads(capsys.readouterr().out)["coverage"]
     assert coverage["beta"] == 3.0 and {"chi2_low", "renyi2", "largest_ratio", "khat"} <= set(coverage["steps"][0])
     assert {"chi2_from_base_low", "ess", "khat"} <= set(coverage["positions"][0]["ratio"])
-    _doctor(str(tmp_path / "p.parquet"))
+    plain = Sampling()
+    write_pool(tmp_path / "right.parquet", TokenWorld(positions=12).columns(1, 24, plain, plain), {})
+    _doctor(str(tmp_path / "right.parquet"))
     assert "its lower bound at 95 % a prompt" in " ".join(capsys.readouterr().out.split())
 
 
