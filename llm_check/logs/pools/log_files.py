@@ -30,7 +30,16 @@ from gsi_theory.arrays.memory import require_memory
 from gsi_theory.errors import InputError
 from gsi_theory.runs.credentials import scrubbed
 from gsi_theory.types import Ints, Record
-from llm_check.logs.pools.pool_files import LINE, LeftOut, TableFile, json_tables, parquet_metadata, required_of, typed
+from llm_check.logs.pools.pool_files import (
+    LINE,
+    LeftOut,
+    TableFile,
+    json_tables,
+    parquet_metadata,
+    require_text,
+    required_of,
+    typed,
+)
 from llm_check.logs.pools.schema import FIELDS, REQUIRED
 
 __all__ = ["GROUP_ROWS", "LogFiles", "LogSource", "PromptGroup", "group_file", "small_file"]
@@ -134,6 +143,7 @@ def _prompt_ids(file: pq.ParquetFile, row_group: int, name: str) -> Iterator[pa.
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
             raise InputError(f"{scrubbed(name)}, column prompt_id: {column.type}, not string: write that type")
+        require_text(batch, Path(scrubbed(name)))
         yield column
 
 
@@ -259,6 +269,8 @@ class LogFiles:
             if "source" not in names:
                 return required_of(names, None) == REQUIRED
             first = next(file.iter_batches(_BATCH, columns=["source"]), None)
+            if first is not None:
+                require_text(first, Path(scrubbed(self._files[0][0])))
             sources = [] if first is None else first.column(0).unique().to_pylist()
             return required_of(names, sources[0] if len(sources) == 1 else sources) == REQUIRED
 
@@ -328,6 +340,7 @@ def group_file(group: PromptGroup, columns: Sequence[str] | None = None) -> Tabl
             read = [n for n in there if (n in FIELDS and (columns is None or n in columns)) or n == LINE]
             first = part.first
             for batch in file.iter_batches(_BATCH, [part.row_group], read):
+                require_text(batch, Path(scrubbed(part.name)))
                 names_ = batch.column("prompt_id")
                 names_ = names_.dictionary_decode() if pa.types.is_dictionary(names_.type) else names_
                 mask = pc.is_in(names_.cast(pa.string()), wanted)

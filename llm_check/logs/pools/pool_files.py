@@ -37,6 +37,7 @@ __all__ = [
     "parquet_metadata",
     "read_table",
     "refuse_one_model",
+    "require_text",
     "required_of",
     "rows_table",
     "said",
@@ -216,6 +217,7 @@ def read_table(path: Path, strict: bool, either: bool = False, cascade: bool = F
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a whole Parquet file ({reason}): copy or write it again") from error
+    require_text(table, path)
     names, source = table.column_names, None
     if names.count("source") == 1:  # twice is refused below
         sources = table["source"].unique().to_pylist()[:2]
@@ -226,6 +228,16 @@ def read_table(path: Path, strict: bool, either: bool = False, cascade: bool = F
     return TableFile(typed(table, path, required), parquet_metadata(table.schema, path), None, ())
 
 
+def require_text(table: pa.Table | pa.RecordBatch, path: Path) -> None:
+    """InputError for text of SCHEMA's columns that is not UTF-8, which Arrow takes from a file as it is."""
+    for name in dict.fromkeys(n for n in table.schema.names if n in FIELDS and pa.types.is_string(FIELDS[n].type)):
+        for k in table.schema.get_all_field_indices(name):
+            try:
+                table.column(k).validate(full=True)
+            except pa.ArrowException as error:
+                raise InputError(f"{path}, column {name}: text that is not UTF-8: write it as UTF-8") from error
+
+
 def file_metadata(record: str) -> dict[bytes, bytes]:
     """What a pool's Parquet file carries beside its columns: provenance as JSON, and the number of the format."""
     return {METADATA_KEY: record.encode(), _SCHEMA_KEY: str(SCHEMAS["pool"]).encode()}
@@ -233,7 +245,11 @@ def file_metadata(record: str) -> dict[bytes, bytes]:
 
 def parquet_metadata(schema: pa.Schema, path: Path) -> Record:
     """Provenance of a pool; InputError for a file of a later format, or provenance that is no object."""
-    texts = {key: value.decode() for key, value in (schema.metadata or {}).items() if key.startswith(METADATA_KEY)}
+    stated = {key: value for key, value in (schema.metadata or {}).items() if key.startswith(METADATA_KEY)}
+    try:
+        texts = {key: value.decode() for key, value in stated.items()}
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} has provenance that is not UTF-8: write it with write_pool") from error
     number, newest = texts.get(_SCHEMA_KEY, "1"), SCHEMAS["pool"]  # pools of before numbers read as 1
     if not number.isdecimal() or not 1 <= int(number) <= newest:
         raise InputError(f"{path} is a pool of format {shown(number)}, this version reads 1 to {newest}: update it")

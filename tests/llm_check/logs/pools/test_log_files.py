@@ -195,6 +195,29 @@ def test_files_that_contradict_each_other_are_no_log(tmp_path: Path) -> None:
         llm_check.read_log(tmp_path / "lines")
 
 
+@pytest.mark.parametrize("name", ["prompt_id", "source", "text"])
+def test_text_that_is_not_utf8_is_refused_by_column(name: str, tmp_path: Path) -> None:
+    table = two_models().append_column("text", pa.array(["t"] * (2 * PROMPTS * DRAWS)))
+    bytes_ = pa.array([b"\xff\xfe" if k == 3 else b"draft" for k in range(table.num_rows)], pa.binary())
+    broken = pa.Array.from_buffers(pa.string(), len(bytes_), bytes_.buffers())
+    bad = table.set_column(table.column_names.index(name), name, broken)
+    pq.write_table(bad, tmp_path / "a.parquet")
+    (tmp_path / "many").mkdir()
+    pq.write_table(bad, tmp_path / "many" / "a.parquet")
+    pq.write_table(table.slice(0, 0), tmp_path / "many" / "b.parquet")
+    for source in (tmp_path / "a.parquet", tmp_path / "many"):
+        for read in (read_pool, llm_check.curve, llm_check.doctor, llm_check.plan):
+            with pytest.raises(InputError, match=rf"a\.parquet, column {name}: text that is not UTF-8"):
+                read(source)
+
+
+def test_provenance_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    pq.write_table(two_models().replace_schema_metadata({b"gsi_pool": b"\xff"}), tmp_path / "a.parquet")
+    for read in (read_pool, llm_check.read_log, llm_check.doctor, llm_check.plan):
+        with pytest.raises(InputError, match=r"a\.parquet has provenance that is not UTF-8"):
+            read(tmp_path / "a.parquet")
+
+
 def test_memory_is_asked_for_before_a_log_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gsi_theory.arrays.memory.available_memory", lambda: 1000.0)
     with pytest.raises(InputError, match=r"240 rows: about .* of memory are needed"):
