@@ -8,7 +8,7 @@ from itertools import permutations, product
 import pyarrow as pa
 import pytest
 
-from llm_check.logs.formats import independence
+from llm_check.logs.pools import independence
 from llm_check.logs.pools.independence import sign_of_dependence
 
 
