@@ -228,8 +228,20 @@ def command(
         tokens, unit_of = step_tokens if "step_tokens" in stated else None, cost if "cost" in stated else None
         log = pool if data.whole is not None and data.models == 1 else data  # of a long one `data` is a part
         with progress_bar("plan") as report:
-            run_by = strict, report, workers_of(workers, cluster), choice
-            return plan_draws(log, aim, unit_of, sizes, *options, seed, tokens, *run_by).record()
+            return plan_draws(
+                log,
+                aim,
+                unit_of,
+                sizes,
+                *options,
+                seed,
+                tokens,
+                strict,
+                progress=report,
+                workers=workers_of(workers, cluster),
+                missing=choice,
+                source=source if log is pool else None,
+            ).record()
 
     def of_pool(data: Pool) -> tuple[Plan, Setup]:
         setup = stated_setup(cost, device, models, timings, context, step_tokens, data.metadata, engine, costs)

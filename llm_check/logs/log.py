@@ -169,8 +169,13 @@ def read_log_file(source: LogSource, strict: bool = True, missing: str | None = 
 def group_log(
     group: PromptGroup, columns: Sequence[str] | None = None, strict: bool = True, missing: str | None = None
 ) -> Log:
-    """The rows of a group of prompts as a log; missing as `llm_check.read_pool`, where "worst" is the lowest reward of
-    the group unless the files state it. Raises InputError naming file, row or line, field, value and cure."""
+    """The rows of a group of prompts as a log; missing as `llm_check.read_pool`. Raises InputError naming file, row or
+    line, field, value and cure, and for "worst" where the files do not state it: a group does not show it."""
+    if missing == "worst" and not np.isfinite(reward_range(group.metadata)[0]):
+        raise InputError(
+            "--missing worst of a log that is read in groups: no file states the lowest reward, give --reward-range to "
+            "gsi import"
+        )
     return log_of_file(Path(scrubbed(group.parts[0].name)), group_file(group, columns), strict, missing)
 
 
@@ -198,7 +203,7 @@ def one_source(pool: Pool, source: str) -> Log:
     facts = {**Log(table, 2, pool.metadata).facts, "source": source}
     one = pa.repeat(pa.scalar(ONE, pa.string()), table.num_rows)
     table = table.set_column(table.column_names.index("source"), "source", one)
-    return Log(table, 1, pool.metadata | {"facts": facts}, pool.left_out)
+    return Log(table, 1, pool.metadata | {"facts": facts}, pool.left_out, pool.whole)
 
 
 def _either(path: Path, file: TableFile, strict: bool, missing: str | None) -> Pool | Log:

@@ -37,15 +37,16 @@ def plan_one_model(
     progress: Callable[[int, int], None] | None = None,
     workers: Workers | None = None,
     missing: str | None = None,
+    source: str | None = None,
 ) -> DrawPlan:
     """Options selector × β × n on the log's draws, exact (M31, M47), and the one for the goal's budget.
 
     unit: of costs, "draws" or "tokens" (the log's mean, or `tokens` where it has none); ns: default powers of two up
     to the draws that half of the prompts have, that number and what the budget buys. Compared are the prompts with
-    draws for every n. strict, progress, workers, missing: as `llm_check.curve`. Raises InputError for a goal that needs
-    two models, a value that the log lacks, n beyond all prompts.
+    draws for every n. strict, progress, workers, missing, source: as `llm_check.curve`. Raises InputError for a goal
+    that needs two models, a value that the log lacks, n beyond all prompts.
     """
-    with draw_source(log, None, strict, workers, missing) as draws:
+    with draw_source(log, source, strict, workers, missing) as draws:
         goal = goal or Goal(tolerance=TOLERANCE, value="reward" if "reward" in draws.about.ranges else "correct")
         refuse_goal(goal, "a log of one model")
         return _planned(draws, goal, unit, betas, ns, tokens, stated_range, seed, progress)

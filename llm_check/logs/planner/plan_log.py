@@ -39,6 +39,7 @@ def plan_draws(
     progress: Progress | None = None,
     workers: Workers | None = None,
     missing: str | None = None,
+    source: str | None = None,
 ) -> DrawPlan:
     """The plan of a log without log-probabilities, of one model or of two, or of files of one model; unit: of costs,
     draws by default. Where the log has no reward and no value was stated (goal None), correct is maximized.
@@ -52,7 +53,7 @@ def plan_draws(
         if unit not in UNITS:
             raise InputError(f"cost {unit!r} on a log of one model: give one of {', '.join(UNITS)}")
         return plan_one_model(
-            log, goal, unit, betas, ns, step_tokens, stated_range, seed, strict, progress, workers, missing
+            log, goal, unit, betas, ns, step_tokens, stated_range, seed, strict, progress, workers, missing, source
         )
     if unit not in CASCADE_UNITS:
         raise InputError(f"cost {unit!r} on a log without log-probabilities: give one of {', '.join(CASCADE_UNITS)}")

@@ -132,18 +132,31 @@ def _opened(name: str, stack: ExitStack) -> pq.ParquetFile:
 
         return stack.enter_context(pq.ParquetFile(stack.enter_context(fsspec.open(name, "rb"))))
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = scrubbed((str(error).splitlines() or [type(error).__name__])[0])
-        raise InputError(f"{scrubbed(name)} is not a whole Parquet file ({reason}): copy or write it again") from error
+        raise _broken(name, error) from error
+
+
+def _batches(file: pq.ParquetFile, name: str, row_group: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Columns of a row group, some rows at a time. Raises InputError for pages that are broken, and text that is."""
+    try:
+        for batch in file.iter_batches(_BATCH, [row_group], list(columns)):
+            require_text(batch, Path(scrubbed(name)))
+            yield batch
+    except (pa.ArrowException, OSError) as error:
+        raise _broken(name, error) from error
+
+
+def _broken(name: str, error: Exception) -> InputError:
+    reason = scrubbed((str(error).splitlines() or [type(error).__name__])[0])
+    return InputError(f"{scrubbed(name)} is not a whole Parquet file ({reason}): copy or write it again")
 
 
 def _prompt_ids(file: pq.ParquetFile, row_group: int, name: str) -> Iterator[pa.Array]:
     """The prompt ids of a row group, some rows at a time."""
-    for batch in file.iter_batches(_BATCH, [row_group], ["prompt_id"]):
+    for batch in _batches(file, name, row_group, ["prompt_id"]):
         column = batch.column(0)
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
             raise InputError(f"{scrubbed(name)}, column prompt_id: {column.type}, not string: write that type")
-        require_text(batch, Path(scrubbed(name)))
         yield column
 
 
@@ -268,9 +281,8 @@ class LogFiles:
             names = file.schema_arrow.names
             if "source" not in names:
                 return required_of(names, None) == REQUIRED
-            first = next(file.iter_batches(_BATCH, columns=["source"]), None)
-            if first is not None:
-                require_text(first, Path(scrubbed(self._files[0][0])))
+            groups = range(file.num_row_groups)
+            first = next((b for g in groups for b in _batches(file, self._files[0][0], g, ["source"])), None)
             sources = [] if first is None else first.column(0).unique().to_pylist()
             return required_of(names, sources[0] if len(sources) == 1 else sources) == REQUIRED
 
@@ -291,12 +303,12 @@ class LogFiles:
         if numbers.size == 0:
             raise InputError(f"{scrubbed(self.names[0])} has no rows: a log needs at least one draw")
         group_of = np.full(len(prompts), -1, dtype=np.int64)
-        group, held = 0, 0
+        group, size = 0, 0
         for k in numbers.tolist():
-            if held and held + rows[k] > most_rows:
-                group, held = group + 1, 0
+            if size and size + rows[k] > most_rows:
+                group, size = group + 1, 0
             group_of[k] = group
-            held += int(rows[k])
+            size += int(rows[k])
         where: list[list[_Part]] = [[] for _ in range(group + 1)]
         for part, member in zip(parts, members, strict=True):
             for g in np.unique(group_of[member]).tolist():
@@ -339,8 +351,7 @@ def group_file(group: PromptGroup, columns: Sequence[str] | None = None) -> Tabl
             there = file.schema_arrow.names
             read = [n for n in there if (n in FIELDS and (columns is None or n in columns)) or n == LINE]
             first = part.first
-            for batch in file.iter_batches(_BATCH, [part.row_group], read):
-                require_text(batch, Path(scrubbed(part.name)))
+            for batch in _batches(file, part.name, part.row_group, read):
                 names_ = batch.column("prompt_id")
                 names_ = names_.dictionary_decode() if pa.types.is_dictionary(names_.type) else names_
                 mask = pc.is_in(names_.cast(pa.string()), wanted)

@@ -149,6 +149,19 @@ def test_a_bad_row_costs_its_prompt_alone(tmp_path: Path, monkeypatch: pytest.Mo
     assert found["left_out"] == 1 and found["curves"] == kept["curves"]
 
 
+def test_worst_needs_a_stated_range_where_no_group_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = table()
+    rewards = [None if k == 0 else r for k, r in enumerate(rows["reward"].to_pylist())]
+    bad = rows.set_column(2, "reward", pa.array(rewards))
+    monkeypatch.setattr(log_files, "GROUP_ROWS", 2 * DRAWS)
+    with pytest.raises(InputError, match="--missing worst of a log that is read in groups"):
+        llm_check.curve(in_files(tmp_path / "log", bad), missing="worst")
+    stated = {"gsi_pool": json.dumps({"reward": {"low": -1.0, "high": 1.0}})}
+    folder = in_files(tmp_path / "stated", bad.replace_schema_metadata(stated))
+    line = llm_check.curve(folder, ns=[1], select=["best_of_n"], missing="worst").lines[0]
+    assert line.bands.mean[0] == pytest.approx(np.mean([-1.0 if r is None else r for r in rewards]))
+
+
 def rows_of(rows: pa.Table, path: Path) -> Path:
     pq.write_table(rows, path)
     return path

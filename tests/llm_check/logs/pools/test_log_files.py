@@ -211,6 +211,21 @@ def test_text_that_is_not_utf8_is_refused_by_column(name: str, tmp_path: Path) -
                 read(source)
 
 
+@pytest.mark.parametrize("where", [0.05, 0.3, 0.6])
+def test_broken_pages_are_refused_by_file(where: float, tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    pq.write_table(one_model(1), tmp_path / "log" / "a.parquet")
+    path = tmp_path / "log" / "b.parquet"
+    pq.write_table(one_model().replace_schema_metadata({}), path, row_group_size=40, compression="snappy")
+    content = bytearray(path.read_bytes())
+    begin = int(where * len(content))
+    content[begin : begin + 400] = b"\xff" * 400  # the footer, and so the schema, stays whole
+    path.write_bytes(bytes(content))
+    for read in (llm_check.read_log, llm_check.curve, llm_check.doctor, llm_check.plan):
+        with pytest.raises(InputError, match=r"b\.parquet"):
+            read(tmp_path / "log")
+
+
 def test_provenance_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     pq.write_table(two_models().replace_schema_metadata({b"gsi_pool": b"\xff"}), tmp_path / "a.parquet")
     for read in (read_pool, llm_check.read_log, llm_check.doctor, llm_check.plan):
