@@ -17,6 +17,7 @@ import llm_check
 from gsi_theory.cli import main
 from gsi_theory.errors import InputError
 from gsi_theory.runs.workers import worker_pool
+from gsi_theory.samples.beyond_pool import beyond_pass
 from llm_check.logs.curves import log_curves
 from llm_check.logs.pools import log_files
 from llm_check.logs.pools.missing_values import MISSING
@@ -107,6 +108,10 @@ def test_more_draws_than_the_log_has(tmp_path: Path, monkeypatch: pytest.MonkeyP
             assert (
                 one["low"] <= one["estimate"] <= one["high"] and one["estimate"] >= last["pass_at_k", "correct"] - 0.02
             )
+    rows = table().to_pylist()
+    right = [sum(row["correct"] for row in rows[k : k + DRAWS]) for k in range(0, len(rows), DRAWS)]
+    alone = beyond_pass([DRAWS] * PROMPTS, right, [2 * DRAWS, 4 * DRAWS], np.random.default_rng([0, 0]))
+    assert [one for one in found.beyond if one["selector"] == "pass_at_k"] == [one.record() for one in alone]
     assert llm_check.curve(path, ns=[1, 4]).beyond == ()
     assert {one["n"] for one in llm_check.curve(path, ns=[4, 10]).beyond} == {10}
     folder = in_files(tmp_path / "log", table())
