@@ -32,6 +32,7 @@ from tests.benches.runner import cluster, worker_processes
 app = typer.Typer(add_completion=False)
 FILES = 100
 GSI = [sys.executable, "-m", "gsi_theory.cli"]
+CURVES = ["--json", "--n", "1,4,16,64", "--select", "best_of_n,soft_best_of_n,pass_at_k"]  # of workers and kills
 Rows = Annotated[int, typer.Option(min=6400, help="Rows of the long logs.")]
 
 
@@ -143,7 +144,7 @@ def sizes(rows: Rows = 10_000_000) -> None:
 def _answer(log: Path, address: str | None) -> tuple[float, bytes]:
     start = time.monotonic()
     where = () if address is None else ("--cluster", address)
-    done = subprocess.run([*GSI, "curve", str(log), "--json", *where], capture_output=True, check=True)
+    done = subprocess.run([*GSI, "curve", str(log), *CURVES, *where], capture_output=True, check=True)
     return time.monotonic() - start, done.stdout
 
 
@@ -176,7 +177,7 @@ def kills(rows: Rows = 1_000_000, runs: int = 10, seed: int = 0) -> None:
         same = 0
         for _ in range(runs):
             with cluster(2) as address:
-                line = [*GSI, "curve", str(log), "--json", "--cluster", address]
+                line = [*GSI, "curve", str(log), *CURVES, "--cluster", address]
                 process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
                 time.sleep(float(rng.uniform(0.3, 1.0)) * seconds)
                 killed = int(rng.choice(worker_processes(address)))
