@@ -28,7 +28,7 @@ from llm_check.logs.pools.missing_values import MISSING, lacks_rewards, under_ea
 from llm_check.logs.pools.pool import Pool, read_pool
 from llm_check.logs.pools.pool_files import left_out_record
 from llm_check.logs.pools.schema import REQUIRED
-from llm_check.logs.pools.supports import effective_sizes, middle, unsupported
+from llm_check.logs.pools.supports import effective_sizes, typical, unsupported
 from llm_check.logs.pools.verdict_line import verdict_line
 from llm_check.logs.prediction import NothingToPredict, Prediction, predict_pool
 
@@ -242,7 +242,7 @@ def _means(
             sums = part if sums is None else sums.plus(part)
     if sums is None:
         raise NothingToPredict("no position has the candidates that a prediction needs: draw some")
-    ess = middle([size for each in found for size in each["ess"]] or [0.0])
+    ess = typical([size for each in found for size in each["ess"]])
     rows = [_borne(row, asked.value, unsupported(ess, row["n"])) for row in _rows(schemes, sums, asked.value)]
     predicted, every = (sum(each["positions"][k] for each in found) for k in (0, 1))
     parts = [each["left_out"] for each in found] + ([unread] if unread else [])

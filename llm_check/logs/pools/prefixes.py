@@ -20,7 +20,7 @@ from gsi_theory.types import Floats, Ints, Json, Record
 from llm_check.logs.pools.pool import Pool
 from llm_check.logs.pools.position_arrays import PositionArrays
 from llm_check.logs.pools.schema import FIELDS, SOURCES
-from llm_check.logs.pools.supports import middle, support_cells
+from llm_check.logs.pools.supports import middle, support_cells, typical
 from llm_check.logs.pools.tails import chi2_of, fitted_khat, pair_renyi2
 
 __all__ = ["length_grid", "length_rows", "longest_prefix", "pool_at_length"]
@@ -143,7 +143,7 @@ def _row(pool: Pool, tokens: int, betas: Sequence[float], wanted: int) -> Record
         "kl_base": _mean(based) if based else None,
         "median_log_ratio": float(np.median(every)) if drafted else None,
         "chi2": middle(chi2) if chi2 else None,
-        "ess": middle(ess) if ess else None,
+        "ess": typical(ess) if ess else None,
         "khat": _khat(every),
         "n_max": max(usable, default=None),
         "beta": max(fitting, default=None),

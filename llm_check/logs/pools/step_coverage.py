@@ -16,7 +16,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import beta_times
 from gsi_theory.types import Floats, Record
 from llm_check.logs.pools.pool import Pool
-from llm_check.logs.pools.supports import middle
+from llm_check.logs.pools.supports import middle, typical
 from llm_check.logs.pools.tails import PositionCoverage, fitted_khat, position_coverage
 
 __all__ = ["MOST", "by_step", "coverage_record"]
@@ -84,7 +84,7 @@ def by_step(covers: Sequence[PositionCoverage]) -> list[Record]:
                 "draws": sum(at.ratio.size for at in these),
                 "chi2": middle([p.chi2 for p in pairs]),
                 "chi2_low": middle([p.chi2_low for p in pairs]),
-                "ess": middle([at.ratio.ess for at in these]),
+                "ess": typical([at.ratio.ess for at in these]),
                 "renyi2": middle([p.renyi2 for p in pairs]),
                 "largest_ratio": float(np.exp(min(max(p.log_largest for p in pairs), 700.0))),
                 "khat": _pooled_khat([at.log_ratio for at in these]),
@@ -95,7 +95,7 @@ def by_step(covers: Sequence[PositionCoverage]) -> list[Record]:
                 "tilted_chi2": middle([at.tilted.chi2 for at in these]),
                 "tilted_chi2_low": middle([at.tilted.chi2_low for at in these]),
                 "tilted_renyi2": middle([at.tilted.renyi2 for at in these]),
-                "tilted_ess": middle([at.tilted.ess for at in these]),
+                "tilted_ess": typical([at.tilted.ess for at in these]),
                 "tilted_ess_least": min(at.tilted.ess for at in these),
                 "tilted_share": middle([at.tilted.largest_share for at in these]),
                 "tilted_khat": _pooled_khat([at.log_weight for at in these]),

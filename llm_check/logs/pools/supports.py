@@ -8,8 +8,8 @@ mean ± 1.96 standard errors, where the pool holds too few sets of n to show how
     sets      the pool holds 16 disjoint sets of n: P·N/n
     bounds    the mean is at least one such set away from the nearest bound of the reward: P·N/n · distance/range ≥ 1;
               where all but never a set fails the spread shows nothing of those that do
-    drafts    of n ≥ 2: at half of the positions the ratio's effective number of drafts is 1.3 or more: else one draft
-              decides whatever is drawn with it
+    drafts    of n ≥ 2: at more than half of the positions the ratio's effective number of drafts is 1.3 or more: else
+              one draft decides whatever is drawn with it
 
 and is of a pool whose numbers belong to its draws. The constants are those at which the bench of synthetic worlds
 (tests/benches/supports.py) finds that usable predictions cover, and most that cover are usable.
@@ -38,6 +38,7 @@ __all__ = [
     "middle",
     "reward_bounds",
     "support_cells",
+    "typical",
     "unsupported",
 ]
 
@@ -95,9 +96,15 @@ def effective_sizes(pool: Pool) -> list[float]:
     return [effective_size(ratio) for _, ratio in _drafts(pool)[0]]
 
 
+def typical(sizes: Sequence[float]) -> float:
+    """The median of effective numbers of drafts; of two middle ones the lower, 0 of none: where half of the positions
+    have fewer, one draft decides."""
+    return float(np.sort(sizes)[(len(sizes) - 1) // 2]) if len(sizes) else 0.0
+
+
 def effective_drafts(pool: Pool) -> float:
     """Effective number of drafts by the ratio π_B/π_S, median over positions; 0 where no draft has a weight."""
-    return middle(effective_sizes(pool) or [0.0])
+    return typical(effective_sizes(pool))
 
 
 def unsupported(ess: float, n: int) -> str:
@@ -119,7 +126,7 @@ def support_cells(pool: Pool, betas: Sequence[float], ns: Sequence[int] | None =
     if min(ns) < 1:
         raise InputError(f"n = {min(ns)}: give 1 or more")
     low, high = reward_bounds(pool)
-    ess = middle([effective_size(ratio) for _, ratio in drafts])
+    ess = typical([effective_size(ratio) for _, ratio in drafts])
     known = [n for n in ns if n <= size]
     total = positions / len(drafts) * sum(reward.size for reward, _ in drafts)
     cells = []

@@ -86,6 +86,8 @@ def test_effective_drafts_by_hand_and_what_one_draft_decides() -> None:
     pool = pool_from_columns(columns)
     assert effective_drafts(pool) == pytest.approx(16.0 / 10.0)  # of 1.6, 2 and 1
     assert unsupported(effective_drafts(pool), 2) == ""
+    two = {name: [x for x, r in zip(values, rows, strict=True) if r[0] in "ac"] for name, values in columns.items()}
+    assert effective_drafts(pool_from_columns(two)) == pytest.approx(1.0)  # of 1.6 and 1: half of the positions have 1
     heavy = columns | {"logp_base": [-5.0 - 9.0 * r[2] if r[1] == "draft" else -5.0 for r in rows]}
     assert unsupported(effective_drafts(pool_from_columns(heavy)), 2).startswith("1.0 effective drafts")
     assert unsupported(effective_drafts(pool_from_columns(heavy)), 1) == ""

@@ -25,7 +25,7 @@ from llm_check.models.world import World, load_world
 pytestmark = pytest.mark.real
 
 
-PROBLEMS = 10
+PROBLEMS = 8
 
 
 @lru_cache(maxsize=1)
@@ -34,7 +34,8 @@ def world() -> World:
 
 
 def test_a_small_study_holds_its_bars(tmp_path: Path) -> None:
-    settings = {"drafts": "smollm2:weak,smollm2:strong", "problems": "10", "candidates": "16", "fresh": "32"}
+    settings = {"drafts": "smollm2:weak,smollm2:strong", "problems": str(PROBLEMS), "ns": "1,2,4,8"}
+    settings |= {"candidates": "16", "fresh": "16"}
     artifact = read_artifact(check("lm_study", world(), 0, tmp_path, settings))
     summary = artifact.summary
     assert summary["passed"], "predictions and fresh draws have one mean, after Holm's correction"
