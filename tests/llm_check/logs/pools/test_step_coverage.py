@@ -77,11 +77,11 @@ def _doctor(*given: str) -> None:
     assert done.value.code in (0, None)
 
 
-def test_of_two_middle_prompts_the_upper_is_the_median() -> None:
-    """Where one of two prompts is out of the draft's reach a mean would be infinite too; the upper is so by itself."""
+def test_of_two_middle_prompts_the_worse_is_the_median() -> None:
+    """Where one of two prompts is out of the draft's reach a mean would be infinite too; the worse is so by itself."""
     few = [at for at in pool_coverage(_pool(3.0), 2.0) if at.step == 1][:2]
     one, two = few[0], replace(few[1], ratio=replace(few[1].ratio, ess=few[1].ratio.ess + 3.0))
     two = replace(two, pair=replace(two.pair, renyi2=0.25))
     (step,) = by_step([one, two])
-    assert step["ess"] == two.ratio.ess
+    assert step["ess"] == one.ratio.ess
     assert step["renyi2"] == max(one.pair.renyi2, 0.25)
