@@ -2,7 +2,8 @@
 
 Symptoms (`tests.plants.log_faults`) × steps of about 100 tokens or a few × both sources or drafts only × with tokens or
 whole steps; logs of one model apart. Found: a finding of an id that names it, or for a wrong temperature any finding
-that the numbers are of another law; named: no other error is made. Clean logs: any error or warning but heavy_tail and
+that the numbers are of another law; named: no other error is made; open: the right one of two causes, of which the
+finding says that the log does not decide between them. Clean logs: any error or warning but heavy_tail and
 truncated_steps is an alarm. Of a wrong temperature in a log of whole steps only those seeds count whose ratios hold
 information (`told`). A cell with no information has the reason beside it (`NONE`), and is not counted.
 """
@@ -13,7 +14,7 @@ import argparse
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,7 @@ STAKES = np.linspace(0.01, 0.99, 50)
 LEAST_GAIN = 11.0  # nats: 6.9 to be found, and 4 that a bet not known beforehand costs
 FACTS = {"heavy_tail", "truncated_steps", "tempered_law"}  # of models, no faults
 TEMPERATURE = ("temperature_mismatch", "context_mismatch")
+BOTH = ("temperature_mismatch", "truncated_sampling")
 COLD = {"drawn at 0.7, scored at 1": (0.7, 1.0), "drawn at 1, scored at 0.7": (1.0, 0.7)}
 # what only ratios tell of whole steps without repeats
 BY_RATIO = {*COLD, "log-probs divided by 0.7"}
@@ -69,13 +71,25 @@ def told(columns: Columns) -> bool:
     return best > LEAST_GAIN
 
 
-def judged(columns: Columns, wanted: tuple[str, ...]) -> tuple[bool, bool, list[str]]:
-    """(found, named, ids)."""
+class Outcome(NamedTuple):
+    """Of one log: whether the symptom is found, named, or one of two that are said to be undecided, and all ids."""
+
+    found: bool
+    named: bool
+    open: bool
+    ids: list[str]
+
+
+def judged(columns: Columns, wanted: tuple[str, ...]) -> Outcome:
+    """What doctor makes of a log whose symptom is called one of `wanted`."""
     findings = diagnosis_of(columns).findings
     ids = {f.id for f in findings}
     errors = {f.id for f in findings if f.severity == "error"}
     found = bool(ids & set(wanted)) if wanted else bool(ids - FACTS)
-    return found, found and errors <= set(wanted), sorted(ids - FACTS)
+    named = found and errors <= set(wanted)
+    undecided = any("undecided" in e for f in findings for e in f.evidence.values() if isinstance(e, dict))
+    open_ = found and not named and undecided and errors <= {*wanted, *BOTH}
+    return Outcome(found, named, open_, sorted(ids - FACTS))
 
 
 def cells() -> Iterator[tuple[str, str, str, str, tuple[str, ...]]]:
@@ -133,25 +147,27 @@ def run(
 ) -> list[dict[str, Any]]:
     """One row a cell, of symptoms that hold `only` and logs that hold `log`; artifact `bench_doctor_symptoms`."""
     every = [cell for cell in cells() if only in cell[0] and log in cell[3]]
-    results: dict[Any, list[tuple[bool, bool, list[str], bool]]] = {cell: [] for cell in every}
+    results: dict[Any, list[tuple[Outcome, bool]]] = {cell: [] for cell in every}
     with progress_bar("symptoms") as report:
         for seed in range(first, first + seeds):  # cells of one seed share their worlds
             for cell in every:
                 columns = log_of(*cell[:4], seed)
                 results[cell].append(
-                    (*judged(columns, cell[4]), cell[0] not in BY_RATIO or cell[3] == "tokens" or told(columns))
+                    (judged(columns, cell[4]), cell[0] not in BY_RATIO or cell[3] == "tokens" or told(columns))
                 )
             _made.cache_clear()
             report(seed - first + 1, seeds)
     rows: list[dict[str, Any]] = []
     for (symptom, steps, sources, kept, wanted), of_cell in results.items():
-        others = sorted({i for r in of_cell for i in r[2]} - set(wanted))
+        others = sorted({i for r, _ in of_cell for i in r.ids} - set(wanted))
         rows.append({
             "symptom": symptom, "steps": steps, "sources": sources, "log": kept, "seeds": seeds,
-            "told": sum(r[3] for r in of_cell), "found": sum(r[0] and r[3] for r in of_cell),
-            "named": sum(r[1] and r[3] for r in of_cell), "found_untold": sum(r[0] and not r[3] for r in of_cell),
+            "told": sum(told for _, told in of_cell), "found": sum(r.found and told for r, told in of_cell),
+            "named": sum(r.named and told for r, told in of_cell), "open": sum(r.open and told for r, told in of_cell),
+            "found_untold": sum(r.found and not told for r, told in of_cell),
+            "open_untold": sum(r.open and not told for r, told in of_cell),
             "none": why_none(symptom, steps, sources, kept),
-            "others": ", ".join(f"{i} {sum(i in r[2] for r in of_cell)}" for i in others),
+            "others": ", ".join(f"{i} {sum(i in r.ids for r, _ in of_cell)}" for i in others),
         })  # fmt: skip
     if out is not None:
         command = f"python -m tests.benches.doctor_symptoms --seeds {seeds} --first {first}"
@@ -160,6 +176,9 @@ def run(
         summary = {
             "least_found_share": min((r["found"] / r["told"] for r in wanted_rows if r["told"]), default=1.0),
             "least_named_share": min((r["named"] / r["told"] for r in wanted_rows if r["told"]), default=1.0),
+            "least_named_or_open_share": min(
+                ((r["named"] + r["open"]) / r["told"] for r in wanted_rows if r["told"]), default=1.0
+            ),
             "most_alarm_share": max((r["found"] / seeds for r in clean), default=0.0),
         }
         table = {key: [row[key] for row in rows] for key in rows[0]}
@@ -178,8 +197,9 @@ def main() -> None:
     options = parser.parse_args()
     for row in run(options.seeds, options.out, options.only, options.first, options.log):
         cell = f"{row['symptom']:26} {row['steps']:9} {row['sources']:6} {row['log']:7}"
-        numbers = f"found {row['found']:3d} named {row['named']:3d} of {row['told']:3d} told of {row['seeds']:3d}"
-        print(f"{cell} {numbers}  untold {row['found_untold']:3d}  {row['others']}  {row['none']}")
+        numbers = f"found {row['found']:3d} named {row['named']:3d} open {row['open']:3d} of {row['told']:3d} told"
+        untold = f"untold {row['seeds'] - row['told']:3d}: {row['found_untold']:3d} found, {row['open_untold']:3d} open"
+        print(f"{cell} {numbers}  {untold}  {row['others']}  {row['none']}")
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from llm_check.logs.pools.tokens import TokenCheck
 __all__ = ["COUNTED", "DECISIONS", "Accusation", "accused", "causes", "duplicated", "says_balance"]
 
 SMALLEST_TEMPERATURE_GAP = 0.02
+FAINT_COLD = 0.9  # a temperature above it leaves about as many new draws as none
 TEMPERATURES = (0.2, 5.0)
-FAINT_GAIN, FEW_EVENTS = 1.0, 1000  # nats, and draws below which they do not rule a temperature out
 CLEAR_GAIN = 4.0  # nats of likelihood: 2.8 standard errors
 OUTSIDE = 1000.0  # times as many repeats as foreseen: no temperature and no truncation in use does that
 CLEAR_MARGIN = 5.0  # nats between two causes, of a balance that knows the length of steps but not their tokens
@@ -32,17 +32,27 @@ CLEAR_MARGIN = 5.0  # nats between two causes, of a balance that knows the lengt
 MORE = "more"  # more new draws than reported, without a temperature: no cause by itself
 
 
-def _divided(check: TokenCheck) -> bool:
+def _divided(e: Evidence, check: TokenCheck) -> bool:
     """Whether fewer new draws come than reported while proportions among the repeats are flatter than reported: a
-    truncation leaves proportions alone, and a hot source has more new draws; log-probabilities divided by T do both."""
-    hot = check.interval is not None and check.interval[0] > 1.0 + SMALLEST_TEMPERATURE_GAP
-    return hot and check.level == "token" and check.log_e_fewer > LOG_E
+    truncation leaves proportions alone, and a hot source has more new draws; log-probabilities divided by T do both.
+    One source's division is that of the other where its repeats allow it."""
+    return _flatter(check) or (
+        check.level == "token"
+        and check.log_e_fewer > LOG_E
+        and any(_flatter(other) and _meet(other, check) for other in e.draws.values())
+    )
 
 
-def _undecided(check: TokenCheck) -> bool:
-    """Whether a small log of tokens leaves both causes: fewer new draws than reported, and repeats that look cold."""
-    cold = check.temperature is not None and check.temperature < 0.95 and check.temperature_gain > FAINT_GAIN
-    return cold and check.level == "token" and check.events < FEW_EVENTS and check.log_e_fewer > LOG_E
+def _flatter(check: TokenCheck | None) -> bool:
+    hot = check is not None and check.interval is not None and check.interval[0] > 1.0 + SMALLEST_TEMPERATURE_GAP
+    return check is not None and hot and check.level == "token" and check.log_e_fewer > LOG_E
+
+
+def _meet(one: TokenCheck | None, other: TokenCheck) -> bool:
+    """Whether two intervals of a temperature have one in common."""
+    if one is None or one.interval is None or other.interval is None:
+        return False
+    return max(one.interval[0], other.interval[0]) <= min(one.interval[1], other.interval[1])
 
 
 def _alone(check: TokenCheck) -> bool:
@@ -63,11 +73,12 @@ def _tempered(e: Evidence, check: TokenCheck) -> bool:
 
 
 def _explains(other: TokenCheck | None, check: TokenCheck) -> bool:
-    """Whether the other source has a wrong temperature by its own evidence that this one's interval contains."""
+    """Whether the other source has a wrong temperature by its repeats alone that this one's interval contains."""
     if other is None or other is check or other.temperature is None or check.interval is None:
         return False
     low, high = check.interval
-    return other.log_e_temperature > LOG_E and low <= other.temperature <= high
+    clear = other.log_e_temperature > LOG_E or other.temperature_gain > CLEAR_GAIN
+    return clear and low <= other.temperature <= high
 
 
 def _no_temperature(e: Evidence, check: TokenCheck) -> bool:
@@ -115,14 +126,22 @@ def _truncated(e: Evidence, source: str, check: TokenCheck) -> bool:
     return _fewer(e, check) and not e.far_shifted and not _shifted(e, source, check)
 
 
+def _undecided(e: Evidence, source: str, check: TokenCheck) -> bool:
+    """Whether a truncation and a temperature account for the draws alike: fewer new ones than reported, and the repeats
+    allow a temperature that accounts for them, or a division by one."""
+    low, high = check.interval or TEMPERATURES
+    faint = (low < FAINT_COLD and check.log_e_fewer_tempered <= LOG_E) or high > 1.0 / FAINT_COLD
+    return faint and _truncated(e, source, check)
+
+
 def _more(e: Evidence, source: str, check: TokenCheck) -> bool:
     return check.log_e_more > LOG_E and not _tempered(e, check) and source not in e.noisy
 
 
 COUNTED = (
     CountRow("context", lambda e, source, check: _no_temperature(e, check), last=True),
-    CountRow("temperature", lambda e, source, check: _divided(check), last=True),
-    CountRow("temperature", lambda e, source, check: _tempered(e, check) or _undecided(check)),
+    CountRow("temperature", lambda e, source, check: _divided(e, check), last=True),
+    CountRow("temperature", lambda e, source, check: _tempered(e, check) or _undecided(e, source, check)),
     CountRow("shift", _shifted),
     CountRow("truncated", _truncated),
     CountRow(MORE, _more),

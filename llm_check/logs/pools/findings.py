@@ -65,8 +65,6 @@ def _by_balance(e: Evidence, source: str, cause: str) -> Record:
     both = "both" if len(says.sources) == 2 else source
     if cause == "temperature" and both in e.balance.temperatures:
         numbers["temperature_about"] = e.balance.temperatures[both]
-    if len(causes(e, source)) > 1:
-        numbers["undecided"] = "temperature_mismatch or truncated_sampling: token log-probabilities would tell"
     return numbers
 
 
@@ -80,6 +78,9 @@ def _of_cause(e: Evidence, cause: str, by_counts: Callable[[TokenCheck, bool], R
         check, balanced = e.draws[source], _by_balance(e, source, cause)
         counts = by_counts(check, "temperature" in causes(e, source)) if check is not None and not balanced else {}
         evidence[source] = _numbers(check) | balanced | counts
+        if {"temperature", "truncated"} <= causes(e, source):
+            more = "more draws" if check is not None and check.level == "token" else "token log-probabilities"
+            evidence[source]["undecided"] = f"temperature_mismatch or truncated_sampling: {more} would tell"
     return evidence or None
 
 
