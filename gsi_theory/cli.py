@@ -25,6 +25,7 @@ COMMANDS = {
     "report": ("gsi_theory.runs.command_report", "Run everything and write report/index.html (the main job)."),
     "refute": ("gsi_theory.runs.command_refute", "Search, shrink and certify a counterexample to a claim."),
     "law": ("gsi_theory.runs.command_law", "Exact law of GSI on an instance file."),
+    "conform": ("gsi_theory.runs.command_conform", "Does a sampler of yours sample what it says? If not, what it is."),
     "audit": ("sims.command_audit", "Judge every published guarantee over families of instances."),
     "simulate": ("sims.command_simulate", "Run a simulation experiment by name, or list them."),
     "models": ("llm_check.models.command_models", "Make a real language model ready, or list the models there are."),

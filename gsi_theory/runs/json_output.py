@@ -30,6 +30,8 @@ SCHEMAS: dict[str, int] = Named(
         # answers of commands, --json
         "audit": 1,
         "claims": 1,
+        "conform": 1,
+        "conform_lists": 1,
         "curve": 1,
         "decode": 1,
         "doctor": 2,
