@@ -23,7 +23,7 @@ from gsi_theory.types import Floats
 
 __all__ = ["Design", "design_of", "refusal"]
 
-TRIED, CHOSEN = 24, 4  # instances that are looked at, problems that are played
+TRIED, CHOSEN = 48, 4  # instances that are looked at, problems that are played
 SIZE = 4  # outcomes of a problem
 FEWEST_NATS = 1e-6  # a mistake that gains less a draw on every instance changes nothing worth the name
 
@@ -78,10 +78,14 @@ def _case(method: Method, rng: np.random.Generator) -> Case:
     return Case(method, instance, method.applied(Scheme(beta, n, threshold, n_base=n_base)))
 
 
-def _mistaken(case: Case) -> dict[str, Floats]:
-    """Laws of the mistakes that the method can make."""
-    laws = {mistake.id: mistake.law(case) for mistake in MISTAKES.values()}
-    return {name: law for name, law in laws.items() if law is not None}
+def _mistaken(cases: Sequence[Case], own: Sequence[Floats]) -> dict[str, list[Floats]]:
+    """Laws of the mistakes that the method can make on some case; where it cannot, its own."""
+    laws: dict[str, list[Floats]] = {}
+    for mistake in MISTAKES.values():
+        each = [mistake.law(case) for case in cases]
+        if any(law is not None for law in each):
+            laws[mistake.id] = [p if law is None else law for law, p in zip(each, own, strict=True)]
+    return laws
 
 
 def _others(cases: Sequence[Case]) -> dict[str, tuple[Floats, ...]]:
@@ -106,14 +110,13 @@ def design_of(name: str, seed: int = 0) -> Design:
     rng = np.random.default_rng([seed, 50])
     cases = [_case(method, rng) for _ in range(TRIED)]
     own = [case.law() for case in cases]
-    laws = [_mistaken(case) for case in cases]
-    names = [name for name in laws[0] if all(name in each for each in laws)]
-    apart = np.array([[_kl(each[name], p) for name in names] for each, p in zip(laws, own, strict=True)])
-    names = [name for name, gain in zip(names, apart.max(axis=0), strict=True) if gain > FEWEST_NATS]
-    chosen = _chosen(np.array([[each[name] for name in names] for each in laws]), np.array(own))
+    laws = _mistaken(cases, own)
+    gains = {name: max(_kl(law, p) for law, p in zip(each, own, strict=True)) for name, each in laws.items()}
+    names = [name for name, gain in gains.items() if gain > FEWEST_NATS]
+    chosen = _chosen(np.array([laws[name] for name in names]).swapaxes(0, 1), np.array(own)) if names else range(CHOSEN)
     taken = [cases[at] for at in chosen]
     exact = [method.law(case.instance, case.scheme) for case in taken]
-    rivals = [Rival("mistake", name, MISTAKES[name].words, tuple(laws[at][name] for at in chosen)) for name in names]
+    rivals = [Rival("mistake", name, MISTAKES[name].words, tuple(laws[name][at] for at in chosen)) for name in names]
     rivals += [Rival("method", name, METHODS[name].label, each) for name, each in _others(taken).items()]
     return Design(
         method,
@@ -143,10 +146,8 @@ def _kl(p: Floats, q: Floats) -> float:
 
 def _chosen(table: Floats, own: Floats) -> Sequence[int]:
     """Indices of CHOSEN instances, from table (tried, J, K) of mistakes and own (tried, K): the smallest mean gain of a
-    mistake over the method's law, and with half its weight the smallest of a mistake over another, as large as a greedy
+    mistake over the method's law, and the smallest of a mistake over another, as large as a greedy
     choice makes them."""
-    if table.shape[1] == 0:
-        return list(range(CHOSEN))
     gain = rel_entr(table, np.maximum(own, 1e-12)[:, None]).sum(axis=-1)  # (tried, J)
     logs = np.log(np.maximum(table, 1e-12))
     cross = (table[:, :, None, :] * (logs[:, :, None, :] - logs[:, None, :, :])).sum(axis=-1)  # (tried, J, J)
@@ -154,8 +155,8 @@ def _chosen(table: Floats, own: Floats) -> Sequence[int]:
 
     def value(some: list[int]) -> float:
         least, between = np.sort(gain[some].mean(axis=0)), np.sort(cross[some].mean(axis=0)[pairs])
-        parts = {1.0: least[: 1 + len(least) // 8], 0.5: between[: 1 + len(between) // 16]}
-        return float(sum(share * np.log(part + 1e-9).mean() for share, part in parts.items() if part.size))
+        parts = (least[: 1 + len(least) // 8], between[: 1 + len(between) // 32])
+        return float(sum(np.log(part + 1e-9).mean() for part in parts if part.size))
 
     chosen: list[int] = []
     for _ in range(CHOSEN):
