@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory.conformance.design import design_of, refusal
+from gsi_theory.conformance.list_selectors import SELECTORS, CandidateList, selector_design
 from gsi_theory.conformance.mistakes import MISTAKES, Mistake
 from gsi_theory.conformance.play import Conformance, Nearest, play, whole_outcome
-from gsi_theory.conformance.problem import ToyProblem
-from gsi_theory.conformance.selectors import SELECTORS, CandidateList, selector_design
+from gsi_theory.conformance.toy_problem import ToyProblem
 from gsi_theory.errors import InputError
 from gsi_theory.laws.selection_law import Law
 from gsi_theory.methods import METHODS

@@ -20,6 +20,7 @@ ANSWERS = {
     "law": ["law", "FILE"],
     "audit": ["audit", *SMALL_AUDIT, "--workers", "1", "--out", "OUT"],
     "claims": ["refute"],
+    "conform_lists": ["conform"],
     "refute": ["refute", "M12a", "--seconds", "0.2"],
     "mutants": ["refute", "M7-tv", "--mutants", "--out", "OUT/mutants.json"],
     "import": ["import", "POOL", "--out", "OUT.parquet"],

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import rel_entr
 
-from gsi_theory.conformance.mistakes import MISTAKES, Case
+from gsi_theory.conformance.mistakes import MISTAKES, ToyCase
 from gsi_theory.conformance.play import Rival
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance, Scheme, beta_times
@@ -34,7 +34,7 @@ class Design:
     the expected draws of drafts and base, (problems,) each."""
 
     method: Method
-    cases: tuple[Case, ...]
+    cases: tuple[ToyCase, ...]
     laws: tuple[Floats, ...]
     errors: tuple[float, ...]
     parameters: tuple[dict[str, float], ...]
@@ -66,7 +66,7 @@ def _instance(rng: np.random.Generator) -> Instance:
     return Instance(log_draft, log_base, reward)
 
 
-def _case(method: Method, rng: np.random.Generator) -> Case:
+def _case(method: Method, rng: np.random.Generator) -> ToyCase:
     instance = _instance(rng)
     # the outcome of log-ratio 0 meets the threshold exactly, in every order of the arithmetic
     assert instance.log_draft[0] == instance.log_base[0], "the first outcome has one chance under both"
@@ -75,10 +75,10 @@ def _case(method: Method, rng: np.random.Generator) -> Case:
     threshold = float(instance.reward[0]) if method.threshold else None
     if method.gate == "score":
         threshold = float(np.round(np.log(n) / beta + 0.3, 2))
-    return Case(method, instance, method.applied(Scheme(beta, n, threshold, n_base=n_base)))
+    return ToyCase(method, instance, method.applied(Scheme(beta, n, threshold, n_base=n_base)))
 
 
-def _mistaken(cases: Sequence[Case], own: Sequence[Floats]) -> dict[str, list[Floats]]:
+def _mistaken(cases: Sequence[ToyCase], own: Sequence[Floats]) -> dict[str, list[Floats]]:
     """Laws of the mistakes that the method can make on some case; where it cannot, its own."""
     laws: dict[str, list[Floats]] = {}
     for mistake in MISTAKES.values():
@@ -88,7 +88,7 @@ def _mistaken(cases: Sequence[Case], own: Sequence[Floats]) -> dict[str, list[Fl
     return laws
 
 
-def _others(cases: Sequence[Case]) -> dict[str, tuple[Floats, ...]]:
+def _others(cases: Sequence[ToyCase]) -> dict[str, tuple[Floats, ...]]:
     """Laws of the other methods on the same problems."""
     laws = {}
     for method in METHODS.values():
@@ -130,7 +130,7 @@ def design_of(name: str, seed: int = 0) -> Design:
     )
 
 
-def _parameters(case: Case) -> dict[str, float]:
+def _parameters(case: ToyCase) -> dict[str, float]:
     """A method's own numbers: the clip of its log-ratio, nats, and the log of the score its gate asks for."""
     parameters = {}
     if case.method.weight.startswith("clipped"):

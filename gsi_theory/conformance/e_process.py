@@ -17,8 +17,7 @@ from itertools import combinations
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import gammaln, rel_entr
-from scipy.stats import ncx2
+from scipy.special import chndtr, gammaln, rel_entr
 
 from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.errors import InputError
@@ -154,7 +153,7 @@ def detectable_tv(laws: Sequence[Floats], draws: int, level: float, power: float
     each, freedom = draws / len(laws), sum(len(law) - 1 for law in laws)
     price = float(np.log(2.0 / level)) + sum(_regret(len(law), each) for law in laws)
     top = 8.0 * (price + freedom) + 100.0
-    gain = brentq(lambda x: ncx2.sf(2.0 * price, freedom, x) - power, 1e-9, top) / (2.0 * each)
+    gain = brentq(lambda x: 1.0 - chndtr(2.0 * price, freedom, x) - power, 1e-9, top) / (2.0 * each)
     worst = 0.0
     for law in laws:
         for cells in _sets(len(law)):

@@ -2,7 +2,7 @@
 
 A record holds a name, what it is in words, and `law`: (method, instance, scheme) -> probabilities (K,), None where the
 method has nothing for it to go wrong with. Of one kind of change each; a sampler with two of them is named after the
-nearest. Formula: P = S a + (1 − Σ S a) B (`parts`), with one of its parts changed.
+nearest. Formula: P = S a + (1 − Σ S a) B (`round_parts`), with one of its parts changed.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gsi_theory.conformance.parts import Parts, lists, parts_of, scaled, softmax
+from gsi_theory.conformance.round_parts import RoundParts, lists, parts_of, scaled, softmax
 from gsi_theory.errors import Named
 from gsi_theory.instance import Instance, Scheme, tilted_reward
 from gsi_theory.laws.speculative import speculative_law
 from gsi_theory.methods import Method
 from gsi_theory.types import Floats
 
-__all__ = ["MISTAKES", "Case", "Mistake"]
+__all__ = ["MISTAKES", "Mistake", "ToyCase"]
 
 COLD = 0.7  # the sampling temperature of a mistake
 NUDGE = 1e-9  # of a reward: orders ties, moves nothing else
 
 
 @dataclass(frozen=True)
-class Case:
+class ToyCase:
     """A method on a toy problem."""
 
     method: Method
@@ -34,7 +34,7 @@ class Case:
     scheme: Scheme
 
     @property
-    def parts(self) -> Parts | None:
+    def parts(self) -> RoundParts | None:
         """The parts of its round, None where it has others."""
         return parts_of(self.method, self.instance, self.scheme)
 
@@ -59,24 +59,24 @@ class Mistake:
 
     id: str
     words: str
-    law: Callable[[Case], Floats | None]
+    law: Callable[[ToyCase], Floats | None]
 
 
-def _changed(change: Callable[[Case, Parts], Floats | Parts | None]) -> Callable[[Case], Floats | None]:
+def _changed(change: Callable[[ToyCase, RoundParts], Floats | RoundParts | None]) -> Callable[[ToyCase], Floats | None]:
     """A mistake in the parts of a round."""
 
-    def law(case: Case) -> Floats | None:
+    def law(case: ToyCase) -> Floats | None:
         parts = case.parts
         if parts is None:
             return None
         changed = change(case, parts)
-        return changed.law() if isinstance(changed, Parts) else changed
+        return changed.law() if isinstance(changed, RoundParts) else changed
 
     return law
 
 
-def _fewer(by: int) -> Callable[[Case], Floats | None]:
-    def law(case: Case) -> Floats | None:
+def _fewer(by: int) -> Callable[[ToyCase], Floats | None]:
+    def law(case: ToyCase) -> Floats | None:
         n = case.scheme.n + by
         if case.method.n is not None or n < 1:
             return None
@@ -85,8 +85,8 @@ def _fewer(by: int) -> Callable[[Case], Floats | None]:
     return law
 
 
-def _fewer_base(by: int) -> Callable[[Case], Floats | None]:
-    def law(case: Case) -> Floats | None:
+def _fewer_base(by: int) -> Callable[[ToyCase], Floats | None]:
+    def law(case: ToyCase) -> Floats | None:
         selects = case.method.rejects(case.scheme) and case.method.fallback == "select"
         n_base = case.scheme.base_draws + by
         if not (selects or case.method.mixed) or case.method.n_base is not None or n_base < 1:
@@ -96,14 +96,14 @@ def _fewer_base(by: int) -> Callable[[Case], Floats | None]:
     return law
 
 
-def _reads_ratio(case: Case) -> bool:
+def _reads_ratio(case: ToyCase) -> bool:
     return case.method.reads(case.scheme).ratio and case.method.gate != "ratio"
 
 
-def _weighed(values: Callable[[Case], Floats], gate: bool) -> Callable[[Case], Floats | None]:
+def _weighed(values: Callable[[ToyCase], Floats], gate: bool) -> Callable[[ToyCase], Floats | None]:
     """Other log-weights in the selection; `gate`: their β-th part is compared with u too."""
 
-    def change(case: Case, parts: Parts) -> Parts | None:
+    def change(case: ToyCase, parts: RoundParts) -> RoundParts | None:
         if not _reads_ratio(case) or case.method.weight == "none":
             return None
         weight = values(case)
@@ -115,20 +115,20 @@ def _weighed(values: Callable[[Case], Floats], gate: bool) -> Callable[[Case], F
     return _changed(change)
 
 
-def _raised(case: Case) -> Floats:
+def _raised(case: ToyCase) -> Floats:
     return case.scheme.beta * case.instance.reward
 
 
-def _beta_missing(case: Case, parts: Parts) -> Parts | None:
+def _beta_missing(case: ToyCase, parts: RoundParts) -> RoundParts | None:
     if case.method.weight in ("none", "best"):
         return None
     return replace(parts, weight=parts.weight - _raised(case) + case.instance.reward)
 
 
-def _gate(values: Callable[[Case, Parts], Floats]) -> Callable[[Case], Floats | None]:
+def _gate(values: Callable[[ToyCase, RoundParts], Floats]) -> Callable[[ToyCase], Floats | None]:
     """Something else compared with u."""
 
-    def change(case: Case, parts: Parts) -> Parts | None:
+    def change(case: ToyCase, parts: RoundParts) -> RoundParts | None:
         if not case.gated:
             return None
         return replace(parts, passes=np.where(values(case, parts) >= float(case.scheme.threshold or 0.0), 1.0, 0.0))
@@ -136,7 +136,7 @@ def _gate(values: Callable[[Case, Parts], Floats]) -> Callable[[Case], Floats | 
     return _changed(change)
 
 
-def _strict(case: Case, parts: Parts) -> Parts | None:
+def _strict(case: ToyCase, parts: RoundParts) -> RoundParts | None:
     u = case.scheme.threshold
     if u is None or case.method.gate not in ("tilted_reward", "reward"):
         return None
@@ -144,7 +144,7 @@ def _strict(case: Case, parts: Parts) -> Parts | None:
     return replace(parts, passes=np.where(values > u, 1.0, 0.0))
 
 
-def _gate_first(case: Case, parts: Parts) -> Floats | None:
+def _gate_first(case: ToyCase, parts: RoundParts) -> Floats | None:
     """The drafts that pass are selected among, the fallback comes where none passes."""
     if not case.gated or parts.n < 2:
         return None
@@ -163,17 +163,17 @@ def _gate_first(case: Case, parts: Parts) -> Floats | None:
     return law
 
 
-def _no_fallback(case: Case, parts: Parts) -> Floats | None:
+def _no_fallback(case: ToyCase, parts: RoundParts) -> Floats | None:
     return parts.selected() if case.method.rejects(case.scheme) else None
 
 
-def _again(case: Case, parts: Parts) -> Floats | None:
+def _again(case: ToyCase, parts: RoundParts) -> Floats | None:
     """Drafts are drawn again until one passes."""
     taken = parts.selected() * parts.passes
     return taken / taken.sum() if case.method.rejects(case.scheme) and taken.sum() > 0.0 else None
 
 
-def _reused(case: Case, parts: Parts) -> Floats | None:
+def _reused(case: ToyCase, parts: RoundParts) -> Floats | None:
     """The rejected winner stands among the fallback's candidates."""
     if not case.gated or not parts.listed:
         return None
@@ -188,27 +188,27 @@ def _reused(case: Case, parts: Parts) -> Floats | None:
     return law
 
 
-def _from_draft(case: Case, parts: Parts) -> Parts | None:
+def _from_draft(case: ToyCase, parts: RoundParts) -> RoundParts | None:
     """The fallback draws from the draft."""
     if not case.method.rejects(case.scheme) or parts.residual is not None:
         return None
     return replace(parts, base=case.instance.log_draft)
 
 
-def _plain_fallback(case: Case, parts: Parts) -> Parts | None:
+def _plain_fallback(case: ToyCase, parts: RoundParts) -> RoundParts | None:
     return replace(parts, n_base=1) if case.gated and parts.n_base > 1 else None
 
 
-def _ratio_in_fallback(case: Case, parts: Parts) -> Parts | None:
+def _ratio_in_fallback(case: ToyCase, parts: RoundParts) -> RoundParts | None:
     if not case.gated or parts.n_base < 2:
         return None
     return replace(parts, base_weight=parts.base_weight + case.instance.log_ratio)
 
 
-def _rule(name: str) -> Callable[[Case], Floats | None]:
+def _rule(name: str) -> Callable[[ToyCase], Floats | None]:
     """Another rule in every selection: the reward's best where the rule reads nothing else."""
 
-    def change(case: Case, parts: Parts) -> Parts | None:
+    def change(case: ToyCase, parts: RoundParts) -> RoundParts | None:
         wrong = parts.rule == "max" if name == "softmax" else parts.rule != name
         if not wrong or parts.n < 2:
             return None
@@ -218,12 +218,12 @@ def _rule(name: str) -> Callable[[Case], Floats | None]:
     return _changed(change)
 
 
-def _first(case: Case, parts: Parts) -> Parts | None:
+def _first(case: ToyCase, parts: RoundParts) -> RoundParts | None:
     """The first candidate is taken, whatever its weight."""
     return replace(parts, n=1) if parts.n > 1 else None
 
 
-def _z_scores(case: Case, parts: Parts) -> Floats | None:
+def _z_scores(case: ToyCase, parts: RoundParts) -> Floats | None:
     """Rewards standardized within each list before β multiplies them."""
     if not parts.listed or parts.n < 2 or case.method.weight in ("none", "best"):
         return None
@@ -238,7 +238,7 @@ def _z_scores(case: Case, parts: Parts) -> Floats | None:
     return parts.law(parts.enumerated(choose)) if parts.rule == "softmax" else None
 
 
-def _distinct(case: Case, parts: Parts) -> Floats | None:
+def _distinct(case: ToyCase, parts: RoundParts) -> Floats | None:
     """Equal candidates are counted once."""
     if parts.rule != "softmax" or parts.n < 2:
         return None
@@ -250,10 +250,10 @@ def _distinct(case: Case, parts: Parts) -> Floats | None:
     return parts.law(parts.enumerated(choose))
 
 
-def _ordered(sign: float) -> Callable[[Case], Floats | None]:
+def _ordered(sign: float) -> Callable[[ToyCase], Floats | None]:
     """Equal rewards: the outcome of the smallest number wins, or of the largest."""
 
-    def change(case: Case, parts: Parts) -> Parts | None:
+    def change(case: ToyCase, parts: RoundParts) -> RoundParts | None:
         if parts.rule != "max":
             return None
         return replace(parts, weight=parts.weight - sign * NUDGE * np.arange(case.instance.size))
@@ -261,22 +261,22 @@ def _ordered(sign: float) -> Callable[[Case], Floats | None]:
     return _changed(change)
 
 
-def _upside(case: Case, parts: Parts) -> Parts | None:
+def _upside(case: ToyCase, parts: RoundParts) -> RoundParts | None:
     if case.method.weight in ("none",):
         return None
     return replace(parts, weight=parts.weight - 2.0 * _raised(case) if case.method.weight != "best" else -parts.weight)
 
 
-def _cold_draws(case: Case, parts: Parts) -> Parts | None:
+def _cold_draws(case: ToyCase, parts: RoundParts) -> RoundParts | None:
     """All candidates come at temperature COLD, their log-probabilities are of temperature 1."""
     residual = parts.residual
     return replace(parts, proposal=scaled(parts.proposal, COLD), base=scaled(parts.base, COLD), residual=residual)
 
 
-def _cold_side(side: str) -> Callable[[Case], Floats | None]:
+def _cold_side(side: str) -> Callable[[ToyCase], Floats | None]:
     """One model's log-probabilities are of temperature COLD, all draws of temperature 1."""
 
-    def law(case: Case) -> Floats | None:
+    def law(case: ToyCase) -> Floats | None:
         parts = case.parts
         if parts is None or not case.method.reads(case.scheme).ratio:
             return None
@@ -290,17 +290,17 @@ def _cold_side(side: str) -> Callable[[Case], Floats | None]:
     return law
 
 
-def _exchanged(case: Case) -> Floats | None:
+def _exchanged(case: ToyCase) -> Floats | None:
     """Draft and base exchanged where the candidates are drawn."""
     if not case.drafts or case.parts is None:
         return None
     return replace(case.parts, proposal=case.instance.log_base, base=case.instance.log_draft).law()
 
 
-def _speculative(change: Callable[[Case], tuple[Floats, Floats]]) -> Callable[[Case], Floats | None]:
+def _speculative(change: Callable[[ToyCase], tuple[Floats, Floats]]) -> Callable[[ToyCase], Floats | None]:
     """Speculative sampling with another (acceptance, residual)."""
 
-    def law(case: Case) -> Floats | None:
+    def law(case: ToyCase) -> Floats | None:
         if case.method.gate != "ratio" or case.parts is None:
             return None
         passes, residual = change(case)
@@ -309,21 +309,21 @@ def _speculative(change: Callable[[Case], tuple[Floats, Floats]]) -> Callable[[C
     return law
 
 
-def _inverted(case: Case) -> tuple[Floats, Floats]:
+def _inverted(case: ToyCase) -> tuple[Floats, Floats]:
     return np.exp(np.minimum(-case.instance.log_ratio, 0.0)), speculative_law(case.instance).residual_log_prob
 
 
-def _no_residual(case: Case) -> tuple[Floats, Floats]:
+def _no_residual(case: ToyCase) -> tuple[Floats, Floats]:
     return np.exp(np.minimum(case.instance.log_ratio, 0.0)), case.instance.log_base
 
 
-def _both_sides(case: Case) -> tuple[Floats, Floats]:
+def _both_sides(case: ToyCase) -> tuple[Floats, Floats]:
     apart = np.abs(np.exp(case.instance.log_base) - np.exp(case.instance.log_draft))
     with np.errstate(divide="ignore"):
         return _no_residual(case)[0], np.log(apart / apart.sum())
 
 
-def _same_number(case: Case) -> tuple[Floats, Floats]:
+def _same_number(case: ToyCase) -> tuple[Floats, Floats]:
     """The number that rejected a draft is used again to draw the residual."""
     passes, residual = (
         np.exp(np.minimum(case.instance.log_ratio, 0.0)),

@@ -15,8 +15,8 @@ import typer
 from gsi_theory.conform import SELECTORS, served_methods
 from gsi_theory.conformance.design import Design, design_of
 from gsi_theory.conformance.e_process import EProcess, detectable_tv
+from gsi_theory.conformance.list_selectors import selector_design
 from gsi_theory.conformance.play import Conformance, play
-from gsi_theory.conformance.selectors import selector_design
 from gsi_theory.runs.progress import progress_bar
 from sims.sampling.method_sampler import sample_method
 from tests.plants.sampler_faults import PLANTED, planted
@@ -33,9 +33,24 @@ def faulty(method: str, mistake: str, seed: int, draws: int = DRAWS) -> Conforma
     for m, case in enumerate(design.cases):
         policies = np.exp(case.instance.log_draft), np.exp(case.instance.log_base)
         scheme = case.scheme
-        rest = (scheme.beta, scheme.n, scheme.base_draws, scheme.threshold or 0.0)
+        u = scheme.threshold or 0.0
         rng = np.random.default_rng([seed, m, 51])
-        outcomes.append(iter(planted(method, mistake, *policies, case.instance.reward, *rest, count, rng).tolist()))
+        outcomes.append(
+            iter(
+                planted(
+                    method,
+                    mistake,
+                    *policies,
+                    case.instance.reward,
+                    scheme.beta,
+                    scheme.n,
+                    scheme.base_draws,
+                    u,
+                    count,
+                    rng,
+                ).tolist()
+            )
+        )
     return play(lambda m: next(outcomes[m]), design.laws, design.errors, design.rivals, draws=draws, level=LEVEL)
 
 
@@ -53,12 +68,12 @@ def mistakes(seeds: Annotated[int, typer.Option(min=1)] = 100, only: str = "") -
         for done, (method, mistake) in enumerate(cells):
             runs = [faulty(method, mistake, seed) for seed in range(seeds)]
             found = np.mean([not run.conforms for run in runs])
-            right = np.mean([named(run, mistake) for run in runs])
+            told = np.mean([named(run, mistake) for run in runs])
             took = [run.refuted_at if run.refuted_at is not None else np.inf for run in runs]
-            rows.append((float(right), float(found), float(np.median(took)), f"{method} {mistake}"))
+            rows.append((float(told), float(found), float(np.median(took)), f"{method} {mistake}"))
             report(done + 1, len(cells))
-    for right, found, median, name in sorted(rows, key=lambda row: (-row[0], row[2])):
-        print(f"{name:40} found {found:6.1%}  named {right:6.1%}  median {median:8.0f} draws")
+    for share, hits, median, name in sorted(rows, key=lambda row: (-row[0], row[2])):
+        print(f"{name:40} found {hits:6.1%}  named {share:6.1%}  median {median:8.0f} draws")
 
 
 def own_sampler(design: Design, runs: int, draws: int, seed: int) -> np.ndarray:

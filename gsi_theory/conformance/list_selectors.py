@@ -13,17 +13,17 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import rel_entr
 
-from gsi_theory.conformance.parts import softmax
 from gsi_theory.conformance.play import Rival
+from gsi_theory.conformance.round_parts import softmax
 from gsi_theory.errors import Named
 from gsi_theory.types import Floats, Ints
 
-__all__ = ["SELECTORS", "CandidateList", "Selector", "selector_design"]
+__all__ = ["SELECTORS", "CandidateList", "ListSelector", "selector_design"]
 
 TRIED, CHOSEN = 60, 6  # lists looked at, and played
 
 
-@dataclass
+@dataclass(frozen=True)
 class CandidateList:
     """A list to select from: reward (n,), answer (n,) an int each, beta, and the generator to take randomness from."""
 
@@ -76,7 +76,7 @@ def _top(reward: Floats, count: int) -> Floats:
 
 
 @dataclass(frozen=True)
-class Selector:
+class ListSelector:
     """id, words, law: a list -> chances of its places (n,), of a vote of its answers (A,); mistakes: id -> (words, the
     law of what does that instead)."""
 
@@ -125,11 +125,11 @@ _FIRST = ("the first candidate, whatever its reward", lambda x: _one(0, x[0].siz
 _ANY_ANSWER = ("any answer, however often it was given", lambda x: _uniform(_counts(x) > 0))
 
 
-def _regularized(strength: int) -> Selector:
+def _regularized(strength: int) -> ListSelector:
     def keep(x: Listed) -> int:
         return -(-x[0].size // strength)
 
-    return Selector(
+    return ListSelector(
         f"regularized:{strength}",
         f"one of the ⌈n/{strength}⌉ largest rewards at random (M40)",
         False,
@@ -144,12 +144,12 @@ def _regularized(strength: int) -> Selector:
     )
 
 
-SELECTORS: dict[str, Selector] = Named(
+SELECTORS: dict[str, ListSelector] = Named(
     "selector",
     {
         each.id: each
         for each in (
-            Selector(
+            ListSelector(
                 "best_of_n",
                 "the largest reward, ties at random (M5)",
                 False,
@@ -162,7 +162,7 @@ SELECTORS: dict[str, Selector] = Named(
                     "first_candidate": _FIRST,
                 },
             ),
-            Selector(
+            ListSelector(
                 "soft_best_of_n",
                 "a draw by weights e^{βr} (M3)",
                 False,
@@ -180,7 +180,7 @@ SELECTORS: dict[str, Selector] = Named(
             ),
             _regularized(2),
             _regularized(4),
-            Selector(
+            ListSelector(
                 "majority",
                 "the most frequent answer, ties at random (M47)",
                 True,
@@ -198,7 +198,7 @@ SELECTORS: dict[str, Selector] = Named(
                     "best_of_n": ("the answer of the largest reward", _by_candidate(lambda x: _best(x[0]))),
                 },
             ),
-            Selector(
+            ListSelector(
                 "weighted_majority",
                 "the answer of the largest total reward, ties at random (M47)",
                 True,

@@ -23,11 +23,11 @@ from gsi_theory.methods import Method
 from gsi_theory.rules.table import rule_named
 from gsi_theory.types import Floats
 
-__all__ = ["Parts", "lists", "parts_of", "scaled", "softmax"]
+__all__ = ["RoundParts", "lists", "parts_of", "scaled", "softmax"]
 
 
 @dataclass(frozen=True)
-class Parts:
+class RoundParts:
     """proposal, weight (K,): log-law of a draft and its log-weight; n drafts, selected by `rule`.
 
     passes (K,): the chance that the winner passes. base (K,), base_weight (K,), n_base: the fallback's draws, selected
@@ -103,7 +103,7 @@ def scaled(log_prob: Floats, temperature: float) -> Floats:
     return np.asarray(powered - float(log_sum(powered)))
 
 
-def parts_of(method: Method, instance: Instance, scheme: Scheme) -> Parts | None:
+def parts_of(method: Method, instance: Instance, scheme: Scheme) -> RoundParts | None:
     """The parts of a method's round; None for one whose round has others (searches, score gates, random numbers of
     draws, several proposals)."""
     if method.mixed or method.search != "all" or method.numbers != "fixed" or method.gate in ("score", "budget"):
@@ -129,7 +129,7 @@ def parts_of(method: Method, instance: Instance, scheme: Scheme) -> Parts | None
         passes = sigmoid(used.threshold, used.beta)(instance.reward)
     elif method.gate == "ratio":
         passes, residual = np.exp(np.minimum(ratio, 0.0)), speculative_law(instance).residual_log_prob
-    return Parts(
+    return RoundParts(
         instance.log_draft if drafted else instance.log_base,
         weights[method.weight],
         used.n,
