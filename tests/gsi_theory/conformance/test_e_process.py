@@ -1,4 +1,4 @@
-"""The sequential test of conform (M50): its value by hand in fractions, its level, its bounds of TV, its stated power."""
+"""The sequential test of conform (M50): its value by hand, its level, its bounds of TV, its stated power."""
 
 from __future__ import annotations
 
