@@ -319,8 +319,14 @@ def _no_residual(case: ToyCase) -> tuple[Floats, Floats]:
 
 def _both_sides(case: ToyCase) -> tuple[Floats, Floats]:
     apart = np.abs(np.exp(case.instance.log_base) - np.exp(case.instance.log_draft))
+    return _no_residual(case)[0], _log_law(apart, case)
+
+
+def _log_law(mass: Floats, case: ToyCase) -> Floats:
+    """log of a normalized mass (K,); of none, where draft and base are equal and nothing is rejected, the base's."""
+    total = float(mass.sum())
     with np.errstate(divide="ignore"):
-        return _no_residual(case)[0], np.log(apart / apart.sum())
+        return np.log(mass / total) if total > 0.0 else case.instance.log_base
 
 
 def _same_number(case: ToyCase) -> tuple[Floats, Floats]:
@@ -335,8 +341,7 @@ def _same_number(case: ToyCase) -> tuple[Floats, Floats]:
     joint = sum(
         p[y] * np.maximum(np.minimum(ends[1:], 1.0) - np.maximum(ends[:-1], passes[y]), 0.0) for y in range(p.size)
     )
-    with np.errstate(divide="ignore"):
-        return passes, np.log(joint / np.sum(joint))
+    return passes, _log_law(np.asarray(joint), case)
 
 
 MISTAKES: dict[str, Mistake] = Named(

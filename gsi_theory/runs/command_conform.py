@@ -18,6 +18,7 @@ from gsi_theory.conform import (
     served_methods,
 )
 from gsi_theory.conformance.mistakes import Mistake
+from gsi_theory.conformance.smallest import smallest
 from gsi_theory.errors import InputError
 from gsi_theory.methods import METHODS
 from gsi_theory.runs.json_output import answer
@@ -25,7 +26,7 @@ from gsi_theory.runs.options import RUN, JsonOption, SeedOption, refuse_options
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import counted, formatted, wrapped
 from gsi_theory.runs.user_file import load_member, raised_words
-from gsi_theory.types import Record
+from gsi_theory.types import Floats, Record
 
 __all__ = ["app"]
 
@@ -133,6 +134,23 @@ def _print(text: str, what: str, outcome: Conformance, costs: Costs | None) -> N
         typer.echo(wrapped(f"draws an outcome, and by the method's law: {', '.join(off)}"))
 
 
+def _explained(name: str) -> str:
+    """A mistake, and the smallest problem that exposes it."""
+    shown = smallest(name)
+
+    def law(values: Floats) -> str:
+        return f"({', '.join(f'{x:.3f}' for x in values)})"
+
+    lines = [
+        wrapped(f"{name}: {MISTAKES[name].words}"),
+        "",
+        wrapped(f"smallest problem, method {shown.method}: {shown.words}"),
+        wrapped(f"law as stated {law(shown.right)}, with the mistake {law(shown.wrong)}, TV {shown.tv:.3f}"),
+        wrapped(f"about {shown.draws:.0f} draws refute it at level 1 %"),
+    ]
+    return "\n".join(lines)
+
+
 def _own(text: str, function: Any) -> Any:
     """The user's function; what it raises becomes one line with its place."""
 
@@ -165,6 +183,14 @@ def command(
             metavar="ID", help="The selector that it should be, instead.", autocompletion=lambda: list(SELECTORS)
         ),
     ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MISTAKE",
+            help="Instead: a known mistake, and the smallest problem that exposes it.",
+            autocompletion=lambda: list(MISTAKES),
+        ),
+    ] = None,
     draws: Annotated[
         int, typer.Option(metavar="N", min=100, max=10_000_000, help="At most so many outcomes.", rich_help_panel=RUN)
     ] = 20_000,
@@ -181,6 +207,11 @@ def command(
 
     Exit status 1: it does not conform.
     """
+    if explain is not None:
+        others = ("method", "selector", "draws", "level", "seed", "as_json")
+        refuse_options(context, others, "with --explain: leave them out")
+        typer.echo(_explained(explain))
+        return
     if sampler is None:
         refuse_options(
             context, ("method", "selector", "draws", "level", "seed"), "without a sampler: give FILE.py:FUNCTION"

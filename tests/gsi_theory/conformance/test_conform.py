@@ -26,10 +26,12 @@ from gsi_theory.conform import (
 )
 from gsi_theory.conformance.design import design_of
 from gsi_theory.conformance.list_selectors import selector_design
+from gsi_theory.conformance.smallest import smallest
 from gsi_theory.errors import InputError
 from gsi_theory.methods import METHODS
 from gsi_theory.runs.command_conform import app
 from tests.benches.conform import alarms, faulty, named
+from tests.mistake_page import HEAD, PAGE, row
 from tests.plants.sampler_faults import PLANTED, planted
 
 PAIRS = [(method, mistake) for method, mistakes in PLANTED.items() for mistake in mistakes]
@@ -240,3 +242,24 @@ def test_the_command_says_what_it_is(tmp_path: Path) -> None:
     listed = CliRunner().invoke(app, []).stdout
     assert all(name in listed for name in (*served_methods(), *SELECTORS, *MISTAKES))
     assert max(map(len, listed.splitlines())) <= 80
+
+
+def test_the_page_of_mistakes_is_of_the_catalogue() -> None:
+    """Every mistake has a line; those of some are made again, and what they say is counted by a sampler apart."""
+    text = PAGE.read_text(encoding="utf-8")
+    assert text.startswith(HEAD) and [
+        line.split("`")[1] for line in text.splitlines() if line.startswith("| `")
+    ] == list(MISTAKES)
+    for name in ("one_fewer", "winner_reused", "ties_to_smallest", "number_used_twice"):
+        assert row(name) in text
+        shown = smallest(name)
+        scheme, instance = shown.case.scheme, shown.case.instance
+        outcomes = planted(
+            shown.method, name, np.exp(instance.log_draft), np.exp(instance.log_base), instance.reward, scheme.beta,
+            scheme.n, scheme.base_draws, scheme.threshold or 0.0, 40_000, np.random.default_rng(3),
+        )  # fmt: skip
+        error = 5.0 * np.sqrt(shown.wrong * (1.0 - shown.wrong) / 40_000) + 1e-12
+        assert (np.abs(np.bincount(outcomes, minlength=instance.size) / 40_000 - shown.wrong) <= error).all()
+        assert shown.tv == pytest.approx(0.5 * np.abs(shown.right - shown.wrong).sum())
+    said = CliRunner().invoke(app, ["--explain", "one_fewer"]).stdout
+    assert "n − 1 candidates instead of n" in said and "smallest problem" in said
