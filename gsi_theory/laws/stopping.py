@@ -115,7 +115,9 @@ def _power(part: float | Floats, rest: float | Floats, number: float | Floats) -
     number = np.asarray(number, dtype=np.float64)
     logs = np.where(number == 0, 0.0, _log_rest(part, rest))
     endless = np.isinf(number)
-    return np.asarray(np.where(endless, logs == 0.0, np.exp(np.where(endless, 0.0, number) * np.where(endless, 0.0, logs))))
+    return np.asarray(
+        np.where(endless, logs == 0.0, np.exp(np.where(endless, 0.0, number) * np.where(endless, 0.0, logs)))
+    )
 
 
 def _log_rest(part: float | Floats, rest: float | Floats) -> Floats:
@@ -283,4 +285,3 @@ def pilot_stopping(log_mass: Array, reward: Array, pilots: int, rank: int, most:
     prob = np.append(kept + recalled, 0.0)[levels.level] * np.exp(levels.log_mass)
     error = 16.0 * (prob.size + 16.0) * np.finfo(float).eps * max(1.0, float(chances @ means))
     return PilotStopping(prob, float(chances @ means), levels.values, chances, error)
-

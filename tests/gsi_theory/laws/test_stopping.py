@@ -89,7 +89,7 @@ def test_thresholds_from_pilots_equal_all_pilots_and_all_sequences() -> None:
 
 
 def test_the_best_rule_with_a_cap_lies_between_best_of_n_and_the_limit_and_equals_the_programs() -> None:
-    """120 instances: expected draws exact, its reward the closed form and, for short horizons, the program's optimum."""
+    """120 instances: expected draws exact, its reward the closed form and, for 40, the optimum of the program."""
     rng = np.random.default_rng(3613)
     for trial in range(120):
         mass, reward = _case(rng, int(rng.integers(1, 4)))
