@@ -6,6 +6,7 @@ The law of what is returned, of the number of draws and its mean, exactly, for a
     n expected draws     `keep_for_draws`: the best in reward with n expected and at most N draws
     a law P ≤ nμ         `keep_of`: the rejection that attains M36, e.g. of `adaptive_law`
     θ from pilot draws   `pilot_stopping`: the k-th largest of m rewards, where μ is not known
+    θ learned on the way `falling_stopping`, of thresholds that fall with the draws, e.g. `learned_thresholds`
 
 Rewards r and log-masses (K,) of one law μ, NumPy or torch; numbers of draws from 1 to 2^53, most=None for no cap.
 """
@@ -26,11 +27,14 @@ from gsi_theory.laws.reward_levels import LARGEST
 from gsi_theory.types import Array, Floats, Ints
 
 __all__ = [
+    "FallingStopping",
     "PilotStopping",
     "StoppingLaw",
     "best_capped_reward",
+    "falling_stopping",
     "keep_for_draws",
     "keep_of",
+    "learned_thresholds",
     "pilot_stopping",
     "reservation",
     "stopping_law",
@@ -71,6 +75,17 @@ class PilotStopping:
     mean_draws: float
     thresholds: Floats
     chances: Floats
+    error: float
+
+
+@dataclass(frozen=True, eq=False)
+class FallingStopping:
+    """Stopping when the best so far reaches a threshold that falls: prob (K,) of what is returned; still_drawing (N,):
+    P(D > d) for d = 0..N-1; mean_draws; error: a bound on the TV error of the numbers."""
+
+    prob: Floats
+    still_drawing: Floats
+    mean_draws: float
     error: float
 
 
@@ -285,3 +300,51 @@ def pilot_stopping(log_mass: Array, reward: Array, pilots: int, rank: int, most:
     prob = np.append(kept + recalled, 0.0)[levels.level] * np.exp(levels.log_mass)
     error = 16.0 * (prob.size + 16.0) * np.finfo(float).eps * max(1.0, float(chances @ means))
     return PilotStopping(prob, float(chances @ means), levels.values, chances, error)
+
+
+def falling_stopping(log_mass: Array, reward: Array, thresholds: Array) -> FallingStopping:
+    """Stop at the first d at which the best of d draws is ≥ b_d, at the latest after N = len(b); return the best.
+
+    b (N,) does not rise, so not having stopped by d means that the best of d is below b_d: P(D > d) = F(b_d-)^d. A best
+    on a level s stops at d with chance F(b_{d-1}-)^{d-1} μ(s) if b_{d-1} ≤ s, and F(s)^d - F(s-)^d if b_d ≤ s < b_{d-1}
+    (M38). Time O(N (K + log K)). Raises InputError on thresholds that rise or are NaN, and as `stopping_law`.
+    """
+    levels, cuts = _levels(reward, log_mass), as_numbers(thresholds, "thresholds")
+    if cuts.ndim != 1 or not cuts.size or bool(np.isnan(cuts).any()) or bool((cuts[1:] > cuts[:-1]).any()):
+        raise InputError(f"thresholds of shape {cuts.shape}: give N numbers that do not rise")
+    cuts = np.append(cuts[:-1], -np.inf)
+    through = np.minimum(levels.above + levels.mass, 1.0)
+    size = levels.values.size
+    # how many levels reach each threshold, and the mass that does not
+    reached = np.searchsorted(-levels.values, -cuts, side="right")
+    above, below = np.append(0.0, through)[reached], np.append(levels.upto, 0.0)[reached]
+    draws = np.arange(1, cuts.size + 1, dtype=np.float64)
+    later = np.where(reached < size, _power(above, below, draws), 0.0)
+    still = np.concatenate([[1.0], later[:-1]])
+    # a level is jumped onto while it lies at or above the threshold before, for all d from its first on
+    known = np.concatenate([[0], reached[:-1]])  # levels that reach b_{d-1}
+    jumped = np.cumsum(np.bincount(known, weights=still, minlength=size + 1)[::-1])[::-1][1 : size + 1] * levels.mass
+    first = np.searchsorted(reached, np.arange(size), side="right")  # the d - 1 from which the level stops
+    part = levels.mass / levels.upto
+    rest = np.append(levels.upto[1:], 0.0) / levels.upto
+    number = first + 1.0
+    came = _power(levels.above, levels.upto, number) * -np.expm1(number * _log_rest(part, rest))
+    prob = np.append((jumped + came) / levels.mass, 0.0)[levels.level] * np.exp(levels.log_mass)
+    mean = float(still.sum())
+    return FallingStopping(prob, still, mean, 16.0 * (prob.size + 16.0) * np.finfo(float).eps * max(1.0, mean))
+
+
+def learned_thresholds(cost: float, highest: float, most: int, doubt: float = 0.1) -> Floats:
+    """b_d = R - c/min(1, ε_d), ε_d = √(log(1/δ)/(2d)): where the upper confidence bound of the reservation value stops.
+
+    The law is known only by the d draws so far and by R = highest ≥ all rewards. With S_d + ε_d for S, S_d the share of
+    the draws above x, the bound solves ∫_θ^R min(1, S_d + ε_d) = c; above the best of d S_d is 0, so the best reaches
+    it iff (R - best) min(1, ε_d) ≤ c: only the best and d matter. With ε = 0 every rule of this kind stops at the first
+    draw (M38). (N,) for d = 1..N = most; cost ≥ 0, in units of the reward. Raises InputError on other arguments.
+    """
+    price = as_number(cost, "cost", "give a price a draw, 0 or more, in units of the reward")
+    top, chance = as_number(highest, "highest", "give a finite reward"), as_number(doubt, "doubt", "give 0 < δ < 1")
+    if not 0.0 <= price <= LARGEST or not abs(top) <= LARGEST or not 0.0 < chance < 1.0:
+        raise InputError(f"cost {price!r}, highest {top!r}, doubt {chance!r}: give c ≥ 0, a finite reward, 0 < δ < 1")
+    draws = np.arange(1, as_count(most, "most") + 1)
+    return top - price / np.minimum(1.0, np.sqrt(-np.log(chance) / (2.0 * draws)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
 
-__all__ = ["best_at_price", "kth_largest", "stopped"]
+__all__ = ["best_at_price", "kth_largest", "stopped", "stopped_falling"]
 
 
 def stopped(
@@ -60,3 +60,27 @@ def kth_largest(
         value = sorted((reward[y] for y in seen), reverse=True)[rank - 1]
         out[value] = out.get(value, Fraction(0)) + chance
     return out
+
+
+def stopped_falling(
+    mass: Sequence[Fraction], reward: Sequence[Fraction], cuts: Sequence[float]
+) -> tuple[list[Fraction], list[Fraction]]:
+    """As `stopped`, of 'stop when the best of d draws is at least cuts[d - 1], or after len(cuts)'; the best returned,
+    each of those that tie as likely."""
+    law, number = [Fraction(0)] * len(mass), [Fraction(0)] * (len(cuts) + 1)
+
+    def after(seen: tuple[int, ...], chance: Fraction) -> None:
+        if seen:
+            top = max(reward[y] for y in seen)
+            if top >= cuts[len(seen) - 1] or len(seen) == len(cuts):
+                number[len(seen)] += chance
+                best = [y for y in seen if reward[y] == top]
+                for y in best:
+                    law[y] += chance / len(best)
+                return
+        for y, p in enumerate(mass):
+            if p:
+                after((*seen, y), chance * p)
+
+    after((), Fraction(1))
+    return law, number

@@ -12,8 +12,10 @@ from gsi_theory import InputError
 from gsi_theory.laws.attaining_laws import adaptive_law, reward_law
 from gsi_theory.laws.stopping import (
     best_capped_reward,
+    falling_stopping,
     keep_for_draws,
     keep_of,
+    learned_thresholds,
     pilot_stopping,
     reservation,
     stopping_law,
@@ -21,7 +23,7 @@ from gsi_theory.laws.stopping import (
 )
 from gsi_theory.limits import best_of_n_reward, best_reward
 from tests.oracles.limit_programs import best_stopping_lp
-from tests.oracles.stopping_enumeration import best_at_price, kth_largest, stopped
+from tests.oracles.stopping_enumeration import best_at_price, kth_largest, stopped, stopped_falling
 
 
 def _case(rng: np.random.Generator, size: int) -> tuple[list[Fraction], list[Fraction]]:
@@ -86,6 +88,44 @@ def test_thresholds_from_pilots_equal_all_pilots_and_all_sequences() -> None:
             draws += float(chance) * sum(d * float(p) for d, p in enumerate(number))
         found = pilot_stopping(_logs(mass), _floats(reward), pilots, rank, most)
         assert np.abs(found.prob - law).max() <= 1e-12 and found.mean_draws == pytest.approx(draws, abs=1e-12)
+
+
+def test_falling_thresholds_equal_all_sequences_and_one_that_does_not_fall_is_the_threshold_rule() -> None:
+    """300 instances to 1e-12; thresholds of the confidence bound among them."""
+    rng = np.random.default_rng(3616)
+    for trial in range(300):
+        mass, reward = _case(rng, int(rng.integers(1, 4)))
+        most = 1 + trial % 5
+        r, logs = _floats(reward), _logs(mass)
+        cuts = np.sort(rng.integers(-4, 5, most) / 4)[::-1]
+        cuts = learned_thresholds(float(rng.random()), 0.75, most) if trial % 3 == 0 else cuts
+        law, number = stopped_falling(mass, reward, cuts.tolist())
+        found = falling_stopping(logs, r, cuts)
+        later = [float(sum(number[d + 1 :], Fraction(0))) for d in range(most)]
+        assert np.abs(found.prob - _floats(law)).max() <= 1e-12
+        assert np.abs(found.still_drawing - later).max() <= 1e-12
+        assert found.mean_draws == pytest.approx(sum(later), abs=1e-12)
+        even = falling_stopping(logs, r, np.full(most, cuts[0]))
+        plain = stopping_law(logs, r, threshold_keep(r, float(cuts[0])), most)
+        assert np.abs(even.prob - np.exp(plain.log_prob)).max() <= 1e-12
+        assert even.mean_draws == pytest.approx(plain.mean_draws, abs=1e-12)
+
+
+def test_the_bound_of_the_reservation_value_stops_where_it_is_said_to() -> None:
+    """The bound solved for from random draws: the best reaches it iff it reaches b_d."""
+    rng = np.random.default_rng(3617)
+    for _ in range(300):
+        d, cost = int(rng.integers(1, 30)), float(rng.uniform(0.01, 0.4))
+        draws = np.round(rng.random(d), 2)
+        doubt = np.sqrt(np.log(10) / (2 * d))
+        x = (np.arange(200_000) + 0.5) / 200_000
+        best = draws.max()
+        spent = (
+            np.minimum(1.0, np.searchsorted(np.sort(-draws), -x, side="left") / d + doubt)[x >= best].sum() / 200_000
+        )
+        cut = learned_thresholds(cost, 1.0, d)[-1]
+        if abs(spent - cost) > 1e-4:
+            assert (spent <= cost) == (best >= cut)
 
 
 def test_the_best_rule_with_a_cap_lies_between_best_of_n_and_the_limit_and_equals_the_programs() -> None:
@@ -200,6 +240,10 @@ def test_what_no_rule_can_do_is_refused() -> None:
         (lambda: reservation(two, half, -0.1), "price a draw"),
         (lambda: reservation(two, half, float("inf")), "price a draw"),
         (lambda: pilot_stopping(half, two, 3, 4), "rank from 1 to 3"),
+        (lambda: falling_stopping(half, two, [0.0, 1.0]), "do not rise"),
+        (lambda: falling_stopping(half, two, []), "do not rise"),
+        (lambda: learned_thresholds(-1.0, 1.0, 3), "c ≥ 0"),
+        (lambda: learned_thresholds(0.1, 1.0, 3, 1.0), "0 < δ < 1"),
         (lambda: threshold_keep(two, float("nan")), "give a number"),
         (lambda: stopping_law(half, two, np.zeros(2), 3).still_drawing(0.5), "whole numbers"),
     ):
