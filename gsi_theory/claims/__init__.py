@@ -19,6 +19,7 @@ from gsi_theory.claims import (
     softmax_bounds,
     softmax_rates,
     step_bounds,
+    stopping_bounds,
     tournament_bounds,
 )
 from gsi_theory.claims.claim import OUTCOMES, Assumption, Claim, Judgement, Outcome, Verdict
@@ -41,6 +42,7 @@ _TOPICS = (
     rejection_bounds,
     tournament_bounds,
     step_bounds,
+    stopping_bounds,
 )
 _TABLE = [claim for topic in _TOPICS for claim in topic.TABLE]
 

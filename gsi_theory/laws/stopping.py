@@ -116,9 +116,10 @@ def _levels(score: Array, log_mass: Array) -> _Levels:
     ordered, inverse = np.unique(-values[some], return_inverse=True)
     level = np.full(values.size, ordered.size)
     level[some] = inverse
-    mass = np.bincount(inverse, weights=np.exp(logs[some]))
+    mass: Floats = np.bincount(inverse, weights=np.exp(logs[some])).astype(np.float64)
     above = np.concatenate([[0.0], np.cumsum(mass)[:-1]])
-    return _Levels(-ordered, mass, above, np.cumsum(mass[::-1])[::-1], level, logs)
+    upto: Floats = np.cumsum(mass[::-1])[::-1]
+    return _Levels(np.asarray(-ordered, dtype=np.float64), mass, above, upto, level, logs)
 
 
 def _most(most: int | None) -> float:
@@ -167,7 +168,7 @@ def stopping_law(log_mass: Array, score: Array, log_keep: Array, most: int | Non
     if kept == 0.0 and number == np.inf:
         raise InputError("no outcome with mass is ever kept: give `most`, the largest number of draws")
     size = levels.values.size
-    rest = np.bincount(levels.level, weights=left, minlength=size + 1)[:size]
+    rest: Floats = np.bincount(levels.level, weights=left, minlength=size + 1)[:size].astype(np.float64)
     best = _recalled(rest, kept, number)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.append(np.where(rest > 0, best / np.where(rest > 0, rest, 1.0), 0.0), 0.0)[levels.level]
@@ -318,7 +319,7 @@ def falling_stopping(log_mass: Array, reward: Array, thresholds: Array) -> Falli
     # how many levels reach each threshold, and the mass that does not
     reached = np.searchsorted(-levels.values, -cuts, side="right")
     above, below = np.append(0.0, through)[reached], np.append(levels.upto, 0.0)[reached]
-    draws = np.arange(1, cuts.size + 1, dtype=np.float64)
+    draws: Floats = np.arange(1.0, cuts.size + 1.0)
     later = np.where(reached < size, _power(above, below, draws), 0.0)
     still = np.concatenate([[1.0], later[:-1]])
     # a level is jumped onto while it lies at or above the threshold before, for all d from its first on
@@ -327,7 +328,7 @@ def falling_stopping(log_mass: Array, reward: Array, thresholds: Array) -> Falli
     first = np.searchsorted(reached, np.arange(size), side="right")  # the d - 1 from which the level stops
     part = levels.mass / levels.upto
     rest = np.append(levels.upto[1:], 0.0) / levels.upto
-    number = first + 1.0
+    number: Floats = np.asarray(first + 1.0, dtype=np.float64)
     came = _power(levels.above, levels.upto, number) * -np.expm1(number * _log_rest(part, rest))
     prob = np.append((jumped + came) / levels.mass, 0.0)[levels.level] * np.exp(levels.log_mass)
     mean = float(still.sum())
