@@ -16,6 +16,7 @@ from gsi_theory.claims import (
     race_bounds,
     rejection_bounds,
     rule_bounds,
+    smoothing_bounds,
     softmax_bounds,
     softmax_rates,
     step_bounds,
@@ -43,6 +44,7 @@ _TOPICS = (
     tournament_bounds,
     step_bounds,
     stopping_bounds,
+    smoothing_bounds,
 )
 _TABLE = [claim for topic in _TOPICS for claim in topic.TABLE]
 

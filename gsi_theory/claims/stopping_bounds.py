@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from gsi_theory import divergence
 from gsi_theory.arrays.namespace import detached
-from gsi_theory.claims.assumptions import COVERED, FINITE_SCORE, POSITIVE, SEVERAL
+from gsi_theory.claims.assumptions import COVERED, FINITE_SCORE, POSITIVE
 from gsi_theory.claims.claim import IDENTITY, proved, reading, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.laws.attaining_laws import adaptive_law
 from gsi_theory.laws.draws import MOST
 from gsi_theory.laws.selection_law import selection_laws
-from gsi_theory.limits import best_of_n_reward, best_reward, best_tv_adaptive, fixed_n_loss
+from gsi_theory.limits import best_of_n_reward, best_reward, best_tv_adaptive
 from gsi_theory.types import Array
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from gsi_theory.certified.ball_facts import BallFacts
 
-__all__ = ["TABLE", "attained", "equal_kl", "fixed_loss", "mean_limit", "nearest", "no_gain", "price"]
+__all__ = ["TABLE", "attained", "equal_kl", "nearest", "no_gain", "price"]
 
 
 def _mean(f: Facts) -> tuple[Array, Array]:
@@ -47,21 +47,6 @@ def price(f: Facts, form: str) -> Sides:
     size = abs(detached(cut)) + abs(detached(f.threshold)) + abs(detached(f.lowest_reward)) + detached(f.osc)
     rounding = 4.0 * f.rounding * (size + detached(f.n * over))
     return Sides(value, below + f.n * over, error + rounding, detached(f.osc))
-
-
-def mean_limit(f: Facts) -> Sides:
-    """(M38): E r of every rule on n draws is at most the mean of the best 1/n of μ."""
-    value, error = _mean(f)
-    return Sides(value, best_reward(f.centered, f.log_draft, detached(f.n)), error, detached(f.osc))
-
-
-def fixed_loss(f: Facts) -> Sides:
-    """(M38): what a fixed n costs in reward, ∫ min(1, nS) - 1 + (1-S)ⁿ, is at most (1 - 1/n)ⁿ osc r."""
-    xp, n = f.xp, detached(f.n)
-    some = n > 1.0
-    most = xp.where(some, xp.exp(n * xp.log1p(-1.0 / xp.where(some, n, 2.0))), 0.0)
-    lost = fixed_n_loss(f.centered, f.log_draft, n)
-    return Sides(lost, most * f.osc, detached(f.osc) * 2.0 * f.rounding, detached(f.osc))
 
 
 def no_gain(f: Facts) -> Sides:
@@ -158,17 +143,6 @@ def price_balls(f: BallFacts, form: str) -> tuple[arb, arb]:
     return _mean_ball(f), below + f.ball(f.scheme.n * over)
 
 
-def mean_limit_balls(f: BallFacts) -> tuple[arb, arb]:
-    """`mean_limit`."""
-    return _mean_ball(f), _cvar(f, f.ball(f.scheme.n))
-
-
-def fixed_loss_balls(f: BallFacts) -> tuple[arb, arb]:
-    """`fixed_loss`."""
-    n = f.scheme.n
-    return _cvar(f, f.ball(n)) - _best_of_n(f, _rewards(f)), (1 - f.ball(Fraction(1, n))) ** n * f.osc
-
-
 def no_gain_balls(f: BallFacts) -> tuple[arb, arb]:
     """`no_gain`."""
     return _cvar(f, f.ball(f.scheme.n)), _best_of_n(f, _rewards(f))
@@ -228,7 +202,7 @@ TABLE = (
         smooth=False,
     ),
     proved(
-        "M38-price",
+        "M38-reservation",
         rf"{_ANY}u+n\,E_\mu(r-u)_+\ \text{{for every rule}}",
         *twins(price, price_balls, "plain"),
         (FINITE_SCORE,),
@@ -239,17 +213,6 @@ TABLE = (
         rf"{_ANY}E\max_{{i\le n}}\min(r_i,u)+n\,E_\mu(r-u)_+\ \text{{for every rule}}",
         *twins(price, price_balls, "capped"),
         (FINITE_SCORE,),
-        smooth=False,
-    ),
-    proved(
-        "M38-reward", rf"{_ANY}CVaR_{{1/n}}(r)\ \text{{for every rule}}", mean_limit, mean_limit_balls, smooth=False
-    ),
-    proved(
-        "M38-fixed",
-        r"CVaR_{1/n}(r)-E\max_n r \le (1-1/n)^n\,osc(r)",
-        fixed_loss,
-        fixed_loss_balls,
-        (SEVERAL,),
         smooth=False,
     ),
     reading(

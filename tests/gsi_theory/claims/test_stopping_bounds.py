@@ -53,10 +53,9 @@ def test_readings_fall_where_they_must() -> None:
 
 
 @pytest.mark.parametrize("name, slip", [
-    ("M38-price", lambda s, f: dataclasses.replace(s, rhs=s.rhs - f.xp.vecdot(f.xp.exp(f.log_draft), f.xp.clip(
+    ("M38-reservation", lambda s, f: dataclasses.replace(s, rhs=s.rhs - f.xp.vecdot(f.xp.exp(f.log_draft), f.xp.clip(
         f.reward - f.threshold[..., None], 0.0, None), axis=-1))),  # n - 1 draws are paid
-    ("M38-fixed", lambda s, f: dataclasses.replace(s, rhs=s.rhs * (1.0 - 1.0 / f.n))),
-    ("M38-reward", lambda s, f: dataclasses.replace(s, rhs=0.97 * s.rhs)),
+    ("M38-capped", lambda s, f: dataclasses.replace(s, rhs=0.97 * s.rhs)),
     ("M36-nearest", lambda s, f: dataclasses.replace(s, lhs=1.03 * s.lhs)),
 ])  # fmt: skip
 def test_slips_are_refuted(name: str, slip) -> None:
