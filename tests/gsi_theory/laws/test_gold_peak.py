@@ -74,3 +74,17 @@ def test_gold_that_agrees_never_turns_and_hard_cases_are_numbers() -> None:
             gold_peak(*wrong)
     with pytest.raises(InputError):
         gold_peak(logs, levels, levels, 0)
+
+
+def test_two_turns_between_two_looks_are_not_denied() -> None:
+    """V rises, falls from 10,003 to 10,010 and rises again, between two n of the grid: not seen, and not certain."""
+    above = np.array([3e-4, 1e-4, 2e-5])  # 1 - F_l
+    roots = np.array([10_003.5, 10_010.5])
+    decay = np.exp(roots[:, None] * np.log1p(-above))
+    steps = np.append(np.linalg.solve(decay[:, :2], -decay[:, 2]), 1.0)
+    gold = np.concatenate([[0.0], np.cumsum(steps / above)])
+    mass = np.array([1 - 3e-4, 2e-4, 8e-5, 2e-5])
+    found = gold_peak(np.log(mass), np.arange(4.0), gold, 10**6)
+    exact = np.sign(np.exp(np.array([5_000, 10_007, 20_000])[:, None] * np.log1p(-above)) @ steps)
+    assert exact.tolist() == [1.0, -1.0, 1.0]
+    assert found.turns in ((), (10_004, 10_011)) and found.certain == bool(found.turns)
