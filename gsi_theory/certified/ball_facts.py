@@ -134,7 +134,7 @@ class BallFacts:
     @staticmethod
     def pinsker(chi2: arb, n: int) -> arb:
         """√(½ log(1 + χ²/n))."""
-        return ((chi2.nonnegative_part() / n).log1p() / 2).sqrt()
+        return ((chi2.nonnegative_part() / n).log1p() / 2).nonnegative_part().sqrt()
 
     def precision(self) -> AbstractContextManager[object]:
         """The working precision of everything here."""

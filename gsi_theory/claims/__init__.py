@@ -16,9 +16,11 @@ from gsi_theory.claims import (
     race_bounds,
     rejection_bounds,
     rule_bounds,
+    smoothing_bounds,
     softmax_bounds,
     softmax_rates,
     step_bounds,
+    stopping_bounds,
     tournament_bounds,
 )
 from gsi_theory.claims.claim import OUTCOMES, Assumption, Claim, Judgement, Outcome, Verdict
@@ -41,6 +43,8 @@ _TOPICS = (
     rejection_bounds,
     tournament_bounds,
     step_bounds,
+    stopping_bounds,
+    smoothing_bounds,
 )
 _TABLE = [claim for topic in _TOPICS for claim in topic.TABLE]
 

@@ -1,6 +1,7 @@
 """`gsi plan POOL`: rule, gate, n, β and threshold for a goal, their cost and guarantee, or why the pool cannot tell.
 
-Of a log of one model: selector, β and n; of two models without log-probabilities: n, n_base and threshold.
+Of a log of one model: selector, β and n, or a reward to stop at; of two models without log-probabilities: n, n_base
+and threshold.
 
 The page (`--page`) is drawn by `figures`, called by name, so that no folder imports another against the arrows.
 """
@@ -114,7 +115,10 @@ def command(
     beta: Annotated[str, _option("NUMBERS", "β values.", _OPTIONS)] = ",".join(f"{b:g}" for b in BETAS),
     n: Annotated[str, _option("NUMBERS", "n values.", _OPTIONS)] = ",".join(map(str, NS)),
     threshold: Annotated[
-        str | None, _option("NUMBERS", "u values in reward units (default: from the pool).", _OPTIONS)
+        str | None,
+        _option(
+            "NUMBERS", "u values in reward units (default: from the pool); of one model, rewards to stop at.", _OPTIONS
+        ),
     ] = None,
     decides: Annotated[
         str | None,

@@ -19,13 +19,14 @@ def _cell(value: Json, form: str = "g") -> str:
     return "–" if value is None else f"{value:{form}}"
 
 
-def _row(record: Record, mark: str, two: bool) -> tuple[str, ...]:
-    """A line of the front, narrow enough for 80 columns."""
+def _row(record: Record, mark: str, two: bool, stops: bool) -> tuple[str, ...]:
+    """A line of the front, narrow enough for 80 columns; stops: whether some option stops at a reward."""
     low = record["gain_low"]
     return (
         mark,
         record["method"],
         *([_cell(record["threshold"], ".3g")] if two else [_cell(record["beta"])]),
+        *([_cell(record["threshold"], ".3g")] if stops else []),
         _cell(record["n"] or None),
         *([_cell(record["n_base"])] if two else []),
         number(record["value"]),
@@ -39,7 +40,8 @@ def _row(record: Record, mark: str, two: bool) -> tuple[str, ...]:
 def _front(record: Record) -> Table:
     two = record["kind"] == "cascade"
     ragged = len({option["prompts"] for option in record["options"]}) > 1
-    scheme = ("u", "n", "n_base") if two else ("β", "n")
+    stops = _stops(record)
+    scheme = ("u", "n", "n_base") if two else ("β", "stop ≥", "n") if stops else ("β", "n")
     names = ("method", *scheme, "value", "±", "gain ≥", record["cost_unit"], *(["prompts"] if ragged else []))
     columns = [Column(name, overflow="fold", no_wrap=name == "method") for name in names]
     table = Table("", *columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
@@ -48,11 +50,21 @@ def _front(record: Record) -> Table:
     for at, s in enumerate(front):
         chosen = s == record["chosen"]
         if chosen or at % step == 0 or at == len(front) - 1:
-            table.add_row(*_row(record["options"][s], "→" if chosen else "", two)[: len(names) + 1])
+            table.add_row(*_row(record["options"][s], "→" if chosen else "", two, stops)[: len(names) + 1])
     return table
 
 
+def _stops(record: Record) -> bool:
+    """Whether some option of the plan stops at a reward; False for plans of two models, and of older releases."""
+    return any(option.get("mean_draws") is not None for option in record["options"])
+
+
 def _named(option: Record) -> str:
+    if option.get("mean_draws") is not None:
+        return (
+            f"stopping at the first reward ≥ {option['threshold']:.4g}, or after {option['n']} draws with the best of "
+            f"them ({option['mean_draws']:.3g} draws on average)"
+        )
     parts = [option["method"].replace("_", " "), *([f"n = {option['n']}"] if option["n"] else [])]
     parts += [f"β = {option['beta']:g}"] if option["beta"] is not None else []
     parts += [f"reward ≥ {option['threshold']:.4g}"] if option["threshold"] is not None else []
@@ -71,6 +83,7 @@ def print_draw_plan(path: str, record: Record) -> None:
     value = record["maximized"].replace("_", " ")
     console().print(_front(record))
     meaning = "u: reward below which n_base base draws are made; " if two else "β: of the reward; "
+    meaning += "stop ≥: reward at which no more draws are made, of n at most; " if _stops(record) else ""
     _say(
         f"Pareto front of {counted(len(record['options']), 'option')} on {path}, a log of {what}: "
         f"{value} ± standard error over {counted(record['prompts'], 'prompt')}; gain ≥: "

@@ -8,7 +8,7 @@ where the gain, of the largest estimate over one draw, exceeds three standard er
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,8 +92,7 @@ CASES = (
 def played(case: Case, options: tuple[DrawOption, ...], seed: int = 0) -> Floats:
     """True value (S,) of the options, played on the same draws."""
     rng = np.random.default_rng([seed, 2])
-    most = max(o.n for o in options)
-    right, answer, reward = case.drawn(rng, TRUTH, most)
+    right, answer, reward = case.drawn(rng, TRUTH, case.draws)
     worth = right.astype(np.float64) if case.value == "correct" else reward
     exponential, uniform = rng.standard_exponential(reward.shape), rng.random(reward.shape)
     rows = np.arange(TRUTH)
@@ -108,6 +107,11 @@ def played(case: Case, options: tuple[DrawOption, ...], seed: int = 0) -> Floats
             continue
         if o.method == "pass_at_k":
             found[s] = float(np.mean(right[:, :n].any(axis=1)))
+            continue
+        if o.method == "stopping" and o.threshold is not None:
+            passed = r >= o.threshold
+            at = np.where(passed.any(axis=1), passed.argmax(axis=1), r.argmax(axis=1))
+            found[s] = float(np.mean(worth[rows, at]))
             continue
         score = r
         if o.beta is not None:
@@ -143,13 +147,16 @@ def main(
     rows: list[dict[str, Any]] = []
     with progress_bar("plan") as report:
         for k, case in enumerate(CASES):
-            truth: Floats | None = None
+            known: dict[DrawOption, float] = {}
             for log in range(logs):
                 goal = Goal(max_cost=case.budget, value=case.value, tolerance=TOLERANCE)
                 plan = plan_one_model(
                     case.log(1000 * seed + log), goal, "draws", BETAS, stated_range=(0.0, 1.0), seed=seed
                 )
-                truth = played(case, plan.options, seed) if truth is None else truth
+                each = [replace(o, mean_draws=None) for o in plan.options]
+                new = tuple(o for o in each if o not in known)
+                known |= dict(zip(new, played(case, new, seed).tolist(), strict=True)) if new else {}
+                truth = np.array([known[o] for o in each])
                 rows.append({"case": f"{case.name}, {case.prompts} prompts", **outcome(case, plan, truth)})
                 report(k * logs + log + 1, len(CASES) * logs)
             print(f"{rows[-1]['case']:<34}", _said(rows[-logs:]), flush=True)

@@ -55,7 +55,7 @@ class LogNotes:
     of every (prompt, step), in no order; mean tokens of a draw, None where some draw's are unknown; ranges, the least
     and the largest of every value; stated, the range of the reward that the files state; verdict, the doctor's of the
     log (`verdict_line`), of a long one of evenly spread prompts; lacks_rewards: whether rows were left out for
-    want of a reward."""
+    want of a reward; rewards: how many draws have each reward, rounded to three digits."""
 
     name: str
     facts: Record
@@ -71,6 +71,16 @@ class LogNotes:
     stated: tuple[float, float]
     verdict: Record
     lacks_rewards: bool
+    rewards: Mapping[float, int]
+
+    def reward_above(self, share: float) -> float | None:
+        """The largest of the rounded rewards that at least this share of the draws reach, None without rewards."""
+        seen, total = 0, sum(self.rewards.values())
+        for reward, count in sorted(self.rewards.items(), reverse=True):
+            seen += count
+            if seen >= share * total:
+                return reward
+        return None
 
 
 class DrawSource(NamedTuple):
@@ -192,7 +202,21 @@ def _scanned(content: Log, table: pa.Table) -> Record:
         "ungraded": ungraded,
         "tokens": tokens,
         "two": content.models == 2,
+        "rewards": _rounded(table["reward"], counts) if "reward" in there else [],
     }
+
+
+def _rounded(reward: pa.ChunkedArray, counts: Ints) -> list[list[float]]:
+    """(reward to three digits, draws), so that parts of a log add up to the same whole however it is cut."""
+    values = np.asarray(reward.cast(pa.float64()).to_numpy(), dtype=np.float64)
+    some = np.isfinite(values)
+    values, at = np.unique(values[some], return_inverse=True)
+    number = np.bincount(at, weights=counts[some], minlength=values.size)
+    out: dict[float, float] = {}
+    for value, count in zip(values.tolist(), number.tolist(), strict=True):
+        key = float(f"{value:.3g}")
+        out[key] = out.get(key, 0.0) + count
+    return [[key, count] for key, count in out.items()]
 
 
 def _notes(
@@ -218,6 +242,9 @@ def _notes(
     if np.isfinite(low) and np.isfinite(high):
         bounds["reward"] = (low, high)
     draws = sum(scan["draws"] for scan in scans)
+    rewards: dict[float, int] = {}
+    for reward, count in (pair for scan in scans for pair in scan["rewards"]):
+        rewards[reward] = rewards.get(reward, 0) + int(count)
     tokens = [scan["tokens"] for scan in scans]
     sizes = np.concatenate([np.asarray(scan["sizes"], dtype=np.int64) for scan in scans])
     if not sizes.size:
@@ -237,6 +264,7 @@ def _notes(
         stated,
         verdict,
         any(scan["lacks"] for scan in scans),
+        rewards,
     )
 
 
@@ -271,7 +299,7 @@ def _scan_group(job: _Job) -> Json:
                 "ranges": {},
                 "ungraded": 0,
             },
-            **{"tokens": 0.0, "two": False, "lacks": lacks},
+            **{"tokens": 0.0, "two": False, "lacks": lacks, "rewards": []},
         }
     return plain(_scanned(log, _rows(log, job.source, "the log")))
 

@@ -15,22 +15,36 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gsi_theory.errors import InputError
-from gsi_theory.types import Floats, Ints
+from gsi_theory.samples.stopping_pool import stopped_best
+from gsi_theory.types import Flags, Floats, Ints
 from llm_check.logs.curves.selectors import SELECTORS, DrawArrays
 from llm_check.logs.log import draw_counts
 
-__all__ = ["CurveKey", "CurvePlan", "PromptCurves", "joined", "prompt_curves", "prompt_sizes", "tilted_draws"]
+__all__ = [
+    "DRAWS",
+    "STOPPING",
+    "CurveKey",
+    "CurvePlan",
+    "PromptCurves",
+    "joined",
+    "prompt_curves",
+    "prompt_sizes",
+    "tilted_draws",
+]
 
+STOPPING, DRAWS = "stopping", "draws"  # stopping at a threshold, and the number of its draws as a value
 _TILTED_WORK = 1 << 24
 
 
 @dataclass(frozen=True, order=True)
 class CurveKey:
-    """Which curve: selector, β (None: it has none), and what the winner is worth."""
+    """Which curve: selector, β (None: it has none), and what the winner is worth. Of "stopping" the threshold on the
+    reward; n is then the most draws, and value "draws" their mean number."""
 
     selector: str
     beta: float | None
     value: str
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +152,11 @@ def _position(
     inside = ns <= draws.counts.sum()
     whole = {key: bool(np.isfinite(column).all()) for key, column in columns.items()}
     together: dict[tuple[str, float | None], list[int]] = {}
+    if inside.any():
+        _stopped(draws, columns, plan, ns, inside, whole, value)
     for c, key in enumerate(plan.keys):
+        if key.selector == STOPPING:
+            continue
         needs = {key.value, *SELECTORS[key.selector].needs} - {"answer"}
         if inside.any() and all(whole.get(name, False) for name in needs):
             together.setdefault((key.selector, key.beta), []).append(c)
@@ -162,6 +180,29 @@ def _position(
         for row, c in enumerate(members):
             value[c, asked], variance[c, asked] = curve.value[row], curve.variance[row]
             simulation[c, asked] = curve.simulation[row]
+
+
+def _stopped(
+    draws: DrawArrays,
+    columns: dict[str, Floats],
+    plan: CurvePlan,
+    ns: Ints,
+    inside: Flags,
+    whole: dict[str, bool],
+    value: Floats,
+) -> None:
+    """Fill in value (C, M) of the curves that stop at a threshold."""
+    members = [c for c, key in enumerate(plan.keys) if key.selector == STOPPING]
+    worth = sorted({plan.keys[c].value for c in members} - {DRAWS})
+    if draws.reward is None or not worth or not all(whole.get(name, False) for name in ("reward", *worth)):
+        return
+    cuts = sorted({float(plan.keys[c].threshold or 0.0) for c in members})
+    values = np.array([columns[name] for name in worth])
+    means, numbers = stopped_best(draws.reward, values, draws.counts, ns[inside], np.array(cuts))
+    for c in members:
+        key = plan.keys[c]
+        at = cuts.index(float(key.threshold or 0.0))
+        value[c, inside] = numbers[at] if key.value == DRAWS else means[worth.index(key.value), at]
 
 
 def _some_draws(draws: DrawArrays, size: int, words: Sequence[int]) -> DrawArrays:

@@ -23,9 +23,10 @@ TOLERANCE = 0.01  # of the value's range
 
 @dataclass(frozen=True)
 class DrawOption:
-    """method: a selector; of two models best_of_n_draft, best_of_n_base or "cascade"; n draws (of the draft), β,
-    threshold on the reward below which n_base draws of the base are made; needs_key: whether choosing needs the answer
-    key, so that nobody can deploy it."""
+    """method: a selector, or "stopping"; of two models best_of_n_draft, best_of_n_base or "cascade"; n draws (of the
+    draft), β, threshold on the reward below which n_base draws of the base are made; of stopping n is the most draws,
+    threshold the reward at which no more are made and mean_draws their mean number; needs_key: whether choosing needs
+    the answer key, so that nobody can deploy it."""
 
     method: str
     n: int
@@ -33,9 +34,14 @@ class DrawOption:
     threshold: float | None = None
     n_base: int | None = None
     needs_key: bool = False
+    mean_draws: float | None = None
 
     def text(self) -> str:
         """In words."""
+        if self.mean_draws is not None and self.threshold is not None:
+            return (
+                f"stopping at reward ≥ {self.threshold:.4g}, at most {self.n} draws, {self.mean_draws:.3g} on average"
+            )
         parts = [self.method.replace("_", " "), *([f"n = {self.n}"] if self.n else [])]
         parts += [f"β = {self.beta:g}"] if self.beta is not None else []
         parts += [f"reward ≥ {self.threshold:.4g}"] if self.threshold is not None else []
@@ -105,6 +111,7 @@ class DrawPlan:
             "n_base": option.n_base,
             "beta": option.beta,
             "threshold": option.threshold,
+            "mean_draws": option.mean_draws,
             "value": mean[0],
             "value_se": error[0],
             "gain": gain[0],
@@ -162,7 +169,7 @@ class DrawPlan:
 
 
 _RULES = {"soft_best_of_n": "softmax", "race": "race"} | dict.fromkeys(
-    ("best_of_n", "best_of_n_draft", "best_of_n_base", "cascade"), "max"
+    ("best_of_n", "best_of_n_draft", "best_of_n_base", "cascade", "stopping"), "max"
 )
 
 

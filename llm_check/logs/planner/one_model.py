@@ -1,17 +1,22 @@
-"""`plan` on a log of one model: which selector, β and n for a budget, never worse than one draw (M47)."""
+"""`plan` on a log of one model: which selector, β and n for a budget, never worse than one draw (M47).
+
+Beside selectors of n draws there are rules that stop at the first reward ≥ θ, after n draws at most, and then return
+the best (M38). θ is the same for every prompt, and where it is not stated a quantile of all the log's rewards. All
+values are of the same prompts and all bounds hold together, so a θ that looks good by chance does no harm.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from gsi_theory.errors import InputError
 from gsi_theory.runs.workers import Pool as Workers
-from gsi_theory.types import Floats
+from gsi_theory.types import Flags, Floats
 from llm_check.logs.curves.draw_source import DrawSource, LogNotes, draw_source
 from llm_check.logs.curves.log_curves import BETAS
-from llm_check.logs.curves.prompt_curves import CurveKey, CurvePlan, tilted_draws
+from llm_check.logs.curves.prompt_curves import DRAWS, STOPPING, CurveKey, CurvePlan, PromptCurves, tilted_draws
 from llm_check.logs.curves.selectors import SELECTORS
 from llm_check.logs.log import Log
 from llm_check.logs.planner.draw_plan import TOLERANCE, DrawOption, DrawPlan, choose, refuse_goal, value_bounds
@@ -22,6 +27,8 @@ __all__ = ["plan_one_model"]
 
 UNITS = ("draws", "tokens")
 _ONE_DRAW = "one draw"
+_PASSING = (0.5, 0.25, 0.1)  # shares of draws that reach the thresholds by default
+_LEAST_CAP = 4  # draws at most: fewer leave little to stop
 
 
 def plan_one_model(
@@ -38,18 +45,20 @@ def plan_one_model(
     workers: Workers | None = None,
     missing: str | None = None,
     source: str | None = None,
+    thresholds: Sequence[float] | None = None,
 ) -> DrawPlan:
     """Options selector × β × n on the log's draws, exact (M31, M47), and the one for the goal's budget.
 
     unit: of costs, "draws" or "tokens" (the log's mean, or `tokens` where it has none); ns: default powers of two up
     to the draws that half of the prompts have, that number and what the budget buys. Compared are the prompts with
-    draws for every n. strict, progress, workers, missing, source: as `llm_check.curve`. Raises InputError for a goal
-    that needs two models, a value that the log lacks, n beyond all prompts.
+    draws for every n. thresholds: rewards to stop at, default three quantiles of the log's. strict, progress, workers,
+    missing, source: as `llm_check.curve`. Raises InputError for a goal that needs two models, a value that the log
+    lacks, n beyond all prompts, thresholds without rewards.
     """
     with draw_source(log, source, strict, workers, missing) as draws:
         goal = goal or Goal(tolerance=TOLERANCE, value="reward" if "reward" in draws.about.ranges else "correct")
         refuse_goal(goal, "a log of one model")
-        return _planned(draws, goal, unit, betas, ns, tokens, stated_range, seed, progress)
+        return _planned(draws, goal, unit, betas, ns, tokens, stated_range, seed, progress, thresholds)
 
 
 def _planned(
@@ -62,6 +71,7 @@ def _planned(
     stated_range: tuple[float, float] | None,
     seed: int,
     progress: Callable[[int, int], None] | None,
+    thresholds: Sequence[float] | None,
 ) -> DrawPlan:
     about = draws.about
     bounds = value_bounds(about, goal.value, stated_range)
@@ -71,7 +81,9 @@ def _planned(
     kept, limits = _kept(ns, top, int(sizes[-1]), goal.max_cost / price)
     columns = about.columns
     tilted = tilted_draws(about.sizes.size)
-    plan = CurvePlan(_keys(columns, goal.value, sorted(set(betas or BETAS))), tuple(kept), seed, tilted, errors=False)
+    fixed, cuts = _keys(columns, goal.value, sorted(set(betas or BETAS))), _cuts(about, thresholds)
+    stopped = tuple(CurveKey(STOPPING, None, value, cut) for cut in cuts for value in (goal.value, DRAWS))
+    plan = CurvePlan((*fixed, *stopped), tuple(kept), seed, tilted, errors=False)
     curves = draws.mapped(plan, progress)
     one = next(c for c, key in enumerate(plan.keys) if key.selector in ("best_of_n", "pass_at_k"))
     same = (curves.draws >= kept[-1]) & np.isfinite(curves.value[:, one]).all(axis=1)
@@ -79,7 +91,7 @@ def _planned(
         raise InputError(f"no prompt has {kept[-1]} draws with {goal.value} of each: give smaller n, or grade them")
     options, rows, own, speaking = [], [], [], []
     grade = bool(about.facts.get("reward_is_grade"))
-    for c, key in enumerate(plan.keys):
+    for c, key in enumerate(fixed):
         selector = SELECTORS[key.selector]
         for m, n in enumerate(kept):
             column = curves.value[:, c, m]
@@ -92,8 +104,16 @@ def _planned(
             there = np.isfinite(column)
             own.append(float(column[there].mean()))
             speaking.append(int(there.sum()))
+    costs_of = [price * float(o.n) for o in options]
+    for option, column, cost in _stopping(curves, kept, same, len(fixed), price, unit, grade):
+        options.append(option)
+        rows.append(column[same])
+        costs_of.append(cost)
+        there = np.isfinite(column)
+        own.append(float(column[there].mean()))
+        speaking.append(int(there.sum()))
     values: Floats = np.array(rows)
-    costs = price * np.array([float(o.n) for o in options])
+    costs = np.array(costs_of)
     baseline = next(s for s, o in enumerate(options) if o.n == 1)
     choice, allowed = choose(options, values, costs, goal, bounds, about, baseline, baseline, _ONE_DRAW, seed)
     if int(same.sum()) < len(curves.prompts):
@@ -103,8 +123,43 @@ def _planned(
         )
     return DrawPlan(
         "one_model", tuple(options), values, costs, unit, np.array(speaking), np.array(own), allowed, choice, baseline,
-        goal.value, bounds, goal, tuple(limits), _assumptions(about, grade), about, seed,
+        goal.value, bounds, goal, tuple(limits), _assumptions(about, grade, bool(stopped), thresholds is None), about,
+        seed,
     )  # fmt: skip
+
+
+def _cuts(about: LogNotes, thresholds: Sequence[float] | None) -> list[float]:
+    """Rewards to stop at, ascending."""
+    if thresholds is None:
+        quantiles = {about.reward_above(share) for share in _PASSING} if "reward" in about.columns else set()
+        return sorted(cut for cut in quantiles if cut is not None)
+    if "reward" not in about.columns:
+        raise InputError(f"thresholds {list(thresholds)} on a log without rewards: there is nothing to stop at")
+    if not np.isfinite(thresholds).all():
+        raise InputError(f"thresholds {list(thresholds)}: give finite rewards")
+    return sorted({float(cut) for cut in thresholds})
+
+
+def _stopping(
+    curves: PromptCurves, kept: Sequence[int], same: Flags, start: int, price: float, unit: str, grade: bool
+) -> Iterator[tuple[DrawOption, Floats, float]]:
+    """(option, values of all prompts, cost) of every threshold and most draws that sometimes stop and sometimes do not.
+
+    The tokens of a stopped run are, prompt by prompt, those of a draw times the mean number of draws (Wald).
+    """
+    tokens = curves.tokens[same]
+    by_tokens = unit == "tokens" and bool(np.isfinite(tokens).all()) and tokens.sum() > 0
+    for c in range(start, len(curves.plan.keys), 2):
+        for m, most in enumerate(kept):
+            column, number = curves.value[:, c, m], curves.value[:, c + 1, m]
+            if most < _LEAST_CAP or not np.isfinite(column[same]).all():
+                continue
+            mean = float(number[same].mean())
+            if not 1.0 < mean < most:
+                continue  # one draw, or all of them
+            cost = price * (float(tokens @ number[same] / tokens.sum()) if by_tokens else mean)
+            threshold = curves.plan.keys[c].threshold
+            yield DrawOption(STOPPING, most, None, threshold, None, grade, mean), column, cost
 
 
 def _deployable_name(columns: Sequence[str]) -> str:
@@ -150,7 +205,7 @@ def _price(about: LogNotes, unit: str, tokens: float | None) -> float:
     return tokens
 
 
-def _assumptions(about: LogNotes, grade: bool) -> tuple[str, ...]:
+def _assumptions(about: LogNotes, grade: bool, stops: bool, read_off: bool) -> tuple[str, ...]:
     lines = []
     if about.facts.get("iid") is None:
         lines.append("nobody said how the draws were made: supposed are independent draws of one law a prompt")
@@ -159,4 +214,8 @@ def _assumptions(about: LogNotes, grade: bool) -> tuple[str, ...]:
         lines.append("the reward is a grade: what chooses by it needs the answer key, and is not recommended")
     if "correct" in about.columns:
         lines.append("pass@k needs the answer key: a limit, no way to answer")
+    if stops:
+        lines.append("stopping draws one after the other and reads each reward: fewer draws, not less time")
+    if stops and read_off:
+        lines.append("rewards to stop at are quantiles of this log's (--threshold states others)")
     return tuple(lines)

@@ -48,13 +48,12 @@ def plan_draws(
     """
     unit = "draws" if unit is None else unit
     if not isinstance(log, Log) or not log.cascade:
-        if thresholds is not None:
-            raise InputError("thresholds on a log of one model: there is no base to defer to, leave them out")
         if unit not in UNITS:
             raise InputError(f"cost {unit!r} on a log of one model: give one of {', '.join(UNITS)}")
         return plan_one_model(
-            log, goal, unit, betas, ns, step_tokens, stated_range, seed, strict, progress, workers, missing, source
-        )
+            log, goal, unit, betas, ns, step_tokens, stated_range, seed, strict, progress, workers, missing, source,
+            thresholds,
+        )  # fmt: skip
     if unit not in CASCADE_UNITS:
         raise InputError(f"cost {unit!r} on a log without log-probabilities: give one of {', '.join(CASCADE_UNITS)}")
     sizes = None if setup is None else setup.sizes
@@ -89,10 +88,10 @@ def plan(
     """Compare what can be done with a log, or its files, and recommend one for `goal` if the log can tell.
 
     A pool of two models with log-probabilities: rules, gates, n, n_base, β, u (`recommendation.plan`, which says what
-    the arguments mean). A log of one model: selector, β, n. Of two without log-probabilities: n, n_base, threshold of
-    the reward. Of the latter two `unit` is that of costs: draws, tokens (or flops, by `setup`'s models, for two); no
-    answer is worse than one draw. workers: who reads a long log of one model; missing: what is done about rewards that
-    are null, of MISSING. `record()` is what `gsi plan --json` answers.
+    the arguments mean). A log of one model: selector, β, n, or a reward to stop at (thresholds). Of two without
+    log-probabilities: n, n_base, threshold of the reward. Of the latter two `unit` is that of costs: draws, tokens (or
+    flops, by `setup`'s models, for two); no answer is worse than one draw. workers: who reads a long log of one model;
+    missing: what is done about rewards that are null, of MISSING. `record()` is what `gsi plan --json` answers.
     Raises InputError for arguments that the kind of log has no use for, and as the functions of each kind.
     """
     content = pool if isinstance(pool, Pool | Log) else read_either(pool, strict, PLAN_ROWS, missing)

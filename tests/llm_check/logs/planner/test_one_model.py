@@ -72,13 +72,13 @@ def test_values_are_means_over_all_subsets() -> None:
         if o.method in ("best_of_n", "majority", "weighted_majority"):
             assert np.allclose(found.values[s], _by_subsets(log, o.n, o.method), rtol=0, atol=1e-12)
     assert {o.method for o in found.options} == {
-        "best_of_n", "soft_best_of_n", "race", "majority", "weighted_majority", "pass_at_k"
+        "best_of_n", "soft_best_of_n", "race", "majority", "weighted_majority", "pass_at_k", "stopping"
     }  # fmt: skip
     assert sum(o.n == 1 for o in found.options) == 1  # of one draw every selector is alike
 
 
 def test_a_good_reward_is_used_up_to_the_budget() -> None:
-    found = plan_one_model(_log(80, [16]), Goal(value="reward", max_cost=5.0, tolerance=0.01))
+    found = plan_one_model(_log(80, [16]), Goal(value="reward", max_cost=5.0, tolerance=0.01), thresholds=())
     assert found.recommendation is not None
     option = found.options[found.recommendation]
     assert (option.method, option.n) == ("best_of_n", 5)
@@ -134,7 +134,7 @@ def test_few_prompts_tell_nothing() -> None:
 def test_costs_in_tokens_and_budgets_that_buy_nothing() -> None:
     log = _log(30, [8], n_tokens=40)
     found = plan_one_model(log, Goal(value="reward", max_cost=100.0), "tokens")
-    assert found.costs.tolist() == [40.0 * o.n for o in found.options]
+    assert found.costs.tolist() == pytest.approx([40.0 * (o.mean_draws or o.n) for o in found.options], rel=1e-14)
     assert found.recommendation is None or found.costs[found.recommendation] <= 100.0
     nothing = plan_one_model(log, Goal(value="reward", max_cost=0.5))
     assert nothing.recommendation is None and "the cheapest is 1" in nothing.reason
@@ -161,7 +161,9 @@ def test_a_log_of_answers_and_grades_alone_has_votes() -> None:
     found = plan_draws(_log(60, [9], drop=("reward",)))
     assert found.value == "correct" and {o.method for o in found.options} == {"majority", "pass_at_k"}
     with pytest.raises(InputError, match="thresholds"):
-        plan_draws(_log(6, [4]), thresholds=[0.5])
+        plan_draws(_log(6, [4], drop=("reward",)), thresholds=[0.5])
+    with pytest.raises(InputError, match="finite rewards"):
+        plan_draws(_log(6, [4]), thresholds=[np.nan])
 
 
 def test_the_command_takes_either_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
