@@ -7,11 +7,13 @@ To add one, append an entry to the table of its topic: statement, assumptions (a
 from __future__ import annotations
 
 from gsi_theory.claims import (
+    backtracking_bounds,
     drafter_bounds,
     drift_bounds,
     gate_bounds,
     gate_limits,
     importance_bounds,
+    particle_bounds,
     poisson_bounds,
     race_bounds,
     rejection_bounds,
@@ -41,6 +43,8 @@ _TOPICS = (
     rejection_bounds,
     tournament_bounds,
     step_bounds,
+    backtracking_bounds,
+    particle_bounds,
 )
 _TABLE = [claim for topic in _TOPICS for claim in topic.TABLE]
 

@@ -32,7 +32,15 @@ from gsi_theory.laws.selection_law import EPS, as_count, selection_law
 from gsi_theory.steps.tree import ByStep, Level, Tree
 from gsi_theory.types import Floats, Ints
 
-__all__ = ["PROPOSALS", "RESAMPLINGS", "ParticleLaw", "log_second_moment", "particle_law", "step_log_weights"]
+__all__ = [
+    "PROPOSALS",
+    "RESAMPLINGS",
+    "ParticleLaw",
+    "compositions",
+    "log_second_moment",
+    "particle_law",
+    "step_log_weights",
+]
 
 Counts = NDArray[np.int16]
 
@@ -182,13 +190,13 @@ def _onward(level: Level, node: Ints, values: Floats) -> tuple[Floats, Ints]:
 
 
 @cache
-def _compositions(n: int, parts: int) -> tuple[Counts, Floats]:
+def compositions(n: int, parts: int) -> tuple[Counts, Floats]:
     """n as an ordered sum of so many whole numbers ≥ 0, in all ways (C, parts), and their multinomial coefficients."""
     if parts == 1:
         return np.array([[n]], dtype=np.int16), np.ones(1)
     rows = []
     for first in range(n + 1):
-        rest = _compositions(n - first, parts - 1)[0]
+        rest = compositions(n - first, parts - 1)[0]
         rows.append(np.column_stack([np.full(len(rest), first, dtype=np.int16), rest]))
     table = np.concatenate(rows)
     coefficients = [factorial(n) // prod(factorial(c) for c in row) for row in table.tolist()]
@@ -235,7 +243,7 @@ def _drawn_block(crowd: _Crowd, level: Level, node: Ints, q: Floats, n: int) -> 
             continue
         steps = slice(level.start[i], level.start[i + 1])
         width = int(steps.stop - steps.start)
-        tables = [_compositions(c, width) for c in range(n + 1)]
+        tables = [compositions(c, width) for c in range(n + 1)]
         sizes = np.array([len(table) for table, _ in tables])
         begin = np.cumsum(sizes) - sizes
         every = np.concatenate([table for table, _ in tables])
@@ -276,7 +284,7 @@ def _multinomial(crowd: _Crowd, share: Floats, n: int) -> list[_Crowd]:
     _refuse(float(ways[support].sum()) * share.shape[1])
     parts = []
     for m in np.unique(support):
-        table, coefficient = _compositions(n, int(m))
+        table, coefficient = compositions(n, int(m))
         rows = np.flatnonzero(support == m)
         for some in np.array_split(rows, 1 + rows.size * len(table) * share.shape[1] // BLOCK):
             place = np.nonzero(held[some])[1].reshape(some.size, m)
