@@ -133,7 +133,7 @@ def _downward_kl(f: Facts, first: bool) -> tuple[_Values, Floats]:
 def forward(f: Facts, form: str) -> Sides:
     """(M42): KL(tilt‖law without steps back) ≤ ½(H-1) log²(1+ε) for `factor`, ⅛ osc² of log V̂ - βV for `osc`."""
     values, lhs = _downward_kl(f, first=False)
-    if form == "osc":
+    if form == "osc":  # ρ = V̂/e^{βV}
         held = np.isfinite(values.log_pi)
         top, low = (g(np.where(held, values.log_noise, s), axis=-1) for g, s in ((np.max, -np.inf), (np.min, np.inf)))
         rhs = 0.125 * (top - low) ** 2
@@ -327,7 +327,7 @@ TABLE = (
     ),
     _proved(
         "M42-forward-osc",
-        r"KL(\pi\|forward) \le \tfrac{H-1}8osc^2(\log\hat V-\beta V)",
+        r"KL(\pi\|forward) \le \tfrac{H-1}8osc^2(\log\rho)",
         *twins(forward, forward_balls, "osc"),
         (COVERED,),
     ),

@@ -208,7 +208,7 @@ FEW = Assumption(
 TABLE = (
     proved(
         "M42b-moment",
-        r"KL(\pi\|\text{returned particle}) \le \log E(\hat Z/E\hat Z)^2",
+        r"KL(\pi\|\text{returned particle}) \le \log E(Z_n/EZ_n)^2",
         particle_kl,
         assumptions=(COVERED, FEW),
         uncertified="laws of selection on a tree have no enclosure: a counterexample would not be proved",
