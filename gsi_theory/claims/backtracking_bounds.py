@@ -314,20 +314,20 @@ TABLE = (
     ),
     _proved(
         "M42-mixing",
-        r"TV(P^n(root,\cdot),\mu) \le \tfrac12\sqrt{1/\mu_0-1}\,(1-\tfrac1{4HB})^n",
+        r"TV(P^n(root,\cdot),\mu) \le \tfrac12\sqrt{1/\mu_0-1}\,(1-1/(4HB))^n",
         mixing,
         mixing_balls,
         (COVERED, WALKED),
     ),
     _proved(
         "M42-forward",
-        r"KL(\pi\|forward) \le \tfrac{H-1}2\log^2(1+\varepsilon)",
+        r"KL(\pi\|forward) \le \tfrac12(H-1)\log^2(1+\varepsilon)",
         *twins(forward, forward_balls, "factor"),
         (COVERED,),
     ),
     _proved(
         "M42-forward-osc",
-        r"KL(\pi\|forward) \le \tfrac{H-1}8osc^2(\log\rho)",
+        r"KL(\pi\|forward) \le \tfrac18(H-1)osc^2(\log\rho)",
         *twins(forward, forward_balls, "osc"),
         (COVERED,),
     ),
@@ -351,7 +351,7 @@ TABLE = (
     ),
     _proved(
         "M42-worst",
-        r"\sqrt{\tfrac m{m+1}}\,(\Phi(\sqrt{m+1}\log(1+\varepsilon))-\tfrac12) \le TV(\pi,forward)\ \text{of coins}",
+        r"\sqrt{m/(m+1)}\,(N(\sqrt{m+1}\log(1+\varepsilon))-\tfrac12) \le TV(\pi,forward)\ \text{of coins}",
         worst_low,
         worst_low_balls,
         (COVERED, WALKED),
