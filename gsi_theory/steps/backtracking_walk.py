@@ -126,7 +126,7 @@ class BacktrackingWalk:
             total = np.logaddexp(level.log_total(terms), own)
             down.append(terms - total[level.node])
             up.append(own - total)
-            own = value[~level.ends] * 0.5
+            own = value[~level.ends]
         back = []
         for t, level in enumerate(self.tree.levels):
             values = np.zeros(level.ends.size)
