@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array, eye_array
+from scipy.sparse.linalg import spsolve
 from scipy.special import ndtr
 
 from gsi_theory.errors import InputError
@@ -253,6 +254,16 @@ class BacktrackingWalk:
                 values[~level.ends] -= np.logaddexp(0.0, values[~level.ends] - below)
             log_way.append(values)
         return self._downward(log_way[::-1])
+
+    @cached_property
+    def first_leaf_evaluations(self) -> float:
+        """Expected number of values asked for until the first leaf is reached; the visits by one linear system."""
+        inner = np.concatenate([[True], *(~level.ends for level in self.tree.levels)])
+        among = self.transition[inner][:, inner]
+        start = np.zeros(int(inner.sum()))
+        start[0] = 1.0
+        visits = spsolve(csc_array(eye_array(start.size) - among.T), start)
+        return float(np.atleast_1d(visits) @ self._asked[inner])
 
     def _downward(self, log_weight: Sequence[Floats]) -> TrajectoryLaw:
         """Each step ∝ π_B(y | prefix) e^{log_weight}."""

@@ -96,8 +96,16 @@ def forward(tree: Node, values: Values) -> Law:
     return {leaf: law[leaf] for leaf in leaves(tree)}
 
 
-def first_leaf(tree: Node, values: Values) -> Law:
-    """The law of the first leaf: expected visits of every prefix from u = e_root + uM by elimination, then one move."""
+def first_leaf(tree: Node, values: Values) -> tuple[Law, Fraction]:
+    """The law of the first leaf, and the expected number of values asked for until it is reached."""
+    visits, way, nodes = _visits(tree, values), moves(tree, values), _nodes(tree)
+    law = {leaf: visits[leaf[:-1]] * way[leaf[:-1]].get(leaf, Fraction(0)) for leaf in leaves(tree)}
+    cost = sum((v * sum(1 for b in nodes[p]["base"] if b) for p, v in visits.items()), Fraction(0))
+    return law, cost
+
+
+def _visits(tree: Node, values: Values) -> Law:
+    """Expected visits of every prefix before a leaf, lazy stays not counted: u = e_root + uM, by elimination."""
     way, nodes = moves(tree, values), list(_nodes(tree))
     index = {p: i for i, p in enumerate(nodes)}
     size = len(nodes)
@@ -113,5 +121,4 @@ def first_leaf(tree: Node, values: Values) -> Law:
         for r in range(size):
             if r != i and rows[r][i]:
                 rows[r] = [a - rows[r][i] * b for a, b in zip(rows[r], rows[i], strict=True)]
-    visits = {p: rows[i][size] for p, i in index.items()}
-    return {leaf: visits[leaf[:-1]] * way[leaf[:-1]].get(leaf, Fraction(0)) for leaf in leaves(tree)}
+    return {p: rows[i][size] for p, i in index.items()}

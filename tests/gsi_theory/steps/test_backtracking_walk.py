@@ -73,8 +73,10 @@ def test_the_walk_equals_fractions(block: int) -> None:
             assert law.evaluations == pytest.approx(float(oracle.asked(node, values, time)), abs=1e-12)
         still = oracle.stationary(node, values)
         assert np.max(np.abs(walk.stationary - [float(still.get(s, F(0))) for s in states(tree)])) <= 1e-12
-        for law, truth in ((walk.forward, oracle.forward), (walk.first_leaf, oracle.first_leaf)):
-            exact = np.array([float(truth(node, values)[leaf]) for leaf in tree.trajectories])
+        first, cost = oracle.first_leaf(node, values)
+        assert walk.first_leaf_evaluations == pytest.approx(float(cost), rel=1e-12)
+        for law, truth in ((walk.forward, oracle.forward(node, values)), (walk.first_leaf, first)):
+            exact = np.array([float(truth[leaf]) for leaf in tree.trajectories])
             assert np.max(np.abs(np.exp(law.log_prob) - exact)) <= 1e-12
             assert 0.5 * np.abs(np.exp(law.log_prob) - exact).sum() <= law.error + 1e-15
 
