@@ -57,7 +57,8 @@ FIGURE = PageFigure(
     Evaluations are the values or step rewards asked for; a walk begins again until it ends at a leaf, and asks for all
     next steps whenever it moves on. Noisy values are exact at the end of a trajectory; noisy steps are not. TV at the
     lower edge is that or less; the dotted line is the tilt.
-    [particles_nearer] At equal draws particles are nearer to the tilt than GSI without gate in all {cases} cases. | At equal draws particles are nearer to the tilt than GSI without gate, but not in {exceptions}.
+    [particles_nearer] At equal draws particles are nearer to the tilt than GSI without gate in all {cases} cases. | At
+    equal draws particles are nearer to the tilt than GSI without gate, but not in {exceptions}.
     [resampling_pays] Drawing again brings them nearer than whole trajectories do in all {cases} cases. | Drawing again
     brings them nearer than whole trajectories do, but not in {exceptions}.
     [nearest] Within {budget:.0f} evaluations the nearest is {nearest}. | No method was tried.
