@@ -94,7 +94,8 @@ def fallback_limit(f: Facts) -> Sides:
 
 
 def _reward_error(f: Facts, law_error: Array) -> Array:
-    return detached(f.osc) * (law_error + f.rounding + 64.0 * EPS)
+    osc = detached(f.osc)
+    return f.xp.where(osc > 0, osc, 1.0) * f.xp.where(osc > 0, law_error + f.rounding + 64.0 * EPS, 0.0)
 
 
 def winner_reward(f: Facts) -> Sides:
@@ -254,7 +255,13 @@ TABLE = (
         reward_price,
         reward_price_balls,
     ),
-    _proved("M38-gated", r"E_Gr \le \text{integral of}\ \min(1,nS+qn_BS_B)", both_reward, both_reward_balls, (GATED,)),
+    _proved(
+        "M38-gated",
+        r"E_Gr \le \text{integral of the least of}\ 1\ \text{and}\ nS+qn_BS_B",
+        both_reward,
+        both_reward_balls,
+        (GATED,),
+    ),
     _proved(
         "M39b-gated",
         r"\max_A\,\pi(A)-\min(1-f,1-q)-q(1-f_B) \le TV(G,\pi)",
