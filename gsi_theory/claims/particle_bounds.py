@@ -97,13 +97,30 @@ def _log_moment(f: Facts) -> Floats:
     return _log_sums(np.stack(np.broadcast_arrays(*parts), axis=-1), -1)
 
 
+def _places(f: Facts) -> np.ndarray:
+    """(..., k): which outcomes are no padding, in order, then padding; k as many as a claim may list, or all."""
+    padding = ~host(f.real)
+    return np.argsort(padding, axis=-1, kind="stable")[..., : MOST_LISTED[1]]
+
+
+def _pairs(f: Facts, values: Floats) -> Floats:
+    """Values (..., K²) of trajectories, those of `_places` alone (..., k²)."""
+    at = _places(f)
+    square = values.reshape(*f.shape, f.size, f.size)
+    kept = np.take_along_axis(np.take_along_axis(square, at[..., :, None], axis=-2), at[..., None, :], axis=-1)
+    return np.asarray(kept.reshape(*f.shape, at.shape[-1] ** 2))
+
+
 def _law(f: Facts) -> Floats:
-    """log P (rows, K²), rows flattened."""
-    tree, beta, k = two_steps_of(f), host(f.beta)[..., None], f.size
+    """log P (..., k²) of the trajectories of `_places`."""
+    tree, beta, at = two_steps_of(f), host(f.beta)[..., None], _places(f)
+    k = at.shape[-1]
     ratio = np.where(np.isfinite(host(f.log_draft)), host(f.log_ratio), 0.0)
-    first = (beta * host(tree.first) + ratio).reshape(-1, k)
-    second = (beta[..., None] * host(tree.second) + ratio[..., None, :]).reshape(-1, k, k)
-    draft, n = host(f.log_draft).reshape(-1, k), np.floor(host(f.n)).reshape(-1)
+    second = _pairs(f, beta[..., None] * host(tree.second) + ratio[..., None, :]).reshape(-1, k, k)
+    first, draft = (
+        np.take_along_axis(v, at, axis=-1).reshape(-1, k) for v in (beta * host(tree.first) + ratio, host(f.log_draft))
+    )
+    n = np.floor(host(f.n)).reshape(-1)
     law = np.empty((len(n), k * k))
     for count in np.unique(n):
         rows = n == count
@@ -126,15 +143,15 @@ def _sides(f: Facts, lhs: Floats, rhs: Floats, error: Floats, trivial: float = n
 
 def particle_kl(f: Facts) -> Sides:
     """(M42b): KL(tilt of trajectories‖law of the returned particle) ≤ log E(Ẑ/EẐ)²."""
-    lhs, rhs = divergence.kl(host(sequence_of(f)), _law_of(f)), _log_moment(f)
+    lhs, rhs = divergence.kl(_pairs(f, host(sequence_of(f))), _law_of(f)), _log_moment(f)
     error = _error(f) * (1.0 + np.where(np.isfinite(lhs), lhs, 0.0))
     return _sides(f, lhs, rhs, error)
 
 
 def particles_nearer(f: Facts) -> Sides:
     """The reading that (M42b) refutes: n particles are never further from the tilt than n drafts step by step, TV."""
-    tilt, law = host(sequence_of(f)), stepwise_law_of(f)
-    lhs, rhs = divergence.tv(tilt, _law_of(f)), divergence.tv(tilt, host(law.log_prob))
+    tilt, law = _pairs(f, host(sequence_of(f))), stepwise_law_of(f)
+    lhs, rhs = divergence.tv(tilt, _law_of(f)), divergence.tv(tilt, _pairs(f, host(law.log_prob)))
     error = _error(f) + host(law.error)
     return _sides(f, lhs, rhs, error, 1.0)
 
@@ -156,20 +173,27 @@ def _ball_shares(f: BallFacts, counts: list[int], weights: list[arb]) -> list[ar
     return [c / total for c in map(f.ball, map(Fraction, counts))] if dead else [m / total for m in mass]
 
 
+def _real(f: BallFacts) -> list[int]:
+    """The outcomes that some policy has."""
+    return [y for y in range(f.instance.size) if f.instance.draft[y] or f.instance.base[y]]
+
+
 def nearer_balls(f: BallFacts) -> tuple[arb, arb]:
     """`particles_nearer`."""
-    inst, n, beta = f.instance, f.scheme.n, f.scheme.beta
-    k = inst.size
-    reward = [r if b else Fraction(0) for r, b in zip(inst.reward, inst.base, strict=True)]
+    real, n, beta = _real(f), f.scheme.n, f.scheme.beta
+    k = len(real)
+    policy, base, rewards = ([getattr(f.instance, name)[y] for y in real] for name in ("draft", "base", "reward"))
+    draft, weight = [f.ball(s) for s in policy], [f.draft_weight[y] for y in real]
+    reward = [r if b else Fraction(0) for r, b in zip(rewards, base, strict=True)]
     top = max(map(abs, reward)) or Fraction(1)
     later = [[x * y / top for y in reward] for x in reward]
-    ratio = [f.ball(b / s) if s else f.zero for b, s in zip(inst.base, inst.draft, strict=True)]
+    ratio = [f.ball(b / s) if s else f.zero for b, s in zip(base, policy, strict=True)]
     first = [f.ball(beta * r).exp() * x for r, x in zip(reward, ratio, strict=True)]
     second = [[f.ball(beta * r).exp() * x for r, x in zip(row, ratio, strict=True)] for row in later]
     counts = [list(map(int, row)) for row in compositions(n, k)[0]]
     kept = [f.zero] * len(counts)
     for row in counts:
-        chance, share = _fallen(f, row, f.draft), _ball_shares(f, row, first)
+        chance, share = _fallen(f, row, draft), _ball_shares(f, row, first)
         kept = [x + chance * _fallen(f, other, share) for x, other in zip(kept, counts, strict=True)]
     law = [f.zero] * (k * k)
     weights = [w for row in second for w in row]
@@ -179,20 +203,19 @@ def nearer_balls(f: BallFacts) -> tuple[arb, arb]:
         for way in product(*(compositions(c, k)[0].tolist() if c else [[0] * k] for c in row)):
             fallen = chance
             for part in way:
-                fallen = fallen * _fallen(f, part, f.draft)
+                fallen = fallen * _fallen(f, part, draft)
             if not fallen.is_zero():
                 share = _ball_shares(f, [c for part in way for c in part], weights)
                 law = [x + fallen * s for x, s in zip(law, share, strict=True)]
-    step = f.draft_law("softmax")
+    step = f.law_of(policy, [replace(w, exponent=beta * r) for w, r in zip(weight, reward, strict=True)], n)
     at = [
-        f.law_of(list(inst.draft), [replace(w, exponent=beta * r) for w, r in zip(f.draft_weight, row, strict=True)], n)
-        for row in later
+        f.law_of(policy, [replace(w, exponent=beta * r) for w, r in zip(weight, row, strict=True)], n) for row in later
     ]
     steps = [p * q for p, row in zip(step, at, strict=True) for q in row]
     tilt = [
         f.ball(b * c) * f.ball(beta * (r + x)).exp() if b and c else f.zero
-        for b, r, row in zip(inst.base, reward, later, strict=True)
-        for c, x in zip(inst.base, row, strict=True)
+        for b, r, row in zip(base, reward, later, strict=True)
+        for c, x in zip(base, row, strict=True)
     ]
     whole = f.total(tilt)
     tilt = [t / whole for t in tilt]
@@ -201,8 +224,8 @@ def nearer_balls(f: BallFacts) -> tuple[arb, arb]:
 
 FEW = Assumption(
     f"n ≤ {MOST_LISTED[0]} and K ≤ {MOST_LISTED[1]}",
-    lambda f: (f.n <= MOST_LISTED[0]) & (f.size <= MOST_LISTED[1]),
-    lambda f: f.scheme.n <= MOST_LISTED[0] and f.instance.size <= MOST_LISTED[1],
+    lambda f: (f.n <= MOST_LISTED[0]) & (f.outcomes <= MOST_LISTED[1]),
+    lambda f: f.scheme.n <= MOST_LISTED[0] and len(_real(f)) <= MOST_LISTED[1],
 )
 
 TABLE = (
