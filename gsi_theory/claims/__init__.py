@@ -7,11 +7,14 @@ To add one, append an entry to the table of its topic: statement, assumptions (a
 from __future__ import annotations
 
 from gsi_theory.claims import (
+    backtracking_bounds,
     drafter_bounds,
     drift_bounds,
     gate_bounds,
     gate_limits,
     importance_bounds,
+    limit_bounds,
+    particle_bounds,
     poisson_bounds,
     race_bounds,
     rejection_bounds,
@@ -39,12 +42,15 @@ _TOPICS = (
     importance_bounds,
     race_bounds,
     rule_bounds,
+    limit_bounds,
     drafter_bounds,
     rejection_bounds,
     tournament_bounds,
     step_bounds,
     stopping_bounds,
     smoothing_bounds,
+    backtracking_bounds,
+    particle_bounds,
 )
 _TABLE = [claim for topic in _TOPICS for claim in topic.TABLE]
 

@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
     from gsi_theory.certified.ball_facts import BallFacts
 
-__all__ = ["TABLE", "hockey_limit", "rule_limit"]
+__all__ = ["TABLE", "best_tv_of", "hockey_limit", "rule_limit", "spare_of"]
 
 
-def _best_tv(f: Facts) -> Array:
+def best_tv_of(f: Facts) -> Array:
     return best_tv(f.log_pi, f.log_draft, Counts(f.n, f.xp.zeros_like(detached(f.n))))
 
 
 def rule_limit(f: Facts, rule: str | None = None) -> Sides:
     """(M19): no rule is closer to π than best_tv; the witness is `rule`, or the scheme's own."""
     value, law = f.tv(rule)
-    return Sides(_best_tv(f), value, law.error + 4.0 * f.weight_error + f.rounding)
+    return Sides(best_tv_of(f), value, law.error + 4.0 * f.weight_error + f.rounding)
 
 
-def _spare(f: Facts) -> tuple[Array, Array]:
+def spare_of(f: Facts) -> tuple[Array, Array]:
     """(E_n(π‖μ) = Σ (π - nμ)_+ (...), its error)."""
     xp = f.xp
     apart = xp.log(f.n)[..., None] - xp.where(f.held & f.covered, f.log_w, 0.0)
@@ -49,11 +49,11 @@ def hockey_limit(f: Facts, form: str) -> Sides:
 
     The latter compares what can be shared: Σ min(π, nμ) ≤ 1 - min TV.
     """
-    spare, error = _spare(f)
+    spare, error = spare_of(f)
     if form == "bound":
         value, law = f.tv()
         return Sides(spare, value, error + law.error + 4.0 * f.weight_error)
-    return Sides(1.0 - spare, 1.0 - _best_tv(f), error + 4.0 * f.weight_error + f.rounding)
+    return Sides(1.0 - spare, 1.0 - best_tv_of(f), error + 4.0 * f.weight_error + f.rounding)
 
 
 def drawn(f: Facts) -> Sides:

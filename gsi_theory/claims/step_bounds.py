@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
     from gsi_theory.certified.ball_facts import BallFacts
 
-__all__ = ["TABLE", "chain_kl", "stepwise_gap", "transfer_ratio"]
+__all__ = [
+    "TABLE",
+    "chain_kl",
+    "sequence_of",
+    "stepwise_gap",
+    "stepwise_law_of",
+    "transfer_ratio",
+    "two_steps_of",
+]
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ def _log_sum(log_terms: Array) -> Array:
     return xp.where(none, -np.inf, log_sum(xp.where(none[..., None], 0.0, log_terms)))
 
 
-def _flat(values: Array) -> Array:
+def flat_pairs(values: Array) -> Array:
     """(..., K, K) as one law (..., K²)."""
     shape = tuple(values.shape)
     return values.reshape((*shape[:-2], shape[-1] * shape[-1]))
@@ -77,25 +85,25 @@ def _tree(f: Facts) -> _Tree:
     return _Tree(reward, second, reward[..., :, None] + second, joint, (32.0 + 2.0 * f.outcomes) * EPS * size)
 
 
-def _tree_of(f: Facts) -> _Tree:
+def two_steps_of(f: Facts) -> _Tree:
     return f.once("tree of two steps", lambda: _tree(f))
 
 
-def _sequence(f: Facts) -> Array:
+def sequence_of(f: Facts) -> Array:
     """log of the sequence tilt ∝ π_B e^{βR} (..., K²)."""
-    tree = _tree_of(f)
-    return _normalized(_flat(tree.log_joint + f.beta[..., None, None] * tree.total))
+    tree = two_steps_of(f)
+    return _normalized(flat_pairs(tree.log_joint + f.beta[..., None, None] * tree.total))
 
 
 def _stepwise(f: Facts) -> tuple[Array, Array, Array]:
     """(log of the stepwise tilt (..., K²), log Z of the second step (..., K), log Z of the first (...))."""
-    tree, beta = _tree_of(f), f.beta[..., None]
+    tree, beta = two_steps_of(f), f.beta[..., None]
     later = f.log_base[..., None, :] + beta[..., None] * tree.second
     log_z = _log_sum(later)
     start = f.log_base + beta * tree.first
     top = _log_sum(start)
     joint = (start - top[..., None])[..., :, None] + (later - log_z[..., None])
-    return _flat(joint), log_z, top
+    return flat_pairs(joint), log_z, top
 
 
 def _mean(f: Facts, log_p: Array, values: Array) -> Array:
@@ -106,35 +114,35 @@ def _mean(f: Facts, log_p: Array, values: Array) -> Array:
 
 
 def _largest(f: Facts) -> Array:
-    return f.xp.max(f.xp.abs(detached(_tree_of(f).first)), axis=-1)
+    return f.xp.max(f.xp.abs(detached(two_steps_of(f).first)), axis=-1)
 
 
 def value_increments(f: Facts) -> Sides:
     """(M29): tilting by the increments of the soft value, V(j) and then R - V(j), is the sequence tilt."""
-    xp, tree, beta = f.xp, _tree_of(f), f.beta[..., None]
+    xp, tree, beta = f.xp, two_steps_of(f), f.beta[..., None]
     # β V(j) = β r_j + log Z_2(j); the tilt of the second step by β(R - V(j)) is that by its reward.
     later = f.log_base[..., None, :] + beta[..., None] * tree.second
     log_z = _log_sum(later)
     start = f.log_base + beta * tree.first + log_z
-    joint = _flat((start - _log_sum(start)[..., None])[..., :, None] + (later - log_z[..., None]))
-    lhs = divergence.tv(_sequence(f), xp.clip(joint, None, 0.0))
+    joint = flat_pairs((start - _log_sum(start)[..., None])[..., :, None] + (later - log_z[..., None]))
+    lhs = divergence.tv(sequence_of(f), xp.clip(joint, None, 0.0))
     return Sides(lhs, 0.0, 2.0 * tree.error, scale=1.0)
 
 
 def stepwise_is_sequence(f: Facts) -> Sides:
     """The reading that (M29) refutes: tilting each step by its own reward is tilting the sequence by their sum."""
-    lhs = divergence.tv(_sequence(f), f.xp.clip(_stepwise(f)[0], None, 0.0))
-    return Sides(lhs, 0.0, 2.0 * _tree_of(f).error, scale=1e-2)
+    lhs = divergence.tv(sequence_of(f), f.xp.clip(_stepwise(f)[0], None, 0.0))
+    return Sides(lhs, 0.0, 2.0 * two_steps_of(f).error, scale=1e-2)
 
 
 def stepwise_gap(f: Facts) -> Sides:
     """(M29): KL(sequence‖stepwise) = E_seq Σ log Z_t - β V()."""
     xp, (step, log_z, top) = f.xp, _stepwise(f)
-    sequence = _sequence(f)
-    tree = _tree_of(f)
+    sequence = sequence_of(f)
+    tree = two_steps_of(f)
     lhs = divergence.kl(sequence, xp.clip(step, None, 0.0))
-    root = _log_sum(_flat(tree.log_joint + f.beta[..., None, None] * tree.total))
-    later = _flat(xp.broadcast_to(log_z[..., :, None], tree.total.shape))
+    root = _log_sum(flat_pairs(tree.log_joint + f.beta[..., None, None] * tree.total))
+    later = flat_pairs(xp.broadcast_to(log_z[..., :, None], tree.total.shape))
     # The law sums to one only to tree.error, which log Z of size β r would multiply: count from its value at the mode.
     mode = xp.take_along_axis(later, xp.argmax(detached(sequence), axis=-1, keepdims=True), axis=-1)
     apart = xp.where(xp.isfinite(later), later, mode) - mode
@@ -149,14 +157,14 @@ def stepwise_oscillation(f: Facts) -> Sides:
     based = xp.isfinite(f.log_base)
     high = xp.max(xp.where(based, log_z, -np.inf), axis=-1)
     low = xp.min(xp.where(based, log_z, np.inf), axis=-1)
-    lhs = divergence.kl(_sequence(f), xp.clip(step, None, 0.0))
-    return Sides(lhs, high - low, 4.0 * _tree_of(f).error * (1.0 + detached(lhs)))
+    lhs = divergence.kl(sequence_of(f), xp.clip(step, None, 0.0))
+    return Sides(lhs, high - low, 4.0 * two_steps_of(f).error * (1.0 + detached(lhs)))
 
 
 def _transfer(f: Facts) -> tuple[Array, Array]:
     """(log ρ (..., K²) the sequence tilt, log of the algorithm (..., K²): each step of ρ tilted by e^{αQ}, α = β)."""
-    xp, tree, beta = f.xp, _tree_of(f), f.beta[..., None]
-    rho = _sequence(f).reshape(tree.total.shape)
+    xp, tree, beta = f.xp, two_steps_of(f), f.beta[..., None]
+    rho = sequence_of(f).reshape(tree.total.shape)
     first = _log_sum(rho)
     held = xp.isfinite(first)
     second = rho - xp.where(held, first, 0.0)[..., None]
@@ -164,7 +172,7 @@ def _transfer(f: Facts) -> tuple[Array, Array]:
     later = second + beta[..., None] * tree.total
     norm = xp.where(held, _log_sum(xp.where(held[..., None], later, 0.0)), 0.0)
     start = _normalized(first + beta * q)
-    return _flat(rho), xp.clip(_flat(start[..., :, None] + (later - norm[..., None])), None, 0.0)
+    return flat_pairs(rho), xp.clip(flat_pairs(start[..., :, None] + (later - norm[..., None])), None, 0.0)
 
 
 def transfer_ratio(f: Facts, steps: int) -> Sides:
@@ -172,22 +180,22 @@ def transfer_ratio(f: Facts, steps: int) -> Sides:
 
     steps = T = 2 as published; steps = 1 is the sharper form, whatever the depth.
     """
-    xp, tree = f.xp, _tree_of(f)
+    xp, tree = f.xp, two_steps_of(f)
     _, alg = _transfer(f)
-    base = _flat(tree.log_joint)
+    base = flat_pairs(tree.log_joint)
     held = xp.isfinite(base)
     apart = xp.where(held, alg, 0.0) - xp.where(held, base, 0.0)
     lhs = xp.max(xp.where(held, apart, -np.inf), axis=-1)
-    top = xp.max(xp.where(held, _flat(tree.total), -np.inf), axis=-1)
+    top = xp.max(xp.where(held, flat_pairs(tree.total), -np.inf), axis=-1)
     worst = xp.max(xp.where(held, -detached(base), 0.0), axis=-1)
     return Sides(lhs, (1.0 + steps) * f.beta * top, 8.0 * tree.error * (1.0 + detached(f.beta) * _largest(f)), worst)
 
 
 def transfer_reward(f: Facts) -> Sides:
     """(M26), times β: β(E_{ρ*}R - E_alg R) ≤ KL(ρ*‖π_B) - KL(ρ‖π_B) - KL(ρ*‖ρ), ρ* the sequence tilt at 2β."""
-    tree = _tree_of(f)
+    tree = two_steps_of(f)
     rho, alg = _transfer(f)
-    total, base = _flat(tree.total), _flat(tree.log_joint)
+    total, base = flat_pairs(tree.total), flat_pairs(tree.log_joint)
     star = _normalized(base + 2.0 * f.beta[..., None] * total)
     lhs = f.beta * (_mean(f, star, total) - _mean(f, alg, total))
     rhs = divergence.kl(star, base) - divergence.kl(rho, base) - divergence.kl(star, rho)
@@ -195,7 +203,7 @@ def transfer_reward(f: Facts) -> Sides:
     return Sides(lhs, rhs, 16.0 * tree.error * size)
 
 
-def _stepwise_law(f: Facts) -> Law:
+def stepwise_law_of(f: Facts) -> Law:
     """Softmax selection at both steps, n drafts each: log P (..., K²); log_error of a trajectory."""
     tree, beta = _tree(f), f.beta[..., None]
     first = f.draft_law("softmax")
@@ -203,17 +211,17 @@ def _stepwise_law(f: Facts) -> Law:
     wide = f.xp.broadcast_to
     weight = beta[..., None] * tree.second + f.log_ratio[..., None, :]
     later = selection_laws(wide(f.log_draft[..., None, :], shape), weight, wide(f.n[..., None], shape[:-1]), "softmax")
-    log_prob = _flat(first.log_prob[..., :, None] + later.log_prob)
+    log_prob = flat_pairs(first.log_prob[..., :, None] + later.log_prob)
     worst = f.xp.max(later.log_error, axis=-1)
     return Law(log_prob, first.error + worst, first.log_error + worst + 4.0 * tree.error)
 
 
 def _steps(f: Facts) -> tuple[Array, Array, Law]:
     """(log π^1 (..., K), log π^2 (..., K, K), joint law of the method) of the stepwise tilt and the stepwise method."""
-    tree = _tree_of(f)
+    tree = two_steps_of(f)
     first = _normalized(f.log_base + f.beta[..., None] * tree.first)
     second = _normalized(f.log_base[..., None, :] + f.beta[..., None, None] * tree.second)
-    return first, second, f.shared("stepwise law", _stepwise_law)
+    return first, second, f.shared("stepwise law", stepwise_law_of)
 
 
 def _conditional(f: Facts, law: Law) -> tuple[Array, Array]:
@@ -230,7 +238,7 @@ def chain_kl(f: Facts) -> Sides:
     """(M28): KL(Ππ^t‖ΠP^t) = KL(π^1‖P^1) + E_{j ~ π^1} KL(π^2(·|j)‖P^2(·|j)), P stepwise softmax selection."""
     xp, (first, second, law) = f.xp, _steps(f)
     one, two = _conditional(f, law)
-    lhs = divergence.kl(_flat(first[..., :, None] + second), law.log_prob)
+    lhs = divergence.kl(flat_pairs(first[..., :, None] + second), law.log_prob)
     each = divergence.kl(second, two)
     held = xp.isfinite(first)
     rhs = divergence.kl(first, one) + xp.sum(xp.exp(first) * xp.where(held, each, 0.0), axis=-1)
@@ -242,7 +250,7 @@ def chain_tv(f: Facts) -> Sides:
     """(M28): TV(Ππ^t, ΠP^t) ≤ TV(π^1, P^1) + E_{j ~ π^1} TV(π^2(·|j), P^2(·|j)); trivial: 1."""
     xp, (first, second, law) = f.xp, _steps(f)
     one, two = _conditional(f, law)
-    lhs = divergence.tv(_flat(first[..., :, None] + second), law.log_prob)
+    lhs = divergence.tv(flat_pairs(first[..., :, None] + second), law.log_prob)
     rhs = divergence.tv(first, one) + xp.sum(xp.exp(first) * divergence.tv(second, two), axis=-1)
     return Sides(lhs, rhs, 4.0 * (law.log_error + f.weight_error) + 64.0 * EPS, 1.0)
 

@@ -214,6 +214,25 @@ def drafter_teams(artifact: Artifact) -> dict[str, bool]:
     }
 
 
+def particles_and_backtracking(artifact: Artifact) -> dict[str, bool]:
+    rows = table(artifact, "points")
+    several = [r for r in pick(rows, method="particles") if r["n"] > 1]
+
+    def nearer(other: str) -> bool:
+        return all(r["tv"] < one(rows, world=r["world"], method=other, n=r["n"])["tv"] for r in several)
+
+    longest = max(r["n"] for r in pick(rows, method="walk"))
+    valued = [r for r in pick(rows, method="forward") if r["world"].startswith("values")]
+    last = {r["world"]: r["tv"] for r in pick(rows, method="walk", n=longest)}
+    first = {r["world"]: r["tv"] for r in pick(rows, method="first_leaf")}
+    return {
+        "particles_nearer": nearer("gsi_ungated"),
+        "resampling_pays": nearer("trajectories"),
+        "walk_repairs": all(last[r["world"]] < r["tv"] for r in valued),
+        "first_leaf_between": all(first[r["world"]] < r["tv"] for r in valued),
+    }
+
+
 CHECKERS: dict[str, Callable[[Artifact], dict[str, bool]]] = {
     "reward_vs_n": reward_vs_n,
     "gate_ablation": gate_ablation,
@@ -223,6 +242,7 @@ CHECKERS: dict[str, Callable[[Artifact], dict[str, bool]]] = {
     "uniform_race": uniform_race,
     "coverage": coverage,
     "drafter_teams": drafter_teams,
+    "particles_and_backtracking": particles_and_backtracking,
 }
 
 
