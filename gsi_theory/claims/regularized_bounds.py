@@ -78,8 +78,8 @@ def gap(f: Facts) -> Sides:
 def one_more(f: Facts) -> Sides:
     """(M40) read as: E r̂ of n draws is at most that of n + 1."""
     chosen, fewer, more = _rewards(f)[0], f.draft_law(RULE), f.draft_law(RULE, f.n + 1.0)
-    means = [f.xp.vecdot(f.xp.exp(law.log_prob), chosen, axis=-1) for law in (fewer, more)]
-    return Sides(*means, fewer.error + more.error + 8.0 * f.weight_error + 4.0 * f.rounding, trivial=1.0)
+    lhs, rhs = (f.xp.vecdot(f.xp.exp(law.log_prob), chosen, axis=-1) for law in (fewer, more))
+    return Sides(lhs, rhs, fewer.error + more.error + 8.0 * f.weight_error + 4.0 * f.rounding, trivial=1.0)
 
 
 def _reward_balls(f: BallFacts) -> tuple[list[arb], list[arb]]:
