@@ -66,8 +66,8 @@ FIGURE = PageFigure(
     [chi2_cheaper] At equal β the race is nearer to the χ² target than to the tilt at every n. | At equal β the χ²
     target is not always the nearer one: not in {exceptions}.
     [regularized_stays] Regularized best-of-n, whose weights count by order alone, tends to none of them: at n = {n} it
-    is further from the target than it must be, by {gaps:.2g}. | Regularized best-of-n happens to be within {least:g}
-    of what any rule can do, at n = {n}, in {exceptions}; the gaps are {gaps:.2g}.
+    is further from the target than it must be, by {smallest:.2g} at least. | Regularized best-of-n happens to be within
+    {least:g} of what any rule can do, at n = {n}, in {exceptions}; the smallest gap is {smallest:.2g}.
     """,
     alt="Total variation to the target against the number of drafts, for four targets and three worlds: two limits, "
     "softmax, race and regularized best-of-n.",

@@ -125,10 +125,15 @@ def collect(rows: Rows, run: Run) -> Collected:
         "none_beats": everywhere(kept),
         "needs": {"holds": factor is not None, "needed": needs, "close": CLOSE, "factor": factor},
         "race_nearer": everywhere(race),
-        "race_arrives": everywhere({place: gap <= NEAR for place, gap in gaps.items()}, n=last, gaps=gaps, least=NEAR),
+        "race_arrives": everywhere(
+            {place: gap <= NEAR for place, gap in gaps.items()},
+            n=last,
+            gaps={place: gap for place, gap in gaps.items() if gap > NEAR},
+            least=NEAR,
+        ),
         "chi2_cheaper": everywhere(cheaper),
         "regularized_stays": everywhere(
-            {place: gap > NEAR for place, gap in stays.items()}, n=last, gaps=stays, least=NEAR
+            {place: gap > NEAR for place, gap in stays.items()}, n=last, smallest=min(stays.values()), least=NEAR
         ),
     }
     pairs = ((r.reward, r.simulated, r.stderr) for r in rows["points"])
