@@ -127,8 +127,6 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
     for scheme in schemes:
         target = scheme.beta, scheme.target
         key, fallback_key = (*target, scheme.n, scheme.rule), (*target, scheme.base_draws, scheme.rule)
-        if not isinstance(source, Instance):
-            require_plain(scheme.target, "a law of candidates")
         if target not in aims:
             aims[target] = scheme_aim(source, scheme) if isinstance(source, Instance) else None
         aim = aims[target]

@@ -25,7 +25,14 @@ def test_numbers_of_the_theory(n: int, lost: float) -> None:
     verdict = CLAIMS["M40-summarized"].evaluate(EVEN, Scheme(60.0, n))
     assert verdict.outcome is Outcome.REFUTED
     assert verdict.lhs == pytest.approx(lost, abs=1e-11)
+    assert verdict.rhs == pytest.approx(1.0 / n, abs=1e-11)
     assert CLAIMS["M40"].evaluate(EVEN, Scheme(60.0, n)).outcome is not Outcome.REFUTED
+
+
+def test_two_and_three_draws() -> None:
+    """Best of two has the good outcome in 3/4 of cases, two kept of three have it in 11/16."""
+    verdict = CLAIMS["M40-monotone"].evaluate(EVEN, Scheme(60.0, 2))
+    assert (verdict.lhs, verdict.rhs) == (pytest.approx(0.75, abs=1e-11), pytest.approx(0.6875, abs=1e-11))
 
 
 @pytest.mark.parametrize(("claim", "n"), [("M40-summarized", 8), ("M40-monotone", 2)])

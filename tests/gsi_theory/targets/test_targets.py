@@ -16,7 +16,7 @@ from gsi_theory import Candidates, InputError, Instance, Scheme, divergence, gsi
 from gsi_theory.certified.rational import ExactScheme
 from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.laws.drafters import fixed_allocation_law
-from gsi_theory.laws.gate import fallback_law
+from gsi_theory.laws.gate import fallback_law, gsi_laws
 from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.laws.target_law import as_tilt, target_aim, target_law
 from gsi_theory.limits import best_tv, best_tv_adaptive
@@ -326,6 +326,33 @@ def test_weights_at_the_border_are_vague_and_the_error_holds_them() -> None:
                 assert divergence.tv(few.log_prob, each.log_prob) <= few.error
             many = gsi_law(instance, Scheme(beta, 10_000, None, rule, target=q))
             assert many.error < (1e-2 if q == "order:3" else 1e-9)  # an outcome of weight is surely among them
+
+
+def test_a_vague_weight_is_the_largest_it_may_be() -> None:
+    """β a few roundings around the one at which the second weight vanishes: never below the weight in 60 digits, π
+    still certain."""
+    seen, base = 0, [0.3, 0.3, 0.4]
+    instance = Instance.from_probabilities(base, base, [1.0, 0.25, -1.0])
+    for target, power in (("chi2", 1.0), ("order:3", 0.5), ("order:1.5", 2.0)):
+        at = (1.0 / 0.3) ** (1.0 / power) * power / 0.75
+        for k in range(-12, 13):
+            beta = at * (1.0 + k * 2.0**-52)
+            aim = target_aim(instance, beta, target)
+            g, _ = target_solution.tilt(instance.log_base.tolist(), instance.reward.tolist(), beta, target)
+            truth = [mpmath.mpf(x) * y for x, y in zip(base, g, strict=True)]
+            assert tv_to(target_law(instance, beta, target).log_prob, truth) < 1e-13
+            if aim.vague is not None and aim.vague[1]:
+                seen += 1
+                # the sum's own doubt, some 30 roundings, is on top of it where that is plain to see
+                assert math.exp(aim.log_tilt[1]) > float(g[1]) + (5e-15 if target == "chi2" else 0.0)
+                assert float(np.exp(aim.log_tilt[1])) < (1e-6 if target == "order:3" else 1e-12)
+    assert seen > 40
+
+
+def test_laws_of_many_schemes_keep_their_targets_apart() -> None:
+    schemes = [Scheme(2.0, 4, 0.5, target=name) for name in NAMES if not name.startswith("power")]
+    for scheme, law in zip(schemes, gsi_laws(INSTANCE, schemes), strict=True):
+        assert np.array_equal(law.log_prob, gsi_law(INSTANCE, scheme).log_prob)
 
 
 UNKNOWN: dict[str, Callable[[str], object]] = {
