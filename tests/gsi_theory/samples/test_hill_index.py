@@ -1,4 +1,4 @@
-"""The Hill index: by hand, covering as often as it says on Pareto worlds, invariant to scale, refused without a tail."""
+"""The Hill index: by hand, covering as often as it says on Pareto worlds, invariant to scale, refused with no tail."""
 
 from __future__ import annotations
 
