@@ -17,6 +17,8 @@ from gsi_theory.errors import InputError, quoted, require_name
 from gsi_theory.laws.draws import as_count
 from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.table import rule_named, score_gate_of
+from gsi_theory.targets.target import Target
+from gsi_theory.targets.target_table import target_named
 from gsi_theory.types import Floats
 
 __all__ = [
@@ -168,7 +170,8 @@ class Scheme:
     """beta ≥ 0, n draws, threshold u in reward units (None: no gate), rule, n_base draws of the fallback, gate.
 
     gate "tilted_reward" (M6) accepts when the winner's tilted reward is ≥ u; "score" (M9) when the winning score is,
-    and needs a rule with a score gate: "race". n_base defaults to n. Raises InputError naming the field.
+    and needs a rule with a score gate: "race". n_base defaults to n. target: the law that the weights aim at (M41), the
+    tilted policy by default. Raises InputError naming the field.
     """
 
     beta: float
@@ -177,12 +180,14 @@ class Scheme:
     rule: str | Rule = "softmax"
     n_base: int | None = None
     gate: str = "tilted_reward"
+    target: str | Target = "kl"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "beta", as_beta(self.beta))
         object.__setattr__(self, "n", as_count(self.n, "n"))
         object.__setattr__(self, "n_base", self.n if self.n_base is None else as_count(self.n_base, "n_base"))
         rule_named(self.rule)
+        target_named(self.target)
         require_name(self.gate, "gate", GATES)
         if self.threshold is not None:
             cure = "give a number in reward units (±inf allowed), or None for no gate"

@@ -232,7 +232,7 @@ class Method:
         # Gates on one draft are no gates of `Scheme`, which has those of GSI.
         gate = "score" if self.gate == "score" else "tilted_reward"
         n, n_base = self.n or scheme.n, self.n_base or scheme.base_draws
-        return Scheme(scheme.beta, n, scheme.threshold, self.rule, n_base, gate)
+        return Scheme(scheme.beta, n, scheme.threshold, self.rule, n_base, gate, scheme.target)
 
     def draws(self, n: int) -> int | Draws:
         """The number of candidates at n."""
@@ -243,7 +243,8 @@ class Method:
         """What plays one step: the method itself, or of a switch the part after a step that passed the gate or not."""
         if self.switch is None:
             return self, scheme
-        return named_method(self.switch[passed]), Scheme(scheme.beta, scheme.n if passed else scheme.base_draws)
+        n = scheme.n if passed else scheme.base_draws
+        return named_method(self.switch[passed]), Scheme(scheme.beta, n, target=scheme.target)
 
     def law(
         self,

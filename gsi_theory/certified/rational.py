@@ -21,6 +21,7 @@ from flint import arb, ctx, fmpq
 from gsi_theory.arrays.namespace import SUM_TOLERANCE
 from gsi_theory.errors import InputError
 from gsi_theory.instance import Instance, Scheme
+from gsi_theory.targets.target_table import require_plain
 
 __all__ = ["Enclosure", "ExactInstance", "ExactScheme", "as_fraction", "ball", "enclose"]
 
@@ -144,8 +145,9 @@ class ExactScheme:
     @classmethod
     def of(cls, scheme: Scheme | ExactScheme) -> ExactScheme:
         """The same scheme, its floats taken as the binary numbers they hold."""
-        if isinstance(scheme, cls):
+        if isinstance(scheme, ExactScheme):
             return scheme
+        require_plain(scheme.target, "ball arithmetic")
         return cls(*(getattr(scheme, f) for f in ("beta", "n", "threshold", "rule", "n_base", "gate")))
 
     def to_scheme(self) -> Scheme:

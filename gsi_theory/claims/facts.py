@@ -32,6 +32,7 @@ from gsi_theory.laws.selection_law import EPS, SMALLEST, Law, ScoredLaw, score_g
 from gsi_theory.laws.weights import Weights, form_weights, gate_doubt, rounded
 from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.table import rule_named, score_gate_of
+from gsi_theory.targets.target_table import require_plain
 from gsi_theory.types import Array, Namespace
 
 __all__ = ["Facts"]
@@ -61,7 +62,8 @@ class Facts:
 
     @classmethod
     def of(cls, instance: Instance, scheme: Scheme) -> Facts:
-        """One instance under one scheme, NumPy, no batch axes."""
+        """One instance under one scheme, NumPy, no batch axes. InputError unless its target is the tilted policy."""
+        require_plain(scheme.target, "facts of claims, which are on the tilted policy (see laws.target_law.as_tilt)")
         cut = np.nan if scheme.threshold is None else scheme.threshold
         beta, threshold, n, n_base = (np.asarray(float(v)) for v in (scheme.beta, cut, scheme.n, scheme.base_draws))
         policies = instance.log_draft, instance.log_base

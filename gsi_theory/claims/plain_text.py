@@ -18,6 +18,7 @@ _GROUP = r"(?:\{((?:[^{}]|\{[^{}]*\})*)\}|([0-9A-Za-z]))"
 _FRACTION = re.compile(r"\\t?frac" + _GROUP + _GROUP)
 _ROOT = re.compile(r"\\sqrt" + _GROUP)
 _TEXT = re.compile(r"\\text\{([^{}]*)\}")
+_HAT = re.compile(r"\\hat ?([a-z])")
 _SCRIPT = re.compile(r"([_^])(?:\{((?:[^{}]|\{[^{}]*\})*)\}|(\\[A-Za-z]+|[^{}\\]))(?=([A-Za-z0-9\\])?)")
 _WORD = re.compile(r"([\w)\]½]?) ?\\(lim|log|min|max|sup|inf|sinh)(?![A-Za-z]) ?(?=([A-Za-z0-9\\])?)")
 _SYMBOL = re.compile("|".join(re.escape(name) + ("(?![A-Za-z])" if name[-1].isalpha() else "") for name in _SYMBOLS))
@@ -33,7 +34,7 @@ def plain_text(latex: str) -> str:
         text = f"{text[: found.start()]}√({found[1] or found[2]}){text[found.end() :]}"
     while found := _FRACTION.search(text):
         text = text[: found.start()] + _fraction(found) + text[found.end() :]
-    text = _TEXT.sub(r"\1", text)
+    text = _HAT.sub("\\1\u0302", _TEXT.sub(r"\1", text))
     text = _SCRIPT.sub(_script, text)
     text = _WORD.sub(lambda word: f"{word[1]}{' ' * bool(word[1])}{word[2]}{' ' * bool(word[3])}", text)
     text = _SYMBOL.sub(lambda symbol: _SYMBOLS[symbol.group()], text)

@@ -19,10 +19,21 @@ import numpy as np
 from gsi_theory.arrays.logscale import log_sum
 from gsi_theory.arrays.namespace import as_arrays, detached, plain_number
 from gsi_theory.errors import InputError
-from gsi_theory.instance import Candidates, Instance, Scheme, beta_times, log_weight, tilted_reward
+from gsi_theory.instance import (
+    Candidates,
+    Instance,
+    Scheme,
+    beta_times,
+    log_weight,
+    tilted_reward,
+    tilted_rewards,
+)
 from gsi_theory.laws.selection_law import EPS, Law, ScoredLaw, score_gated_law, selection_law
+from gsi_theory.laws.target_law import scheme_aim
 from gsi_theory.laws.weights import Weights, form_weights, gate_doubt, rounded
 from gsi_theory.rules.rule import Rule
+from gsi_theory.targets.target import Aim, Target
+from gsi_theory.targets.target_table import require_plain
 from gsi_theory.types import Array, Namespace
 
 __all__ = ["GsiLaw", "fallback_law", "gated_law", "gated_selection", "gsi_law", "gsi_laws"]
@@ -67,9 +78,14 @@ class GsiLaw:
         return plain_number(taken + rest)
 
 
-def fallback_law(base: Candidates, scheme: Scheme) -> Law:
-    """Law B of the winner among n_base base draws weighted β r (soft best-of-n on the base for rule softmax)."""
-    made = form_weights(base.log_mass, base.reward, None, scheme.beta, scheme.rule)
+def fallback_law(base: Candidates, scheme: Scheme, aim: Aim | None = None) -> Law:
+    """Law B of the winner among n_base base draws weighted β r (soft best-of-n on the base for rule softmax).
+
+    aim: of the scheme's target, where that is not plain. Raises InputError where it is missing.
+    """
+    if aim is None:
+        require_plain(scheme.target, "a law of base candidates")
+    made = form_weights(base.log_mass, base.reward, None, scheme.beta, scheme.rule, aim)
     return rounded(selection_law(base.log_mass, made.log_weight, scheme.base_draws, scheme.rule), made)
 
 
@@ -77,7 +93,8 @@ def gsi_law(source: Instance | tuple[Candidates, Candidates], scheme: Scheme) ->
     """Exact law of GSI under `scheme` (M6; M9 with gate "score"; the ungated Q with threshold None).
 
     `source` is an instance, or a pair (draft candidates, base candidates): that is how a pool is predicted (M30).
-    Raises InputError when a draft candidate of positive mass has log-ratio +inf.
+    Raises InputError when a draft candidate of positive mass has log-ratio +inf, and for a pair of candidate sets under
+    a target that needs the whole law of the base.
     """
     return gsi_laws(source, [scheme])[0]
 
@@ -103,27 +120,43 @@ def gsi_laws(source: Instance | tuple[Candidates, Candidates], schemes: Sequence
             f"log_ratio[{impossible[0]}] = inf on a draft candidate of positive mass: what the draft can draw it "
             "cannot give probability zero; check logp_draft"
         )
-    drafts: dict[tuple[float, int, str | Rule], tuple[Law, Weights]] = {}
-    fallbacks: dict[tuple[float, int, str | Rule], Law] = {}
+    aims: dict[tuple[float, str | Target], Aim | None] = {}
+    drafts: dict[tuple[float, str | Target, int, str | Rule], tuple[Law, Weights]] = {}
+    fallbacks: dict[tuple[float, str | Target, int, str | Rule], Law] = {}
     laws = []
     for scheme in schemes:
-        key, fallback_key = (scheme.beta, scheme.n, scheme.rule), (scheme.beta, scheme.base_draws, scheme.rule)
+        target = scheme.beta, scheme.target
+        key, fallback_key = (*target, scheme.n, scheme.rule), (*target, scheme.base_draws, scheme.rule)
+        if target not in aims:
+            aims[target] = scheme_aim(source, scheme) if isinstance(source, Instance) else None
+        aim = aims[target]
         if key not in drafts:
             for candidates in (draft, base):
                 beta_times(candidates.reward, scheme.beta)
-            made = form_weights(draft.log_mass, draft.reward, draft.log_ratio, scheme.beta, scheme.rule)
+            made = form_weights(draft.log_mass, draft.reward, draft.log_ratio, scheme.beta, scheme.rule, aim)
             law = selection_law(draft.log_mass, made.log_weight, scheme.n, scheme.rule)
             drafts[key] = rounded(law, made), made
         if fallback_key not in fallbacks:
-            fallbacks[fallback_key] = fallback_law(base, scheme)
-        laws.append(gated_selection(draft, scheme, *drafts[key], fallbacks[fallback_key], paired))
+            fallbacks[fallback_key] = fallback_law(base, scheme, aim)
+        laws.append(gated_selection(draft, scheme, *drafts[key], fallbacks[fallback_key], paired, aim))
     return laws
 
 
 def gated_selection(
-    draft: Candidates, scheme: Scheme, ungated: Law, made: Weights, fallback: Law, paired: bool = False
+    draft: Candidates,
+    scheme: Scheme,
+    ungated: Law,
+    made: Weights,
+    fallback: Law,
+    paired: bool = False,
+    aim: Aim | None = None,
 ) -> GsiLaw:
-    """G from the law Q of a selection among drafts by the weights `made`, under the scheme's gate and threshold."""
+    """G from the law Q of a selection among drafts by the weights `made`, under the scheme's gate and threshold.
+
+    aim: of a target that is not plain; its own reward and β are then in r̃ and in the score's M = e^{β'u}.
+    """
+    if aim is not None:
+        return _gated_aim(draft, scheme, ungated, made, fallback, aim)
     if scheme.gate == "score" and scheme.threshold is not None:
         cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
         weight = log_weight(draft, scheme.beta)
@@ -132,6 +165,25 @@ def gated_selection(
     cut, tilted = -np.inf if scheme.threshold is None else scheme.threshold, tilted_reward(draft, scheme.beta)
     doubt = gate_doubt(tilted, draft.reward, draft.log_ratio, made.size, scheme.beta, cut)
     return gated_law(ungated, fallback, kept=tilted >= cut, doubt=doubt, paired=paired)
+
+
+def _gated_aim(draft: Candidates, scheme: Scheme, ungated: Law, made: Weights, fallback: Law, aim: Aim) -> GsiLaw:
+    """`gated_selection` by the reward r' and the β' of a target."""
+    cut = -np.inf if scheme.threshold is None else scheme.threshold
+    if scheme.gate == "score" and scheme.threshold is not None:
+        score = aim.beta * cut - aim.shift if np.isfinite(cut) else cut
+        scored = score_gated_law(draft.log_mass, made.log_weight, scheme.n, float(score), scheme.rule)
+        moved = Law(ungated.log_prob, ungated.error + EPS * (aim.offset + abs(aim.beta * cut)), ungated.log_error)
+        return gated_law(moved if np.isfinite(cut) else ungated, fallback, scored=scored)
+    finite = np.where(np.isfinite(aim.reward), aim.reward, 0.0)
+    tilted = np.where(np.isfinite(aim.reward), tilted_rewards(finite, draft.log_ratio, aim.beta), -np.inf)
+    size = made.size + aim.offset
+    doubt = gate_doubt(tilted, finite, draft.log_ratio, size, aim.beta, cut)
+    if aim.offset > 0 and np.isfinite(cut):  # r' is rounded, so that rounding may decide where ℓ = 0, and equality too
+        seen = np.isfinite(aim.reward) & np.isfinite(draft.log_ratio)
+        gap = np.abs(aim.beta * (finite - cut) + np.where(seen, draft.log_ratio, np.inf))
+        doubt = doubt | (gap <= EPS * (size + abs(aim.beta * cut) + 8.0))
+    return gated_law(ungated, fallback, kept=tilted >= cut, doubt=doubt)
 
 
 def gated_law(

@@ -23,10 +23,13 @@ from gsi_theory.laws.drafters import balance_log_weight, fixed_allocation_law, r
 from gsi_theory.laws.draws import MOST, Draws
 from gsi_theory.laws.gate import GsiLaw, fallback_law, gated_selection, gsi_law
 from gsi_theory.laws.rsd import Omega, StepAcceptance, best_step, mean_step, rsd_law, smoothed_step, step
-from gsi_theory.laws.selection_law import EPS, score_gated_race, selection_law
+from gsi_theory.laws.selection_law import EPS, Law, score_gated_race, selection_law
 from gsi_theory.laws.speculative import SpeculativeLaw, speculative_law
+from gsi_theory.laws.target_law import scheme_aim
 from gsi_theory.laws.weights import Weights, form_weights, rounded
 from gsi_theory.rules.rule import Rule
+from gsi_theory.targets.target import Aim
+from gsi_theory.targets.target_table import require_plain
 from gsi_theory.types import Floats
 
 if TYPE_CHECKING:
@@ -69,17 +72,23 @@ def default_clip(scheme: Scheme) -> float:
 
 
 def default_log_score(scheme: Scheme, candidates: Candidates) -> float:
-    """log M of the score gate: β·u, or without a threshold M = n normalized weights (about 1/e of rounds rejected)."""
+    """log M of the score gate: β·u, or without a threshold M = n normalized weights (about 1/e of rounds rejected).
+
+    Raises InputError for a target that is not plain.
+    """
+    require_plain(scheme.target, "a score gate on candidates")
     return _log_score(scheme, candidates.log_mass, beta_times(candidates.reward, scheme.beta) + candidates.log_ratio)
 
 
-def _log_score(scheme: Scheme, log_mass: Floats, log_weight: Floats) -> float:
+def _log_score(scheme: Scheme, log_mass: Floats, log_weight: Floats, aim: Aim | None = None) -> float:
     if scheme.threshold is None:
         return float(np.log(scheme.n) + log_sum(log_mass + np.where(np.isfinite(log_mass), log_weight, -np.inf)))
-    return scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
+    if not np.isfinite(scheme.threshold):
+        return scheme.threshold
+    return scheme.beta * scheme.threshold if aim is None else aim.beta * scheme.threshold - aim.shift
 
 
-def _weights(weight: str, candidates: Candidates, scheme: Scheme, clip: float) -> Weights:
+def _weights(weight: str, candidates: Candidates, scheme: Scheme, clip: float, aim: Aim | None = None) -> Weights:
     """The log-weights of a record's `weight`; -inf where there is no mass, so that uncovered outcomes never appear."""
     mass, reward, ratio = candidates.log_mass, candidates.reward, candidates.log_ratio
     if weight in CLIPPED:
@@ -89,7 +98,8 @@ def _weights(weight: str, candidates: Candidates, scheme: Scheme, clip: float) -
         beta_times(reward, scheme.beta)
     # "best" is by the reward itself, also at β = 0
     beta = {"none": 0.0, "best": 1.0}.get(weight, scheme.beta)
-    made = form_weights(mass, reward, ratio if reads else None, beta, scheme.rule)
+    aim = None if weight in ("none", "best") else aim
+    made = form_weights(mass, reward, ratio if reads else None, beta, scheme.rule, aim)
     return replace(made, log_weight=np.where(np.isfinite(mass), made.log_weight, -np.inf))
 
 
@@ -114,26 +124,33 @@ def method_law(
         return _single(method, instance, used, _acceptance(method, instance, scheme) if omega is None else omega)
     drafted = method.proposal == "draft"
     candidates = instance.draft_candidates() if drafted else instance.base_candidates()
-    limit = default_clip(used) if clip is None else clip
+    limit, aim = default_clip(used) if clip is None else clip, scheme_aim(instance, used)
     number = method.draws(used.n) if draws is None else draws
-    made = _weights(method.weight, candidates, used, limit)
+    made = _weights(method.weight, candidates, used, limit, aim)
     mass, weight = candidates.log_mass, made.log_weight
     law = rounded(selection_law(mass, weight, number, used.rule), made)
     drawn = scored = number.mean if isinstance(number, Draws) else float(number)
-    cut = _log_score(used, mass, weight) if method.gate == "score" else -np.inf
+    cut = _log_score(used, mass, weight, aim) if method.gate == "score" else -np.inf
     gated: GsiLaw | None = None
     if method.search == "early_exit":
-        scored = early_exit_calls(mass, weight, used.n, used.beta * float(np.max(instance.reward)) + limit, cut)
+        top = used.beta * float(np.max(instance.reward)) if aim is None else float(np.max(aim.log_tilt))
+        scored = early_exit_calls(mass, weight, used.n, top + limit, cut)
     if method.search == "first_passage":
         passed = first_passage(mass, weight, used.n, cut)
         # P(reject) = (1 - a)^n moves by at most n·a·(1 - a)^{n-1} ≤ 1 times the relative error of a.
         error = 4.0 * EPS * float(np.max(made.size)) + _rounding(passed.accepted_log_mass)
         drawn = scored = passed.calls
-        gated = _replaced(instance, used, passed.accepted_log_mass, passed.log_p_reject, error)
+        gated = _replaced(
+            instance, used, passed.accepted_log_mass, passed.log_p_reject, error + _aim_error(law, aim), aim
+        )
     elif method.gate == "score":
-        gated = _replaced(instance, used, *score_gated_race(mass, weight, used.n, cut), law.error)
+        gated = _replaced(
+            instance, used, *score_gated_race(mass, weight, used.n, cut), law.error + _aim_error(law, aim), aim
+        )
     elif method.gated(used):
-        gated = gated_selection(candidates, used, law, made, fallback_law(instance.base_candidates(), used))
+        gated = gated_selection(
+            candidates, used, law, made, fallback_law(instance.base_candidates(), used, aim), aim=aim
+        )
     extra = 0.0 if gated is None else float(np.exp(gated.log_p_reject)) * used.base_draws
     reads = method.reads(used)
     return MethodLaw(
@@ -147,9 +164,16 @@ def method_law(
     )
 
 
-def _replaced(instance: Instance, scheme: Scheme, accepted: Floats, log_reject: float, error: float) -> GsiLaw:
+def _aim_error(law: Law, aim: Aim | None) -> float:
+    """What the rounding of a target's log-weights and of its M may add to a law gated by score."""
+    return 0.0 if aim is None else float(law.error) + EPS * aim.offset
+
+
+def _replaced(
+    instance: Instance, scheme: Scheme, accepted: Floats, log_reject: float, error: float, aim: Aim | None = None
+) -> GsiLaw:
     """The law of an accepted mass, its selection off by `error`, with what is rejected replaced by the fallback."""
-    fallback = fallback_law(instance.base_candidates(), scheme)
+    fallback = fallback_law(instance.base_candidates(), scheme, aim)
     log_prob, reject = np.logaddexp(accepted, log_reject + fallback.log_prob), float(np.exp(log_reject))
     total = 2.0 * error + reject * fallback.error + _rounding(log_prob)
     p_accept = float(plain_number(-np.expm1(log_reject)))
@@ -184,7 +208,8 @@ def _single(method: Method, instance: Instance, scheme: Scheme, omega: Omega | S
     if method.fallback != "residual":
         rest = instance.log_base
     if method.fallback == "select":
-        fallback, extra = fallback_law(instance.base_candidates(), scheme), scheme.base_draws
+        aim = scheme_aim(instance, scheme)
+        fallback, extra = fallback_law(instance.base_candidates(), scheme, aim), scheme.base_draws
         rest, off, judged = fallback.log_prob, fallback.error, extra
     log_prob = np.logaddexp(law.accepted_log_mass, law.log_p_reject + rest)
     # accepting a set or not moves the law by at most its draft mass
@@ -206,14 +231,19 @@ def several_drafters(
     log_drafters (J, K) in nats, counts (J,). Raises InputError for an unknown allocation or counts that do not fit.
     """
     require_name(allocation, "allocation", ("fixed", "random"))
-    tilted, raised = instance.log_base + scheme.beta * instance.reward, scheme.beta * instance.reward
+    aim = scheme_aim(instance, scheme)
+    raised = scheme.beta * instance.reward if aim is None else aim.log_tilt
+    tilted = instance.log_base + raised
     weight = balance_log_weight(tilted, log_drafters, counts)
     choose = fixed_allocation_law if allocation == "fixed" else random_allocation_law
     law, total = choose(log_drafters, weight, counts, rule), float(sum(counts))
     with np.errstate(invalid="ignore"):
         size = np.abs(instance.log_base) + np.abs(raised) + np.abs(tilted - weight)
+        size = size if aim is None else size + aim.size
     size = size[np.isfinite(size) & np.isfinite(law.log_prob)]
     error = law.error + 2.0 * EPS * float(np.max(size, initial=0.0))
+    if aim is not None and aim.vague is not None:
+        error = min(1.0, error + float(np.sum(np.exp(law.log_prob)[aim.vague])))
     others = float(np.count_nonzero(counts)) - 1.0
     return MethodLaw(law.log_prob, error, None, total, 0.0, total, total * others, total)
 

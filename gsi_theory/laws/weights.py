@@ -6,6 +6,10 @@ order, such as max, a tie that rounding breaks moves the law by O(1): weights ne
 level. Where they are equal in all digits, those that the sum lost included, that is the law; elsewhere the float64
 numbers cannot tell a tie from an order, and the error of the law holds the mass of the level.
 
+Under a target other than kl (M41) the weight is log_tilt + ℓ, log_tilt off by at most EPS·size of its own; equal
+are those of equal r and ℓ. Outcomes whose weight rounding cannot tell from zero (`Aim.vague`) stand at the
+largest that they may have: lowered, they change the winner only where one of them wins, which the error holds.
+
 So it is with the gate r̃ ≥ u (M6). Equal float64 numbers are a tie, which is accepted; numbers that differ by less than
 their rounding were parted by it, and the error of the law holds the mass of the candidate.
 
@@ -39,7 +43,8 @@ from gsi_theory.arrays.namespace import detached, host, plain_number, table
 from gsi_theory.laws.selection_law import EPS, Law
 from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.table import rule_named
-from gsi_theory.types import Array
+from gsi_theory.targets.target import Aim
+from gsi_theory.types import Array, Floats
 
 __all__ = ["Weights", "form_weights", "gate_doubt", "rounded"]
 
@@ -49,18 +54,24 @@ _SPLIT = 2.0**27 + 1.0  # Veltkamp's, for products without error
 @dataclass(frozen=True)
 class Weights:
     """log_weight (..., K) to select by; size (..., K) that its rounding is in proportion to; doubt (..., K): members of
-    a level of a rule by order whose order float64 cannot tell, None for other rules."""
+    a level of a rule by order whose order float64 cannot tell, None for other rules; vague: as of an `Aim`, or None."""
 
     log_weight: Array
     size: Array
     doubt: Array
+    vague: Array = None
 
 
-def form_weights(log_mass: Array, reward: Array, log_ratio: Array, beta: Array, rule: str | Rule) -> Weights:
+def form_weights(
+    log_mass: Array, reward: Array, log_ratio: Array, beta: Array, rule: str | Rule, aim: Aim | None = None
+) -> Weights:
     """β r + ℓ (..., K) of candidates log_mass, reward, log_ratio (..., K); without log_ratio (None) β r, of base draws.
 
     beta: a number, or an array that broadcasts. Candidates of mass zero, or with ℓ = -inf, are left as they are.
+    aim: of a target whose log_tilt (K,) stands in place of β r; reward and beta are not read then.
     """
+    if aim is not None:
+        return _aimed(log_mass, log_ratio, aim, rule_named(rule).order_only)
     raised, by_order = beta * reward, rule_named(rule).order_only
     size = abs(detached(raised))
     if log_ratio is None:
@@ -82,9 +93,30 @@ def form_weights(log_mass: Array, reward: Array, log_ratio: Array, beta: Array, 
     return Weights(table(level, weight), size, table(doubt, weight))
 
 
+def _aimed(log_mass: Floats, log_ratio: Floats | None, aim: Aim, by_order: bool) -> Weights:
+    """`form_weights` of a target's own log_tilt."""
+    tilt, size = aim.log_tilt, aim.size
+    if log_ratio is None:
+        weight = np.where(tilt > -np.inf, _ranks(aim.order) * (aim.beta > 0), -np.inf) if by_order else tilt
+        return Weights(weight, size + np.abs(np.where(tilt > -np.inf, tilt, 0.0)), None, aim.vague)
+    used = np.isfinite(tilt) & np.isfinite(log_ratio) & np.isfinite(log_mass)
+    parts = [np.where(used, part, 0.0) for part in (tilt, log_ratio, log_mass)]
+    # the clipped reads of a ratio are as exact as the ratio
+    size = np.where(used, size + sum(np.abs(part) for part in parts) + np.abs(parts[1] + parts[2]), 0.0)
+    weight = np.where(used, parts[0] + parts[1], np.where(log_ratio == np.inf, np.inf, -np.inf))
+    if not by_order:
+        return Weights(weight, size, None, aim.vague)
+    _, pair = np.unique(np.stack([np.where(used, aim.order, 0.0), parts[1]]), axis=1, return_inverse=True)
+    level, doubt = _levels(weight, size, pair.astype(np.float64).reshape(-1), used)
+    return Weights(level, size, doubt, aim.vague)
+
+
 def rounded(law: Law, weights: Weights) -> Law:
     """A selection law by `weights` whose errors include that of forming them."""
     size = weights.size
+    if weights.vague is not None:
+        loose = float(np.sum(np.exp(law.log_prob)[weights.vague]))
+        law = Law(law.log_prob, min(1.0, law.error + loose), np.inf if loose > 0 else law.log_error)
     xp = array_api_compat.array_namespace(size)
     if weights.doubt is None:
         extra = plain_number(2.0 * EPS * xp.max(size, axis=-1))

@@ -17,14 +17,16 @@ from rich.table import Column, Table
 from gsi_theory import divergence
 from gsi_theory.claims.facts import Facts
 from gsi_theory.errors import InputError
-from gsi_theory.instance import GATES, Instance, Scheme, tilted_policy
+from gsi_theory.instance import GATES, Instance, Scheme
 from gsi_theory.laws.gate import GsiLaw, gsi_law
 from gsi_theory.laws.selection_law import EPS, RULES, Law
+from gsi_theory.laws.target_law import target_law
 from gsi_theory.rules.table import rule_names
 from gsi_theory.runs.json_input import JsonFault, read_json, shown
 from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.options import OUTPUT, refuse_options
 from gsi_theory.runs.terminal import console, formatted, wrapped
+from gsi_theory.targets.target_table import target_named, target_names
 from gsi_theory.types import Floats, Json, Record
 
 if TYPE_CHECKING:  # python-flint is loaded by --certify alone
@@ -136,11 +138,11 @@ def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
     screen = console()
     accepts = f"accept where the {scheme.gate.replace('_', ' ')} ≥ {formatted(scheme.threshold, 'g')}"
     gate = "no gate" if scheme.threshold is None else accepts
-    outcomes = f"{inst.size} outcome{'s' * (inst.size > 1)}"
-    screen.print(
-        f"[bold]{escape(str(path))}[/bold]: {outcomes}, β = {scheme.beta:g}, n = {scheme.n}, {scheme.rule}, {gate}"
-    )
-    names = ("y", "draft", "base", "reward", "tilted π", "law")
+    outcomes, target = f"{inst.size} outcome{'s' * (inst.size > 1)}", target_named(scheme.target)
+    aim, pi = ("", "tilted π") if target.plain else (f", target {target.name}", "target π")
+    beta = f", β = {scheme.beta:g}" if target.reads_reward else ""
+    screen.print(f"[bold]{escape(str(path))}[/bold]: {outcomes}{beta}, n = {scheme.n}, {scheme.rule}, {gate}{aim}")
+    names = ("y", "draft", "base", "reward", pi, "law")
     table = Table(*(Column(name, overflow="fold") for name in names))
     shown = range(inst.size) if inst.size <= 30 else np.argsort(-np.exp(summary.log_pi))[:30].tolist()
     for y in shown:
@@ -149,7 +151,7 @@ def _print(summary: _Summary, scheme: Scheme, path: Path) -> None:
     screen.print(table)
     if inst.size > 30:
         screen.print(f"(the 30 likeliest under π of {inst.size}; --json gives all)")
-    typer.echo(wrapped("tilted π: base·e^(β·reward), normalized, the aim; law: what the method returns", "  "))
+    typer.echo(wrapped(f"{pi}: {target.words}, the aim; law: what the method returns", "  "))
     if inst.uncovered:
         missed = ", ".join(map(str, inst.uncovered[:20])) + (", …" if len(inst.uncovered) > 20 else "")
         mass = float(np.exp(inst.log_base[list(inst.uncovered)]).sum())
@@ -305,6 +307,14 @@ def law(
         int | None,
         typer.Option(metavar="N", help="Base draws of the fallback (default: n).", rich_help_panel=_GATE),
     ] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            metavar="TARGET",
+            help=f"What the weights aim at: {', '.join(target_names())}.",
+            autocompletion=lambda: list(target_names()),
+        ),
+    ] = "kl",
     certify: Annotated[
         bool,
         typer.Option(
@@ -321,10 +331,16 @@ def law(
     """Exact law of GSI on an instance, its acceptance and its distance to the tilted policy."""
     if threshold is None:
         refuse_options(context, ("gate", "n_base"), "without --threshold: nothing is gated; give --threshold too")
+    named = target_named(target)
+    if not named.reads_reward:
+        refuse_options(context, ("beta",), f"with --target {target}: its own number stands in place of β")
+    if certify and not named.plain:
+        raise InputError(f"--certify with --target {target}: ball arithmetic knows target kl; leave one of them out")
     instance, exact = read_exact_instance(file) if certify else (read_instance(file), None)
     cut = None if threshold is None else float(threshold)
-    scheme = Scheme(float(beta), n, cut, rule, n_base, gate)
-    summary = _Summary(instance, gsi_law(instance, scheme), tilted_policy(instance, scheme.beta))
+    scheme = Scheme(float(beta), n, cut, rule, n_base, gate, target)
+    aim = target_law(instance, scheme.beta, target)
+    summary = _Summary(instance, gsi_law(instance, scheme), aim.log_prob)
     record, checks = summary.record(), []
     if exact is not None:
         from gsi_theory.certified.ball_facts import BallFacts

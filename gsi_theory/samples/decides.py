@@ -34,6 +34,7 @@ from gsi_theory.instance import Candidates, Scheme, beta_times, log_weight, tilt
 from gsi_theory.rules.rule import Rule
 from gsi_theory.samples.gated_estimate import gated_error, gated_rows, gated_value
 from gsi_theory.samples.intervals import Interval, fixed_mean, population_mean
+from gsi_theory.targets.target_table import require_plain
 from gsi_theory.types import Floats
 
 __all__ = ["Decides", "Gain", "decides", "winner_is_best"]
@@ -137,6 +138,7 @@ def _pair(found: Estimate) -> tuple[Floats, Floats]:
 
 def _position(f: Values, draft: Candidates, base: Candidates, scheme: Scheme) -> tuple[Floats, Floats]:
     """(V₁, V_r, V_w, V_G) at one position and the errors (3,) of the gains, candidates random."""
+    require_plain(scheme.target, "means over a pool")
     single = leave_one_out(f[0], np.zeros_like(f[0]), [1], scheme.rule)
     reward = leave_one_out(f[0], beta_times(draft.reward, scheme.beta), [scheme.n], scheme.rule)
     last, moved, of_base = _gated(f, draft, base, scheme)

@@ -25,6 +25,7 @@ from gsi_theory.methods import Method
 from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.table import rule_named
 from gsi_theory.samples.gated_estimate import gated_mean, score_gated_mean
+from gsi_theory.targets.target_table import require_plain
 from gsi_theory.types import Floats
 from llm_check.logs.pools.pool import SOURCES, Pool
 
@@ -107,6 +108,8 @@ def predict_methods(
     """
     if not played:
         raise InputError("no schemes to predict: give at least one")
+    for _, scheme in played:
+        require_plain(scheme.target, "a prediction from a pool")
     own = values or (draft.reward[None], base.reward[None])
     families: dict[tuple[object, ...], list[int]] = {}
     for s, pair in enumerate(played):

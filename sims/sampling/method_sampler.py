@@ -20,6 +20,7 @@ from gsi_theory.laws.gate import gsi_law
 from gsi_theory.laws.selection_law import as_count
 from gsi_theory.methods import Method, named_method
 from gsi_theory.types import Array, Floats
+from sims.sampling.aims import aimed
 from sims.sampling.generators import Stream, as_stream
 from sims.sampling.sampler import alias_table, draw, noise, scores_of, winners
 
@@ -74,7 +75,7 @@ def _ratio(instance: Instance) -> Floats:
 def _weight(method: Method, instance: Instance, scheme: Scheme) -> Floats:
     """The log-weights (K,) of the record's `weight`."""
     ratio, limit = _ratio(instance), np.log(scheme.n)
-    raised = scheme.beta * instance.reward
+    raised = aimed(instance, scheme)[2]
     return {
         "none": lambda: np.zeros(instance.size),
         "reward": lambda: raised,
@@ -91,7 +92,7 @@ def _fall_back(method: Method, instance: Instance, scheme: Scheme, outcome: Arra
     if not lost:
         return
     if method.fallback == "select":
-        weight, table = stream.table(scheme.beta * instance.reward), alias_table(instance.log_base, stream)
+        weight, table = stream.table(aimed(instance, scheme)[2]), alias_table(instance.log_base, stream)
         outcome[~kept] = winners(table, weight, scheme.base_draws, scheme.rule, lost, stream)[0]
         return
     policy = instance.log_base
@@ -104,7 +105,7 @@ def _fall_back(method: Method, instance: Instance, scheme: Scheme, outcome: Arra
 def _log_cut(instance: Instance, scheme: Scheme, weight: Floats) -> float:
     """log M: β u, or n times the mean weight."""
     if scheme.threshold is not None:
-        return scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
+        return aimed(instance, scheme)[1] * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
     terms = (instance.log_draft + weight)[instance.log_draft > -np.inf]
     top = float(np.max(terms))
     return float(np.log(scheme.n) + top + np.log(np.sum(np.exp(terms - top))))
@@ -133,7 +134,7 @@ def _in_order_of_noise(
 ) -> tuple[Array, Array, Array]:
     """(outcome, score, candidates scored) of the race; drafts in ascending order of their noise T."""
     xp, n = stream.xp, scheme.n
-    ceiling = scheme.beta * float(np.max(instance.reward)) + np.log(n)
+    ceiling = float(np.max(aimed(instance, scheme)[2])) + np.log(n)
     drawn = _drawn(instance.log_draft, (rounds, n), stream)
     log_noise = xp.sort(-noise("race", drawn.shape, stream), axis=1)
     score = weight[drawn] - log_noise
@@ -172,7 +173,7 @@ def _mixture(
         drawn = xp.where(source == j, _drawn(policy, shape, stream), drawn)
     with np.errstate(divide="ignore"):
         mixed = np.log(sum(count / total * np.exp(policy) for count, policy in zip(counts, policies, strict=True)))
-    weight = instance.log_base + scheme.beta * instance.reward - np.where(mixed > -np.inf, mixed, 0.0)
+    weight = instance.log_base + aimed(instance, scheme)[2] - np.where(mixed > -np.inf, mixed, 0.0)
     outcome, _ = _pick(stream, drawn, scores_of(scheme.rule)(stream.table(weight)[drawn], stream))
     costs = {"draft_samples": total, "base_scored": total, "draft_scored": total * (len(policies) - 1)}
     if method.proposal.startswith("pooled"):
@@ -213,7 +214,7 @@ def _filled(instance: Instance, left: float) -> Floats:
     for level in sorted(set(instance.reward.tolist()), reverse=True):
         here = instance.reward == level
         mass = float(np.exp(instance.log_draft)[here].sum())
-        share = 1.0 if above[here][0] > 0 or mass <= left else max(left, 0.0) / mass
+        share = 1.0 if above[here][0] > 0 or mass <= left else max(left, 0.0) / mass if mass else 0.0
         omega[here] = share
         left -= share * mass
     return omega
@@ -249,7 +250,8 @@ def _play(
         outcome, _ = winners(alias_table(policy, stream), stream.table(weight), scheme.n, scheme.rule, rounds, stream)
     if method.gate == "tilted_reward" and scheme.threshold is not None:
         # r + ℓ/β ≥ u in the form of the library's tilted reward: equality counts.
-        kept = stream.table((instance.reward + _ratio(instance) / scheme.beta) >= scheme.threshold)[outcome]
+        own, beta, _ = aimed(instance, scheme)
+        kept = stream.table((own + _ratio(instance) / beta) >= scheme.threshold)[outcome]
     extra: Array = 0
     if kept is not None:
         _fall_back(method, instance, scheme, outcome, kept, stream)

@@ -2,7 +2,7 @@
 
 It plays the scheme as written (M2)-(M6), (M9): draw n candidates from the draft, give each the score log w - log T,
 take the largest, ask the gate, and on rejection draw n_base candidates from the base. Apart from the tilt
-(`log_weight`, `tilted_reward`) it shares no code with the exact law, so that the two check each other.
+(`tilted_rewards`) it shares no code with the exact law, so that the two check each other.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from fractions import Fraction
 import numpy as np
 
 from gsi_theory.errors import require_name
-from gsi_theory.instance import Instance, Scheme, log_weight, tilted_reward
+from gsi_theory.instance import Instance, Scheme, tilted_rewards
 from gsi_theory.laws.selection_law import as_count
 from gsi_theory.rules.rule import Rule
 from gsi_theory.types import Array, Floats
+from sims.sampling.aims import aimed
 from sims.sampling.generators import Stream, as_stream
 
 __all__ = ["NOISES", "AliasTable", "Scores", "alias_table", "draw", "noise", "sample_scheme", "winners"]
@@ -156,20 +157,21 @@ def sample_scheme(
     xp, table = stream.xp, stream.table
     draws, chunk = as_count(draws, "draws"), None if chunk is None else as_count(chunk, "chunk")
     draft, base = instance.draft_candidates(), instance.base_candidates()
-    weight = table(log_weight(draft, scheme.beta))
+    own, beta, raised = aimed(instance, scheme)
+    weight = table(raised + draft.log_ratio)
     drafts = alias_table(draft.log_mass, stream)
     outcome, score = winners(drafts, weight, scheme.n, scores or scheme.rule, draws, stream, chunk)
     if scheme.threshold is None:
         return outcome, xp.ones_like(outcome, dtype=xp.bool)
     if scheme.gate == "score":
         # The threshold is in reward units, the score in nats; an infinite threshold stays infinite at beta = 0.
-        cut = scheme.beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
+        cut = beta * scheme.threshold if np.isfinite(scheme.threshold) else scheme.threshold
         accepted = score >= cut
     else:
-        accepted = table(tilted_reward(draft, scheme.beta) >= scheme.threshold)[outcome]
+        accepted = table(tilted_rewards(own, draft.log_ratio, beta) >= scheme.threshold)[outcome]
     rejected = int(xp.sum(~accepted))
     if rejected:
-        bases, weight = alias_table(base.log_mass, stream), table(scheme.beta * base.reward)
+        bases, weight = alias_table(base.log_mass, stream), table(raised)
         rule = scores or scheme.rule
         outcome[~accepted] = winners(bases, weight, scheme.base_draws, rule, rejected, stream, chunk)[0]
     return outcome, accepted

@@ -66,7 +66,7 @@ def sample_switching(
     xp = stream.xp
     drafting = xp.zeros_like(stream.table(np.empty(rounds, dtype=np.int64))) + (1 if start == "draft" else 0)
     written = xp.zeros_like(drafting)
-    base_only = Scheme(scheme.beta, scheme.base_draws)
+    base_only = Scheme(scheme.beta, scheme.base_draws, target=scheme.target)
 
     def step(t: int, at: int, instance: Instance, here: Array) -> Array:
         chosen = xp.zeros_like(here)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gsi_theory import Scheme
 from gsi_theory.instance import tilted_rewards
 from gsi_theory.methods import METHODS, Method
+from gsi_theory.targets.target_table import require_plain
 from gsi_theory.types import Flags, Floats, Ints
 from llm_check.models.decoding.method_table import policies_used
 from llm_check.models.decoding.positions import Position
@@ -79,6 +80,7 @@ def run_step(
     `caches` holds the encoded prefixes of `policies_used(method)`. `passed` (B,) says whether the step before passed
     the gate, which only methods that switch read (None: no steps before).
     """
+    require_plain(scheme.target, "decoding on models")
     at = Setting(method, scheme, models, caches, places, rule, seed)
     if method.switch is not None:
         return _switched(at, np.zeros(len(places), dtype=bool) if passed is None else passed)
