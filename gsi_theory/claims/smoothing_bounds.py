@@ -175,7 +175,7 @@ _UNIT = Assumption(
 _BOTH = r"KL(P^*\|Q)+KL(Q\|P^*) \le "
 _SHARE = r"\frac{n\beta\,%s}{1+(n-1)e^{-\beta %s}}"
 _PRINTED = _SHARE % (r"\sqrt{\varepsilon}", "") + r"(1+\frac{ne^{2\beta}}{(n-1)^2})"
-_BOUND = r"\sqrt{\varepsilon}(\sqrt{C_s}+\sqrt C)+osc(r^*)\sqrt{\tfrac12\log(1+(C_s-1)/n)}+\tfrac1\beta\log C"
+_BOUND = r"\sqrt{\varepsilon}(\sqrt{C_s}+\sqrt{C})+osc(r^*)\sqrt{\tfrac12\log(1+(C_s-1)/n)}+\frac{1}{\beta}\log C"
 _SOURCE = "The Smoothing Lens, arXiv 2507.05913"
 
 TABLE = (

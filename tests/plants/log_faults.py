@@ -344,7 +344,7 @@ PLANTS: dict[str, tuple[tuple[str, ...], Plant]] = {
     "base copies draft": (("copied_sources",), _copied),
     "sorted by log-prob": (("sorted_candidates",), _sorted_by("logp_draft")),
     "stopped at success": (("stopped_at_success",), _stopped),
-    "temperature recorded": (("recorded_temperature",), _recorded),
+    "temperature recorded": (("recorded_temperature", "tempered_law"), _recorded),
     "top-p recorded": (("declared_truncation",), _top_p),
     "failed rewards 0.0": (("failed_rewards",), _failed),
     "rewards all equal": (("equal_rewards",), _all_equal),

@@ -201,9 +201,9 @@ def position_arrays(table: pa.Table, rows: RowOrder | None = None) -> PositionAr
 def same_text_codes(arrays: PositionArrays, chosen: Ints | None = None) -> tuple[Ints, str]:
     """(R,) code of each row's step, equal where two rows of a position are the same step, and what tells them apart.
 
-    By token ids where the pool has them, else by text, else by the pair of log-probabilities and the reward: equal
-    steps of a position have equal numbers, and unequal steps almost never do. chosen: rows compared wherever they were
-    drawn, all positions as one.
+    By token ids where the pool has them, else by text, else by the pair of log-probabilities, and where these are
+    rounded by the reward too: equal steps of a position have equal numbers, and unequal steps almost never do; but one
+    step's reward may be judged anew, or fail. chosen: rows compared wherever they were drawn, all positions as one.
     """
     rows = slice(None) if chosen is None else chosen
     position = arrays.position if chosen is None else np.zeros(chosen.size, dtype=np.int64)
@@ -213,9 +213,20 @@ def same_text_codes(arrays: PositionArrays, chosen: Ints | None = None) -> tuple
     if arrays.has("text"):
         code = arrays.column("text").combine_chunks().dictionary_encode().indices.fill_null(-1)
         return pair_codes(position, code.to_numpy(zero_copy_only=False).astype(np.int64)[rows]), "text"
-    for name in ("logp_draft", "logp_base", "reward"):
+    names = ["logp_draft", "logp_base"]
+    rounded = any(_rounded(arrays.floats(name)) for name in names)
+    for name in [*names, *(["reward"] if rounded else [])]:
         position = pair_codes(position, (arrays.floats(name)[rows] + 0.0).view(np.int64))  # -0.0 is 0.0
-    return position, "log-probabilities and reward"
+    return position, "log-probabilities and reward" if rounded else "log-probabilities"
+
+
+def _rounded(values: Floats) -> bool:
+    """Whether half of the finite values that are no whole numbers, or more, have at most four decimals or ten binary
+    places."""
+    values = values[np.isfinite(values) & (values != np.round(values))]
+    scaled = [values * scale for scale in (1e4, 1024.0)]
+    coarse = np.logical_or.reduce([np.abs(x - np.round(x)) < 1e-6 for x in scaled])
+    return values.size == 0 or bool(coarse.mean() >= 0.5)
 
 
 def dense_codes(values: Ints) -> Ints:
