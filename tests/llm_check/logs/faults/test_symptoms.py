@@ -19,8 +19,8 @@ CELLS = [
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: ", ".join(cell[:4]))
 def test_a_symptom_is_found_and_named(cell: tuple[str, str, str, str, tuple[str, ...]]) -> None:
-    found, named, ids = judged(log_of(*cell[:4], 3), cell[4])
-    assert (found, named) == ((True, True) if cell[4] else (False, False)), ids
+    outcome = judged(log_of(*cell[:4], 3), cell[4])
+    assert (outcome.found, outcome.named) == ((True, True) if cell[4] else (False, False)), outcome.ids
 
 
 def test_a_power_of_the_ratios_names_a_division_by_temperature() -> None:
@@ -47,4 +47,17 @@ def test_a_power_of_the_ratios_names_a_division_by_temperature() -> None:
 
 @pytest.mark.parametrize("symptom", COLD)
 def test_draws_at_another_temperature_than_scored_are_refuted_by_tokens(symptom: str) -> None:
-    assert judged(log_of(symptom, "long", "both", "tokens", 3), ("temperature_mismatch", "context_mismatch"))[0]
+    assert judged(log_of(symptom, "long", "both", "tokens", 3), ("temperature_mismatch", "context_mismatch")).found
+
+
+def test_a_temperature_is_not_called_a_truncation() -> None:
+    """Cold draws are fewer new ones, as truncated ones are: where the repeats allow both, both stand, and it is said."""
+    for seed in (101, 102, 103):
+        for symptom in ("drawn at 0.7, scored at 1", "log-probs divided by 0.7"):
+            outcome = judged(log_of(symptom, "short", "drafts", "steps", seed), ("temperature_mismatch",))
+            assert outcome.named or outcome.open, (seed, symptom, outcome)
+
+
+def test_a_reward_that_failed_makes_no_other_step() -> None:
+    """Whole steps without texts are told apart by their log-probabilities: equal ones with a reward of 0.0 are equal."""
+    assert judged(log_of("failed rewards 0.0", "short", "both", "steps", 37), ("failed_rewards",)).named
