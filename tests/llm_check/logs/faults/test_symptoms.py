@@ -51,7 +51,7 @@ def test_draws_at_another_temperature_than_scored_are_refuted_by_tokens(symptom:
 
 
 def test_a_temperature_is_not_called_a_truncation() -> None:
-    """Cold draws are fewer new ones, as truncated ones are: where the repeats allow both, both stand, and it is said."""
+    """Cold draws are fewer new ones, as truncated ones are: where repeats allow both, both stand, and it is said."""
     for seed in (101, 102, 103):
         for symptom in ("drawn at 0.7, scored at 1", "log-probs divided by 0.7"):
             outcome = judged(log_of(symptom, "short", "drafts", "steps", seed), ("temperature_mismatch",))
@@ -59,5 +59,5 @@ def test_a_temperature_is_not_called_a_truncation() -> None:
 
 
 def test_a_reward_that_failed_makes_no_other_step() -> None:
-    """Whole steps without texts are told apart by their log-probabilities: equal ones with a reward of 0.0 are equal."""
+    """Whole steps without texts are told by their log-probabilities: equal ones with a reward of 0.0 are equal."""
     assert judged(log_of("failed rewards 0.0", "short", "both", "steps", 37), ("failed_rewards",)).named
