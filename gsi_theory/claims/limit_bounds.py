@@ -144,7 +144,7 @@ def _spare_balls(f: BallFacts) -> arb:
 
 
 def _share_balls(f: BallFacts) -> arb:
-    return f.ball((1 - Fraction(1, f.scheme.n)) ** f.scheme.n)
+    return f.ball(1 - Fraction(1, f.scheme.n)) ** f.scheme.n  # the fraction to the power would have n digits
 
 
 def stopping_first_balls(f: BallFacts) -> tuple[arb, arb]:

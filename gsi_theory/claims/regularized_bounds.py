@@ -14,7 +14,7 @@ import numpy as np
 
 from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.assumptions import COVERED, WHOLE
-from gsi_theory.claims.claim import proved, reading, twins
+from gsi_theory.claims.claim import Assumption, proved, reading, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.laws.selection_law import EPS
@@ -31,6 +31,8 @@ __all__ = ["TABLE", "drawn_at_most", "gap", "one_more", "regret"]
 M = 2
 RULE = f"regularized:{M}"
 MOST_OUTCOMES = 64  # its law is computed row by row
+MOST_DRAFTS = 1024  # balls of a binomial tail take as long as its numbers are large
+FEW_DRAFTS = Assumption(f"n ≤ {MOST_DRAFTS}", lambda f: f.n <= MOST_DRAFTS, lambda f: f.scheme.n <= MOST_DRAFTS)
 
 
 def _rewards(f: Facts) -> tuple[Array, Array]:
@@ -142,7 +144,7 @@ TABLE = (
         r"P_n(y) \le M\mu(y),\ M=2",
         drawn_at_most,
         drawn_at_most_balls,
-        (WHOLE,),
+        (WHOLE, FEW_DRAFTS),
         logs=True,
         smooth=False,
         most_outcomes=MOST_OUTCOMES,
@@ -151,7 +153,7 @@ TABLE = (
         "M40",
         _LEFT + r"+\text{CVaR}_M\hat r-E_P\hat r" + _WHERE,
         *twins(regret, regret_balls, "ours"),
-        (COVERED, WHOLE),
+        (COVERED, WHOLE, FEW_DRAFTS),
         smooth=False,
         most_outcomes=MOST_OUTCOMES,
     ),
@@ -160,7 +162,7 @@ TABLE = (
         r"\text{CVaR}_M\hat r-E_P\hat r \le \tfrac12\sqrt{M/n}+M/(n+M)" + _WHERE,
         gap,
         gap_balls,
-        (COVERED, WHOLE),
+        (COVERED, WHOLE, FEW_DRAFTS),
         smooth=False,
         most_outcomes=MOST_OUTCOMES,
     ),
@@ -168,7 +170,7 @@ TABLE = (
         "M40-summarized",
         _LEFT + r"+1/n" + _WHERE,
         *twins(regret, regret_balls, "summarized"),
-        (COVERED, WHOLE),
+        (COVERED, WHOLE, FEW_DRAFTS),
         source=_SOURCE,
         smooth=False,
         most_outcomes=MOST_OUTCOMES,
@@ -178,7 +180,7 @@ TABLE = (
         r"E_{P_n}\hat r \le E_{P_{n+1}}\hat r" + _WHERE,
         one_more,
         one_more_balls,
-        (COVERED, WHOLE),
+        (COVERED, WHOLE, FEW_DRAFTS),
         source="a reading: more draws never hurt regularized best-of-n",
         smooth=False,
         most_outcomes=MOST_OUTCOMES,

@@ -180,8 +180,9 @@ def test_claims_share_laws_across_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     for claim in CLAIMS.values():
         if claim.relation == "<=":
             claim.judge(facts)
-    # The draft's laws by every rule, the race at n + 1, and the base's law.
-    assert sorted(calls) == ["max", "race", "race", "softmax", "softmax"]
+    # The draft's laws by every rule, the race and regularized best-of-n at n + 1, and the base's law.
+    regularized = ["regularized:2"] * 2
+    assert sorted(str(rule) for rule in calls) == ["max", "race", "race", *regularized, "softmax", "softmax"]
 
 
 def test_gated_law_in_batches_is_gsi_law() -> None:
