@@ -44,7 +44,9 @@ def _spread(f: Facts, values: Array) -> Array:
     """max - min over the draft's support (...)."""
     xp = f.xp
     top = xp.max(xp.where(f.covered, values, -np.inf), axis=-1)
-    return top - xp.min(xp.where(f.covered, values, np.inf), axis=-1)
+    low = xp.min(xp.where(f.covered, values, np.inf), axis=-1)
+    known = xp.isfinite(top) & xp.isfinite(low)  # a draft that meets no base mass has no tilt, and no width
+    return xp.where(known, xp.where(known, top, 0.0) - xp.where(known, low, 0.0), np.inf)
 
 
 def _widths(f: Facts) -> Array:
