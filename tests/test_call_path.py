@@ -73,7 +73,7 @@ def test_from_pool_file_to_recommendation_few_folders_are_crossed() -> None:
     # four before rooms were merged; the doctor's findings that need no log-probabilities have a room of their own
     rooms = {"planner -> pools", "pools -> faults", "faults -> pools"}
     assert {" -> ".join(each.rpartition("/")[2] for each in pair) for pair in among_logs} == rooms
-    assert len(pairs) <= 22, sorted(pairs)  # a Scheme of the option that who decides is asked of, checked by laws
+    assert len(pairs) <= 24, sorted(pairs)  # a Scheme of the option that who decides is asked of, checked by laws
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gsi_theory import divergence
 from gsi_theory.arrays.namespace import detached
 from gsi_theory.claims.assumptions import COVERED, FINITE_SCORE, POSITIVE
-from gsi_theory.claims.claim import IDENTITY, proved, reading, twins
+from gsi_theory.claims.claim import IDENTITY, Assumption, proved, reading, twins
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import Sides
 from gsi_theory.laws.attaining_laws import adaptive_law
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from gsi_theory.certified.ball_facts import BallFacts
 
 __all__ = ["TABLE", "attained", "equal_kl", "nearest", "no_gain", "price"]
+
+
+LARGEST_THRESHOLD = 1e150  # beyond it sums of rewards leave float64
+_MODERATE = Assumption(
+    f"|u| ≤ {LARGEST_THRESHOLD:g}",
+    lambda f: abs(f.threshold) <= LARGEST_THRESHOLD,
+    lambda f: f.scheme.threshold is not None and abs(f.scheme.threshold) <= LARGEST_THRESHOLD,
+)
 
 
 def _mean(f: Facts) -> tuple[Array, Array]:
@@ -205,14 +213,20 @@ TABLE = (
         "M38-reservation",
         rf"{_ANY}u+n\,E_\mu(r-u)_+\ \text{{for every rule}}",
         *twins(price, price_balls, "plain"),
-        (FINITE_SCORE,),
+        (
+            FINITE_SCORE,
+            _MODERATE,
+        ),
         smooth=False,
     ),
     proved(
         "M38-capped",
         rf"{_ANY}E\max_{{i\le n}}\min(r_i,u)+n\,E_\mu(r-u)_+\ \text{{for every rule}}",
         *twins(price, price_balls, "capped"),
-        (FINITE_SCORE,),
+        (
+            FINITE_SCORE,
+            _MODERATE,
+        ),
         smooth=False,
     ),
     reading(

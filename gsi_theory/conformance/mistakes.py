@@ -17,6 +17,9 @@ from gsi_theory.errors import Named
 from gsi_theory.instance import Instance, Scheme, tilted_reward
 from gsi_theory.laws.speculative import speculative_law
 from gsi_theory.methods import Method
+from gsi_theory.rules.max import MAX
+from gsi_theory.rules.rule import Rule
+from gsi_theory.rules.softmax import SOFTMAX
 from gsi_theory.types import Floats
 
 __all__ = ["MISTAKES", "Mistake", "ToyCase"]
@@ -205,15 +208,15 @@ def _ratio_in_fallback(case: ToyCase, parts: RoundParts) -> RoundParts | None:
     return replace(parts, base_weight=parts.base_weight + case.instance.log_ratio)
 
 
-def _rule(name: str) -> Callable[[ToyCase], Floats | None]:
+def _rule(rule: Rule) -> Callable[[ToyCase], Floats | None]:
     """Another rule in every selection: the reward's best where the rule reads nothing else."""
 
     def change(case: ToyCase, parts: RoundParts) -> RoundParts | None:
-        wrong = parts.rule == "max" if name == "softmax" else parts.rule != name
+        wrong = parts.rule is MAX if rule is SOFTMAX else parts.rule is not rule
         if not wrong or parts.n < 2:
             return None
         weight = _raised(case) if case.method.weight == "best" else parts.weight
-        return replace(parts, rule=name, weight=weight)
+        return replace(parts, rule=rule, weight=weight)
 
     return _changed(change)
 
@@ -235,12 +238,12 @@ def _z_scores(case: ToyCase, parts: RoundParts) -> Floats | None:
         z = (reward - reward.mean()) / spread if spread > 0.0 else np.zeros(reward.size)
         return softmax(case.scheme.beta * z + rest[list(outcomes)])
 
-    return parts.law(parts.enumerated(choose)) if parts.rule == "softmax" else None
+    return parts.law(parts.enumerated(choose)) if parts.rule is SOFTMAX else None
 
 
 def _distinct(case: ToyCase, parts: RoundParts) -> Floats | None:
     """Equal candidates are counted once."""
-    if parts.rule != "softmax" or parts.n < 2:
+    if parts.rule is not SOFTMAX or parts.n < 2:
         return None
 
     def choose(outcomes: tuple[int, ...]) -> Floats:
@@ -254,7 +257,7 @@ def _ordered(sign: float) -> Callable[[ToyCase], Floats | None]:
     """Equal rewards: the outcome of the smallest number wins, or of the largest."""
 
     def change(case: ToyCase, parts: RoundParts) -> RoundParts | None:
-        if parts.rule != "max":
+        if parts.rule is not MAX:
             return None
         return replace(parts, weight=parts.weight - sign * NUDGE * np.arange(case.instance.size))
 
@@ -386,8 +389,8 @@ MISTAKES: dict[str, Mistake] = Named(
             Mistake("fallback_of_one", "one base draw replaces what is rejected, no selection",
                     _changed(_plain_fallback)),
             Mistake("fallback_with_ratio", "the fallback's weights hold the ratio too", _changed(_ratio_in_fallback)),
-            Mistake("greedy", "the largest weight wins, for a draw by weights", _rule("max")),
-            Mistake("softmax_for_best", "a draw by weights, for the largest", _rule("softmax")),
+            Mistake("greedy", "the largest weight wins, for a draw by weights", _rule(MAX)),
+            Mistake("softmax_for_best", "a draw by weights, for the largest", _rule(SOFTMAX)),
             Mistake("first_candidate", "the first candidate is taken, whatever its weight", _changed(_first)),
             Mistake("duplicates_dropped", "equal candidates are counted once", _changed(_distinct)),
             Mistake("ties_to_smallest", "of equal weights the outcome of the smallest number wins", _ordered(1.0)),

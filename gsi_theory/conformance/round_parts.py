@@ -20,6 +20,9 @@ from gsi_theory.laws.rsd import sigmoid, step
 from gsi_theory.laws.selection_law import selection_law
 from gsi_theory.laws.speculative import speculative_law
 from gsi_theory.methods import Method
+from gsi_theory.rules.max import MAX
+from gsi_theory.rules.rule import Rule
+from gsi_theory.rules.softmax import SOFTMAX
 from gsi_theory.rules.table import rule_named
 from gsi_theory.types import Floats
 
@@ -37,7 +40,7 @@ class RoundParts:
     proposal: Floats
     weight: Floats
     n: int
-    rule: str
+    rule: Rule
     passes: Floats
     base: Floats
     base_weight: Floats
@@ -63,14 +66,14 @@ class RoundParts:
     @property
     def listed(self) -> bool:
         """Whether the rule is one whose choice from a list is a formula of the list: softmax or max."""
-        return self.rule in ("softmax", "max")
+        return self.rule is SOFTMAX or self.rule is MAX
 
     def chances(self, outcomes: tuple[int, ...], weight: Floats | None = None) -> Floats:
         """The rule's choice from a list of outcomes: probabilities of its places."""
         values = (self.weight if weight is None else weight)[list(outcomes)]
         return (
             softmax(values)
-            if self.rule == "softmax"
+            if self.rule is SOFTMAX
             else np.where(values == values.max(), 1.0, 0.0) / np.sum(values == values.max())
         )
 
@@ -133,7 +136,7 @@ def parts_of(method: Method, instance: Instance, scheme: Scheme) -> RoundParts |
         instance.log_draft if drafted else instance.log_base,
         weights[method.weight],
         used.n,
-        rule_named(used.rule).name,
+        rule_named(used.rule),
         passes,
         instance.log_base,
         raised if method.fallback == "select" else np.zeros(instance.size),

@@ -267,7 +267,7 @@ def test_more_new_draws_than_reported_need_a_hot_source() -> None:
     assert not causes(_evidence(balance=hot), "draft")
 
 
-FEWER = {"log_e_fewer": 50.0, "log_e_fewer_tempered": 50.0, "temperature_gain": 0.0}
+FEWER = {"log_e_fewer": 50.0, "log_e_fewer_tempered": 50.0, "temperature_gain": 0.0, "interval": (0.5, 1.05)}
 
 
 def test_a_clear_balance_decides_and_an_unclear_one_leaves_repeats_to_decide() -> None:
