@@ -25,7 +25,7 @@ from llm_check.models.world import World, load_world
 pytestmark = pytest.mark.real
 
 
-PROBLEMS = 8
+PROBLEMS = 10
 
 
 @lru_cache(maxsize=1)
