@@ -1,5 +1,5 @@
 # Two commands for a fresh machine: `make report` (set up, run the main job) and `make test` (set up, run every check).
-# And `make fuzz`: the command on thousands of bent inputs; `make test-vllm`: the vLLM engines against the real vLLM on
+# And `make fuzz`: the command on bent inputs by the thousand; `make test-vllm`: the vLLM engines against the real vLLM on
 # the CPU, in an environment of its own.
 PYTHON ?= python3
 VENV := .venv
@@ -28,7 +28,7 @@ lint: setup
 test: lint
 	$(BIN)/python -m pytest -n 2 -q
 
-# Thousands of calls on bent input, five minutes; `python -m tests.fuzz --seed S` makes others.
+# Nearly two thousand calls on bent input, minutes; `python -m tests.fuzz --seed S` makes others.
 fuzz: setup
 	$(BIN)/python -m pytest -n 2 -q -m slow tests/fuzz
 

@@ -17,7 +17,7 @@ from tests.fuzz.logs import log_file
 from tests.fuzz.run import as_process, failures, in_process, shell_line
 
 SEED = 15
-BLOCKS, PER_BLOCK = 40, 55
+BLOCKS, PER_BLOCK = 40, 30
 
 
 def bad(calls: range, tmp_path: Path, run: Callable[[Case, Path], Answer]) -> list[str]:

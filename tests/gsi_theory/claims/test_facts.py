@@ -31,7 +31,7 @@ def padded(instance: Instance) -> bool:
 
 def cases(kind: str) -> list[tuple[Instance, Scheme]]:
     draw = random_case if kind == "random" else hostile
-    found = [draw(np.random.default_rng([83, i])) for i in range(60)]
+    found = [draw(np.random.default_rng([83, i])) for i in range(40)]
     return [case for case in found if not padded(case[0])]
 
 
