@@ -47,7 +47,8 @@ class Nearest:
 class Conformance:
     """Whether the draws refute the stated law at `level`, however often they were looked at.
 
-    p: 1/(the largest evidence), at most 1. draws: outcomes judged; refuted_at: how many it took, None if it conforms.
+    p: 1/(the largest evidence) of all draws, at most 1. draws: outcomes judged, those that told which rival is nearest
+    among them; refuted_at: how many refuted it, None if it conforms.
     tv_low, tv_high: the largest TV distance from the law over the problems lies between, at 95 % and at any time.
     detectable: the TV, on one problem, from which on a sampler would have been refuted with probability 80 %.
     nearest: what it is instead, None where it conforms. counts: of outcomes, (K,) a problem; laws: as stated.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import FunctionType
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.options import RUN, JsonOption, SeedOption, refuse_options
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import counted, formatted, wrapped
-from gsi_theory.runs.user_file import load_member, raised_words
+from gsi_theory.runs.user_file import guarded, load_callable
 from gsi_theory.types import Floats, Record
 
 __all__ = ["app"]
@@ -105,8 +104,8 @@ def _print(text: str, what: str, outcome: Conformance, costs: Costs | None) -> N
         )
     else:
         said = (
-            f"{text} does not conform to {what}: refuted after {counted(outcome.refuted_at or 0, 'draw')} "
-            f"(p = {outcome.p:.1e}, level {outcome.level:g})."
+            f"{text} does not conform to {what}: refuted at level {outcome.level:g} after "
+            f"{counted(outcome.refuted_at or 0, 'draw')}; p = {outcome.p:.1e} after all {outcome.draws:,}."
         )
         if outcome.tv_low > 0.0:
             said += f" On some problem its law is at least TV {formatted(outcome.tv_low, '.2g')} away."
@@ -125,7 +124,7 @@ def _print(text: str, what: str, outcome: Conformance, costs: Costs | None) -> N
             typer.echo(
                 wrapped(
                     f"{verb} by {kind}: {near.id}, {near.words}{alike}; likelier than the stated law by "
-                    f"{formatted(near.log_e, '.0f')} nats after {counted(outcome.draws, 'draw')}."
+                    f"{formatted(near.log_e, '.0f')} nats."
                 )
             )
     if costs is not None:
@@ -149,21 +148,6 @@ def _explained(name: str) -> str:
         wrapped(f"about {shown.draws:.0f} draws refute it at level 1 %"),
     ]
     return "\n".join(lines)
-
-
-def _own(text: str, function: Any) -> Any:
-    """The user's function; what it raises becomes one line with its place."""
-
-    def called(problem: object) -> object:
-        try:
-            return function(problem)
-        except InputError:
-            raise
-        except Exception as error:
-            file = function.__code__.co_filename
-            raise InputError(f"{text} raised {raised_words(error, file=file)}: correct it") from error
-
-    return called
 
 
 @app.command()
@@ -220,13 +204,19 @@ def command(
         return
     if (method is None) == (selector is None):
         raise InputError(f"{sampler}: give --method ID or --selector ID, one of them; gsi conform lists them")
-    function = _own(sampler, load_member(sampler, FunctionType))
+    function = guarded(sampler, load_callable(sampler))
     costs: Costs | None = None
     with np.errstate(all="ignore"), progress_bar("draws") as report:
-        if method is not None:
-            outcome, costs = conform(function, method, draws=draws, level=level, seed=seed, progress=report)
-        else:
-            outcome = conform_selector(function, str(selector), draws=draws, level=level, seed=seed, progress=report)
+        try:
+            if method is not None:
+                outcome, costs = conform(function, method, draws=draws, level=level, seed=seed, progress=report)
+            else:
+                outcome = conform_selector(
+                    function, str(selector), draws=draws, level=level, seed=seed, progress=report
+                )
+        except InputError as error:
+            told = str(error)
+            raise InputError(told if told.startswith(sampler) else f"{sampler}: {told}") from error
     if as_json:
         typer.echo(answer("conform", _record(outcome, costs)))
     else:

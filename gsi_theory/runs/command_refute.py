@@ -19,7 +19,7 @@ from gsi_theory.runs.options import OUTPUT, RUN, refuse_options
 from gsi_theory.runs.output import atomic_write_files, require_writable
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import columns, wrapped
-from gsi_theory.runs.user_file import load_member, names_file, raised_words
+from gsi_theory.runs.user_file import guarded, load_member, names_file
 
 __all__ = ["app"]
 
@@ -49,14 +49,7 @@ def _refuted(name: str, seed: int, seconds: float) -> Refutation:
     """The search on a claim of the table, or on a user's own; InputError where one of its functions raises."""
     if not names_file(name):
         return refute(CLAIMS[name], seed, seconds)
-    claim = load_member(name, Claim)
-    try:
-        return refute(claim, seed, seconds, member=name)
-    except InputError:
-        raise
-    except Exception as error:
-        file = str(Path(name.rpartition(":")[0]).absolute())
-        raise InputError(f"{name}: judging it raised {raised_words(error, file=file)}: correct it") from error
+    return guarded(name, refute, ": judging it")(load_member(name, Claim), seed, seconds, member=name)
 
 
 @app.command()

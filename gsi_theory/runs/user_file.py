@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gsi_theory.errors import InputError, nearest
 
-__all__ = ["load_member", "names_file", "raised_words"]
+__all__ = ["guarded", "load_callable", "load_member", "names_file", "raised_words"]
 
 Member = TypeVar("Member")
 
@@ -39,14 +41,7 @@ def load_member(text: str, kind: type[Member]) -> Member:
     it), and an object of another type.
     """
     what = kind.__name__
-    place, _, name = text.rpartition(":")
-    if not place.endswith(".py") or not name.isidentifier():
-        raise InputError(f"{text!r} names no {what}: write FILE.py:NAME, NAME a {what} or a function that makes one")
-    module = _run(Path(place))
-    if not hasattr(module, name):
-        near = nearest(name, [each for each in vars(module) if not each.startswith("_")])
-        raise InputError(f"{place} defines no {name}{near}: name a {what} of it, or a function that makes one")
-    member = getattr(module, name)
+    member, name = _named(text, what, f"a {what} or a function that makes one"), text.rpartition(":")[2]
     if not isinstance(member, kind) and callable(member):
         try:
             member = member()
@@ -59,6 +54,47 @@ def load_member(text: str, kind: type[Member]) -> Member:
         verb = "" if name.endswith("returned") else " is"
         raise InputError(f"{text}: {name}{verb} {_article(type(member).__name__)}: it must be {_article(what)}")
     return member
+
+
+def load_callable(text: str) -> Callable[..., Any]:
+    """The function, or any other callable object, NAME of FILE.py, not called.
+
+    Raises InputError as `load_member`, and for what cannot be called, a generator or a coroutine function.
+    """
+    member = _named(text, "function", "a function")
+    if not callable(member):
+        raise InputError(f"{text} is {_article(type(member).__name__)}: it must be a function")
+    if inspect.isgeneratorfunction(member) or inspect.iscoroutinefunction(member):
+        raise InputError(f"{text} yields or awaits: it must be a function that returns its answer")
+    return member
+
+
+def guarded(text: str, function: Callable[..., Member], doing: str = "") -> Callable[..., Member]:
+    """`function`, with what code of FILE.py:NAME raises or exits with as an InputError of one line with its place;
+    `doing` says before "raised" what was done. InputErrors pass."""
+    file = str(Path(text.rpartition(":")[0]).absolute())
+
+    def called(*arguments: Any, **named: Any) -> Member:
+        try:
+            return function(*arguments, **named)
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{text}{doing} raised {raised_words(error, file=file)}: correct it") from error
+
+    return called
+
+
+def _named(text: str, what: str, wanted: str) -> Any:
+    """The object NAME of FILE.py; InputErrors as of `load_member`, which say what is wanted."""
+    place, _, name = text.rpartition(":")
+    if not place.endswith(".py") or not name.isidentifier():
+        raise InputError(f"{text!r} names no {what}: write FILE.py:NAME, NAME {wanted}")
+    module = _run(Path(place))
+    if not hasattr(module, name):
+        near = nearest(name, [each for each in vars(module) if not each.startswith("_")])
+        raise InputError(f"{place} defines no {name}{near}: name {wanted} of it")
+    return getattr(module, name)
 
 
 def raised_words(error: BaseException, start: tuple[str, int] | None = None, file: str | None = None) -> str:

@@ -278,7 +278,7 @@ def _equal(view: LogView) -> Record | None:
 def _reward_noise(view: LogView) -> Record | None:
     """Equal steps of a position with unequal rewards: their pooled standard deviation, beside that of all rewards."""
     arrays = view.arrays
-    # else equal steps are those of equal reward
+    # else equal steps may be those of equal reward
     if view.counted or not (arrays.has("token_ids") or arrays.has("text")) or not arrays.has("reward"):
         return None
     if view.models == 1 and view.drawn[2].mean() < 0.5:  # texts that are answers, of draws that differ

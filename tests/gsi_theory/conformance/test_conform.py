@@ -197,18 +197,21 @@ def test_bad_samplers_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
     file.write_text(
         "def half(p):\n    return 0.5\n\ndef far(p):\n    return 99\n\ndef none(p):\n    return None\n\n"
         "def broken(p):\n    return p.no_such_thing\n\ndef many(p):\n    return p.draw_draft(10**9)\n\n"
-        "def third(p):\n    return p.draw_draft(-1)\n\nNUMBER = 3\n"
+        "def third(p):\n    return p.draw_draft(-1)\n\nNUMBER = 3\n\ndef leaves(p):\n    raise SystemExit(3)\n\n"
+        "def several(p):\n    yield 1\n\nasync def later(p):\n    return 1\n"
     )
     for name, words in {
         "half": "0.5 (float)", "far": "99 (int)", "none": "None (NoneType)", "broken": "AttributeError",
         "many": "at most 1000000 draws", "third": "draw_draft(k): k", "missing": "defines no missing",
-        "NUMBER": "NUMBER",
+        "NUMBER": "must be a function", "leaves": "SystemExit: 3", "several": "returns its answer",
+        "later": "returns its answer",
     }.items():  # fmt: skip
         with pytest.raises(SystemExit) as ended:
             main(["conform", f"{file}:{name}", "--method", "gsi"])
         said = capsys.readouterr().err
         assert ended.value.code == 2 and words in said and "Traceback" not in said, name
-        assert len([line for line in said.splitlines() if line.startswith("gsi conform:")]) == 1
+        (error,) = [line for line in said.splitlines() if line.startswith("gsi conform:")]
+        assert f"{file}:{name}" in error or name == "missing"
     for line in (
         [f"{file}:half"],
         [f"{file}:half", "--method", "gsi", "--selector", "majority"],
@@ -218,6 +221,20 @@ def test_bad_samplers_get_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
         with pytest.raises(SystemExit) as ended:
             main(["conform", *line])
         assert ended.value.code == 2, line
+
+
+def test_any_callable_is_played(tmp_path: Path) -> None:
+    """An object with __call__, a partial function and a lambda are samplers like a function."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from functools import partial\n\n"
+        "class Sampler:\n    def __call__(self, p):\n        return p.draw_draft()[0]\n\n"
+        "def drawn(k, p):\n    return p.draw_draft(k)[0]\n\n"
+        "called, bound, short = Sampler(), partial(drawn, 1), lambda p: p.draw_draft()\n"
+    )
+    for name in ("called", "bound", "short"):
+        done = CliRunner().invoke(app, [f"{file}:{name}", "--method", "draft", "--draws", "400", "--json"])
+        assert done.exit_code == 0 and json.loads(done.stdout)["conforms"] is True, name
 
 
 def test_the_command_says_what_it_is(tmp_path: Path) -> None:
