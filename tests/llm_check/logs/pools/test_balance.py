@@ -282,6 +282,34 @@ def test_a_clear_balance_decides_and_an_unclear_one_leaves_repeats_to_decide() -
     assert causes(_evidence(balance=unclear), "draft") == {HEAT, CUTS}
 
 
+def test_a_truncation_stands_alone_only_where_no_temperature_accounts_for_the_draws() -> None:
+    few = FEWER | {"events": 10, "new_seen": 300}
+    cold, hot = {"log_e_fewer_tempered": 0.0}, {"interval": (0.5, 1.3)}
+    assert causes(_evidence(check=few), "draft") == {CUTS}  # fewer than any temperature foresees
+    assert causes(_evidence(check=few | cold), "draft") == {HEAT, CUTS}
+    assert causes(_evidence(check=few | hot), "draft") == {HEAT, CUTS}  # log-probabilities divided by one
+    # the repeats leave no temperature below 0.9
+    assert causes(_evidence(check=few | cold | {"interval": (0.92, 1.05), "new_expected": 305.0}), "draft") == {CUTS}
+    (rule,) = (rule for rule in FINDINGS if rule.id == "truncated_sampling")
+    told = rule.evidence(_evidence(check=few | cold))
+    assert told is not None and "temperature_mismatch or truncated_sampling" in told["draft"]["undecided"]
+
+
+def test_one_source_s_division_is_the_other_s_where_its_repeats_allow_it() -> None:
+    """Draft: hot and fewer new draws, divided by T; base: fewer new ones, and an interval that holds 1 and that T."""
+    clean = _evidence()
+    divided = {"level": "token", "log_e_fewer": 50.0, "temperature": 1.5, "interval": (1.25, 1.8)}
+    unsure = {"level": "token", "log_e_fewer": 50.0, "temperature": 1.2, "interval": (1.01, 1.4)}
+    draft, base = clean.draws["draft"], clean.draws["base"]
+    assert draft is not None and base is not None
+    both = replace(clean, draws={"draft": replace(draft, **divided), "base": replace(base, **unsure)})
+    assert causes(both, "draft") == causes(both, "base") == {HEAT}
+    alone = replace(clean, draws={"draft": draft, "base": replace(base, **unsure)})
+    assert CUTS in causes(alone, "base")
+    apart = replace(base, **unsure | {"interval": (1.01, 1.05)})
+    assert CUTS in causes(replace(both, draws=both.draws | {"base": apart}), "base")
+
+
 def test_log_ratios_off_by_nats_are_no_temperature() -> None:
     clear = _fitted({("draft", HEAT): 40.0, ("draft", CUTS): 30.5})
     ratio = replace(_evidence().ratio, shifts=np.full(12, 3.0), shift_misfit=3.4)
