@@ -141,7 +141,7 @@ LONG: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "curve": ("llm_check.logs.curves.draw_source.read_log_file", lambda at: [str(at / "log.parquet")]),
     "predict": ("llm_check.logs.mean_prediction.read_pool", lambda at: [str(at / "pool.parquet")]),
     "plan": ("llm_check.logs.log.read_either", lambda at: [str(at / "pool.parquet")]),
-    "conform": ("gsi_theory.runs.command_conform.load_member", lambda at: ["mine.py:f", "--method", "gsi"]),
+    "conform": ("gsi_theory.runs.command_conform.load_callable", lambda at: ["mine.py:f", "--method", "gsi"]),
     "law": ("gsi_theory.runs.command_law.read_instance", lambda at: [str(at / "instance.json")]),
     "models": ("llm_check.models.real.preparation.prepare", lambda at: ["smollm2", "--cache", str(at / "cache")]),
     "figures": ("figures.report.build_report", lambda at: ["--out", str(at)]),

@@ -54,7 +54,9 @@ def capped_law(xp: Namespace, log_weight: Array, log_room: Array) -> Array:
     fits = xp.concat([(ordered == -xp.inf) | (share <= most), edge == 0.0], axis=-1)
     first = xp.argmax(xp.astype(fits, xp.int64), axis=-1)[..., None]
     log_left, rest = (xp.take_along_axis(x, first, axis=-1) for x in (log_left, rest))
-    inside = xp.minimum(room, xp.where(rest > -xp.inf, log_left + _fraction(xp, weight, rest), xp.inf))
+    # Those before the first are at their room, whatever rounding made of their share: where it left nothing, -inf.
+    shared = xp.minimum(room, xp.where(rest > -xp.inf, log_left + _fraction(xp, weight, rest), xp.inf))
+    inside = xp.where(xp.argsort(order, axis=-1) < first, room, shared)
     outside = xp.where(weight > -xp.inf, -xp.inf, room)
     total = log_sum(outside)[..., None]
     short = (rest == -xp.inf) & (total > -xp.inf)

@@ -124,6 +124,22 @@ def test_weights_need_no_norm_and_no_room_is_no_share() -> None:
         np.testing.assert_allclose(law, [0.0, 0.1, 0.54, 0.36], rtol=1e-14)
 
 
+def test_the_nearest_law_is_a_law_on_hostile_instances() -> None:
+    """Heavy-tailed logs, and n at which the first k outcomes fill the law but for rounding: it sums to 1, keeps its
+    room, and attains the least TV."""
+    rng = np.random.default_rng(858)
+    for trial in range(3_000):
+        proposal, target = (normalize(s * rng.standard_t(1.5, 6)) for s in rng.uniform(0.5, 40.0, 2))
+        n = float(np.exp(rng.uniform(0.0, 24.0)))
+        if trial % 2:
+            first = np.argsort(proposal - target)[: rng.integers(1, 4)]
+            n = float(np.exp(np.clip(-np.logaddexp.reduce(proposal[first]), 0.0, 36.0)))
+        law = adaptive_law(target, proposal, n)
+        assert np.exp(law).sum() == pytest.approx(1.0, abs=1e-13)
+        assert (law <= np.log(n) + proposal + 1e-13).all()
+        assert divergence.tv(law, target) == pytest.approx(best_tv_adaptive(target, proposal, n), abs=1e-13)
+
+
 def test_nearly_all_rejected_keeps_its_digits() -> None:
     """10⁹ expected draws of an outcome of mass 10⁻⁹: what is lost, one part in 10⁶, to a relative 1e-9."""
     log_proposal = np.array([np.log(1e-9), np.log1p(-1e-9)])
