@@ -23,6 +23,7 @@ from tests.plants.sampler_faults import PLANTED, planted
 
 app = typer.Typer(add_completion=False)
 DRAWS, LEVEL = 20_000, 0.01
+AT_ONCE, PART = 20, 500  # runs drawn at once; outcomes read at once, which stay in the cache
 
 
 def faulty(method: str, mistake: str, seed: int, draws: int = DRAWS) -> Conformance:
@@ -76,14 +77,14 @@ def mistakes(seeds: Annotated[int, typer.Option(min=1)] = 100, only: str = "") -
         print(f"{name:40} found {hits:6.1%}  named {share:6.1%}  median {median:8.0f} draws")
 
 
-def own_sampler(design: Design, runs: int, draws: int, seed: int) -> np.ndarray:
+def own_sampler(design: Design, runs: int, draws: int, seed: list[int]) -> np.ndarray:
     """Outcomes (problems, runs, draws/problems) of the method's Monte Carlo sampler."""
-    each = draws // len(design.cases)
+    each = -(-draws // len(design.cases))
     return np.array(
         [
             np.asarray(
                 sample_method(
-                    design.method, case.instance, case.scheme, runs * each, np.random.default_rng([seed, m])
+                    design.method, case.instance, case.scheme, runs * each, np.random.default_rng([*seed, m])
                 ).outcome
             ).reshape(runs, each)
             for m, case in enumerate(design.cases)
@@ -92,15 +93,19 @@ def own_sampler(design: Design, runs: int, draws: int, seed: int) -> np.ndarray:
 
 
 def alarms(method: str, runs: int, draws: int, seed: int) -> int:
-    """How many of `runs` right runs are refuted at LEVEL."""
+    """How many of `runs` right runs are refuted at LEVEL, drawn a few at a time."""
     design = design_of(method)
-    outcomes = own_sampler(design, runs, draws, seed)
-    turns = np.arange(outcomes.shape[0] * outcomes.shape[2]) % len(design.cases)
+    turns = np.arange(draws) % len(design.cases)
     found = 0
-    for run in range(runs):
-        process = EProcess(design.laws, design.errors, [rival.laws for rival in design.rivals])
-        path, _ = process.read(turns, outcomes[:, run].T.reshape(-1))
-        found += bool(path.max() >= -np.log(LEVEL))
+    for start in range(0, runs, AT_ONCE):
+        count = min(AT_ONCE, runs - start)
+        outcomes = own_sampler(design, count, draws, [seed, start])
+        for run in range(count):
+            process = EProcess(design.laws, design.errors, [rival.laws for rival in design.rivals])
+            seen = outcomes[:, run].T.reshape(-1)
+            for at in range(0, draws, PART):
+                process.read(turns[at : at + PART], seen[at : min(at + PART, draws)])
+            found += bool(process.highest >= -np.log(LEVEL))
     return found
 
 
@@ -111,9 +116,8 @@ def right(runs: Annotated[int, typer.Option(min=1)] = 1000, draws: int = DRAWS, 
     with progress_bar("methods") as report:
         for done, method in enumerate(served_methods()):
             counts[method] = alarms(method, runs, draws, seed)
+            print(f"{method:20} {counts[method]:4d} of {runs}", flush=True)
             report(done + 1, len(served_methods()))
-    for method, count in counts.items():
-        print(f"{method:20} {count:4d} of {runs}")
     total = runs * len(counts)
     print(f"pooled {sum(counts.values())} of {total}: {sum(counts.values()) / total:.2%}")
 
