@@ -26,6 +26,7 @@ COMMANDS = {
     "refute": ("gsi_theory.runs.command_refute", "Search, shrink and certify a counterexample to a claim."),
     "law": ("gsi_theory.runs.command_law", "Exact law of GSI on an instance file."),
     "conform": ("gsi_theory.runs.command_conform", "Does a sampler of yours sample what it says? If not, what it is."),
+    "conform lm": ("llm_check.models.command_conform_lm", "The same of an engine: does it draw by its model's law?"),
     "audit": ("sims.command_audit", "Judge every published guarantee over families of instances."),
     "simulate": ("sims.command_simulate", "Run a simulation experiment by name, or list them."),
     "models": ("llm_check.models.command_models", "Make a real language model ready, or list the models there are."),
@@ -153,12 +154,18 @@ def _open_streams() -> None:
         sys.exit(2)
 
 
+def _split(given: list[str]) -> tuple[str, list[str]]:
+    """(command, its arguments); some commands are two words."""
+    pair = " ".join(given[:2])
+    return (pair, given[2:]) if pair in COMMANDS else (given[0], given[1:])
+
+
 def _answer(given: list[str]) -> int:
     """Do what the command line says; the status."""
     if not given or given[0] in ("-h", "--help"):
         print(_usage())
         return 0
-    name, rest = given[0], given[1:]
+    name, rest = _split(given)
     if name == "--version":
         print(f"gsi {importlib.metadata.version('gsi-theory')}")
         return 0
@@ -174,13 +181,14 @@ def _answer(given: list[str]) -> int:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; always ends in SystemExit with the command's status."""
     given = sys.argv[1:] if arguments is None else arguments
-    name, rest = (given[0], given[1:]) if given else ("--help", [])
+    name, rest = _split(given) if given else ("--help", [])
     try:
         _open_streams()
         if COMPLETING in os.environ or given[:1] in (["--install-completion"], ["--show-completion"]):
             from gsi_theory.runs.completion import complete  # slow to import
 
-            complete(given, {name: text for name, (_, text) in COMMANDS.items()}, load_command, COMPLETING)
+            words = {name: text for name, (_, text) in COMMANDS.items() if " " not in name}
+            complete(given, words, load_command, COMPLETING)
         status = _answer(given)
         sys.stdout.flush()
         sys.exit(status)

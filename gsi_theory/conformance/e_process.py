@@ -34,13 +34,15 @@ class EProcess:
     """Evidence against `laws` (probabilities, (K_m,) for each problem m, each within TV `errors[m]`), with
     `alternatives` (J rows, each of one law a problem).
 
-    `counts` (K_m,) and `log_mixture`, `log_named` (J,), all from what was read so far, are there to be looked at.
+    `further`: how many alternatives there are beside whose log-likelihood ratios `read` is given. `counts` (K_m,) and
+    `log_mixture`, `log_named` (J + further,), all from what was read so far, are there to be looked at.
     Raises InputError for laws that do not sum to one and alternatives of other sizes.
     """
 
     laws: Sequence[Floats]
     errors: Sequence[float]
     alternatives: Sequence[Sequence[Floats]] = ()
+    further: int = 0
     counts: list[Ints] = field(init=False)
     log_mixture: float = field(init=False, default=0.0)
     log_named: Floats = field(init=False)
@@ -53,7 +55,7 @@ class EProcess:
             if any(np.shape(other[m]) != np.shape(law) for other in self.alternatives):
                 raise InputError(f"law {m} has {len(law)} outcomes, an alternative another number: give as many")
         self.counts = [np.zeros(len(law), dtype=np.int64) for law in self.laws]
-        self.log_named = np.zeros(len(self.alternatives))
+        self.log_named = np.zeros(len(self.alternatives) + self.further)
         pairs = zip(self.laws, self.errors, strict=True)
         self._under = [np.log(np.maximum(np.asarray(law) + error, LEAST)) for law, error in pairs]
         with np.errstate(divide="ignore"):
@@ -67,21 +69,28 @@ class EProcess:
         """How many outcomes were read."""
         return int(sum(count.sum() for count in self.counts))
 
-    def read(self, problems: Ints, outcomes: Ints, level: float | None = None) -> tuple[Floats, int]:
-        """(log E after each outcome (T,), how many were read); stops after the first at log(1/level) or more."""
-        mixture, named = np.zeros(len(outcomes)), np.zeros((len(self.alternatives), len(outcomes)))
+    def read(
+        self, problems: Ints, outcomes: Ints, level: float | None = None, further: Floats | None = None
+    ) -> tuple[Floats, int]:
+        """(log E after each outcome (T,), how many were read); stops after the first at log(1/level) or more.
+
+        further (further, T): log q/p₀ of each outcome under the alternatives that have no laws here.
+        """
+        size = len(outcomes)
+        mixture, named = np.zeros(size), np.zeros((self.log_named.size, size))
+        if further is not None:
+            named[len(self.alternatives) :] = further
         for m, count in enumerate(self.counts):
             at = np.flatnonzero(problems == m)
             seen = outcomes[at]
-            size = count.size
-            hot = seen[:, None] == np.arange(size)
+            hot = seen[:, None] == np.arange(count.size)
             before = count + np.cumsum(hot, axis=0) - hot
-            chance = (before[np.arange(at.size), seen] + 0.5) / (count.sum() + np.arange(at.size) + size / 2.0)
+            chance = (before[np.arange(at.size), seen] + 0.5) / (count.sum() + np.arange(at.size) + count.size / 2.0)
             mixture[at] = np.log(chance) - self._under[m][seen]
-            named[:, at] = self._named[m][:, seen]
+            named[: len(self.alternatives), at] = self._named[m][:, seen]
         mixture, named = self.log_mixture + np.cumsum(mixture), self.log_named[:, None] + np.cumsum(named, axis=1)
         path = self._weighed(mixture, named)
-        stop = len(outcomes)
+        stop = size
         if level is not None and (path >= -np.log(level)).any():
             stop = int(np.argmax(path >= -np.log(level))) + 1
         for m, count in enumerate(self.counts):
@@ -135,6 +144,11 @@ def tv_bounds(counts: Ints, law: Floats, level: float) -> tuple[float, float]:
     return low, min(high, 1.0)
 
 
+def _raised(mass: float, budget: float) -> float:
+    """The x ≥ `mass` with KL(x‖mass) = budget; 1 where that is nearer than that."""
+    return 1.0 if _binary(1.0, mass) <= budget else float(brentq(lambda x: _binary(x, mass) - budget, mass, 1.0))
+
+
 def _reach(share: float, budget: float, end: float) -> float:
     """The x between `share` and `end` (0 or 1) with KL(share‖x) = budget; the end where it is nearer than that."""
     near = abs(end - 1e-15)
@@ -143,22 +157,23 @@ def _reach(share: float, budget: float, end: float) -> float:
     return float(brentq(lambda x: _binary(share, x) - budget, min(share, near), max(share, near)))
 
 
-def detectable_tv(laws: Sequence[Floats], draws: int, level: float, power: float = 0.8) -> float:
+def detectable_tv(laws: Sequence[Floats], draws: int | Sequence[int], level: float, power: float = 0.8) -> float:
     """The TV from which on a sampler, wrong on one of the problems and right on the others, is refuted within `draws`
-    outcomes (shared out evenly) with probability about `power`, in whatever direction it errs.
+    outcomes (shared out evenly, or so many of each) with probability about `power`, in whatever direction it errs.
 
     2 Σ t KL(p̂‖p₀) over all problems is noncentral χ² of Σ (K − 1) degrees, noncentrality 2t KL(p‖p₀) of the wrong one;
     from it goes what the mixtures lose, (K−1)/2 log(t/2π) + log(Γ(1/2)^K/Γ(K/2)) each.
     """
-    each, freedom = draws / len(laws), sum(len(law) - 1 for law in laws)
-    price = float(np.log(2.0 / level)) + sum(_regret(len(law), each) for law in laws)
+    each = np.broadcast_to(draws / len(laws) if isinstance(draws, int) else np.maximum(draws, 1), len(laws))
+    freedom = sum(len(law) - 1 for law in laws)
+    price = float(np.log(2.0 / level)) + sum(_regret(len(law), t) for law, t in zip(laws, each, strict=True))
     top = 8.0 * (price + freedom) + 100.0
-    gain = brentq(lambda x: 1.0 - chndtr(2.0 * price, freedom, x) - power, 1e-9, top) / (2.0 * each)
+    noncentral = brentq(lambda x: 1.0 - chndtr(2.0 * price, freedom, x) - power, 1e-9, top)
     worst = 0.0
-    for law in laws:
+    for law, t in zip(laws, each, strict=True):
+        gain = noncentral / (2.0 * t)
         for cells in _sets(len(law)):
             mass = float(np.asarray(law)[cells].sum())
             if mass < 1.0:
-                there = 1.0 if _binary(1.0, mass) <= gain else brentq(lambda x, m=mass: _binary(x, m) - gain, mass, 1.0)
-                worst = max(worst, there - mass)
+                worst = max(worst, _raised(mass, gain) - mass)
     return worst

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,21 +13,25 @@ from gsi_theory.conformance.e_process import EProcess, detectable_tv, tv_bounds
 from gsi_theory.errors import InputError, quoted
 from gsi_theory.types import Floats, Ints
 
-__all__ = ["Conformance", "Nearest", "Rival", "play", "whole_outcome"]
+__all__ = ["Conformance", "Nearest", "Rival", "judge", "play", "whole_outcome"]
 
 CHUNK = 60  # outcomes between two looks; the evidence is that after each of them
 LEAD = float(np.log(1000.0))  # nats by which the nearest leads before naming ends
-SAME = 1e-9  # TV: laws that no sample of this size tells apart
+SAME = 1e-9  # TV, or share of a likelihood in nats: rivals that no sample of this size tells apart
 COVERAGE = 0.95
 
 
 class Rival(NamedTuple):
-    """What a sampler may be instead: kind ("method" or "mistake"), id, words, its law on every problem, (K,) each."""
+    """What a sampler may be instead: kind ("method" or "mistake"), id, words, its law on every problem, (K,) each; none
+    where it is known by log-likelihood ratios alone."""
 
     kind: str
     id: str
     words: str
-    laws: tuple[Floats, ...]
+    laws: tuple[Floats, ...] = ()
+
+
+Part = tuple[Ints, Ints, Floats | None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,9 @@ class Conformance:
         scores = []
         for count, law in zip(self.counts, self.laws, strict=True):
             total = max(int(count.sum()), 1)
-            scores.append(np.abs(count - total * law) / np.sqrt(np.maximum(total * law * (1.0 - law), 1e-12)))
+            scores.append(
+                (count.sum() > 0) * np.abs(count - total * law) / np.sqrt(np.maximum(total * law * (1.0 - law), 1e-12))
+            )
         problem = int(np.argmax([score.max() for score in scores]))
         return problem, int(np.argmax(scores[problem]))
 
@@ -95,26 +101,48 @@ def play(
     """
     if draws < len(laws) or not 0.0 < level < 1.0:
         raise InputError(f"draws = {draws}, level = {level:g}: give at least {len(laws)} draws, and a level in (0, 1)")
+    turns = np.arange(draws) % len(laws)
+
+    def parts() -> Iterator[Part]:
+        for start in range(0, draws, CHUNK):
+            problems = turns[start : start + CHUNK]
+            yield (
+                problems,
+                np.array([whole_outcome(draw(int(m)), f"problem {m}", len(laws[m])) for m in problems], dtype=np.int64),
+                None,
+            )
+
     process = EProcess(laws, errors, [rival.laws for rival in rivals])
-    turns, refuted = np.arange(draws) % len(laws), None
-    for start in range(0, draws, CHUNK):
-        problems = turns[start : start + CHUNK]
-        outcomes = np.array(
-            [whole_outcome(draw(int(m)), f"problem {m}", len(laws[m])) for m in problems], dtype=np.int64
-        )
-        _, read = process.read(problems, outcomes, level if refuted is None else None)
+    return judge(parts(), process, rivals, level=level, planned=draws, progress=progress)
+
+
+def judge(
+    parts: Iterable[Part],
+    process: EProcess,
+    rivals: Sequence[Rival],
+    *,
+    level: float,
+    planned: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Conformance:
+    """Read `parts` (problems, outcomes, what `EProcess.read` calls further) until the laws of `process` are refuted at
+    `level` and the nearest rival is clear, or to the end, after about `planned` outcomes."""
+    refuted, seen = None, 0
+    for problems, outcomes, further in parts:
+        _, read = process.read(problems, outcomes, level if refuted is None else None, further)
         if refuted is None and process.highest >= -np.log(level):
-            refuted = start + read
-            process.read(problems[read:], outcomes[read:])
+            refuted = seen + read
+            process.read(problems[read:], outcomes[read:], None, None if further is None else further[:, read:])
+        seen += len(outcomes)
         if progress is not None:
-            progress(start + problems.size, draws)
+            progress(min(seen, planned), planned)
         if refuted is not None and _clear(process.log_named, rivals):
             break
     high, low = 0.0, 0.0
-    for count, law, error in zip(process.counts, laws, errors, strict=True):
-        bounds = tv_bounds(count, law, (1.0 - COVERAGE) / len(laws))
+    for count, law, error in zip(process.counts, process.laws, process.errors, strict=True):
+        bounds = tv_bounds(count, law, (1.0 - COVERAGE) / len(process.laws))
         low, high = max(low, bounds[0] - error), max(high, min(bounds[1] + error, 1.0))
-    nearest = None if refuted is None else _nearest(process, rivals, level)
+    shares = planned * np.array([count.sum() for count in process.counts]) / max(seen, 1)
     return Conformance(
         refuted is None,
         float(np.exp(-process.highest)),
@@ -123,10 +151,10 @@ def play(
         refuted,
         low,
         high,
-        detectable_tv(laws, draws, level),
-        nearest,
+        detectable_tv(process.laws, shares.astype(np.int64).tolist(), level),
+        None if refuted is None else _nearest(process, rivals, level),
         tuple(process.counts),
-        tuple(np.asarray(law) for law in laws),
+        tuple(np.asarray(law) for law in process.laws),
     )
 
 
@@ -146,9 +174,11 @@ def whole_outcome(value: object, place: str, size: int) -> int:
     return outcome
 
 
-def _alike(rivals: Sequence[Rival], to: int) -> list[int]:
-    """Indices of the rivals with the law of one of them, itself among them."""
+def _alike(log_named: Floats, rivals: Sequence[Rival], to: int) -> list[int]:
+    """Indices of the rivals with the law of one of them, itself among them; where it has none, with its likelihood."""
     own = rivals[to].laws
+    if not own:
+        return np.flatnonzero(np.abs(log_named - log_named[to]) < SAME * (1.0 + abs(log_named[to]))).tolist()
     return [
         j
         for j, other in enumerate(rivals)
@@ -160,7 +190,7 @@ def _clear(log_named: Floats, rivals: Sequence[Rival]) -> bool:
     if not rivals:
         return True
     best = int(np.argmax(log_named))
-    others = np.delete(log_named, _alike(rivals, best))
+    others = np.delete(log_named, _alike(log_named, rivals, best))
     return not others.size or bool(log_named[best] - others.max() > LEAD)
 
 
@@ -168,7 +198,7 @@ def _nearest(process: EProcess, rivals: Sequence[Rival], level: float) -> Neares
     if not rivals:
         return None
     best = int(np.argmax(process.log_named))
-    alike = _alike(rivals, best)
+    alike = _alike(process.log_named, rivals, best)
     first = rivals[alike[0]]
     # the mixture over likelihood of a rival is evidence against that rival
     explains = process.log_mixture - process.log_named[best] < -np.log(level)

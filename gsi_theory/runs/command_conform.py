@@ -7,23 +7,16 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from gsi_theory.conform import (
-    MISTAKES,
-    SELECTORS,
-    Conformance,
-    Costs,
-    conform,
-    conform_selector,
-    served_methods,
-)
+from gsi_theory.conform import MISTAKES, SELECTORS, Costs, conform, conform_selector, served_methods
 from gsi_theory.conformance.mistakes import Mistake
 from gsi_theory.conformance.smallest import smallest
 from gsi_theory.errors import InputError
 from gsi_theory.methods import METHODS
+from gsi_theory.runs.conformance_words import Told, outcome_lines, outcome_record
 from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.options import RUN, JsonOption, SeedOption, refuse_options
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.runs.terminal import counted, formatted, wrapped
+from gsi_theory.runs.terminal import formatted, wrapped
 from gsi_theory.runs.user_file import guarded, load_callable
 from gsi_theory.types import Floats, Record
 
@@ -63,74 +56,16 @@ def _records() -> Record:
     }
 
 
-def _record(outcome: Conformance, costs: Costs | None) -> Record:
-    nearest = None if outcome.nearest is None else {
-        "id": outcome.nearest.id,
-        "kind": outcome.nearest.kind,
-        "words": outcome.nearest.words,
-        "log_e": outcome.nearest.log_e,
-        "alike": list(outcome.nearest.alike),
-        "explains": outcome.nearest.explains,
-    }  # fmt: skip
-    return {
-        "conforms": outcome.conforms,
-        "p": outcome.p,
-        "level": outcome.level,
-        "draws": outcome.draws,
-        "refuted_at": outcome.refuted_at,
-        "tv_low": outcome.tv_low,
-        "tv_high": outcome.tv_high,
-        "detectable_tv": outcome.detectable,
-        "nearest": nearest,
-        "costs": None if costs is None else vars(costs),
-        "problems": [
-            {"counts": count.tolist(), "law": law.tolist()}
-            for count, law in zip(outcome.counts, outcome.laws, strict=True)
-        ],
-    }
+def _place(problem: int, outcome: int) -> str:
+    return f"problem {problem}, outcome {outcome}"
 
 
-def _print(text: str, what: str, outcome: Conformance, costs: Costs | None) -> None:
-    problem, cell = outcome.worst
-    count, law = outcome.counts[problem], outcome.laws[problem]
-    if outcome.conforms:
-        typer.echo(
-            wrapped(
-                f"{text} conforms to {what}: {counted(outcome.draws, 'draw')} on {len(outcome.laws)} problems do not "
-                f"refute it (p = {formatted(outcome.p)}, level {outcome.level:g}, looked at after each). At 95 % its "
-                f"law is within TV {formatted(outcome.tv_high, '.2g')} of the stated one on every problem; one off by "
-                f"{formatted(outcome.detectable, '.2g')} on a single problem would be found in 4 of 5 such runs."
-            )
-        )
-    else:
-        said = (
-            f"{text} does not conform to {what}: refuted at level {outcome.level:g} after "
-            f"{counted(outcome.refuted_at or 0, 'draw')}; p = {outcome.p:.1e} after all {outcome.draws:,}."
-        )
-        if outcome.tv_low > 0.0:
-            said += f" On some problem its law is at least TV {formatted(outcome.tv_low, '.2g')} away."
-        typer.echo(wrapped(said))
-        typer.echo(
-            wrapped(
-                f"problem {problem}, outcome {cell}: came {count[cell]:,} times of {int(count.sum()):,}, expected "
-                f"{formatted(float(count.sum() * law[cell]), '.1f')}"
-            )
-        )
-        near = outcome.nearest
-        if near is not None:
-            verb = "It draws as if" if near.explains else "Nothing known explains the draws; nearest is"
-            alike = f" (of the same law: {', '.join(near.alike)})" if near.alike else ""
-            kind = "this mistake" if near.kind == "mistake" else "this method"
-            typer.echo(
-                wrapped(
-                    f"{verb} by {kind}: {near.id}, {near.words}{alike}; likelier than the stated law by "
-                    f"{formatted(near.log_e, '.0f')} nats."
-                )
-            )
-    if costs is not None:
-        rows = (("draft", costs.drafts, costs.drafts_expected), ("base", costs.bases, costs.bases_expected))
-        off = [f"{name} {formatted(seen)} ({formatted(law)})" for name, seen, law in rows]
-        typer.echo(wrapped(f"draws an outcome, and by the method's law: {', '.join(off)}"))
+def _cost_lines(costs: Costs | None) -> list[str]:
+    if costs is None:
+        return []
+    rows = (("draft", costs.drafts, costs.drafts_expected), ("base", costs.bases, costs.bases_expected))
+    off = [f"{name} {formatted(seen)} ({formatted(law)})" for name, seen, law in rows]
+    return [wrapped(f"draws an outcome, and by the method's law: {', '.join(off)}")]
 
 
 def _explained(name: str) -> str:
@@ -218,8 +153,10 @@ def command(
             told = str(error)
             raise InputError(told if told.startswith(sampler) else f"{sampler}: {told}") from error
     if as_json:
-        typer.echo(answer("conform", _record(outcome, costs)))
+        said = outcome_record(outcome) | {"costs": None if costs is None else vars(costs)}
+        typer.echo(answer("conform", said))
     else:
-        _print(sampler, str(method or selector), outcome, costs)
+        told = Told(sampler, str(method or selector), f"{len(outcome.laws)} problems", "draw", _place)
+        typer.echo("\n".join([*outcome_lines(outcome, told), *_cost_lines(costs)]))
     if not outcome.conforms:
         raise typer.Exit(1)

@@ -32,6 +32,7 @@ SCHEMAS: dict[str, int] = Named(
         "claims": 1,
         "conform": 1,
         "conform_lists": 1,
+        "conform_lm": 1,
         "curve": 1,
         "decode": 1,
         "doctor": 2,

@@ -37,6 +37,12 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def gallery(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page, drawn once for the tests that only read it."""
+    return build_gallery(artifacts, tmp_path_factory.mktemp("page"))
+
+
 def test_every_experiment_that_judges_itself_has_an_entry() -> None:
     names = [entry.name for entry in GALLERY]
     assert len(set(names)) == len(names)
@@ -44,8 +50,8 @@ def test_every_experiment_that_judges_itself_has_an_entry() -> None:
     assert {entry.artifact for entry in GALLERY} == set(EXPERIMENTS) - elsewhere | {"lm_study"}
 
 
-def test_the_page_shows_every_figure_and_paragraph(artifacts: Path, tmp_path: Path) -> None:
-    page = build_gallery(artifacts, tmp_path).read_text(encoding="utf-8")
+def test_the_page_shows_every_figure_and_paragraph(artifacts: Path, gallery: Path) -> None:
+    page = gallery.read_text(encoding="utf-8")
     reader = Reader(page)
     assert reader.open == [] and len(reader.ids) == len(set(reader.ids))
     assert not {"script", "link", "img", "iframe"} & set(reader.tags)
@@ -56,16 +62,15 @@ def test_the_page_shows_every_figure_and_paragraph(artifacts: Path, tmp_path: Pa
         command = entry.command or f"gsi simulate {entry.artifact}"
         parts = [" ".join(words.split()) for words in (told.question, told.caption, told.claim, command)]
         assert [words for words in parts if words not in text] == [] and told.caption
-        assert (tmp_path / "figures" / f"{entry.name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (gallery.parent / "figures" / f"{entry.name}.pdf").read_bytes().startswith(b"%PDF")
     inlined = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
     assert len(inlined) == 2 * len(GALLERY)  # for wide and for narrow screens
     for svg in inlined:
         ElementTree.fromstring(svg)
 
 
-def test_same_artifacts_same_bytes(artifacts: Path, tmp_path: Path) -> None:
-    one, two = (build_gallery(artifacts, tmp_path / name).read_bytes() for name in ("one", "two"))
-    assert one == two
+def test_same_artifacts_same_bytes(artifacts: Path, gallery: Path, tmp_path: Path) -> None:
+    assert build_gallery(artifacts, tmp_path).read_bytes() == gallery.read_bytes()
 
 
 def test_what_was_not_run_names_its_command(tmp_path: Path) -> None:
@@ -85,8 +90,8 @@ def test_a_failed_comparison_is_marked_and_a_missing_column_leaves_no_page(artif
     assert not (tmp_path / "other").exists()
 
 
-def test_the_study_is_judged_by_its_own_numbers_and_its_figures_stand_together(artifacts: Path, tmp_path: Path) -> None:
-    page = build_gallery(artifacts, tmp_path).read_text(encoding="utf-8")
+def test_the_study_is_judged_by_its_own_numbers_and_its_figures_stand_together(artifacts: Path, gallery: Path) -> None:
+    page = gallery.read_text(encoding="utf-8")
     text = " ".join(html.unescape(page).split())
     count = read_artifact(artifacts / "lm_study.json").summary["comparisons"]
     assert f"Predictions and fresh draws agree: the smallest p of {count} comparisons is " in text

@@ -32,6 +32,11 @@ class PlainLaw:
         self._model, self._cache, self._temperature = model, out.past_key_values, temperature
         self._root = torch.log_softmax(out.logits[0, -1].double() / temperature, -1).cpu().numpy()
 
+    @property
+    def vocabulary(self) -> int:
+        """Number of logits, V."""
+        return int(self._root.size)
+
     @torch.inference_mode()
     def along(self, steps: NDArray[np.integer]) -> Iterator[tuple[slice, Floats]]:
         """Block by block of steps (M, T), padded: which rows, and the law (m, T + 1, V) before each token and after the

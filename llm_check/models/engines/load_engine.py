@@ -25,7 +25,7 @@ from llm_check.models.engines.hub_snapshot import hub_folder
 from llm_check.models.real.model_cache import REAL_MODELS, RealName, real_name
 from llm_check.models.spec import read_query
 
-__all__ = ["LOADERS", "load_engine"]
+__all__ = ["LOADERS", "load_engine", "option_value"]
 
 Loader = Callable[[str, Mapping[str, Json], str, str, float], Engine]
 
@@ -82,7 +82,7 @@ def _require_plain(spec: str, temperature: float) -> None:
         )
 
 
-def _option(value: str) -> Any:
+def option_value(value: str) -> Any:
     """true, 4, 0.5 and {...} as JSON; anything else is text."""
     try:
         return json.loads(value)
@@ -112,5 +112,5 @@ def load_engine(spec: str | Path, *, device: str = "cpu", dtype: str = "float32"
             f"{', '.join(REAL_MODELS)}, " + ", ".join(f"{name}{_PLACES.get(name, ':FOLDER')}" for name in LOADERS)
         )
     where, _, query = (text if scheme.startswith("http") else rest).partition("?")
-    options = {name: _option(value) for name, value in read_query(query, text).items()}
+    options = {name: option_value(value) for name, value in read_query(query, text).items()}
     return LOADERS[scheme](where, options, device, dtype, temperature)

@@ -1,0 +1,1 @@
+"""Do engines and generation loops draw from the law of their model? What `gsi conform lm` does."""
