@@ -118,8 +118,9 @@ def _binary(a: float, b: float) -> float:
 
 
 def _regret(size: int, draws: float) -> float:
-    """What the KT mixture loses against the best law, in the limit of many draws, nats."""
-    return float((size - 1) / 2.0 * np.log(draws / (2.0 * np.pi)) + size / 2.0 * np.log(np.pi) - gammaln(size / 2.0))
+    """What the KT mixture loses against the best law, in the limit of many draws, nats; of few draws at least 0."""
+    lost = (size - 1) / 2.0 * np.log(draws / (2.0 * np.pi)) + size / 2.0 * np.log(np.pi) - gammaln(size / 2.0)
+    return max(float(lost), 0.0)
 
 
 def _sets(size: int) -> list[list[int]]:

@@ -36,13 +36,15 @@ Part = tuple[Ints, Ints, Floats | None]
 
 @dataclass(frozen=True)
 class Nearest:
-    """The rival of the largest likelihood: kind, id, words; alike: ids of the same law on every problem; log_e: nats by
-    which it is likelier than the stated law; explains: whether the draws do not refute it too."""
+    """The rival of the largest likelihood: kind, id, words; alike: ids of the same law on every problem; close: ids
+    at least a thousandth as likely, which more draws would tell apart; log_e: nats by which it is likelier than the
+    stated law; explains: whether the draws do not refute it too."""
 
     kind: str
     id: str
     words: str
     alike: tuple[str, ...]
+    close: tuple[str, ...]
     log_e: float
     explains: bool
 
@@ -202,5 +204,7 @@ def _nearest(process: EProcess, rivals: Sequence[Rival], level: float) -> Neares
     first = rivals[alike[0]]
     # the mixture over likelihood of a rival is evidence against that rival
     explains = process.log_mixture - process.log_named[best] < -np.log(level)
+    behind = process.log_named[best] - process.log_named
     names = tuple(rivals[j].id for j in alike[1:])
-    return Nearest(first.kind, first.id, first.words, names, float(process.log_named[best]), bool(explains))
+    close = tuple(rivals[j].id for j in np.argsort(behind, kind="stable") if j not in alike and behind[j] <= LEAD)
+    return Nearest(first.kind, first.id, first.words, names, close, float(process.log_named[best]), bool(explains))

@@ -156,7 +156,7 @@ def command(
         said = outcome_record(outcome) | {"costs": None if costs is None else vars(costs)}
         typer.echo(answer("conform", said))
     else:
-        told = Told(sampler, str(method or selector), f"{len(outcome.laws)} problems", "draw", _place)
-        typer.echo("\n".join([*outcome_lines(outcome, told), *_cost_lines(costs)]))
+        words = Told(sampler, str(method or selector), f"{len(outcome.laws)} problems", "draw", _place)
+        typer.echo("\n".join([*outcome_lines(outcome, words), *_cost_lines(costs)]))
     if not outcome.conforms:
         raise typer.Exit(1)

@@ -32,6 +32,7 @@ def outcome_record(outcome: Conformance) -> Record:
         "words": outcome.nearest.words,
         "log_e": outcome.nearest.log_e,
         "alike": list(outcome.nearest.alike),
+        "close": list(outcome.nearest.close),
         "explains": outcome.nearest.explains,
     }  # fmt: skip
     return {
@@ -80,7 +81,8 @@ def outcome_lines(outcome: Conformance, told: Told) -> list[str]:
     near = outcome.nearest
     if near is not None:
         verb = "It draws as if" if near.explains else "Nothing known explains the draws; nearest is"
-        alike = f" (of the same law: {', '.join(near.alike)})" if near.alike else ""
+        alike = f" (just as likely: {', '.join(near.alike)})" if near.alike else ""
+        alike += f" (more draws would tell it from {', '.join(near.close)})" if near.close else ""
         kind = "this mistake" if near.kind == "mistake" else "this method"
         lines.append(
             wrapped(

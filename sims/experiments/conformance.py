@@ -112,7 +112,7 @@ def collect(rows: Rows, run: Run) -> Collected:
 EXPERIMENT = Experiment(
     name="conformance",
     question="How many draws does it take to see that a sampler makes a known mistake?",
-    claim="A test with the mistake among its alternatives takes about log(1/level)/KL draws (Wald); no test takes fewer.",
+    claim="With the mistake among its alternatives a test takes about log(1/level)/KL draws; none takes fewer (Wald).",
     settings={"runs": (6, range(1, 100_001)), "draws": (20_000, range(100, 10_000_001))},
     full={"runs": 500},
     full_minutes=15.0,

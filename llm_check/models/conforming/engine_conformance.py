@@ -116,8 +116,8 @@ class _Seat:
         node = next(nodes_along(self.laws, np.zeros((1, 1), dtype=np.int64), prompt.ends))[0]
         self.first = node.order
         mass = np.exp(node.log_law)
-        self.cells = np.bincount(np.minimum(node.rank, CELLS - 1), weights=mass, minlength=min(CELLS, mass.size))
-        self.cells /= self.cells.sum()
+        cells = np.bincount(np.minimum(node.rank, CELLS - 1), weights=mass, minlength=min(CELLS, mass.size))
+        self.cells: Floats = cells / cells.sum()
         self.call: NDArray[np.int64] = np.zeros((0, prompt.max_tokens), dtype=np.int64)
 
 

@@ -15,6 +15,7 @@ from llm_check.models.conforming.lm_samplers import WAYS, LmPrompt, LmSampler, e
 from llm_check.models.decoding.delimiter import end_of_sequence_ids
 from llm_check.models.engines.engine import require_same_vocabulary
 from llm_check.models.engines.load_engine import load_engine, option_value
+from llm_check.models.engines.torch_threads import set_threads
 from llm_check.models.engines.transformers_engine import TransformersEngine
 from llm_check.models.real.model_cache import real_name
 from llm_check.models.spec import read_query
@@ -86,6 +87,7 @@ def load_bench(
     base = loaded(chosen)
     embedded = [token for token, _ in sorted(base.tokenizer.get_vocab().items(), key=lambda row: row[1])]
     is_embedded, real = tuple(embedded) == VOCABULARY, real_name(chosen)
+    set_threads(embedded=is_embedded)
     usual = (
         f"{real.model.name}:medium" if real is not None else str(checkpoint_path("draft")) if is_embedded else chosen
     )
@@ -103,7 +105,9 @@ def load_bench(
     problems = load_task(task or ("arithmetic" if is_embedded else "sums"), limit=prompts, seed=seed)
     ends = end_of_sequence_ids(base.tokenizer)
     rows = [
-        LmPrompt(p.ids, base.tokenizer.decode(list(p.ids)), tokens, ends, temperature, np.random.default_rng([seed, m]))
+        LmPrompt(
+            p.ids, str(base.tokenizer.decode(list(p.ids))), tokens, ends, temperature, np.random.default_rng([seed, m])
+        )
         for m, p in enumerate(problems.prompts(base.tokenizer, template or problems.template))
     ]
     room = min(engine.context or tokens for engine in (base, draft))

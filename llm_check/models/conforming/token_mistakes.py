@@ -18,8 +18,6 @@ from llm_check.models.conforming.token_nodes import TokenNode
 
 __all__ = ["COPIES", "TOKEN_MISTAKES", "TokenMistake"]
 
-_SLIP = 1e-6  # mass that a law which always takes one token leaves to the others
-
 
 @dataclass(frozen=True)
 class TokenMistake:
@@ -60,13 +58,6 @@ def _min_p(p: float) -> TokenMistake:
     return TokenMistake(f"min_p_{p:g}", f"only tokens of {p:g} times the likeliest or more are drawn", law)
 
 
-def _greedy(node: TokenNode) -> Floats:
-    size = node.log_law.size
-    law = np.full(size, np.log(_SLIP / max(size - 1, 1)))
-    law[node.order[0]] = np.log1p(-_SLIP)
-    return law
-
-
 def _endless(node: TokenNode) -> Floats | None:
     kept = ~np.isin(np.arange(node.log_law.size), list(node.ends))
     return _kept(node, kept) if kept.any() else None
@@ -89,11 +80,11 @@ TOKEN_MISTAKES: dict[str, TokenMistake] = Named(
     {
         each.id: each
         for each in (
+            TokenMistake("greedy", "the likeliest token is taken", lambda node: _kept(node, node.rank < 1)),
             *map(_temperature, (0.5, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0)),
             *map(_top_k, (5, 20, 40, 50)),
             *map(_top_p, (0.8, 0.9, 0.95)),
             *map(_min_p, (0.05, 0.1)),
-            TokenMistake("greedy", "the likeliest token is taken", _greedy),
             TokenMistake("endless", "the token that ends a completion is never drawn", _endless),
             _other("assistant", "tokens of the assistant are kept as they are"),
             TokenMistake("no_residual", "after a refusal the model's own law is drawn, not the residual", _no_residual),
