@@ -100,8 +100,8 @@ _CASES = (
     ),
     _case(
         "majority_shuffled",
-        "Shuffle the samples and every selector except random returns the same answer. […] An exact tie is broken towards "
-        "the lexicographically smallest canonical key.",
+        "Shuffle the samples and every selector except random […] returns the same answer. […] An exact tie "
+        "is broken towards the lexicographically smallest canonical key.",
         point(2, 4),
         {
             "ties_to_first": ("of equal ones the one that stands first", fixed([0.0, 0.5, 0.5, 0.0])),
@@ -113,7 +113,7 @@ _CASES = (
     ),
     _case(
         "majority_abstaining",
-        "answer: extracted answer string. \"\" means the trajectory abstains.",
+        'answer: extracted answer string. "" means the trajectory abstains.',
         _votes(4, _smallest, abstains=True),
         {"abstentions_vote": ("the empty answer votes", _votes(4, _smallest))},
         method="majority",

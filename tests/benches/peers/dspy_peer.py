@@ -152,18 +152,21 @@ _CASES = (
                     "the attempt's index is compared with what is left of the count, which shrinks with each failure",
                     _with_failures(allowed, as_coded=True),
                 ),
-                "one_fewer_allowed": ("raised when as many have failed", _with_failures(allowed - 1)),
                 "default": ("N failures are allowed", _with_failures(3)),
-                "default_index_compared": ("as index_compared, with N for fail_count", _with_failures(3, as_coded=True)),
-            },
+                "default_index_compared": (
+                    "as index_compared, with N for fail_count",
+                    _with_failures(3, as_coded=True),
+                ),
+            }
+            | ({"one_fewer_allowed": ("raised when as many have failed", _with_failures(0))} if allowed else {}),
             remark=remark,
             script=script,
         )
         for allowed, remark, script in (
             (
                 0,
-                "`self.fail_count = fail_count or N`: 0 is taken for not given, so that no failure is raised at the first "
-                "attempts.",
+                "`self.fail_count = fail_count or N`: 0 is taken for not given, so that the first failure is not "
+                "raised.",
                 "dspy_fail_count_0.py",
             ),
             (
@@ -184,8 +187,8 @@ _CASES = (
         point(5, 6),
         {"carried_over": ("failures of earlier calls are counted too", _repeated())},
         draws=2000,
-        remark="`self.fail_count -= 1` stays for the next call, so that an object that has seen N failures over all its calls "
-        "raises at the next ones.",
+        remark="`self.fail_count -= 1` stays for the next call, so that an object that has seen N failures over all "
+        "its calls raises at later ones.",
         script="dspy_fail_count_over_calls.py",
     ),
     Case(

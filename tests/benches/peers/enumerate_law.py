@@ -22,22 +22,26 @@ class _Trail:
     """Choices replayed as far as `path` says, the first possible one after that."""
 
     def __init__(self, path: tuple[int, ...]) -> None:
-        self.path, self.taken, self.probability = path, [], 1.0
+        self.path, self.probability = path, 1.0
+        self.taken: list[int] = []
         self.others: list[list[int]] = []
 
     def choose(self, probabilities: Sequence[float]) -> int:
-        able = [k for k, p in enumerate(probabilities) if p > 0.0]
         depth = len(self.taken)
-        index = self.path[depth] if depth < len(self.path) else able[0]
+        if depth < len(self.path):
+            index, others = self.path[depth], []
+        else:
+            index, *others = (k for k, p in enumerate(probabilities) if p > 0.0)
         self.taken.append(index)
-        self.others.append([] if depth < len(self.path) else able[1:])
+        self.others.append(others)
         self.probability *= float(probabilities[index])
         return index
 
 
 def exact_law(program: Callable[[Choose], int], size: int) -> Floats:
     """Probabilities (size,) of the program's outcomes. Raises RuntimeError beyond a million runs."""
-    law, waiting, runs = np.zeros(size), [()], 0
+    law, runs = np.zeros(size), 0
+    waiting: list[tuple[int, ...]] = [()]
     while waiting:
         trail = _Trail(waiting.pop())
         law[program(trail.choose)] += trail.probability
@@ -53,7 +57,7 @@ def exact_law(program: Callable[[Choose], int], size: int) -> Floats:
 def systematic_shares(shares: Sequence[float], n: int) -> tuple[list[float], list[list[int]]]:
     """Systematic resampling of n by `shares`: the chances of its ancestor lists, and the lists.
 
-    Points (U + k)/n, k = 0 … n−1, fall into the cells of the cumulative shares; U between two breakpoints gives one list.
+    Points (U + k)/n, k = 0 … n−1, fall into the cells of the cumulative shares; U between two breakpoints gives one.
     """
     ends = np.cumsum(shares)
     ends[-1] = 1.0

@@ -19,9 +19,9 @@ def _stamp(peer: Peer) -> str:
     return hashlib.sha256(peer.requirements.read_bytes()).hexdigest()
 
 
-def python_of(peer: Peer, environments: Path = ENVIRONMENTS) -> Path:
+def python_of(peer: Peer, environments: Path | None = None) -> Path:
     """The interpreter of its environment. Raises InputError where there is none, or one of other requirements."""
-    home = environments / peer.name
+    home = (environments or ENVIRONMENTS) / peer.name
     stamp = home / ".installed"
     if not stamp.is_file() or stamp.read_text(encoding="utf-8") != _stamp(peer):
         raise InputError(
@@ -31,12 +31,12 @@ def python_of(peer: Peer, environments: Path = ENVIRONMENTS) -> Path:
     return home / "bin" / "python"
 
 
-def make_environment(peer: Peer, environments: Path = ENVIRONMENTS) -> Path:
-    """Make the environment where it is missing or differs, and give its interpreter. Raises InputError where pip fails."""
+def make_environment(peer: Peer, environments: Path | None = None) -> Path:
+    """Make the environment where it is missing or differs; its interpreter. Raises InputError where pip fails."""
     try:
         return python_of(peer, environments)
     except InputError:
-        home = environments / peer.name
+        home = (environments or ENVIRONMENTS) / peer.name
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
     python = home / "bin" / "python"
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -109,6 +109,7 @@ def _case(
     )
 
 
+_FORGOTTEN = "tokens are drawn from the normalized product, weights forgotten"
 _UNCORRECTED = ("the end that is forced is not weighed", lambda text: _chance(_MODEL, text, ends=len(text) < 2))
 # A twist is at least 0.6 and is taken back at two steps; the last weight is at most 0.9, that of "a" and others 1.
 _CRITIC_BOUND = 1.0 / 0.6**2
@@ -132,7 +133,10 @@ def _awrs(
         "docstring of AWRS",
         _times(table[1], chain=chain),
         {
-            "weights_missing": ("tokens are drawn from the normalized product, weights forgotten", _locally(table, chain)),
+            "weights_missing": (
+                "tokens are drawn from the normalized product, weights forgotten",
+                _locally(table, chain),
+            ),
             "condition_missing": ("the condition is left out", _model(chain)),
         },
         model=chain,
@@ -161,7 +165,7 @@ _CASES = (
         for resampling in ("multinomial", "stratified", "systematic", "residual")
     ),
     _case(
-        "smc_critic_ess_half",
+        "smc_critic_ess_95",
         _PROPER,
         "docstring of SMC",
         _times(_CRITIC[1]),
@@ -184,7 +188,9 @@ _CASES = (
         "When it fires, EOS closes the sequence in that same step with no importance-weight correction, so the "
         "condition is part of the target.",
         "docstring of SMC.__call__",
-        lambda text: _chance(_MODEL, "a", ends=False) if text == "a" else 0.0 if text[:1] == "a" else _chance(_MODEL, text),
+        lambda text: (
+            _chance(_MODEL, "a", ends=False) if text == "a" else 0.0 if text[:1] == "a" else _chance(_MODEL, text)
+        ),
         {
             "end_weighed": (
                 "the end is weighed",
@@ -200,7 +206,7 @@ _CASES = (
         "docstring of DirectTokenSampler",
         _times(_ITEMS[1]),
         {
-            "weights_missing": ("tokens are drawn from the normalized product, weights forgotten", _locally(_ITEMS)),
+            "weights_missing": (_FORGOTTEN, _locally(_ITEMS)),
             "table_missing": ("the second potential is left out", _model()),
         },
         table=_ITEMS,
@@ -230,7 +236,10 @@ _CASES = (
             "docstring of SetTokenSampler",
             _times(_ITEMS[1]),
             {
-                "weights_missing": ("tokens are drawn from the normalized product, weights forgotten", _locally(_ITEMS)),
+                "weights_missing": (
+                    "tokens are drawn from the normalized product, weights forgotten",
+                    _locally(_ITEMS),
+                ),
                 "table_missing": ("the second potential is left out", _model()),
             },
             bound=bound,
@@ -253,6 +262,7 @@ PEER = Peer(
     "https://github.com/genlm/genlm-control",
     _CASES,
     "Potentials that are tables over two tokens. Weighted sequences become draws: a run of mean weight W is kept with "
-    "probability W/M, M a bound of it, and one sequence is drawn in proportion to its weight; proper weighting, E(mean of "
-    "w·f) = Σ γ·f, says that x comes with probability γ(x)/M, for any number of particles and any resampling.",
+    "probability W/M, M a bound of it, and one sequence is drawn in proportion to its weight; proper weighting, "
+    "E(mean of w·f) = Σ γ·f, says that x comes with probability γ(x)/M, for any number of particles and any "
+    "resampling.",
 )

@@ -34,7 +34,7 @@ def capped_hierarchical(choose: Choose, draft: Next, target: Next, gamma: int, t
         ratios = np.cumprod([p[t][y] / q[t][y] for t, y in enumerate(drawn)]).tolist()
 
         def branch(t: int) -> tuple[Floats, Floats]:
-            """Capped ratios after the first t tokens, and the joint probabilities of the draft there; −1 is the last."""
+            """Capped ratios after the first t tokens, and the draft's joint probabilities there; −1 is the last."""
             before = max(t, 0)
             mass = float(np.prod([q[i][drawn[i]] for i in range(before)]))  # noqa: B023
             largest = max((r for r in ratios[:before] if r > 1.0), default=1.0)  # noqa: B023

@@ -102,9 +102,7 @@ _LOSING = Filter(
 _EVEN = Filter(
     [0.3, 0.7], [[0.3, 0.7], [0.8, 0.2]], {"0": 0.4, "1": 0.4, "00": 0.5, "01": 0.9, "10": 0.2, "11": 0.5}, n=2
 )
-_REFERRED = replace(
-    _TWO, scores={"0": 0.5, "1": 0.8, "00": 0.2, "01": 0.9, "10": 0.1, "11": 0.1}, iterations=2
-)
+_REFERRED = replace(_TWO, scores={"0": 0.5, "1": 0.8, "00": 0.2, "01": 0.9, "10": 0.1, "11": 0.1}, iterations=2)
 
 
 def _majority(choose: Choose, drawn: list[int]) -> int:
@@ -167,7 +165,7 @@ def _best_of_n(n: int, texts: Sequence[str | None] = _ANSWERS, id: str = "") -> 
         "best_of_n",
         {"texts": texts, "chances": _CHANCES, "rewards": _REWARDS, "n": n},
         "Generates N candidate responses and selects the highest-scoring one using a reward model.",
-        "docs/algorithms.md of the repository",
+        "docs/algorithms.md of the repository (August 2025)",
         tuple(str(text) for text in texts),
         best_of_n_law(_CHANCES, _REWARDS, n),
         rivals if n > 1 else {"one_more": rivals["one_more"]},
@@ -183,7 +181,7 @@ _CASES = (
         "self_consistency",
         {"texts": ("x", "y", "z"), "chances": [0.5, 0.3, 0.2], "n": 4},
         "Generates multiple responses and selects the most common answer.",
-        "docs/algorithms.md of the repository",
+        "docs/algorithms.md of the repository (August 2025)",
         ("x", "y", "z"),
         _votes(4),
         dict(
@@ -269,23 +267,23 @@ _CASES = (
         ),
     ),
     Case(
-        **_filtering(
-            "filtering_one", replace(_TWO, n=1), _LEAVES, final_response_selection="sample"
-        ),
+        **_filtering("filtering_one", replace(_TWO, n=1), _LEAVES, final_response_selection="sample"),
         quotation="Particle Filtering | Number of particles",
-        where="docs/algorithms.md of the repository, column 'Budget Interpretation'",
+        where="docs/algorithms.md of the repository (August 2025), column 'Budget Interpretation'",
         law=filter_law(replace(_TWO, n=1), _LEAVES),
         rivals=dict(two_particles=("two particles", filter_law(_TWO, _LEAVES))),
     ),
     Case(
         **_filtering("filtering_sample", _TWO, _LEAVES, final_response_selection="sample"),
-        quotation="Uses probabilistic resampling to maintain diverse reasoning paths while focusing on promising directions.",
-        where="docs/algorithms.md of the repository; law tested: resampled by the weights of a step once, then all equal",
+        quotation="Uses probabilistic resampling to maintain diverse reasoning paths while focusing on promising "
+        "directions.",
+        where="docs/algorithms.md of the repository (August 2025); law tested: resampled by the weights of a step "
+        "once, then all equal",
         stands_on="expectation",
         law=filter_law(replace(_TWO, final="uniform"), _LEAVES),
         rivals=dict(
             last_weights_twice=(
-                "after the last step the particles are resampled by their weights, and one is drawn by the same weights",
+                "after the last step the particles are resampled by their weights, and one is drawn by them again",
                 filter_law(_TWO, _LEAVES),
             ),
             never_resampled=("no resampling", filter_law(replace(_TWO, resampling="none"), _LEAVES)),
@@ -299,8 +297,9 @@ _CASES = (
             ),
             argmax=("the largest weight wins", filter_law(replace(_TWO, final="argmax"), _LEAVES)),
         ),
-        remark="`ainfer` resamples after every step, the last one too, and then draws the answer by the weights that it "
-        "has resampled by: the last score counts twice, which is sharper than the particle filter of textbooks.",
+        remark="`ainfer` resamples after every step, the last one too, and then draws the answer by the weights that "
+        "it has resampled by: the last score counts twice, which is sharper than the particle filter of textbooks.",
+        draws=8000,
         script="its_hub_filtering_sample.py",
     ),
     Case(
@@ -318,7 +317,7 @@ _CASES = (
             sample=("one is drawn by weight", filter_law(replace(_LOSING, last=False), _LEAVES)),
             never_resampled=("best of n", filter_law(replace(_LOSING, resampling="none", final="argmax"), _LEAVES)),
         ),
-        remark="The particles are resampled after the last step too, so that the particle of the largest weight is lost "
+        remark="The particles are resampled after the last step too, so that the one of the largest weight is lost "
         "with probability (1 − its share)ⁿ before the largest is taken.",
         script="its_hub_filtering_argmax.py",
     ),
@@ -334,8 +333,9 @@ _CASES = (
             multinomial=("multinomial resampling", filter_law(_EVEN, _LEAVES)),
             never_resampled=("no resampling", filter_law(replace(_EVEN, resampling="none"), _LEAVES)),
         ),
-        remark="`ParticleFiltering.__init__` takes `resampling_method` and does not hand it to `ParticleGibbs.__init__`, "
-        "so that it has no effect; `ParticleGibbs(…, resampling_method='systematic')` has (the next row).",
+        remark="`ParticleFiltering.__init__` takes `resampling_method` and does not hand it to "
+        "`ParticleGibbs.__init__`, so that it has no effect; `ParticleGibbs(…, resampling_method='systematic')` has: "
+        "the next row.",
         script="its_hub_filtering_systematic.py",
     ),
     Case(
@@ -374,7 +374,8 @@ _CASES = (
             final_response_selection="sample",
         ),
         quotation="Use partial log weights at the current step for fair comparison",
-        where="comment in ParticleGibbs.ainfer; law tested: two iterations, the reference particle weighed by its prefix",
+        where="comment in ParticleGibbs.ainfer; law tested: two iterations, the reference particle weighed by its "
+        "prefix",
         stands_on="comment",
         law=filter_law(_REFERRED, _LEAVES),
         rivals=dict(
@@ -393,13 +394,13 @@ _CASES = (
         "count_steps",
         {"max_steps": 2, "scores": {"0" * k: 0.5 for k in range(1, 6)}},
         "max_steps=32,               # Maximum number of steps",
-        "docs/algorithms.md of the repository (set to 2)",
+        "docs/algorithms.md of the repository (August 2025), and the log line 'Generating step %s/%s'; set to 2",
         ("0", "1", "2 steps", "3 steps"),
         point(2, 4),
         dict(one_more=("one step more", point(3, 4)), one_fewer=("one step fewer", point(1, 4))),
         draws=500,
-        remark="`StepGeneration.aforward` compares the number of steps before the new one with `max_steps`, so that one "
-        "more is generated.",
+        remark="`StepGeneration.aforward` compares the number of steps before the new one with `max_steps`, so that "
+        "one more is generated.",
         script="its_hub_max_steps.py",
     ),
 )

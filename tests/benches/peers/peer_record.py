@@ -1,4 +1,4 @@
-"""What the bench knows of another library: a `Peer` of `Case`s, each a law, what it stands on, and what it may be instead."""
+"""What the bench knows of another library: a `Peer` of `Case`s, laws with what they stand on."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Case:
 
     id; driver: the driver's function, called with `settings` (JSON); quotation: what the peer says of it, `where`;
     stands_on: "documentation" where the words fix the law, "comment" where a comment of the source does, "expectation"
-    where no law is documented and the one tested is what one might expect; outcomes: labels (K,);
-    law: gives (K,); rivals: id -> (words, law) of what it may be instead; draws: outcomes asked for; remark: what the source shows where the draws
-    refute the law, for the page; script: a file of `scripts/` that reproduces it.
+    where no law is documented and the one tested is what one might expect; outcomes: labels (K,); law: gives (K,);
+    rivals: id -> (words, law) of what it may be instead; draws: outcomes asked for; remark: what the source shows where
+    the draws refute the law, for the page; script: a file of `scripts/` that reproduces it.
     """
 
     id: str

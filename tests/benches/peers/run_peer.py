@@ -79,9 +79,7 @@ def outcomes_of(
         yield case, answer.get("outcomes", []), answer.get("error", "")
 
 
-def run_peer(
-    peer: Peer, python: Path, *, only: str = "", seed: int = 0, draws: int | None = None
-) -> list[Judged]:
+def run_peer(peer: Peer, python: Path, *, only: str = "", seed: int = 0, draws: int | None = None) -> list[Judged]:
     """Every case of the peer whose id has `only` in it. Raises InputError where none has, and as `outcomes_of`."""
     cases = [case for case in peer.cases if only in case.id]
     if not cases:

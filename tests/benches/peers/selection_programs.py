@@ -1,4 +1,4 @@
-"""Best-of-n and votes among n independent answers as programs for `enumerate_law`, right and with the usual mistakes."""
+"""Best-of-n and votes among n independent answers as programs for `enumerate_law`."""
 
 from __future__ import annotations
 

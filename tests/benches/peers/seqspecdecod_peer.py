@@ -24,10 +24,10 @@ _ENDING_DRAFT: Model = ([0.3, 0.3, 0.4], [[0.2, 0.5, 0.3], [0.4, 0.5, 0.1], [1.0
 _LOSSLESS = "speculative decoding for accelerating LLM inference without changing the output distribution"
 _README = "README, first sentence"
 _SHORT = (
-    "`compute_capped_prefix_ratio` and `compute_capped_branch_divergences` count tokens (`ratios[t-1]`, `range(t)`), and "
-    "`capped_hsd_step` passes them the index of the last one: `gamma - 1`, `tau`, `tau`. With `gamma`, `tau + 1`, "
-    "`tau + 1` its law is the target's exactly (enumerated: `tests/benches/peers/hierarchical_program.py`). At gamma = 1 "
-    "nothing shows; the default is 5."
+    "`compute_capped_prefix_ratio` and `compute_capped_branch_divergences` count tokens (`ratios[t-1]`, `range(t)`), "
+    "while `capped_hsd_step` passes them the index of the last one: `gamma - 1`, `tau`, `tau`. With `gamma`, "
+    "`tau + 1`, `tau + 1` its law is the target's exactly (enumerated: `tests/benches/peers/hierarchical_program.py`). "
+    "At gamma = 1 nothing shows; the default is 5."
 )
 
 

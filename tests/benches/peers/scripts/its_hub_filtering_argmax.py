@@ -21,4 +21,4 @@ class Scores(AbstractProcessRewardModel):
 random.seed(0)
 filtering = ParticleFiltering(StepGeneration(9, "\n", "#"), Scores())  # final_response_selection="argmax"
 ones = sum("1" in filtering.infer(Coin(), "?", budget=2)["content"] for _ in range(20_000)) / 20_000
-print(f"1 comes {ones:.3f} of 20,000; the best of two {1 - 1 / 4:.3f}, resampled before {1 / 4 + (1 - 0.45**2) / 2:.3f}")
+print(f"1 comes {ones:.3f} of 20,000; best of two {1 - 1 / 4:.3f}, resampled before {1 / 4 + (1 - 0.45**2) / 2:.3f}")
