@@ -20,7 +20,7 @@ from tests.benches.peers import environment
 from tests.benches.peers.__main__ import app
 from tests.benches.peers.enumerate_law import Choose, exact_law, systematic_shares
 from tests.benches.peers.hierarchical_program import capped_hierarchical
-from tests.benches.peers.its_hub_peer import Filter, filter_law
+from tests.benches.peers.particle_program import Filter, filter_law
 from tests.benches.peers.peer_page import PAGE, page
 from tests.benches.peers.peer_record import FOLDER, Case, Peer, fixed
 from tests.benches.peers.peer_table import PEERS
@@ -141,6 +141,34 @@ def test_the_filter_is_the_particle_law_of_the_theory(n: int, resampling: str) -
     if resampling == "multinomial":  # resampled by the last weights, all are equal
         uniform = replace(once, last=True, final="uniform")
         assert filter_law(uniform, leaves)() == pytest.approx(expected, abs=1e-12)
+
+
+def test_particle_gibbs_is_what_a_simulation_of_two_sweeps_shows() -> None:
+    rng, runs = np.random.default_rng(0), 20_000
+    scores = {"0": 0.5, "1": 0.8, "00": 0.2, "01": 0.9, "10": 0.1, "11": 0.1}
+    chances, leaves = {"": 0.4, "0": 0.3, "1": 0.5}, ["00", "01", "10", "11"]  # of a step 1 after each prefix
+
+    def step(prefix: str) -> str:
+        return prefix + ("1" if rng.random() < chances[prefix] else "0")
+
+    def one_of(a: str, b: str) -> bool:
+        """Whether b is taken of the two, by the odds of scores."""
+        odds = [scores[x] / (1.0 - scores[x]) for x in (a, b)]
+        return bool(rng.random() < odds[1] / sum(odds))
+
+    counts = np.zeros(4)
+    for _ in range(runs):
+        pair = ["", ""]
+        for _ in range(2):
+            pair = [step(prefix) for prefix in pair]
+            pair = [pair[one_of(*pair)], pair[one_of(*pair)]]
+        reference = pair[one_of(*pair)]
+        free = step("")
+        free = step((free, reference[:1])[one_of(free, reference[:1])])
+        free = (free, reference)[one_of(free, reference)]
+        counts[leaves.index((free, reference)[one_of(free, reference)])] += 1
+    law = filter_law(Filter([0.6, 0.4], [[0.7, 0.3], [0.5, 0.5]], scores, 2, iterations=2), leaves)()
+    assert np.all(np.abs(counts / runs - law) < 4.5 * np.sqrt(law * (1.0 - law) / runs))
 
 
 def test_systematic_resampling_is_its_definition() -> None:

@@ -17,6 +17,7 @@ _BEST = {"texts": _TEXTS, "chances": _CHANCES, "rewards": _REWARDS}
 _FAILURE, _ALLOWED = 0.4, "fail_count: Number of allowed failures before raising an exception."
 _FAILED = (*_TEXTS, "None", "raises")
 _DOC = "docstring of BestOfN"
+_REPORTS = "https://github.com/stanfordnlp/dspy/issues/10312, with pull requests #9301, #10133, #10153"
 
 
 def _threshold(strict: bool = False) -> Law:
@@ -161,6 +162,7 @@ _CASES = (
             | ({"one_fewer_allowed": ("raised when as many have failed", _with_failures(0))} if allowed else {}),
             remark=remark,
             script=script,
+            known=_REPORTS,
         )
         for allowed, remark, script in (
             (
@@ -190,6 +192,7 @@ _CASES = (
         remark="`self.fail_count -= 1` stays for the next call, so that an object that has seen N failures over all "
         "its calls raises at later ones.",
         script="dspy_fail_count_over_calls.py",
+        known=_REPORTS,
     ),
     Case(
         "majority_5",

@@ -69,10 +69,11 @@ def _finding(peer: Peer, judged: Sequence[Judged]) -> str:
     """What is said of settings that share a script."""
     case = judged[0].case
     names = ", ".join(f"`{each.case.id}`" for each in judged)
+    known = f"Reported there: {case.known}." if case.known else "It may be intended."
     return (
         f"\n### {peer.package}: {names}\n\nDocuments “{' '.join(case.quotation.split())}” ({case.where}); "
-        f"the draws {verdict(judged[0]).replace('differs', 'differ')}. {case.remark or 'Not looked into yet.'} "
-        f"It may be intended.\n\n{_reproduced(peer, case) if case.script else ''}"
+        f"the draws {verdict(judged[0]).replace('differs', 'differ')}. {case.remark or 'Not looked into yet.'} {known}"
+        f"\n\n{_reproduced(peer, case) if case.script else ''}"
     )
 
 

@@ -25,7 +25,8 @@ class Case:
     stands_on: "documentation" where the words fix the law, "comment" where a comment of the source does, "expectation"
     where no law is documented and the one tested is what one might expect; outcomes: labels (K,); law: gives (K,);
     rivals: id -> (words, law) of what it may be instead; draws: outcomes asked for; remark: what the source shows where
-    the draws refute the law, for the page; script: a file of `scripts/` that reproduces it.
+    the draws refute the law, for the page; script: a file of `scripts/` that reproduces it; known: where users of the
+    library have reported it.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Case:
     draws: int = 4000
     remark: str = ""
     script: str = ""
+    known: str = ""
 
 
 @dataclass(frozen=True)
