@@ -17,7 +17,7 @@ from tests.benches.peers.peer_record import Case, Peer
 
 __all__ = ["LEVEL", "Judged", "judge", "outcomes_of", "run_peer", "verdict"]
 
-LEVEL = 1e-4  # of one case: with 60 cases a right library is called wrong with probability 0.6 % at most
+LEVEL = 1e-4  # of one case: of a hundred right cases one is called wrong with probability 1 % at most
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,13 @@ def outcomes_of(
         {"id": c.id, "driver": c.driver, "settings": dict(c.settings), "draws": draws or c.draws, "seed": seed}
         for c in cases
     ]
-    with subprocess.Popen(
-        [str(python), str(driver)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        # Long prints of a peer would fill a pipe, so all is read at once.
-        out, complaints = process.communicate(json.dumps({"cases": asked}))
-    answers = {answer["id"]: answer for answer in map(json.loads, out.splitlines())}
+    done = subprocess.run(
+        [str(python), str(driver)], input=json.dumps({"cases": asked}), capture_output=True, text=True
+    )
+    answers = {answer["id"]: answer for answer in map(json.loads, done.stdout.splitlines())}
     for case in cases:
         if case.id not in answers:
-            last = (complaints.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+            last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
             raise InputError(f"{driver.name} ended before {case.id}: {last}")
         answer = answers[case.id]
         yield case, answer.get("outcomes", []), answer.get("error", "")
