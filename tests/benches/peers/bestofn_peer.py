@@ -83,7 +83,6 @@ _CASES = (
         {
             "ties_at_random": ("equal ones at random", _votes(4, shared)),
             "ties_to_largest": ("the largest of equal ones", _votes(4, lambda _, equal: max(equal))),
-            "one_fewer": ("n − 1 votes", _votes(3, _smallest)),
         },
         method="majority",
         chances=_CHANCES,

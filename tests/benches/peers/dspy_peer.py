@@ -105,6 +105,7 @@ _BEST_OF_3 = Case(
         "lowest": ("the lowest reward wins", best_of_n_law(_CHANCES, _REWARDS, 3, -1.0)),
         "first_candidate": ("the first attempt", fixed(_CHANCES)),
     },
+    draws=2000,
 )
 _TWICE = [p * p for p in _CHANCES]
 _CASES = (
@@ -160,6 +161,7 @@ _CASES = (
                 ),
             }
             | ({"one_fewer_allowed": ("raised when as many have failed", _with_failures(0))} if allowed else {}),
+            draws=2000,
             remark=remark,
             script=script,
             known=_REPORTS,
@@ -188,7 +190,7 @@ _CASES = (
         tuple(f"{k} return" for k in range(6)),
         point(5, 6),
         {"carried_over": ("failures of earlier calls are counted too", _repeated())},
-        draws=2000,
+        draws=500,
         remark="`self.fail_count -= 1` stays for the next call, so that an object that has seen N failures over all "
         "its calls raises at later ones.",
         script="dspy_fail_count_over_calls.py",

@@ -109,6 +109,7 @@ PARTICLE_CASES = (
         remark="`ParticleFiltering.__init__` takes `resampling_method` and does not hand it to "
         "`ParticleGibbs.__init__`, so that it has no effect; `ParticleGibbs(…, resampling_method='systematic')` has: "
         "the next row.",
+        draws=8000,
         script="its_hub_filtering_systematic.py",
     ),
     Case(

@@ -14,7 +14,7 @@ __all__ = ["PEER"]
 _ANSWERS, _CHANCES = ("w", "x", "y", "z"), [0.4, 0.3, 0.2, 0.1]
 _REWARDS = [0.1, 0.5, 0.5, 0.9]
 _PAIRS = tuple(f"Method: {m} Answer: {a}" for m in ("p", "q") for a in ("1", "2"))
-_PAIR_CHANCES = [0.3, 0.15, 0.2, 0.35]
+_PAIR_CHANCES = [0.06, 0.39, 0.22, 0.33]
 
 
 def _majority(choose: Choose, drawn: list[int]) -> int:
@@ -85,9 +85,9 @@ _CASES = (
         _votes(4),
         dict(
             one_fewer=("n − 1 votes", _votes(3)),
-            one_more=("n + 1 votes", _votes(5)),
             any_candidate=("any candidate", _votes(1)),
         ),
+        draws=12_000,
     ),
     Case(
         "self_consistency_ties",
@@ -121,6 +121,7 @@ _CASES = (
             none_ignored=("answers alone vote", selected_law([0.4, 0.35, 0.25], 4, _among_answered)),
             any_candidate=("any candidate", fixed([0.4, 0.35, 0.25])),
         ),
+        draws=6000,
     ),
     Case(
         "self_consistency_levels",
@@ -164,6 +165,7 @@ _CASES = (
             never_stops=("all 8 vote", _votes(8)),
             two_votes=("2 vote", _votes(2)),
         ),
+        draws=14_000,
     ),
     *PARTICLE_CASES,
 )

@@ -24,10 +24,11 @@ one library: `python -m tests.benches.peers NAME`.
 
 A setting *conforms* where its draws do not refute the law: how far it may still be from it says the interval of the
 total variation distance (95 %, of all draws), and a deviation of the size in *seen from* would have been found in 80 %
-of runs. What a law stands on is kept apart: the **documentation**, which fixes it; a **comment** of the source; or an
-**expectation**, where no law is documented and the one tested is ours. Where draws differ, the page says what they are
-instead (the likeliest of a few named mistakes, and whether the draws refute that one too), where in the source it comes
-from, and a script that reproduces it. It may be intended, and concerns this version alone.
+of runs, each mistake that is named for a setting in 97 %. What a law stands on is kept apart: the **documentation**,
+which fixes it; a **comment** of the source; or an **expectation**, where no law is documented and the one tested is
+ours. Where draws differ, the page says what they are instead (the likeliest of a few named mistakes, and whether the
+draws refute that one too), where in the source it comes from, and a script that reproduces it. It may be intended, and
+concerns this version alone.
 
 """
 _COLUMNS = ("setting", "documents", "law from", "draws", "TV, 95 %", "seen from", "verdict", "nearest")
