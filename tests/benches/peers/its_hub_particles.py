@@ -99,8 +99,7 @@ PARTICLE_CASES = (
             "filtering_systematic", _EVEN, _LEAVES, final_response_selection="sample", resampling_method="systematic"
         ),
         quotation="resampling_method: str | ResamplingMethod = ResamplingMethod.MULTINOMIAL",
-        where="signature of ParticleFiltering, set to 'systematic'; its docstring: 'Any particle with a weights > 1/N "
-        "should be resampled'",
+        where="signature of ParticleFiltering, set to 'systematic'",
         law=filter_law(replace(_EVEN, resampling="systematic"), _LEAVES),
         rivals=dict(
             multinomial=("multinomial resampling", filter_law(_EVEN, _LEAVES)),
