@@ -31,13 +31,13 @@ COMMANDS = {
     "simulate": ("sims.command_simulate", "Run a simulation experiment by name, or list them."),
     "models": ("llm_check.models.command_models", "Make a real language model ready, or list the models there are."),
     "pool": ("llm_check.models.command_pool", "Collect a pool of candidates from two language models."),
-    "import": ("llm_check.logs.command_import", "Logs of engines and benches, of one model or two, as a log of ours."),
-    "doctor": ("llm_check.logs.command_doctor", "Self-checks of a pool: what is wrong with its numbers, and the cure."),
+    "import": ("llm_check.logs.command_import", "Logs of engines and benches, one model or two, as a log of ours."),
+    "doctor": ("llm_check.logs.command_doctor", "Self-checks of a pool: what is wrong with its numbers, the cure."),
     "curve": ("llm_check.logs.command_curve", "Value against n of one model's draws: best-of-n, votes, pass@k."),
     "plan": ("llm_check.logs.command_plan", "Rule, n, β and u for a goal, at what cost; or what the pool lacks."),
     "predict": ("llm_check.logs.command_predict", "Predict reward and acceptance from a pool, for every rule, n, β."),
     "decode": ("llm_check.models.command_decode", "Solve problems on two language models with a chosen method."),
-    "check": ("llm_check.models.command_check", "Predictions and exact laws held against runs of two language models."),
+    "check": ("llm_check.models.command_check", "Predictions and exact laws against runs of two language models."),
     "figures": ("figures.command_figures", "Draw figures and the page from artifacts already computed."),
 }
 

@@ -92,7 +92,7 @@ def test_bad_options(arguments: tuple[str, ...], words: str, tmp_path) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str) -> None:
-    done = gsi(name, "--help")
+    done = gsi(*name.split(), "--help")
     assert done.returncode == 0, done.stderr
     assert "Usage: gsi" in done.stdout
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gsi_theory.cli import COMMANDS, load_command, main
+from llm_check.models.tiny import checkpoint_path
 
 # What takes seconds to import and no help needs.
 HEAVY = (
@@ -35,7 +36,7 @@ import contextlib, io, sys
 from gsi_theory.cli import COMMANDS, main
 for name in COMMANDS:
     with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
-        main([name, "--help"])
+        main([*name.split(), "--help"])
     assert "Usage: gsi " + name in shown.getvalue(), name
     found = [module for module in {HEAVY!r} if module in sys.modules]
     assert not found, (name, found)
@@ -61,7 +62,7 @@ def test_help_fits_80_columns_and_groups_its_options(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    code, text, _ = said([name, "--help"], capsys)
+    code, text, _ = said([*name.split(), "--help"], capsys)
     assert code == 0
     assert max(map(len, text.splitlines())) <= 80
     assert "range>" not in text and "list[" not in text and "<float>" not in text  # the type of the source
@@ -142,6 +143,7 @@ LONG: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "predict": ("llm_check.logs.mean_prediction.read_pool", lambda at: [str(at / "pool.parquet")]),
     "plan": ("llm_check.logs.log.read_either", lambda at: [str(at / "pool.parquet")]),
     "conform": ("gsi_theory.runs.command_conform.load_callable", lambda at: ["mine.py:f", "--method", "gsi"]),
+    "conform lm": ("llm_check.models.conforming.lm_bench.load_engine", lambda at: [str(checkpoint_path("base"))]),
     "law": ("gsi_theory.runs.command_law.read_instance", lambda at: [str(at / "instance.json")]),
     "models": ("llm_check.models.real.preparation.prepare", lambda at: ["smollm2", "--cache", str(at / "cache")]),
     "figures": ("figures.report.build_report", lambda at: ["--out", str(at)]),
@@ -154,7 +156,7 @@ def test_an_interrupted_command_says_what_to_do_next(
 ) -> None:
     place, arguments = LONG[name]
     monkeypatch.setattr(place, interrupting)
-    code, _, errors = said([name, *arguments(tmp_path)], capsys)
+    code, _, errors = said([*name.split(), *arguments(tmp_path)], capsys)
     assert code == 130
     assert errors.strip().splitlines()[-1].startswith(f"gsi {name}: interrupted: ")
     assert "same command again" in errors and "Traceback" not in errors

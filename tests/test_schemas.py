@@ -12,6 +12,7 @@ from gsi_theory.errors import UnknownName
 from gsi_theory.runs.artifact import read_artifact, write_artifact, write_parquet_artifact
 from gsi_theory.runs.artifact_tables import METADATA
 from gsi_theory.runs.json_output import SCHEMAS, answer, plain, with_schema
+from llm_check.models.tiny import checkpoint_path
 
 RECORD = {"command": "gsi x", "seed": 0, "versions": {}, "commit": None}
 SMALL_AUDIT = ["--set", "claims=M7-tv", "--set", "families=few", "--set", "rewards=signed", "--set", "instances=2"]
@@ -21,6 +22,7 @@ ANSWERS = {
     "audit": ["audit", *SMALL_AUDIT, "--workers", "1", "--out", "OUT"],
     "claims": ["refute"],
     "conform_lists": ["conform"],
+    "conform_lm": ["conform", "lm", str(checkpoint_path("base")), "--draws", "20"],
     "refute": ["refute", "M12a", "--seconds", "0.2"],
     "mutants": ["refute", "M7-tv", "--mutants", "--out", "OUT/mutants.json"],
     "import": ["import", "POOL", "--out", "OUT.parquet"],
@@ -34,7 +36,8 @@ ANSWERS = {
 
 def test_every_command_that_answers_in_json_is_tried_here() -> None:
     commands = {name for name in COMMANDS if any("--json" in option.opts for option in load_command(name).params)}
-    assert commands == {line[0] for line in ANSWERS.values()}
+    lines = ((" ".join(line[:2]), line[0]) for line in ANSWERS.values())
+    assert commands == {two if two in COMMANDS else one for two, one in lines}
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
