@@ -71,7 +71,7 @@ def test_every_true_claim_holds_somewhere() -> None:
     At n = 200 the race rule is exponentially close to the tilted policy and its claims are within rounding: n = 4 too.
     The score gate is exact at u = 2, Transfer Q* says something at small β, and the league needs many candidates.
     """
-    instance = Instance.from_probabilities([0.5, 0.3, 0.2], [0.3, 0.3, 0.4], [0.1, 0.9, 0.4])
+    instance = Instance.from_probabilities([0.5, 0.3, 0.2], [0.3, 0.32, 0.38], [0.1, 0.9, 0.4])
     cases = ((1.0, 4, 0.5), (1.0, 200, 0.5), (1.0, 4, 2.0), (0.1, 4, 0.5), (8.0, 2, 0.5), (20.0, 256, 0.6))
     for claim in TRUE_CLAIMS:
         outcomes = {claim.evaluate(instance, Scheme(*case)).outcome for case in cases}
