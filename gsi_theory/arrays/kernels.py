@@ -244,7 +244,7 @@ def max_powers(log_f: Floats, step: Floats, n: float, level: Floats, change: Flo
         level[i], change[i] = n * log_f[i], n * fall if fall < 0.0 else 0.0
 
 
-# `ranking.ranked`.
+# `ranked_rows.ranked`.
 
 
 @njit(cache=True)

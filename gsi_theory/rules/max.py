@@ -24,7 +24,7 @@ from gsi_theory.arrays.namespace import (
     lowest,
     running_sum,
 )
-from gsi_theory.arrays.ranking import ranked
+from gsi_theory.arrays.ranked_rows import ranked
 from gsi_theory.laws.draws import Counts
 from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.subset_sums import largest_rank

@@ -38,7 +38,7 @@ from gsi_theory.arrays.namespace import (
     table,
     times,
 )
-from gsi_theory.arrays.ranking import ranked
+from gsi_theory.arrays.ranked_rows import ranked
 from gsi_theory.laws.draws import Counts
 from gsi_theory.rules import race_subsets
 from gsi_theory.rules.max import compiled_rows, summed_rounding

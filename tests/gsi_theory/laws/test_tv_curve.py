@@ -7,7 +7,7 @@ import pytest
 
 from gsi_theory import InputError, divergence, selection_law
 from gsi_theory.arrays.logscale import normalize
-from gsi_theory.arrays.ranking import ranked
+from gsi_theory.arrays.ranked_rows import ranked
 from gsi_theory.laws.tv_curve import tv_curve
 from gsi_theory.rules import max as max_rule
 from gsi_theory.rules import race as race_rule
