@@ -14,7 +14,6 @@ __all__ = [
     "decayed_scan",
     "gather_pairs",
     "max_levels",
-    "max_powers",
     "race_collect",
     "race_fall",
     "race_powers",
@@ -202,7 +201,7 @@ def race_collect(power: Floats, change: Floats, slope: Floats, scale: Floats, or
         out[order[i]] = (total + lost) * scale[i]
 
 
-# One large row of the max rule, `rules.max.log_ratio` in two walks.
+# One large row of the max rule, `rules.max.log_ratio` in a walk.
 
 
 @njit(cache=True)
@@ -230,18 +229,6 @@ def max_levels(value: Floats, size: Floats, share: Floats) -> int:
         value[start:near] = -(above + lost)
         above, lost = _add(above, lost, step)
     return near
-
-
-@njit(cache=True)
-def max_powers(log_f: Floats, step: Floats, n: float, level: Floats, change: Floats) -> None:
-    """Fill level = n log F and change = n log F_-/F; step = log1p of max_levels' share, or from the level below where
-    that is not small."""
-    below = -np.inf
-    for i in range(log_f.size - 1, -1, -1):
-        if i + 1 < log_f.size and log_f[i + 1] != log_f[i]:
-            below = log_f[i + 1]
-        fall = step[i] if step[i] > -0.69 else below - log_f[i]
-        level[i], change[i] = n * log_f[i], n * fall if fall < 0.0 else 0.0
 
 
 # `ranked_rows.ranked`.

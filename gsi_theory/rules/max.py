@@ -16,6 +16,7 @@ import numpy as np
 from gsi_theory.arrays.logscale import decayed_log_cumsum
 from gsi_theory.arrays.namespace import (
     COMPILED,
+    added,
     expm1_of,
     highest,
     is_numpy,
@@ -99,7 +100,7 @@ def compiled_rows(mass: Array, counts: Counts, zero_mass: Array) -> bool:
 
 def _large_row(mass: Array, log_weight: Array, n: Array, out: Array) -> None:
     """`log_ratio` of one row (K,) for fixed n (M,), into out (M, K). Arrays serve twice: new ones cost page faults."""
-    from gsi_theory.arrays.kernels import max_levels, max_powers
+    from gsi_theory.arrays.kernels import max_levels
 
     order, value, size = ranked(log_weight, mass)
     share = np.empty_like(mass)
@@ -109,10 +110,10 @@ def _large_row(mass: Array, log_weight: Array, n: Array, out: Array) -> None:
         log_of(value[near:])
         log1p_of(share)
         log_of(size)
-        level, change = np.empty_like(mass), np.empty_like(mass)
         for row, count in zip(out, n, strict=True):
-            max_powers(value, share, count, level, change)
-            row[order] = level + log_of(np.negative(expm1_of(change), out=change)) - size
+            # where F_-/F is so small that log1p(-share) is rough, its n-th power counts for nothing
+            lost = expm1_of(count * share)
+            row[order] = added(log_of(np.negative(lost, out=lost)), count * value) - size
 
 
 def _over_level(xp: Namespace, log_mass: Array, new: Array, last: Array) -> Array:

@@ -28,16 +28,18 @@ def tv_curve(mass: Floats, log_weight: Floats, counts: Counts) -> Floats:
     slope = quadrature.slopes(xp, counts, *softmax_cells.cell_sums(xp, masses, ahead, nodes, np.zeros(1)))[0]
     full, slopes = counts.log_slope_at_one()[0], _flushed(np.exp(slope))
     flow, once, twice = softmax_cells.cell_flows(masses[0], ahead, nodes)
-    of_cells = quadrature.sum_of_nodes(full, slopes @ _flushed(flow).T, once, twice, slope[:, 0])
     ratio = np.exp(log_weight - log_weight[0])
     pi = mass * ratio
     ratio, pi, step = ratio / pi.sum(), pi / pi.sum(), first[0] // softmax_cells.FINE
     cell = step - np.floor(np.floor(log_weight * (1.0 / softmax_cells.WIDTH)) / softmax_cells.FINE).astype(np.int64)
-    ends = np.searchsorted(cell, np.arange(cells + 1))
+    # an empty step would hide which of its neighbors holds the crossing
+    used = np.unique(cell)
+    ends = np.append(np.searchsorted(cell, used), cell.size)
+    of_cells = quadrature.sum_of_nodes(full, slopes @ _flushed(flow[used]).T, once[used], twice[used], slope[:, 0])
     heavier = np.append(0.0, np.cumsum(pi))
     gain = heavier[ends] - np.concatenate([np.zeros((slope.shape[0], 1)), np.cumsum(of_cells, axis=1)], axis=1)
     best = np.argmax(gain, axis=1)
-    near = slice(ends[max(int(best.min()) - 1, 0)], ends[min(int(best.max()) + 1, cells)])
+    near = slice(ends[max(int(best.min()) - 1, 0)], ends[min(int(best.max()) + 1, used.size)])
     place = log_weight[near] * (1.0 / quadrature.STEP) - (step - cell[near])
     shares = softmax_cells.interpolated(2.0 * place - 1.0)
     upto = np.concatenate([np.zeros((1, shares.shape[1])), np.cumsum(mass[near, None] * shares, axis=0)])
@@ -45,11 +47,12 @@ def tv_curve(mass: Floats, log_weight: Floats, counts: Counts) -> Floats:
     rate = np.exp(softmax_cells.kernel_nodes(ahead, cells, nodes))
     kernel, line = _flushed(rate * np.exp(-rate)), np.arange(best.size)
     out = gain[line, best]
-    for each in (np.maximum(best - 1, 0), np.minimum(best, cells - 1)):
+    for each in (np.maximum(best - 1, 0), np.minimum(best, used.size - 1)):
         inside = np.empty((best.size, shares.shape[1]))
         for c in np.unique(each):
-            inside[each == c] = slopes[each == c] @ kernel[:, cells - 1 - c : cells - 1 - c + nodes].T
-        start = rate[:, cells - 1 - each].T
+            at = cells - 1 - used[c]
+            inside[each == c] = slopes[each == c] @ kernel[:, at : at + nodes].T
+        start = rate[:, cells - 1 - used[each]].T
         law = quadrature.sum_of_nodes(full, inside, start, start * start, slope[:, 0])
         # P_n/π rises along the cell: where does it cross one?
         low, high = ends[each], ends[each + 1]

@@ -38,6 +38,17 @@ def test_curve_equals_the_tv_of_the_laws(kind: str, rule: str) -> None:
     assert np.all(np.abs(curve - divergence.tv(law.log_prob, log_pi)) <= 2.0 * law.error + 1e-15)
 
 
+@pytest.mark.parametrize("rule", ["softmax", "race"])
+def test_curve_at_many_n(monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
+    """Crossings at many places, beside steps that no weight falls into and between the stretches that the race looks
+    through in turn included."""
+    monkeypatch.setattr(race_rule, "NEAREST", 1)
+    log_mass, weight = pool("plain")
+    law = selection_law(log_mass, weight, np.arange(1, 2000), rule)
+    apart = divergence.tv(law.log_prob, normalize(log_mass + weight))
+    assert np.all(np.abs(tv_curve(log_mass, weight, np.arange(1, 2000), rule) - apart) <= 2.0 * law.error + 1e-15)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -75,7 +86,7 @@ def test_long_rows_of_the_race(monkeypatch: pytest.MonkeyPatch, n: int, spread: 
 
 @pytest.mark.parametrize("digits", [None, 0, -9])
 @pytest.mark.parametrize("n", [2, 16, 10**9])
-@pytest.mark.parametrize("heavy", [0.0, 50.0])
+@pytest.mark.parametrize("heavy", [0.0, 25.0, 50.0])
 def test_long_rows_of_max(monkeypatch: pytest.MonkeyPatch, n: int, digits: int | None, heavy: float) -> None:
     """20,000 candidates without ties, with many, all alike: compiled walk and array operations."""
     rng = np.random.default_rng(4)
@@ -91,18 +102,17 @@ def test_long_rows_of_max(monkeypatch: pytest.MonkeyPatch, n: int, digits: int |
     assert np.max(np.abs(walk.log_prob - arrays.log_prob)[visible]) <= 2.0 * walk.log_error
 
 
-@pytest.mark.parametrize("kind", ["spread", "signs", "ties", "close", "one"])
+@pytest.mark.parametrize("kind", ["spread", "signs", "ties", "near", "close", "one"])
 def test_ranks_of_long_rows(kind: str) -> None:
-    """Weights that agree in all bits that the keys keep, or in half of them, come out as a sort of the numbers has
-    them."""
+    """Few weights that agree in all bits that the keys keep ("near": insertions), and many ("close": another sort)."""
     rng = np.random.default_rng(5)
     weight = rng.normal(size=1 if kind == "one" else 30_000)
     if kind == "signs":
         weight[::3], weight[1::3] = 0.0, -0.0
     if kind == "ties":
         weight = np.round(weight)
-    if kind == "close":
-        weight = 1.0 + 2.0**-52 * rng.integers(2**20, size=weight.size)
+    if kind in ("near", "close"):
+        weight = 1.0 + 2.0**-52 * rng.integers(2 ** (26 if kind == "near" else 20), size=weight.size)
         weight[::2] = 1.0
     order, sorted_weight, mass = ranked(weight, np.arange(weight.size, dtype=float))
     assert np.array_equal(sorted_weight, -np.sort(-weight)) and np.array_equal(np.sort(order), np.arange(weight.size))
