@@ -10,20 +10,22 @@ from figures.small_multiples import curve, key, look_of, panels, powers, worlds_
 from gsi_theory.runs.artifact import Artifact
 
 FLOOR = 1e-3
+EQUAL = ("pilots", "learned")  # whose draws differ by problem
 WIDE = {"fixed": 1.6, "stopping": 1.6, "limit_stopping": 1.8, "limit": 1.8}
 
 
 def draw(artifact: Artifact) -> Figure:
-    """Above the reward, with the simulation of stopping as marks, below TV."""
+    """Above the reward, with the simulation of stopping as marks, below TV; rules that do not know the law at the draws
+    of the others."""
     cells = rows(artifact, "points", ("n", "draws", "value", "simulated", "stderr"), ("world", "figure", "method"))
     worlds = distinct(c["world"] for c in cells)
     figure, grid = panels(2 * len(worlds), 5.6, len(worlds), sharey=False)
     for column, world in enumerate(worlds):
         for row, what in enumerate(("reward", "tv")):
             axes = grid[column + row * len(worlds)]
-            here = where(cells, world=world, figure=what)
+            here, equal = where(cells, world=world, figure=what), where(cells, world=world, figure="equal")
             for method in distinct(c["method"] for c in here):
-                line = where(here, method=method)
+                line = where(equal if method in EQUAL else here, method=method)
                 if what == "tv":
                     line = [c | {"value": max(c["value"], FLOOR)} for c in line]
                 curve(axes, line, "draws", "value", look_of(method), linewidth=WIDE.get(method, 1.1))
@@ -49,10 +51,11 @@ FIGURE = PageFigure(
     question="At equal expected draws, what does it gain to stop, if the law is known, and if it is not?",
     caption="""
     Above, reward: higher is better. Stopping has a threshold and a cap; its limit (M38) has no cap. Thresholds from
-    pilots and thresholds learned on the way know nothing of the law beforehand; pilots are not counted. Limits hold
-    problem by problem: on average over problems a rule that draws more where it pays may lie above their line. Below,
-    TV to the tilt: lower is better, and at the lower edge it is that or less; the rejection that attains M36 is drawn
-    with a cap, the limit without.
+    pilots and thresholds learned on the way know nothing of the law beforehand; pilots are not counted. How many draws
+    these make differs by problem: they are drawn at n expected draws of every problem, by chance between two of their
+    own settings, so that means over problems compare equal draws and no line may lie above its limit; a line ends where
+    no setting tried draws more. Below, TV to the tilt: lower is better, and at the lower edge it is that or less; the
+    rejection that attains M36 is drawn with a cap, the limit without.
     [within] No rule passes its limit, and stopping nowhere has less reward than best-of-n, in {cases} cases. | A rule
     passes its limit, or stopping has less than best-of-n, in {exceptions}: a fault of the numbers.
     """,

@@ -6,6 +6,7 @@ The target π, the draft μ and the base π_B are log-probabilities over the sam
     one of n drafts, fixed n             best_tv (M19)             best_of_n_reward (M38)
     drafts until a stop, n expected      best_tv_adaptive (M36)    best_reward (M38)
     n drafts and m base draws, fixed     best_tv_two (M37)         laws.fallback_limits with q = 1
+    n_j of each of several drafters      best_tv_several (M37b)    best_reward_several (M37b)
 
 A draw from either source, the source chosen from the past, with n and m expected: `best_tv_adaptive` and `best_reward`
 for n + m draws from the mixture (nμ + mπ_B)/(n + m) (M37). Laws that attain them, and the reward under a bound on KL or
@@ -14,6 +15,8 @@ TV: `laws.attaining_laws`, `laws.reward_within`. A fallback of given probability
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from gsi_theory.arrays.namespace import plain_number
@@ -21,9 +24,19 @@ from gsi_theory.divergence import log_pair
 from gsi_theory.laws.draws import as_counts, as_means
 from gsi_theory.laws.half_plane_sets import as_sources, largest_over_sets, log_missed
 from gsi_theory.laws.reward_levels import reward_levels, some_above
+from gsi_theory.laws.several_sources import as_drafters, best_tv_several
 from gsi_theory.types import Array
 
-__all__ = ["best_of_n_reward", "best_reward", "best_tv", "best_tv_adaptive", "best_tv_two", "fixed_n_loss"]
+__all__ = [
+    "best_of_n_reward",
+    "best_reward",
+    "best_reward_several",
+    "best_tv",
+    "best_tv_adaptive",
+    "best_tv_several",
+    "best_tv_two",
+    "fixed_n_loss",
+]
 
 
 def best_tv(log_target: Array, log_proposal: Array, n: Array) -> Array:
@@ -106,6 +119,19 @@ def best_of_n_reward(reward: Array, log_proposal: Array, n: Array) -> Array:
     """
     _, levels = reward_levels(reward, log_proposal)
     return levels.mean(some_above(levels.above[0], as_means(n, levels.lowest)))
+
+
+def best_reward_several(reward: Array, log_drafts: Array, ns: Sequence[int]) -> float:
+    """Largest expected reward over rules that return one of n_j iid draws from each drafter j: the best of all (M37b).
+
+    E max r = ∫ 1 - Π_j (1 - S_j)^{n_j} dx, S_j(x) = P_{μ_j}(r > x). reward (K,) finite, log_drafts (J, K), ns (J,)
+    whole, ≥ 0, not all 0. Error: a few K units of rounding of osc r. Raises InputError on shapes, NaN, bad ns.
+    """
+    values, laws, counts = as_drafters(reward, log_drafts, ns)
+    _, levels = reward_levels(values, *laws)
+    with np.errstate(divide="ignore"):
+        log_none = sum(n * np.log1p(-above) for n, above in zip(counts, levels.above, strict=True))
+    return float(levels.mean(-np.expm1(log_none)))
 
 
 def fixed_n_loss(reward: Array, log_proposal: Array, n: Array) -> Array:

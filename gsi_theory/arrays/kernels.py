@@ -12,10 +12,14 @@ __all__ = [
     "cell_moments",
     "cell_values",
     "decayed_scan",
+    "gather_pairs",
+    "max_levels",
     "race_collect",
     "race_fall",
     "race_powers",
     "race_walk",
+    "sort_keys",
+    "sort_nearly",
 ]
 
 TINY = 2.3e-308
@@ -195,3 +199,75 @@ def race_collect(power: Floats, change: Floats, slope: Floats, scale: Floats, or
         if slope[i] > 0.0:
             total, lost = _add(total, lost, -power[i] * change[i] / slope[i])
         out[order[i]] = (total + lost) * scale[i]
+
+
+# One large row of the max rule, `rules.max.log_ratio` in a walk.
+
+
+@njit(cache=True)
+def max_levels(value: Floats, size: Floats, share: Floats) -> int:
+    """From ranked log-weights, descending, in value and their masses in size: value becomes the argument of log F of
+    each one's level, size the mass of that level, share -size/F. How many of value are F - 1, for log1p."""
+    end, below, lost = value.size, 0.0, 0.0
+    while end:
+        start, total, total_lost = end, 0.0, 0.0
+        while start and value[start - 1] == value[end - 1]:
+            start -= 1
+            total, total_lost = _add(total, total_lost, size[start])
+        total += total_lost
+        share[start:end] = -total / (below + lost + total)
+        size[start:end] = total
+        below, lost = _add(below, lost, total)
+        value[start:end] = below + lost
+        end = start
+    near, above, lost = 0, 0.0, 0.0
+    while near < value.size and above + lost < 0.5:
+        level, step = value[near], size[near]
+        start = near
+        while near < value.size and value[near] == level and share[near] == share[start]:
+            near += 1
+        value[start:near] = -(above + lost)
+        above, lost = _add(above, lost, step)
+    return near
+
+
+# `ranked_rows.ranked`.
+
+
+@njit(cache=True)
+def sort_keys(bits: Ints, low: int) -> Ints:
+    """Of the bits of float64 numbers, keys that ascend as the numbers descend, in the bits `low` the index."""
+    keys = np.empty_like(bits)
+    for i in range(bits.size):
+        ascending = bits[i] ^ ((bits[i] >> 63) & 0x7FFFFFFFFFFFFFFF)
+        keys[i] = (~ascending & ~low) | i
+    return keys
+
+
+@njit(cache=True)
+def gather_pairs(first: Floats, second: Floats, order: Ints) -> tuple[Floats, Floats]:
+    """first[order] and second[order]: laid side by side they are in the cache together."""
+    pairs = np.empty((first.size, 2))
+    for i in range(first.size):
+        pairs[i, 0], pairs[i, 1] = first[i], second[i]
+    ranked, beside = np.empty_like(first), np.empty_like(second)
+    for i in range(order.size):
+        ranked[i], beside[i] = pairs[order[i], 0], pairs[order[i], 1]
+    return ranked, beside
+
+
+@njit(cache=True)
+def sort_nearly(order: Ints, weight: Floats, mass: Floats, most: int) -> bool:
+    """Insertions until weight descends, order and mass along with it; False once there are more than `most`."""
+    moves = 0
+    for i in range(1, weight.size):
+        if weight[i] > weight[i - 1]:
+            at, w, m, index = i, weight[i], mass[i], order[i]
+            while at and weight[at - 1] < w:
+                weight[at], mass[at], order[at] = weight[at - 1], mass[at - 1], order[at - 1]
+                at -= 1
+            weight[at], mass[at], order[at] = w, m, index
+            moves += i - at
+            if moves > most:
+                return False
+    return True

@@ -1,4 +1,4 @@
-"""Claims on several drafters (M20): the draft with n draws and the base with n_base, N = n + n_base.
+"""Claims on several drafters (M20, M37b): the draft with n draws and the base with n_base, N = n + n_base.
 
 p_mix = (n π_S + n_base π_B)/N always covers π; w = π/p_mix (balance heuristic), e_j = E_{p_j} w, ρ_j = n_j/N. The law
 of the fixed allocation is found row by row in NumPy (no gradient); that of the random one is (M2) on p_mix.
@@ -6,6 +6,8 @@ of the fixed allocation is found row by row in NumPy (no gradient); that of the 
 
 from __future__ import annotations
 
+import itertools
+from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,12 +20,12 @@ from gsi_theory.claims.claim import proved
 from gsi_theory.claims.facts import Facts
 from gsi_theory.claims.sides import LARGEST_LOG, Sides, chi2_error, least
 from gsi_theory.laws.drafters import fixed_allocation_law
+from gsi_theory.laws.draws import Counts
 from gsi_theory.laws.selection_law import EPS, Law, selection_laws
+from gsi_theory.limits import best_tv, best_tv_two
 from gsi_theory.types import Array
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from flint import arb
 
     from gsi_theory.certified.ball_facts import BallFacts
@@ -114,6 +116,42 @@ def mixture_chi2(f: Facts) -> Sides:
     return Sides(lhs, rhs, 16.0 * f.weight_error + 32.0 * EPS * size)
 
 
+def _best_of_both(f: Facts) -> Array:
+    """The least TV to π of one of n draft and n_base base draws (M37) (...), row by row."""
+    rows = [host(v).reshape(-1, f.size) for v in (f.log_pi, f.log_draft, f.log_base)]
+    numbers = [np.broadcast_to(host(v), f.shape).reshape(-1) for v in (f.n, f.n_base)]
+    best = [best_tv_two(p, s, b, int(n), int(m)) for p, s, b, n, m in zip(*rows, *numbers, strict=True)]
+    return table(np.reshape(best, f.shape), f.reward)
+
+
+def drafters_limit(f: Facts) -> Sides:
+    """(M37b): max_A π(A) - 1 + Π_j (1 - p_j(A))^{n_j} ≤ TV(P, π), P of the fixed allocation."""
+    law = f.shared("fixed allocation", _fixed_laws)
+    value = divergence.tv(f.log_pi, law.log_prob)
+    return Sides(_best_of_both(f), value, law.error + 8.0 * f.weight_error + f.rounding)
+
+
+def mixture_limit(f: Facts) -> Sides:
+    """(M37b): the least TV of n_j draws from each drafter ≤ that of N draws from p_mix (M19)."""
+    whole = f.n + f.n_base
+    rhs = best_tv(f.log_pi, _log_mix(f), Counts(whole, f.xp.zeros_like(detached(whole))))
+    return Sides(_best_of_both(f), rhs, 8.0 * f.weight_error + f.rounding)
+
+
+def mixture_limit_balls(f: BallFacts) -> tuple[arb, arb]:
+    """`mixture_limit`, over every set of outcomes: of its complement π, and the chance to miss it."""
+    n, other = f.scheme.n, f.scheme.base_draws
+    lhs = rhs = f.ball(Fraction(0))
+    rows = list(zip(f.pi, f.instance.draft, f.instance.base, strict=True))
+    for chosen in itertools.product((False, True), repeat=len(rows)):
+        outside = [row for row, inside in zip(rows, chosen, strict=True) if not inside]
+        lost = f.total([p for p, _, _ in outside])
+        draft, base = sum((s for _, s, _ in outside), Fraction(0)), sum((b for *_, b in outside), Fraction(0))
+        lhs = lhs.max(f.ball(draft) ** n * f.ball(base) ** other - lost)
+        rhs = rhs.max(f.ball((n * draft + other * base) / (n + other)) ** (n + other) - lost)
+    return lhs, rhs
+
+
 def _mix_balls(f: BallFacts) -> list[Fraction]:
     n, other = f.scheme.n, f.scheme.base_draws
     return [(n * s + other * b) / (n + other) for s, b in zip(f.instance.draft, f.instance.base, strict=True)]
@@ -173,5 +211,23 @@ TABLE = (
         mixture_chi2,
         mixture_chi2_balls,
         logs=True,
+    ),
+    proved(
+        "M37b-drafters",
+        r"\max_A\,\pi(A)-1+(1-\pi_S(A))^n(1-\pi_B(A))^{n_B} \le TV(P,\pi)\ \text{(fixed allocation)}",
+        drafters_limit,
+        assumptions=(WHOLE, POOLABLE),
+        smooth=False,
+        uncertified=_NO_LAW,
+        most_outcomes=16,
+    ),
+    proved(
+        "M37b-mixture",
+        r"\max_A\,\pi(A)-1+(1-\pi_S(A))^n(1-\pi_B(A))^{n_B} \le \max_A\,\pi(A)-1+(1-p_{mix}(A))^N",
+        mixture_limit,
+        mixture_limit_balls,
+        (WHOLE, POOLABLE),
+        smooth=False,
+        most_outcomes=8,
     ),
 )

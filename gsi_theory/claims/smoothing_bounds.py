@@ -169,10 +169,12 @@ def regret_balls(f: BallFacts, form: str) -> tuple[arb, arb]:
     return lhs, size * ((1 + over).sqrt() + (1 + f.chi2).sqrt()) + middle + f.chi2.log1p()
 
 
+# At β = 0 the gold reward r + ℓ/β is none: what fails there would say nothing of rewards.
+_TILTED = Assumption("β > 0", lambda f: f.beta > 0, lambda f: f.scheme.beta > 0)
 _UNIT = Assumption(
     "two rewards of oscillation below 1",
-    lambda f: (f.beta > 0) & (_widths(f) < f.beta),
-    lambda f: f.scheme.beta > 0 and all(bool(width < f.ball(f.scheme.beta)) for width in _width_balls(f)),
+    lambda f: _widths(f) < f.beta,
+    lambda f: all(bool(width < f.ball(f.scheme.beta)) for width in _width_balls(f)),
 )
 # s is the proxy, Q the law by it, C_s the coverage of its tilt
 _BOTH = r"KL(P^*\|Q)+KL(Q\|P^*) \le "
@@ -193,14 +195,14 @@ TABLE = (
         "M43-kl-unit",
         _BOTH + _PRINTED + r",\ osc\le1",
         *twins(apart, apart_balls, "printed"),
-        (COVERED, POSITIVE, SEVERAL, _UNIT),
+        (COVERED, POSITIVE, SEVERAL, _TILTED, _UNIT),
         smooth=False,
     ),
     reading(
         "M43-kl-printed",
         _BOTH + _PRINTED,
         *twins(apart, apart_balls, "printed"),
-        (COVERED, POSITIVE, SEVERAL),
+        (COVERED, POSITIVE, SEVERAL, _TILTED),
         source=f"{_SOURCE}, its form for rewards in [0, 1] read for rewards of any range",
         smooth=False,
     ),
@@ -215,7 +217,7 @@ TABLE = (
         "M43-regret-argmax",
         r"\max r^*-E_{Q}r^* \le " + _BOUND,
         *twins(regret, regret_balls, "argmax"),
-        (COVERED, POSITIVE),
+        (COVERED, POSITIVE, _TILTED),
         source=f"{_SOURCE}, read with the best outcome as comparator and the coverage of the tilt",
         smooth=False,
     ),

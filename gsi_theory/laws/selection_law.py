@@ -204,7 +204,11 @@ def selection_law(log_mass: Array, log_weight: Array, n: Array, rule: str | Rule
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
         rows = _rows(log_mass, log_weight, n)
         xp = array_api_compat.array_namespace(rows.mass)
-        ratio = rule.log_ratio(rows.mass, rows.log_weight, rows.counts, rows.zero_mass)
+        single = rows.counts.single[..., None]
+        if bool(xp.all(single)):
+            ratio = xp.zeros((*single.shape[:2], rows.mass.shape[-1]), dtype=xp.float64)
+        else:
+            ratio = rule.log_ratio(rows.mass, rows.log_weight, rows.counts, rows.zero_mass)
         if rows.zero is not None:
             silent = rule.log_zero_ratio(rows.mass, rows.counts, rows.zero_mass)
             ratio = xp.where(rows.zero[:, None, :], silent[..., None], ratio)

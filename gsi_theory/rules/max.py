@@ -14,7 +14,18 @@ import array_api_compat
 import numpy as np
 
 from gsi_theory.arrays.logscale import decayed_log_cumsum
-from gsi_theory.arrays.namespace import is_numpy, running_sum
+from gsi_theory.arrays.namespace import (
+    COMPILED,
+    added,
+    expm1_of,
+    highest,
+    is_numpy,
+    log1p_of,
+    log_of,
+    lowest,
+    running_sum,
+)
+from gsi_theory.arrays.ranked_rows import ranked
 from gsi_theory.laws.draws import Counts
 from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.subset_sums import largest_rank
@@ -25,7 +36,18 @@ if TYPE_CHECKING:
 
     from gsi_theory.certified.ball_law import Levels
 
-__all__ = ["MAX", "level_means", "levels_of", "log_ratio", "subset_means", "subset_parts", "summed_rounding"]
+__all__ = [
+    "MAX",
+    "compiled_rows",
+    "level_means",
+    "levels_of",
+    "log_ratio",
+    "subset_means",
+    "subset_parts",
+    "summed_rounding",
+]
+
+LARGE = 1 << 14  # candidates from which a row is walked in compiled loops
 
 
 def summed_rounding(size: int) -> float:
@@ -36,18 +58,23 @@ def summed_rounding(size: int) -> float:
 def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> Array:
     """log P(y)/μ(y) (B, M, K); mass, log_weight (B, K), counts (B, M)."""
     xp = array_api_compat.array_namespace(mass, log_weight)
+    if compiled_rows(mass, counts, zero_mass):
+        out = np.empty((*counts.fixed.shape, mass.shape[1]))
+        for row in zip(mass, log_weight, counts.fixed, out, strict=True):
+            _large_row(*row)
+        return out
     order = xp.argsort(log_weight, axis=-1, descending=True, stable=False)
     back = xp.argsort(order, axis=-1, stable=False)
     weight = xp.take_along_axis(log_weight, order, axis=-1)
-    ranked = xp.take_along_axis(mass, order, axis=-1)
-    zero = xp.zeros_like(ranked[:, :1])
+    in_order = xp.take_along_axis(mass, order, axis=-1)
+    zero = xp.zeros_like(in_order[:, :1])
     new = xp.concat([zero + 1.0, xp.astype(weight[:, 1:] != weight[:, :-1], xp.float64)], axis=-1) > 0
     last = xp.concat([new[:, 1:], zero == 0.0], axis=-1)
     with np.errstate(divide="ignore"):
-        size = xp.exp(_over_level(xp, xp.log(ranked), new, last))
-        above = xp.concat([zero, running_sum(ranked)[:, :-1]], axis=-1)
+        size = xp.exp(_over_level(xp, xp.log(in_order), new, last))
+        above = xp.concat([zero, running_sum(in_order)[:, :-1]], axis=-1)
         above = _fill(xp, xp.where(new, above, -xp.inf))
-        under = xp.concat([zero, running_sum(xp.flip(ranked, axis=-1))[:, :-1]], axis=-1)
+        under = xp.concat([zero, running_sum(xp.flip(in_order, axis=-1))[:, :-1]], axis=-1)
         below = xp.flip(_fill(xp, xp.where(xp.flip(last, axis=-1), under, -xp.inf)), axis=-1) + zero_mass[:, None]
         upto = below + size
         near = above < 0.5
@@ -62,6 +89,31 @@ def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) 
         won = counts.log_fall(log_f, above[:, None, :], step, size[:, None, :])
         won = xp.where(held, won - xp.log(xp.where(size > 0, size, 1.0))[:, None, :], -xp.inf)
     return xp.take_along_axis(won, xp.broadcast_to(back[:, None, :], won.shape), axis=-1)
+
+
+def compiled_rows(mass: Array, counts: Counts, zero_mass: Array) -> bool:
+    """Whether rows are long, and plain: then few passes over little memory are what matters."""
+    if not (COMPILED and is_numpy(mass)) or mass.shape[1] < LARGE or counts.random or highest(zero_mass) > 0:
+        return False
+    return lowest(mass) > 0
+
+
+def _large_row(mass: Array, log_weight: Array, n: Array, out: Array) -> None:
+    """`log_ratio` of one row (K,) for fixed n (M,), into out (M, K). Arrays serve twice: new ones cost page faults."""
+    from gsi_theory.arrays.kernels import max_levels
+
+    order, value, size = ranked(log_weight, mass)
+    share = np.empty_like(mass)
+    near = max_levels(value, size, share)
+    with np.errstate(divide="ignore"):
+        log1p_of(value[:near])
+        log_of(value[near:])
+        log1p_of(share)
+        log_of(size)
+        for row, count in zip(out, n, strict=True):
+            # where F_-/F is so small that log1p(-share) is rough, its n-th power counts for nothing
+            lost = expm1_of(count * share)
+            row[order] = added(log_of(np.negative(lost, out=lost)), count * value) - size
 
 
 def _over_level(xp: Namespace, log_mass: Array, new: Array, last: Array) -> Array:

@@ -33,13 +33,15 @@ from gsi_theory.arrays.namespace import (
     log_of,
     log_of_either,
     lowest,
+    rows_of,
     running_sum,
     table,
     times,
 )
+from gsi_theory.arrays.ranked_rows import ranked
 from gsi_theory.laws.draws import Counts
 from gsi_theory.rules import race_subsets
-from gsi_theory.rules.max import summed_rounding
+from gsi_theory.rules.max import compiled_rows, summed_rounding
 from gsi_theory.rules.rule import Rule, ScoreGate
 from gsi_theory.rules.softmax import exponential
 from gsi_theory.types import Array, Floats, Ints, Namespace
@@ -54,11 +56,11 @@ __all__ = ["RACE", "fall_linear", "log_fall", "log_ratio", "ratio_bound", "score
 # Sums are kept on the linear scale while the least of them, mass times weight of the lightest, is above e^{-LINEAR}.
 LINEAR = 650.0
 NEAR = 32.0  # nats below the largest weight at which what their difference rounds off is still within the error
-LARGE = 1 << 14  # candidates from which a row is walked in compiled loops
 TINY = 2.3e-308
 BELOW = 1e290  # stands for -log 0 where an infinity would meet a zero
 LEAST = -1e4  # stands for log 0: every power of e^{-10000} is zero
-CACHED = 1 << 17  # entries of what should stay in the cache
+NEAREST = 64  # candidates among which a crossing is looked for first
+BUDGET = 1 << 21  # entries of the largest temporary array
 
 
 def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> Array:
@@ -76,22 +78,21 @@ def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) 
 
 
 def _large(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> bool:
-    """Whether rows are long, plain and on the linear scale: then few passes over little memory are what matters."""
-    if not (COMPILED and is_numpy(mass)) or mass.shape[1] < LARGE or counts.random or highest(zero_mass) > 0:
+    """Whether rows are long, plain and on the linear scale."""
+    if not compiled_rows(mass, counts, zero_mass):
         return False
-    lightest = lowest(mass)
-    return lightest > 0 and highest(log_weight) - lowest(log_weight) - float(np.log(lightest)) <= LINEAR
+    return highest(log_weight) - lowest(log_weight) - float(np.log(lowest(mass))) <= LINEAR
 
 
 def _large_row(mass: Array, log_weight: Array, n: Array, out: Array) -> None:
     """`log_ratio` of one row (K,) for fixed n (M,), into out (M, K). Arrays serve twice: new ones cost page faults."""
     from gsi_theory.arrays.kernels import race_collect, race_powers, race_walk
 
-    order = np.argsort(-log_weight)
-    ranked, first, second = log_weight[order], mass[order], np.empty_like(mass)
-    share = np.diff(ranked, prepend=ranked[0])
-    scale = _scale(ranked, ranked[0])
-    del ranked
+    order, weight, first = ranked(log_weight, mass)
+    second, share = np.empty_like(mass), np.zeros_like(mass)
+    np.subtract(weight[1:], weight[:-1], out=share[1:])
+    scale = _scale(weight, weight[0])
+    del weight
     slope, log_a = np.empty_like(mass), np.empty_like(mass)
     near = race_walk(first, scale, expm1_of(share), slope, log_a, second)
     with np.errstate(divide="ignore"):
@@ -252,8 +253,8 @@ def score_gate(
     mass = xp.concat([mass, xp.zeros_like(mass[:, :1])], axis=-1)
     log_weight = xp.concat([_used(xp, mass[:, :-1], log_weight), log_score[:, None]], axis=-1)
     order = xp.argsort(log_weight, axis=-1, descending=True, stable=False)
-    ranked, (log_a, deficit) = _integral(xp, _rank(xp, mass, order), _rank(xp, log_weight, order), counts, zero_mass)
-    integral = _restore(xp, ranked, order)
+    integrals, (log_a, deficit) = _integral(xp, _rank(xp, mass, order), _rank(xp, log_weight, order), counts, zero_mass)
+    integral = _restore(xp, integrals, order)
     gate = (_restore(xp, v[:, None, :], order)[..., -1:] for v in (log_a, deficit))
     log_reject = counts.log_unbeaten(*gate)[..., 0]
     at_gate = integral[..., -1:] + (log_weight[:, :-1] - log_score[:, None])[:, None, :]
@@ -271,20 +272,30 @@ def tv_curve(mass: Floats, log_weight: Floats, counts: Counts) -> Floats:
     fall = fall_linear(array_api_compat.array_namespace(mass), mass[None], log_weight[None], np.zeros(1))
     log_a = log_fall(array_api_compat.array_namespace(mass), fall)[0][0]
     slope = np.append(fall.slope[0] / fall.slope[0, 0], 0.0)
-    out, rows = np.empty(n.size), max(1, CACHED // mass.size)
-    for start in range(0, n.size, rows):
-        part, width, crossed = slice(start, start + rows), max(64, mass.size // 8), False
-        # The crossing is among the heavy: look further only where it is not.
-        while not crossed:
-            width = min(width, mass.size)
-            power = np.exp(np.multiply.outer(n[part], np.maximum(log_a[:width], LEAST)))
-            total = np.cumsum(-np.diff(power, prepend=1.0, axis=1) / slope[:width], axis=1)
-            crossed = bool(np.all(total[:, -1] >= 1.0)) or width == mass.size
-            width *= 4
-        last = np.sum(total < 1.0, axis=1) - 1
-        line = np.arange(last.size)
-        behind = power[line, last] - slope[last + 1] * (1.0 - total[line, last])
-        out[part] = np.where(last >= 0, behind, 0.0)
+    return np.concatenate([_crossings(n[part], log_a, slope) for part in rows_of(n.size, mass.size, BUDGET)])
+
+
+def _crossings(n: Floats, log_a: Floats, slope: Floats) -> Floats:
+    """`tv_curve` of numbers n (M,) from log A_k (K,) and S_k, normalized, with 0 behind it (K+1,)."""
+    out, going, begin, width = np.zeros(n.size), np.arange(n.size), 0, NEAREST
+    # A_{j-1}^n and T_j of the n that have not crossed; the crossing is among the heavy: further only where it is not
+    before, total = np.ones(n.size), np.zeros(n.size)
+    while going.size:
+        part = slice(begin, begin + width)
+        power = np.exp(np.multiply.outer(n[going], np.maximum(log_a[part], LEAST)))
+        edges = np.concatenate([before[:, None], power], axis=1)
+        running = np.cumsum((edges[:, :-1] - power) / slope[:-1][part], axis=1)
+        running += total[:, None]
+        under = np.sum(running < 1.0, axis=1)  # the last of them is where P_n/π is still below one
+        here = np.flatnonzero((under < running.shape[1]) | (begin + width >= log_a.size))
+        some = here[(under[here] > 0) | (begin > 0)]
+        last = under[some]
+        level = np.where(last > 0, running[some, last - 1], total[some])
+        out[going[some]] = edges[some, last] - slope[begin + last] * (1.0 - level)
+        keep = np.ones(going.size, dtype=bool)
+        keep[here] = False
+        going, before, total = going[keep], power[keep, -1], running[keep, -1]
+        begin, width = begin + width, 2 * width
     return np.clip(out, 0.0, 1.0)
 
 

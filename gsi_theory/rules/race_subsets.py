@@ -72,7 +72,7 @@ def _lighter(values: Floats, log_weight: Floats, log_top: float, most: int) -> _
     gap = log_weight - log_top
     a, q = np.exp(gap), -np.expm1(gap)
     idle = int(np.searchsorted(a, np.exp(-IDLE) / max(most, 1)))
-    e, d = hypergeometric(idle, idle, most)[None].copy(), np.zeros((values.shape[0], 1, most + 1))
+    e, d = hypergeometric(idle, a.size, most)[None], np.zeros((values.shape[0], 1, most + 1))
     # Candidates come heaviest last: e_k starts at one and nothing underflows that is not negligible in the end.
     grow(e, d, q[idle:, None].copy(), a[idle:, None].copy(), np.ascontiguousarray(values[:, idle : a.size]), idle)
     return _Lighter(e[0], d[:, 0], a, q, idle)
@@ -93,9 +93,7 @@ def race_curve(values: Floats, log_weight: Floats, ns: Ints, log_cut: float = -n
         at = np.minimum(ns, light.e.size - 1)
         accepted = np.cumsum(light.d[:, 1:] / np.arange(1, light.e.size), axis=1)[:, at - 1]
         total += all_zero(below, log_weight.size, ns) * accepted
-    shares, limits = _ranks(log_weight.size, ns, below)
-    far = IDLE + np.log(ns.max())
-    subset_kernels.race_curve(values, log_weight, ns, shares, limits, far, total[:, :, None])
+    subset_kernels.race_curve(values, log_weight, ns, below, IDLE + np.log(ns.max()), total[:, :, None])
     return total
 
 

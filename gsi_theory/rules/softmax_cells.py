@@ -43,7 +43,18 @@ from gsi_theory.arrays.quadrature import STEP, grid, slopes, sum_of_nodes
 from gsi_theory.laws.draws import Counts
 from gsi_theory.types import Array, Floats, Ints, Namespace
 
-__all__ = ["FINE", "NODES", "WIDTH", "by_cells", "cell_flows", "cell_sums", "heaviest_cell", "node_masses"]
+__all__ = [
+    "FINE",
+    "NODES",
+    "WIDTH",
+    "by_cells",
+    "cell_flows",
+    "cell_sums",
+    "heaviest_cell",
+    "interpolated",
+    "kernel_nodes",
+    "node_masses",
+]
 
 NODES, FINE, DEGREE = 12, 16, 6  # interpolation nodes a step; cells in a step and coefficients in a cell
 WIDTH = STEP / FINE
@@ -60,13 +71,24 @@ def _interpolation() -> tuple[Floats, Floats]:
     nodes = np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
     angles = np.pi * (np.arange(DEGREE) + 0.5) / DEGREE
     places = (2.0 * (np.arange(FINE)[::-1, None] + 0.5 + 0.5 * np.cos(angles)) / FINE - 1.0).reshape(-1)
-    degrees = np.arange(NODES)
-    to_series = np.where(degrees == 0, 1.0, 2.0)[:, None] * np.cos(degrees[:, None] * np.arccos(nodes)) / NODES
-    lagrange = np.cos(degrees * np.arccos(np.clip(places, -1.0, 1.0))[:, None]) @ to_series
+    lagrange = interpolated(places)
     few = np.arange(DEGREE)
     series = np.where(few == 0, 1.0, 2.0)[:, None] * np.cos(few[:, None] * angles) / DEGREE
     transfer = np.einsum("ij,rjk->rik", series, lagrange.reshape(FINE, DEGREE, NODES))
     return STEP * 0.5 * (1.0 + nodes), transfer.reshape(FINE * DEGREE, NODES)
+
+
+def interpolated(places: Floats) -> Floats:
+    """What each of the NODES of a step counts (C, NODES) in the value at a place (C,), -1 to 1, of the step."""
+    degrees, at = np.arange(NODES), np.pi * (np.arange(NODES) + 0.5) / NODES
+    to_series = np.where(degrees == 0, 1.0, 2.0)[:, None] * np.cos(degrees[:, None] * at) / NODES
+    return np.asarray(np.polynomial.chebyshev.chebvander(places, NODES - 1) @ to_series)
+
+
+def kernel_nodes(ahead: int, cells: int, nodes: int) -> Floats:
+    """u (NODES, nodes + cells - 1) at each interpolation node of a step, for every difference of node and cell."""
+    steps = np.arange(nodes + cells - 1) - (cells - 1) - ahead - 1.0
+    return np.asarray(STEP * steps + _interpolation()[0][:, None])
 
 
 def _chebyshev(s: Array) -> list[Array]:
@@ -123,13 +145,17 @@ def _place(xp: Namespace, log_weight: Array, first: Ints) -> tuple[Array, Array]
 def _kernel(like: Array, ahead: int, cells: int, nodes: int) -> tuple[Array, Array]:
     """(u (NODES, nodes + cells - 1) at each interpolation node for every difference j - cell; index of the difference
     (cells, nodes))."""
-    steps = np.arange(nodes + cells - 1) - (cells - 1) - ahead - 1.0
     index = np.arange(nodes)[None, :] - np.arange(cells)[:, None] + cells - 1
-    return table(STEP * steps + _interpolation()[0][:, None], like), table(index, like)
+    return table(kernel_nodes(ahead, cells, nodes), like), table(index, like)
 
 
 def cell_sums(xp: Namespace, masses: Array, ahead: int, nodes: int, zero_mass: Array) -> tuple[Array, Array]:
     """φ and 1 - φ (B, nodes) from the masses (B, cells, NODES) at the interpolation nodes."""
+    if is_numpy(masses) and masses.shape[0] == 1:
+        rate = np.exp(kernel_nodes(ahead, masses.shape[1], nodes))
+        parts = (np.einsum("ck,kcj->j", masses[0], _shifted(part, nodes)) for part in (np.exp(-rate), -np.expm1(-rate)))
+        kept, deficit = (part[None] for part in parts)
+        return kept + zero_mass[:, None], deficit
     u, index = _kernel(masses, ahead, masses.shape[1], nodes)
     # Settled candidates: exp(-e^u) underflows to zero, as it should.
     silent, minus = xp.exp(-xp.exp(u)), xp.expm1(-xp.exp(u))
@@ -142,14 +168,16 @@ def cell_sums(xp: Namespace, masses: Array, ahead: int, nodes: int, zero_mass: A
 
 def cell_flows(masses: Floats, ahead: int, nodes: int) -> tuple[Floats, Floats, Floats]:
     """Of one row of masses (cells, NODES): Σ μ e^{u - e^u} (cells, nodes), Σ μ e^u and Σ μ e^{2u} at the first node."""
-    flow, once, twice = np.zeros((masses.shape[0], nodes)), np.zeros(masses.shape[0]), np.zeros(masses.shape[0])
-    u, index = _kernel(masses, ahead, masses.shape[0], nodes)
-    for k, rate in enumerate(np.exp(u)):
-        flow += masses[:, k, None] * (rate * np.exp(-rate))[index]
-        start = rate[index[:, 0]]
-        once += masses[:, k] * start
-        twice += masses[:, k] * start * start
-    return flow, once, twice
+    cells = masses.shape[0]
+    rate = np.exp(kernel_nodes(ahead, cells, nodes))
+    start = rate[:, cells - 1 :: -1].T  # at the first node, cell after cell
+    flow = np.einsum("ck,kcj->cj", masses, _shifted(rate * np.exp(-rate), nodes))
+    return flow, np.sum(masses * start, axis=1), np.sum(masses * start * start, axis=1)
+
+
+def _shifted(kernel: Floats, nodes: int) -> Floats:
+    """A view (NODES, cells, nodes) of a kernel (NODES, nodes + cells - 1): of cell c, `nodes` numbers, c before."""
+    return np.lib.stride_tricks.sliding_window_view(kernel, nodes, axis=1)[:, ::-1]
 
 
 def _toeplitz(xp: Namespace, values: Array, index: Array) -> Array:

@@ -81,7 +81,7 @@ def _grown(block: Block, log_weight: Floats, values: Floats, most: int, zeros: i
     size, waiting = log_weight.size + zeros, log_weight.size + zeros - block.last
     mean = (z[:, 0].sum() + waiting) / size
     kept = most if mean >= 1.0 else int(min(most, NEGLIGIBLE / -np.log(max(mean, 1e-300)) + 1.0))
-    e = np.tile(hypergeometric(waiting, waiting + block.first, kept), (z.shape[1], 1))
+    e = np.tile(hypergeometric(waiting, size, kept), (z.shape[1], 1))
     d = np.zeros((values.shape[0], z.shape[1], kept + 1))
     # Lightest first: e_k starts at one, so nothing underflows that is not negligible in the end.
     own = np.ascontiguousarray(values[:, window][:, ::-1])

@@ -9,6 +9,8 @@ from gsi_theory.types import Floats, Ints
 
 __all__ = ["divide", "grow", "race_curve", "race_parts", "softmax_parts"]
 
+NEGLIGIBLE, LEAST = 46.0, 1e-20  # e^{-46} of the largest value, at each rank and size of subset
+VECTOR = 16  # numbers that a step of a vectorized loop takes
 LANES = 64  # candidates left out together: their rows then fit the cache
 
 
@@ -17,22 +19,46 @@ LANES = 64  # candidates left out together: their rows then fit the cache
 
 @njit(cache=True, fastmath={"contract"})
 def grow(e: Floats, d: Floats, z: Floats, rate: Floats, values: Floats, start: int) -> None:
-    """`subset_sums.grow`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A); k runs inside, downward."""
-    most = e.shape[1] - 1
+    """`subset_sums.grow`: e (B, K+1), d (V, B, K+1), z and rate (A, B), values (V, A). Two candidates at a time."""
+    count, counts = z.shape[0], d.shape[0]
+    size = start + count
+    most = min(e.shape[1] - 1, size)
+    # Largest k first: the loop along k then runs upward; whole vectors of it, the first ones of k > most.
+    width = -(-most // VECTOR) * VECTOR
+    odds, both = np.zeros(width), np.zeros(width)
+    low, sums = np.zeros(width + 2), np.zeros((counts, width + 2))
+    for k in range(1, most + 1):
+        odds[width - k] = k / (size - k + 1.0)  # how many k-subsets there are to one of k - 1
+        both[width - k] = odds[width - k] * (k - 1) / (size - k + 2.0)
     for b in range(e.shape[0]):
-        for a in range(z.shape[0]):
-            size = start + a + 1
-            share = 1.0 / size
-            step = share * z[a, b]
-            top = min(most, size)
-            for v in range(d.shape[0]):
-                gain = share * values[v, a] * rate[a, b]
-                high, low = d[v, b], e[b]
-                for k in range(top, 0, -1):
-                    high[k] = (size - k) * share * high[k] + k * (step * high[k - 1] + gain * low[k - 1])
-            low = e[b]
-            for k in range(top, 0, -1):
-                low[k] = (size - k) * share * low[k] + k * step * low[k - 1]
+        for k in range(most + 1):
+            low[width - k] = e[b, k]
+            for v in range(counts):
+                sums[v, width - k] = d[v, b, k]
+        for a in range(0, count - 1, 2):
+            begin = max(width - start - a - 2, 0) // VECTOR * VECTOR
+            one, two, below = odds[begin:], both[begin:], low[begin:]
+            total, product = z[a, b] + z[a + 1, b], z[a, b] * z[a + 1, b]
+            for v in range(counts):
+                high, first, second = sums[v, begin:], values[v, a] * rate[a, b], values[v, a + 1] * rate[a + 1, b]
+                gain, mixed = first + second, first * z[a + 1, b] + second * z[a, b]
+                for i in range(width - begin):
+                    near = total * high[i + 1] + gain * below[i + 1]
+                    high[i] += one[i] * near + two[i] * (product * high[i + 2] + mixed * below[i + 2])
+            for i in range(width - begin):
+                below[i] += one[i] * (total * below[i + 1]) + two[i] * (product * below[i + 2])
+        if count % 2:
+            kept, moved = z[count - 1, b], rate[count - 1, b]
+            for v in range(counts):
+                high, gain = sums[v], values[v, count - 1] * moved
+                for i in range(width):
+                    high[i] += odds[i] * (kept * high[i + 1] + gain * low[i + 1])
+            for i in range(width):
+                low[i] += odds[i] * kept * low[i + 1]
+        for k in range(most + 1):
+            e[b, k] = low[width - k]
+            for v in range(counts):
+                d[v, b, k] = sums[v, width - k]
 
 
 @njit(cache=True, fastmath={"contract"})
@@ -137,21 +163,44 @@ def softmax_parts(
 
 
 @njit(cache=True)
-def _lighter(
-    values: Floats, log_weight: Floats, m: int, most: int, far: float
-) -> tuple[Floats, Floats, Floats, Floats, int]:
-    """`race_subsets._lighter` of rank m: (e (1, K+1), d (V, 1, K+1), a, q (m−1, 1), idle); lighter by far: idle."""
+def _lighter(log_weight: Floats, m: int, far: float) -> tuple[Floats, Floats, int]:
+    """Of the candidates lighter than rank m: a, q (m−1, 1), and how many of them are idle, lighter by far."""
     a, q, idle = np.empty((m - 1, 1)), np.empty((m - 1, 1)), 0
     for j in range(m - 1):
         gap = log_weight[j] - log_weight[m - 1]
-        a[j, 0], q[j, 0] = np.exp(gap), -np.expm1(gap)
+        if gap > -1.0:
+            q[j, 0] = -np.expm1(gap)
+            a[j, 0] = 1.0 - q[j, 0]
+        else:
+            a[j, 0] = np.exp(gap)
+            q[j, 0] = 1.0 - a[j, 0]
         if gap < -far:
             idle = j + 1
+    return a, q, idle
+
+
+@njit(cache=True)
+def _grown(values: Floats, a: Floats, q: Floats, idle: int, most: int) -> tuple[Floats, Floats]:
+    """`race_subsets._lighter` of the candidates before rank a.size + 1: e (1, K+1), d (V, 1, K+1), K = most."""
     e, d = np.zeros((1, most + 1)), np.zeros((values.shape[0], 1, most + 1))
-    for k in range(min(idle, most) + 1):
-        e[0, k] = 1.0
-    grow(e, d, q[idle:], a[idle:], values[:, idle : m - 1], idle)
-    return e, d, a, q, idle
+    e[0, 0] = 1.0
+    for k in range(1, min(idle, most) + 1):
+        e[0, k] = e[0, k - 1] * (idle - k + 1.0) / (a.size - k + 1.0)
+    grow(e, d, q[idle:], a[idle:], values[:, idle : a.size], idle)
+    return e, d
+
+
+@njit(cache=True)
+def _reach(share: Floats, ns: Ints, rate: float) -> int:
+    """The largest k at which e^{−k·rate}, times the largest share (M,) of an n > k of ns, is not negligible."""
+    most, largest = 0, 0.0
+    for i in range(ns.size - 1, -1, -1):
+        largest = max(largest, share[i])
+        if largest > LEAST:
+            most = min(ns[i] - 1, int((NEGLIGIBLE + np.log(largest)) / rate) + 2)
+            if most >= (ns[i - 1] if i else 0):
+                return most
+    return most
 
 
 @njit(cache=True)
@@ -163,8 +212,9 @@ def _add_largest(
     for v in range(top.size):
         kept, inverse, total = 0.0, 0.0, 0.0
         for n in range(1, most + 1):
-            kept += e[0, n - 1]
-            if n > 1:
+            if n <= e.shape[1]:
+                kept += e[0, n - 1]
+            if 1 < n <= e.shape[1]:
                 inverse += d[v, 0, n - 1] / (n - 1)
                 total += d[v, 0, n - 1]
             if column[n] >= 0:
@@ -172,31 +222,40 @@ def _add_largest(
 
 
 @njit(cache=True)
-def race_curve(
-    values: Floats, log_weight: Floats, ns: Ints, shares: Floats, most: Ints, far: float, out: Floats
-) -> None:
-    """Subsets by their largest rank: values (V, N), log_weight (N,), shares (N, M), most (N,), 0: skip; out (V, M,
-    1)."""
+def race_curve(values: Floats, log_weight: Floats, ns: Ints, lightest: int, far: float, out: Floats) -> None:
+    """Subsets by their largest rank, those up to `lightest` left out: values (V, N), log_weight (N,), out (V, M, 1)."""
     column = np.full(ns.max() + 1, -1, dtype=np.int64)
     for i in range(ns.size):
         column[ns[i]] = i
-    for m in range(1, log_weight.size + 1):
-        if most[m - 1]:
-            e, d, _, _, _ = _lighter(values, log_weight, m, most[m - 1], far)
-            _add_largest(e, d, values[:, m - 1].copy(), shares[m - 1], ns, most[m - 1], column, out, 0)
+    share = ns / log_weight.size  # `subset_sums.largest_rank` of rank m
+    for m in range(log_weight.size, lightest, -1):
+        most = 0
+        for i in range(ns.size):
+            if share[i] > LEAST:
+                most = max(most, ns[i])
+        if most:
+            a, q, idle = _lighter(log_weight, m, far)
+            # e_k ≤ e_1^k (Maclaurin), and d_k ≤ k e_{k-1} max f
+            rate = -np.log(min(max(q.mean(), LEAST), 1.0 - 1e-9)) if m > 1 else NEGLIGIBLE
+            e, d = _grown(values, a, q, idle, _reach(share, ns, rate))
+            _add_largest(e, d, values[:, m - 1].copy(), share, ns, most, column, out, 0)
+        for i in range(ns.size):
+            share[i] *= max(m - ns[i], 0) / max(m - 1, 1)
 
 
 @njit(cache=True)
 def race_parts(
     values: Floats, log_weight: Floats, ns: Ints, shares: Floats, most: Ints, far: float, out: Floats
 ) -> None:
-    """As race_curve, over the n-subsets that hold each candidate; out (V, M, N)."""
+    """As race_curve, over the n-subsets that hold each candidate; out (V, M, N). shares (N, M) of `largest_rank`, most
+    (N,): the largest n for which a rank matters, 0: skip."""
     size = log_weight.size
     for m in range(1, size + 1):
         if not most[m - 1]:
             continue
         reach = most[m - 1] if 2 * most[m - 1] <= m - 1 else max(most[m - 1], m - 1)
-        e, d, a, q, idle = _lighter(values, log_weight, m, reach, far)
+        a, q, idle = _lighter(log_weight, m, far)
+        e, d = _grown(values, a, q, idle, reach)
         column, weight = np.full(reach + 3, -1, dtype=np.int64), np.zeros(reach + 3)
         own = np.zeros(ns.size)
         for i in range(ns.size):

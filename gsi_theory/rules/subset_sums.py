@@ -10,7 +10,9 @@ A candidate more is a convex combination (grow), a candidate less its inverse (d
     e_k(m) = (m−k)/m · e_k(m−1) + k/m · z e_{k−1}(m−1)
     d_k(m) = (m−k)/m · d_k(m−1) + k/m · (z d_{k−1}(m−1) + g e_{k−1}(m−1))
 
-Growing adds positive terms only: each e_k and d_k has relative error ≤ 4 size · 2^{−53}. Leaving one out divides the
+Growing adds positive terms only: each e_k and d_k has relative error ≤ 6 size · 2^{−53}. It keeps them in units of the
+number of k-subsets of all candidates that there will be, M: times C(m, k)/C(M, k) the first line is
+e_k + k/(M−k+1) · z e_{k−1}. Leaving one out divides the
 polynomial by 1 + z x from below for k ≤ size/(1+z) and from above beyond, where it damps the errors that it inherits;
 the error is small against 1 (THEORY.md, M31), which is enough for a standard error and not used for values.
 """
@@ -41,7 +43,8 @@ def largest_rank(size: int, ns: Ints) -> Floats:
 def grow(e: Floats, d: Floats, z: Floats, rate: Floats, values: Floats, start: int) -> None:
     """Add candidates a = 1..A to the means of B independent sums, in place.
 
-    e (B, K+1), d (V, B, K+1); z and rate (A, B); values (V, A) ≥ 0, g = values · rate; start: candidates held so far.
+    e (B, K+1), d (V, B, K+1) of the `start` candidates held so far, in units of the k-subsets of start + A: the mean
+    times C(start, k)/C(start + A, k); z and rate (A, B); values (V, A) ≥ 0, g = values · rate.
     """
     from gsi_theory.rules import subset_kernels
 

@@ -20,7 +20,8 @@ from gsi_theory.types import Json
 
 __all__ = ["Case", "search", "shorten"]
 
-MOST_DECIMALS = 6
+# (drafts, most decimals): what fails at no small n, as a term 1/n for one of order n^{-1/2}, fails with round numbers
+DECIMALS = ((1, 6), (2, 6), (8, 2))
 # A shortened counterexample keeps this share of its gap, and stays this many numerical errors away from zero.
 KEPT_GAP = 0.5
 SAFETY = 1000.0
@@ -98,12 +99,13 @@ def _worst(claim: Claim, cases: Sequence[Case]) -> tuple[Case | None, list[Case]
 
 
 def search(claim: Claim, rewards: Sequence[str]) -> Case | None:
-    """A two-outcome case of one draft, then two, of the fewest decimals of which one refutes the claim.
+    """A two-outcome case of one draft, then two, then eight, of the fewest decimals of which one refutes the claim.
 
     Without a gate, or else with a threshold of one half.
     """
     # A limit does not depend on n.
-    for n, decimals in product((1,) if claim.relation == "=" else (1, 2), range(1, MOST_DECIMALS + 1)):
+    ladder = DECIMALS[:1] if claim.relation == "=" else DECIMALS
+    for n, decimals in ((n, k) for n, most in ladder for k in range(1, most + 1)):
         cases = _two_outcome_cases(rewards, n, decimals)
         for threshold in (None, 0.5):
             cases = [replace(case, scheme=replace(case.scheme, threshold=threshold)) for case in cases]

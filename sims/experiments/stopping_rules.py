@@ -6,10 +6,15 @@ n(RANK - 1), n expected without ties and cap; pilots are not counted) and from a
 upper confidence bound of the reservation value (`learned`, at the price at which `limit_stopping` draws n). In TV:
 softmax on n drafts, the limit of fixed n (M19), and the rejection that attains M36, uncapped (`limit_stopping`) and
 with a cap and the best weight recalled (`rejection`). All exact, each with a simulation of the reward.
+
+Pilots and bounds decide for themselves how many draws they make, on each problem others. So that means over problems
+compare rules at equal draws, `figure` "equal" has their reward at n expected draws of every problem, of the rule that
+takes by chance one of two of its own settings, or one draw; where their settings reach n on every problem.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -38,7 +43,7 @@ NS = tuple(2**k for k in range(1, 9))
 CAP, RANK = 2, 3
 PUBLISHED = 0.15  # of the draws are saved at least, says the paper's summary
 ROUNDING = 1e-9
-REWARD = ("fixed", "stopping", "pilots", "learned", "limit_stopping")
+UNKNOWING = ("pilots", "learned")
 
 
 class _Cell(NamedTuple):
@@ -48,7 +53,7 @@ class _Cell(NamedTuple):
 
 class _Row(NamedTuple):
     world: str
-    figure: str  # "reward" or "tv"
+    figure: str  # "reward", "equal" or "tv"
     method: str
     n: int
     draws: float
@@ -123,17 +128,23 @@ def _distances(instance: Instance, n: int) -> Iterator[_Row]:
         yield _Row("", "tv", method, n, draws, value, floor, 1.0, None, None)
 
 
+def _equal(instance: Instance, rows: list[_Row]) -> Iterator[_Row]:
+    """Rows "equal" of one problem from those of its rules that do not know the law."""
+    draft, reward = instance.log_draft, instance.reward
+    for method in UNKNOWING:
+        line = sorted((r.draws, r.value) for r in rows if r.method == method)
+        draws, values = zip((1.0, float(np.exp(draft) @ reward)), *line, strict=True)
+        for n in (n for n in NS if n <= draws[-1]):
+            value, most = float(np.interp(n, draws, values)), best_reward(reward, draft, n)
+            yield _Row("", "equal", method, n, float(n), value, float(reward.min()), most, None, None)
+
+
 def work(cell: _Cell, run: Run) -> Iterator[_Row]:
     """All rules at every n on one problem."""
     instance, rng = instance_of(cell.world, [run.seed], cell.problem), run.rng(70)
-    for n in NS:
-        for row in (*_rewards(instance, n, run, rng), *_distances(instance, n)):
-            yield row._replace(world=cell.world)
-
-
-def _at(line: list[_Row], draws: float) -> float:
-    """The value of a rule at so many draws, between its own by their logs."""
-    return float(np.interp(np.log(draws), np.log([r.draws for r in line]), [r.value for r in line]))
+    rows = [row for n in NS for row in (*_rewards(instance, n, run, rng), *_distances(instance, n))]
+    for row in (*rows, *_equal(instance, rows)):
+        yield row._replace(world=cell.world)
 
 
 def _saved(fixed: list[_Row], stopping: list[_Row]) -> float:
@@ -149,43 +160,39 @@ def _saved(fixed: list[_Row], stopping: list[_Row]) -> float:
 
 def collect(rows: Rows, run: Run) -> Collected:
     """Means over problems, and what may be said of stopping: see the figure's caption."""
-    points, table = rows["points"], over_problems(rows["points"], 4)
+    points, problems = rows["points"], run.settings["instances"]
+    reached = Counter(r[:4] for r in points)
+    table = over_problems([r for r in points if r.figure != "equal" or reached[r[:4]] == problems], 4)
     worlds = list(run.settings["worlds"])
-    lines = {
-        (w, method): [r for r in table if (r.world, r.figure, r.method) == (w, "reward", method)]
-        for w in worlds
-        for method in REWARD
-    }
+    value = {(r.world, r.figure, r.method, r.n): r.value for r in table}
     inside = {f"{r.method} in {r.world}, n = {r.n}": r.least - ROUNDING <= r.value <= r.most + ROUNDING for r in points}
-    saved = {w: _saved(lines[w, "fixed"], lines[w, "stopping"]) for w in worlds}
+    saved = {
+        w: _saved(*([r for r in table if r[:3] == (w, "reward", method)] for method in ("fixed", "stopping")))
+        for w in worlds
+    }
+    equal = [r for r in table if r.figure == "equal"]
     gains = {
         method: {
-            f"{w}, n = {r.n}": r.value - _at(lines[w, "fixed"], r.draws)
-            for w in worlds
-            for r in lines[w, method]
-            if NS[0] <= r.draws <= NS[-1]
+            f"{r.world}, n = {r.n}": r.value - value[r.world, "reward", "fixed", r.n]
+            for r in equal
+            if r.method == method
         }
-        for method in ("pilots", "learned")
+        for method in UNKNOWING
     }
-    regret = {
-        (method, w, r.n): _at(lines[w, "stopping"], r.draws) - r.value
-        for method in gains
-        for w in worlds
-        for r in lines[w, method]
-        if NS[0] <= r.draws <= NS[-1]
-    }
-    worst = {m: max((k for k in regret if k[0] == m), key=regret.__getitem__, default=None) for m in gains}
+    worst: dict[str, tuple[float, str, int]] = {}  # reward lost, world, n
+    for r in equal:
+        lost = value[r.world, "reward", "stopping", r.n] - r.value
+        worst[r.method] = max(worst.get(r.method, (-np.inf, "", 0)), (lost, r.world, r.n))
     findings = {
         "within": everywhere(inside),
         "saved": everywhere({w: share >= PUBLISHED for w, share in saved.items()}, shares=saved, published=PUBLISHED),
         "pilots_gain": everywhere({k: v >= -ROUNDING for k, v in gains["pilots"].items()}, rank=RANK),
         "learned_gain": everywhere({k: v >= -ROUNDING for k, v in gains["learned"].items()}),
-        "regret": {"holds": all(worst.values())}
+        "regret": {"holds": len(worst) == len(UNKNOWING)}
         | {
-            f"{m}_{name}": value
-            for m, k in worst.items()
-            if k is not None
-            for name, value in (("lost", regret[k]), ("world", k[1]), ("n", k[2]))
+            f"{method}_{name}": part
+            for method, parts in worst.items()
+            for name, part in zip(("lost", "world", "n"), parts, strict=True)
         },
     }
     return agreement((r.value, r.simulated, r.stderr) for r in points) | {"findings": findings, "cap": CAP}, {

@@ -83,3 +83,11 @@ def test_slips_are_refuted(name: str, slip) -> None:
         assert claim.evaluate(instance, scheme).outcome is not Outcome.REFUTED
         fallen += wrong.evaluate(instance, scheme).outcome is Outcome.REFUTED
     assert fallen > 0
+
+
+def test_without_a_tilt_there_is_no_gold_reward_to_judge_the_paper_by() -> None:
+    """Equal rewards at β = 0: the sides differ by ℓ alone, and no reading is refuted there."""
+    instance, exact = Instance.from_probabilities([0.5, 0.5], [0.9, 0.1], [0.0, 0.0]), ExactScheme(0, 2**50)
+    for key in ("M43-kl-unit", "M43-kl-printed", "M43-regret-argmax"):
+        assert CLAIMS[key].evaluate(instance, Scheme(0.0, 2**50)).outcome is Outcome.NOT_APPLICABLE
+        assert certify_claim(key, ExactInstance.near(instance), exact).outcome is Outcome.NOT_APPLICABLE

@@ -7,7 +7,9 @@ import pytest
 
 from gsi_theory import InputError, divergence, selection_law
 from gsi_theory.arrays.logscale import normalize
+from gsi_theory.arrays.ranked_rows import ranked
 from gsi_theory.laws.tv_curve import tv_curve
+from gsi_theory.rules import max as max_rule
 from gsi_theory.rules import race as race_rule
 
 NS = np.array([1, 2, 3, 10, 57, 256, 10**4, 10**9])
@@ -36,6 +38,17 @@ def test_curve_equals_the_tv_of_the_laws(kind: str, rule: str) -> None:
     assert np.all(np.abs(curve - divergence.tv(law.log_prob, log_pi)) <= 2.0 * law.error + 1e-15)
 
 
+@pytest.mark.parametrize("rule", ["softmax", "race"])
+def test_curve_at_many_n(monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
+    """Crossings at many places, beside steps that no weight falls into and between the stretches that the race looks
+    through in turn included."""
+    monkeypatch.setattr(race_rule, "NEAREST", 1)
+    log_mass, weight = pool("plain")
+    law = selection_law(log_mass, weight, np.arange(1, 2000), rule)
+    apart = divergence.tv(law.log_prob, normalize(log_mass + weight))
+    assert np.all(np.abs(tv_curve(log_mass, weight, np.arange(1, 2000), rule) - apart) <= 2.0 * law.error + 1e-15)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -62,13 +75,48 @@ def test_long_rows_of_the_race(monkeypatch: pytest.MonkeyPatch, n: int, spread: 
     log_mass[7] += heavy
     log_mass = normalize(log_mass)
     walk = selection_law(log_mass, weight, n, "race")
-    monkeypatch.setattr(race_rule, "LARGE", 10**9)
+    monkeypatch.setattr(max_rule, "LARGE", 10**9)
     arrays = selection_law(log_mass, weight, n, "race")
     monkeypatch.setattr(race_rule, "LINEAR", -1.0)
     logs = selection_law(log_mass, weight, n, "race")
     for other in (arrays, logs):
         visible = walk.log_prob > np.log(1e-300)
         assert np.max(np.abs(walk.log_prob - other.log_prob)[visible]) <= 2.0 * walk.log_error
+
+
+@pytest.mark.parametrize("digits", [None, 0, -9])
+@pytest.mark.parametrize("n", [2, 16, 10**9])
+@pytest.mark.parametrize("heavy", [0.0, 25.0, 50.0])
+def test_long_rows_of_max(monkeypatch: pytest.MonkeyPatch, n: int, digits: int | None, heavy: float) -> None:
+    """20,000 candidates without ties, with many, all alike: compiled walk and array operations."""
+    rng = np.random.default_rng(4)
+    weight, log_mass = 3.0 * rng.normal(size=20_000), 3.0 * rng.normal(size=20_000)
+    weight = weight if digits is None else np.round(weight, digits)
+    log_mass[7] += heavy
+    log_mass = normalize(log_mass)
+    walk = selection_law(log_mass, weight, n, "max")
+    monkeypatch.setattr(max_rule, "LARGE", 10**9)
+    arrays = selection_law(log_mass, weight, n, "max")
+    visible = walk.log_prob > np.log(1e-300)
+    assert visible.any() and np.array_equal(visible, arrays.log_prob > np.log(1e-300))
+    assert np.max(np.abs(walk.log_prob - arrays.log_prob)[visible]) <= 2.0 * walk.log_error
+
+
+@pytest.mark.parametrize("kind", ["spread", "signs", "ties", "near", "close", "one"])
+def test_ranks_of_long_rows(kind: str) -> None:
+    """Few weights that agree in all bits that the keys keep ("near": insertions), and many ("close": another sort)."""
+    rng = np.random.default_rng(5)
+    weight = rng.normal(size=1 if kind == "one" else 30_000)
+    if kind == "signs":
+        weight[::3], weight[1::3] = 0.0, -0.0
+    if kind == "ties":
+        weight = np.round(weight)
+    if kind in ("near", "close"):
+        weight = 1.0 + 2.0**-52 * rng.integers(2 ** (26 if kind == "near" else 20), size=weight.size)
+        weight[::2] = 1.0
+    order, sorted_weight, mass = ranked(weight, np.arange(weight.size, dtype=float))
+    assert np.array_equal(sorted_weight, -np.sort(-weight)) and np.array_equal(np.sort(order), np.arange(weight.size))
+    assert np.array_equal(weight[order], sorted_weight) and np.array_equal(mass, order)
 
 
 @pytest.mark.parametrize("rule", ["softmax", "race", "max"])

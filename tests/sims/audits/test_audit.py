@@ -227,8 +227,16 @@ def test_certificates_are_in_the_artifact(tiny) -> None:
     assert float(table["lhs_lower"][0]) <= table["lhs"][0] * (1 + 1e-12) and float(table["rhs_upper"][0]) >= 0
 
 
+def test_search_takes_more_draws_where_one_and_two_refute_nothing() -> None:
+    """A term 1/n where n^{-1/2} is right falls with n: round numbers and eight draws."""
+    found = counterexamples.search(CLAIMS["M40-summarized"], ("signed",))
+    assert (
+        found is not None and found.scheme.n == 8 and found.verdict(CLAIMS["M40-summarized"]).outcome is Outcome.REFUTED
+    )
+
+
 def test_search_finds_nothing_against_a_true_claim(monkeypatch) -> None:
-    monkeypatch.setattr(counterexamples, "MOST_DECIMALS", 2)
+    monkeypatch.setattr(counterexamples, "DECIMALS", ((1, 2), (2, 2)))
     assert counterexamples.search(CLAIMS["M12-osc"], ("unsigned", "signed")) is None
 
 
