@@ -40,15 +40,15 @@ that are meant to fail stand at the end. Made by `python -m tests.benches.engine
 DRAFT_NOTE = """\
 vLLM 0.32.0, CPU build, draft model: the log-probabilities that come with the tokens are the model's to rounding, and the
 tokens are not drawn by them: after one prompt the second token has probability 0.989 by law and by vLLM's own word, and
-came in 60 % (one request at a time) and 83 % (128) of 600 draws; others of probability 0 came too. The first token, which
-is not speculated, follows its law. vLLM's own `rejection_sample`, called alone on this CPU, samples rightly, so that the
-fault lies before or after it; where was not looked for. Reproduced without this project:
-`tests/benches/scripts/vllm_speculative.py BASE DRAFT`. It concerns this version and this build; no GPU was at hand.
+came in half to four fifths of 600 draws; others of probability 0 came too. The first token, which is not speculated,
+follows its law. vLLM's own `rejection_sample`, called alone on this CPU, samples rightly, so that the fault lies before
+or after it; where was not looked for. Reproduced without this project: `tests/benches/scripts/vllm_speculative.py BASE
+DRAFT`. It concerns this version and this build; no GPU was at hand.
 """
 NGRAM_NOTE = """\
-vLLM 0.32.0, CPU build, n-gram proposals: every completion taken alone follows the law as far as was seen (TV below noise on
-the first two tokens, with and without seeds), but completions of one call are not independent: rare ones come in runs (one
-of probability 0.09 seven and six times in a row among 250). Importance weights stay right, standard errors do not.
+vLLM 0.32.0, CPU build, n-gram proposals: every completion taken alone follows the law as far as was seen (TV at noise on
+the first two tokens, with and without seeds), but completions of one call are not independent: rare ones come in runs
+(one of probability 0.09 seven and six times in a row among 250). Importance weights stay right, standard errors do not.
 """
 
 
