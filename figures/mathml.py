@@ -58,11 +58,17 @@ def _pieces(row: ElementTree.Element) -> list[list[ElementTree.Element]]:
     return pieces
 
 
-def formula(latex: str) -> str:
-    """LaTeX as MathML, in pieces between which a line may end; what cannot be read is shown as its own source."""
+def formula(latex: str, *, display: bool = True, strict: bool = False) -> str:
+    """LaTeX as MathML, in pieces between which a line may end; `display`: with large sums and fractions.
+
+    What cannot be read is shown as its own source; with `strict` it raises ValueError.
+    """
     try:
         pieces = _pieces(_row(latex))
-    except Exception:  # the library's errors have no common class, and no statement may vanish for one of them
+    except Exception as error:  # the library's errors have no common class, and no statement may vanish for one of them
+        if strict:
+            raise ValueError(f"LaTeX {latex!r} is not understood") from error
         return f"<code>{escape(latex)}</code>"
+    style = ' displaystyle="true"' if display else ""
     texts = ("".join(ElementTree.tostring(item, encoding="unicode") for item in piece) for piece in pieces)
-    return "<wbr>".join(f'<math displaystyle="true"><mrow>{text}</mrow></math>' for text in texts)
+    return "<wbr>".join(f"<math{style}><mrow>{text}</mrow></math>" for text in texts)
