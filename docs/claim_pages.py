@@ -60,7 +60,8 @@ def _section(claim: Claim, row: Record) -> str:
     parts = [
         label("claim", claim.id) + f"## {claim.id}",
         f"$$\n{claim.statement}\n$$",
-        f"Source: {plain(claim.source)}; {expected}. Assumes {plain(assumes)}.",
+        f"[{claim.formula}](#{claim.formula.lower()}). Source: {plain(claim.source)}; {expected}.",
+        f"Assumes {plain(assumes)}.",
         _verdict(row),
         _tightness(row),
         _example(row),

@@ -1,4 +1,7 @@
-"""Docstrings of this project as reStructuredText: they are plain text with `names`, *stress*, and indented blocks."""
+"""Docstrings of this project as reStructuredText: they are plain text with `names`, *stress*, and indented blocks.
+
+A formula's number becomes a link to its statement.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from sphinx.application import Sphinx
 _NAME = re.compile(r"``?([^`]+)``?")
 _STRESS = re.compile(r"\*\*\S(?:[^*]*\S)?\*\*|(?<!\w)\*\w(?:[^*]*\w)?\*(?!\w)")
 _MARKS = re.compile(r"[\\*_|`]")
+_NUMBER = re.compile(r"\bM(\d+b?)\b(?![-.]\w)")
 
 
 def _plain(text: str) -> str:
@@ -17,7 +21,7 @@ def _plain(text: str) -> str:
     for stress in _STRESS.finditer(text):
         parts += [_MARKS.sub(r"\\\g<0>", text[end : stress.start()]), stress[0]]
         end = stress.end()
-    return "".join([*parts, _MARKS.sub(r"\\\g<0>", text[end:])])
+    return _NUMBER.sub(r":ref:`M\1 <m\1>`", "".join([*parts, _MARKS.sub(r"\\\g<0>", text[end:])]))
 
 
 def _line(text: str) -> str:

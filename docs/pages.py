@@ -1,6 +1,6 @@
 """Pages that tables and docstrings decide: `python -m docs.pages` writes them, and so does every build of the site.
 
-They are in folders of their own, which git ignores: docs/catalogue, docs/claims, docs/reference.
+They are in folders of their own, which git ignores: docs/catalogue, docs/claims, docs/reference, docs/theory.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from pathlib import Path
 from docs.catalogue_pages import catalogue_pages
 from docs.claim_pages import claim_pages
 from docs.reference_pages import reference_pages
+from docs.theory_pages import theory_pages
 
 DOCS = Path(__file__).parent
 FOLDERS: Mapping[str, Callable[[], dict[str, str]]] = {
     "catalogue": catalogue_pages,
     "claims": claim_pages,
     "reference": reference_pages,
+    "theory": theory_pages,
 }
 
 
