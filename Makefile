@@ -34,7 +34,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	@touch $@
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
+	$(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet docs docs/_build/html
 	$(BIN)/python -m docs.links docs/_build/html
 
 # Nearly two thousand calls on bent input, minutes; `python -m tests.fuzz --seed S` makes others.

@@ -29,12 +29,13 @@ suppress_warnings = ["config.cache"]  # a function among the settings: the envir
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_dmath_double_inline = True
-# what is printed to stderr or raised on an executed page is an error of the build
-nb_execution_mode = "cache"
+# tutorials run at every build; what one raises or prints to stderr is an error of the build
+nb_execution_mode = "force"
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_output_stderr = "error"
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
