@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from docs.markdown import code, joined, label, listed, plain, table, text_of, toctree
-from figures.figure_table import figures_of
+from figures.figure_table import PageFigure, figures_of, spoken
+from figures.plots import render_svg
+from figures.style import house_style
 from gsi_theory.conform import MISTAKES
 from gsi_theory.conform import SELECTORS as LIST_SELECTORS
 from gsi_theory.methods import METHODS, Method
 from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.table import FAMILIES, RULES
+from gsi_theory.runs.artifact import read_artifact
 from gsi_theory.targets.target import Target
 from gsi_theory.targets.target_table import TARGET_FAMILIES, TARGETS
 from llm_check.logs.curves.selectors import SELECTORS
@@ -23,6 +27,10 @@ from llm_check.logs.pools.schema import SCHEMA
 from llm_check.models.engines.load_engine import LOADERS
 from sims.experiments import EXPERIMENTS
 from tests.llm_check.logs.formats.sample_logs import SAMPLES
+
+# what `make report` leaves
+ARTIFACTS = Path(__file__).parents[1] / "report" / "artifacts"
+GALLERY = {entry.artifact: entry for entry in figures_of("gallery")}
 
 
 def _module(function: Callable[..., object]) -> str:
@@ -100,9 +108,21 @@ def _targets() -> str:
     )
 
 
+def _drawn(entry: PageFigure | None) -> str:
+    """Figure and caption, where the experiment has been run."""
+    if entry is None or not (ARTIFACTS / f"{entry.artifact}.json").exists():
+        return ""
+    artifact = read_artifact(ARTIFACTS / f"{entry.artifact}.json", entry.artifact)
+    words = spoken(entry, artifact)
+    return joined(
+        f"![{plain(entry.alt)}]({entry.artifact}.svg)",
+        f"*By `{artifact.provenance['command']}`.* {plain(words.caption)} {plain(words.claim)}",
+    )
+
+
 def _experiment(name: str) -> str:
-    experiment = EXPERIMENTS[name]
-    title = next((entry.title for entry in figures_of("gallery") if entry.artifact == name), name.replace("_", " "))
+    experiment, entry = EXPERIMENTS[name], GALLERY.get(name)
+    title = entry.title if entry else name.replace("_", " ")
     rows = [
         [f"`{key}`", plain(str(value)), plain(str(experiment.full.get(key, value)))]
         for key, value in experiment.defaults.items()
@@ -111,6 +131,7 @@ def _experiment(name: str) -> str:
         label("experiment", name) + f"## {plain(title)}",
         f"**Asks.** {plain(experiment.question)}",
         f"**In the literature.** {plain(experiment.claim)}" if experiment.claim else "",
+        _drawn(entry),
         code(f"gsi simulate {name}", "console"),
         f"`--profile full` takes about {experiment.full_minutes:g} minutes of one core.",
         table(["setting", "quick", "full"], rows),
@@ -121,7 +142,8 @@ def _experiments() -> str:
     return joined(
         "# Experiments",
         "Each is one command that writes one artifact (a file of numbers), from which `gsi figures` draws its figure "
-        "with a caption that states what this very run found. `gsi report` runs them all.",
+        "with a caption that states what this very run found. `make report` runs them all; a site built after it shows "
+        "their figures.",
         *map(_experiment, EXPERIMENTS),
     )
 
@@ -254,10 +276,22 @@ _PAGES: dict[str, Callable[[], str]] = {
 }
 
 
+def _figures() -> dict[str, str]:
+    """File name -> SVG of every experiment that has been run."""
+    out = {}
+    with house_style():
+        for name, entry in GALLERY.items():
+            path = ARTIFACTS / f"{name}.json"
+            if path.exists():
+                out[f"{name}.svg"] = render_svg(entry.draw(read_artifact(path, name)))
+    return out
+
+
 def catalogue_pages() -> dict[str, str]:
-    """Name -> Markdown of every page of the catalogue, "index" among them."""
+    """Name -> Markdown of every page of the catalogue, "index" among them; and the figures that they show."""
     head = (
         "Everything that has a name here, each page written from the table that the program itself reads. Claims have "
         "[pages of their own](../claims/index.md)."
     )
-    return {name: page() for name, page in _PAGES.items()} | {"index": joined("# Catalogue", head, toctree(_PAGES))}
+    pages = {name: page() for name, page in _PAGES.items()}
+    return pages | {"index": joined("# Catalogue", head, toctree(_PAGES))} | _figures()

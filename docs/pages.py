@@ -27,8 +27,8 @@ def write_pages() -> None:
     for folder, make in FOLDERS.items():
         place = DOCS / folder
         place.mkdir(exist_ok=True)
-        pages = {place / f"{name}.md": text for name, text in make().items()}
-        for path in set(place.glob("*.md")) - set(pages):
+        pages = {place / (name if name.endswith(".svg") else f"{name}.md"): text for name, text in make().items()}
+        for path in {*place.glob("*.md"), *place.glob("*.svg")} - set(pages):
             path.unlink()
         for path, text in pages.items():
             if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import docs.catalogue_pages as catalogue_module
 from docs import pages as site
 from docs.catalogue_pages import catalogue_pages
 from docs.claim_audit import audited
@@ -25,6 +26,7 @@ from llm_check.logs.pools.findings import FINDINGS
 from llm_check.logs.pools.schema import SCHEMA
 from llm_check.models.engines.load_engine import LOADERS
 from sims.experiments import EXPERIMENTS
+from tests.sims.tiny_runs import run_tiny
 
 PAGES = catalogue_pages()
 ROWS = {"methods": METHODS, "selectors": SELECTORS, "mistakes": MISTAKES, "formats": [field.name for field in SCHEMA]}
@@ -51,8 +53,18 @@ def test_a_section_for_each_member(kind: str) -> None:
     assert re.findall(rf"^\(({kind}-.*)\)=$", PAGES[page], re.MULTILINE) == [anchor(kind, name) for name in names]
 
 
+def test_an_experiment_that_was_run_shows_its_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_tiny("best_of_n_limit", 0, tmp_path)
+    monkeypatch.setattr(catalogue_module, "ARTIFACTS", tmp_path)
+    pages = catalogue_pages()
+    assert pages["best_of_n_limit.svg"].count("<svg") == 1
+    assert pages["experiments"].count("(best_of_n_limit.svg)") == 1 and pages["experiments"].count(".svg)") == 1
+
+
 def test_every_page_is_in_the_contents() -> None:
-    assert set(PAGES) - {"index"} == set(re.findall(r"^(\w+)$", PAGES["index"].partition("```")[2], re.MULTILINE))
+    assert {name for name in PAGES if not name.endswith(".svg")} - {"index"} == set(
+        re.findall(r"^(\w+)$", PAGES["index"].partition("```")[2], re.MULTILINE)
+    )
 
 
 def test_each_claim_once_with_verdict_and_command() -> None:
