@@ -14,6 +14,7 @@ from docs.links import faults
 from gsi_theory import Instance, Scheme, gsi_law
 from gsi_theory.claims import Claim
 from gsi_theory.claims.claim import Outcome
+from gsi_theory.cli import load_command
 from gsi_theory.rules.rule import Rule
 from gsi_theory.runs.user_file import load_member
 from sims.experiment_record import Experiment
@@ -90,3 +91,18 @@ def test_links_that_lead_nowhere_and_pages_that_ask_the_network_are_found(tmp_pa
         "b.html: loads https://cdn.example/x.js",
         "b.html: c.html: no such file",
     ]
+
+
+def test_commands_on_the_pages_exist_with_their_options() -> None:
+    pages = [*TUTORIALS.glob("*.md"), *TUTORIALS.parent.glob("*.md")]
+    commands = {
+        " ".join(command.split())
+        for page in pages
+        for command in re.findall(
+            r"(?:`|^\$ )gsi ([a-z][^`#]*?)(?:`|$)", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    }
+    assert len(commands) > 15
+    for words in (command.split() for command in commands):
+        options = {option for parameter in load_command(words[0]).params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options | {"--help", "--json"}, words
