@@ -18,12 +18,16 @@ _NUMBER = re.compile(rf"(?<![\w#(\[-])\(?\b({NUMBER})\b(?![-\w])")
 
 
 def _claims() -> dict[str, list[str]]:
-    """Formula -> ids of the claims on it; those on M42b and M39b stand with these."""
-    out = defaultdict(list)
+    """Formula -> ids of the claims on it; those on M42b stand with it, not with M42."""
+    numbers, out = _numbers(), defaultdict(list)
     for name, claim in CLAIMS.items():
-        suffixed = re.match(r"M(?:39|42)b", name)
-        out[suffixed[0] if suffixed else claim.formula].append(name)
+        number = name.partition("-")[0]
+        out[number if number in numbers else claim.formula].append(name)
     return out
+
+
+def _numbers() -> set[str]:
+    return {match[1] for chapter in CHAPTERS.values() for match in STATEMENT.finditer(chapter)}
 
 
 def _link(name: str) -> str:
@@ -32,7 +36,7 @@ def _link(name: str) -> str:
 
 def linked(text: str) -> str:
     """Markdown with links from numbers to statements, and from ids to claims."""
-    numbers = {match[1] for chapter in CHAPTERS.values() for match in STATEMENT.finditer(chapter)}
+    numbers = _numbers()
 
     def number(match: re.Match[str]) -> str:
         return match[0].replace(match[1], f"[{match[1]}](#{match[1].lower()})") if match[1] in numbers else match[0]
