@@ -6,6 +6,8 @@ import sys
 from importlib.metadata import version as installed
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
@@ -58,3 +60,12 @@ pygments_dark_style = "monokai"
 copybutton_prompt_text = "$ "
 
 write_pages()
+
+
+def _on_the_site(app: Sphinx, page: str, source: list[str]) -> None:
+    """Pages that are read in the repository too link to its file of contents: here to the theory's page."""
+    source[0] = source[0].replace("](../gsi_theory/THEORY.md)", "](theory/index.md)")
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", _on_the_site)

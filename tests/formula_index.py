@@ -20,7 +20,7 @@ SENTENCE_END = re.compile(r"(?<=[\w)$]\.)(?<!al\.)\s|\n\n|\*Proof|:\n")
 LONGEST = 110  # characters of a sentence in the index
 HEAD = """# Formulas
 
-Every formula of `gsi_theory/theory` by its number: where it is computed, which claims judge it, which
+Every formula of [THEORY.md](../gsi_theory/THEORY.md) by its number: where it is computed, which claims judge it, which
 tests hold it, which figures show it. Written by `python -m tests.formula_index`; a test keeps it true. Folders without
 a name before them are those of gsi_theory, tests and figures.
 

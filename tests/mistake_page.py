@@ -12,7 +12,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "mistakes.md"
 HEAD = """# Mistakes of samplers
 
 What samplers do instead of what they say, as far as `gsi conform` knows it by name, each with the smallest problem that
-exposes it: few outcomes, small decimals. In `gsi_theory/theory` M50. Draws: about how many of this
+exposes it: few outcomes, small decimals. In [THEORY.md](../gsi_theory/THEORY.md) M50. Draws: about how many of this
 problem refute the sampler at level 1 %. Written by `python -m tests.mistake_page`; `gsi conform --explain MISTAKE`
 prints one.
 
