@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 
-.PHONY: report test fuzz mutants test-vllm peers real test-real setup lint clean
+.PHONY: report test docs fuzz mutants test-vllm peers real test-real setup lint clean
 
 # The stamp depends on what decides the environment, so a changed constraint reinstalls.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -27,6 +27,15 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest -n 2 -q
+
+# The site, in docs/_build/html: warnings are errors, links between its pages are checked, tutorials are run.
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet docs docs/_build/html
+	$(BIN)/python -m docs.links docs/_build/html
 
 # Nearly two thousand calls on bent input, minutes; `python -m tests.fuzz --seed S` makes others.
 fuzz: setup
@@ -62,4 +71,4 @@ test-real: real
 	$(BIN)/python -m pytest -q -m real
 
 clean:
-	rm -rf report .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf report docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from llm_check.logs.planner.plan_log import plan
     from llm_check.logs.pools.diagnosis import doctor
     from llm_check.logs.pools.pool import read_pool
+    from llm_check.models.decoding.decoded_task import decode
 
 __all__ = ["curve", "decode", "doctor", "moved", "plan", "predict", "read_log", "read_pool"]
 

@@ -1,7 +1,7 @@
 """The index of formulas, docs/formulas.md: `python -m tests.formula_index` writes it, a test keeps it true.
 
-A formula is an M-number of gsi_theory/THEORY.md. Its statement opens with the number there, in bold where it has a
-name; code, tests and figures are the files that name it, claims those of `CLAIMS` that say they judge it.
+A formula is an M-number of gsi_theory/theory. Its statement opens a paragraph there with the number in bold; code,
+tests and figures are the files that name it, claims those of `CLAIMS` that say they judge it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections import defaultdict
 from pathlib import Path
 
 from gsi_theory.claims import CLAIMS
+from gsi_theory.runs.theory_chapters import CHAPTERS
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = ROOT / "docs" / "formulas.md"
 NUMBER = re.compile(r"\bM(\d+)(?:[-–]M?(\d+)\b)?")
-SENTENCE_END = re.compile(r"(?<=[\w)]\.)(?<!al\.)\s|\n\n|\*Proof|:\n")
+SENTENCE_END = re.compile(r"(?<=[\w)$]\.)(?<!al\.)\s|\n\n|\*Proof|:\n")
+LONGEST = 110  # characters of a sentence in the index
 HEAD = """# Formulas
 
 Every formula of [THEORY.md](../gsi_theory/THEORY.md) by its number: where it is computed, which claims judge it, which
@@ -28,15 +30,17 @@ a name before them are those of gsi_theory, tests and figures.
 
 
 def statements() -> dict[int, str]:
-    """Number -> the first sentence after it in THEORY.md, cut at 110 characters."""
-    text = (ROOT / "gsi_theory" / "THEORY.md").read_text(encoding="utf-8")
+    """Number -> the first sentence after it in the theory, cut between its words and formulas."""
+    text = "\n\n".join(CHAPTERS.values())
     out: dict[int, str] = {}
-    for opening in (r"^\**\(M(\d+)\)?(?=[^)]*\*\*)", r"^[\s*#-]*\(M(\d+)\)"):
-        for match in re.finditer(opening, text, re.MULTILINE):
-            sentence = SENTENCE_END.split(text[match.end() :].lstrip(").* "), maxsplit=1)[0]
-            words = " ".join(re.sub(r"\\?\*", "", sentence).replace("|", "\\|").split()).strip(" .:;")
-            if words:
-                out.setdefault(int(match[1]), words if len(words) <= 110 else words[:108].rsplit(" ", 1)[0] + " …")
+    for match in re.finditer(r"^\*\*\(M(\d+)\)", text, re.MULTILINE):
+        sentence = SENTENCE_END.split(text[match.end() :].lstrip("* "), maxsplit=1)[0]
+        bare = re.sub(r"(\$[^$]*\$)|\\?\*", r"\1", sentence)  # no stress, but the stars of formulas
+        parts = re.findall(r"[^\s$]*\$[^$]*\$[^\s$]*|\S+", bare)
+        words = [" ".join(part.replace(r"\|", r"\Vert ").replace("|", r"\vert ").split()) for part in parts]
+        while len(words) > 1 and len(" ".join(words)) > LONGEST:
+            words = [*words[: -2 if words[-1] == "…" else -1], "…"]
+        out[int(match[1])] = " ".join(words).strip(" .:;")
     return out
 
 

@@ -10,6 +10,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from gsi_theory.runs.theory_chapters import CHAPTERS
+
 VOCABULARY = 2000
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -18,7 +20,7 @@ CHAT_TEMPLATE = (
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
-    text = Path(__file__).resolve().parents[3].joinpath("gsi_theory", "THEORY.md").read_text(encoding="utf-8")
+    text = "\n".join(CHAPTERS.values())
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
