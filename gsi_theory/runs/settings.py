@@ -104,6 +104,9 @@ def checked(settings: Mapping[str, tuple[Json, Json]], given: Mapping[str, objec
         if isinstance(allowed, range):
             record[key] = whole(value, allowed, place)
         elif isinstance(allowed, tuple):
+            if others := [name for name in allowed if not isinstance(name, str)]:
+                cure = "give names as text, a range of whole numbers, or a function (value, place) -> value"
+                raise InputError(f"{place} allows {quoted(others[0])} ({type(others[0]).__name__}): {cure}")
             record[key] = some_of(value, allowed, place)
         else:
             record[key] = allowed(value, place)

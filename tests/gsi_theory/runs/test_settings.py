@@ -64,3 +64,8 @@ def test_pairs_of_the_command_line_come_back_quoted() -> None:
     for wrong in ("a", "=1"):
         with pytest.raises(InputError, match="give key=value"):
             read_pairs([wrong])
+
+
+def test_names_that_are_no_text_are_the_records_fault() -> None:
+    with pytest.raises(InputError, match="allows 1 .int.: give names as text"):
+        checked({"n": ("1", (1, 2))}, {})
