@@ -6,8 +6,10 @@ A formula's number becomes a link to its statement.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 _NAME = re.compile(r"``?([^`]+)``?")
 _STRESS = re.compile(r"\*\*\S(?:[^*]*\S)?\*\*|(?<!\w)\*\w(?:[^*]*\w)?\*(?!\w)")

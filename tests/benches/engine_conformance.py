@@ -38,7 +38,7 @@ at most so far from the model's on every prompt; seen from: one off by so much w
 that are meant to fail stand at the end. Made by `python -m tests.benches.engine_conformance` (play, then page).
 """
 DRAFT_NOTE = """\
-vLLM 0.32.0, CPU build, draft model: the log-probabilities that come with the tokens are the model's to rounding, and the
+vLLM 0.32.0, CPU build, draft model: log-probabilities that come with the tokens are the model's to rounding, and the
 tokens are not drawn by them: after one prompt the second token has probability 0.989 by law and by vLLM's own word, and
 came in half to four fifths of 600 draws; others of probability 0 came too. The first token, which is not speculated,
 follows its law. vLLM's own `rejection_sample`, called alone on this CPU, samples rightly, so that the fault lies before
@@ -46,8 +46,8 @@ or after it; where was not looked for. Reproduced without this project: `tests/b
 DRAFT`. It concerns this version and this build; no GPU was at hand.
 """
 NGRAM_NOTE = """\
-vLLM 0.32.0, CPU build, n-gram proposals: every completion taken alone follows the law as far as was seen (TV at noise on
-the first two tokens, with and without seeds), but completions of one call are not independent: rare ones come in runs
+vLLM 0.32.0, CPU build, n-gram proposals: every completion taken alone follows the law as far as was seen (TV at noise
+on the first two tokens, with and without seeds), but completions of one call are not independent: rare ones come in runs
 (one of probability 0.09 seven and six times in a row among 250). Importance weights stay right, standard errors do not.
 """
 

@@ -67,5 +67,5 @@ def test_pairs_of_the_command_line_come_back_quoted() -> None:
 
 
 def test_names_that_are_no_text_are_the_records_fault() -> None:
-    with pytest.raises(InputError, match="allows 1 .int.: give names as text"):
+    with pytest.raises(InputError, match=r"allows 1 .int.: give names as text"):
         checked({"n": ("1", (1, 2))}, {})
