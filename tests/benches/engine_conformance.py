@@ -47,8 +47,9 @@ DRAFT`. It concerns this version and this build; no GPU was at hand.
 """
 NGRAM_NOTE = """\
 vLLM 0.32.0, CPU build, n-gram proposals: every completion taken alone follows the law as far as was seen (TV at noise
-on the first two tokens, with and without seeds), but completions of one call are not independent: rare ones come in runs
-(one of probability 0.09 seven and six times in a row among 250). Importance weights stay right, standard errors do not.
+on the first two tokens, with and without seeds), but completions of one call are not independent: rare ones come in
+runs (one of probability 0.09 seven and six times in a row among 250). Importance weights stay right, standard errors
+do not.
 """
 
 

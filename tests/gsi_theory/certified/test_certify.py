@@ -193,7 +193,7 @@ def test_hostile_instances_agree_with_floats_and_refute_no_true_claim() -> None:
     own error of the certificate, and no true claim is refuted. Verdicts that both decide agree.
     """
     decided = 0
-    for trial in range(16):
+    for trial in range(10):
         float_instance, scheme = hostile(np.random.default_rng([87, trial]))
         exact = ExactInstance.near(float_instance)
         found = certify_all(list(QUANTITIES), exact, scheme)
@@ -210,7 +210,7 @@ def test_hostile_instances_agree_with_floats_and_refute_no_true_claim() -> None:
                 outcomes = {verdict.outcome, claim.evaluate(exact.to_instance(), scheme).outcome}
                 assert outcomes != {Outcome.HOLDS, Outcome.REFUTED}, told
                 decided += verdict.outcome is Outcome.HOLDS
-    assert decided > 40
+    assert decided > 25
 
 
 def test_counterexamples_are_certified() -> None:

@@ -135,13 +135,13 @@ def _truth(world: tuple[Floats, Floats, Floats], scheme: Scheme) -> Floats:
 
 
 def test_intervals_cover_gains_of_known_truth() -> None:
-    """Both truths: of 120 pools, 95 % intervals over prompts and of these prompts; share of the ratio as well."""
+    """Both truths: of 70 pools, 95 % intervals over prompts and of these prompts; share of the ratio as well."""
     rng, scheme = np.random.default_rng(11), Scheme(3.0, 3, 0.4)
     world = _world(rng, 60, 6)
     gains = _truth(world, scheme)
     share = np.array([_share(*(part[m] for part in world), scheme.beta) for m in range(60)])
     true_share = share[:, 0].sum() / share[:, 1].sum()
-    pools, inside, shares, z = 120, np.zeros((2, 3)), 0, []
+    pools, inside, shares, z = 70, np.zeros((2, 3)), 0, []
     for _ in range(pools):
         chosen = rng.integers(60, size=25)
         pairs = [_drawn(rng, *(part[m] for part in world), 16) for m in chosen]
