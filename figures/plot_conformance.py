@@ -39,10 +39,10 @@ FIGURE = PageFigure(
     caption="Every mark is a mistake of the catalogue (gsi conform lists them) in one method, played on the problems "
     "of gsi conform. On the line, the test takes as many draws as the divergence of the mistake's law asks for.",
     claim="""
-    [all_found] All {mistakes} mistakes are refuted within {draws:,} draws in 95 % of runs or more. |
-    Not refuted within {draws:,} draws in 95 % of runs: {exceptions}.
-    [wald] Medians are {low:.2f} to {high:.2f} times log(2J/level)/KL, J rivals. | Medians are {low:.2f} to {high:.2f}
-    times log(2J/level)/KL, J rivals: for some mistake more than twice.
+    [all_found] All {mistakes} mistakes are refuted within {draws:,} draws in {share:.0%} of runs or more. |
+    Not refuted within {draws:,} draws in {share:.0%} of runs: {exceptions}.
+    [wald] Medians are {low:.2f} to {high:.2f} times what the divergence asks for. | Medians are {low:.2f} to {high:.2f}
+    times what the divergence asks for: of some mistake more than twice as many.
     [alarms] Right samplers were refuted in {alarms} of {runs} runs. | Right samplers were refuted in {alarms} of {runs}
     runs, more than the level says.
     [named] When refuted at level {level:g}, the mistake itself was the likeliest rival in {share:.0%} of runs. |

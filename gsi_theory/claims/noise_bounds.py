@@ -89,7 +89,7 @@ _reading = partial(
 TABLE = (
     proved(
         "M17b-thinned",
-        r"TV(P_n,\pi) \le (1-1/(2C))^n,\ T\ \text{uniform or, half of the time, infinite}",
+        r"TV(P_n,\pi) \le (1-1/(2C))^n,\ T = U\ \text{or}\ \infty\ \text{(half each)}",
         thinned,
         thinned_balls,
         (COVERED,),

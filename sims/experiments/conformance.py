@@ -19,7 +19,7 @@ from gsi_theory.types import Floats
 from sims.experiment_record import Collected, Experiment, Rows, Run, Settings
 
 METHODS = ("gsi", "soft_bon_base", "best_of_n_base", "rsd", "speculative")
-LEVEL = 0.01
+LEVEL, SHARE = 0.01, 0.95  # SHARE: of runs in which a mistake should be refuted
 _PART = 100  # outcomes read at once
 
 
@@ -94,10 +94,16 @@ def collect(rows: Rows, run: Run) -> Collected:
     right = [row for row in rows["mistakes"] if not row.mistake]
     runs = run.settings["runs"]
     alarms = round(sum(row.found for row in right) * runs)
-    hard = [f"{row.mistake} of {row.method}" for row in wrong if row.found < 0.95]
+    hard = [f"{row.mistake} of {row.method}" for row in wrong if row.found < SHARE]
     factors = [row.median / row.expected for row in wrong if np.isfinite(row.median)]
     findings = {
-        "all_found": {"holds": not hard, "exceptions": hard, "mistakes": len(wrong), "draws": run.settings["draws"]},
+        "all_found": {
+            "holds": not hard,
+            "exceptions": hard,
+            "mistakes": len(wrong),
+            "draws": run.settings["draws"],
+            "share": SHARE,
+        },
         "wald": {
             "holds": bool(factors) and max(factors) <= 2.0,
             "low": min(factors, default=None),

@@ -197,7 +197,10 @@ def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
     return int(end.value.code or 0), out.out, out.err
 
 
-def test_the_command_says_what_it_is(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_command_says_what_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     code, out, _ = said([f"generate:{BASE}?temperature=0.5", "--draws", "400", "--json"], capsys)
     answer = json.loads(out)
     assert code == 1 and answer["schema"] == 1 and not answer["conforms"]
@@ -205,7 +208,7 @@ def test_the_command_says_what_it_is(capsys: pytest.CaptureFixture[str], tmp_pat
     assert "temperature_0.5" in (near["id"], *near["close"]) and answer["engine"].startswith("transformers generate 5")
     code, out, _ = said([BASE, "--draws", "200"], capsys)
     assert code == 0 and "conforms to checkpoints/base" in " ".join(out.split()) and "nats a token" in out
-    mine = tmp_path / "mine.py"
+    mine = Path("mine.py")
     mine.write_text("def right(prompt):\n    import numpy as np\n    return np.array([15])\n")
     code, out, _ = said([f"{mine}:right", "--draws", "100"], capsys)
     assert code == 1 and "does not conform" in " ".join(out.split()) and "first token" in out
