@@ -68,4 +68,5 @@ def _on_the_site(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> None:
+    """What Sphinx calls when it loads this file."""
     app.connect("source-read", _on_the_site)

@@ -62,5 +62,6 @@ def _process(app: Sphinx, what: str, name: str, subject: object, options: object
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls when it loads this file."""
     app.connect("autodoc-process-docstring", _process)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

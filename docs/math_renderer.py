@@ -24,5 +24,6 @@ def _set(node: nodes.Element, latex: str, display: bool) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls when it loads this file."""
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gsi_theory.arrays.memory import require_memory
 from gsi_theory.errors import InputError
 from gsi_theory.runs.user_file import names_file
 from llm_check.models.collecting.provenance import folder_of
@@ -32,7 +33,7 @@ class LmBench:
 
     sampler: LmSampler
     model: TransformersEngine
-    assistant: TransformersEngine
+    assistant: TransformersEngine | None
     prompts: Sequence[LmPrompt]
     seed: int
 
@@ -44,7 +45,7 @@ class LmBench:
             self.sampler,
             self.model.model,
             self.prompts,
-            assistant=self.assistant.model,
+            assistant=None if self.assistant is None else self.assistant.model,
             draws=draws,
             level=level,
             slack=slack_of(self.model.contract.dtype),
@@ -68,8 +69,8 @@ def load_bench(
     seed: int = 0,
 ) -> LmBench:
     """`tested` as `conforming.lm_samplers` lists it, against `model` (default: the one that `tested` names, else the
-    embedded base), with an assistant (default: the embedded draft, or a real model's medium one) and that many prompts
-    of a task (default: arithmetic, or sums for a model of another vocabulary).
+    embedded base), with an assistant (default: the embedded draft, a real model's medium one, else none) and that many
+    prompts of a task (default: arithmetic, or sums for a model of another vocabulary).
 
     Raises InputError for what cannot be loaded, an assistant of another vocabulary, and a model without a folder.
     """
@@ -88,11 +89,10 @@ def load_bench(
     embedded = [token for token, _ in sorted(base.tokenizer.get_vocab().items(), key=lambda row: row[1])]
     is_embedded, real = tuple(embedded) == VOCABULARY, real_name(chosen)
     set_threads(embedded=is_embedded)
-    usual = (
-        f"{real.model.name}:medium" if real is not None else str(checkpoint_path("draft")) if is_embedded else chosen
-    )
-    draft = loaded(_model(assistant or usual))
-    require_same_vocabulary(draft, base)
+    usual = f"{real.model.name}:medium" if real is not None else str(checkpoint_path("draft")) if is_embedded else None
+    draft = None if (drafting := assistant or usual) is None else loaded(_model(drafting))
+    if draft is not None:
+        require_same_vocabulary(draft, base)
     if way in WAYS:
         sampler = WAYS[way](base, draft, seed, {k: option_value(v) for k, v in read_query(query, tested).items()})
     elif mine:
@@ -110,7 +110,10 @@ def load_bench(
         )
         for m, p in enumerate(problems.prompts(base.tokenizer, template or problems.template))
     ]
-    room = min(engine.context or tokens for engine in (base, draft))
+    engines = [base] if draft is None else [base, draft]
+    numbers = tokens * base.vocabulary * (3 + len(engines))  # laws along one completion
+    require_memory(16.0 * numbers, f"--tokens {tokens}", "take fewer")
+    room = min(engine.context for engine in engines if engine.context is not None)
     if (longest := max(len(row.ids) for row in rows) + tokens + 1) > room:
         raise InputError(f"{longest} tokens of prompt and completion, and a context of {room}: take fewer --tokens")
     return LmBench(sampler, base, draft, rows, seed)

@@ -11,6 +11,7 @@ All claim one law: that of MODEL at the stated temperature, token by token.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -125,7 +126,13 @@ def _version() -> str:
     return metadata.version("transformers")
 
 
-def _plain(engine: TransformersEngine, assistant: TransformersEngine, seed: int, settings: Record) -> LmSampler:
+def _required(assistant: TransformersEngine | None) -> TransformersEngine:
+    if assistant is None:
+        raise InputError("assisted: and custom: draft with another model of the same tokenizer: name it by --assistant")
+    return assistant
+
+
+def _plain(engine: TransformersEngine, assistant: TransformersEngine | None, seed: int, settings: Record) -> LmSampler:
     """generate, num_return_sequences of one prompt."""
 
     def draw(prompt: LmPrompt, n: int, call: int) -> Completions:
@@ -134,28 +141,29 @@ def _plain(engine: TransformersEngine, assistant: TransformersEngine, seed: int,
     return LmSampler(draw, "transformers generate", _version())
 
 
-def _assisted(engine: TransformersEngine, assistant: TransformersEngine, seed: int, settings: Record) -> LmSampler:
+def _assisted(
+    engine: TransformersEngine, assistant: TransformersEngine | None, seed: int, settings: Record
+) -> LmSampler:
     """Assisted generation takes one row at a time."""
+    drafting = _required(assistant).model
 
     def draw(prompt: LmPrompt, n: int, call: int) -> Completions:
-        rows = [
-            _generated(engine, prompt, [seed, call, i], 1, settings, assistant_model=assistant.model)[0]
-            for i in range(n)
-        ]
+        rows = [_generated(engine, prompt, [seed, call, i], 1, settings, assistant_model=drafting)[0] for i in range(n)]
         return Completions(np.array(rows))
 
     return LmSampler(draw, "transformers assisted", _version(), at_once=25)
 
 
-def _custom(engine: TransformersEngine, assistant: TransformersEngine, seed: int, settings: Record) -> LmSampler:
+def _custom(engine: TransformersEngine, assistant: TransformersEngine | None, seed: int, settings: Record) -> LmSampler:
     """Our custom_generate by the method whose law is the base's own."""
+    drafting = _required(assistant)
     if settings:
         raise InputError(f"custom:MODEL takes no setting {next(iter(settings))!r}: leave it out")
 
     def draw(prompt: LmPrompt, n: int, call: int) -> Completions:
         longest = prompt.max_tokens
         loop = gsi(
-            assistant,
+            drafting,
             lambda prefix, step: 0.0,
             beta=1.0,
             n=1,
@@ -170,7 +178,7 @@ def _custom(engine: TransformersEngine, assistant: TransformersEngine, seed: int
     return LmSampler(draw, "custom_generate", metadata.version("gsi-theory"))
 
 
-WAYS: dict[str, Callable[[TransformersEngine, TransformersEngine, int, Record], LmSampler]] = {
+WAYS: dict[str, Callable[[TransformersEngine, TransformersEngine | None, int, Record], LmSampler]] = {
     "generate": _plain,
     "assisted": _assisted,
     "custom": _custom,
@@ -184,7 +192,7 @@ def function_sampler(text: str) -> LmSampler:
     def one(prompt: LmPrompt) -> list[int]:
         ids = function(prompt)
         try:
-            listed = [int(i) for i in np.asarray(ids).reshape(-1)] if not isinstance(ids, str) else []
+            listed = [operator.index(i) for i in np.asarray(ids).reshape(-1)] if not isinstance(ids, str) else []
         except (TypeError, ValueError):
             listed = []
         if not listed:

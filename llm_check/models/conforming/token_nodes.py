@@ -54,6 +54,11 @@ class TokenNode:
         return above
 
 
+def _fitted(log_law: Floats, size: int) -> Floats:
+    """A law over the first `size` ids: models of one tokenizer pad their logits to different numbers."""
+    return np.pad(log_law[:size], (0, max(0, size - log_law.size)), constant_values=-np.inf)
+
+
 def nodes_along(
     laws: Mapping[str, PlainLaw], steps: NDArray[np.integer], ends: frozenset[int]
 ) -> Iterator[tuple[TokenNode, Ints, int]]:
@@ -79,5 +84,5 @@ def nodes_along(
                 seen.add(context)
                 alike = (parents[:, :t] == parent[:t]).all(axis=1)
                 rows = np.flatnonzero(alike[of_row] & (steps[:, t] != PAD))
-                at = {name: law[row, t] for name, law in read.items()}
+                at = {name: _fitted(law[row, t], laws[""].vocabulary) for name, law in read.items()}
                 yield TokenNode(context, at.pop(""), at, ends), rows, t

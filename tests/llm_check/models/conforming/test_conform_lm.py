@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from llm_check.models.conforming.token_mistakes import COPIES, TOKEN_MISTAKES
 from llm_check.models.conforming.token_nodes import nodes_along
 from llm_check.models.decoding.reasoning_steps import PAD
 from llm_check.models.tiny import checkpoint_path
+from tests.llm_check.models.small_llama import save_pair
 
 BASE, DRAFT = str(checkpoint_path("base")), str(checkpoint_path("draft"))
 
@@ -178,6 +179,52 @@ def test_right_samplers_alarm_at_their_level() -> None:
     assert alarms <= 10
 
 
+def test_the_temperature_is_part_of_the_law() -> None:
+    """A claimed temperature of 1.5: its draws conform; those at 1 are told by their temperature."""
+    at = load_bench(BASE, prompts=3, tokens=3, temperature=1.5)
+    hot = planted(lambda p, *_: p ** (1 / 1.5))
+    assert conform_engine(hot, at.model.model, at.prompts, draws=600).outcome.conforms
+    assert at.play(600).outcome.conforms
+    near = conform_engine(planted(lambda p, *_: p), at.model.model, at.prompts, draws=3_000).outcome.nearest
+    assert near is not None and {"temperature_0.7", "temperature_0.8"} & {near.id, *near.close}
+
+
+class Padded:
+    """A model's law with more logits than its tokenizer has ids, or fewer than another model."""
+
+    def __init__(self, plain: PlainLaw, size: int) -> None:
+        self.plain, self.vocabulary = plain, size
+
+    def along(self, steps: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        for rows, laws in self.plain.along(steps):
+            more = max(0, self.vocabulary - laws.shape[-1])
+            yield rows, np.pad(laws[..., : self.vocabulary], ((0, 0), (0, 0), (0, more)), constant_values=-40.0)
+
+
+@pytest.mark.parametrize("size", [15, 20])
+def test_models_pad_their_logits_to_different_numbers(size: int) -> None:
+    prompt, steps = bench().prompts[0], np.array([[1, 2], [3, 15], [3, 4]])
+    laws = {"": PlainLaw(bench().model.model, prompt.ids)}
+    plain = PlainLaw(bench().assistant.model, prompt.ids)  # type: ignore[union-attr]
+    for node, *_ in nodes_along({**laws, "assistant": Padded(plain, size)}, steps, prompt.ends):  # type: ignore[dict-item]
+        assert node.others["assistant"].shape == node.log_law.shape == (16,)
+        own = law("draft", prompt.ids, node.context)
+        np.testing.assert_allclose(np.exp(node.others["assistant"])[:15], own[:15], atol=1e-6)
+        assert all(mistake.log_law(node) is not None for mistake in (TOKEN_MISTAKES["no_residual"],))
+
+
+def test_another_pair_of_models_and_one_alone(tmp_path: Path) -> None:
+    """2,000 tokens and a chat template: alone it has no assistant, and is loaded once; with one it is assisted."""
+    draft, base = (str(place) for place in save_pair(tmp_path))
+    alone = load_bench(f"generate:{base}", prompts=2, tokens=2)
+    assert alone.assistant is None and alone.play(60).outcome.conforms
+    with pytest.raises(InputError, match="--assistant"):
+        load_bench(f"assisted:{base}")
+    assert load_bench(f"assisted:{base}", assistant=draft, prompts=2, tokens=2).play(20).outcome.conforms
+    near = load_bench(f"generate:{base}?top_k=20", prompts=2, tokens=2).play(400).outcome.nearest
+    assert near is not None and near.id == "top_k_20"
+
+
 def test_every_mistake_is_a_law_of_its_own_on_some_prompt() -> None:
     prompt = bench().prompts[0]
     plain = {
@@ -222,6 +269,7 @@ def test_the_command_says_what_it_is(
         ("return [1, 2]", "stops after 2 of 4 tokens"),
         ("return [99] * 4", "outside the 16 ids"),
         ("return None", "return the token ids"),
+        ("return [1.7, 2.0, 3.0, 4.0]", "return the token ids"),
         ("raise KeyError('x')", "raised KeyError"),
     ],
 )
