@@ -25,7 +25,7 @@ from llm_check.models.conforming.token_nodes import TokenNode, nodes_along
 from llm_check.models.decoding.reasoning_steps import PAD
 from llm_check.models.model_types import Module
 
-__all__ = ["EngineConformance", "conform_engine", "slack_of"]
+__all__ = ["EngineConformance", "conform_engine", "copied", "slack_of"]
 
 CELLS = 8
 _COPY = 0.5  # share of copies under COPIES
@@ -141,7 +141,7 @@ def _read(
             if wrong is not None:
                 ratio[j, rows, t] = wrong[ids] - node.log_law[ids]
     neighbors = np.concatenate([seat.call[-1:], tokens])[-len(tokens) - 1 : -1] if len(seat.call) else tokens[:-1]
-    copies = [_copied(tokens, law, neighbors), _copied(tokens, law, seat.call[: len(tokens)])]
+    copies = [copied(tokens, law, neighbors), copied(tokens, law, seat.call[: len(tokens)])]
     seat.call = tokens
     real = tokens != PAD
     problems = np.where(np.arange(shape[1]) == 0, seat.number, -1 if later is None else later)
@@ -159,7 +159,7 @@ def _cells(node: TokenNode, ids: Ints, uniform: Floats, t: int) -> Ints:
     return np.clip((CELLS * place).astype(np.int64), 0, CELLS - 1)
 
 
-def _copied(tokens: NDArray[np.int64], law: Floats, earlier: NDArray[np.int64]) -> Floats:
+def copied(tokens: NDArray[np.int64], law: Floats, earlier: NDArray[np.int64]) -> Floats:
     """log q/p₀ of each token if half of the completions copy `earlier`, its last rows beside the last of `tokens`."""
     ratio = np.zeros(tokens.shape)
     count = len(earlier)

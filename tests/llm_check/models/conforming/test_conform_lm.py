@@ -16,7 +16,7 @@ import torch
 from gsi_theory.cli import main
 from gsi_theory.errors import InputError
 from llm_check.models.checks.plain_law import PlainLaw
-from llm_check.models.conforming.engine_conformance import conform_engine
+from llm_check.models.conforming.engine_conformance import conform_engine, copied
 from llm_check.models.conforming.lm_bench import LmBench, load_bench
 from llm_check.models.conforming.lm_samplers import Completions, LmPrompt, LmSampler
 from llm_check.models.conforming.token_mistakes import COPIES, TOKEN_MISTAKES
@@ -166,6 +166,18 @@ def test_copies_are_found(name: str) -> None:
     sampler = LmSampler(draw, "planted", "", at_once=100)
     near = conform_engine(sampler, at.model.model, at.prompts, assistant=at.assistant.model, draws=800).outcome.nearest
     assert near is not None and near.id == name
+
+
+def test_a_copy_is_weighed_as_a_whole_completion() -> None:
+    """log[½ 1(all equal) + ½ Πp] − log Πp of each completion, by the sum over its tokens."""
+    tokens = np.array([[1, 2, 3], [1, 2, 4], [15, PAD, PAD], [7, 7, 7], [1, 15, PAD]])
+    earlier = np.array([[1, 2, 3], [1, 2, 3], [15, PAD, PAD], [6, 7, 7], [1, 15, PAD]])
+    chance = np.random.default_rng(0).uniform(0.05, 0.9, tokens.shape)
+    ratio = copied(tokens, np.log(chance), earlier).sum(axis=1)
+    for row, (mine, other) in enumerate(zip(tokens, earlier, strict=True)):
+        whole = chance[row][mine != PAD].prod()
+        assert ratio[row] == pytest.approx(np.log(0.5 * (mine == other).all() + 0.5 * whole) - np.log(whole), abs=1e-12)
+    assert copied(tokens, np.log(chance), earlier[:2])[:3].tolist() == [[0.0] * 3] * 3
 
 
 def test_right_samplers_alarm_at_their_level() -> None:
