@@ -10,7 +10,7 @@ from gsi_theory.runs.conformance_words import Told, outcome_lines, outcome_recor
 from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.options import RUN, JsonOption
 from gsi_theory.runs.progress import progress_bar
-from gsi_theory.runs.terminal import counted, formatted
+from gsi_theory.runs.terminal import counted, formatted, wrapped
 from llm_check.models.model_options import (
     MODELS,
     TASK,
@@ -84,7 +84,8 @@ def command(
     Exit status 1: it does not conform.
     """
     quiet_engines()
-    from llm_check.models.conforming.lm_bench import load_bench  # slow to import
+    from llm_check.models.conforming.engine_conformance import slack_of  # slow to import
+    from llm_check.models.conforming.lm_bench import load_bench
 
     bench = load_bench(
         tested, model, assistant, prompts=prompts, tokens=tokens, temperature=temperature, task=task, template=template,
@@ -117,5 +118,10 @@ def command(
             typer.echo(line)
         if judged.score_gap is not None:
             typer.echo(f"its log-probabilities are within {formatted(judged.score_gap, '.1e')} nats a token of the law")
+        dtype = bench.model.contract.dtype
+        if (known := slack_of(dtype)) >= 0.01:
+            typer.echo(
+                wrapped(f"in {dtype} the law is known within {known:g} nats a token alone: finer faults are not seen")
+            )
     if not judged.outcome.conforms:
         raise typer.Exit(1)

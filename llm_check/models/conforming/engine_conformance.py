@@ -48,8 +48,12 @@ class EngineConformance:
 
 
 def slack_of(dtype: str) -> float:
-    """Nats by which two forwards of one model may differ at a token: the law is not known better."""
-    return 1e-5 if dtype in ("float32", "float64") else 0.03
+    """Nats by which two forwards of one model may differ at a token: the law is not known better.
+
+    Half precision: SmolLM2 in bfloat16 on the CPU differed by 0.25 at the worst of 360 tokens (gsi conform lm smollm2
+    --dtype bfloat16 --draws 120 --tokens 3 --prompts 2), 2e-5 in float32.
+    """
+    return 3e-5 if dtype in ("float32", "float64") else 0.3
 
 
 def conform_engine(
@@ -60,7 +64,7 @@ def conform_engine(
     assistant: Module | None = None,
     draws: int = 2_000,
     level: float = 0.01,
-    slack: float = 1e-5,
+    slack: float = 3e-5,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> EngineConformance:

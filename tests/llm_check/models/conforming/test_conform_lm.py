@@ -256,6 +256,13 @@ def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
     return int(end.value.code or 0), out.out, out.err
 
 
+def test_half_precision_says_what_it_cannot_see(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = said([BASE, "--dtype", "bfloat16", "--draws", "80", "--tokens", "2"], capsys)
+    assert code == 0 and "in bfloat16 the law is known within 0.3 nats a token" in out
+    code, out, _ = said([f"generate:{BASE}?temperature=3.0", "--dtype", "bfloat16", "--draws", "400"], capsys)
+    assert code == 1 and "temperature_2" in out
+
+
 def test_the_command_says_what_it_is(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
