@@ -36,6 +36,7 @@ def _shown(entry: PageFigure, artifact: Artifact | None, drawings: Mapping[str, 
         drawn = {
             "svg": Markup(inline_svg(drawings[entry.name], entry.name, entry.alt)),
             "checked": checked if checked["passed"] is not None else None,
+            "simulated": artifact.summary.get("simulated") is True,
             "command": record["command"],
             "commit": record["commit"],
         }

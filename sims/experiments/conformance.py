@@ -112,7 +112,7 @@ def collect(rows: Rows, run: Run) -> Collected:
         "named": {"holds": bool(wrong), "share": float(np.mean([row.named for row in wrong])), "level": LEVEL},
         "alarms": {"holds": alarms <= 0.01 * len(right) * runs, "alarms": alarms, "runs": len(right) * runs},
     }
-    return {"findings": findings}, {"mistakes": wrong}
+    return {"simulated": True, "findings": findings}, {"mistakes": wrong}
 
 
 EXPERIMENT = Experiment(

@@ -63,6 +63,14 @@ def test_the_page_shows_every_figure_and_paragraph(artifacts: Path, gallery: Pat
         parts = [" ".join(words.split()) for words in (told.question, told.caption, told.claim, command)]
         assert [words for words in parts if words not in text] == [] and told.caption
         assert (gallery.parent / "figures" / f"{entry.name}.pdf").read_bytes().startswith(b"%PDF")
+    exact = {
+        "conformance": "Outcomes are simulated from exact laws.",
+        "gate_ablation": "Simulation and exact law agree",
+    }
+    for name, words in exact.items():
+        section = page[page.index(f'id="{name}"') :]
+        assert words in section[: section.index("</section>") if "</section>" in section else None]
+    assert text.count("Outcomes are simulated") == 1
     inlined = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
     assert len(inlined) == 2 * len(GALLERY)  # for wide and for narrow screens
     for svg in inlined:
