@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 
-.PHONY: report test docs fuzz mutants test-vllm peers real test-real setup lint clean
+.PHONY: report test docs fuzz mutants test-vllm test-wheel peers real test-real setup lint clean
 
 # The stamp depends on what decides the environment, so a changed constraint reinstalls.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -40,6 +40,10 @@ docs: $(VENV)/.installed-docs
 # Nearly two thousand calls on bent input, minutes; `python -m tests.fuzz --seed S` makes others.
 fuzz: setup
 	$(BIN)/python -m pytest -n 2 -q -m slow tests/fuzz
+
+# Sdist and wheel as for a release, installed into clean environments and run there (a minute).
+test-wheel: setup
+	$(BIN)/python -m pytest -q -m wheel tests/test_wheel.py
 
 # Are slips of the pen noticed? Hours; goes on where it stopped; not part of .ci/run.
 mutants: setup

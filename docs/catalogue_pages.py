@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.markdown import code, joined, label, listed, plain, table, text_of, toctree
+from docs.markdown import anchor, code, joined, label, listed, plain, table, text_of, toctree
 from figures.figure_table import PageFigure, figures_of, spoken
 from figures.plots import render_svg
 from figures.style import house_style
+from gsi_theory.cli import COMMANDS, load_command
 from gsi_theory.conform import MISTAKES
 from gsi_theory.conform import SELECTORS as LIST_SELECTORS
 from gsi_theory.methods import METHODS, Method
@@ -263,7 +264,42 @@ def _engines() -> str:
     )
 
 
+def _options(name: str) -> str:
+    """The parameters of a command, a row each, in the groups of its help."""
+    rows = []
+    for parameter in load_command(name).params:
+        if parameter.hidden:
+            continue
+        option = parameter.param_type_name == "option"
+        spelled = " ".join(filter(None, ["/".join(parameter.opts + parameter.secondary_opts), parameter.metavar]))
+        # a default that depends on the machine is said in the words of the option
+        shown = option and parameter.default not in (None, False) and parameter.name != "workers"
+        words = [plain(parameter.help or ""), "Repeatable." * (parameter.multiple and "repeatable" not in parameter.help)]
+        words += [f"Default: `{parameter.default}`."] if shown and "default" not in parameter.help else []
+        rows.append([f"`{spelled if option else parameter.metavar}`", " ".join(filter(None, words))])
+    return table(["argument or option", "meaning"], rows)
+
+
+def _command(name: str) -> str:
+    return joined(
+        label("command", name) + f"## gsi {name}",
+        *map(plain, load_command(name).help.split("\n\n")),
+        _options(name),
+    )
+
+
+def _commands() -> str:
+    return joined(
+        "# Commands",
+        "What `gsi COMMAND --help` prints. [What they have in common](../command_line.md): exit status, answers that a "
+        "program can read, completion.",
+        table(["command", "what it does"], [[f"[`gsi {n}`](#{anchor('command', n)})", plain(w)] for n, (_, w) in COMMANDS.items()]),
+        *map(_command, COMMANDS),
+    )
+
+
 _PAGES: dict[str, Callable[[], str]] = {
+    "commands": _commands,
     "methods": _methods,
     "rules": _rules,
     "targets": _targets,

@@ -11,7 +11,9 @@ from sphinx.application import Sphinx
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from docs.kept_tutorials import KEPT  # noqa: E402
 from docs.pages import write_pages  # noqa: E402
+from docs.repository_links import site_text  # noqa: E402
 
 project = "gsi-theory"
 author = "the gsi-theory authors"
@@ -25,7 +27,8 @@ extensions = [
     "docs.math_renderer",
     "docs.docstrings",
 ]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+# a tutorial of KEPT is shown as it was run
+exclude_patterns = ["_build", "**/.ipynb_checkpoints", *(f"tutorials/{name}.md" for name in KEPT)]
 suppress_warnings = ["config.cache"]  # a function among the settings: the environment is not kept between builds
 
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist", "dollarmath"]
@@ -33,6 +36,7 @@ myst_heading_anchors = 3
 myst_dmath_double_inline = True
 # tutorials run at every build; what one raises or prints to stderr is an error of the build
 nb_execution_mode = "force"
+nb_execution_excludepatterns = ["tutorials/*.ipynb"]  # those keep what they printed: docs/kept_tutorials.py
 nb_execution_timeout = 120
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
@@ -63,8 +67,7 @@ write_pages()
 
 
 def _on_the_site(app: Sphinx, page: str, source: list[str]) -> None:
-    """Pages that are read in the repository too link to its file of contents: here to the theory's page."""
-    source[0] = source[0].replace("](../gsi_theory/THEORY.md)", "](theory/index.md)")
+    source[0] = site_text(page, source[0])
 
 
 def setup(app: Sphinx) -> None:

@@ -13,6 +13,7 @@ import importlib.metadata
 import io
 import itertools
 import os
+import re
 import sys
 from typing import Any, NoReturn
 
@@ -125,6 +126,14 @@ def load_command(name: str) -> Any:
     return command
 
 
+def _extra_of(package: str) -> str | None:
+    """The extra of this package that brings an importable one; None for one that no extra names."""
+    requirements = importlib.metadata.requires("gsi-theory") or []
+    pairs = (re.match(r"([\w.-]+).*;.*\bextra == ['\"]([\w-]+)", line) for line in requirements)
+    extras = ((pair[1].replace("-", "_"), pair[2]) for pair in pairs if pair)
+    return next((extra for module, extra in extras if module == package), None)
+
+
 def _usage_errors() -> Any:
     """The class of typer's errors of usage; typer is slow to import, and by then a command has imported it."""
     import typer
@@ -210,11 +219,11 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _refuse(name, f"cannot write {place} ({error.strerror}): free space, or raise the limit")
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("torch", "transformers", "tokenizers", "safetensors"):
+        package = (error.name or "").split(".")[0]
+        extra = _extra_of(package)
+        if extra is None:
             raise
-        cure = "install the language-model extra: pip install 'gsi-theory[llm]'"
-        print(f"gsi {name}: package {error.name!r} is missing: {cure}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(name, f"package {package!r} is missing: pip install 'gsi-theory[{extra}]'")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What moved: each old name answers for one release, with a DeprecationWarning that names the new place.
 
 `import gsi_theory.law` gives what is now `gsi_theory.laws.selection_law`, and `python -m OLD` runs it. To move a
-module, add a line to `MOVED`; to move a name out of a module, a line to `MOVED_NAMES`. Lines go with the release after
-the one that added them. A module that stays where it is but lost names says `__getattr__ = moved_names(__name__)`.
+module, add a line to `MOVED`; to move a name out of a module, a line to `MOVED_NAMES`. The lines of today moved after
+release 0.1.0: release 0.2.0 answers at the old places, `GONE` does not. A module that stays where it is but lost names
+says `__getattr__ = moved_names(__name__)`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 
-__all__ = ["MOVED", "MOVED_NAMES", "moved_names", "new_place"]
+__all__ = ["GONE", "MOVED", "MOVED_NAMES", "moved_names", "new_place"]
+
+# the release that has none of these old names any more
+GONE = "0.3.0"
 
 # old place -> new place; a package's line holds for all below it that have no line of their own
 MOVED = {
@@ -265,7 +269,7 @@ def new_place(name: str) -> str | None:
 
 
 def _warn(old: str, new: str) -> None:
-    warnings.warn(f"{old} is now {new}; the old name goes with the next release", DeprecationWarning, 3)
+    warnings.warn(f"{old} is now {new}; the old name goes with release {GONE}", DeprecationWarning, 3)
 
 
 def moved_names(module: str) -> Callable[[str], object]:

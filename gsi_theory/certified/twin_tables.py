@@ -1,4 +1,4 @@
-"""Tables of ball twins that release 0.1.0 kept beside the claims, made from the claims; they go with the next one."""
+"""Tables of ball twins that release 0.1.0 kept beside the claims, made from the claims; they go with 0.3.0."""
 
 from __future__ import annotations
 

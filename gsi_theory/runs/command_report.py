@@ -6,6 +6,7 @@ The parts are called by name, so that no folder imports another against the arro
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,6 +58,9 @@ def command(
 
     An interrupted run goes on where it stopped: artifacts of the same command, seed, versions and commit are kept.
     """
+    for package in ("torch", "transformers"):  # minutes of simulations come before the checks that need them
+        if importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
     began = time.monotonic()
     with lasting_pool(WORKERS) as pool:
         page = _run(out, seed, not fresh, real, pool)

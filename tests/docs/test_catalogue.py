@@ -16,6 +16,7 @@ from docs.docstrings import as_rst
 from docs.markdown import anchor, plain
 from figures.mathml import formula
 from gsi_theory.claims import CLAIMS, Claim
+from gsi_theory.cli import COMMANDS, load_command
 from gsi_theory.conform import MISTAKES
 from gsi_theory.methods import METHODS
 from gsi_theory.rules.table import rule_names
@@ -31,6 +32,7 @@ from tests.sims.tiny_runs import run_tiny
 PAGES = catalogue_pages()
 ROWS = {"methods": METHODS, "selectors": SELECTORS, "mistakes": MISTAKES, "formats": [field.name for field in SCHEMA]}
 SECTIONS = {
+    "command": ("commands", tuple(COMMANDS)),
     "rule": ("rules", rule_names()),
     "target": ("targets", target_names()),
     "experiment": ("experiments", tuple(EXPERIMENTS)),
@@ -51,6 +53,18 @@ def test_a_row_for_each_member(page: str) -> None:
 def test_a_section_for_each_member(kind: str) -> None:
     page, names = SECTIONS[kind]
     assert re.findall(rf"^\(({kind}-.*)\)=$", PAGES[page], re.MULTILINE) == [anchor(kind, name) for name in names]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_shows_its_help_and_every_option(name: str) -> None:
+    section = PAGES["commands"].split(f"({anchor('command', name)})=\n")[1].split("\n(command-")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", section, re.MULTILINE)
+    shown = [parameter for parameter in load_command(name).params if not parameter.hidden]
+    assert len(rows) == len(shown)
+    for parameter, (spelled, words) in zip(shown, rows, strict=True):
+        assert spelled.split()[0].split("/")[0] == (parameter.opts[0] if parameter.opts[0][0] == "-" else parameter.metavar)
+        assert words.startswith(plain(parameter.help))
+    assert plain(load_command(name).help.split("\n\n")[0]) in section
 
 
 def test_an_experiment_that_was_run_shows_its_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
