@@ -77,7 +77,7 @@ def _played(name: str) -> list[list[Record]]:
     from nbclient import NotebookClient
 
     code = [text for kind, text, _ in cells_of(name) if kind == "code"]
-    book = nbformat.from_dict(_as_notebook(name, [[] for _ in code]))
+    book = nbformat.reads(json.dumps(_as_notebook(name, [[] for _ in code])), as_version=4)
     NotebookClient(book, timeout=_LONGEST, kernel_name="python3", resources={"metadata": {"path": TUTORIALS}}).execute()
     outputs = [cell["outputs"] for cell in json.loads(nbformat.writes(book))["cells"] if cell["cell_type"] == "code"]
     told = ["".join(each["text"]) for cell in outputs for each in cell if each.get("name") == "stderr"]

@@ -5,6 +5,7 @@ That the wheel holds what it needs and runs is in tests/test_wheel.py.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -103,6 +104,24 @@ def test_a_command_without_its_extra_says_which(
     code, out, err = said(["decode"], capsys)
     assert (code, out) == (2, "")
     assert err == f"gsi decode: package {module!r} is missing: pip install 'gsi-theory[{extra}]'\n"
+
+
+def test_what_takes_minutes_asks_for_its_packages_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    absent = {"transformers": "llm", "distributed": "cluster", "accelerate": "real"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name in absent else find(name, *rest))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GSI_CACHE", str(tmp_path / "cache"))
+    for line, name in (
+        ("report", "transformers"),
+        ("simulate best_of_n_limit --cluster tcp://127.0.0.1:8786", "distributed"),
+        ("models smollm2", "accelerate"),
+    ):
+        code, _, err = said(line.split(), capsys)
+        assert code == 2 and name in err and err.endswith(f"pip install 'gsi-theory[{absent[name]}]'\n"), err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_package_that_no_extra_brings_is_an_error_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ depends on the job alone, never on who did it.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -132,11 +133,8 @@ def lasting_pool(workers: int) -> Iterator[Pool]:
 
 @contextmanager
 def _dask(address: str, _: int) -> Iterator[Executor]:
-    try:
-        from distributed import Client
-    except ModuleNotFoundError as error:
-        cure = "install the cluster extra: pip install 'gsi-theory[cluster]'"
-        raise InputError(f"--cluster {address}: package {error.name!r} is missing: {cure}") from error
+    from distributed import Client
+
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
@@ -154,8 +152,12 @@ def _dask(address: str, _: int) -> Iterator[Executor]:
 def cluster_pool(address: str) -> Pool:
     """The workers of the dask scheduler at `address`, tcp://HOST:PORT, as many as it has at any moment.
 
-    InputError for an address of another form at once; for one where nothing answers when the pool is opened.
+    InputError at once for an address of another form and where dask is missing; for an address where nothing answers
+    when the pool is opened.
     """
     if ADDRESS.fullmatch(address) is None:
         raise InputError(f"--cluster {address!r}: give the address that `dask scheduler` prints, like tcp://HOST:8786")
+    missing = next((name for name in ("dask", "distributed") if importlib.util.find_spec(name) is None), None)
+    if missing:
+        raise InputError(f"--cluster {address}: package {missing!r} is missing: pip install 'gsi-theory[cluster]'")
     return partial(_dask, address)

@@ -11,6 +11,7 @@ from gsi_theory.errors import require_name
 from gsi_theory.runs.options import refuse_options
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.runs.terminal import wrapped
+from llm_check.models.real.converter_packages import require_converter
 from llm_check.models.real.drafts import DRAFTS
 from llm_check.models.real.model_cache import REAL_MODELS, RealModel, cache_folder, is_ready, origin
 
@@ -53,11 +54,9 @@ def command(
         typer.echo(_listed(place))
         return
     require_name(name, "model", REAL_MODELS)
-    from llm_check.models.real.conversion import require_converter  # slow to import
-
-    if source == "wheel":
+    if not is_ready(REAL_MODELS[name], place):
         require_converter()
-    from llm_check.models.model_options import quiet_engines
+    from llm_check.models.model_options import quiet_engines  # slow to import
     from llm_check.models.real.preparation import prepare
 
     quiet_engines()

