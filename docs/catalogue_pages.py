@@ -274,7 +274,10 @@ def _options(name: str) -> str:
         spelled = " ".join(filter(None, ["/".join(parameter.opts + parameter.secondary_opts), parameter.metavar]))
         # a default that depends on the machine is said in the words of the option
         shown = option and parameter.default not in (None, False) and parameter.name != "workers"
-        words = [plain(parameter.help or ""), "Repeatable." * (parameter.multiple and "repeatable" not in parameter.help)]
+        words = [
+            plain(parameter.help or ""),
+            "Repeatable." * (parameter.multiple and "repeatable" not in parameter.help),
+        ]
         words += [f"Default: `{parameter.default}`."] if shown and "default" not in parameter.help else []
         rows.append([f"`{spelled if option else parameter.metavar}`", " ".join(filter(None, words))])
     return table(["argument or option", "meaning"], rows)
@@ -293,7 +296,10 @@ def _commands() -> str:
         "# Commands",
         "What `gsi COMMAND --help` prints. [What they have in common](../command_line.md): exit status, answers that a "
         "program can read, completion.",
-        table(["command", "what it does"], [[f"[`gsi {n}`](#{anchor('command', n)})", plain(w)] for n, (_, w) in COMMANDS.items()]),
+        table(
+            ["command", "what it does"],
+            [[f"[`gsi {n}`](#{anchor('command', n)})", plain(w)] for n, (_, w) in COMMANDS.items()],
+        ),
         *map(_command, COMMANDS),
     )
 

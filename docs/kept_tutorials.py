@@ -1,4 +1,4 @@
-"""Tutorials that no build of the site runs, because they need a real model, a server or a cluster: their outputs are kept.
+"""Tutorials that no build of the site runs, as they need a real model, a server or a cluster: their outputs are kept.
 
 `python -m docs.kept_tutorials [NAME...]` runs the code cells of docs/tutorials/NAME.md and writes NAME.ipynb beside it,
 text and code as they are there and what was printed and drawn below; the site shows that file. Where only the text
@@ -72,7 +72,7 @@ def _as_notebook(name: str, outputs: Sequence[list[Record]]) -> Record:
 
 
 def _played(name: str) -> list[list[Record]]:
-    """What each code cell prints and draws when the page is run. Raises what a cell raises; ValueError for a warning."""
+    """What each code cell prints and draws when the page is run. Raises what a cell does; ValueError for a warning."""
     import nbformat
     from nbclient import NotebookClient
 
@@ -94,7 +94,9 @@ def _counted(output: Record, place: int) -> Record:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the kept outputs of the named tutorials again."""
-    parser = argparse.ArgumentParser("python -m docs.kept_tutorials", description="Run tutorials whose outputs are kept.")
+    parser = argparse.ArgumentParser(
+        "python -m docs.kept_tutorials", description="Run tutorials whose outputs are kept."
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(KEPT)} (default: all)")
     parser.add_argument("--run", action="store_true", help="run them though only text changed")
     options = parser.parse_args(arguments)

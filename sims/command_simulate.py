@@ -148,7 +148,8 @@ def command(
     """Run one experiment and write its artifact: NAME.json, and its tables as Parquet beside it.
 
     A killed run goes on where it stopped, with the same bytes, whatever the number of workers or machines. Under SLURM
-    dask-jobqueue starts a scheduler for --cluster (see docs/machines.md). gsi figures draws what has been run.
+    a SLURMCluster of dask-jobqueue starts the workers as jobs: its scheduler_address is what --cluster takes. gsi
+    figures draws what has been run.
 
     Exit status 1: a simulation disagrees with its exact law.
     """

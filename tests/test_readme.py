@@ -1,4 +1,4 @@
-"""The README and the pages that its links lead to: examples run as printed, and commands print what stands below them."""
+"""The README and the pages that it leads to: examples run as printed, and commands print what stands below them."""
 
 from __future__ import annotations
 

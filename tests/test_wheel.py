@@ -1,5 +1,5 @@
-"""The package as a user gets it: sdist and wheel built as for a release, installed into clean environments, and run there
-outside of the repository. `make test-wheel`; the package index is asked for what the wheel depends on."""
+"""The package as a user gets it: sdist and wheel built as for a release, installed into clean environments, and run
+there outside of the repository. `make test-wheel`; the package index is asked for what the wheel depends on."""
 
 from __future__ import annotations
 
@@ -101,7 +101,12 @@ def test_the_wheel_is_small_and_holds_the_packages_whole(built: tuple[Path, Path
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert inside == {name for name in tracked if name.startswith(tuple(f"{package}/" for package in PACKAGES))}
-    for needed in ("gsi_theory/theory/", "figures/templates/", "llm_check/models/tiny/checkpoints/", "gsi_theory/py.typed"):
+    for needed in (
+        "gsi_theory/theory/",
+        "figures/templates/",
+        "llm_check/models/tiny/checkpoints/",
+        "gsi_theory/py.typed",
+    ):
         assert any(name.startswith(needed) for name in inside), needed
     with tarfile.open(sdist) as files:
         held = {member.name.partition("/")[2] for member in files.getmembers() if member.isfile()}

@@ -62,7 +62,9 @@ def test_a_command_shows_its_help_and_every_option(name: str) -> None:
     shown = [parameter for parameter in load_command(name).params if not parameter.hidden]
     assert len(rows) == len(shown)
     for parameter, (spelled, words) in zip(shown, rows, strict=True):
-        assert spelled.split()[0].split("/")[0] == (parameter.opts[0] if parameter.opts[0][0] == "-" else parameter.metavar)
+        assert spelled.split()[0].split("/")[0] == (
+            parameter.opts[0] if parameter.opts[0][0] == "-" else parameter.metavar
+        )
         assert words.startswith(plain(parameter.help))
     assert plain(load_command(name).help.split("\n\n")[0]) in section
 

@@ -3,18 +3,23 @@ checks the links of the built site."""
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 
+from docs import kept_tutorials
+from docs.kept_tutorials import KEPT, cells_of, is_current
 from docs.links import faults
+from docs.repository_links import FILES, site_text
 from gsi_theory import Instance, Scheme, gsi_law
 from gsi_theory.claims import Claim
 from gsi_theory.claims.claim import Outcome
-from gsi_theory.cli import load_command
+from gsi_theory.cli import COMMANDS, load_command
 from gsi_theory.rules.rule import Rule
 from gsi_theory.runs.user_file import load_member
 from sims.experiment_record import Experiment
@@ -78,6 +83,61 @@ def test_the_claim_and_the_experiment_of_the_tutorial() -> None:
     assert load_member(f"{MINE}:HALVES", Experiment).name == "halves"
 
 
+@pytest.mark.parametrize("name", KEPT)
+def test_kept_outputs_are_those_of_the_page(name: str) -> None:
+    """What is shown, NAME.ipynb, holds text and code of NAME.md and for each cell of code what it printed and drew."""
+    assert is_current(name), f"the code changed: python -m docs.kept_tutorials {name}"
+    notebook = json.loads((TUTORIALS / f"{name}.ipynb").read_text(encoding="utf-8"))
+    shown = [(each["cell_type"], "".join(each["source"])) for each in notebook["cells"]]
+    assert shown == [(kind, text) for kind, text, _ in cells_of(name)], f"python -m docs.kept_tutorials {name}"
+    assert [text for kind, text, _ in cells_of(name) if kind == "code"] == [
+        c.strip("\n") for c in cells(TUTORIALS / f"{name}.md")
+    ]
+    code = [each for each in notebook["cells"] if each["cell_type"] == "code"]
+    assert [each["execution_count"] for each in code] == list(range(1, len(code) + 1))
+    outputs = [output for each in code for output in each["outputs"]]
+    assert {output["output_type"] for output in outputs} <= {"stream", "execute_result", "display_data"}
+    assert "image/png" in code[-1]["outputs"][-1]["data"]
+    printed = "".join("".join(output.get("text", "")) for output in outputs)
+    assert printed and not re.search(r"/tmp/|/home/|/root/|/work/|Warning|\bnan\b", printed)
+
+
+def test_kept_outputs_of_other_code_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for suffix in ("md", "ipynb"):
+        shutil.copy(TUTORIALS / f"cluster.{suffix}", tmp_path)
+    monkeypatch.setattr(kept_tutorials, "TUTORIALS", tmp_path)
+    assert is_current("cluster")
+    text = (tmp_path / "cluster.md").read_text(encoding="utf-8")
+    (tmp_path / "cluster.md").write_text(text.replace("problems = 3000", "problems = 3001"), encoding="utf-8")
+    assert not is_current("cluster")
+
+
+def test_text_alone_is_written_anew_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for suffix in ("md", "ipynb"):
+        shutil.copy(TUTORIALS / f"cluster.{suffix}", tmp_path)
+    monkeypatch.setattr(kept_tutorials, "TUTORIALS", tmp_path)
+    monkeypatch.setattr(kept_tutorials, "_played", lambda name: pytest.fail("it was run"))
+    before = (tmp_path / "cluster.ipynb").read_text(encoding="utf-8")
+    page = tmp_path / "cluster.md"
+    page.write_text(page.read_text(encoding="utf-8").replace("# A sweep on", "# A sweep over"), encoding="utf-8")
+    kept_tutorials.main(["cluster"])
+    after = (tmp_path / "cluster.ipynb").read_text(encoding="utf-8")
+    assert after == before.replace("# A sweep on", "# A sweep over") != before
+
+
+def test_links_to_files_of_the_repository_lead_to_pages_of_the_site() -> None:
+    text = "[a](../gsi_theory/THEORY.md) [b](law.md) [c](../CHANGELOG.md) [d](https://x.org)"
+    assert site_text("logs", text) == "[a](theory/index.md) [b](law.md) [c](changelog.md) [d](https://x.org)"
+    deeper = site_text("tutorials/law", "[a](../../CONTRIBUTING.md) [b](../choose.md)")
+    assert deeper == "[a](../contributing.md) [b](../choose.md)"
+    for page in FILES:
+        shown = site_text(page, "instead of this")
+        assert "instead of this" not in shown and shown.startswith("# ")
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", shown):
+            known = target in ("theory/index.md", *(f"{each}.md" for each in FILES))
+            assert known or (TUTORIALS.parent / target).exists(), target
+
+
 def test_links_that_lead_nowhere_and_pages_that_ask_the_network_are_found(tmp_path: Path) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
     for site in (good, bad):
@@ -104,5 +164,6 @@ def test_commands_on_the_pages_exist_with_their_options() -> None:
     }
     assert len(commands) > 15
     for words in (command.split() for command in commands):
-        options = {option for parameter in load_command(words[0]).params for option in parameter.opts}
+        name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+        options = {option for parameter in load_command(name).params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options | {"--help", "--json"}, words

@@ -1,4 +1,4 @@
-"""The packages that turn a file of quantized weights into a checkpoint: all of them there, before anything is fetched."""
+"""The packages that turn a file of quantized weights into a checkpoint: asked for before anything is fetched."""
 
 from __future__ import annotations
 
