@@ -134,6 +134,19 @@ def _extra_of(package: str) -> str | None:
     return next((extra for module, extra in extras if module == package), None)
 
 
+def _require_once(command: Any, arguments: list[str]) -> None:
+    """InputError for an option of one value that is given twice: all but the last would be dropped in silence."""
+    options = [p for p in command.params if p.param_type_name == "option" and not p.multiple and not p.is_flag]
+    place = {spelled: option.name for option in options for spelled in option.opts}
+    words = [argument.partition("=")[0] for argument in itertools.takewhile(lambda each: each != "--", arguments)]
+    names = [place[word] for word in words if word in place]
+    for word in words:
+        if word in place and names.count(place[word]) > 1:
+            raise InputError(
+                f"{word} is given {names.count(place[word])} times: give it once; several values by commas"
+            )
+
+
 def _usage_errors() -> Any:
     """The class of typer's errors of usage; typer is slow to import, and by then a command has imported it."""
     import typer
@@ -181,7 +194,9 @@ def _answer(given: list[str]) -> int:
     if name not in COMMANDS:
         print(f"gsi: no command {name!r}{nearest(name, COMMANDS)}: give one of {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    status = load_command(name).main(args=rest, prog_name=f"gsi {name}", standalone_mode=False)
+    command = load_command(name)
+    _require_once(command, rest)
+    status = command.main(args=rest, prog_name=f"gsi {name}", standalone_mode=False)
     if status == 130:  # typer has caught it
         _interrupted(name)
     return status if isinstance(status, int) else 0

@@ -210,7 +210,9 @@ def read_table(path: Path, strict: bool, either: bool = False, cascade: bool = F
             refuse_one_model(path, head, head.get("source"))
         return rows_table(path, lines, strict, required_of(head, head.get("source"), either, cascade))
     if path.suffix != ".parquet":
-        raise InputError(f"{path} ends in {path.suffix!r}: a pool is a .parquet or a .jsonl file")
+        raise InputError(
+            f"{path} ends in {path.suffix!r}: give a .parquet or .jsonl file (gsi import {path} --out LOG.parquet makes one)"
+        )
     try:
         with pq.ParquetFile(path) as file:
             table = file.read()
