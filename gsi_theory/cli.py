@@ -141,10 +141,9 @@ def _require_once(command: Any, arguments: list[str]) -> None:
     words = [argument.partition("=")[0] for argument in itertools.takewhile(lambda each: each != "--", arguments)]
     names = [place[word] for word in words if word in place]
     for word in words:
-        if word in place and names.count(place[word]) > 1:
-            raise InputError(
-                f"{word} is given {names.count(place[word])} times: give it once; several values by commas"
-            )
+        times = names.count(place[word]) if word in place else 0
+        if times > 1:
+            raise InputError(f"{word} is given {times} times: give it once; several values by commas")
 
 
 def _usage_errors() -> Any:

@@ -1,4 +1,4 @@
-"""Two questions to vLLM servers; their answers are lines of a log: draws of the draft, and what the base says of them."""
+"""Two questions to vLLM servers; the answers are a log: draws of the draft, and what the base says of them."""
 
 import json
 import urllib.request

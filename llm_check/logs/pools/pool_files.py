@@ -210,9 +210,8 @@ def read_table(path: Path, strict: bool, either: bool = False, cascade: bool = F
             refuse_one_model(path, head, head.get("source"))
         return rows_table(path, lines, strict, required_of(head, head.get("source"), either, cascade))
     if path.suffix != ".parquet":
-        raise InputError(
-            f"{path} ends in {path.suffix!r}: give a .parquet or .jsonl file (gsi import {path} --out LOG.parquet makes one)"
-        )
+        cure = f"gsi import {path} --out LOG.parquet makes one that is"
+        raise InputError(f"{path} ends in {path.suffix!r}, and is no .parquet or .jsonl file: {cure}")
     try:
         with pq.ParquetFile(path) as file:
             table = file.read()
