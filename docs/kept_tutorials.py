@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gsi_theory.runs.output import atomic_write_text
 from gsi_theory.types import Record
@@ -78,11 +79,16 @@ def _played(name: str) -> list[list[Record]]:
 
     code = [text for kind, text, _ in cells_of(name) if kind == "code"]
     book = nbformat.reads(json.dumps(_as_notebook(name, [[] for _ in code])), as_version=4)
-    NotebookClient(book, timeout=_LONGEST, kernel_name="python3", resources={"metadata": {"path": TUTORIALS}}).execute()
+
+    def heard(cell: Any, cell_index: int, execute_reply: Record) -> None:
+        said = [each for each in cell.outputs if each.get("name") == "stderr"]
+        if said and "remove-stderr" not in cell.metadata.get("tags", ()):
+            raise ValueError(f"{name}: a cell writes to stderr: {said[0]['text']}")
+        cell.outputs = [each for each in cell.outputs if each not in said]
+
+    place = {"metadata": {"path": TUTORIALS}}
+    NotebookClient(book, timeout=_LONGEST, kernel_name="python3", resources=place, on_cell_executed=heard).execute()
     outputs = [cell["outputs"] for cell in json.loads(nbformat.writes(book))["cells"] if cell["cell_type"] == "code"]
-    told = ["".join(each["text"]) for cell in outputs for each in cell if each.get("name") == "stderr"]
-    if told:
-        raise ValueError(f"{name}: a cell writes to stderr: {told[0]}")
     # how many objects a cell drew before is no part of what it shows
     return [[{key: value for key, value in each.items() if key != "execution_count"} | _counted(each, place)
              for each in cell] for place, cell in enumerate(outputs, start=1)]  # fmt: skip
