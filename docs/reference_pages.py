@@ -35,6 +35,8 @@ PAGES = {
     "gsi_theory.targets.target": "The record of a target",
     "gsi_theory.targets.target_table": "The table of targets",
     "gsi_theory.claims.claim": "The record of a claim",
+    "gsi_theory.claims.facts": "What a claim may ask of an instance",
+    "gsi_theory.claims.sides": "The two sides of a claim",
     "sims.experiment_record": "The record of an experiment",
 }
 

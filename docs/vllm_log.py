@@ -31,7 +31,8 @@ def _lines(world: World, draft: str, base: str, law: dict[str, float]) -> list[o
     lines: list[object] = []
     stop = sorted(int(token) for token in world.rule.closing_ids)
     for place, prompt in enumerate(world.prompts()):
-        answer = draws(draft, "draft", list(prompt.ids), DRAWS, 1000 * place, world.rule.max_tokens, stop, **law)
+        ends = {"max_tokens": world.rule.max_tokens, "stop_token_ids": stop, "ignore_eos": True}
+        answer = draws(draft, "draft", list(prompt.ids), DRAWS, 1000 * place, **ends, **law)
         choices = sorted(answer["choices"], key=lambda choice: choice["index"])
         steps = [choice["token_ids"] for choice in choices]
         rewards = world.reward_model.score([Position(prompt)] * len(steps), steps)

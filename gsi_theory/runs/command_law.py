@@ -21,11 +21,13 @@ from gsi_theory.instance import GATES, Instance, Scheme
 from gsi_theory.laws.gate import GsiLaw, gsi_law
 from gsi_theory.laws.selection_law import EPS, RULES, Law
 from gsi_theory.laws.target_law import target_law
+from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.table import rule_names
 from gsi_theory.runs.json_input import JsonFault, read_json, shown
 from gsi_theory.runs.json_output import answer
 from gsi_theory.runs.options import OUTPUT, refuse_options
 from gsi_theory.runs.terminal import console, formatted, wrapped
+from gsi_theory.runs.user_file import load_member, names_file
 from gsi_theory.targets.target_table import target_named, target_names
 from gsi_theory.types import Floats, Json, Record
 
@@ -283,7 +285,11 @@ def law(
     n: Annotated[int, typer.Option(metavar="N", help="Number of draft candidates.")] = 4,
     rule: Annotated[
         str,
-        typer.Option(metavar="RULE", help=f"Selection: {', '.join(rule_names())}.", autocompletion=lambda: list(RULES)),
+        typer.Option(
+            metavar="RULE",
+            help=f"Selection: {', '.join(rule_names())}; or your own, FILE.py:NAME.",
+            autocompletion=lambda: list(RULES),
+        ),
     ] = "softmax",
     threshold: Annotated[
         Decimal | None,
@@ -336,9 +342,12 @@ def law(
         refuse_options(context, ("beta",), f"with --target {target}: its own number stands in place of β")
     if certify and not named.plain:
         raise InputError(f"--certify with --target {target}: ball arithmetic knows target kl; leave one of them out")
+    if certify and names_file(rule):
+        raise InputError(f"--certify with --rule {rule}: only rules of the table are known exactly; leave one out")
     instance, exact = read_exact_instance(file) if certify else (read_instance(file), None)
     cut = None if threshold is None else float(threshold)
-    scheme = Scheme(float(beta), n, cut, rule, n_base, gate, target)
+    member: str | Rule = load_member(rule, Rule) if names_file(rule) else rule
+    scheme = Scheme(float(beta), n, cut, member, n_base, gate, target)
     aim = target_law(instance, scheme.beta, target)
     summary = _Summary(instance, gsi_law(instance, scheme), aim.log_prob)
     record, checks = summary.record(), []

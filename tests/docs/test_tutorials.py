@@ -23,6 +23,7 @@ from gsi_theory.cli import COMMANDS, load_command
 from gsi_theory.rules.rule import Rule
 from gsi_theory.runs.user_file import load_member
 from sims.experiment_record import Experiment
+from tests.test_cli_help import said
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 PAGES = sorted(TUTORIALS.glob("*.md"))
@@ -74,6 +75,18 @@ def test_the_rule_of_the_tutorial_has_the_law_that_it_says() -> None:
     half = load_member(f"{MINE}:HALF", Rule)
     law = gsi_law(Instance.from_probabilities(draft, base, reward), Scheme(5.0, 3, rule=half))
     assert np.exp(law.log_prob) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_rule_of_the_tutorial_goes_where_a_name_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    file = TUTORIALS.parent / "examples" / "three_answers.json"
+    line = ["law", str(file), "--beta", "5", "--n", "3", "--rule", f"{MINE}:HALF"]
+    code, out, _ = said([*line, "--json"], capsys)
+    half = load_member(f"{MINE}:HALF", Rule)
+    instance = Instance.from_probabilities([0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.1, 0.6, 0.9])
+    assert code == 0
+    assert json.loads(out)["law"] == pytest.approx(np.exp(gsi_law(instance, Scheme(5.0, 3, rule=half)).log_prob))
+    code, out, err = said([*line, "--certify"], capsys)
+    assert (code, out) == (2, "") and "only rules of the table are known exactly" in err
 
 
 def test_the_claim_and_the_experiment_of_the_tutorial() -> None:
