@@ -110,17 +110,17 @@ def test_what_takes_minutes_asks_for_its_packages_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
-    absent = {"transformers": "llm", "distributed": "cluster", "accelerate": "real"}
+    absent = ("transformers", "distributed")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name in absent else find(name, *rest))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GSI_CACHE", str(tmp_path / "cache"))
-    for line, name in (
-        ("report", "transformers"),
-        ("simulate best_of_n_limit --cluster tcp://127.0.0.1:8786", "distributed"),
-        ("models smollm2", "accelerate"),
+    for line, name, extra in (
+        ("report", "transformers", "llm"),
+        ("simulate best_of_n_limit --cluster tcp://127.0.0.1:8786", "distributed", "cluster"),
+        ("models smollm2", "transformers", "real"),
     ):
         code, _, err = said(line.split(), capsys)
-        assert code == 2 and name in err and err.endswith(f"pip install 'gsi-theory[{absent[name]}]'\n"), err
+        assert code == 2 and name in err and err.endswith(f"pip install 'gsi-theory[{extra}]'\n"), err
     assert not list(tmp_path.iterdir())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +55,7 @@ def command(
         typer.echo(_listed(place))
         return
     require_name(name, "model", REAL_MODELS)
-    if not is_ready(REAL_MODELS[name], place):
+    if importlib.util.find_spec("transformers") is None:  # before it is imported: the cure is one extra, not two
         require_converter()
     from llm_check.models.model_options import quiet_engines  # slow to import
     from llm_check.models.real.preparation import prepare
