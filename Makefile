@@ -71,4 +71,4 @@ test-real: real
 	$(BIN)/python -m pytest -q -m real
 
 clean:
-	rm -rf report docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf report docs/_build docs/_made .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from docs.example_pages import FOLDER, write_examples  # noqa: E402
 from docs.pages import write_pages  # noqa: E402
 
 project = "gsi-theory"
@@ -25,7 +26,7 @@ extensions = [
     "docs.math_renderer",
     "docs.docstrings",
 ]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+exclude_patterns = ["_build", FOLDER.name, "**/.ipynb_checkpoints"]
 suppress_warnings = ["config.cache"]  # a function among the settings: the environment is not kept between builds
 
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist", "dollarmath"]
@@ -50,6 +51,7 @@ maximum_signature_line_length = 88
 html_theme = "furo"
 html_title = "gsi-theory"
 html_static_path = ["_static"]
+html_extra_path = [FOLDER.name]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False
@@ -60,6 +62,7 @@ pygments_dark_style = "monokai"
 copybutton_prompt_text = "$ "
 
 write_pages()
+write_examples()
 
 
 def _on_the_site(app: Sphinx, page: str, source: list[str]) -> None:
