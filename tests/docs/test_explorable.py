@@ -69,27 +69,28 @@ def evaluated(folder: Path, settings: list[Record]) -> list[Record]:
     return [plain(json.loads(line)) for line in driven(folder, "page/index.html", script)["log"]]
 
 
-def random_settings(number: int) -> list[Record]:
+def random_settings(number: int, seed: int = 21) -> list[Record]:
     """Sizes 3 to 6, β from 0 to 50, n to 10⁶; masses of zero, equal ratios, equal rewards, rewards on the threshold."""
-    rng = np.random.default_rng(21)
+    rng = np.random.default_rng(seed)
     settings: list[Record] = []
     while len(settings) < number:
-        k, i = int(rng.integers(3, 7)), len(settings)
-        weights = rng.integers(1, 101, size=(2, k)) if i % 3 else rng.dirichlet(np.full(k, 0.3), size=2) + 1e-6
-        weights = np.asarray(weights, dtype=float)
-        if i % 4 == 1:
-            weights[rng.random((2, k)) < 0.25] = 0.0
-        if i % 4 == 2:
-            weights[1, :2] = weights[0, :2]
+        k, rule = int(rng.integers(3, 7)), RULES[len(settings) % 4]
+        weights = rng.integers(1, 101, size=(2, k)).astype(float)
+        match rng.integers(5):
+            case 0:
+                weights = rng.dirichlet(np.full(k, 0.3), size=2) + 1e-6
+            case 1 | 2:
+                weights[rng.random((2, k)) < 0.25] = 0.0
+            case 3:
+                weights[1] = np.r_[weights[0, :2], weights[0, :1:-1]]  # log-ratios of exactly zero
         if not weights.any(axis=1).all():
             continue
         draft, base = weights / weights.sum(axis=1, keepdims=True)
-        reward = rng.integers(0, 6, size=k) / 5 if i % 2 else rng.random(k)
-        rule = RULES[i % 4]
+        reward = rng.integers(0, 6, size=k) / 5 if rng.random() < 0.5 else rng.random(k)
         gate = GATES[int(rng.integers(3 if rule == "race" else 2))]
-        u = float(reward[0]) if i % 5 == 0 else float(rng.uniform(-0.5, 2.0))
-        beta = 0.0 if i % 17 == 0 else float(rng.uniform(0.0, 50.0) if i % 2 else 10 ** rng.uniform(-1.0, 1.0))
-        n = [1, 2, 10**6][i % 3] if i % 7 == 0 else int(10 ** rng.uniform(0.0, 6.0))
+        u = float(reward[0]) if rng.random() < 0.3 else float(rng.uniform(-0.5, 2.0))
+        beta = float(rng.choice([0.0, rng.uniform(0.0, 50.0), 10 ** rng.uniform(-1.0, 1.0)], p=[0.15, 0.4, 0.45]))
+        n = int(rng.choice([1, 2, 10**6, int(10 ** rng.uniform(0.0, 6.0))], p=[0.05, 0.05, 0.05, 0.85]))
         settings.append({
             "draft": draft.tolist(), "base": base.tolist(), "reward": reward.tolist(), "beta": beta, "n": n,
             "rule": rule, "m": [1, 2, 4, 64][int(rng.integers(4))], "gate": gate, "u": u,
@@ -147,7 +148,11 @@ def test_the_numbers_are_those_of_gsi_theory(folder: Path) -> None:
         (rule, gate) for rule in RULES for gate in GATES if gate != "score" or rule == "race"
     }
     assert {len(s["draft"]) for s in settings} == {3, 4, 5, 6}
-    assert sum(0.0 in s["draft"] for s in settings) > 10 and sum(0.0 in s["base"] for s in settings) > 10
+    assert {s["rule"] for s in settings if 0.0 in s["draft"]} == {s["rule"] for s in settings if 0.0 in s["base"]}
+    assert sum(0.0 in s["draft"] for s in settings) > 20 and sum(0.0 in s["base"] for s in settings) > 20
+    tied = [s for s in settings if s["gate"] == "tilted_reward" and s["draft"][0] == s["base"][0] > 0.0]
+    tied = [s for s in tied if s["u"] == s["reward"][0]]
+    assert {s["beta"] == 0.0 for s in tied} == {True, False}
     made = evaluated(folder, settings)
     worst: dict[str, float] = {}
     for setting, whole in zip(settings, made, strict=True):
@@ -173,8 +178,8 @@ _READ = """
     control.dispatchEvent(new view.Event("change", { bubbles: true }));
   };
   const say = () => log.push({
-    rule: page.getElementById("e-rule").value, n: text("o-n"), beta: text("o-beta"), tv: cells("e-tv"), kl: cells("e-kl"),
-    accept: cells("e-accept"), least: text("e-least"), bias: text("e-bias"), aim: cells("e-law-aim"),
+    rule: page.getElementById("e-rule").value, n: text("o-n"), beta: text("o-beta"), tv: cells("e-tv"),
+    kl: cells("e-kl"), accept: cells("e-accept"), least: text("e-least"), bias: text("e-bias"), aim: cells("e-law-aim"),
     draft: cells("e-law-draft"), own: cells("e-law-own"), mean: text("e-kl-mean-says"),
     theorem: text("e-kl-theorem-says"), hash: view.location.hash,
     lesson: [...page.querySelectorAll(".e-now")].map((each) => each.textContent.slice(0, 30)),
