@@ -490,6 +490,12 @@ const gsiLaws = (() => {
     }
     parts.push(node("text", { x: (SIDE + edge) / 2, y: HIGH - 5, "text-anchor": "middle" }, "number of drafts n"));
     parts.push(node("line", { x1: x(state.n), x2: x(state.n), y1: TOP, y2: HIGH - LOW, class: "e-here" }));
+    if (curves.find(({ name }) => name === "own").values.every((v) => v === Infinity)) {
+      const words = ["infinite for the sampler: the draft", "misses what the aim wants"];
+      words.forEach((line, i) => {
+        parts.push(node("text", { x: (SIDE + edge) / 2, y: HIGH / 3 + 16 * i, "text-anchor": "middle" }, line));
+      });
+    }
     const labels = [];
     for (const { name, words, values, faint } of curves) {
       if (values.every((v) => v === null || v === Infinity)) continue;
@@ -560,11 +566,11 @@ const gsiLaws = (() => {
     const column = (key) => made.laws.map((each) => each[key]), flat = (value) => NS.map(() => value);
     drawLaw(made, law);
     drawCurves("e-tv-plot", [-6, 0], [
-      { name: "least", words: "any rule, M19", values: column("leastTv") },
       { name: "bound", words: "bound, M10", values: column("tvBound"), faint: 1 },
       { name: "bias", words: "a(1 − a), M7", values: flat(made.bias) },
       { name: "own", words: "sampler", values: column("tvQ") },
       ...(gated ? [{ name: "gated", words: "with the gate", values: column("tvG") }] : []),
+      { name: "least", words: "any rule, M19", values: column("leastTv") },
     ], [["own", law.tvQ], ...(gated ? [["gated", law.tvG]] : [])]);
     drawCurves("e-kl-plot", [-6, 2], [
       { name: "bias", words: "one draft", values: flat(made.klDraft) },
