@@ -56,9 +56,10 @@ def _meet(one: TokenCheck | None, other: TokenCheck) -> bool:
 
 
 def _alone(check: TokenCheck) -> bool:
-    """Whether the repeats' own evidence is of another temperature."""
-    gap = check.temperature is not None and abs(check.temperature - 1.0) > SMALLEST_TEMPERATURE_GAP
-    return check.log_e_temperature > LOG_E and gap
+    """Whether the repeats' own evidence is of another temperature, of one above 1 together with more new draws."""
+    if check.temperature is None or abs(check.temperature - 1.0) <= SMALLEST_TEMPERATURE_GAP:
+        return False
+    return check.log_e_temperature > LOG_E or (check.temperature > 1.0 and check.log_e_hot > LOG_E)
 
 
 def _tempered(e: Evidence, check: TokenCheck) -> bool:
