@@ -228,7 +228,7 @@ def curves_of(
     """The reduction: from prompts to curves with bands, tests, differences to `other`, and notes."""
     ns = curves.plan.ns
     bounds, graded = about.bounds, bool(about.facts.get("reward_is_grade"))
-    lines = [line for line in curve_lines(curves, bounds, LEVEL, graded) if line.bands.speaking.any()]
+    lines = tuple(line for line in curve_lines(curves, bounds, LEVEL, graded) if line.bands.speaking.any())
     if not lines:
         raise InputError(
             f"{about.name}: every prompt has draws that nobody graded, so that correct has no curve: grade every draw "
