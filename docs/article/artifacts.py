@@ -9,33 +9,36 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gsi_theory.runs.artifact import Artifact, read_artifact, write_artifact
+from gsi_theory.types import Json
 
 KEPT = Path(__file__).parent / "kept"
 
 
 @dataclass(frozen=True)
 class Need:
-    """command: `gsi` with these arguments writes it. tables: what text and figures read beside the summary.
-    long: `make article` does not run the command, it needs a real model and takes from minutes to hours."""
+    """command: `gsi` with these arguments writes it. tables: what text and figures read beside the summary, with the
+    columns (none: all). long: `make article` does not run the command, which needs a real model and minutes to hours.
+    """
 
     command: tuple[str, ...]
-    tables: tuple[str, ...] = ()
+    tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     long: bool = False
 
 
+_CELLS = ("draft", "tokens", "method", "beta", "n", "quantity", "predicted", "measured", "measured_se")
 NEEDS: Mapping[str, Need] = {
-    "lm_headline": Need(("check", "lm_headline"), ("positions",)),
-    "bounds_vs_n": Need(("simulate", "bounds_vs_n"), ("gate",)),
+    "lm_headline": Need(("check", "lm_headline"), {"positions": ()}),
+    "bounds_vs_n": Need(("simulate", "bounds_vs_n"), {"gate": ()}),
     "gate_ablation": Need(("simulate", "gate_ablation")),
-    "rule_limits": Need(("simulate", "rule_limits"), ("points",)),
+    "rule_limits": Need(("simulate", "rule_limits"), {"points": ()}),
     "exact_vs_mc": Need(("simulate", "exact_vs_mc")),
     # of the audit only its study of the rate, which does not depend on the claims
     "audit": Need(("audit", "--set", "claims=M18-kl")),
-    "lm_study": Need(("check", "lm_study"), ("cells", "gains", "lengths", "equal_cost"), long=True),
+    "lm_study": Need(("check", "lm_study"), {"cells": _CELLS, "gains": (), "lengths": (), "equal_cost": ()}, long=True),
 }
 
 
@@ -56,13 +59,22 @@ def find(folders: Sequence[Path] = ()) -> dict[str, Source]:
     return found
 
 
+def _kept(table: Mapping[str, list[Json]], columns: Sequence[str]) -> dict[str, list[Json]]:
+    """The columns; of a table of step lengths only the rows on whole answers."""
+    whole = table.get("tokens") if "method" in table else None
+    return {
+        name: [value for i, value in enumerate(table[name]) if whole is None or whole[i] is None]
+        for name in columns or table
+    }
+
+
 def keep(folder: Path) -> list[Path]:
     """Write to KEPT what the article reads of the artifacts in `folder`; those that are not there stay as they are."""
     written = []
     for name, need in NEEDS.items():
         if (path := folder / f"{name}.json").exists():
             found = read_artifact(path, name)
-            tables = {table: found.tables[table] for table in need.tables}
+            tables = {table: _kept(found.tables[table], columns) for table, columns in need.tables.items()}
             written.append(write_artifact(KEPT / path.name, name, found.provenance, found.summary, tables))
     return written
 
