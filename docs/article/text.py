@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from figures.mathml import upright
 from figures.plot_data import drawing
 from figures.plots import render_svg
 from figures.style import house_style
+from gsi_theory.claims import CLAIMS, Outcome
 from gsi_theory.errors import InputError
 from gsi_theory.runs.theory_chapters import CHAPTERS, FORMULA
 from sims.audits.kl_rate import AT, LARGEST_COVERAGE, NEAR
@@ -32,6 +34,7 @@ __all__ = ["SOURCE", "figure_names", "fill", "svg"]
 
 SOURCE = Path(__file__).parent / "article.md.jinja"
 LABEL = re.compile(r'statement\("(\w+)", "([\w-]+)"')
+_NUMBERS = re.compile(r'statement\("\w+", "[\w-]+", "(M[^"]*)"')
 _FIGURE = re.compile(r'\bfigure\("(\w+)"')
 # pandoc reads single bars as relations
 _ABSOLUTE, _BARS = re.compile(r"(?<!\\)\|((?:[^|\\]|\\[^|])*)\|"), r"\\left|\1\\right|"
@@ -125,6 +128,19 @@ class _Words:
             f"{right}…, enclosed in ball arithmetic."
         )
 
+    def verdicts(self, source: str) -> dict[str, int]:
+        """What the audit says of the claims whose formula is a statement's."""
+        numbers = {n for said in _NUMBERS.findall(source) for n in said.split(", ")}
+        rows = [row for name, row in audited().items() if CLAIMS[name].formula in numbers]
+        outcomes = Counter(row["outcome"] for row in rows)
+        return {
+            "claims": len(rows),
+            "evaluations": sum(row["evaluations"] for row in rows),
+            "holds": outcomes[Outcome.HOLDS],
+            "refuted": outcomes[Outcome.REFUTED],
+            "surprises": sum(row["outcome"] != row["expected"] for row in rows),
+        }
+
     def listing(self) -> list[dict[str, Any]]:
         """The table of artifacts."""
         rows = [
@@ -191,6 +207,7 @@ def fill(sources: Mapping[str, Source], *, page: bool, source: str | None = None
             rate_at=AT,
             rate_near=NEAR,
             rate_coverage=LARGEST_COVERAGE,
+            verdicts=words.verdicts(source),
             sources=words.listing(),
             references=[f"{words.numbers[key]}. {text}" for key, text in REFERENCES.items()],
         )

@@ -88,6 +88,13 @@ def test_a_missing_table_or_row_is_named() -> None:
         fill(changed("rule_limits", tables={"points": points}), page=False)
 
 
+def test_a_row_that_is_there_twice_is_named() -> None:
+    gains = {column: values * 2 for column, values in SOURCES["lm_study"].artifact.tables["gains"].items()}
+    tables = SOURCES["lm_study"].artifact.tables | {"gains": gains}
+    with pytest.raises(InputError, match=r"table 'gains' of artifact 'lm_study', which has 2"):
+        fill(changed("lm_study", tables=tables), page=False)
+
+
 def test_what_is_no_longer_shown_is_not_said() -> None:
     summary = dict(SOURCES["bounds_vs_n"].artifact.summary)
     summary["findings"] = summary["findings"] | {
