@@ -29,6 +29,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.runs.theory_chapters import CHAPTERS, FORMULA
 from sims.audits.kl_rate import AT, LARGEST_COVERAGE, NEAR
 from sims.experiments.rule_limits import BETA
+from sims.worlds import WORLDS
 
 __all__ = ["SOURCE", "figure_names", "fill", "svg"]
 
@@ -93,6 +94,19 @@ class _Words:
             alt = caption.split(".")[0]
             return f":::{{figure}} {name}.svg\n:alt: {alt}\n\n{self.figures[name]}. {caption}\n:::"
         return f"![{caption}]({name}.svg){{width={width}%}}"
+
+    def knobs(self, world: str) -> str:
+        """What a named world is made of."""
+        if world not in WORLDS:
+            raise InputError(
+                f"the article describes worlds by their knobs, and {world!r} is none of {', '.join(WORLDS)}"
+            )
+        knob = WORLDS[world]
+        rewards = f"reward one on {knob.good} of them, else zero" if knob.good else "rewards spread over $[0, 1]$"
+        return (
+            f"{knob.size} outcomes, $\\max \\pi_B/\\pi_S = {knob.coverage:g}$, {rewards}, correlation "
+            f"{knob.correlation:g} of rewards with log-ratios"
+        )
 
     def appendix(self) -> str:
         return "[appendix](#article-appendix)" if self.page else "appendix"
@@ -192,7 +206,19 @@ def fill(sources: Mapping[str, Source], *, page: bool, source: str | None = None
     read = {name: (Study if name == "lm_study" else Numbers)(found.artifact) for name, found in sources.items()}
     named = {
         name: getattr(words, name)
-        for name in ("m", "chapter", "statement", "ref", "cite", "figure", "figure_ref", "finding", "sure", "example")
+        for name in (
+            "m",
+            "chapter",
+            "statement",
+            "ref",
+            "cite",
+            "figure",
+            "figure_ref",
+            "finding",
+            "sure",
+            "example",
+            "knobs",
+        )
     }
     claims = {name: Fields(f"claim {name}", row, "python -m docs.claim_audit") for name, row in audited().items()}
     try:
