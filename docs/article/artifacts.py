@@ -38,7 +38,7 @@ NEEDS: Mapping[str, Need] = {
     "exact_vs_mc": Need(("simulate", "exact_vs_mc")),
     # of the audit only its study of the rate, which does not depend on the claims
     "audit": Need(("audit", "--set", "claims=M18-kl")),
-    "lm_study": Need(("check", "lm_study"), {"cells": _CELLS, "gains": (), "lengths": (), "equal_cost": ()}, long=True),
+    "lm_study": Need(("check", "lm_study"), {"cells": _CELLS, "gains": (), "lengths": ()}, long=True),
 }
 
 

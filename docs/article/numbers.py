@@ -74,7 +74,7 @@ class Study(Numbers):
 
     def split(self, draft: str, n: int, beta: float) -> Record:
         """(M46) in accuracy, measured on fresh draws: first, reward, ratio, gate, gsi; NAME_se, the sum of the standard
-        errors of both means, which that of their difference does not exceed; accepted."""
+        errors of both means, which that of their difference does not exceed; accepted, a share, and base_draws."""
         cells = [
             self._cell(draft, "draft", 1, None),
             *(self._cell(draft, method, n, beta) for method in ("soft_bon_draft", "gsi_ungated", "gsi")),
@@ -86,7 +86,7 @@ class Study(Numbers):
                 f"{name}_se": after.measured_se + before.measured_se,
             }
         accepted = self._cell(draft, "gsi", n, beta, "p_accept").measured
-        return parts | {"accepted": accepted}
+        return parts | {"accepted": accepted, "base_draws": n * (1.0 - accepted)}
 
     def largest_part(self, draft: str, n: int, beta: float) -> str:
         """The largest of the three parts of `split`."""
@@ -102,15 +102,9 @@ class Study(Numbers):
         gains = {draft: self.gain(draft, rival) for draft in self.drafts}
         return [draft for draft, gain in gains.items() if sign * gain.gain > 2.0 * gain.gain_se]
 
-    def equal_cost(self, draft: str, method: str, n: int, free: bool) -> str:
-        """Accuracy of a method's best scheme within the seconds of soft best-of-n on the base; free: drafting costs
-        nothing."""
-        found = [
-            row
-            for row in self.table("equal_cost")
-            if (row.draft, row.method, row.budget_n, row.drafting_free) == (draft, method, n, free)
-        ]
-        return f"{fixed(found[0].accuracy, 2)} ± {fixed(found[0].accuracy_se, 2)}" if found else "no scheme"
+    def mostly_rejected(self, n: int, beta: float) -> bool:
+        """Whether fewer than half of GSI's rounds are accepted, with every draft."""
+        return all(self.split(draft, n, beta)["accepted"] < 0.5 for draft in self.drafts)
 
     def shared_lengths(self) -> list[int]:
         """The numbers of tokens at which every draft was looked at."""
