@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,9 +171,9 @@ def test_a_hot_source_shows_in_new_tokens_and_in_proportions_together() -> None:
     together = 0
     for _ in range(60):
         check = check_draws(_draws(rng, logits, 12, 1.3))
-        assert check is not None and check.temperature is not None
-        if max(check.log_e_temperature, check.log_e_more) < LOG_E < check.log_e_hot and check.temperature > 1.02:
-            assert _alone(check)
+        assert check is not None and check.interval is not None
+        if max(check.log_e_temperature, check.log_e_more) < LOG_E < check.log_e_hot and check.interval[0] > 1.0:
+            assert _alone(replace(check, level="token")) and not _alone(replace(check, level="step"))
             together += 1
     assert together >= 5
     checks = [check_draws(_draws(rng, logits, 12)) for _ in range(60)]
