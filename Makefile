@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
 
-.PHONY: report test docs fuzz mutants test-vllm vllm-log test-wheel peers real test-real setup lint clean
+.PHONY: report test docs article fuzz mutants test-vllm vllm-log test-wheel peers real test-real setup lint clean
 
 # The stamp depends on what decides the environment, so a changed constraint reinstalls.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -36,6 +36,15 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 docs: $(VENV)/.installed-docs
 	$(BIN)/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet docs docs/_build/html
 	$(BIN)/python -m docs.links docs/_build/html
+
+# The article, docs/_build/article/article.pdf, from the artifacts in report/artifacts; what is not there is computed (a
+# minute), but for the study on the real model (`make real`, then `gsi check lm_study`), of which the kept one is taken.
+$(VENV)/.installed-article: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[article]'
+	@touch $@
+
+article: $(VENV)/.installed-article
+	$(BIN)/python -m docs.article
 
 # Nearly two thousand calls on bent input, minutes; `python -m tests.fuzz --seed S` makes others.
 fuzz: setup
@@ -79,4 +88,4 @@ test-real: real
 	$(BIN)/python -m pytest -q -m real
 
 clean:
-	rm -rf report docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf report docs/_build docs/_made .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ from sphinx.application import Sphinx
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from docs.example_pages import FOLDER, write_examples  # noqa: E402
 from docs.kept_tutorials import KEPT  # noqa: E402
 from docs.pages import write_pages  # noqa: E402
 from docs.repository_links import site_text  # noqa: E402
@@ -28,7 +29,12 @@ extensions = [
     "docs.docstrings",
 ]
 # a tutorial of KEPT is shown as it was run
-exclude_patterns = ["_build", "**/.ipynb_checkpoints", *(f"tutorials/{name}.md" for name in KEPT)]
+exclude_patterns = [
+    "_build",
+    FOLDER.name,
+    "**/.ipynb_checkpoints",
+    *(f"tutorials/{name}.md" for name in KEPT),
+]
 suppress_warnings = ["config.cache"]  # a function among the settings: the environment is not kept between builds
 
 myst_enable_extensions = ["attrs_block", "colon_fence", "deflist", "dollarmath"]
@@ -54,6 +60,7 @@ maximum_signature_line_length = 88
 html_theme = "furo"
 html_title = "gsi-theory"
 html_static_path = ["_static"]
+html_extra_path = [FOLDER.name]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False
@@ -64,6 +71,7 @@ pygments_dark_style = "monokai"
 copybutton_prompt_text = "$ "
 
 write_pages()
+write_examples()
 
 
 def _on_the_site(app: Sphinx, page: str, source: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Pages that tables and docstrings decide: `python -m docs.pages` writes them, and so does every build of the site.
 
-They are in folders of their own, which git ignores: docs/catalogue, docs/claims, docs/reference, docs/theory.
+They are in folders of their own, which git ignores: docs/catalogue, docs/claims, docs/reference, docs/theory; the
+article's stands beside its source.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from docs.article_pages import article_pages
 from docs.catalogue_pages import catalogue_pages
 from docs.claim_pages import claim_pages
 from docs.reference_pages import reference_pages
@@ -15,6 +17,7 @@ from docs.theory_pages import theory_pages
 
 DOCS = Path(__file__).parent
 FOLDERS: Mapping[str, Callable[[], dict[str, str]]] = {
+    "article": article_pages,
     "catalogue": catalogue_pages,
     "claims": claim_pages,
     "reference": reference_pages,

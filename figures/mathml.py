@@ -13,7 +13,7 @@ from html import escape
 
 from latex2mathml.converter import convert
 
-__all__ = ["formula"]
+__all__ = ["formula", "upright"]
 
 # Words that stand for one thing each; any other run of letters is a product.
 _WORDS = (
@@ -30,11 +30,15 @@ _LETTERS = frozenset({"mi", "msub", "msup", "msubsup", "mover"})
 _OPENING, _CLOSING = frozenset("({⌈"), frozenset(")}⌉")
 
 
+def upright(latex: str) -> str:
+    """LaTeX in which KL, TV, osc and the like, written bare, are words."""
+    return _WORD.sub(lambda match: match[1] or rf"\mathrm{{{match[2]}}}", latex)
+
+
 def _row(latex: str) -> ElementTree.Element:
     """The formula's row of items, limits under their operators. Raises ValueError on LaTeX that is not understood."""
     bare = re.sub(r"\\.", "", latex)
-    upright = _WORD.sub(lambda match: match[1] or rf"\mathrm{{{match[2]}}}", latex)
-    text = convert(upright, display="block")
+    text = convert(upright(latex), display="block")
     row = ElementTree.fromstring(re.sub(r' xmlns="[^"]*"', "", text))[0]
     if "\\" in text or bare.count("{") != bare.count("}") or any(len(part) != 2 for part in row.iter("mfrac")):
         raise ValueError(f"{latex!r} is not understood")

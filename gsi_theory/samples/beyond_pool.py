@@ -233,7 +233,8 @@ def _with_model(
     """The model's answers where it foretold the log, by halves up to twice its draws, by quarters up to four times."""
     top = int(np.sort(draws)[(draws.size - 1) // 2])  # half of the prompts have as many
     tried = np.flatnonzero(draws >= top)
-    reach, reason = 0, f"{top} draws a prompt are too few to try a model on parts of them"
+    drawn = f"{top} draws a prompt are" if top > 1 else "1 draw a prompt is"
+    reach, reason = 0, f"{drawn} too few to try a model on parts of them"
     for part in _PARTS:
         if top // part < least:
             break

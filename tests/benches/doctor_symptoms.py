@@ -1,11 +1,12 @@
 """How often `doctor` finds and names the symptoms of people's logs: `python -m tests.benches.doctor_symptoms`.
 
-Symptoms (`tests.plants.log_faults`) × steps of about 100 tokens or a few × both sources or drafts only × with tokens or
-whole steps; logs of one model apart. Found: a finding of an id that names it, or for a wrong temperature any finding
-that the numbers are of another law; named: no other error is made; open: the right one of two causes, of which the
-finding says that the log does not decide between them. Clean logs: any error or warning but heavy_tail and
-truncated_steps is an alarm. Of a wrong temperature in a log of whole steps only those seeds count whose ratios hold
-information (`told`). A cell with no information has the reason beside it (`NONE`), and is not counted.
+Symptoms (`tests.plants.log_faults`) × steps of about 100 tokens or a few × both sources or drafts only × with tokens
+or whole steps; logs of one model apart. Found: a finding of an id that names it, or for a wrong temperature any
+finding that the numbers are of another law; named: no other error is made; open: the right one of two causes, of
+which the finding says that the log does not decide between them. Clean logs: any error or warning but heavy_tail and
+truncated_steps, and what is true of the log's world (`facts_of_world`), is an alarm. Of a wrong temperature, and of
+stopping at success, only those seeds count whose logs hold information (`told`). A cell with no information has the
+reason beside it (`NONE`), and is not counted.
 """
 
 from __future__ import annotations
@@ -18,13 +19,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from scipy.stats import hypergeom
 
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.runs.progress import progress_bar
+from llm_check.logs.faults.short_solutions import length_correlation
 from llm_check.logs.log import log_of_file
 from llm_check.logs.pools.diagnosis import Diagnosis, diagnose
+from llm_check.logs.pools.evidence import LOG_E
 from llm_check.logs.pools.pool import pool_from_columns
 from llm_check.logs.pools.pool_files import TableFile
+from llm_check.logs.pools.prefix_counts import token_draws
+from llm_check.logs.pools.schema import SOURCES
+from llm_check.logs.pools.tokens import FEWER, KEPT, MORE, check_draws
 from tests.plants.log_faults import ONE_MODEL_PLANTS, PLANTS, LongWorld, drafts_only, one_log, short_log
 from tests.plants.pool_faults import Columns, drop_texts
 
@@ -32,11 +39,12 @@ __all__ = ["NONE", "cells", "judged", "run"]
 
 STAKES = np.linspace(0.01, 0.99, 50)
 LEAST_GAIN = 11.0  # nats: 6.9 to be found, and 4 that a bet not known beforehand costs
+LEAST_OF_WORLD = -0.45  # the finding's own bar is -0.5
 FACTS = {"heavy_tail", "truncated_steps", "tempered_law"}  # of models, no faults
 TEMPERATURE = ("temperature_mismatch", "context_mismatch")
 BOTH = ("temperature_mismatch", "truncated_sampling")
 COLD = {"drawn at 0.7, scored at 1": (0.7, 1.0), "drawn at 1, scored at 0.7": (1.0, 0.7)}
-# what only ratios tell of whole steps without repeats
+# what only ratios tell of whole steps without repeats, and counts of tokens
 BY_RATIO = {*COLD, "log-probs divided by 0.7"}
 # (symptom, steps, sources, log) -> why nothing can tell; None stands for any
 NONE: dict[tuple[str, str | None, str | None, str | None], str] = {
@@ -60,15 +68,41 @@ def diagnosis_of(columns: Columns, metadata: dict[str, Any] | None = None) -> Di
     return diagnose(log_of_file(Path("log"), TableFile(pa.table(columns), metadata or {}, None, ())))
 
 
-def told(columns: Columns) -> bool:
-    """Whether the ratios of a log hold information at all (M45): the best bet in hindsight, of one fixed stake, gains
-    LEAST_GAIN nats with some source."""
+def told(symptom: str, log: str, columns: Columns) -> bool:
+    """Whether a log of a wrong temperature, or stopped at success, holds information at all.
+
+    Whole steps: the best bet on the ratios in hindsight, of one fixed stake, gains LEAST_GAIN nats with some source
+    (M45). Tokens: likewise of the counts at shared prefixes (M34), the best temperature and best odds of new tokens.
+    Stopping: by chance the successes would stand as they do with a probability below LEVEL.
+    """
+    if symptom == "stopped at success":
+        return bool(_surprise_of_order(columns) > LOG_E)
+    if symptom not in BY_RATIO:
+        return True
     arrays = pool_from_columns(columns).arrays
+    if log == "tokens":
+        checks = [check_draws(token_draws(arrays, source, source)) for source in SOURCES]
+        gains = [
+            c.temperature_gain + max(c.log_e_more + np.log(len(MORE)), c.log_e_fewer + np.log(len(FEWER) + len(KEPT)))
+            for c in checks
+            if c is not None
+        ]
+        return max(gains, default=0.0) > LEAST_GAIN
     best = 0.0
     for base in (False, True):
         ratio = arrays.log_ratio[arrays.is_base == base] * (-1.0 if base else 1.0)
         best = max(best, *(float(np.logaddexp(np.log1p(-x), np.log(x) + ratio).sum()) for x in STAKES))
     return best > LEAST_GAIN
+
+
+def _surprise_of_order(columns: Columns) -> float:
+    """-log of the chance that, of each set's draws in random order, all successes fall into its last four."""
+    sets: dict[Any, list[float]] = {}
+    names = [columns[name] for name in ("prompt_id", "step", "source") if name in columns]
+    for key, reward in zip(zip(*names, strict=True), columns["reward"], strict=True):
+        sets.setdefault(key, []).append(reward)
+    drawn = [(len(rewards), int(sum(rewards))) for rewards in sets.values()]
+    return float(-sum(hypergeom.logpmf(hits, size, hits, 4) for size, hits in drawn if hits))
 
 
 class Outcome(NamedTuple):
@@ -78,6 +112,17 @@ class Outcome(NamedTuple):
     named: bool
     open: bool
     ids: list[str]
+
+
+def facts_of_world(steps: str, seed: int) -> set[str]:
+    """Ids that are true of the world of a clean log, and no fault of the log. In some worlds of short steps, whose
+    rewards are means of a taste for each token, rewards do fall with length: four times as many draws say so."""
+    if steps != "short":
+        return set()
+    many = short_log(seed, draws=96)
+    reward, length = (np.array(many[name], dtype=float) for name in ("reward", "n_tokens"))
+    prompt = np.unique(np.array(many["prompt_id"]), return_inverse=True)[1]
+    return {"short_favored"} if length_correlation(reward, length, prompt)[0] < LEAST_OF_WORLD else set()
 
 
 def judged(columns: Columns, wanted: tuple[str, ...]) -> Outcome:
@@ -152,9 +197,11 @@ def run(
         for seed in range(first, first + seeds):  # cells of one seed share their worlds
             for cell in every:
                 columns = log_of(*cell[:4], seed)
-                results[cell].append(
-                    (judged(columns, cell[4]), cell[0] not in BY_RATIO or cell[3] == "tokens" or told(columns))
-                )
+                outcome = judged(columns, cell[4])
+                if outcome.found and not cell[4]:
+                    left = sorted(set(outcome.ids) - facts_of_world(cell[1], seed))
+                    outcome = outcome._replace(found=bool(left), named=bool(left), ids=left)
+                results[cell].append((outcome, told(cell[0], cell[3], columns)))
             _made.cache_clear()
             report(seed - first + 1, seeds)
     rows: list[dict[str, Any]] = []

@@ -214,6 +214,14 @@ def test_sliders_and_lists_change_what_is_shown(folder: Path) -> None:
 
 
 @needs_browser
+def test_every_slider_has_a_name(folder: Path) -> None:
+    names = """
+      for (const id of ["x-beta", "x-n", "x-u"]) log.push(page.getElementById(id).labels[0]?.textContent.split(" ")[0]);
+    """
+    assert driven(folder, START, names)["log"] == ["β", "n", "threshold"]
+
+
+@needs_browser
 def test_hostile_text_runs_nowhere(folder: Path, address: str) -> None:
     text = shown(f"{address}/index.html#value=%3Cscript%3Ealert(1)%3C/script%3E&n=abc&beta=<b>&u=NaN")
     assert "±" in output(text, "o-value") and "NaN" not in output(text, "o-value")

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, log_softmax
+from scipy.special import expit, log_softmax, logit
 
 from gsi_theory.types import Floats
 from tests.plants.pool_faults import Columns, Sampling, TokenWorld, duplicate_rows, exchange_columns
@@ -84,9 +84,9 @@ class LongWorld:
         return columns
 
 
-def short_log(seed: int, temperature: float = 1.0) -> Columns:
-    """Steps of a few tokens with repeats, 30 positions of 24 + 24."""
-    columns = TokenWorld(30, gap=0.3).columns(seed, 24, Sampling(temperature), Sampling(temperature))
+def short_log(seed: int, temperature: float = 1.0, draws: int = 24) -> Columns:
+    """Steps of a few tokens with repeats, 30 positions of 24 + 24; more draws are of the same world."""
+    columns = TokenWorld(30, gap=0.3).columns(seed, draws, Sampling(temperature), Sampling(temperature))
     return {name: values for name, values in columns.items() if name != "finish_reason"}
 
 
@@ -293,7 +293,7 @@ def _all_equal(columns: Columns, rng: np.random.Generator) -> Columns:
 
 
 def _logits(columns: Columns, rng: np.random.Generator) -> Columns:
-    return _changed(columns, "reward", lambda v: 2.0 * np.log(v / (1.0 - v)) - 1.0)
+    return _changed(columns, "reward", lambda v: 2.0 * logit(np.clip(v, 1e-12, 1.0 - 1e-12)) - 1.0)
 
 
 def _products(columns: Columns, rng: np.random.Generator) -> Columns:

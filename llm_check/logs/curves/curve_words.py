@@ -74,7 +74,7 @@ def beyond_words(one: Record) -> str:
     if one["guaranteed_low"] is not None:
         sure = f"certain (95 %): {number(one['guaranteed_low'])} to {number(one['guaranteed_high'])}"
     if one["estimate"] is None:
-        return f"{head}: cannot tell ({one['reason']}); {sure}"
+        return f"{head}: {one['reason']}; {sure}"
     between = f"90 %: {number(one['low'])} to {number(one['high'])}"
     return f"{head}: {number(one['estimate'])} by a model ({between}); {sure}"
 

@@ -228,7 +228,12 @@ def curves_of(
     """The reduction: from prompts to curves with bands, tests, differences to `other`, and notes."""
     ns = curves.plan.ns
     bounds, graded = about.bounds, bool(about.facts.get("reward_is_grade"))
-    lines = curve_lines(curves, bounds, LEVEL, graded)
+    lines = tuple(line for line in curve_lines(curves, bounds, LEVEL, graded) if line.bands.speaking.any())
+    if not lines:
+        raise InputError(
+            f"{about.name}: every prompt has draws that nobody graded, so that correct has no curve: grade every draw "
+            "(column correct), or give rewards (gsi import --map reward=...)"
+        )
     same, points, chosen = None, shared_length(curves), np.ones(len(curves.prompts), dtype=np.bool_)
     if int(curves.draws.min()) < ns[-1]:
         chosen = curves.draws >= ns[max(points, 1) - 1]

@@ -32,6 +32,8 @@ def _suffix(path: PurePath) -> str:
 
 def documents(path: Path) -> Documents:
     """(number, object) of everything in the file. Raises InputError for a file that cannot be read at all."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the files in it, e.g. {path}/*")
     if not path.is_file():
         raise InputError(f"no log at {path}: give a file")
     suffix = _suffix(path)

@@ -2,11 +2,13 @@
 
 A document stands once for each filter: one filter is read (--pick, else the first). All repeats are in `resps`; the
 filtered answer and its metric are of the first repeat, so others have a text and no grade, and where the filter is a
-vote over repeats none has one. Log-likelihood tasks score given texts and draw none: refused.
+vote over repeats none has one. Of several files the prompts are named by task and document. Log-likelihood tasks
+score given texts and draw none: refused.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from gsi_theory.types import Json, Record
@@ -34,8 +36,16 @@ def _grade(entry: Record, reading: Reading) -> Json:
     return entry.get(names[0]) if names and isinstance(names[0], str) else None
 
 
+def _task(reading: Reading) -> str:
+    """The task in the name of a samples file, with a colon, where several files are read: documents are numbered by
+    task. Empty for one file, and for other names."""
+    found = re.match(r"samples_(.+?)(_\d{4}-\d\d-\d\dT.*)?\.jsonl", reading.file)
+    return f"{found[1]}:" if found else ""
+
+
 def _rows(objects: Documents, reading: Reading) -> Numbered:
     chosen: list[str] = [reading.pick] if reading.pick else []
+    task = _task(reading)
 
     def of_document(number: int, entry: Record) -> Iterator[Draw]:
         doc = entry.get("doc_id")
@@ -49,10 +59,10 @@ def _rows(objects: Documents, reading: Reading) -> Numbered:
         if name != chosen[0]:
             reading.note(f"documents stand once for each filter: {chosen[0]} is read, --pick names another")
             return
-        reading.once("doc_id", str(doc), number)
         repeats = responses[0] if len(responses) == 1 and isinstance(responses[0], list) else responses
         if not repeats or not all(isinstance(text, str) for text in repeats):
             raise Unfit("resps", responses, "log-likelihoods of given texts: nothing was drawn, leave the task out")
+        reading.once("doc_id", f"{task}{doc}", number)
         settings = _settings(entry)
         temperature = settings.get("temperature", None if settings.get("do_sample") else 0.0 if settings else None)
         reading.fact("temperature", temperature)
@@ -62,7 +72,7 @@ def _rows(objects: Documents, reading: Reading) -> Numbered:
         filtered = filtered[0] if len(filtered) == 1 and isinstance(filtered[0], list) else filtered
         voted = len(repeats) > 1 and "maj" in name
         for index, text in enumerate(repeats):
-            row: Record = {"prompt_id": str(doc), "text": text}
+            row: Record = {"prompt_id": f"{task}{doc}", "text": text}
             if not voted and index < len(filtered) and isinstance(filtered[index], str):
                 row["answer"] = filtered[index]
             if index == 0 and not voted and len(filtered) == 1:

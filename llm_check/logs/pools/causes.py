@@ -56,9 +56,12 @@ def _meet(one: TokenCheck | None, other: TokenCheck) -> bool:
 
 
 def _alone(check: TokenCheck) -> bool:
-    """Whether the repeats' own evidence is of another temperature."""
-    gap = check.temperature is not None and abs(check.temperature - 1.0) > SMALLEST_TEMPERATURE_GAP
-    return check.log_e_temperature > LOG_E and gap
+    """Whether the repeats' own evidence is of another temperature; of tokens, where their interval lies above 1, also
+    together with the evidence of more new draws."""
+    if check.temperature is None or abs(check.temperature - 1.0) <= SMALLEST_TEMPERATURE_GAP:
+        return False
+    hot = check.level == "token" and check.interval is not None and check.interval[0] > 1.0
+    return check.log_e_temperature > LOG_E or (hot and check.log_e_hot > LOG_E)
 
 
 def _tempered(e: Evidence, check: TokenCheck) -> bool:

@@ -40,11 +40,12 @@ _HALF_CHI2_95 = 1.920729
 class TokenCheck:
     """Outcome for one source. temperature, interval: T̂ (None without events) and its 95 % likelihood interval.
 
-    log_e_temperature, log_e_fewer, log_e_more, log_e_misfit: evidence against the log, nats. misfit_left: gain of the
-    Dirichlet process over the law at T̂; temperature_gain: of that law over the report. new_seen, new_expected: draws of
-    what was not drawn before, and how many the report foresees; new_expected_tempered: at least so many at T̂, its error
-    allowed for, with log_e_fewer_tempered the evidence of fewer. kept_mass: reported mass of what was drawn over its
-    share of draws. events: draws judged.
+    log_e_temperature, log_e_fewer, log_e_more, log_e_misfit: evidence against the log, nats. misfit_left: gain of
+    the Dirichlet process over the law at T̂; temperature_gain: of that law over the report. new_seen, new_expected:
+    draws of what was not drawn before, and how many the report foresees; new_expected_tempered: at least so many at
+    T̂, its error allowed for, with log_e_fewer_tempered the evidence of fewer. log_e_hot: evidence of a temperature
+    above 1 by both laws together, for their factors multiply: more new draws, and flatter proportions among the
+    old. kept_mass: reported mass of what was drawn over its share of draws. events: draws judged.
     """
 
     level: str
@@ -62,6 +63,7 @@ class TokenCheck:
     new_expected_tempered: float
     log_e_fewer_tempered: float
     kept_mass: float
+    log_e_hot: float = 0.0
 
     @property
     def excess(self) -> float:
@@ -123,10 +125,10 @@ class _Events:
         return float(np.sum(np.log(predicted) - self.which(exponent)))
 
 
-def _new_chance(events: _Events, exponent: float) -> Floats:
+def _new_chance(events: _Events, exponent: float, most: bool = False) -> Floats:
     """A lower bound of P(v_i ∉ S) at temperature 1/exponent; exact at exponent 1 for a log without noise.
 
-    With noise of the logged numbers three standard errors of p(S) are taken off.
+    With noise of the logged numbers three standard errors of p(S) are taken off, or added for an upper bound (`most`).
     """
     draws = events.draws
     first = draws.first
@@ -137,7 +139,7 @@ def _new_chance(events: _Events, exponent: float) -> Floats:
         size = np.bincount(draws.kind)[draws.kind]
         error = _before(np.where(first, p * p / size, 0.0), draws.node)
         noise = 3.0 * draws.spread * np.sqrt(np.maximum(error, 0.0))
-        chance = np.maximum(1.0 - seen - noise, later)
+        chance = 1.0 - seen + noise if most else np.maximum(1.0 - seen - noise, later)
     else:
         powered = np.where(first, np.exp(exponent * events.scaled), 0.0)
         seen, total = _before(powered, draws.node), _at_node(powered, draws.node)
@@ -213,6 +215,8 @@ def check_draws(draws: PrefixDraws | None) -> TokenCheck | None:
         new_expected_tempered=float(tempered.sum()),
         log_e_fewer_tempered=_mixture([_new_gain(first, tempered, theta) for theta in FEWER]),
         kept_mass=float(np.mean(np.minimum(seen[use] / covered[use], 1.0))) if use.any() else 1.0,
+        log_e_hot=_mixture([gain(1.0 / t) for t in TEMPERATURES if t > 1.0])
+        + _mixture([_new_gain(first, _new_chance(events, 1.0, most=True), theta) for theta in MORE]),
     )
 
 

@@ -180,6 +180,37 @@ def test_a_line_twice_is_no_second_draw(tmp_path: Path) -> None:
             import_log(path, tmp_path / "out.parquet", ImportChoices(sample.form))
 
 
+def test_documents_of_several_tasks_are_several_prompts(tmp_path: Path) -> None:
+    """lm-eval numbers documents by task, a file a task; the same task in two files is the same draws."""
+    objects = SAMPLES["lm-eval"].objects[:2]
+    names = ("samples_sums_2026-11-30T00-09-53.1.jsonl", "samples_of_facts_2026-11-30T00-09-53.1.jsonl")
+    paths = [written(tmp_path, Sample("lm-eval", objects, [], name=name)) for name in names]
+    log = import_log(paths, tmp_path / "out.parquet", ImportChoices("lm-eval"))
+    assert set(log.table["prompt_id"].to_pylist()) == {"sums:0", "sums:1", "of_facts:0", "of_facts:1"}
+    assert set(
+        import_log(paths[0], tmp_path / "one.parquet", ImportChoices("lm-eval")).table["prompt_id"].to_pylist()
+    ) == {
+        "0",
+        "1",
+    }
+    again = written(tmp_path, Sample("lm-eval", objects, [], name="samples_sums_2026-11-30T08-00-00.2.jsonl"))
+    with pytest.raises(InputError, match=r'"sums:0": stands at line samples_sums_2026-11-30T00'):
+        import_log([paths[0], again], tmp_path / "two.parquet", ImportChoices("lm-eval"))
+
+
+def test_a_folder_is_no_log_of_an_engine(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder: give the files in it, e.g. .*/\*"):
+        import_log(tmp_path, tmp_path / "out.parquet", ImportChoices("inspect"))
+
+
+def test_a_log_whose_prompts_are_graded_in_part_has_no_curve(tmp_path: Path) -> None:
+    """lm-eval grades the filtered answer alone; nothing is drawn of dashes."""
+    path = written(tmp_path, SAMPLES["lm-eval"])
+    log = import_log(path, tmp_path / "out.parquet", ImportChoices("lm-eval"))
+    with pytest.raises(InputError, match="every prompt has draws that nobody graded"):
+        llm_check.curve(log)
+
+
 def test_an_eval_file_is_its_samples(tmp_path: Path) -> None:
     """The header's facts, one row an epoch; what is no whole .eval file is refused."""
     path = tmp_path / "log.eval"

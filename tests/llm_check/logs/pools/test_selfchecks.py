@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.special import expit, log_softmax
 from scipy.stats import chi2
 
+from llm_check.logs.pools.causes import _alone
+from llm_check.logs.pools.evidence import LOG_E
 from llm_check.logs.pools.pool import pool_from_columns
 from llm_check.logs.pools.position_arrays import blocks, same_text_codes, some_positions
 from llm_check.logs.pools.prefix_counts import PrefixDraws, _collect, step_draws, token_draws
@@ -154,12 +157,27 @@ def test_evidence_of_a_whole_check_has_mean_one() -> None:
     """The means over each grid, as they are reported; nine draws of six tokens always repeat one."""
     rng, logits = np.random.default_rng(13), np.random.default_rng(14).normal(size=(1, 6))
     checks = [check_draws(_draws(rng, logits, 9)) for _ in range(300)]
-    for name in ("log_e_temperature", "log_e_fewer", "log_e_more", "log_e_misfit"):
+    for name in ("log_e_temperature", "log_e_fewer", "log_e_more", "log_e_misfit", "log_e_hot"):
         values = np.exp([getattr(check, name) for check in checks])
         assert abs(np.mean(values) - 1.0) < 5.0 * np.std(values) / math.sqrt(values.size), name
     seen, foreseen = (np.array([getattr(check, name) for check in checks]) for name in ("new_seen", "new_expected"))
     assert abs(np.mean(seen - foreseen)) < 5.0 * np.std(seen - foreseen) / math.sqrt(seen.size)
     assert {check.events + check.new_seen for check in checks if check is not None} == {9}
+
+
+def test_a_hot_source_shows_in_new_tokens_and_in_proportions_together() -> None:
+    """Drawn at 1.3, scored at 1: where neither is evidence enough alone, both may be; that is called a temperature."""
+    rng, logits = np.random.default_rng(3), 1.5 * np.random.default_rng(2).normal(size=(20, 12))
+    together = 0
+    for _ in range(60):
+        check = check_draws(_draws(rng, logits, 12, 1.3))
+        assert check is not None and check.interval is not None
+        if max(check.log_e_temperature, check.log_e_more) < LOG_E < check.log_e_hot and check.interval[0] > 1.0:
+            assert _alone(replace(check, level="token")) and not _alone(replace(check, level="step"))
+            together += 1
+    assert together >= 5
+    checks = [check_draws(_draws(rng, logits, 12)) for _ in range(60)]
+    assert not any(_alone(check) for check in checks if check is not None)
 
 
 def test_mass_and_repeats_of_what_was_drawn_by_hand() -> None:
