@@ -7,7 +7,7 @@ shows nothing, and what shows nothing may still be dependent.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +23,11 @@ __all__ = ["sign_of_dependence", "sorted_by", "stopped_by"]
 _EVIDENCE = math.log(1e6)
 
 
-def _sets(table: pa.Table) -> tuple[Ints, Ints]:
-    """(rows by position, source and candidate; where each set of draws begins, and the number of rows)."""
+# rows by position, source and candidate; where each set of draws begins, and the number of rows
+Sets: TypeAlias = tuple[Ints, Ints]
+
+
+def _sets(table: pa.Table) -> Sets:
     rows = row_order(table)
     change = np.flatnonzero(np.diff(rows.position) | np.diff(rows.source)) + 1
     return rows.order, np.concatenate([[0], change, [rows.order.size]]).astype(np.int64)
@@ -87,11 +90,11 @@ class _Columns(NamedTuple):
     starts: Ints
 
 
-def _columns(table: pa.Table) -> _Columns | None:
+def _columns(table: pa.Table, sets: Sets | None) -> _Columns | None:
     """The columns that tell an order; None where rows stand for several draws."""
     if "count" in table.column_names and pc.max(table["count"]).as_py() not in (None, 1):
         return None
-    order, starts = _sets(table)
+    order, starts = sets or _sets(table)
     columns = {
         name: np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64)[order]
         for name in ("logp_draft", "reward", "correct")
@@ -103,10 +106,10 @@ def _columns(table: pa.Table) -> _Columns | None:
     return _Columns(columns, starts)
 
 
-def sorted_by(table: pa.Table, evidence: float) -> str | None:
+def sorted_by(table: pa.Table, evidence: float, sets: Sets | None = None) -> str | None:
     """The column, "logp_draft" (of each row's own model) or "reward", by which the candidates of every prompt are
-    sorted; None for none. evidence: nats of surprise, less the log of a chance that an order has."""
-    columns = _columns(table)
+    sorted; None for none. evidence: nats of surprise, less the log of a chance that an order has; sets: where known."""
+    columns = _columns(table, sets)
     for name in ("logp_draft", "reward") if columns else ():
         values = columns.values.get(name) if columns else None
         if (
@@ -124,10 +127,10 @@ def _is_grade(name: str, values: Floats) -> bool:
     return name != "logp_draft" and bool(np.isin(values, (0.0, 1.0)).all())
 
 
-def stopped_by(table: pa.Table, evidence: float, levels: bool = False) -> str | None:
+def stopped_by(table: pa.Table, evidence: float, levels: bool = False, sets: Sets | None = None) -> str | None:
     """The column, "correct" or "reward", whose success ended the draws of every prompt (M48); None for none. levels:
-    also by a reward that reached some level."""
-    columns = _columns(table)
+    also by a reward that reached some level; sets: where known."""
+    columns = _columns(table, sets)
     if columns is None:
         return None
     for name in ("correct", "reward"):

@@ -47,12 +47,13 @@ class LogView:
     @cached_property
     def sorted_by(self) -> str | None:
         """The column by which the candidates are sorted, by no chance; None for none."""
-        return None if self.counted else sorted_by(self.arrays.table, SURPRISE)
+        return None if self.counted else sorted_by(self.arrays.table, SURPRISE, (self.arrays.order, self.arrays.starts))
 
     @cached_property
     def stopped_by(self) -> str | None:
         """The column whose success ended the draws of every prompt (M48); None for none."""
-        return None if self.counted else stopped_by(self.arrays.table, SURPRISE, levels=True)
+        sets = self.arrays.order, self.arrays.starts
+        return None if self.counted else stopped_by(self.arrays.table, SURPRISE, levels=True, sets=sets)
 
     def values(self, name: str) -> Floats | None:
         """A number column in order, nulls as NaN; None where the log lacks it."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import llm_check
 from gsi_theory.errors import InputError
-from llm_check.logs.pools import checked_rows, position_arrays, row_checks
+from llm_check.logs.pools import checked_rows, independence, position_arrays, row_checks
 from llm_check.logs.pools.pool import read_pool, write_pool
 from llm_check.logs.pools.position_arrays import row_order
 from tests.plants.pool_faults import Sampling, TokenWorld
@@ -202,7 +202,7 @@ def test_the_pool_imports_no_torch() -> None:
 def test_a_pool_is_flattened_once_for_all_that_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, calls = Sampling(), []
     write_pool(tmp_path / "p.parquet", TokenWorld(positions=10).columns(0, 16, plain, plain), {})
-    for module in (checked_rows, position_arrays, row_checks):
+    for module in (checked_rows, independence, position_arrays, row_checks):
         monkeypatch.setattr(module, "row_order", lambda table: calls.append(table) or row_order(table))
     read = llm_check.read_pool(tmp_path / "p.parquet")
     llm_check.doctor(read)
