@@ -26,8 +26,8 @@ from llm_check.models.tiny.widen import widen_checkpoint
 app = typer.Typer(add_completion=False)
 PAGE = Path(__file__).parents[2] / "docs" / "engine_conformance.md"
 SPECULATIVE = (
-    '?enforce_eager=true&speculative_config={"model":"%s","num_speculative_tokens":3}',
-    '?enforce_eager=true&speculative_config={"method":"ngram","num_speculative_tokens":3,"prompt_lookup_max":2}',
+    '?enforce_eager=true&gpu_memory_utilization=0.3&speculative_config={"model":"%s","num_speculative_tokens":3}',
+    '?enforce_eager=true&gpu_memory_utilization=0.3&speculative_config={"method":"ngram","num_speculative_tokens":3,"prompt_lookup_max":2}',
 )
 HEAD = """\
 Every token of every completion is held against the law of transformers' own forward (M50) at level 1 %, looked at after
@@ -90,7 +90,7 @@ ROWS = (
         conforms=False,
     ),
     Row("generate:smollm2?top_k=50", "generate, top_k = 50 (its default)", draws=600, tokens=3, conforms=False),
-    Row("vllm:WIDE?enforce_eager=true", "n > 1, seeded", "vllm"),
+    Row("vllm:WIDE?enforce_eager=true&gpu_memory_utilization=0.3", "n > 1, seeded", "vllm"),
     Row("vllm:WIDE" + SPECULATIVE[0], "speculative decoding, draft model", "vllm", draws=1_000, note=DRAFT_NOTE),
     Row("vllm:WIDE" + SPECULATIVE[1], "speculative decoding, n-gram", "vllm", draws=1_000, note=NGRAM_NOTE),
 )
