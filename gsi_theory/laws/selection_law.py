@@ -52,8 +52,10 @@ __all__ = [
     "RULES",
     "Draws",
     "Law",
+    "Rows",
     "ScoredLaw",
     "as_count",
+    "checked_rows",
     "score_gated_law",
     "score_gated_race",
     "selection_law",
@@ -92,7 +94,7 @@ class ScoredLaw:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """Checked input as rows: log_mass, mass, log_weight (B, K), counts (B, M), zero (mask or None), zero_mass (B,).
 
     log_mass is as given; log_total (B, 1, 1) normalizes it.
@@ -149,7 +151,7 @@ def _refuse(name: str, values: np.ndarray, mass: np.ndarray) -> None:
         raise InputError(f"{name}[{place}] = {value}: give -inf or numbers within ±{LARGEST_LOG:g} nats")
 
 
-def _rows(log_mass: Array, log_weight: Array, n: Array) -> _Rows:
+def checked_rows(log_mass: Array, log_weight: Array, n: Array) -> Rows:
     """Everything checked once, and brought to rows of weights times counts."""
     xp, mass, weight, plain = _values(log_mass, log_weight)
     size = mass.shape[-1]
@@ -190,7 +192,7 @@ def _rows(log_mass: Array, log_weight: Array, n: Array) -> _Rows:
         zero_mass = xp.sum(xp.where(zero, probability, 0.0), axis=-1)
         weight = xp.where(used & ~zero, weight, 0.0)
         probability = xp.where(zero, 0.0, probability)
-    return _Rows(mass, log_total, probability, weight, counts, zero, zero_mass, shape, (*own, *shared))
+    return Rows(mass, log_total, probability, weight, counts, zero, zero_mass, shape, (*own, *shared))
 
 
 def selection_law(log_mass: Array, log_weight: Array, n: Array, rule: str | Rule = "softmax") -> Law:
@@ -202,7 +204,7 @@ def selection_law(log_mass: Array, log_weight: Array, n: Array, rule: str | Rule
     """
     rule = rule_named(rule)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        rows = _rows(log_mass, log_weight, n)
+        rows = checked_rows(log_mass, log_weight, n)
         xp = array_api_compat.array_namespace(rows.mass)
         single = rows.counts.single[..., None]
         if bool(xp.all(single)):
@@ -266,7 +268,7 @@ def score_gated_law(
     counts = Counts(*(xp.broadcast_to(v, shape) for v in (fixed, poisson)))
     score = xp.broadcast_to(score, shape)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        rows = _rows(mass, weight, counts)
+        rows = checked_rows(mass, weight, counts)
         # infinite scores are looked up, not integrated
         finite = xp.reshape(xp.where(xp.isfinite(score), score, 0.0), (-1,))
         ratio, rejected = gate.law(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, finite)

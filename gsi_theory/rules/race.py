@@ -270,7 +270,7 @@ def tv_curve(mass: Floats, log_weight: Floats, counts: Counts) -> Floats:
     """
     n = counts.fixed[0]
     fall = fall_linear(array_api_compat.array_namespace(mass), mass[None], log_weight[None], np.zeros(1))
-    log_a = log_fall(array_api_compat.array_namespace(mass), fall)[0][0]
+    log_a = log_of_either(fall.a[0], fall.deficit[0])
     slope = np.append(fall.slope[0] / fall.slope[0, 0], 0.0)
     return np.concatenate([_crossings(n[part], log_a, slope) for part in rows_of(n.size, mass.size, BUDGET)])
 

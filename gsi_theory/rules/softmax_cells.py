@@ -153,8 +153,10 @@ def cell_sums(xp: Namespace, masses: Array, ahead: int, nodes: int, zero_mass: A
     """φ and 1 - φ (B, nodes) from the masses (B, cells, NODES) at the interpolation nodes."""
     if is_numpy(masses) and masses.shape[0] == 1:
         rate = np.exp(kernel_nodes(ahead, masses.shape[1], nodes))
-        parts = (np.einsum("ck,kcj->j", masses[0], _shifted(part, nodes)) for part in (np.exp(-rate), -np.expm1(-rate)))
-        kept, deficit = (part[None] for part in parts)
+        kept, deficit = np.zeros((2, 1, nodes))
+        for mass, silent, heard in zip(masses[0].T.copy(), np.exp(-rate), -np.expm1(-rate), strict=True):
+            kept += np.convolve(silent, mass, "valid")
+            deficit += np.convolve(heard, mass, "valid")
         return kept + zero_mass[:, None], deficit
     u, index = _kernel(masses, ahead, masses.shape[1], nodes)
     # Settled candidates: exp(-e^u) underflows to zero, as it should.
@@ -171,7 +173,7 @@ def cell_flows(masses: Floats, ahead: int, nodes: int) -> tuple[Floats, Floats, 
     cells = masses.shape[0]
     rate = np.exp(kernel_nodes(ahead, cells, nodes))
     start = rate[:, cells - 1 :: -1].T  # at the first node, cell after cell
-    flow = np.einsum("ck,kcj->cj", masses, _shifted(rate * np.exp(-rate), nodes))
+    flow = np.matmul(masses[:, None, :], _shifted(rate * np.exp(-rate), nodes).transpose(1, 0, 2))[:, 0]
     return flow, np.sum(masses * start, axis=1), np.sum(masses * start * start, axis=1)
 
 

@@ -1,8 +1,8 @@
 """TV(P_n, π) of the softmax rule for many n at once, without forming the laws (M3).
 
-The masses of groups of candidates with adjacent weights follow from the flow of each group at the nodes, all n by one
-product of matrices; only in the two groups around the crossing of P_n/π and one is the law looked at candidate by
-candidate, interpolated as in softmax_cells.py.
+P_n/π falls in the weight and is found at the edges of the steps of softmax_cells.py: one product of matrices says in
+which step it crosses one. What the candidates above that step take follows from their flow at the nodes; inside it the
+law is interpolated as there, and the TV is the largest π(A) - P_n(A) over the sets A that end in the step.
 """
 
 from __future__ import annotations
@@ -11,60 +11,62 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from gsi_theory.arrays import quadrature
+from gsi_theory.arrays.namespace import rows_of
 from gsi_theory.laws.draws import Counts
 from gsi_theory.rules import softmax_cells
 from gsi_theory.types import Floats
 
 __all__ = ["tv_curve"]
 
+BUDGET = 1 << 21  # entries of the largest temporary array
+
 
 def tv_curve(mass: Floats, log_weight: Floats, counts: Counts) -> Floats:
-    """TV(P_n, π) (M,) for counts (1, M); mass, log_weight (K,), weights descending. The groups are the steps of
-    softmax_cells.py."""
+    """TV(P_n, π) (M,) for counts (1, M), none random; mass, log_weight (K,), weights descending. The groups are the
+    steps of softmax_cells.py."""
     spread = float(log_weight[0] - log_weight[-1])
     ahead, nodes = quadrature.grid(counts, spread)
     first, cells = softmax_cells.heaviest_cell(log_weight[:1]), int(spread / quadrature.STEP) + 2
     masses = softmax_cells.node_masses(xp, mass[None], log_weight[None], first, cells)
-    slope = quadrature.slopes(xp, counts, *softmax_cells.cell_sums(xp, masses, ahead, nodes, np.zeros(1)))[0]
-    full, slopes = counts.log_slope_at_one()[0], _flushed(np.exp(slope))
-    flow, once, twice = softmax_cells.cell_flows(masses[0], ahead, nodes)
+    log_phi = quadrature.log_kept(xp, *softmax_cells.cell_sums(xp, masses, ahead, nodes, np.zeros(1)))[0]
+    n, full = counts.fixed[0], np.log(counts.fixed[0])
+    slope = np.multiply.outer(n - 1.0, log_phi)
+    slope += full[:, None]
+    tail = np.stack(quadrature.tail_weights(full, slope[:, 0]), axis=1)
+    slopes = _flushed(np.exp(slope, out=slope))
     ratio = np.exp(log_weight - log_weight[0])
-    pi = mass * ratio
-    ratio, pi, step = ratio / pi.sum(), pi / pi.sum(), first[0] // softmax_cells.FINE
-    cell = step - np.floor(np.floor(log_weight * (1.0 / softmax_cells.WIDTH)) / softmax_cells.FINE).astype(np.int64)
-    # an empty step would hide which of its neighbors holds the crossing
-    used = np.unique(cell)
-    ends = np.append(np.searchsorted(cell, used), cell.size)
-    of_cells = quadrature.sum_of_nodes(full, slopes @ _flushed(flow[used]).T, once[used], twice[used], slope[:, 0])
-    heavier = np.append(0.0, np.cumsum(pi))
-    gain = heavier[ends] - np.concatenate([np.zeros((slope.shape[0], 1)), np.cumsum(of_cells, axis=1)], axis=1)
-    best = np.argmax(gain, axis=1)
-    near = slice(ends[max(int(best.min()) - 1, 0)], ends[min(int(best.max()) + 1, used.size)])
-    place = log_weight[near] * (1.0 / quadrature.STEP) - (step - cell[near])
-    shares = softmax_cells.interpolated(2.0 * place - 1.0)
-    upto = np.concatenate([np.zeros((1, shares.shape[1])), np.cumsum(mass[near, None] * shares, axis=0)])
-    # One row of nodes holds every step's: the flow of a step c cells below is the same, c nodes later.
+    total, step = float(mass @ ratio), first[0] // softmax_cells.FINE
+    # P_n/π at the upper edge of each step: P_n/μ against w/Σ μw
+    rate = np.exp(quadrature.STEP * (np.arange(cells + nodes) - cells - ahead))
+    at_edges = np.lib.stride_tricks.sliding_window_view(_flushed(rate * np.exp(-rate)), nodes)[::-1]
+    start = rate[cells::-1]
+    law = slopes @ at_edges.T
+    law += tail @ np.stack([start, start * start])
+    edges = np.exp(quadrature.STEP * (step + 1.0 - np.arange(cells + 1.0)) - log_weight[0]) / (total * quadrature.STEP)
+    cell = np.clip(np.sum(law < edges, axis=1) - 1, 0, cells - 1)
+    # Masses of the candidates above each step, and of those above and in part in it
+    of_step = step - np.floor(np.floor(log_weight * (1.0 / softmax_cells.WIDTH)) / softmax_cells.FINE).astype(np.int64)
+    ends, heavier = np.searchsorted(of_step, np.arange(cells + 1)), np.append(0.0, np.cumsum(mass * ratio / total))
+    above = (np.cumsum(part, axis=0) - part for part in softmax_cells.cell_flows(masses[0], ahead, nodes))
+    flow, once, twice = (part[cell] for part in above)
+    taken = np.einsum("nj,nj->n", slopes, flow) + tail[:, 0] * once + tail[:, 1] * twice
     rate = np.exp(softmax_cells.kernel_nodes(ahead, cells, nodes))
-    kernel, line = _flushed(rate * np.exp(-rate)), np.arange(best.size)
-    out = gain[line, best]
-    for each in (np.maximum(best - 1, 0), np.minimum(best, used.size - 1)):
-        inside = np.empty((best.size, shares.shape[1]))
-        for c in np.unique(each):
-            at = cells - 1 - used[c]
-            inside[each == c] = slopes[each == c] @ kernel[:, at : at + nodes].T
-        start = rate[:, cells - 1 - used[each]].T
-        law = quadrature.sum_of_nodes(full, inside, start, start * start, slope[:, 0])
-        # P_n/π rises along the cell: where does it cross one?
-        low, high = ends[each], ends[each + 1]
-        begin = low
-        while np.any(low < high):
-            middle = (low + high) // 2
-            at = np.minimum(middle, near.stop - 1)
-            below = (low < high) & (np.sum(law * shares[at - near.start], axis=1) < ratio[at])
-            low, high = np.where(below, middle + 1, low), np.where(below, high, np.maximum(middle, low))
-        law_mass = np.sum(law * (upto[low - near.start] - upto[begin - near.start]), axis=1)
-        out = np.maximum(out, gain[line, each] + heavier[low] - heavier[begin] - law_mass)
-    return np.clip(out, 0.0, 1.0)
+    kernel, inside = _flushed(rate * np.exp(-rate)), np.empty((n.size, softmax_cells.NODES))
+    used = [(c, np.flatnonzero(cell == c)) for c in np.unique(cell)]
+    for c, rows in used:
+        inside[rows] = slopes[rows] @ kernel[:, cells - 1 - c : cells - 1 - c + nodes].T
+    start = rate[:, cells - 1 - cell].T
+    law, out = inside + tail[:, :1] * start + tail[:, 1:] * (start * start), np.empty(n.size)
+    near = slice(ends[used[0][0]], ends[used[-1][0] + 1])
+    place = log_weight[near] * (1.0 / quadrature.STEP) - (step - of_step[near])
+    shares = quadrature.STEP * mass[near, None] * softmax_cells.interpolated(2.0 * place - 1.0)
+    upto = np.concatenate([np.zeros((1, shares.shape[1])), np.cumsum(shares, axis=0)])
+    for c, rows in used:
+        sets, shift = slice(ends[c], ends[c + 1] + 1), upto[ends[c] - near.start]
+        within = (upto[ends[c] - near.start : ends[c + 1] - near.start + 1] - shift).T
+        for part in rows_of(rows.size, within.shape[1], BUDGET):
+            out[rows[part]] = np.max(heavier[sets] - law[rows[part]] @ within, axis=1)
+    return np.clip(out - quadrature.STEP * taken, 0.0, 1.0)
 
 
 def _flushed(values: Floats) -> Floats:
