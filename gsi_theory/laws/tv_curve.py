@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory.arrays.logscale import normalize
-from gsi_theory.arrays.namespace import host
+from gsi_theory.arrays.namespace import COMPILED, host
 from gsi_theory.divergence import tv
 from gsi_theory.errors import InputError
 from gsi_theory.laws.selection_law import checked_rows, selection_law
@@ -45,7 +45,7 @@ def tv_curve(log_mass: ArrayLike, log_weight: ArrayLike, n: ArrayLike, rule: str
     used = np.isfinite(mass) & (weight > -np.inf)
     order = np.flatnonzero(used)[np.argsort(-weight[used])]
     whole = bool(np.all(used == np.isfinite(mass)))
-    if not whole or order.size < 2 or weight[order[0]] - weight[order[-1]] > CELLED:
+    if not COMPILED or not whole or order.size < 2 or weight[order[0]] - weight[order[-1]] > CELLED:
         return _by_laws(mass, weight, counts, rule)
     return rule.tv_curve(np.exp(mass[order]), weight[order], rows.counts)
 

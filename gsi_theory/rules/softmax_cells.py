@@ -54,6 +54,7 @@ __all__ = [
     "interpolated",
     "kernel_nodes",
     "node_masses",
+    "to_series",
 ]
 
 NODES, FINE, DEGREE = 12, 16, 6  # interpolation nodes a step; cells in a step and coefficients in a cell
@@ -80,15 +81,22 @@ def _interpolation() -> tuple[Floats, Floats]:
 
 def interpolated(places: Floats) -> Floats:
     """What each of the NODES of a step counts (C, NODES) in the value at a place (C,), -1 to 1, of the step."""
+    return np.asarray(np.polynomial.chebyshev.chebvander(places, NODES - 1) @ to_series())
+
+
+@cache
+def to_series() -> Floats:
+    """What each of the values at the NODES of a step (columns) counts in each Chebyshev coefficient (NODES, NODES)."""
     degrees, at = np.arange(NODES), np.pi * (np.arange(NODES) + 0.5) / NODES
-    to_series = np.where(degrees == 0, 1.0, 2.0)[:, None] * np.cos(degrees[:, None] * at) / NODES
-    return np.asarray(np.polynomial.chebyshev.chebvander(places, NODES - 1) @ to_series)
+    return np.asarray(np.where(degrees == 0, 1.0, 2.0)[:, None] * np.cos(degrees[:, None] * at) / NODES)
 
 
-def kernel_nodes(ahead: int, cells: int, nodes: int) -> Floats:
-    """u (NODES, nodes + cells - 1) at each interpolation node of a step, for every difference of node and cell."""
+def kernel_nodes(ahead: int, cells: int, nodes: int, edge: bool = False) -> Floats:
+    """u (NODES, nodes + cells - 1) at each interpolation node of a step, for every difference of node and cell; with
+    `edge` one row more, at its upper edge."""
     steps = np.arange(nodes + cells - 1) - (cells - 1) - ahead - 1.0
-    return np.asarray(STEP * steps + _interpolation()[0][:, None])
+    offsets = _interpolation()[0]
+    return np.asarray(STEP * steps + (np.append(offsets, STEP) if edge else offsets)[:, None])
 
 
 def _chebyshev(s: Array) -> list[Array]:
