@@ -211,14 +211,14 @@ def softmax_curve(
             for k in range(places):
                 upto[row + 1, k] = upto[row, k] + mass[i] * now
                 before, now = now, 2.0 * s * now - before
-    out, law, terms = np.empty(counts), np.empty(places), np.empty(places)
+    out, values, terms = np.empty(counts), np.empty(places), np.empty(places)
     for n in range(counts):
         c = step[n]
         at = last - c
         for k in range(places):
-            law[k] = wide * _law_at(slopes[n], tail[n], flow[k, at : at + nodes], rate[k, at])
+            values[k] = wide * _law_at(slopes[n], tail[n], flow[k, at : at + nodes], rate[k, at])
         for k in range(places):
-            terms[k] = _dot(series[k], law)
+            terms[k] = _dot(series[k], values)
         low, high = ends[c], ends[c + 1]
         while low < high:
             middle = (low + high) // 2

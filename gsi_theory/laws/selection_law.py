@@ -158,9 +158,9 @@ def checked_rows(log_mass: Array, log_weight: Array, n: Array) -> Rows:
     probability = xp.exp(mass)
     total = xp.sum(probability, axis=-1)
     tolerance = sum_tolerance(log_mass)
-    off = ~(np.abs(host(total) - 1.0) <= tolerance)
-    if np.any(off):
-        off = np.argwhere(off)
+    wrong = ~(np.abs(host(total) - 1.0) <= tolerance)
+    if np.any(wrong):
+        off = np.argwhere(wrong)
         where = f" in row {tuple(map(int, off[0]))}" if total.ndim else ""
         value = float(host(total)[tuple(off[0])])
         raise InputError(f"exp(log_mass) sums to {value!r}{where}: give masses that sum to 1 within {tolerance:.2g}")

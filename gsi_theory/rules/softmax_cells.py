@@ -161,7 +161,7 @@ def cell_sums(xp: Namespace, masses: Array, ahead: int, nodes: int, zero_mass: A
     """φ and 1 - φ (B, nodes) from the masses (B, cells, NODES) at the interpolation nodes."""
     if is_numpy(masses) and masses.shape[0] == 1:
         rate = np.exp(kernel_nodes(ahead, masses.shape[1], nodes))
-        kept, deficit = np.zeros((2, 1, nodes))
+        kept, deficit = np.zeros((1, nodes)), np.zeros((1, nodes))
         for mass, silent, heard in zip(masses[0].T.copy(), np.exp(-rate), -np.expm1(-rate), strict=True):
             kept += np.convolve(silent, mass, "valid")
             deficit += np.convolve(heard, mass, "valid")
@@ -169,7 +169,7 @@ def cell_sums(xp: Namespace, masses: Array, ahead: int, nodes: int, zero_mass: A
     u, index = _kernel(masses, ahead, masses.shape[1], nodes)
     # Settled candidates: exp(-e^u) underflows to zero, as it should.
     silent, minus = xp.exp(-xp.exp(u)), xp.expm1(-xp.exp(u))
-    kept, deficit = zero_mass[:, None], 0.0
+    kept, deficit = zero_mass[:, None], zero_mass[:, None] * 0.0
     for k in range(NODES):
         kept = kept + masses[..., k] @ _toeplitz(xp, silent[k, :], index)
         deficit = deficit - masses[..., k] @ _toeplitz(xp, minus[k, :], index)
