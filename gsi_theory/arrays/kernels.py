@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from gsi_theory.types import Floats, Ints
 
@@ -65,7 +64,7 @@ def decayed_scan(log_terms: Floats, decay: Floats) -> Floats:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"contract"})
 def cell_moments(mass: Floats, log_weight: Floats, width: float, first: Ints, cells: int) -> Floats:
     """Σ μ T_i(s) per cell, i < 6: mass, log_weight (B, K); cell = first_b - floor(lw/width); out (B, cells, 8).
 
@@ -93,14 +92,13 @@ def cell_moments(mass: Floats, log_weight: Floats, width: float, first: Ints, ce
     return out
 
 
-@njit(cache=True)
-def cell_values(log_weight: Floats, width: float, first: NDArray[np.int64], coefficient: Floats) -> Floats:
-    """The polynomials of `coefficient` (B, M, cells, 6) at (B, K) log-weights: (B, M, K).
+@njit(cache=True, fastmath={"contract"})
+def cell_values(log_weight: Floats, width: float, first: Ints, coefficient: Floats, value: Floats) -> None:
+    """Fill value (B, M, K): the polynomials of `coefficient` (B, M, cells, 6) at (B, K) log-weights.
 
     The logarithm is left to NumPy, which takes several at a time.
     """
     rows, counts = coefficient.shape[:2]
-    value = np.empty((rows, counts, log_weight.shape[1]))
     inverse = 1.0 / width
     for b in range(rows):
         for k in range(counts):
@@ -113,7 +111,6 @@ def cell_values(log_weight: Floats, width: float, first: NDArray[np.int64], coef
                 low = c[0] + c[1] * s + c[2] * t2
                 high = c[3] * t3 + c[4] * (2.0 * t2 * t2 - 1.0) + c[5] * (2.0 * t2 * t3 - s)
                 value[b, k, i] = low + high
-    return value
 
 
 # `rules.softmax_curve`.

@@ -216,7 +216,8 @@ def _evaluate(xp: Namespace, log_weight: Array, first: Ints, coefficient: Array,
     if COMPILED and is_numpy(log_weight):
         from gsi_theory.arrays.kernels import cell_values
 
-        values = cell_values(log_weight, WIDTH, first, np.ascontiguousarray(coefficient))
+        values = np.empty((*coefficient.shape[:2], log_weight.shape[1]))
+        cell_values(log_weight, WIDTH, first, np.ascontiguousarray(coefficient), values)
         return added(np.log(values, out=values), level)
     place, s = _place(xp, log_weight, first)
     rows, count = coefficient.shape[:2]
