@@ -1,7 +1,8 @@
 """TV(P_n, π) for many n at once, without forming the laws (M3, M4).
 
 Under rules that tend to the tilt P_n/π decreases in the weight, so the TV is the largest of π(A) - P_n(A) over the sets
-A of the j heaviest candidates, attained where P_n/π crosses one. Each rule's file says how it finds the crossing.
+A of the j heaviest candidates, attained where P_n/π crosses one. Each rule's file says how it finds the crossing, in
+compiled loops; without numba, and where weights spread too far, the laws are formed after all.
 """
 
 from __future__ import annotations
