@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from gsi_theory.types import Floats, Ints
 
@@ -15,9 +14,11 @@ __all__ = [
     "gather_pairs",
     "max_levels",
     "race_collect",
+    "race_curve",
     "race_fall",
     "race_powers",
     "race_walk",
+    "softmax_curve",
     "sort_keys",
     "sort_nearly",
 ]
@@ -63,7 +64,7 @@ def decayed_scan(log_terms: Floats, decay: Floats) -> Floats:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"contract"})
 def cell_moments(mass: Floats, log_weight: Floats, width: float, first: Ints, cells: int) -> Floats:
     """Σ μ T_i(s) per cell, i < 6: mass, log_weight (B, K); cell = first_b - floor(lw/width); out (B, cells, 8).
 
@@ -91,14 +92,13 @@ def cell_moments(mass: Floats, log_weight: Floats, width: float, first: Ints, ce
     return out
 
 
-@njit(cache=True)
-def cell_values(log_weight: Floats, width: float, first: NDArray[np.int64], coefficient: Floats) -> Floats:
-    """The polynomials of `coefficient` (B, M, cells, 6) at (B, K) log-weights: (B, M, K).
+@njit(cache=True, fastmath={"contract"})
+def cell_values(log_weight: Floats, width: float, first: Ints, coefficient: Floats, value: Floats) -> None:
+    """Fill value (B, M, K): the polynomials of `coefficient` (B, M, cells, 6) at (B, K) log-weights.
 
     The logarithm is left to NumPy, which takes several at a time.
     """
     rows, counts = coefficient.shape[:2]
-    value = np.empty((rows, counts, log_weight.shape[1]))
     inverse = 1.0 / width
     for b in range(rows):
         for k in range(counts):
@@ -111,7 +111,123 @@ def cell_values(log_weight: Floats, width: float, first: NDArray[np.int64], coef
                 low = c[0] + c[1] * s + c[2] * t2
                 high = c[3] * t3 + c[4] * (2.0 * t2 * t2 - 1.0) + c[5] * (2.0 * t2 * t3 - s)
                 value[b, k, i] = low + high
-    return value
+
+
+# `rules.softmax_curve`.
+
+
+@njit(cache=True, fastmath={"contract", "reassoc"})
+def _dot(first: Floats, second: Floats) -> float:
+    total = 0.0
+    for i in range(first.size):
+        total += first[i] * second[i]
+    return total
+
+
+@njit(cache=True)
+def _series(coefficient: Floats, s: float) -> float:
+    """Σ_i coefficient_i T_i(s) (Clenshaw)."""
+    one, two = 0.0, 0.0
+    for i in range(coefficient.size - 1, 0, -1):
+        one, two = 2.0 * s * one - two + coefficient[i], one
+    return coefficient[0] + s * one - two
+
+
+@njit(cache=True)
+def _law_at(slopes: Floats, tail: Floats, flow: Floats, rate: float) -> float:
+    """P_n/μ over the step of the nodes, from `flow` at the nodes and e^u at the first."""
+    return _dot(slopes, flow) + rate * (tail[0] + rate * tail[1])
+
+
+@njit(cache=True)
+def softmax_curve(
+    log_weight: Floats,
+    mass: Floats,
+    ratio: Floats,
+    slopes: Floats,
+    tail: Floats,
+    rate: Floats,
+    flow: Floats,
+    masses: Floats,
+    edges: Floats,
+    series: Floats,
+    width: float,
+    first: int,
+    fine: int,
+) -> Floats:
+    """Largest π(A) - P_n(A) (M,) over the sets A of heaviest candidates, as `rules.softmax_curve` says.
+
+    log_weight descending, mass and ratio w/Σ μw (K,); slopes (M, J) and tail (M, 2), what nodes count; rate e^u and
+    flow e^{u - e^u} (NODES + 1, J + cells - 1) at a step's nodes and upper edge; masses (cells, NODES); edges (cells,)
+    the ratio at upper edges; series (NODES, NODES) of values at the nodes. Steps of `fine` cells as in `cell_moments`.
+    """
+    (counts, nodes), size, cells, places = slopes.shape, mass.size, edges.size, series.shape[0]
+    wide, last = width * fine, cells - 1
+    step, c = np.empty(counts, dtype=np.int64), 0
+    for n in range(counts):
+        # P_n/π falls in the weight: where does it cross one?
+        while True:
+            at, below = last - c, c < last
+            if below:
+                law = _law_at(slopes[n], tail[n], flow[places, at - 1 : at - 1 + nodes], rate[places, at - 1])
+                below = wide * law < edges[c + 1]
+            if not below:
+                break
+            c += 1
+        while c:
+            at = last - c
+            if wide * _law_at(slopes[n], tail[n], flow[places, at : at + nodes], rate[places, at]) < edges[c]:
+                break
+            c -= 1
+        step[n] = c
+    top, bottom = step.min(), step.max()
+    # Σ μ e^{u - e^u} over all steps above at the nodes; Σ μ e^u and Σ μ e^{2u} at the first
+    above, once, twice = np.zeros((bottom + 1, nodes)), np.zeros(bottom + 1), np.zeros(bottom + 1)
+    for c in range(bottom):
+        above[c + 1], once[c + 1], twice[c + 1] = above[c], once[c], twice[c]
+        into = above[c + 1]
+        for k in range(places):
+            m, first_rate, source = masses[c, k], rate[k, last - c], flow[k, last - c : last - c + nodes]
+            once[c + 1] += m * first_rate
+            twice[c + 1] += m * first_rate * first_rate
+            for j in range(nodes):
+                into[j] += m * source[j]
+    # of the candidates: π of the heavier, and Chebyshev moments of the heavier ones from step `top` on
+    ends, heavier, c = np.full(cells + 1, size), np.zeros(size + 1), 0  # ends: each step's first candidate
+    for i in range(size):
+        own = (first - np.int64(np.floor(log_weight[i] * (1.0 / width)))) // fine
+        while c <= own:
+            ends[c] = i
+            c += 1
+        heavier[i + 1] = heavier[i] + mass[i] * ratio[i]
+    upto = np.zeros((ends[bottom + 1] - ends[top] + 1, places))
+    for c in range(top, bottom + 1):
+        for i in range(ends[c], ends[c + 1]):
+            s = 2.0 * (log_weight[i] / wide - (first // fine - c)) - 1.0
+            before, now, row = s, 1.0, i - ends[top]
+            for k in range(places):
+                upto[row + 1, k] = upto[row, k] + mass[i] * now
+                before, now = now, 2.0 * s * now - before
+    out, values, terms = np.empty(counts), np.empty(places), np.empty(places)
+    for n in range(counts):
+        c = step[n]
+        at = last - c
+        for k in range(places):
+            values[k] = wide * _law_at(slopes[n], tail[n], flow[k, at : at + nodes], rate[k, at])
+        for k in range(places):
+            terms[k] = _dot(series[k], values)
+        low, high = ends[c], ends[c + 1]
+        while low < high:
+            middle = (low + high) // 2
+            if _series(terms, 2.0 * (log_weight[middle] / wide - (first // fine - c)) - 1.0) < ratio[middle]:
+                low = middle + 1
+            else:
+                high = middle
+        taken = wide * (_dot(slopes[n], above[c]) + tail[n, 0] * once[c] + tail[n, 1] * twice[c])
+        for k in range(places):
+            taken += terms[k] * (upto[low - ends[top], k] - upto[ends[c] - ends[top], k])
+        out[n] = min(max(heavier[low] - taken, 0.0), 1.0)
+    return out
 
 
 @njit(cache=True)
@@ -199,6 +315,22 @@ def race_collect(power: Floats, change: Floats, slope: Floats, scale: Floats, or
         if slope[i] > 0.0:
             total, lost = _add(total, lost, -power[i] * change[i] / slope[i])
         out[order[i]] = (total + lost) * scale[i]
+
+
+@njit(cache=True, error_model="numpy")
+def race_curve(n: Floats, log_a: Floats, slope: Floats) -> Floats:
+    """`rules.race.tv_curve` (M,) of numbers n (M,) from log A_k (K,) and S_k, normalized, with 0 behind it (K+1,)."""
+    out = np.empty_like(n)
+    for i in range(n.size):
+        k, power, total = 0, 1.0, 0.0
+        while k < log_a.size:
+            after = np.exp(n[i] * log_a[k])
+            more = total + (power - after) / slope[k]
+            if not more < 1.0:  # or a sum of nothing over nothing, behind all mass
+                break
+            k, power, total = k + 1, after, more
+        out[i] = min(max(power - slope[k] * (1.0 - total), 0.0), 1.0)
+    return out
 
 
 # One large row of the max rule, `rules.max.log_ratio` in a walk.

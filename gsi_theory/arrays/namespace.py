@@ -156,6 +156,8 @@ def _boolean(value: Array) -> bool:
     """Whether `value` is an array, NumPy or torch, or a flat list of nothing but booleans."""
     if isinstance(value, list | tuple):
         return set(map(type, value)) == {bool}
+    if is_numpy(value):
+        return bool(value.dtype == np.bool_)
     return str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
 
 
@@ -173,12 +175,14 @@ def is_numpy(array: Array) -> bool:
 
 def host(array: Array) -> np.ndarray:
     """A NumPy copy, detached from any graph: for bookkeeping that decides shapes."""
+    if is_numpy(array):
+        return np.asarray(array)
     return array.detach().cpu().numpy() if array_api_compat.is_torch_array(array) else np.asarray(array)
 
 
 def detached(array: Array) -> Array:
     """The same numbers without a gradient."""
-    return array.detach() if array_api_compat.is_torch_array(array) else array
+    return array.detach() if not is_numpy(array) and array_api_compat.is_torch_array(array) else array
 
 
 def lowest(array: Array) -> float:

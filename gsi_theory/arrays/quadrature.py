@@ -11,7 +11,7 @@ import numpy as np
 from gsi_theory.laws.draws import Counts
 from gsi_theory.types import Array, Namespace
 
-__all__ = ["FAR", "LEFT", "RIGHT", "STEP", "TINY", "grid", "slopes", "sum_of_nodes"]
+__all__ = ["FAR", "LEFT", "RIGHT", "STEP", "TINY", "grid", "log_kept", "slopes", "sum_of_nodes", "tail_weights"]
 
 # The relative error is ≤ 2 / (cos a · (e^{2πa/h} - 1)) for every a < π/2: 4e-18 at h = 7/32 and a = 1.536. A dyadic
 # step keeps every node j·h exact, and x + log w exact near cancellation.
@@ -31,11 +31,13 @@ def grid(counts: Counts, spread: float) -> tuple[int, int]:
 
 def slopes(xp: Namespace, counts: Counts, kept: Array, deficit: Array) -> Array:
     """log G'(φ)/P(N ≥ 1) (B, M, J) from φ and 1 - φ (B, J), each a sum of its own: the smaller of the two decides."""
+    return counts.log_slope(log_kept(xp, kept, deficit)[:, None, :], deficit[:, None, :])
+
+
+def log_kept(xp: Namespace, kept: Array, deficit: Array) -> Array:
+    """log φ, no less than log TINY, from φ and 1 - φ."""
     near = deficit < 0.5
-    log_phi = xp.where(
-        near, xp.log1p(-xp.where(near, deficit, 0.0)), xp.log(xp.where(near | (kept < TINY), TINY, kept))
-    )
-    return counts.log_slope(log_phi[:, None, :], deficit[:, None, :])
+    return xp.where(near, xp.log1p(-xp.where(near, deficit, 0.0)), xp.log(xp.where(near | (kept < TINY), TINY, kept)))
 
 
 def sum_of_nodes(full: Array, inside: Array, rate: Array, square: Array, slope: Array) -> Array:
@@ -44,7 +46,12 @@ def sum_of_nodes(full: Array, inside: Array, rate: Array, square: Array, slope: 
     rate, square (..., 1, C): e^u and e^{2u} at the first node, summed over what a column stands for; full and slope
     (..., M): log G'/P(N ≥ 1) at one and at the first node.
     """
-    fall = (full - slope)[..., None]
+    near, far = (weight[..., None] for weight in tail_weights(full, slope))
+    return STEP * (inside + (rate * near + square * far))
+
+
+def tail_weights(full: Array, slope: Array) -> tuple[Array, Array]:
+    """What e^u and e^{2u} at the first node count in the geometric tail (..., M), as in `sum_of_nodes`."""
     near, far = 1.0 / np.expm1(STEP), 1.0 / np.expm1(2.0 * STEP)
-    tail = (rate * (near - far * fall) - far * square) * array_api_compat.array_namespace(inside).exp(full)[..., None]
-    return STEP * (inside + tail)
+    level = array_api_compat.array_namespace(full).exp(full)
+    return level * (near - far * (full - slope)), -far * level

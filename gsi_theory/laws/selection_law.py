@@ -36,9 +36,11 @@ from gsi_theory.arrays.namespace import (
     divided,
     highest,
     host,
+    is_numpy,
     lowest,
     plain_number,
     refuse_booleans,
+    rows_of,
     sum_tolerance,
 )
 from gsi_theory.errors import InputError
@@ -52,8 +54,10 @@ __all__ = [
     "RULES",
     "Draws",
     "Law",
+    "Rows",
     "ScoredLaw",
     "as_count",
+    "checked_rows",
     "score_gated_law",
     "score_gated_race",
     "selection_law",
@@ -63,6 +67,7 @@ __all__ = [
 EPS = float(np.finfo(np.float64).eps)
 LARGEST_LOG = 1e12
 SMALLEST = float(np.log(1e-300))
+BLOCK = 1 << 15  # candidates whose probabilities fit the processor's cache
 RULES = tuple(table.RULES)
 
 
@@ -92,7 +97,7 @@ class ScoredLaw:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """Checked input as rows: log_mass, mass, log_weight (B, K), counts (B, M), zero (mask or None), zero_mass (B,).
 
     log_mass is as given; log_total (B, 1, 1) normalizes it.
@@ -149,15 +154,16 @@ def _refuse(name: str, values: np.ndarray, mass: np.ndarray) -> None:
         raise InputError(f"{name}[{place}] = {value}: give -inf or numbers within ±{LARGEST_LOG:g} nats")
 
 
-def _rows(log_mass: Array, log_weight: Array, n: Array) -> _Rows:
+def checked_rows(log_mass: Array, log_weight: Array, n: Array) -> Rows:
     """Everything checked once, and brought to rows of weights times counts."""
     xp, mass, weight, plain = _values(log_mass, log_weight)
     size = mass.shape[-1]
     probability = xp.exp(mass)
     total = xp.sum(probability, axis=-1)
     tolerance = sum_tolerance(log_mass)
-    off = np.argwhere(~(np.abs(host(total) - 1.0) <= tolerance))
-    if len(off):
+    wrong = ~(np.abs(host(total) - 1.0) <= tolerance)
+    if np.any(wrong):
+        off = np.argwhere(wrong)
         where = f" in row {tuple(map(int, off[0]))}" if total.ndim else ""
         value = float(host(total)[tuple(off[0])])
         raise InputError(f"exp(log_mass) sums to {value!r}{where}: give masses that sum to 1 within {tolerance:.2g}")
@@ -190,7 +196,7 @@ def _rows(log_mass: Array, log_weight: Array, n: Array) -> _Rows:
         zero_mass = xp.sum(xp.where(zero, probability, 0.0), axis=-1)
         weight = xp.where(used & ~zero, weight, 0.0)
         probability = xp.where(zero, 0.0, probability)
-    return _Rows(mass, log_total, probability, weight, counts, zero, zero_mass, shape, (*own, *shared))
+    return Rows(mass, log_total, probability, weight, counts, zero, zero_mass, shape, (*own, *shared))
 
 
 def selection_law(log_mass: Array, log_weight: Array, n: Array, rule: str | Rule = "softmax") -> Law:
@@ -202,7 +208,7 @@ def selection_law(log_mass: Array, log_weight: Array, n: Array, rule: str | Rule
     """
     rule = rule_named(rule)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        rows = _rows(log_mass, log_weight, n)
+        rows = checked_rows(log_mass, log_weight, n)
         xp = array_api_compat.array_namespace(rows.mass)
         single = rows.counts.single[..., None]
         if bool(xp.all(single)):
@@ -215,33 +221,41 @@ def selection_law(log_mass: Array, log_weight: Array, n: Array, rule: str | Rule
         single = rows.counts.single[..., None]
         if bool(xp.any(single)):
             ratio = xp.where(single, 0.0, ratio)
-        log_prob = capped(added(added(ratio, -rows.log_total), rows.log_mass[:, None, :]))
-        error, log_error = _errors(xp, detached(log_prob), rule, rows.counts)
+        log_prob, error, log_error = _finished(xp, ratio, rows, rule)
     if not rows.shape:
         return Law(log_prob[0, 0], float(error[0, 0]), float(log_error[0, 0]))
     return Law(rows.unfold(log_prob), rows.unfold(error), rows.unfold(log_error))
 
 
-def _errors(xp: Namespace, log_prob: Array, rule: Rule, counts: Counts) -> tuple[Array, Array]:
-    """(TV error, log error), each (B, M).
+def _finished(xp: Namespace, ratio: Array, rows: Rows, rule: Rule) -> tuple[Array, Array, Array]:
+    """(log-probabilities (B, M, K), TV error, log error, each (B, M)) from log P/μ, which may be written over.
 
     The rule says what its sums carry; the exponent of a probability adds units of its size, since both n log φ and the
     log-weight are read back from logs.
     """
-    size = log_prob.shape[-1]
+    size = ratio.shape[-1]
     units = rule.rounding(size)
-    seen, least = log_prob, xp.min(log_prob, axis=-1)
-    if lowest(least) < SMALLEST:
-        seen = xp.clip(log_prob, SMALLEST, None)
-        least = xp.min(xp.where(log_prob > -np.inf, seen, 0.0), axis=-1)
-    p = xp.exp(seen)
-    total, entropy = xp.sum(p, axis=-1), -xp.vecdot(p, seen, axis=-1)
+    parts = rows_of(size, 1, BLOCK) if is_numpy(ratio) else [slice(None)]
+    pieces, total, entropy, least = [], 0.0, 0.0, np.inf
+    for part in parts:
+        piece = capped(added(added(ratio[..., part], -rows.log_total), rows.log_mass[:, None, part]))
+        pieces.append(piece)
+        seen = detached(piece)
+        low = xp.min(seen, axis=-1)
+        if lowest(low) < SMALLEST:
+            seen = xp.clip(seen, SMALLEST, None)
+            low = xp.min(xp.where(detached(piece) > -np.inf, seen, 0.0), axis=-1)
+        p = xp.exp(seen)
+        total, entropy = total + xp.sum(p, axis=-1), entropy - xp.vecdot(p, seen, axis=-1)
+        least = low if least is np.inf else xp.minimum(least, low)
+    # In NumPy the pieces are views of what has been written over.
+    log_prob = ratio if is_numpy(ratio) else pieces[0]
     error = 0.5 * (units * total + 2.0 * EPS * entropy)
     # The sum of the numbers is a free check: the deviation from one is error that happened.
     error = xp.maximum(error, 0.5 * xp.abs(total - 1.0)) + 1e-300 * size
     # A log-probability of -inf, as that of padding, is exact.
-    deep = units if rule.magnified is None else units * rule.magnified(-least, counts)
-    return error, deep - 2.0 * EPS * least
+    deep = units if rule.magnified is None else units * rule.magnified(-least, rows.counts)
+    return log_prob, error, deep - 2.0 * EPS * least
 
 
 def selection_laws(log_mass: Array, log_weight: Array, n: Array, rule: str | Rule) -> Law:
@@ -266,7 +280,7 @@ def score_gated_law(
     counts = Counts(*(xp.broadcast_to(v, shape) for v in (fixed, poisson)))
     score = xp.broadcast_to(score, shape)
     with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        rows = _rows(mass, weight, counts)
+        rows = checked_rows(mass, weight, counts)
         # infinite scores are looked up, not integrated
         finite = xp.reshape(xp.where(xp.isfinite(score), score, 0.0), (-1,))
         ratio, rejected = gate.law(rows.mass, rows.log_weight, rows.counts, rows.zero_mass, finite)

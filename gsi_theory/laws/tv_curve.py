@@ -1,7 +1,8 @@
 """TV(P_n, π) for many n at once, without forming the laws (M3, M4).
 
 Under rules that tend to the tilt P_n/π decreases in the weight, so the TV is the largest of π(A) - P_n(A) over the sets
-A of the j heaviest candidates, attained where P_n/π crosses one. Each rule's file says how it finds the crossing.
+A of the j heaviest candidates, attained where P_n/π crosses one. Each rule's file says how it finds the crossing, in
+compiled loops; without numba, and where weights spread too far, the laws are formed after all.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gsi_theory.arrays.logscale import normalize
+from gsi_theory.arrays.namespace import COMPILED, host
 from gsi_theory.divergence import tv
 from gsi_theory.errors import InputError
-from gsi_theory.laws.draws import Counts, as_counts
-from gsi_theory.laws.selection_law import selection_law
+from gsi_theory.laws.selection_law import checked_rows, selection_law
 from gsi_theory.rules.rule import Rule
 from gsi_theory.rules.softmax import CELLED
 from gsi_theory.rules.table import RULES, rule_named
@@ -37,18 +38,17 @@ def tv_curve(log_mass: ArrayLike, log_weight: ArrayLike, n: ArrayLike, rule: str
     counts = np.atleast_1d(np.asarray(n))
     if counts.ndim != 1:
         raise InputError(f"n of shape {counts.shape}: give a list of whole numbers")
-    fixed, poisson = as_counts(counts, np.empty(0))
-    # One draw checks everything that selection_law checks, and normalizes the masses.
-    mass = selection_law(log_mass, log_weight, 1, rule).log_prob
-    weight = np.asarray(log_weight, dtype=np.float64)
-    if mass.ndim != 1:
-        raise InputError(f"log_mass of shape {mass.shape}: give one vector (K,)")
+    with np.errstate(under="ignore"):
+        rows = checked_rows(log_mass, log_weight, counts)
+    if np.ndim(log_mass) != 1 or np.ndim(log_weight) != 1:
+        raise InputError(f"log_mass of shape {np.shape(log_mass)}: give one vector (K,)")
+    mass, weight = host(rows.log_mass - rows.log_total[0])[0], np.asarray(log_weight, dtype=np.float64)
     used = np.isfinite(mass) & (weight > -np.inf)
     order = np.flatnonzero(used)[np.argsort(-weight[used])]
     whole = bool(np.all(used == np.isfinite(mass)))
-    if not whole or order.size < 2 or weight[order[0]] - weight[order[-1]] > CELLED:
+    if not COMPILED or not whole or order.size < 2 or weight[order[0]] - weight[order[-1]] > CELLED:
         return _by_laws(mass, weight, counts, rule)
-    return rule.tv_curve(np.exp(mass[order]), weight[order], Counts(fixed[None], poisson[None]))
+    return rule.tv_curve(np.exp(mass[order]), weight[order], rows.counts)
 
 
 def _by_laws(log_mass: Floats, log_weight: Floats, n: Floats, rule: Rule) -> Floats:

@@ -33,7 +33,6 @@ from gsi_theory.arrays.namespace import (
     log_of,
     log_of_either,
     lowest,
-    rows_of,
     running_sum,
     table,
     times,
@@ -58,9 +57,6 @@ LINEAR = 650.0
 NEAR = 32.0  # nats below the largest weight at which what their difference rounds off is still within the error
 TINY = 2.3e-308
 BELOW = 1e290  # stands for -log 0 where an infinity would meet a zero
-LEAST = -1e4  # stands for log 0: every power of e^{-10000} is zero
-NEAREST = 64  # candidates among which a crossing is looked for first
-BUDGET = 1 << 21  # entries of the largest temporary array
 
 
 def log_ratio(mass: Array, log_weight: Array, counts: Counts, zero_mass: Array) -> Array:
@@ -268,35 +264,11 @@ def tv_curve(mass: Floats, log_weight: Floats, counts: Counts) -> Floats:
     With weights normalized, S_k = Σ_{i ≥ k} μ_i w_i and T_k = Σ_{i ≤ k} (A_{i-1}^n - A_i^n)/S_i = P_n/π at k, the mass
     of the j heaviest is 1 - A_j^n - S_{j+1} T_j, hence TV = A_j^n - S_{j+1} (1 - T_j) at the last j with T_j < 1.
     """
-    n = counts.fixed[0]
+    from gsi_theory.arrays.kernels import race_curve
+
     fall = fall_linear(array_api_compat.array_namespace(mass), mass[None], log_weight[None], np.zeros(1))
-    log_a = log_fall(array_api_compat.array_namespace(mass), fall)[0][0]
-    slope = np.append(fall.slope[0] / fall.slope[0, 0], 0.0)
-    return np.concatenate([_crossings(n[part], log_a, slope) for part in rows_of(n.size, mass.size, BUDGET)])
-
-
-def _crossings(n: Floats, log_a: Floats, slope: Floats) -> Floats:
-    """`tv_curve` of numbers n (M,) from log A_k (K,) and S_k, normalized, with 0 behind it (K+1,)."""
-    out, going, begin, width = np.zeros(n.size), np.arange(n.size), 0, NEAREST
-    # A_{j-1}^n and T_j of the n that have not crossed; the crossing is among the heavy: further only where it is not
-    before, total = np.ones(n.size), np.zeros(n.size)
-    while going.size:
-        part = slice(begin, begin + width)
-        power = np.exp(np.multiply.outer(n[going], np.maximum(log_a[part], LEAST)))
-        edges = np.concatenate([before[:, None], power], axis=1)
-        running = np.cumsum((edges[:, :-1] - power) / slope[:-1][part], axis=1)
-        running += total[:, None]
-        under = np.sum(running < 1.0, axis=1)  # the last of them is where P_n/π is still below one
-        here = np.flatnonzero((under < running.shape[1]) | (begin + width >= log_a.size))
-        some = here[(under[here] > 0) | (begin > 0)]
-        last = under[some]
-        level = np.where(last > 0, running[some, last - 1], total[some])
-        out[going[some]] = edges[some, last] - slope[begin + last] * (1.0 - level)
-        keep = np.ones(going.size, dtype=bool)
-        keep[here] = False
-        going, before, total = going[keep], power[keep, -1], running[keep, -1]
-        begin, width = begin + width, 2 * width
-    return np.clip(out, 0.0, 1.0)
+    log_a = log_of_either(fall.a[0], fall.deficit[0])
+    return race_curve(counts.fixed[0], log_a, np.append(fall.slope[0] / fall.slope[0, 0], 0.0))
 
 
 def ratio_bound(log_w: Floats, n: int, log_cut: Floats | float = -np.inf) -> Floats:

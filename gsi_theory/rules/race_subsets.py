@@ -6,7 +6,8 @@ and e_k, d_k the means of sums.py over the m − 1 lighter candidates at z = q, 
 
     Σ_m p_m(n) [ f_m/n Σ_{k<n} e_k + Σ_{0<k<n} (1/k − 1/n) d_k ],   p_m(n) = C(m−1, n−1)/C(N, n),
 
-every n from the same running sums. The score gate at M replaces the m lightest, those with w < M, by one term: with
+every n from the same running sums. From rank to rank all a_j fall by one common factor, by which the means are carried
+on (subset_kernels.py). The score gate at M replaces the m lightest, those with w < M, by one term: with
 a_j = w_j/M the accepted part of the subsets among them is C(m, n)/C(N, n) Σ_{0<k≤n} d_k/k, and the rejected part
 C(m, n)/C(N, n) e_n (a subset with a heavier member always passes).
 """
@@ -93,8 +94,7 @@ def race_curve(values: Floats, log_weight: Floats, ns: Ints, log_cut: float = -n
         at = np.minimum(ns, light.e.size - 1)
         accepted = np.cumsum(light.d[:, 1:] / np.arange(1, light.e.size), axis=1)[:, at - 1]
         total += all_zero(below, log_weight.size, ns) * accepted
-    subset_kernels.race_curve(values, log_weight, ns, below, IDLE + np.log(ns.max()), total[:, :, None])
-    return total
+    return total + subset_kernels.race_curve(values, log_weight, ns, below, IDLE + np.log(ns.max()))
 
 
 def _below(log_weight: Floats, log_cut: float) -> int:

@@ -54,6 +54,7 @@ __all__ = [
     "interpolated",
     "kernel_nodes",
     "node_masses",
+    "to_series",
 ]
 
 NODES, FINE, DEGREE = 12, 16, 6  # interpolation nodes a step; cells in a step and coefficients in a cell
@@ -80,15 +81,22 @@ def _interpolation() -> tuple[Floats, Floats]:
 
 def interpolated(places: Floats) -> Floats:
     """What each of the NODES of a step counts (C, NODES) in the value at a place (C,), -1 to 1, of the step."""
+    return np.asarray(np.polynomial.chebyshev.chebvander(places, NODES - 1) @ to_series())
+
+
+@cache
+def to_series() -> Floats:
+    """What each of the values at the NODES of a step (columns) counts in each Chebyshev coefficient (NODES, NODES)."""
     degrees, at = np.arange(NODES), np.pi * (np.arange(NODES) + 0.5) / NODES
-    to_series = np.where(degrees == 0, 1.0, 2.0)[:, None] * np.cos(degrees[:, None] * at) / NODES
-    return np.asarray(np.polynomial.chebyshev.chebvander(places, NODES - 1) @ to_series)
+    return np.asarray(np.where(degrees == 0, 1.0, 2.0)[:, None] * np.cos(degrees[:, None] * at) / NODES)
 
 
-def kernel_nodes(ahead: int, cells: int, nodes: int) -> Floats:
-    """u (NODES, nodes + cells - 1) at each interpolation node of a step, for every difference of node and cell."""
+def kernel_nodes(ahead: int, cells: int, nodes: int, edge: bool = False) -> Floats:
+    """u (NODES, nodes + cells - 1) at each interpolation node of a step, for every difference of node and cell; with
+    `edge` one row more, at its upper edge."""
     steps = np.arange(nodes + cells - 1) - (cells - 1) - ahead - 1.0
-    return np.asarray(STEP * steps + _interpolation()[0][:, None])
+    offsets = _interpolation()[0]
+    return np.asarray(STEP * steps + (np.append(offsets, STEP) if edge else offsets)[:, None])
 
 
 def _chebyshev(s: Array) -> list[Array]:
@@ -153,13 +161,15 @@ def cell_sums(xp: Namespace, masses: Array, ahead: int, nodes: int, zero_mass: A
     """φ and 1 - φ (B, nodes) from the masses (B, cells, NODES) at the interpolation nodes."""
     if is_numpy(masses) and masses.shape[0] == 1:
         rate = np.exp(kernel_nodes(ahead, masses.shape[1], nodes))
-        parts = (np.einsum("ck,kcj->j", masses[0], _shifted(part, nodes)) for part in (np.exp(-rate), -np.expm1(-rate)))
-        kept, deficit = (part[None] for part in parts)
+        kept, deficit = np.zeros((1, nodes)), np.zeros((1, nodes))
+        for mass, silent, heard in zip(masses[0].T.copy(), np.exp(-rate), -np.expm1(-rate), strict=True):
+            kept += np.convolve(silent, mass, "valid")
+            deficit += np.convolve(heard, mass, "valid")
         return kept + zero_mass[:, None], deficit
     u, index = _kernel(masses, ahead, masses.shape[1], nodes)
     # Settled candidates: exp(-e^u) underflows to zero, as it should.
     silent, minus = xp.exp(-xp.exp(u)), xp.expm1(-xp.exp(u))
-    kept, deficit = zero_mass[:, None], 0.0
+    kept, deficit = zero_mass[:, None], zero_mass[:, None] * 0.0
     for k in range(NODES):
         kept = kept + masses[..., k] @ _toeplitz(xp, silent[k, :], index)
         deficit = deficit - masses[..., k] @ _toeplitz(xp, minus[k, :], index)
@@ -171,7 +181,7 @@ def cell_flows(masses: Floats, ahead: int, nodes: int) -> tuple[Floats, Floats, 
     cells = masses.shape[0]
     rate = np.exp(kernel_nodes(ahead, cells, nodes))
     start = rate[:, cells - 1 :: -1].T  # at the first node, cell after cell
-    flow = np.einsum("ck,kcj->cj", masses, _shifted(rate * np.exp(-rate), nodes))
+    flow = np.matmul(masses[:, None, :], _shifted(rate * np.exp(-rate), nodes).transpose(1, 0, 2))[:, 0]
     return flow, np.sum(masses * start, axis=1), np.sum(masses * start * start, axis=1)
 
 
@@ -206,7 +216,8 @@ def _evaluate(xp: Namespace, log_weight: Array, first: Ints, coefficient: Array,
     if COMPILED and is_numpy(log_weight):
         from gsi_theory.arrays.kernels import cell_values
 
-        values = cell_values(log_weight, WIDTH, first, np.ascontiguousarray(coefficient))
+        values = np.empty((*coefficient.shape[:2], log_weight.shape[1]))
+        cell_values(log_weight, WIDTH, first, np.ascontiguousarray(coefficient), values)
         return added(np.log(values, out=values), level)
     place, s = _place(xp, log_weight, first)
     rows, count = coefficient.shape[:2]

@@ -10,6 +10,8 @@ from gsi_theory.types import Floats, Ints
 __all__ = ["divide", "grow", "race_curve", "race_parts", "softmax_parts"]
 
 NEGLIGIBLE, LEAST = 46.0, 1e-20  # e^{-46} of the largest value, at each rank and size of subset
+LOST = 1e-25  # what is left out of a mean of the race, at each rank
+DEEP, SPREAD = 600.0, 20.0  # c^k is in range to e^{-DEEP}; terms of a binomial beyond its mean, about
 VECTOR = 16  # numbers that a step of a vectorized loop takes
 LANES = 64  # candidates left out together: their rows then fit the cache
 
@@ -221,26 +223,119 @@ def _add_largest(
                 out[v, column[n], at] += share[column[n]] * (top[v] * kept / n + (inverse - total / n))
 
 
+# The race's means at a rank m, over the m - 1 lighter candidates, are kept as state (1+V, K): e_k and
+# D_k = d_{k+1}/(k+1). At the next rank every a_j is c = w_m/w_{m+1} times as large, so q_j becomes (1 - c) + c q_j:
+# with B, binomial(k, c), how many of k factors keep the second term, e_k becomes E e_B and D_k becomes c E D_B.
+
+
 @njit(cache=True)
-def race_curve(values: Floats, log_weight: Floats, ns: Ints, lightest: int, far: float, out: Floats) -> None:
-    """Subsets by their largest rank, those up to `lightest` left out: values (V, N), log_weight (N,), out (V, M, 1)."""
-    column = np.full(ns.max() + 1, -1, dtype=np.int64)
-    for i in range(ns.size):
-        column[ns[i]] = i
-    share = ns / log_weight.size  # `subset_sums.largest_rank` of rank m
-    for m in range(log_weight.size, lightest, -1):
-        most = 0
+def _state(values: Floats, log_weight: Floats, m: int, far: float, fall: float, state: Floats) -> int:
+    """Fill the state of rank m from its lighter candidates, to where e_k e^{-k·fall} is negligible; the last k kept."""
+    a, q, idle = _lighter(log_weight, m, far)
+    # e_k ≤ e_1^k (Maclaurin), and d_k ≤ k e_{k-1} max f
+    rate = -np.log(min(max(q.mean(), LEAST), 1.0 - 1e-9)) if m > 1 else NEGLIGIBLE
+    held = min(state.shape[1] - 1, int(NEGLIGIBLE / (rate + fall)) + 1)
+    e, d = _grown(values, a, q, idle, held + 1)
+    state[:] = 0.0
+    for k in range(held + 1):
+        state[0, k] = e[0, k]
+        for v in range(d.shape[0]):
+            state[v + 1, k] = d[v, 0, k + 1] / (k + 1)
+    return held
+
+
+@njit(cache=True)
+def _joined(state: Floats, held: int, size: int, values: Floats) -> None:
+    """The state with one more candidate, the `size`-th, of values (V,), that has q = 0 and a = 1."""
+    for k in range(held + 1):
+        for v in range(values.size):
+            state[v + 1, k] = ((size - k - 1.0) * state[v + 1, k] + values[v] * state[0, k]) / size
+        state[0, k] *= (size - k) / size
+
+
+@njit(cache=True, fastmath={"contract"})
+def _thinned(state: Floats, most: int, gap: float, out: Floats) -> int:
+    """The state once the top is `gap` > 0 nats higher, k ≤ most, into out; the last k kept."""
+    drop = -np.expm1(-gap)
+    keep = 1.0 - drop if gap < 0.69 else np.exp(-gap)
+    drop = 1.0 - keep  # of c ≥ 1/2 without rounding: over all ranks, sums of chances would drift from 1
+    mean = min(drop + keep * state[0, 1], 1.0 - 1e-9)
+    most = min(most, int(np.log(LOST) / np.log(mean)) + 1)  # e_k ≤ e_1^k
+    out[:] = 0.0
+    chance, number = np.ones(most + 1), np.arange(1.0, most + 2.0)
+    for k in range(1, most + 1):
+        chance[k] = chance[k - 1] * keep
+    for lost in range(most + 1):
+        # chance of k is that of `lost` of k
+        rest, step, count = chance[lost:], drop / keep / max(lost, 1), most + 1 - lost
+        if lost:
+            for k in range(count):
+                rest[k] *= step * number[k]
+        for v in range(state.shape[0]):
+            into, source = out[v, lost:], state[v]
+            for k in range(count):
+                into[k] += rest[k] * source[k]
+        if lost > most * drop and chance[most] < LOST:
+            break
+    out[1:] *= keep
+    while most and out[0, most] < LOST:
+        out[:, most] = 0.0
+        most -= 1
+    return most
+
+
+@njit(cache=True)
+def _thins(log_weight: Floats, m: int, most: int, far: float) -> bool:
+    """Whether rank m's state comes more cheaply from that of rank m - 1 than from its lighter candidates."""
+    gap = log_weight[m - 1] - log_weight[m - 2]
+    active = m - 1 - np.searchsorted(log_weight[: m - 1], log_weight[m - 1] - far)
+    return gap * most < DEEP and 3.0 * (most * -np.expm1(-gap) + SPREAD) < active
+
+
+@njit(cache=True)
+def _add_rank(state: Floats, top: Floats, m: int, ns: Ints, total: Floats) -> None:
+    """total (V, M), sums over ranks kept over the last one's p_m(n), and rank m of values top (V,); ns ascending.
+
+    p_{m-1}/p_m = (m - n)/(m - 1); the mean kernel is [f_m Σ_{k<n} e_k + Σ_{j<n-1} Σ_{k≤j} D_k]/n.
+    """
+    for v in range(top.size):
+        kept, single, double, begin = 0.0, 0.0, 0.0, 0
         for i in range(ns.size):
-            if share[i] > LEAST:
-                most = max(most, ns[i])
-        if most:
-            a, q, idle = _lighter(log_weight, m, far)
-            # e_k ≤ e_1^k (Maclaurin), and d_k ≤ k e_{k-1} max f
-            rate = -np.log(min(max(q.mean(), LEAST), 1.0 - 1e-9)) if m > 1 else NEGLIGIBLE
-            e, d = _grown(values, a, q, idle, _reach(share, ns, rate))
-            _add_largest(e, d, values[:, m - 1].copy(), share, ns, most, column, out, 0)
-        for i in range(ns.size):
-            share[i] *= max(m - ns[i], 0) / max(m - 1, 1)
+            n = ns[i]
+            for k in range(begin, n):
+                double += single
+                kept += state[0, k]
+                single += state[v + 1, k]
+            begin = n
+            total[v, i] = total[v, i] * (max(m - n, 0) / max(m - 1, 1)) + (top[v] * kept + double) / n
+
+
+@njit(cache=True)
+def race_curve(values: Floats, log_weight: Floats, ns: Ints, lightest: int, far: float) -> Floats:
+    """Sums (V, M) over the subsets whose largest rank is above `lightest`: values (V, N), log_weight (N,), ascending as
+    ns (M,)."""
+    size, most = log_weight.size, ns.max()
+    total, state = np.zeros((values.shape[0], ns.size)), np.zeros((values.shape[0] + 1, max(most, 2)))
+    spare = np.zeros_like(state)
+    held, ready = 0, False
+    for m in range(lightest + 1, size + 1):
+        # p_m(n) ≤ n/N ((m-1)/(N-1))^{n-1}
+        fall = np.log((size - 1.0) / max(m - 1.0, 0.5)) if m < size else 0.0
+        reach = most if fall * most < NEGLIGIBLE else int(NEGLIGIBLE / fall) + 2  # the largest n that matters
+        if reach < ns[0]:
+            continue
+        passed_on = m < size and _thins(log_weight, m + 1, most, far)
+        if ready:
+            _joined(state, held, m - 1, values[:, m - 2].copy())
+            if log_weight[m - 1] > log_weight[m - 2]:
+                held = _thinned(state, min(most, m) - 1, log_weight[m - 1] - log_weight[m - 2], spare)
+                state, spare = spare, state
+        else:
+            held = _state(values, log_weight, m, far, 0.0 if passed_on else fall, state)
+        ready = passed_on
+        last = np.searchsorted(ns, reach + 1)
+        _add_rank(state, values[:, m - 1].copy(), m, ns[:last], total[:, :last])
+    return total * (ns / size)
 
 
 @njit(cache=True)

@@ -42,12 +42,17 @@ def _values(size: int) -> list[Fraction]:
     return [Fraction((7 * k * k + 3 * k) % 11 - 5, 4) for k in range(size)]
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "python"])
+@pytest.fixture(params=["compiled", "python", "carried on"])
 def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every loop compiled, and as it is written."""
+    """Every loop compiled, as it is written, and with the race's means carried on from rank to rank, as in larger
+    pools."""
     for name, loop in vars(subset_kernels).items():
-        if hasattr(loop, "py_func") and not request.param:
+        if hasattr(loop, "py_func") and request.param != "compiled":
             monkeypatch.setattr(subset_kernels, name, loop.py_func)
+    if request.param == "carried on":
+        monkeypatch.setattr(
+            subset_kernels, "_thins", lambda log_weight, m, *_: log_weight[m - 1] < log_weight[m - 2] + 60
+        )
 
 
 @pytest.mark.usefixtures("kernels")
@@ -126,6 +131,30 @@ def test_whole_pool_and_single_draws(rule: str) -> None:
     flat = subset_mean(values, np.full(700, -900.0), [1, 2, 50, 350, 699, 700], rule)
     np.testing.assert_allclose(flat.value, values.mean(), rtol=0, atol=1e-12)
     np.testing.assert_allclose(flat.stderr, values.std(ddof=1) / np.sqrt(700), rtol=1e-6)
+
+
+@pytest.mark.parametrize("spread", [0.1, 2.0, 20.0])
+def test_race_curve_candidate_by_candidate(spread: float) -> None:
+    """Every n of 150 candidates with ties, each rank's means grown from nothing by (M31)."""
+    rng = np.random.default_rng(6)
+    weight, values, size = spread * rng.normal(size=150), rng.random(150), 150
+    weight[::5] = weight[0]
+    order, n = np.argsort(weight), np.arange(1, size + 1)
+    weight, f = weight[order], values[order]
+    expected, chance = np.zeros(size), n / size
+    for m in range(size, 0, -1):
+        gap, (e, d) = weight[: m - 1] - weight[m - 1], np.zeros((2, size))
+        a, q, e[0] = np.exp(gap), -np.expm1(gap), 1.0
+        for j in range(m - 1):
+            more = np.minimum(n[:-1] / (j + 1), 1.0)
+            d[1:] += more * (q[j] * d[:-1] + f[j] * a[j] * e[:-1] - d[1:])
+            e[1:] += more * (q[j] * e[:-1] - e[1:])
+        mean = f[m - 1] * np.cumsum(e) / n
+        mean += np.cumsum(d / np.maximum(n - 1, 1)) - np.cumsum(d) / n
+        expected += chance * mean
+        chance = chance * np.maximum(m - n, 0) / max(m - 1, 1)
+    found = subset_mean(values, weight[np.argsort(order)], n, "race").value
+    np.testing.assert_allclose(found, expected, rtol=2e-14)
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -39,10 +39,8 @@ def test_curve_equals_the_tv_of_the_laws(kind: str, rule: str) -> None:
 
 
 @pytest.mark.parametrize("rule", ["softmax", "race"])
-def test_curve_at_many_n(monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
-    """Crossings at many places, beside steps that no weight falls into and between the stretches that the race looks
-    through in turn included."""
-    monkeypatch.setattr(race_rule, "NEAREST", 1)
+def test_curve_at_many_n(rule: str) -> None:
+    """Crossings at many places, beside steps that no weight falls into included."""
     log_mass, weight = pool("plain")
     law = selection_law(log_mass, weight, np.arange(1, 2000), rule)
     apart = divergence.tv(law.log_prob, normalize(log_mass + weight))

@@ -23,12 +23,17 @@ NS = range(1, 8)
 INF = math.inf
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "python"])
+@pytest.fixture(params=["compiled", "python", "carried on"])
 def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every loop compiled, and as it is written."""
+    """Every loop compiled, as it is written, and with the race's means carried on from rank to rank, as in larger
+    pools."""
     for name, loop in vars(subset_kernels).items():
-        if hasattr(loop, "py_func") and not request.param:
+        if hasattr(loop, "py_func") and request.param != "compiled":
             monkeypatch.setattr(subset_kernels, name, loop.py_func)
+    if request.param == "carried on":
+        monkeypatch.setattr(
+            subset_kernels, "_thins", lambda log_weight, m, *_: log_weight[m - 1] < log_weight[m - 2] + 60
+        )
 
 
 @pytest.mark.usefixtures("kernels")
