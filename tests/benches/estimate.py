@@ -117,7 +117,7 @@ def _speed(pairs: int, subsets: int) -> None:
     for rule, kind in slow:
         found = ratio(fresh(kind), ours(rule), pairs)
         _line(f"{subsets} fresh subsets per n (scaled) / exact {rule} curve",
-              (found[0] * scale, found[1] * scale, found[2] * scale), "bar 20")  # fmt: skip
+              (found[0] * scale, found[1] * scale, found[2] * scale), "bar 1000")  # fmt: skip
     for rule, kind in quick:
         found = ratio(nested(kind), ours(rule), pairs)
         _line(f"{subsets} nested subsets, all n at once / exact {rule} curve", found, "no bar")
