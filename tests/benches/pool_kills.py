@@ -1,6 +1,7 @@
 """Kill `gsi pool` at random moments, start it again, and compare the file with an uninterrupted run's, byte for byte.
 
     python -m tests.benches.pool_kills --kills 50 --seed 0
+    python -m tests.benches.pool_kills --kills 20 --problems 12 --candidates 8 --real
 
 A quarter of the attempts are killed (SIGKILL) at a random moment of starting up; the others, once they have written a
 part, within about two attempts' share of the work, so that kills fall on loading, collecting and finishing. Exit status
@@ -25,6 +26,7 @@ import typer
 
 __all__ = ["Attempt", "kill_repeatedly"]
 
+REAL = {"draft": "smollm2:medium", "base": "smollm2", "reward": "graded", "task": "sums", "step": "answer"}
 _IMPORTED = (
     "llm_check.models.command_pool",
     "llm_check.models.world",
@@ -169,8 +171,9 @@ def main(
     problems: Annotated[int, typer.Option(min=1)] = 100,
     candidates: Annotated[int, typer.Option(min=1)] = 500,
     path: Annotated[str, typer.Option(help="Trajectory of the pool.")] = "gsi",
+    real: Annotated[bool, typer.Option(help="On SmolLM2 and its medium draft (gsi models smollm2).")] = False,
 ) -> None:
-    """Kill `gsi pool` on the embedded pair and compare."""
+    """Kill `gsi pool` on the embedded pair, or on a real one, and compare."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_IMPORTED))
     warm = context.Process(target=os.getpid)  # the imports are over before a moment is timed
@@ -178,7 +181,8 @@ def main(
     warm.join()
 
     def start(out: Path) -> _Forked:
-        options = {"problems": problems, "steps": 4, "candidates": candidates, "path": path, "seed": seed}
+        options: dict[str, object] = {"problems": problems, "candidates": candidates, "seed": seed}
+        options |= REAL if real else {"steps": 4, "path": path}
         given = [text for name, value in options.items() for text in (f"--{name}", str(value))]
         return _Forked(context, [str(out), *given])
 
