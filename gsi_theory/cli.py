@@ -143,7 +143,7 @@ def _require_once(command: Any, arguments: list[str]) -> None:
     for word in words:
         times = names.count(place[word]) if word in place else 0
         if times > 1:
-            raise InputError(f"{word} is given {times} times: give it once; several values by commas")
+            raise InputError(f"{word} is given {times} times: give it once")
 
 
 def _usage_errors() -> Any:

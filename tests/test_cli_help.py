@@ -201,6 +201,6 @@ def test_a_wrong_name_is_one_line_with_the_nearest(
 def test_an_option_of_one_value_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = said(["curve", "log.jsonl", "--n", "1", "--n=4"], capsys)
     assert (code, out) == (2, "")
-    assert err == "gsi curve: --n is given 2 times: give it once; several values by commas\n"
+    assert err == "gsi curve: --n is given 2 times: give it once\n"
     for repeatable in ("--map", "--fact"):
         assert "times" not in said(["import", "log.jsonl", repeatable, "a=b", repeatable, "c=d"], capsys)[2]

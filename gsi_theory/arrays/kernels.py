@@ -140,6 +140,44 @@ def _law_at(slopes: Floats, tail: Floats, flow: Floats, rate: float) -> float:
 
 
 @njit(cache=True)
+def _crossed(slopes: Floats, tail: Floats, rate: Floats, flow: Floats, edges: Floats, wide: float) -> Ints:
+    """The step (M,) in which P_n/π, which falls in the weight, crosses one, counted from the heaviest."""
+    (counts, nodes), last, edge = slopes.shape, edges.size - 1, rate.shape[0] - 1
+    step, c = np.empty(counts, dtype=np.int64), 0
+    for n in range(counts):
+        while c < last:
+            at = last - c - 1
+            if not wide * _law_at(slopes[n], tail[n], flow[edge, at : at + nodes], rate[edge, at]) < edges[c + 1]:
+                break
+            c += 1
+        while c:
+            at = last - c
+            if wide * _law_at(slopes[n], tail[n], flow[edge, at : at + nodes], rate[edge, at]) < edges[c]:
+                break
+            c -= 1
+        step[n] = c
+    return step
+
+
+@njit(cache=True)
+def _flows_above(masses: Floats, rate: Floats, flow: Floats, bottom: int, nodes: int) -> tuple[Floats, Floats, Floats]:
+    """Over all steps above each, to `bottom`: Σ μ e^{u - e^u} (bottom+1, J) at the nodes; Σ μ e^u and Σ μ e^{2u}
+    (bottom+1,) at the first."""
+    above, once, twice = np.zeros((bottom + 1, nodes)), np.zeros(bottom + 1), np.zeros(bottom + 1)
+    last = masses.shape[0] - 1
+    for c in range(bottom):
+        above[c + 1], once[c + 1], twice[c + 1] = above[c], once[c], twice[c]
+        into = above[c + 1]
+        for k in range(masses.shape[1]):
+            m, first_rate, source = masses[c, k], rate[k, last - c], flow[k, last - c : last - c + nodes]
+            once[c + 1] += m * first_rate
+            twice[c + 1] += m * first_rate * first_rate
+            for j in range(nodes):
+                into[j] += m * source[j]
+    return above, once, twice
+
+
+@njit(cache=True)
 def softmax_curve(
     log_weight: Floats,
     mass: Floats,
@@ -162,36 +200,10 @@ def softmax_curve(
     the ratio at upper edges; series (NODES, NODES) of values at the nodes. Steps of `fine` cells as in `cell_moments`.
     """
     (counts, nodes), size, cells, places = slopes.shape, mass.size, edges.size, series.shape[0]
-    wide, last = width * fine, cells - 1
-    step, c = np.empty(counts, dtype=np.int64), 0
-    for n in range(counts):
-        # P_n/π falls in the weight: where does it cross one?
-        while True:
-            at, below = last - c, c < last
-            if below:
-                law = _law_at(slopes[n], tail[n], flow[places, at - 1 : at - 1 + nodes], rate[places, at - 1])
-                below = wide * law < edges[c + 1]
-            if not below:
-                break
-            c += 1
-        while c:
-            at = last - c
-            if wide * _law_at(slopes[n], tail[n], flow[places, at : at + nodes], rate[places, at]) < edges[c]:
-                break
-            c -= 1
-        step[n] = c
+    wide, last, highest = width * fine, cells - 1, first // fine
+    step = _crossed(slopes, tail, rate, flow, edges, wide)
     top, bottom = step.min(), step.max()
-    # Σ μ e^{u - e^u} over all steps above at the nodes; Σ μ e^u and Σ μ e^{2u} at the first
-    above, once, twice = np.zeros((bottom + 1, nodes)), np.zeros(bottom + 1), np.zeros(bottom + 1)
-    for c in range(bottom):
-        above[c + 1], once[c + 1], twice[c + 1] = above[c], once[c], twice[c]
-        into = above[c + 1]
-        for k in range(places):
-            m, first_rate, source = masses[c, k], rate[k, last - c], flow[k, last - c : last - c + nodes]
-            once[c + 1] += m * first_rate
-            twice[c + 1] += m * first_rate * first_rate
-            for j in range(nodes):
-                into[j] += m * source[j]
+    above, once, twice = _flows_above(masses, rate, flow, bottom, nodes)
     # of the candidates: π of the heavier, and Chebyshev moments of the heavier ones from step `top` on
     ends, heavier, c = np.full(cells + 1, size), np.zeros(size + 1), 0  # ends: each step's first candidate
     for i in range(size):
@@ -203,7 +215,7 @@ def softmax_curve(
     upto = np.zeros((ends[bottom + 1] - ends[top] + 1, places))
     for c in range(top, bottom + 1):
         for i in range(ends[c], ends[c + 1]):
-            s = 2.0 * (log_weight[i] / wide - (first // fine - c)) - 1.0
+            s = 2.0 * (log_weight[i] / wide - (highest - c)) - 1.0
             before, now, row = s, 1.0, i - ends[top]
             for k in range(places):
                 upto[row + 1, k] = upto[row, k] + mass[i] * now
@@ -219,7 +231,7 @@ def softmax_curve(
         low, high = ends[c], ends[c + 1]
         while low < high:
             middle = (low + high) // 2
-            if _series(terms, 2.0 * (log_weight[middle] / wide - (first // fine - c)) - 1.0) < ratio[middle]:
+            if _series(terms, 2.0 * (log_weight[middle] / wide - (highest - c)) - 1.0) < ratio[middle]:
                 low = middle + 1
             else:
                 high = middle

@@ -7,6 +7,7 @@ compiled loops; without numba, and where weights spread too far, the laws are fo
 
 from __future__ import annotations
 
+import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -28,13 +29,14 @@ LARGEST = 1 << 22  # entries of the laws formed at once
 def tv_curve(log_mass: ArrayLike, log_weight: ArrayLike, n: ArrayLike, rule: str | Rule = "softmax") -> Floats:
     """TV(P_n, π) (M,) for whole numbers n (M,): the law of the winner of n draws against its limit π ∝ μ w.
 
-    Rule softmax or race; log_mass and log_weight (K,) as in `selection_law`; errors are those of its laws. Raises
-    InputError.
+    Rule softmax or race; log_mass and log_weight (K,) as in `selection_law`, torch tensors too, answered in NumPy;
+    errors are those of its laws. Raises InputError.
     """
     rule = rule_named(rule)
     if rule.tv_curve is None:
         known = " or ".join(each.name for each in RULES.values() if each.tv_curve)
         raise InputError(f"rule {rule.name!r}: give {known}, whose laws tend to the tilt")
+    log_mass, log_weight = (host(v) if array_api_compat.is_torch_array(v) else v for v in (log_mass, log_weight))
     counts = np.atleast_1d(np.asarray(n))
     if counts.ndim != 1:
         raise InputError(f"n of shape {counts.shape}: give a list of whole numbers")
@@ -42,7 +44,7 @@ def tv_curve(log_mass: ArrayLike, log_weight: ArrayLike, n: ArrayLike, rule: str
         rows = checked_rows(log_mass, log_weight, counts)
     if np.ndim(log_mass) != 1 or np.ndim(log_weight) != 1:
         raise InputError(f"log_mass of shape {np.shape(log_mass)}: give one vector (K,)")
-    mass, weight = host(rows.log_mass - rows.log_total[0])[0], np.asarray(log_weight, dtype=np.float64)
+    mass, weight = (rows.log_mass - rows.log_total[0])[0], np.asarray(log_weight, dtype=np.float64)
     used = np.isfinite(mass) & (weight > -np.inf)
     order = np.flatnonzero(used)[np.argsort(-weight[used])]
     whole = bool(np.all(used == np.isfinite(mass)))

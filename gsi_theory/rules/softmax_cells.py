@@ -48,7 +48,6 @@ __all__ = [
     "NODES",
     "WIDTH",
     "by_cells",
-    "cell_flows",
     "cell_sums",
     "heaviest_cell",
     "interpolated",
@@ -174,20 +173,6 @@ def cell_sums(xp: Namespace, masses: Array, ahead: int, nodes: int, zero_mass: A
         kept = kept + masses[..., k] @ _toeplitz(xp, silent[k, :], index)
         deficit = deficit - masses[..., k] @ _toeplitz(xp, minus[k, :], index)
     return kept, deficit
-
-
-def cell_flows(masses: Floats, ahead: int, nodes: int) -> tuple[Floats, Floats, Floats]:
-    """Of one row of masses (cells, NODES): Σ μ e^{u - e^u} (cells, nodes), Σ μ e^u and Σ μ e^{2u} at the first node."""
-    cells = masses.shape[0]
-    rate = np.exp(kernel_nodes(ahead, cells, nodes))
-    start = rate[:, cells - 1 :: -1].T  # at the first node, cell after cell
-    flow = np.matmul(masses[:, None, :], _shifted(rate * np.exp(-rate), nodes).transpose(1, 0, 2))[:, 0]
-    return flow, np.sum(masses * start, axis=1), np.sum(masses * start * start, axis=1)
-
-
-def _shifted(kernel: Floats, nodes: int) -> Floats:
-    """A view (NODES, cells, nodes) of a kernel (NODES, nodes + cells - 1): of cell c, `nodes` numbers, c before."""
-    return np.lib.stride_tricks.sliding_window_view(kernel, nodes, axis=1)[:, ::-1]
 
 
 def _toeplitz(xp: Namespace, values: Array, index: Array) -> Array:

@@ -1,7 +1,7 @@
 """Kill `gsi pool` at random moments, start it again, and compare the file with an uninterrupted run's, byte for byte.
 
     python -m tests.benches.pool_kills --kills 50 --seed 0
-    python -m tests.benches.pool_kills --kills 20 --problems 12 --candidates 8 --real
+    python -m tests.benches.pool_kills --kills 20 --problems 16 --candidates 4 --real
 
 A quarter of the attempts are killed (SIGKILL) at a random moment of starting up; the others, once they have written a
 part, within about two attempts' share of the work, so that kills fall on loading, collecting and finishing. Exit status
@@ -26,7 +26,7 @@ import typer
 
 __all__ = ["Attempt", "kill_repeatedly"]
 
-REAL = {"draft": "smollm2:medium", "base": "smollm2", "reward": "graded", "task": "sums", "step": "answer"}
+REAL = {"draft": "smollm2:medium", "base": "smollm2", "reward": "graded", "task": "sums", "step": "answer", "batch": 2}
 _IMPORTED = (
     "llm_check.models.command_pool",
     "llm_check.models.world",

@@ -63,7 +63,7 @@ class TokenCheck:
     new_expected_tempered: float
     log_e_fewer_tempered: float
     kept_mass: float
-    log_e_hot: float = 0.0
+    log_e_hot: float
 
     @property
     def excess(self) -> float:

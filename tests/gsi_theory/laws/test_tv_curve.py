@@ -123,3 +123,11 @@ def test_equal_masses_do_not_drift(rule: str) -> None:
     size = 200_000
     law = selection_law(np.full(size, -np.log(size)), np.zeros(size), 10**6, rule)
     assert np.max(np.abs(law.log_prob + np.log(size))) <= 2e-14
+
+
+@pytest.mark.parametrize("rule", ["softmax", "race"])
+def test_curve_of_torch_tensors(rule: str) -> None:
+    torch = pytest.importorskip("torch")
+    log_mass, weight = pool("plain")
+    curve = tv_curve(torch.tensor(log_mass, requires_grad=True), torch.tensor(weight), [1, 4, 16], rule)
+    np.testing.assert_array_equal(curve, tv_curve(log_mass, weight, [1, 4, 16], rule))

@@ -129,15 +129,17 @@ def test_noise_of_the_log_is_allowed_for_by_three_standard_errors() -> None:
     right = logp[node, tokens.ravel()]
     draws = _collect(node, tokens.ravel(), right + sigma * rng.normal(size=right.size), "token")
     assert draws.spread == pytest.approx(sigma, rel=0.1)
-    chance = _new_chance(_Events.of(draws), 1.0).reshape(400, size)
-    below = []
-    for row, drawn, bound in zip(np.exp(logp), tokens, chance, strict=True):
+    chance, most = (_new_chance(_Events.of(draws), 1.0, upper).reshape(400, size) for upper in (False, True))
+    below, above = [], []
+    for row, drawn, bound, limit in zip(np.exp(logp), tokens, chance, most, strict=True):
         before = {int(v): int(np.sum(drawn == v)) for v in drawn[:-1]}
         true = 1.0 - sum(row[v] for v in before)
         error = sigma * math.sqrt(sum(row[v] ** 2 / times for v, times in before.items()))
         if true > 6.0 * error + row[drawn[-1]]:  # elsewhere the bound is zero, or the last draw's own mass
             below.append((true - bound[-1]) / error)
+            above.append((limit[-1] - true) / error)
     assert len(below) > 200
+    assert np.mean(above) == pytest.approx(3.0, abs=5.0 / math.sqrt(len(above)))  # what more new draws must exceed
     assert np.mean(below) == pytest.approx(3.0, abs=5.0 / math.sqrt(len(below)))
     assert np.std(below) == pytest.approx(1.0, abs=5.0 / math.sqrt(2 * len(below)))
 
