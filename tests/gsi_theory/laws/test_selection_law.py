@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gsi_theory import InputError, selection_law
 from gsi_theory.arrays.logscale import normalize
 from gsi_theory.divergence import kl, tv
-from gsi_theory.laws.selection_law import RULES
+from gsi_theory.laws.selection_law import BLOCK, RULES
+from gsi_theory.rules.table import rule_named
 from gsi_theory.testing import candidates
 from tests.oracles import balls, enumeration
 
@@ -170,3 +171,20 @@ def test_race_divergences_fall_with_n_and_stay_below_softmax(pool, n, more) -> N
 def test_bad_input_names_value_and_cure(log_mass, log_weight, n, rule, words) -> None:
     with pytest.raises(InputError, match=words):
         selection_law(log_mass, log_weight, n, rule)
+
+
+@pytest.mark.parametrize("rule", ["softmax", "race", "max"])
+def test_errors_of_a_long_law_are_those_of_the_whole(rule: str) -> None:
+    """More candidates than a block holds, the least likely in the first of them: (units Σp + 2 ε H)/2, and 2 ε times
+    the largest exponent for each."""
+    rng = np.random.default_rng(3)
+    log_mass, weight = normalize(rng.normal(size=3 * BLOCK + 5)), rng.normal(size=3 * BLOCK + 5)
+    log_mass[7] = -600.0
+    law = selection_law(normalize(log_mass), weight, 16, rule)
+    p, units, eps = np.exp(law.log_prob), rule_named(rule).rounding(weight.size), np.finfo(np.float64).eps
+    entropy = float(-(p * law.log_prob).sum())
+    assert entropy > 9.0 and law.log_prob.argmin() == 7
+    expected = 0.5 * (units * p.sum() + 2.0 * eps * entropy)
+    assert law.error == pytest.approx(max(expected, 0.5 * abs(p.sum() - 1.0)), rel=1e-9, abs=0.0)
+    if rule_named(rule).magnified is None:
+        assert law.log_error == pytest.approx(units - 2.0 * eps * law.log_prob.min(), rel=1e-9, abs=0.0)
