@@ -176,6 +176,7 @@ def test_a_hot_source_shows_in_new_tokens_and_in_proportions_together() -> None:
         assert check is not None and check.interval is not None
         if max(check.log_e_temperature, check.log_e_more) < LOG_E < check.log_e_hot and check.interval[0] > 1.0:
             assert _alone(replace(check, level="token")) and not _alone(replace(check, level="step"))
+            assert not _alone(replace(check, level="token", interval=(0.9, check.interval[1])))  # new draws alone
             together += 1
     assert together >= 5
     checks = [check_draws(_draws(rng, logits, 12)) for _ in range(60)]
