@@ -120,7 +120,8 @@ def table_of(columns: Mapping[str, Json], path: Path) -> pa.Table:
 
 def _needs(required: Sequence[str]) -> str:
     kinds = {REQUIRED: "pool", CASCADE_REQUIRED: "log of two models without log-probabilities"}
-    return f"a {kinds.get(tuple(required), 'log of one model')} needs {', '.join(required)}"
+    kind = kinds.get(tuple(required), "log of one model")
+    return f"a {kind} needs {', '.join(required)}; gsi import reads other fields"
 
 
 def is_one_model(names: Collection[str], source: object) -> bool:

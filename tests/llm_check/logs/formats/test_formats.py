@@ -203,6 +203,12 @@ def test_a_folder_is_no_log_of_an_engine(tmp_path: Path) -> None:
         import_log(tmp_path, tmp_path / "out.parquet", ImportChoices("inspect"))
 
 
+def test_a_foreign_log_that_is_read_as_it_is_names_the_import(tmp_path: Path) -> None:
+    path = written(tmp_path, Sample("table", [{"name": "a", "is_solved": True}] * 2, [], name="runs.jsonl"))
+    with pytest.raises(InputError, match=r"no field 'prompt_id', .* candidate; gsi import reads other fields; 2 of 2"):
+        llm_check.doctor(path)
+
+
 def test_a_log_whose_prompts_are_graded_in_part_has_no_curve(tmp_path: Path) -> None:
     """lm-eval grades the filtered answer alone; nothing is drawn of dashes."""
     path = written(tmp_path, SAMPLES["lm-eval"])
