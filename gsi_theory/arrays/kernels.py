@@ -13,6 +13,7 @@ __all__ = [
     "decayed_scan",
     "gather_pairs",
     "max_levels",
+    "node_sums",
     "race_collect",
     "race_curve",
     "race_fall",
@@ -77,7 +78,7 @@ def cell_moments(mass: Floats, log_weight: Floats, width: float, first: Ints, ce
             m = mass[b, i]
             at = np.floor(log_weight[b, i] * inverse)
             s = (log_weight[b, i] - at * width) * (2.0 * inverse) - 1.0
-            cell = out[b, first[b] - np.int64(at)]
+            cell = out[b, np.uint64(first[b] - np.int64(at))]
             t2 = 2.0 * s * s - 1.0
             t3 = 2.0 * s * t2 - s
             total = cell[0] + m
@@ -93,6 +94,26 @@ def cell_moments(mass: Floats, log_weight: Floats, width: float, first: Ints, ce
 
 
 @njit(cache=True, fastmath={"contract"})
+def node_sums(masses: Floats, silent: Floats, heard: Floats) -> tuple[Floats, Floats]:
+    """Σ μ e^{-e^u} and Σ μ (1 - e^{-e^u}) (B, J) of masses (B, cells, NODES) from both kernels (NODES, J+cells-1)."""
+    rows, cells, places = masses.shape
+    nodes = silent.shape[1] - cells + 1
+    kept, deficit = np.zeros((rows, nodes)), np.zeros((rows, nodes))
+    for b in range(rows):
+        one, two = kept[b], deficit[b]
+        for c in range(cells):
+            at = cells - 1 - c
+            for k in range(places):
+                m, first, second = masses[b, c, k], silent[k, at : at + nodes], heard[k, at : at + nodes]
+                # slices and a loop each: else the compiler does one number at a time
+                for j in range(nodes):
+                    one[j] += m * first[j]
+                for j in range(nodes):
+                    two[j] += m * second[j]
+    return kept, deficit
+
+
+@njit(cache=True, fastmath={"contract"})
 def cell_values(log_weight: Floats, width: float, first: Ints, coefficient: Floats, value: Floats) -> None:
     """Fill value (B, M, K): the polynomials of `coefficient` (B, M, cells, 6) at (B, K) log-weights.
 
@@ -105,7 +126,7 @@ def cell_values(log_weight: Floats, width: float, first: Ints, coefficient: Floa
             for i in range(log_weight.shape[1]):
                 at = np.floor(log_weight[b, i] * inverse)
                 s = (log_weight[b, i] - at * width) * (2.0 * inverse) - 1.0
-                c = coefficient[b, k, first[b] - np.int64(at)]
+                c = coefficient[b, k, np.uint64(first[b] - np.int64(at))]
                 t2 = 2.0 * s * s - 1.0
                 t3 = 2.0 * s * t2 - s
                 low = c[0] + c[1] * s + c[2] * t2

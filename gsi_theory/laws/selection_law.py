@@ -23,6 +23,7 @@ the numbers. Both are for the weights as given; rounding in forming them is the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import array_api_compat
@@ -34,6 +35,7 @@ from gsi_theory.arrays.namespace import (
     capped,
     detached,
     divided,
+    expanded,
     highest,
     host,
     is_numpy,
@@ -177,14 +179,14 @@ def checked_rows(log_mass: Array, log_weight: Array, n: Array) -> Rows:
     padded = (1,) * (len(shape) - len(batch)) + batch
     own = [a for a, length in enumerate(shape) if padded[a] == length]
     shared = [a for a, length in enumerate(shape) if padded[a] != length]
-    flat = (int(np.prod([shape[a] for a in own])), size)
+    flat = (math.prod(shape[a] for a in own), size)
 
     def rows(values: Array) -> Array:
-        return xp.reshape(xp.broadcast_to(values, (*batch, size)), flat)
+        return xp.reshape(expanded(values, (*batch, size)), flat)
 
     def columns(values: Array) -> Array:
-        moved = xp.permute_dims(xp.broadcast_to(values, shape), (*own, *shared))
-        return xp.reshape(moved, (flat[0], int(np.prod([shape[a] for a in shared]))))
+        moved = xp.permute_dims(expanded(values, shape), (*own, *shared))
+        return xp.reshape(moved, (flat[0], math.prod(shape[a] for a in shared)))
 
     log_total = rows(xp.broadcast_to(xp.log(total)[..., None], mass.shape))[:, None, :1]
     mass, probability, weight = rows(mass), rows(probability), rows(weight)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from gsi_theory.arrays.logscale import normalize
 from gsi_theory.arrays.namespace import COMPILED, host
+from gsi_theory.arrays.ranked_rows import ranked
 from gsi_theory.divergence import tv
 from gsi_theory.errors import InputError
 from gsi_theory.laws.selection_law import checked_rows, selection_law
@@ -44,13 +45,12 @@ def tv_curve(log_mass: ArrayLike, log_weight: ArrayLike, n: ArrayLike, rule: str
         rows = checked_rows(log_mass, log_weight, counts)
     if np.ndim(log_mass) != 1 or np.ndim(log_weight) != 1:
         raise InputError(f"log_mass of shape {np.shape(log_mass)}: give one vector (K,)")
-    mass, weight = (rows.log_mass - rows.log_total[0])[0], np.asarray(log_weight, dtype=np.float64)
-    used = np.isfinite(mass) & (weight > -np.inf)
-    order = np.flatnonzero(used)[np.argsort(-weight[used])]
-    whole = bool(np.all(used == np.isfinite(mass)))
-    if not COMPILED or not whole or order.size < 2 or weight[order[0]] - weight[order[-1]] > CELLED:
-        return _by_laws(mass, weight, counts, rule)
-    return rule.tv_curve(np.exp(mass[order]), weight[order], rows.counts)
+    weight, used = np.asarray(log_weight, dtype=np.float64), np.isfinite(rows.log_mass[0])
+    if COMPILED and np.count_nonzero(used) > 1:
+        _, ordered, mass = ranked(weight[used], rows.mass[0, used])
+        if ordered[-1] > -np.inf and ordered[0] - ordered[-1] <= CELLED:
+            return rule.tv_curve(mass, ordered, rows.counts)
+    return _by_laws((rows.log_mass - rows.log_total[0])[0], weight, counts, rule)
 
 
 def _by_laws(log_mass: Floats, log_weight: Floats, n: Floats, rule: Rule) -> Floats:

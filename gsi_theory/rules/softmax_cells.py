@@ -59,6 +59,7 @@ __all__ = [
 NODES, FINE, DEGREE = 12, 16, 6  # interpolation nodes a step; cells in a step and coefficients in a cell
 WIDTH = STEP / FINE
 BUDGET = 1 << 23  # entries of the laws evaluated at once
+FEW_ROWS = 8  # more are summed faster as products of matrices
 
 
 @cache
@@ -158,12 +159,11 @@ def _kernel(like: Array, ahead: int, cells: int, nodes: int) -> tuple[Array, Arr
 
 def cell_sums(xp: Namespace, masses: Array, ahead: int, nodes: int, zero_mass: Array) -> tuple[Array, Array]:
     """φ and 1 - φ (B, nodes) from the masses (B, cells, NODES) at the interpolation nodes."""
-    if is_numpy(masses) and masses.shape[0] == 1:
+    if COMPILED and is_numpy(masses) and masses.shape[0] <= FEW_ROWS:
+        from gsi_theory.arrays.kernels import node_sums
+
         rate = np.exp(kernel_nodes(ahead, masses.shape[1], nodes))
-        kept, deficit = np.zeros((1, nodes)), np.zeros((1, nodes))
-        for mass, silent, heard in zip(masses[0].T.copy(), np.exp(-rate), -np.expm1(-rate), strict=True):
-            kept += np.convolve(silent, mass, "valid")
-            deficit += np.convolve(heard, mass, "valid")
+        kept, deficit = node_sums(masses, np.exp(-rate), -np.expm1(-rate))
         return kept + zero_mass[:, None], deficit
     u, index = _kernel(masses, ahead, masses.shape[1], nodes)
     # Settled candidates: exp(-e^u) underflows to zero, as it should.
