@@ -5,8 +5,8 @@ not sampled, and unbiased for E_{P_n} f whatever the weights, their tails includ
 
 Standard errors are those of the jackknife over candidates, exact for this statistic. Its square is an unbiased estimate
 of the part of the variance that is linear in the candidates, and counts a part of order c by c(N−1)/(N−c) ≥ c: for
-n < N it is never too small on average. For n near N few candidates decide and it is noisy. At n = N no error can be
-estimated: that of n = N − 1 is given, which may be too small.
+n < N it is never too small on average. At n = N there is one subset, and Efron and Stein's inequality serves, Var U ≤
+E Σ_j (U − U_j)² with U_j the statistic of the other draws. For n near N few candidates decide, and it is noisy.
 
 A value is any number of a candidate: reward, gold reward, correctness, tokens, or an indicator. Several values share
 one pass.
@@ -78,7 +78,7 @@ def subset_mean(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: s
 def leave_one_out(values: ArrayLike, log_weight: ArrayLike, ns: ArrayLike, rule: str | Rule = "softmax") -> LeaveOneOut:
     """As `subset_mean`, with each candidate's share in the error, from which every covariance follows.
 
-    deviation_j = √((N−1)/N) · (U − U without candidate j). Memory: V·M·N numbers.
+    deviation_j = √((N−1)/N) · (U − U without candidate j); without the factor at n = N. Memory: V·M·N numbers.
     """
     pool = checked_pool(values, log_weight, ns, rule)
     return LeaveOneOut(curves(pool), deviations(pool))
@@ -177,7 +177,10 @@ def _curves(pool: SubsetPool) -> Floats:
 
 
 def deviations(pool: SubsetPool) -> Floats:
-    """√((N−1)/N) (U − U without j) (V, M, N) = √((N−1)/N) n/(N−n) (mean over subsets with j − U); n = N as N − 1."""
+    """(V, M, N): √((N−1)/N) (U − U without j) = √((N−1)/N) n/(N−n) (mean over subsets with j − U) for n < N.
+
+    At n = N the statistic without j is that of n = N − 1, and there is no factor: U(N) − U(N−1) without j.
+    """
     size = pool.log_weight.size
     if size == 1:
         return np.full((*pool.values.shape[:1], pool.ns.size, 1), np.inf)
@@ -192,4 +195,8 @@ def deviations(pool: SubsetPool) -> Floats:
         parts = parts[:-1] + pool.values.min(axis=1)[:, None, None] * parts[-1]
     out = np.empty_like(parts)
     out[:, :, order] = parts * (np.sqrt((size - 1) / size) * ns / (size - ns))[:, None]
-    return out[:, at]
+    out, whole = out[:, at], pool.ns == size
+    if whole.any():
+        ends = curves(replace(pool, ns=np.array([size - 1, size])))
+        out[:, whole] = out[:, whole] * np.sqrt(size / (size - 1)) + np.diff(ends)[:, :, None]
+    return out

@@ -103,8 +103,6 @@ def weighted_by_reward(
     if not errors:
         out.value[:, known] = curves(checked_pool(values[:, each], beta * reward[each], ns[known], rule))
         return out
-    asked = shorter(ns[known], size) if (ns[known] == size).any() else np.append(ns[known], 1)
-    means = subset_mean(values[:, each], beta * reward[each], asked, rule)
-    value, variance = closed_at_all(ns[known], size, means.value, means.stderr**2)
-    out.value[:, known], out.variance[:, known] = value, variance
+    means = subset_mean(values[:, each], beta * reward[each], ns[known], rule)
+    out.value[:, known], out.variance[:, known] = means.value, means.stderr**2
     return out

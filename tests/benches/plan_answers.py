@@ -5,20 +5,32 @@ the best option by estimate over one base draw, exceeds three of its standard er
 the answers the regret: how much more the best of all options is worth on the truth pool. Real pools are given by path,
 in pairs; without any, synthetic worlds that resemble real pairs are used: log-ratios of 1 to 5 nats of standard
 deviation, correlated with the reward, rewards with atoms, many outcomes a prompt.
+
+    python -m tests.benches.plan_answers --deal 40 POOL...
+
+deals the prompts of large pools out in planning pools of 40; the truth is all prompts that a planning pool lacks, so
+that regret is that at prompts like these. Every planning pool is asked for two goals: the best, and the best of the
+cheaper half of the options. The interval over prompts that an answer states is compared with the truth too.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from scipy.special import log_softmax
 
 from gsi_theory.runs.progress import progress_bar
 from gsi_theory.types import Record
 from llm_check.logs.planner.best_option import mean_error
+from llm_check.logs.planner.goal import Goal
 from llm_check.logs.planner.option_table import plan_table
 from llm_check.logs.planner.recommendation import plan
 from llm_check.logs.planner.scheme_grid import BETAS, NS, make_grid
@@ -72,23 +84,46 @@ CASES = tuple(
 )
 
 
-def outcome(pool: Pool, truth: Pool, betas: tuple[float, ...] = BETAS, ns: tuple[int, ...] = NS) -> Record:
-    """What the plan answers on a pool, and the regret of it by the truth pool."""
+def outcome(
+    pool: Pool,
+    truth: Pool,
+    betas: tuple[float, ...] = BETAS,
+    ns: tuple[int, ...] = NS,
+    cheap: bool = False,
+) -> Record:
+    """What the plan answers on a pool, and the regret of it by the truth pool; cheap: of options of at most the median
+    cost."""
     found = plan(pool, betas=betas, ns=ns)
+    allowed = np.ones(found.costs.size, dtype=bool)
+    if cheap:
+        goal = Goal(max_cost=float(np.median(found.costs)))
+        found, allowed = plan(pool, goal, betas=betas, ns=ns), found.costs <= goal.max_cost
     values, options = found.table.values[0], found.table.options
     alone = next(s for s, o in enumerate(options) if o.method == "base")
-    top = int(values.mean(axis=1).argmax())
+    means = np.where(allowed, values.mean(axis=1), -np.inf)
+    top = int(means.argmax())
     gain, error = (float(x[0]) for x in mean_error((values[top] - values[alone])[None]))
     arrays = pool.arrays
     grid = make_grid(arrays, arrays.blocks, betas, ns)
-    exact = plan_table(truth.arrays, truth.arrays.blocks, grid, ["reward"], None, some=options).values[0].mean(axis=1)
-    chosen = found.recommendation
-    regret = None if chosen is None else float(exact.max() - exact[chosen])
-    return {
+    exact = plan_table(truth.arrays, truth.arrays.blocks, grid, ["reward"], None, some=options).values[0]
+    true = np.where(allowed, exact.mean(axis=1), -np.inf)
+    best, chosen = int(true.argmax()), found.recommendation
+    row = {
         "gain": gain, "gain_se": error, "shown": gain > GAIN_ERRORS * error, "answered": chosen is not None,
-        "regret": regret, "naive_regret": float(exact.max() - exact[top]), "shortfall": found.shortfall,
-        "method": None if chosen is None else options[chosen].text(), "reason": found.reason,
+        "regret": None, "regret_se": None, "naive_regret": float(true.max() - true[top]),
+        "shortfall": found.shortfall, "method": None, "reason": found.reason, "promised": None, "true": None,
+        "kept": None,
     }  # fmt: skip
+    if chosen is None:
+        return row
+    lost, lost_error = (float(x[0]) for x in mean_error((exact[best] - exact[chosen])[None]))
+    row |= {"regret": lost, "regret_se": lost_error, "method": options[chosen].text()}
+    if found.worth is not None:
+        value, value_error = (float(x[0]) for x in mean_error(exact[chosen][None]))
+        low, high = float(found.worth.low), float(found.worth.high)
+        reach = 1.96 * value_error
+        row |= {"promised": [low, high], "true": value, "kept": low - reach <= value <= high + reach}
+    return row
 
 
 def summary(rows: list[Record]) -> Record:
@@ -102,6 +137,9 @@ def summary(rows: list[Record]) -> Record:
         "answers": len(regrets),
         "small_regret": sum(r <= REGRET for r in regrets) / max(len(regrets), 1),
         "largest_regret": max(regrets, default=0.0),
+        "largest_regret_se": max((row["regret_se"] for row in rows if row["answered"]), default=0.0),
+        "promises": sum(row["kept"] is not None for row in rows),
+        "promises_kept": sum(bool(row["kept"]) for row in rows),
     }
 
 
@@ -113,18 +151,42 @@ def _pairs(paths: list[str], seed: int) -> Iterator[tuple[str, Pool, Pool]]:
             yield str(case), *case.pools(seed + k)
 
 
+def dealt(path: Path, prompts: int, seed: int) -> Iterator[tuple[str, Pool, Pool]]:
+    """Disjoint planning pools of so many prompts of a large pool, each with the pool of all other prompts."""
+    table = pq.read_table(path)
+    names = np.array(table.column("prompt_id").to_pylist())
+    order = np.random.default_rng([seed, 11]).permutation(np.unique(names))
+    with tempfile.TemporaryDirectory() as folder:
+        for k in range(order.size // prompts):
+            inside = np.isin(names, order[k * prompts : (k + 1) * prompts])
+            parts = []
+            for name, kept in (("planned", inside), ("truth", ~inside)):
+                file = Path(folder) / f"{name}.parquet"
+                pq.write_table(table.filter(pa.array(kept)), file)
+                parts.append(read_pool(file))
+            yield f"{path.stem} {k}", *parts
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pools", nargs="*", metavar="POOL TRUTH")
+    parser.add_argument(
+        "--deal", type=int, metavar="PROMPTS", help="every POOL is dealt out in pools of so many prompts"
+    )
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
+    if asked.deal:
+        cases = chain.from_iterable(dealt(Path(name), asked.deal, asked.seed) for name in asked.pools)
+    else:
+        cases = _pairs(asked.pools, asked.seed)
     rows = []
     with progress_bar("plan") as report:
-        for name, pool, truth in _pairs(asked.pools, asked.seed):
-            rows.append(outcome(pool, truth, betas=(2.0, 5.0, 20.0), ns=(1, 2, 4, 8, 16)))
-            print(name, {k: v if isinstance(v, str) or v is None else round(float(v), 4) for k, v in rows[-1].items()})
-            report(len(rows), len(asked.pools) // 2 or len(CASES))
+        for done, (name, pool, truth) in enumerate(cases, start=1):
+            for cheap in (False, True) if asked.deal else (False,):
+                rows.append(outcome(pool, truth, betas=(2.0, 5.0, 20.0), ns=(1, 2, 4, 8, 16), cheap=cheap))
+                print(name, {k: round(v, 4) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
+            report(done, 0 if asked.deal else len(asked.pools) // 2 or len(CASES))
     print(summary(rows))
 
 

@@ -1,7 +1,7 @@
 """Is `supports` of the doctor honest? Sub-pools against a truth: `python -m tests.benches.supports [POOL...]`.
 
-At every β and n of a grid the prediction from a sub-pool (softmax and race, positions held fixed, ± 1.96 standard
-errors) is compared with the truth of its prompts. Two numbers: of the predictions that `support_cells` calls usable,
+At every β and n of a grid the prediction from a sub-pool (softmax and race, positions held fixed, ± as many standard
+errors as `support_cells` takes) is compared with the truth of its prompts. Two numbers: of the predictions that `support_cells` calls usable,
 the share that cover the truth; and of those that cover it in an interval shorter than a tenth of the reward's range,
 the share that are called usable. They must be 93 % and 80 % at least.
 
@@ -100,15 +100,17 @@ def _schemes(drafts: int) -> list[Scheme]:
 def _cases(group: str, pool: Pool, schemes: list[Scheme], truths: Floats, errors: Floats) -> Iterator[Case]:
     """The predictions of a pool beside truths (S,) with standard errors (S,)."""
     ns = sorted({scheme.n for scheme in schemes})
-    usable = {(cell.beta, cell.n): not cell.fault for cell in support_cells(pool, BETAS, ns)}
+    cells = {(cell.beta, cell.n): cell for cell in support_cells(pool, BETAS, ns)}
     low, high = reward_bounds(pool)
     prompts, drafts = len(pool.keys()), int(np.diff(pool.arrays.starts).min())
     rows = mean_rows(predict_pool(pool, schemes))
     for scheme, row, truth, error in zip(schemes, rows, truths, errors, strict=True):
-        half = 1.96 * float(np.hypot(row["reward_se"], error))
-        covers, short = abs(row["reward"] - truth) <= half + 1e-9, 3.92 * row["reward_se"] < 0.1 * (high - low)
+        cell = cells[scheme.beta, scheme.n]
+        half = row["reward_se"] * (cell.half / cell.stderr if cell.stderr > 0 else 1.96)
+        covers = abs(row["reward"] - truth) <= np.hypot(half, 1.96 * error) + 1e-9
+        short = 2.0 * half < 0.1 * (high - low)
         kind = (group, prompts, drafts, scheme.beta, scheme.n, str(scheme.rule))
-        yield Case(*kind, usable[scheme.beta, scheme.n], bool(covers), bool(short))
+        yield Case(*kind, not cell.fault, bool(covers), bool(short))
 
 
 def synthetic(world: World, pools: int, seed: int, population_size: int = PROMPTS) -> Iterator[Case]:

@@ -5,7 +5,8 @@ Contract
 - The winner of a subset: softmax w_i/sum w; max uniform among the largest; race w_i int_0^{1/max w} prod_{j != i}
   (1 - v w_j) dv, integrated term by term; all weights zero: uniform.
 - `gated_race`: the race's winner counts only when its score w_i/U_i is at least `cut` > 0, that is v <= 1/cut.
-- `jackknife_variance`: (N-1)/N sum_j (U_j - mean of U_j)^2, U_j the same average over the pool without j.
+- `subset_variance`: (N-1)/N sum_j (U_j - mean of U_j)^2, U_j the same average over the pool without j; at n = N
+  sum_j (U - U_j)^2, U_j at N - 1.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-__all__ = ["KERNELS", "gated_race", "jackknife_variance", "subset_average"]
+__all__ = ["KERNELS", "gated_race", "subset_average", "subset_variance"]
 
 Kernel = Callable[[Sequence[Fraction], Sequence[Fraction]], Fraction]
 
@@ -88,12 +89,15 @@ def subset_average(values: Sequence[Fraction], weights: Sequence[Fraction], n: i
     return sum(found, Fraction(0)) / len(found)
 
 
-def jackknife_variance(values: Sequence[Fraction], weights: Sequence[Fraction], n: int, kernel: Kernel) -> Fraction:
-    """Jackknife variance of the average, n <= N - 1."""
+def subset_variance(values: Sequence[Fraction], weights: Sequence[Fraction], n: int, kernel: Kernel) -> Fraction:
+    """Estimated variance of the average, as in the contract."""
     size = len(values)
     parts = [
-        subset_average([*values[:j], *values[j + 1 :]], [*weights[:j], *weights[j + 1 :]], n, kernel)
+        subset_average([*values[:j], *values[j + 1 :]], [*weights[:j], *weights[j + 1 :]], min(n, size - 1), kernel)
         for j in range(size)
     ]
+    if n == size:
+        whole = subset_average(values, weights, n, kernel)
+        return sum(((whole - p) ** 2 for p in parts), Fraction(0))
     mean = sum(parts, Fraction(0)) / size
     return Fraction(size - 1, size) * sum(((p - mean) ** 2 for p in parts), Fraction(0))

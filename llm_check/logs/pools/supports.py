@@ -1,13 +1,17 @@
 """What a pool's weights may be used for: the largest n and β at which a prediction from it is to be trusted.
 
-A prediction is unbiased at every n up to the pool's size, whatever the weights (M31). What fails is its interval,
-mean ± 1.96 standard errors, where the pool holds too few sets of n to show how far they scatter. Usable is what passes
+A prediction is unbiased at every n up to the pool's size, whatever the weights (M31). What fails is its interval, where
+the pool holds too few sets of n to show how far they scatter. The interval is the mean ± t standard errors, t Student's
+97.5 % quantile at the degrees of freedom of the error's square (Satterthwaite): with d_j candidate j's share in the
+error at a position (`leave_one_out`), v = Σ_j d_j², they are 2(Σv)²/Σ [Σ_j d_j⁴ − v²/N], sums over positions, and no
+more than 2(Σv)²/Σ [2v²/(N − 1)], those of normal candidates. Beyond half of the candidates all sets overlap, and where
+a set succeeds or fails as a whole they hardly differ: there the interval is no shorter than at half. Usable is what
+passes
 
     width     the interval is shorter than a tenth of the reward's range: a wider one says little, and is no prediction
-    half      n is at most half of the candidates of the smallest position: beyond, all n-sets are nearly the same
-    sets      the pool holds 16 disjoint sets of n: P·N/n
-    bounds    the mean is at least one such set away from the nearest bound of the reward: P·N/n · distance/range ≥ 1;
-              where all but never a set fails the spread shows nothing of those that do
+    sets      the pool holds 8 disjoint sets of n: P·⌊N/n⌋
+    bounds    the mean is at least two such sets away from the nearest bound of the reward: P·⌊N/n⌋ · distance/range
+              ≥ 2; where all but never a set fails the spread shows nothing of those that do
     drafts    of n ≥ 2: at more than half of the positions the ratio's effective number of drafts is 1.3 or more: else
               one draft decides whatever is drawn with it
 
@@ -21,9 +25,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from gsi_theory.errors import InputError
-from gsi_theory.estimate import subset_mean
+from gsi_theory.estimate import leave_one_out
 from gsi_theory.instance import beta_times
 from gsi_theory.runs.terminal import counted
 from gsi_theory.samples.weight_coverage import effective_size
@@ -42,9 +47,9 @@ __all__ = [
     "unsupported",
 ]
 
-NORMAL_95 = 1.96
 SHARE = 0.1  # of the reward's range, the widest interval
-SETS = 16  # disjoint sets of n
+SETS = 8  # disjoint sets of n
+AWAY = 2  # sets between the mean and a bound
 ESS = 1.3  # effective drafts at half of the positions
 CURES = ("more drafts a prompt", "shorter steps", "a smaller β", "a draft nearer the base")
 MOST, MOST_DRAFTS = 200, 512  # positions read, evenly spread, and drafts of each: n up to half as many
@@ -52,13 +57,14 @@ MOST, MOST_DRAFTS = 200, 512  # positions read, evenly spread, and drafts of eac
 
 @dataclass(frozen=True)
 class SupportCell:
-    """A prediction at (beta, n): mean reward over positions, its standard error with the positions held fixed, and
-    `fault`, the first test that it fails in words, "" where the weights may be used."""
+    """A prediction at (beta, n): mean reward over positions, its standard error with the positions held fixed, half the
+    width of its 95 % interval, and `fault`, the first test that it fails in words, "" where the weights may be used."""
 
     beta: float
     n: int
     reward: float
     stderr: float
+    half: float
     fault: str
 
 
@@ -114,7 +120,7 @@ def unsupported(ess: float, n: int) -> str:
 
 
 def support_cells(pool: Pool, betas: Sequence[float], ns: Sequence[int] | None = None) -> list[SupportCell]:
-    """Every β × n with what speaks against using the pool's weights there; ns: 1, 2, 4, … up to half of the candidates
+    """Every β × n with what speaks against using the pool's weights there; ns: 1, 2, 4, … up to all of the candidates
     by default. Empty without drafts of positive weight. Raises InputError as `beta_times`, and for
     n below 1."""
     drafts, positions = _drafts(pool)
@@ -122,49 +128,61 @@ def support_cells(pool: Pool, betas: Sequence[float], ns: Sequence[int] | None =
         return []
     size = min(reward.size for reward, _ in drafts)
     if ns is None:
-        ns = [1 << k for k in range(max(size // 2, 1).bit_length())]
+        ns = [1 << k for k in range(size.bit_length())]
     if min(ns) < 1:
         raise InputError(f"n = {min(ns)}: give 1 or more")
     low, high = reward_bounds(pool)
     ess = typical([effective_size(ratio) for _, ratio in drafts])
     known = [n for n in ns if n <= size]
-    total = positions / len(drafts) * sum(reward.size for reward, _ in drafts)
+    held = positions / len(drafts)
     cells = []
     for beta in betas:
-        mean, error = _means(drafts, beta, known, positions)
+        mean, error, half = _means(drafts, beta, [*known, max(size // 2, 1)], positions)
+        half = np.where(2 * np.array([*known, 0]) > size, np.maximum(half, half[-1]), half)
         for n in ns:
             if n > size:
                 fault = f"n = {n}, but {counted(size, 'draft')} at a position: nothing can be said beyond the pool"
-                cells.append(SupportCell(beta, n, np.nan, np.inf, fault))
+                cells.append(SupportCell(beta, n, np.nan, np.inf, np.inf, fault))
                 continue
-            value, stderr = float(mean[known.index(n)]), float(error[known.index(n)])
-            cells.append(SupportCell(beta, n, value, stderr, _fault(n, value, stderr, (low, high), size, total, ess)))
+            at = known.index(n)
+            sets = held * sum(reward.size // n for reward, _ in drafts)
+            fault = _fault(n, float(mean[at]), float(half[at]), (low, high), size, sets, ess)
+            cells.append(SupportCell(beta, n, float(mean[at]), float(error[at]), float(half[at]), fault))
     return cells
 
 
 def _means(
     drafts: Sequence[tuple[Floats, Floats]], beta: float, ns: Sequence[int], positions: int
-) -> tuple[Floats, Floats]:
-    """Mean over positions of the predicted reward under the softmax rule and its error, (M,) each."""
+) -> tuple[Floats, Floats, Floats]:
+    """Mean over positions of the predicted reward under the softmax rule, its standard error, and half the width of its
+    95 % interval, (M,) each."""
     if not ns:
-        return np.zeros(0), np.zeros(0)
-    parts = [subset_mean(reward, beta_times(reward, beta) + ratio, ns) for reward, ratio in drafts]
-    variance = np.mean([part.stderr**2 for part in parts], axis=0) / positions
-    return np.mean([part.value for part in parts], axis=0), np.sqrt(variance)
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    parts = [leave_one_out(reward, beta_times(reward, beta) + ratio, ns) for reward, ratio in drafts]
+    mean = np.mean([part.value[0] for part in parts], axis=0)
+    if min(part.deviation.shape[-1] for part in parts) == 1:
+        return mean, np.full(mean.shape, np.inf), np.full(mean.shape, np.inf)
+    square = np.array([np.sum(part.deviation[0] ** 2, axis=-1) for part in parts])
+    fourth = np.array([np.sum(part.deviation[0] ** 4, axis=-1) for part in parts])
+    sizes = np.array([part.deviation.shape[-1] for part in parts])[:, None]
+    normal = np.sum(2.0 * square**2 / (sizes - 1), axis=0)
+    scatter = np.maximum(np.sum(fourth - square**2 / sizes, axis=0), normal)
+    total = np.sum(square, axis=0)
+    degrees = np.divide(2.0 * total**2, scatter, out=np.ones_like(total), where=scatter > 0)
+    error = np.sqrt(total / positions / len(drafts))
+    return mean, error, error * stdtrit(np.maximum(degrees, 1.0), 0.975)
 
 
-def _fault(n: int, mean: float, stderr: float, bounds: tuple[float, float], size: int, total: float, ess: float) -> str:
+def _fault(n: int, mean: float, half: float, bounds: tuple[float, float], size: int, sets: float, ess: float) -> str:
     low, high = bounds
-    span, sets = high - low, total / n
+    span = high - low
     if n >= 2 and ess < ESS:
         return f"{ess:.1f} effective drafts of {size} at half of the positions: one draft decides, whatever its reward"
-    if 2 * n > size and n > 1:
-        return f"n = {n} is more than half of {counted(size, 'draft')} at a position: sets of n overlap"
     if sets < SETS:
-        return f"{sets:.1f} disjoint sets of n = {n} drafts in the pool: {SETS} show how far they scatter"
-    if span > 0 and sets * min(mean - low, high - mean) < span:
+        return f"{sets:.0f} disjoint sets of n = {n} drafts in the pool: {SETS} show how far they scatter"
+    if span > 0 and sets * min(mean - low, high - mean) < AWAY * span:
         return f"a mean reward of {mean:.3g} at n = {n} so near a bound that no set of n may show what differs"
-    if span > 0 and 2.0 * NORMAL_95 * stderr >= SHARE * span:
-        width = f"{mean:.3g} ± {NORMAL_95 * stderr:.2g}"
+    if span > 0 and 2.0 * half >= SHARE * span:
+        width = f"{mean:.3g} ± {half:.2g}"
         return f"reward at n = {n} is {width} (95 %): wider than a tenth of its range of {span:.3g}"
     return ""

@@ -9,8 +9,7 @@ import pytest
 
 from gsi_theory.samples.draw_curve import DrawCurve, best_of_n, weighted_by_reward
 from gsi_theory.types import Ints
-from tests.oracles.subsets import KERNELS, jackknife_variance, subset_average
-from tests.oracles.vote_subsets import left_out_variance
+from tests.oracles.subsets import KERNELS, subset_average, subset_variance
 
 # rewards as decimals, several of them equal
 REWARDS = {
@@ -33,15 +32,10 @@ def _against(name: str, rule: str, curve: DrawCurve, weights: list[Fraction]) ->
     for n in range(1, size + 1):
         exact = float(subset_average(values, weights, n, KERNELS[rule]))
         assert abs(curve.value[0, n - 1] - exact) < 1e-12, (name, n)
-        if n < size:
-            spread = jackknife_variance(values, weights, n, KERNELS[rule])
-        elif size > 1:
-            spread = left_out_variance(
-                size, lambda at: KERNELS[rule]([values[i] for i in at], [weights[i] for i in at])
-            )
-        else:
+        if size == 1:
             assert curve.variance[0, 0] == np.inf
             continue
+        spread = subset_variance(values, weights, n, KERNELS[rule])
         assert curve.variance[0, n - 1] == pytest.approx(float(spread), rel=1e-5, abs=1e-11), (name, n)
     assert not curve.simulation.any()
 

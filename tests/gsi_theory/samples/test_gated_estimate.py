@@ -13,7 +13,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.instance import log_weight
 from gsi_theory.rules import subset_kernels
 from gsi_theory.samples.gated_estimate import GatedEstimate, gated_mean, score_gated_mean
-from tests.oracles.subsets import KERNELS, gated_race, jackknife_variance, subset_average
+from tests.oracles.subsets import KERNELS, gated_race, subset_average, subset_variance
 
 WEIGHTS = [Fraction(w, 3) for w in (1, 1, 4, 9, 0, 2, 30)]
 VALUES = [Fraction(v, 2) for v in (3, -1, 4, -5, 2, 6, -3)]
@@ -42,11 +42,11 @@ def test_score_gate_against_all_subsets(cut: Fraction) -> None:
     found = score_gated_mean(FLOAT, LOG, math.log(cut), [1.0, 3.0, 1.5], [0.0, 0.0, 1.0], NS, n_base=2)
     kernel, ones = gated_race(cut), [Fraction(1)] * 7
     for n in NS:
-        at, short = n - 1, min(n, 6)
+        at = n - 1
         assert found.accepted.value[at] == pytest.approx(float(subset_average(VALUES, WEIGHTS, n, kernel)), abs=1e-12)
         assert found.p_accept.value[at] == pytest.approx(float(subset_average(ones, WEIGHTS, n, kernel)), abs=1e-12)
         for part, values in ((found.accepted, VALUES), (found.p_accept, ones)):
-            expected = math.sqrt(jackknife_variance(values, WEIGHTS, short, kernel))
+            expected = math.sqrt(subset_variance(values, WEIGHTS, n, kernel))
             assert part.stderr[at] == pytest.approx(expected, rel=1e-6, abs=1e-9)
     rest = 1.0 - found.p_accept.value
     np.testing.assert_allclose(found.value.value, found.accepted.value + rest * found.fallback.value, atol=1e-13)
