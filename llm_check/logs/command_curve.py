@@ -138,7 +138,7 @@ def command(
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="Gold is on a part of the draws: the chance of every draw to be labelled (default: the field "
+            help="Gold is on a part of the draws: the chance with which each label was bought (default: the field "
             "label_chance).",
             rich_help_panel=_WHAT,
         ),

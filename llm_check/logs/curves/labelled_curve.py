@@ -82,8 +82,9 @@ def labelled_curve(
     """The curve of the value that a part of the draws has, and in words why there is none.
 
     ns: those wanted; told are those up to the first for which fewer than half of the prompts have draws, whose support
-    is below 15, or at which few prompts make up the spread (no error shows). chance: of every draw, where the log has no label_chance. Raises InputError for a chance that the log contradicts, and where
-    some row has no right label_chance.
+    is below 15, or at which few prompts make up the spread, so that no error shows. chance: of every draw, where the
+    log has no label_chance. Raises InputError for a chance that is none or that the log has no use for, and where some
+    row has no right label_chance.
     """
     about, value = draws.about, labelled_value(draws.about)
     _require(about, value, chance)
@@ -135,7 +136,7 @@ def _estimated(
 ) -> tuple[LabelledCurve | None, list[str]]:
     sizes = np.array([r.size for r in columns[0]])
     most = float(np.quantile(sizes, 0.5, method="lower"))
-    wanted = np.array(sorted({1, *(int(n) for n in ns if n <= most)}))
+    wanted = np.array(sorted({1, *(int(n) for n in ns if 1 <= n <= most)}))
     chosen = np.flatnonzero(sizes >= wanted[-1])
     rewards, gold, chances = ([column[p] for p in chosen] for column in columns)
     if chosen.size < FEWEST_PROMPTS:

@@ -25,7 +25,7 @@ from llm_check.logs.curves.curve_lines import (
     turnings,
 )
 from llm_check.logs.curves.draw_source import DrawSource, LogNotes, draw_source
-from llm_check.logs.curves.labelled_curve import LabelledCurve, labelled_curve
+from llm_check.logs.curves.labelled_curve import LabelledCurve, labelled_curve, labelled_value
 from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves, tilted_draws
 from llm_check.logs.curves.selectors import SELECTORS
 from llm_check.logs.log import Log
@@ -196,17 +196,17 @@ def curve(
 def _labels(
     draws: DrawSource, ns: Sequence[int] | None, select: Sequence[str] | None, chance: float | None, seed: int
 ) -> tuple[DrawSource, LabelledCurve | None, list[str]]:
-    """The log without the value that labels tell of (no curve is of the prompts that happen to have every label), the
-    curve from labels, and notes."""
+    """The log, the curve from labels, and notes. Where the chance of labels is known, the log is without their value,
+    so that no curve is of the prompts that happen to have every label."""
     if select is not None and "best_of_n" not in select:
         if chance is not None:
             raise InputError(f"--label-chance {chance:g}: it is for best_of_n, which {', '.join(select)} leaves out")
         return draws, None, []
     wanted = default_ns(int(draws.about.sizes.max())) if ns is None else ns
     labelled, notes = labelled_curve(draws, wanted, chance, seed)
-    if labelled is None:
+    about, value = draws.about, labelled_value(draws.about)
+    if value is None or "reward" not in about.columns or (chance is None and not about.labels["label_chance"]):
         return draws, None, notes
-    about, value = draws.about, labelled.value
     ungraded = 0 if value == "correct" else about.ungraded
     about = replace(about, columns=tuple(c for c in about.columns if c != value), ungraded=ungraded)
     return draws._replace(about=about), labelled, notes

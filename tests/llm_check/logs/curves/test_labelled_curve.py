@@ -266,7 +266,12 @@ def _hard() -> dict[str, tuple[Rows, tuple[str, ...], str]]:
         _without([row], "gold_reward")[0] | ({"correct": row["gold_reward"] > 0.4} if "gold_reward" in row else {})
         for row in _rows(40, 8, 7)
     ]
-    few = [row if i < 9 else _without([row], "gold_reward")[0] | {"label_chance": 0.05} for i, row in enumerate(rows)]
+    # one prompt has every label, no other has any
+    whole = {"gold_reward": 0.5, "label_chance": 1.0}
+    few = [
+        _without([row], "gold_reward")[0] | (whole if row["prompt_id"] == "p00" else {"label_chance": 0.05})
+        for row in rows
+    ]
     return {
         "no chance": (bare, (), f"gold_reward is on {labels} of 160 draws of l.jsonl, and nobody said by what chance"),
         "another chance": (bare, ("--label-chance", "0.99"), "they are not the right ones"),
@@ -310,6 +315,9 @@ def test_hard_logs_are_answered_in_a_line_without_nan_or_warning(
     code, text, _ = _said(capsys, path, *options, "--select", "best_of_n", "--json")
     assert code == 0 and "NaN" not in text and "inf" not in text.lower()
     assert (json.loads(text)["labelled"] is None) == (name in _SILENT)
+    # where the chances are known, no curve is of the prompts that happen to have every label
+    values = {entry["value"] for entry in json.loads(text)["curves"]}
+    assert values == {"reward"} or name == "no chance"
 
 
 def test_dependent_draws_have_a_curve_and_no_choice(tmp_path: Path) -> None:
