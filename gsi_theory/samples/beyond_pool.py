@@ -249,6 +249,8 @@ def _with_model(
         reach, reason = part * top, f"the model is tried up to {part * top} draws, {part} times those of the log"
     told = []
     sizes = share_sizes(draws)
+    if reach and int(sizes.min()) < least:
+        reach, reason = 0, f"some prompts have fewer than {least} draws, too few for the model"
     for one in every:
         if one.n > reach:
             told.append(replace(one, reason=f"cannot tell: {reason}"))

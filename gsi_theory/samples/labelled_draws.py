@@ -21,7 +21,7 @@ from gsi_theory.samples.curve_bands import CurveBands, curve_bands
 from gsi_theory.samples.subset_shares import share_rows
 from gsi_theory.types import Floats, Ints
 
-__all__ = ["HarmlessChoice", "harmless_n", "labelled_best_of_n"]
+__all__ = ["HarmlessChoice", "harmless_n", "label_support", "labelled_best_of_n"]
 
 _BINS = 8
 _FEWEST = 5  # labels a bin
@@ -58,10 +58,28 @@ def labelled_best_of_n(
             guess = model(rewards[p]) if modelled else np.zeros(counts[p])
             known = np.isfinite(gold[p])
             worth = guess + np.where(known, np.where(known, gold[p], 0.0) - guess, 0.0) / chances[p]
-            level, members = np.unique(rewards[p], return_inverse=True, return_counts=True)[1:]
-            share = np.diff(share_rows(np.cumsum(members).astype(np.float64), int(counts[p]), ns), axis=0, prepend=0.0)
-            out[p] = worth @ (share / members[:, None])[level]
+            out[p] = worth @ _wins(rewards[p], ns)
     return out
+
+
+def label_support(rewards: Sequence[Floats], gold: Sequence[Floats], chances: Sequence[Floats], ns: Ints) -> Floats:
+    """How many equal labels V̂ (n) rests on (M,): (Σ ω/e)²/Σ (ω/e)² over the labelled draws of all prompts, 0 of none.
+
+    All labels at n = 1 if their chances are equal, and those of the winners where n is all draws. Below about 15 the
+    spread over prompts no longer shows the error, and a band from it holds too rarely. Arguments as
+    `labelled_best_of_n`.
+    """
+    parts = [(_wins(r, ns) / e[:, None])[np.isfinite(g)] for r, g, e in zip(rewards, gold, chances, strict=True)]
+    weights = np.concatenate([np.zeros((0, ns.size)), *parts])
+    square = (weights**2).sum(axis=0)
+    return np.asarray(weights.sum(axis=0) ** 2 / np.where(square > 0, square, 1.0))
+
+
+def _wins(reward: Floats, ns: Ints) -> Floats:
+    """ω (N, M): each draw's chance to win best-of-n, draws of equal reward alike."""
+    level, members = np.unique(reward, return_inverse=True, return_counts=True)[1:]
+    share = np.diff(share_rows(np.cumsum(members).astype(np.float64), reward.size, ns), axis=0, prepend=0.0)
+    return np.asarray((share / members[:, None])[level])
 
 
 class _Bins:
@@ -88,7 +106,7 @@ class _Bins:
 @dataclass(frozen=True)
 class HarmlessChoice:
     """n of the largest estimate among those whose gain over one draw is at least 0 at 95 %, all n together; curve: the
-    values with their band over n, gain: the gains over n = 1 with theirs."""
+    values with their band over n, gain: the gains over n = 1 with theirs; of these very prompts no error is known."""
 
     n: int
     curve: CurveBands
@@ -102,7 +120,7 @@ def harmless_n(values: Floats, ns: Ints, seed: int = 0) -> HarmlessChoice:
     """
     if values.ndim != 2 or values.shape[1] != ns.size or ns[0] != 1 or values.shape[0] < 5:
         raise InputError(f"values of shape {values.shape} at n = {ns.tolist()}: give five prompts or more, n from 1")
-    draws, none = np.full(values.shape[0], int(ns.max())), np.zeros_like(values)
+    draws, none = np.full(values.shape[0], int(ns.max())), np.full(values.shape, np.inf)
     curve = curve_bands(values, none, draws, ns, seed=seed)
     gain = curve_bands(values - values[:, :1], none, draws, ns, seed=seed)
     safe = (ns == 1) | (np.nan_to_num(gain.low, nan=-1.0) >= 0.0)

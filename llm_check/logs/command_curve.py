@@ -81,6 +81,8 @@ def _print(curves: Curves, everything: bool) -> None:
     from llm_check.logs.curves.curve_words import difference_words, rests_on  # slow to import
 
     _print_lines(curves.ns, _shown(curves.lines, everything))
+    if (labelled := curves.labelled) is not None:
+        _print_lines(labelled.ns, (labelled.line,), f", {counted(labelled.labels, 'label')}")
     if curves.same is not None:
         _print_lines(curves.same_ns, _shown(curves.same, everything), "*")
     told = "under each mean its standard error for prompts like these / for these prompts; bands, and all n: --json"
@@ -132,6 +134,15 @@ def command(
         float | None,
         typer.Option(metavar="NUMBER", help="Tokens of a draw (default: the mean of n_tokens).", rich_help_panel=_WHAT),
     ] = None,
+    label_chance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Gold is on a part of the draws: the chance with which each label was bought (default: the field "
+            "label_chance).",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
     missing: MissingOption = None,
     seed: SeedOption = 0,
     workers: WorkersOption = 1,
@@ -153,7 +164,9 @@ def command(
     """Mean reward and accuracy of best-of-n, soft best-of-n, race and votes for every n up to the draws of a prompt,
     exact and unbiased (M31, M47), with errors for prompts like these and for these prompts, and bands over n.
 
-    Also whether the reward over-optimizes, and differences to another log of the same prompts.
+    Also whether the reward over-optimizes, and differences to another log of the same prompts. Where only a part of the
+    draws has gold_reward (or correct), and label_chance says by what chance: best-of-n's gold value for every n, and an
+    n that is shown to do no harm (M43).
     """
     from llm_check.logs.curves.log_curves import curve  # slow to import
 
@@ -164,7 +177,9 @@ def command(
     names = None if select is None else listed(select, str, "select")
     with progress_bar("curve") as report:
         betas, pool = listed(beta, float, "beta"), workers_of(workers, cluster)
-        curves = curve(log, ns, betas, names, against, source, tokens, seed, strict, report, pool, missing)
+        curves = curve(
+            log, ns, betas, names, against, source, tokens, seed, strict, report, pool, missing, label_chance
+        )
     if page is not None:
         from llm_check.logs.curves.curve_artifact import write_curves  # slow to import
 

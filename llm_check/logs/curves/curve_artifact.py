@@ -33,10 +33,19 @@ def _rows(lines: Sequence[CurveLine], ns: Sequence[int]) -> dict[str, list[Json]
     return {name: [row[name] for row in rows] for name in _COLUMNS}
 
 
+def _all_rows(curves: Curves) -> dict[str, list[Json]]:
+    """Those of every curve, and of the one from labels."""
+    rows = _rows(curves.lines, curves.ns)
+    more = {} if curves.labelled is None else _rows((curves.labelled.line,), curves.labelled.ns)
+    return {name: [*column, *more.get(name, [])] for name, column in rows.items()}
+
+
 def write_curves(out: Path, curves: Curves, log: Path) -> Path:
     """Write the artifact: tables `curves`, `same` (the same prompts at every n), `differences`; these may be empty."""
     line = f"gsi curve {shlex.quote(log.name)} --n {','.join(map(str, curves.ns))} --seed {curves.seed}"
     line += f" --against {shlex.quote(curves.other)}" if curves.other else ""
+    if curves.labelled is not None and curves.labelled.chance is not None:
+        line += f" --label-chance {curves.labelled.chance:g}"
     paired = curves.against
     peaks = [
         {"value": each.key.value, "peak": each.turn.peak, "turns": each.turn.turns, "last": each.turn.last}
@@ -54,7 +63,7 @@ def write_curves(out: Path, curves: Curves, log: Path) -> Path:
         "peaks": peaks,
     }
     tables = {
-        "curves": _rows(curves.lines, curves.ns),
+        "curves": _all_rows(curves),
         "same": _rows(curves.same or (), curves.same_ns),
         "differences": _rows(() if paired is None else paired.lines, curves.ns),
     }

@@ -12,6 +12,7 @@ from gsi_theory.types import Record
 
 if TYPE_CHECKING:
     from llm_check.logs.curves.curve_lines import CurveLine, Turning
+    from llm_check.logs.curves.labelled_curve import LabelledCurve
     from llm_check.logs.curves.log_curves import Curves
 
 __all__ = ["curve_name", "difference_words", "few_of", "rests_on", "turning_words"]
@@ -93,6 +94,24 @@ def missing_words(curves: Curves) -> list[str]:
     return [f"rewards are missing, and best-of-n's depends on what is done about it (--missing): {each}"]
 
 
+def labelled_words(labelled: LabelledCurve) -> list[str]:
+    """What a gold value is estimated from, and the n that does no harm."""
+    value, choice = labelled.value.replace("_", " "), labelled.choice
+    chance = "label_chance" if labelled.chance is None else f"--label-chance {labelled.chance:g}"
+    told = [
+        f"{value} is estimated from {counted(labelled.labels, 'label')} on {counted(labelled.draws, 'draw')} of "
+        f"{counted(labelled.prompts, 'prompt')}, unbiased if {chance} is right"
+    ]
+    if not labelled.iid:
+        return told
+    if choice.n == 1:
+        return [*told, f"no-harm choice of n: 1, as no larger n is shown to have at least the mean {value} of one draw"]
+    curve, gain, at = choice.curve, choice.gain, labelled.ns.index(choice.n)
+    sure = f"95 %: {number(gain.low[at])} to {number(gain.high[at])}, at all n together"
+    mean = f"mean {value} {number(curve.mean[at])}, {number(gain.mean[at])} above that of one draw ({sure})"
+    return [*told, f"no-harm choice of n: {choice.n}, {mean}"]
+
+
 def rests_on(curves: Curves) -> list[str]:
     """Prompts, draws, who is silent, tokens; then the tests and the notes."""
     ns, name = curves.ns, curves.about.name
@@ -109,6 +128,7 @@ def rests_on(curves: Curves) -> list[str]:
     if curves.tokens is not None:
         told = ", ".join(f"{curves.tokens[m]:,.0f} at n = {ns[m]}" for m in few_of(ns, _LISTED))
         lines.append(f"tokens: {told}")
+    lines += labelled_words(curves.labelled) if curves.labelled is not None else []
     lines += [*missing_words(curves), *(beyond_words(one) for one in curves.beyond)]
     lines += (
         [] if curves.about.verdict["valid"] and not curves.about.verdict["warnings"] else [curves.about.verdict["line"]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ from llm_check.logs.pools.checked_rows import NothingLeft
 from llm_check.logs.pools.log_files import GROUP_ROWS, LogFiles, LogSource, PromptGroup, small_file
 from llm_check.logs.pools.missing_values import lacks_rewards
 from llm_check.logs.pools.pool import reward_range
-from llm_check.logs.pools.pool_files import left_out_record
+from llm_check.logs.pools.pool_files import left_out_record, said
 from llm_check.logs.pools.schema import SOURCES
 from llm_check.logs.pools.verdict_line import verdict_line
 
@@ -42,8 +42,9 @@ _RANKED = 1 << 21  # draws that are sorted by reward
 # What curves are made of; texts and tokens are not read.
 _COLUMNS = (
     *("prompt_id", "step", "source", "candidate", "count", "n_tokens"),
-    *("reward", "gold_reward", "correct", "answer", "logp_draft", "logp_base"),
+    *("reward", "gold_reward", "correct", "label_chance", "answer", "logp_draft", "logp_base"),
 )
+_LABELS = ("gold_reward", "correct", "label_chance")
 _ARRAYS = ("draws", "tokens", "value", "variance", "simulation")
 Report = Callable[[int, int], None]
 
@@ -55,7 +56,9 @@ class LogNotes:
     of every (prompt, step), in no order; mean tokens of a draw, None where some draw's are unknown; ranges, the least
     and the largest of every value; stated, the range of the reward that the files state; verdict, the doctor's of the
     log (`verdict_line`), of a long one of evenly spread prompts; lacks_rewards: whether rows were left out for
-    want of a reward; rewards: how many draws have each reward, rounded to three digits."""
+    want of a reward; rewards: how many draws have each reward, rounded to three digits; labels: how many draws have a
+    gold_reward, a grade (correct), a label_chance; label_fault: the first row without a right label_chance, in words.
+    """
 
     name: str
     facts: Record
@@ -72,6 +75,8 @@ class LogNotes:
     verdict: Record
     lacks_rewards: bool
     rewards: Mapping[float, int]
+    labels: Mapping[str, int]
+    label_fault: str | None = None
 
     def reward_above(self, share: float) -> float | None:
         """The largest of the rounded rewards that at least this share of the draws reach, None without rewards."""
@@ -85,12 +90,14 @@ class LogNotes:
 
 class DrawSource(NamedTuple):
     """A log of one model: what is known of it, and its curves by a plan; report(done, total) counts prompts, or groups
-    of them; ranked(value): values of each prompt by ascending reward, None of a long log."""
+    of them; ranked(value): values of each prompt by ascending reward; columns(names): these numbers of each prompt's
+    draws, NaN where null, prompts by name; both None of a long log."""
 
     about: LogNotes
     prompts: int
     mapped: Callable[[CurvePlan, Report | None], PromptCurves]
     ranked: Callable[[str], list[Floats] | None]
+    columns: Callable[[Sequence[str]], list[list[Floats]] | None]
 
 
 @contextmanager
@@ -132,7 +139,7 @@ def draw_source(
             each = Journal(None, {}).run([job._replace(plan=plan) for job in jobs], _curves_of_group, pool, report)
             return joined([_unpacked(packed, plan) for packed in each if packed is not None])
 
-        yield DrawSource(about, sum(scan["prompts"] for scan in scans), mapped, lambda value: None)
+        yield DrawSource(about, sum(scan["prompts"] for scan in scans), mapped, lambda value: None, lambda names: None)
 
 
 def log_notes(content: Log, source: str | None = None, name: str = "the log") -> LogNotes:
@@ -147,8 +154,21 @@ def _at_once(content: Log, source: str | None, name: str) -> DrawSource:
     table, about = _rows(content, source, name), log_notes(content, source, name)
     prompts = int(pc.count_distinct(table["prompt_id"]).as_py())
     return DrawSource(
-        about, prompts, lambda plan, report: _mapped(table, plan, report), lambda value: _ranked(table, value)
+        replace(about, label_fault=_label_fault(content, name)),
+        prompts,
+        lambda plan, report: _mapped(table, plan, report),
+        lambda value: _ranked(table, value),
+        lambda names: _by_prompt(table, names, by_name=True),
     )
+
+
+def _label_fault(content: Log, name: str) -> str | None:
+    """The first row that was left out for its label_chance."""
+    fault = next((each for each in content.left_out if each.field == "label_chance"), None)
+    if fault is None:
+        return None
+    place = fault.place if fault.file else f"{'line' if name.endswith('.jsonl') else 'row'} {fault.row}"
+    return f"{name}, {place}{said(fault)}"
 
 
 class _Job(NamedTuple):
@@ -203,6 +223,7 @@ def _scanned(content: Log, table: pa.Table) -> Record:
         "tokens": tokens,
         "two": content.models == 2,
         "rewards": _rounded(table["reward"], counts) if "reward" in there else [],
+        "labels": {n: int(counts[table[n].is_valid().to_numpy()].sum()) for n in _LABELS if n in there},
     }
 
 
@@ -265,23 +286,32 @@ def _notes(
         verdict,
         any(scan["lacks"] for scan in scans),
         rewards,
+        {n: sum(scan["labels"].get(n, 0) for scan in scans) for n in _LABELS},
     )
 
 
 def _ranked(table: pa.Table, value: str) -> list[Floats] | None:
     """Values of each prompt's draws by ascending reward, of prompts that have all of them; None of very many draws."""
+    both = _by_prompt(table, ("reward", value))
+    if both is None:
+        return None
+    return [by_reward(worth, reward) for reward, worth in zip(*both, strict=True) if np.isfinite(worth).all()]
+
+
+def _by_prompt(table: pa.Table, columns: Sequence[str], by_name: bool = False) -> list[list[Floats]] | None:
+    """Of every column the numbers of each prompt's draws, a row's once a draw, prompts in the order of the rows or of
+    their names; None of very many draws."""
     counts = draw_counts(table)
     if counts.sum() > _RANKED:
         return None
-    names = table["prompt_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    reward, worth = (np.asarray(table[n].cast(pa.float64()).to_numpy(), dtype=np.float64) for n in ("reward", value))
+    encoded = table["prompt_id"].combine_chunks().dictionary_encode()
+    names = encoded.indices.to_numpy()
+    if by_name:
+        names = np.argsort(np.argsort(np.array(encoded.dictionary.to_pylist(), dtype=object)))[names]
     order = np.argsort(names, kind="stable")
-    ends = np.flatnonzero(np.diff(names[order])) + 1
-    return [
-        by_reward(np.repeat(worth[rows], counts[rows]), np.repeat(reward[rows], counts[rows]))
-        for rows in np.split(order, ends)
-        if np.isfinite(worth[rows]).all()
-    ]
+    groups = np.split(order, np.flatnonzero(np.diff(names[order])) + 1)
+    numbers = [np.asarray(table[name].cast(pa.float64()).to_numpy(), dtype=np.float64) for name in columns]
+    return [[np.repeat(column[rows], counts[rows]) for rows in groups] for column in numbers]
 
 
 def _scan_group(job: _Job) -> Json:
@@ -299,7 +329,7 @@ def _scan_group(job: _Job) -> Json:
                 "ranges": {},
                 "ungraded": 0,
             },
-            **{"tokens": 0.0, "two": False, "lacks": lacks, "rewards": []},
+            **{"tokens": 0.0, "two": False, "lacks": lacks, "rewards": [], "labels": {}},
         }
     return plain(_scanned(log, _rows(log, job.source, "the log")))
 

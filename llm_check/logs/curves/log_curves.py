@@ -24,7 +24,8 @@ from llm_check.logs.curves.curve_lines import (
     shared_length,
     turnings,
 )
-from llm_check.logs.curves.draw_source import LogNotes, draw_source
+from llm_check.logs.curves.draw_source import DrawSource, LogNotes, draw_source
+from llm_check.logs.curves.labelled_curve import LabelledCurve, labelled_curve, labelled_value
 from llm_check.logs.curves.prompt_curves import CurvePlan, PromptCurves, tilted_draws
 from llm_check.logs.curves.selectors import SELECTORS
 from llm_check.logs.log import Log
@@ -42,7 +43,8 @@ _EVERY = 16  # n up to which all are shown; then four an octave
 class Curves:
     """What `curve` returns: draws (P,) of every prompt; a line a curve; the same over the prompts that have all
     `same_ns` draws (None where all have as many); tests for a turning point; tokens of n draws (M,); differences to
-    another log; notes; absent: where rewards are missing and no choice was made, the lines under each choice.
+    another log; notes; absent: where rewards are missing and no choice was made, the lines under each choice;
+    labelled: best-of-n's gold value where a part of the draws has one, by the chances of their labels.
 
     Numbers are attributes; `record()` is what the command answers with --json.
     """
@@ -63,6 +65,7 @@ class Curves:
     notes: tuple[str, ...]
     seed: int
     absent: Mapping[str, tuple[CurveLine, ...]] | None = None
+    labelled: LabelledCurve | None = None
 
     def record(self) -> Record:
         """The object of `gsi curve --json`; null: not known."""
@@ -96,6 +99,7 @@ class Curves:
             "doctor": self.about.verdict,
             "notes": list(self.notes),
             "missing": self._under(),
+            "labelled": self.labelled and self.labelled.record(),
         }
         return with_schema("curve", plain(body))
 
@@ -146,6 +150,7 @@ def curve(
     report: Callable[[int, int], None] | None = None,
     workers: Workers | None = None,
     missing: str | None = None,
+    label_chance: float | None = None,
 ) -> Curves:
     """Unbiased curves of a log of one model (M31, M47): mean reward and accuracy of every selector at every n.
 
@@ -154,7 +159,8 @@ def curve(
     are told and left to `beyond`. select: names of SELECTORS (default: all that the log allows). tokens: of a draw
     (default: the mean of n_tokens). seed: of subsets that are drawn where all are too many. report(done, total):
     prompts, or of a long log groups of them, which `workers` share out (default: this process). missing: what is done
-    about rewards that are null, of MISSING. Raises InputError naming what a log lacks, and for wrong arguments.
+    about rewards that are null, of MISSING. label_chance: with which every draw's gold value was bought, where a part
+    of the draws has one and no row says so itself. Raises InputError naming what a log lacks, and for wrong arguments.
     """
     for beta in betas:
         if not np.isfinite(beta) or beta < 0:
@@ -168,19 +174,42 @@ def curve(
             stack.enter_context(draw_source(each, source, strict, workers, missing))
             for each in ([log] if against is None else [log, against])
         )
+        this, labelled, said = _labels(this, ns, select, label_chance, seed)
         plans, beyond_ns = _plans([this.about, *(each.about for each in other)], ns, betas, select, seed)
         curves = this.mapped(plans[0], report)
         rival = (other[0].mapped(plans[1], report), other[0].about) if other else None
         far = unasked_ns(int(curves.draws.max())) if ns is None else beyond_ns
         beyond, notes = beyond_curves(this, far, select, seed, ns is not None)
     asked = [f"n of {', '.join(map(str, beyond_ns))}: more than any prompt has draws"] if beyond_ns else []
-    curves_ = curves_of(curves, this.about, tokens, rival, [*asked, *notes], beyond)
+    curves_ = curves_of(curves, this.about, tokens, rival, [*asked, *notes, *said], beyond)
+    if labelled is not None:
+        turned = () if labelled.turning is None else (labelled.turning,)
+        curves_ = replace(curves_, labelled=labelled, turnings=(*curves_.turnings, *turned))
     if missing is not None or not this.about.lacks_rewards:
         return curves_
     under = under_each(
         lambda choice: curve(log, ns, betas, select, None, source, tokens, seed, strict, None, workers, choice).lines
     )
     return replace(curves_, absent=under)
+
+
+def _labels(
+    draws: DrawSource, ns: Sequence[int] | None, select: Sequence[str] | None, chance: float | None, seed: int
+) -> tuple[DrawSource, LabelledCurve | None, list[str]]:
+    """The log, the curve from labels, and notes. Where the chance of labels is known, the log is without their value,
+    so that no curve is of the prompts that happen to have every label."""
+    if select is not None and "best_of_n" not in select:
+        if chance is not None:
+            raise InputError(f"--label-chance {chance:g}: it is for best_of_n, which {', '.join(select)} leaves out")
+        return draws, None, []
+    wanted = default_ns(int(draws.about.sizes.max())) if ns is None else ns
+    labelled, notes = labelled_curve(draws, wanted, chance, seed)
+    about, value = draws.about, labelled_value(draws.about)
+    if value is None or "reward" not in about.columns or (chance is None and not about.labels["label_chance"]):
+        return draws, None, notes
+    ungraded = 0 if value == "correct" else about.ungraded
+    about = replace(about, columns=tuple(c for c in about.columns if c != value), ungraded=ungraded)
+    return draws._replace(about=about), labelled, notes
 
 
 def _plans(

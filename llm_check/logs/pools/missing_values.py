@@ -29,11 +29,13 @@ def without_missing(
     """(the rows that stay, which they are, what was done; empty: nothing was missing).
 
     choice: one of MISSING, or None where none was stated; worst: the lowest reward there can be (None: the lowest in
-    the table). A missing grade (`correct`) is treated the same once a choice is stated, else it stays null: not graded.
+    the table). A missing grade (`correct`) is treated the same once a choice is stated, else it stays null: not graded;
+    so it does where grades were bought by a `label_chance`.
     Raises InputError, naming the first, for a missing reward without a choice, and where nothing is left.
     """
     bad = np.zeros(table.num_rows, dtype=bool)
-    names = [n for n in ("reward", "correct") if n in table.column_names and 0 < table[n].null_count < table.num_rows]
+    kinds = ("reward",) if _bought(table) else ("reward", "correct")
+    names = [n for n in kinds if n in table.column_names and 0 < table[n].null_count < table.num_rows]
     record: Record = {"choice": choice, **{name: table[name].null_count for name in names}}
     if not names:
         return table, ~bad, {}
@@ -61,6 +63,10 @@ def without_missing(
     if bad.all():
         raise InputError(f"--missing {choice} leaves no row: choose another")
     return table.filter(pa.array(~bad)), ~bad, record
+
+
+def _bought(table: pa.Table) -> bool:
+    return "label_chance" in table.column_names and table["label_chance"].null_count < table.num_rows
 
 
 def lacks_rewards(left_out: Record) -> bool:

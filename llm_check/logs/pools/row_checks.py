@@ -156,6 +156,18 @@ def _counts(table: pa.Table, one_model: bool) -> Iterator[Offence]:
             yield from _fault(count > 1, "count", "logs of one model alone have counts: write one row a draw")
 
 
+def _label_chances(table: pa.Table) -> Iterator[Offence]:
+    """Rows whose label cannot have been bought by the chance they state, or that state none where labels are few."""
+    name = "label_chance"
+    if name not in table.column_names or table[name].null_count == table.num_rows:
+        return
+    null, chance = _nulls(table, name), floats(table, name)
+    yield from _fault(~null & ~((chance > 0) & (chance <= 1)), name, "give a chance above 0 and at most 1")
+    labels = (table[n].null_count for n in ("gold_reward", "correct") if n in table.column_names)
+    if any(0 < absent < table.num_rows for absent in labels):
+        yield from _fault(null, name, "give the chance that this draw's label was bought, also where it was not")
+
+
 def _duplicates(table: pa.Table, place: Callable[[int], str], rows: RowOrder) -> Iterator[Offence]:
     candidate = table["candidate"].fill_null(-1).to_numpy()[rows.order].astype(np.int64)
     last = candidate
@@ -200,5 +212,6 @@ def offences(
     every += _token_scores(table, one_model)
     every += _counts(table, one_model)
     every += _temperatures(table)
+    every += _label_chances(table)
     every += _duplicates(table, place, rows or row_order(table))
     return every

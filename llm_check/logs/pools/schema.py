@@ -50,6 +50,7 @@ SCHEMA: tuple[Field, ...] = (
     Field("gold_reward", pa.float64(), False, "reward", "reward of the step, from an exact checker"),
     Field("correct", pa.bool_(), False, "", "whether the whole solution that the step belongs to is right"),
     Field("answer", pa.string(), False, "", "the final answer, as graders and votes compare it; null: none was found"),
+    Field("label_chance", pa.float64(), False, "", "chance that the draw's label (gold_reward, correct) was bought"),
     Field("count", pa.int64(), False, "draws", "draws that the row stands for, one-model logs only; null: 1"),
     Field("n_tokens", pa.int32(), False, "tokens", "length of the step"),
     Field("finish_reason", pa.string(), False, "", 'why the step ended: "stop", "eos" or "length" (cut by the cap)'),

@@ -181,6 +181,13 @@ def test_few_draws_are_too_few_to_try() -> None:
     assert one.record()["n"] == 4
 
 
+def test_some_prompts_of_few_draws_silence_the_model_and_not_the_bounds() -> None:
+    values = [np.arange(2 if k < 3 else 8) / 8 for k in range(20)]
+    (one,) = beyond_best(values, [16], np.random.default_rng(0), "reward", (0.0, 1.0))
+    assert one.estimate is None and one.reason is not None and "some prompts have fewer than 4 draws" in one.reason
+    assert one.guaranteed_low is not None and one.guaranteed_low > 0.1
+
+
 @pytest.mark.parametrize("right", [np.zeros(30), np.full(30, 16.0)])
 def test_all_or_none_right(right: Floats) -> None:
     one = beyond_pass(np.full(30, 16), right, [32], np.random.default_rng(0))[0]

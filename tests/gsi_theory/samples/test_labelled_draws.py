@@ -9,7 +9,7 @@ import pytest
 
 from gsi_theory import InputError
 from gsi_theory.samples.draw_curve import best_of_n
-from gsi_theory.samples.labelled_draws import harmless_n, labelled_best_of_n
+from gsi_theory.samples.labelled_draws import harmless_n, label_support, labelled_best_of_n
 from tests.benches.labelled_curve import judged, truth
 
 NS = np.array([1, 2, 4])
@@ -33,6 +33,19 @@ def test_the_mean_over_all_patterns_of_labels_is_the_value_of_all_labels() -> No
         assert np.abs(total - whole).max() <= 1e-12
     ones = [np.ones(4)] * 2
     assert np.abs(labelled_best_of_n(rewards, gold, ones, NS) - whole).max() <= 1e-12
+
+
+def test_the_support_counts_equal_labels() -> None:
+    """By hand: all at n = 1; at n of all draws those of the winners, ties shared; by 1/e where chances differ."""
+    rewards = [np.array([0.0, 1.0, 2.0]), np.array([5.0, 5.0, 1.0])]
+    gold = [np.array([np.nan, 0.3, 0.1]), np.array([0.5, np.nan, 0.2])]
+    ns = np.array([1, 2, 3])
+    equal = label_support(rewards, gold, [np.full(3, 0.4)] * 2, ns)
+    # at n = 2 the labelled draws win by 1/3, 2/3 and 1/2, 0; at n = 3 by 0, 1 and 1/2, 0
+    assert np.abs(equal - [4.0, 1.5**2 / (1 / 9 + 4 / 9 + 1 / 4), 1.5**2 / 1.25]).max() <= 1e-12
+    other = label_support(rewards, gold, [np.array([0.5, 1.0, 0.5]), np.array([0.25, 0.5, 1.0])], ns)
+    assert abs(other[0] - 8.0**2 / (1 + 4 + 16 + 1)) <= 1e-12
+    assert label_support(rewards, [np.full(3, np.nan)] * 2, [np.ones(3)] * 2, ns).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_the_band_holds_the_model_helps_and_the_choice_does_no_harm() -> None:
