@@ -55,4 +55,6 @@ def test_of_the_cheaper_half_only_those_options_count(tmp_path: Path) -> None:
     assert len(cases) == 2
     for _, planned, rest in cases:
         inside, outside = ({key[0] for key in part.positions("draft")} for part in (planned, rest))
-        assert len(inside) == 5 and len(outside) == 7 and inside | outside == {key[0] for key in pool.positions("draft")}
+        assert (
+            len(inside) == 5 and len(outside) == 7 and inside | outside == {key[0] for key in pool.positions("draft")}
+        )

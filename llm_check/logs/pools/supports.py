@@ -162,14 +162,16 @@ def _means(
     mean = np.mean([part.value[0] for part in parts], axis=0)
     if min(part.deviation.shape[-1] for part in parts) == 1:
         return mean, np.full(mean.shape, np.inf), np.full(mean.shape, np.inf)
-    square = np.array([np.sum(part.deviation[0] ** 2, axis=-1) for part in parts])
-    fourth = np.array([np.sum(part.deviation[0] ** 4, axis=-1) for part in parts])
-    sizes = np.array([part.deviation.shape[-1] for part in parts])[:, None]
+    unit = np.max([np.abs(part.deviation[0]).max(axis=-1) for part in parts], axis=0)
+    unit = np.where(unit > 0, unit, 1.0)
+    squares = [(part.deviation[0] / unit[:, None]) ** 2 for part in parts]
+    square, fourth = (np.array([np.sum(part**power, axis=-1) for part in squares]) for power in (1, 2))
+    sizes = np.array([part.shape[-1] for part in squares])[:, None]
     normal = np.sum(2.0 * square**2 / (sizes - 1), axis=0)
     scatter = np.maximum(np.sum(fourth - square**2 / sizes, axis=0), normal)
     total = np.sum(square, axis=0)
     degrees = np.divide(2.0 * total**2, scatter, out=np.ones_like(total), where=scatter > 0)
-    error = np.sqrt(total / positions / len(drafts))
+    error = unit * np.sqrt(total / positions / len(drafts))
     return mean, error, error * stdtrit(np.maximum(degrees, 1.0), 0.975)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from gsi_theory.cli import main
 from gsi_theory.errors import InputError
+from gsi_theory.estimate import subset_mean
 from llm_check.logs.pools.diagnosis import doctor
 from llm_check.logs.pools.pool import Pool, pool_from_columns, write_pool
 from llm_check.logs.pools.supports import reward_bounds, support_cells
@@ -36,9 +38,9 @@ def _faults(pool: Pool, *ns: int) -> list[str]:
 
 def test_each_test_refuses_what_it_is_for() -> None:
     assert _faults(normal_pool(0.5), 1, 2, 8, 32) == ["", "", "", ""]
-    half, beyond = _faults(normal_pool(0.5), 33, 65)
-    assert "more than half of 64 drafts" in half and "nothing can be said beyond the pool" in beyond
-    assert "15.5 disjoint sets of n = 8 drafts" in _faults(normal_pool(0.5, 2, 62), 8)[0]
+    whole, beyond = _faults(normal_pool(0.5), 64, 65)
+    assert whole == "" and "nothing can be said beyond the pool" in beyond
+    assert "6 disjoint sets of n = 16 drafts" in _faults(normal_pool(0.5, 2, 62), 16)[0]
     (wide,) = _faults(normal_pool(0.5, 2, 16), 2)
     assert "wider than a tenth of its range of 1" in wide
     one = _faults(normal_pool(14.0), 1, 2)
@@ -47,6 +49,34 @@ def test_each_test_refuses_what_it_is_for() -> None:
     assert "so near a bound" in _faults(normal_pool(0.5, high=0.001), 2)[0]
     with pytest.raises(InputError, match="n = 0"):
         _faults(normal_pool(0.5), 0)
+
+
+@pytest.mark.parametrize(("drafts", "n"), [(2, 1), (5, 2), (16, 4)])
+def test_the_interval_counts_the_degrees_of_freedom_of_its_error(drafts: int, n: int) -> None:
+    """From the leave-one-out values of `subset_mean` itself, pool by pool without one candidate."""
+    pool = normal_pool(1.0, 6, drafts)
+    (cell,) = support_cells(pool, [5.0], [n])
+    square, fourth, normal = 0.0, 0.0, 0.0
+    for key in pool.positions("draft"):
+        c = pool.draft_candidates(*key)
+        weight = 5.0 * c.reward + c.log_ratio
+        out = [float(subset_mean(np.delete(c.reward, j), np.delete(weight, j), [n]).value[0]) for j in range(drafts)]
+        share = (drafts - 1) / drafts * (np.array(out) - np.mean(out)) ** 2
+        square += share.sum()
+        fourth += (share**2).sum() - share.sum() ** 2 / drafts
+        normal += 2.0 * share.sum() ** 2 / (drafts - 1)
+    degrees = 2.0 * square**2 / max(fourth, normal)
+    assert cell.stderr == pytest.approx(np.sqrt(square) / 6, rel=1e-6)
+    assert cell.half == pytest.approx(student.ppf(0.975, degrees) * cell.stderr, rel=1e-6)
+
+
+def test_beyond_half_of_the_drafts_the_interval_is_no_shorter_than_at_half() -> None:
+    """Right and wrong: of all 16 drafts together hardly a set fails, which shows nothing of the other sets there are."""
+    rows = normal_pool(0.3, 20, 16).table.to_pydict()
+    rows["reward"] = [float(r > 0.7) for r in rows["reward"]]
+    half, beyond, whole = support_cells(pool_from_columns(rows), [50.0], [8, 12, 16])
+    assert whole.stderr < beyond.stderr < half.stderr
+    assert half.half <= beyond.half == whole.half
 
 
 def test_the_range_is_as_stated_or_as_seen(tmp_path: Path) -> None:
@@ -62,8 +92,8 @@ def test_what_is_usable_shrinks_with_the_spread_and_a_single_draft_never_decides
     assert near.usable and far.usable and not out.usable
     assert (near.n_max or 0) >= (far.n_max or 0) > 1 and out.n_max is None and out.beta is None
     assert near.ess > far.ess > out.ess and near.beta == 20.0 and near.length_max is None
-    asked = pool_support(normal_pool(0.5), 5.0, n=50)
-    assert not asked.usable and asked.n_max == near.n_max and "more than half" in asked.reason
+    asked = pool_support(normal_pool(0.5), 5.0, n=65)
+    assert not asked.usable and asked.n_max == near.n_max and "beyond the pool" in asked.reason
     assert pool_support(normal_pool(0.5), 5.0, n=1).usable
     void = pool_support(normal_pool(0.5), 5.0, wrong=("duplicates",))
     assert not void.usable and void.n_max is None and "duplicates" in void.reason
