@@ -1,9 +1,9 @@
 """Is `supports` of the doctor honest? Sub-pools against a truth: `python -m tests.benches.supports [POOL...]`.
 
 At every β and n of a grid the prediction from a sub-pool (softmax and race, positions held fixed, ± as many standard
-errors as `support_cells` takes) is compared with the truth of its prompts. Two numbers: of the predictions that `support_cells` calls usable,
-the share that cover the truth; and of those that cover it in an interval shorter than a tenth of the reward's range,
-the share that are called usable. They must be 93 % and 80 % at least.
+errors as `support_cells` takes) is compared with the truth of its prompts. Two numbers: of the predictions that
+`support_cells` calls usable, the share that cover the truth; and of those that cover it in an interval shorter than a
+tenth of the reward's range, the share that are called usable. They must be 93 % and 80 % at least.
 
 Without POOL: synthetic worlds, whose truth is exact (M2). Log-ratios are normal of deviation 0.3 to 5, correlated with
 rewards in [0, 1]: smooth, with atoms at 0 and 1, or right and wrong. With POOL: a large pool of a real pair is dealt

@@ -71,7 +71,7 @@ def test_the_interval_counts_the_degrees_of_freedom_of_its_error(drafts: int, n:
 
 
 def test_beyond_half_of_the_drafts_the_interval_is_no_shorter_than_at_half() -> None:
-    """Right and wrong: of all 16 drafts together hardly a set fails, which shows nothing of the other sets there are."""
+    """Right and wrong: of 16 drafts hardly a set fails, and one set each shows nothing of the others."""
     rows = normal_pool(0.3, 20, 16).table.to_pydict()
     rows["reward"] = [float(r > 0.7) for r in rows["reward"]]
     half, beyond, whole = support_cells(pool_from_columns(rows), [50.0], [8, 12, 16])
