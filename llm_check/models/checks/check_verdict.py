@@ -52,7 +52,8 @@ def _speed(s: Mapping[str, Json]) -> str:
         f"a step of n = {s['n']} takes {s['seconds_per_step']:.3g} s, the naive way {s['ratio_median']:.3g} times as "
         f"long ({s['ratio_low']:.3g} to {s['ratio_high']:.3g} in {s['repeats']} repeats); with {s['batch']} prompts "
         f"side by side {s['batch_seconds_per_step']:.3g} s each, the naive way {s['batch_ratio_median']:.3g} times as "
-        "long"
+        f"long; drawing and scoring cost {s['floor_seconds_per_step']:.3g} s at least at this machine's rates, "
+        f"{100 * s['floor_share']:.0f} % of the step"
     )
 
 

@@ -9,7 +9,8 @@ one prompt at a time, for every n of `ns`, and 16 prompts at once at the first n
 
 The ways take turns problem by problem and the ratio is formed within a repeat, so that load on the machine falls on
 both. Rewards remembered from before are dropped before every problem. Ours is asked for other candidates in every
-repeat, so nothing is timed twice. Times are not reproducible: this artifact's bytes differ from run to run.
+repeat, so nothing is timed twice. What drawing and scoring a step of one prompt at the first n cost at least stands
+beside it (`floors`); judging is not in it. Times are not reproducible: this artifact's bytes differ from run to run.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
 from llm_check.models.checks.check_table import CHECKS
+from llm_check.models.checks.floors import Rates, floor_rows, measured_rates, size_of
 from llm_check.models.checks.places import is_embedded_task
 from llm_check.models.collecting.collect import Policies, draw_candidates, positions, sampled_paths
 from llm_check.models.decoding.positions import Position, encode_text
@@ -120,6 +122,20 @@ def _ours(world: World, paths: Sequence[Position], n: int, seed: int) -> None:
         caches = [e.extend(cache, taken) for e, cache in zip((world.draft, world.base), caches, strict=True)]
 
 
+def _floors(world: World, paths: Sequence[Position], n: int, seed: int) -> tuple[Rates, list[Record]]:
+    """Mean over the prompts of what a first step costs at least, part by part."""
+    engines = transformers_pair(world)
+    draft, base = (size_of(engine.model) for engine in engines)
+    rates = measured_rates(next(engines[1].model.parameters()).dtype, base.vocabulary, engines[1].device)
+    steps = []
+    for place in (Position(path.prompt) for path in paths):
+        drawn = world.draft.sample(world.draft.prefill([place.prefix]), n, [place.stream(seed, 0)], world.rule)
+        steps.append(floor_rows(draft, base, drawn.tokens[0], len(place.prefix), rates))
+    names = ("operations", "bytes", "seconds")
+    means = [{name: float(np.mean([row[name] for row in same])) for name in names} for same in zip(*steps, strict=True)]
+    return rates, [{"part": row["part"]} | mean for row, mean in zip(steps[0], means, strict=True)]
+
+
 def _timed(call: Callable[[], None]) -> float:
     began = time.perf_counter()
     call()
@@ -208,10 +224,12 @@ def run(
                     if repeat:  # repeat 0 warms up
                         seconds[n, batched].append(pair)
                 progress(repeat + 1, chosen["repeats"] + 1)
+            rates, parts = _floors(world, paths, chosen["n"], seed)
     finally:
         torch.set_num_threads(before)
     cells = _cells(seconds)
     names = ("seconds_per_step", "ratio_median", "ratio_low", "ratio_high")
+    floor = sum(row["seconds"] for row in parts)
     summary = (
         {
             "n": chosen["n"],
@@ -221,6 +239,9 @@ def run(
             "naive_seconds_per_step": cells[0]["naive_seconds_per_step"],
             "largest_log_ratio_difference": difference,
             "forward": world.draft.contract.forward,
+            "floor_seconds_per_step": floor,
+            "floor_share": floor / cells[0]["seconds_per_step"],
+            "rates": rates._asdict(),
             "world": world_record(world),
         }
         | {name: cells[0][name] for name in names}
@@ -228,6 +249,7 @@ def run(
     )
     tables: dict[str, dict[str, list[Json]]] = {
         "cells": {key: [row[key] for row in cells] for key in cells[0]},
+        "floors": {key: [row[key] for row in parts] for key in parts[0]},
         "repeats": {
             "n": [n for (n, _), pairs in seconds.items() for _ in pairs],
             "prompts": [BATCH if batched else 1 for (_, batched), pairs in seconds.items() for _ in pairs],
