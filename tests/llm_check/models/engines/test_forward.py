@@ -149,9 +149,10 @@ def test_weights_are_held_once() -> None:
     forward = forward_of(model, "shared")
     assert forward.lean is not None
     attention = model.model.layers[1].self_attn
-    assert attention.k_proj.weight.data_ptr() > forward.lean.layers[1].qkv.data_ptr()
+    assert attention.k_proj.weight.data_ptr() > forward.lean.layers[1].qkv.weight.data_ptr()
     assert (
-        attention.k_proj.weight.untyped_storage().data_ptr() == forward.lean.layers[1].qkv.untyped_storage().data_ptr()
+        attention.k_proj.weight.untyped_storage().data_ptr()
+        == forward.lean.layers[1].qkv.weight.untyped_storage().data_ptr()
     )
 
 

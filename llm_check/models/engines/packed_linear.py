@@ -1,0 +1,51 @@
+"""A linear layer whose large weights oneDNN holds in its own order: on a CPU it would reorder them anew in every call.
+
+For a few rows, as in drawing, that reordering takes as long as the product. The results are those of torch's own
+product but for the order of its sums (in bfloat16 the same bits). The layout is held beside the weight itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Linear", "packed_linear"]
+
+_LEAST = 1 << 18  # numbers of a weight below which the reordering costs nothing
+_ROWS = 32  # for which oneDNN chooses the order; any other number is served too
+
+
+@dataclass(frozen=True)
+class Linear:
+    """weight (out, in) and bias (out,), and the weight in oneDNN's order where that is used."""
+
+    weight: Tensor
+    bias: Tensor | None = None
+    packed: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x Wᵀ + b of x (..., in)."""
+        if self.packed is None:
+            return F.linear(x, self.weight, self.bias)
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return result
+
+    def added(self, x: Tensor, y: Tensor) -> Tensor:
+        """x + y Wᵀ + b of x (M, out), y (M, in), in one kernel."""
+        if self.packed is None:
+            return torch.addmm(x if self.bias is None else x + self.bias, y, self.weight.t())
+        result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(y, x, self.packed, self.bias, "add")
+        return result
+
+
+def packed_linear(weight: Tensor, bias: Tensor | None = None) -> Linear:
+    """The layer x Wᵀ + b of weight (out, in) and bias (out,), packed where that is faster and torch can do it."""
+    fit = weight.device.type == "cpu" and weight.numel() >= _LEAST and weight.dtype in (torch.float32, torch.bfloat16)
+    if not (fit and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")):
+        return Linear(weight, bias)
+    if weight.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return Linear(weight, bias)
+    return Linear(weight, bias, torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS))
