@@ -87,8 +87,8 @@ def distinct_prefixes(tokens: Ints) -> int:
 
 
 def floor_rows(draft: Size, base: Size, tokens: Ints, before: int, new: int, rates: Rates) -> list[Record]:
-    """Parts of one step: tokens (n, T) as `distinct_prefixes` takes them, after `before` tokens, the last `new` of which
-    neither model has read. part, operations, bytes, seconds of each.
+    """Parts of one step: tokens (n, T) as `distinct_prefixes` takes them, after `before` tokens, of which neither model
+    has read the last `new`. part, operations, bytes, seconds of each.
 
     The draft goes through its weights T times, the base once; both read the law after every distinct prefix.
     """

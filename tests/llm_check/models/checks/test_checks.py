@@ -257,6 +257,24 @@ def test_frequency_test_accepts_the_law_and_rejects_another() -> None:
     assert frequency_test(np.r_[outcomes, np.full(100, 5)], law).p_value < 1e-6  # outcomes outside the law
 
 
+def test_seconds_are_of_candidates_that_hardly_begin_alike(world: World, tmp_path: Path) -> None:
+    """The engine computes what candidates share once, so candidates alike would make a step look cheap."""
+    seen = []
+
+    class Noted(TransformersEngine):
+        def score(self, prefixes: Any, steps: Any) -> Any:
+            seen.append(np.asarray(steps)[0])
+            return super().score(prefixes, steps)
+
+    engine = transformers_pair(world)[1]
+    noted = replace(world, base=Noted(engine.model, engine.tokenizer, engine.contract, engine.forward))
+    summary = read_artifact(check("lm_seconds", noted, 3, tmp_path, SMALL["lm_seconds"]), "lm_seconds").summary
+    assert summary["temperature"] == 3.0
+    assert summary["world"]["contracts"]["base"]["sampling_temperature"] == 1.0
+    several = [np.unique(tokens[:, :3], axis=0).shape[0] / len(tokens) for tokens in seen if len(tokens) > 1]
+    assert np.mean(several) > 0.85
+
+
 def test_single_outcomes_are_tested_exactly() -> None:
     rng = np.random.default_rng(62)
     law = np.array([0.9, 0.0985, 0.001, 0.0005])
