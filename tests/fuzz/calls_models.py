@@ -101,7 +101,7 @@ _CHECKS = {
     "lm_law": ("draws=100", "problems=1", "n=2", "beta=1e308", "threshold=nan", "n=0", "draws=x", "tolerance=-1"),
     "lm_headline": ("problems=1", "beta=0", "epsilon=0", "tolerance=nan", "beta=1e308"),
     "lm_accuracy": ("problems=1", "ns=1,2", "ns=", "ns=0", "beta=-1", "threshold=inf"),
-    "lm_speed": ("problems=1", "n=2", "more=2", "repeats=1", "repeats=0", "threads=1", "threads=0"),
+    "lm_speed": ("problems=1", "n=2", "more=2", "batch=2", "batch=1", "repeats=1", "repeats=0", "threads=1"),
     "lm_seconds": ("ns=1,2", "more=2", "repeats=1", "ns=2", "repeats=0", "threads=1", "threads=0"),
     "lm_noise": ("problems=1", "runs=2", "betas=1", "ns=2", "betas=nan", "runs=0"),
     "lm_prediction": ("problems=2", "candidates=16", "runs=2", "ns=1,2", "exact=0", "rules=max", "betas=1e308"),

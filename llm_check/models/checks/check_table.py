@@ -77,7 +77,7 @@ _CHECKS = (
         "lm_speed",
         "speed",
         "How long does a GSI step take, against the naive way?",
-        {"n": 16, "more": (64,), "repeats": 5, "problems": 8, "threads": 1},
+        {"n": 16, "more": (64,), "batch": 16, "repeats": 5, "problems": 8, "threads": 1},
     ),
     Check(
         "lm_noise",

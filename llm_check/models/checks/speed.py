@@ -5,7 +5,7 @@ model. Both ways walk the same prefixes, the first steps of solutions. The naive
 implementation does at every step: `generate(num_return_sequences=n)` on the whole prefix from its text, then a forward
 of the base over each whole sequence, and one of the reward model if it is a token classifier (another is asked afresh).
 Ours keeps prefixes from step to step. Compared are
-one prompt at a time, for every n of `ns`, and 16 prompts at once at the first n.
+one prompt at a time, for every n of `ns`, and `batch` prompts at once at the first n.
 
 The ways take turns problem by problem and the ratio is formed within a repeat, so that load on the machine falls on
 both. Rewards remembered from before are dropped before every problem. Ours is asked for other candidates in every
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from transformers import GenerationConfig
 
 from gsi_theory.arrays.memory import require_memory
+from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
@@ -42,7 +43,6 @@ from llm_check.models.world import World, transformers_pair, world_record
 __all__ = ["DEFAULTS", "naive_candidates", "run"]
 
 DEFAULTS = CHECKS["lm_speed"].defaults
-BATCH = 16
 STEPS = 3
 
 
@@ -144,14 +144,14 @@ def _timed(call: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
-def _repeat(world: World, paths: list[Position], n: int, batched: bool, seed: int) -> tuple[float, float]:
-    """Seconds per step of n candidates, (naive, ours); with `batched`, ours has BATCH prompts in each step."""
+def _repeat(world: World, paths: list[Position], n: int, batch: int, seed: int) -> tuple[float, float]:
+    """Seconds per step of n candidates, (naive, ours); ours has `batch` prompts in each step."""
     naive, ours, counted, steps = 0.0, 0.0, 0, len(paths[0].path)
     policies = Policies(world.draft, world.base, world.reward_model)
     for i, path in enumerate(paths):
         world.reward_model.forget()
         naive += _timed(lambda path=path: _naive(world, path, n))  # type: ignore[misc]
-        group = [paths[(i + k) % len(paths)] for k in range(BATCH)] if batched else [path]
+        group = [paths[(i + k) % len(paths)] for k in range(batch)]
         ours += _timed(lambda group=group: _ours(world, policies, group, n, seed))  # type: ignore[misc]
         counted += len(group) * steps
     return naive / (len(paths) * steps), ours / counted
@@ -176,16 +176,16 @@ def _paths(world: World, count: int, seed: int) -> list[Position]:
     return [Position(path.prompt, path.path[:steps]) for path in whole]
 
 
-def _cells(seconds: dict[tuple[int, bool], list[tuple[float, float]]]) -> list[Record]:
+def _cells(seconds: dict[tuple[int, int], list[tuple[float, float]]]) -> list[Record]:
     """One row for each n and kind: medians over repeats, and the range of the ratio."""
     rows = []
-    for (n, batched), pairs in seconds.items():
+    for (n, batch), pairs in seconds.items():
         naive, ours = np.array(pairs).T
         ratio = naive / ours
         rows.append(
             {
                 "n": n,
-                "prompts": BATCH if batched else 1,
+                "prompts": batch,
                 "naive_seconds_per_step": float(np.median(naive)),
                 "seconds_per_step": float(np.median(ours)),
                 "candidates_per_second": float(n / np.median(ours)),
@@ -200,11 +200,15 @@ def _cells(seconds: dict[tuple[int, bool], list[tuple[float, float]]]) -> list[R
 def run(
     world: World, seed: int, out: Path, settings: dict[str, str], progress: Callable[[int, int], None], command: str
 ) -> Path:
-    """Write the artifact; settings n, more (further n for one prompt), repeats (after one that warms up), problems,
-    threads (1 suits tiny models). Raises InputError for a world that is not of transformers engines."""
+    """Write the artifact; settings n, more (further n for one prompt), batch (prompts at once, 2 or more), repeats
+    (after one that warms up), problems, threads (1 suits tiny models). Raises InputError for a world that is not of
+    transformers engines, and for one prompt at once.
+    """
     chosen = read_settings(settings, DEFAULTS)
+    if chosen["batch"] < 2:
+        raise InputError(f"batch = {chosen['batch']}: give 2 prompts at once or more; one is always timed")
     transformers_pair(world)
-    for prompts, n in ((1, max(chosen["n"], *chosen["more"])), (BATCH, chosen["n"])):
+    for prompts, n in ((1, max(chosen["n"], *chosen["more"])), (chosen["batch"], chosen["n"])):
         require_candidates(n, prompts, world.rule)
     paths = _paths(world, chosen["problems"], seed)
     longest = max(len(path.prefix) for path in paths) + world.rule.max_tokens
@@ -213,8 +217,8 @@ def run(
         f"the naive way at n = {max(chosen['n'], *chosen['more'])}, logits of {longest} tokens",
         "take fewer candidates (--set more=N), or a shorter step (--max-tokens N)",
     )
-    kinds = [(n, False) for n in (chosen["n"], *chosen["more"])] + [(chosen["n"], True)]
-    seconds: dict[tuple[int, bool], list[tuple[float, float]]] = {kind: [] for kind in kinds}
+    kinds = [(n, 1) for n in (chosen["n"], *chosen["more"])] + [(chosen["n"], chosen["batch"])]
+    seconds: dict[tuple[int, int], list[tuple[float, float]]] = {kind: [] for kind in kinds}
     before = torch.get_num_threads()
     torch.set_num_threads(chosen["threads"])
     try:
@@ -222,10 +226,10 @@ def run(
             torch.manual_seed(seed)
             difference = _disagreement(world, paths[0], chosen["n"])
             for repeat in range(chosen["repeats"] + 1):
-                for n, batched in kinds:
-                    pair = _repeat(world, paths, n, batched, seed + repeat)
+                for n, batch in kinds:
+                    pair = _repeat(world, paths, n, batch, seed + repeat)
                     if repeat:  # repeat 0 warms up
-                        seconds[n, batched].append(pair)
+                        seconds[n, batch].append(pair)
                 progress(repeat + 1, chosen["repeats"] + 1)
             rates, parts = _floors(world, paths, chosen["n"], seed)
     finally:
@@ -236,7 +240,7 @@ def run(
     summary = (
         {
             "n": chosen["n"],
-            "batch": BATCH,
+            "batch": chosen["batch"],
             "repeats": chosen["repeats"],
             "threads": chosen["threads"],
             "naive_seconds_per_step": cells[0]["naive_seconds_per_step"],
@@ -255,7 +259,7 @@ def run(
         "floors": {key: [row[key] for row in parts] for key in parts[0]},
         "repeats": {
             "n": [n for (n, _), pairs in seconds.items() for _ in pairs],
-            "prompts": [BATCH if batched else 1 for (_, batched), pairs in seconds.items() for _ in pairs],
+            "prompts": [batch for (_, batch), pairs in seconds.items() for _ in pairs],
             "naive_seconds_per_step": [naive for pairs in seconds.values() for naive, _ in pairs],
             "seconds_per_step": [ours for pairs in seconds.values() for _, ours in pairs],
         },
