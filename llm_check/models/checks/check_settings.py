@@ -39,6 +39,7 @@ _KINDS: dict[str, _Kind] = {  # names of lists are plurals
     "exact": _whole(0, MOST, "a whole number of at least 0"),
     "threads": _whole(1, 1024, "a whole number from 1 to 1024"),
     "problems": _whole(1, 20_000, "a whole number from 1 to 20000"),
+    "batch": _whole(2, 4096, "a whole number from 2 to 4096"),
     "drafts": _Kind(str.strip, bool, "a model, or . for --draft"),
     "lengths": _whole(1, 1 << 20, "tokens, a whole number from 1 to 2^20"),
     **dict.fromkeys(("n", "ns", "more", "draws", "runs", "candidates", "fresh", "repeats"), _COUNT),

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from transformers import GenerationConfig
 
 from gsi_theory.arrays.memory import require_memory
-from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import provenance, write_artifact
 from gsi_theory.types import Json, Record
 from llm_check.models.checks.check_settings import read_settings
@@ -202,11 +201,9 @@ def run(
 ) -> Path:
     """Write the artifact; settings n, more (further n for one prompt), batch (prompts at once, 2 or more), repeats
     (after one that warms up), problems, threads (1 suits tiny models). Raises InputError for a world that is not of
-    transformers engines, and for one prompt at once.
+    transformers engines.
     """
     chosen = read_settings(settings, DEFAULTS)
-    if chosen["batch"] < 2:
-        raise InputError(f"batch = {chosen['batch']}: give 2 prompts at once or more; one is always timed")
     transformers_pair(world)
     for prompts, n in ((1, max(chosen["n"], *chosen["more"])), (chosen["batch"], chosen["n"])):
         require_candidates(n, prompts, world.rule)
