@@ -31,6 +31,16 @@ def test_products_of_a_packed_layer(dtype: torch.dtype, biased: bool) -> None:
 
 
 def test_small_layers_and_other_dtypes_are_not_packed() -> None:
-    assert packed_linear(torch.ones(64, 256)).packed is None
-    assert packed_linear(torch.ones(520, 600, dtype=torch.float64)).packed is None
-    assert packed_linear(torch.ones(520, 600)).packed is not None
+    assert packed_linear(torch.ones(64, 256, dtype=torch.bfloat16)).packed is None
+    assert packed_linear(torch.ones(520, 600)).packed is None
+    supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert (packed_linear(torch.ones(520, 600, dtype=torch.bfloat16)).packed is not None) == supported
+
+
+@torch.inference_mode()
+def test_a_packed_product_has_the_same_bits() -> None:
+    draw = torch.Generator().manual_seed(1)
+    weight = torch.randn(520, 600, generator=draw).to(torch.bfloat16)
+    for rows in (1, 32, 200):
+        x = torch.randn(rows, 600, generator=draw).to(torch.bfloat16)
+        assert torch.equal(packed_linear(weight)(x), Linear(weight)(x))
