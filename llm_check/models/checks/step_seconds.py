@@ -202,9 +202,9 @@ def _step_seconds(bench: _Bench, clock: _Clock, name: str, threshold: float | No
 
 
 def _selection(whole: Sequence[tuple[_Bench, float]], trio: Trio, overheads: Overheads) -> float:
-    """What accepted steps of GSI take beyond their calls: the mean over the settings, 0 or more."""
-    left = [seconds - _predicted(bench, trio, overheads, 1.0) for bench, seconds in whole]
-    return max(0.0, float(np.mean(left)))
+    """What accepted steps of GSI take beyond their calls, 0 or more: the least of the settings, for what is left of a
+    long step is mostly what its calls were fitted short by."""
+    return max(0.0, min(seconds - _predicted(bench, trio, overheads, 1.0) for bench, seconds in whole))
 
 
 def _predicted(bench: _Bench, trio: Trio, overheads: Overheads, accepted: float | None) -> float:
