@@ -19,7 +19,6 @@ import argparse
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -177,16 +176,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     if asked.deal:
-        cases = chain.from_iterable(dealt(Path(name), asked.deal, asked.seed) for name in asked.pools)
+        cases = [case for name in asked.pools for case in dealt(Path(name), asked.deal, asked.seed)]
     else:
-        cases = _pairs(asked.pools, asked.seed)
+        cases = list(_pairs(asked.pools, asked.seed))
     rows = []
     with progress_bar("plan") as report:
         for done, (name, pool, truth) in enumerate(cases, start=1):
             for cheap in (False, True) if asked.deal else (False,):
                 rows.append(outcome(pool, truth, betas=(2.0, 5.0, 20.0), ns=(1, 2, 4, 8, 16), cheap=cheap))
                 print(name, {k: round(v, 4) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
-            report(done, 0 if asked.deal else len(asked.pools) // 2 or len(CASES))
+            report(done, len(cases))
     print(summary(rows))
 
 

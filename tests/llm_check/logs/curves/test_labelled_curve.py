@@ -20,6 +20,7 @@ from llm_check.logs.curves.curve_artifact import write_curves
 from llm_check.logs.curves.curve_words import rests_on
 from llm_check.logs.curves.log_curves import curve
 from llm_check.logs.log import Log, one_model_table, write_log
+from tests.llm_check.logs.curves.test_log_curves import said
 from tests.llm_check.logs.curves.test_prompt_curves import table
 
 Rows = list[dict[str, Any]]
@@ -49,14 +50,6 @@ def _file(path: Path, rows: Rows) -> Path:
 
 def _without(rows: Rows, *names: str) -> Rows:
     return [{key: value for key, value in row.items() if key not in names} for row in rows]
-
-
-def _said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as stop, warnings.catch_warnings():
-        warnings.simplefilter("error")
-        main(["curve", *map(str, arguments)])
-    shown = capsys.readouterr()
-    return int(str(stop.value.code or 0)), shown.out, shown.err
 
 
 def _wins(rewards: list[float], n: int) -> list[Fraction]:
@@ -166,11 +159,11 @@ def test_the_text_fits_and_says_the_choice_and_the_json_has_the_numbers(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     path = _file(tmp_path / "a_log_of_a_rather_long_name.jsonl", _rows(40, 12, 5))
-    code, text, _ = _said(capsys, path)
+    code, text, _ = said(capsys, path)
     plain = " ".join(text.split())
     assert code == 0 and max(map(len, text.splitlines())) <= 80 and "nan" not in text and "…" not in text
     assert "on 480 draws of 40 prompts, unbiased if label_chance is right" in plain
-    code, text, _ = _said(capsys, path, "--json")
+    code, text, _ = said(capsys, path, "--json")
     record = json.loads(text)["labelled"]
     assert code == 0 and set(record) == RECORD and "NaN" not in text
     assert record["n"] == list(range(1, 13)) and record["label_chance"] is None and record["needs_key"] is False
@@ -184,7 +177,7 @@ def test_the_text_fits_and_says_the_choice_and_the_json_has_the_numbers(
     stated = _file(tmp_path / "stated.jsonl", _without(_rows(40, 12, 5, 0.5), "label_chance"))
     column = _file(tmp_path / "column.jsonl", _rows(40, 12, 5, 0.5))
     one, other = (
-        json.loads(_said(capsys, *line, "--json")[1])["labelled"]
+        json.loads(said(capsys, *line, "--json")[1])["labelled"]
         for line in ((stated, "--label-chance", 0.5), (column,))
     )
     assert one == other | {"label_chance": 0.5}
@@ -221,7 +214,7 @@ def test_a_wrong_chance_stops_with_its_line(
     at = next(i for i, row in enumerate(rows) if i > 8 and "gold_reward" not in row)
     rows[at]["label_chance"] = chance
     for more in ((), ("--strict",)):
-        code, out, err = _said(capsys, _file(tmp_path / "l.jsonl", rows), *more)
+        code, out, err = said(capsys, _file(tmp_path / "l.jsonl", rows), *more)
         assert code == 2 and f"l.jsonl, line {at + 1}, {words}" in err and len(err.splitlines()) == 1 and not out
     # where every label is there, chances are of no use
     full = [row | {"gold_reward": 0.5} for row in rows if row is not rows[at]]
@@ -243,7 +236,7 @@ def test_a_stated_chance_that_is_none_is_refused(
     change: tuple[str, ...], option: object, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = _file(tmp_path / "l.jsonl", _without(_rows(10, 8, 6), *change))
-    code, _, err = _said(capsys, path, "--label-chance", option)
+    code, _, err = said(capsys, path, "--label-chance", option)
     assert code == 2 and words in err and len(err.splitlines()) == 1
     with pytest.raises(InputError, match="it is for best_of_n, which pass_at_k leaves out"):
         curve(path, select=["pass_at_k"], label_chance=0.5)
@@ -309,10 +302,10 @@ def test_hard_logs_are_answered_in_a_line_without_nan_or_warning(
     monkeypatch.setenv("COLUMNS", "80")
     rows, options, words = _hard()[name]
     path = _file(tmp_path / "l.jsonl", rows)
-    code, text, err = _said(capsys, path, *options, "--select", "best_of_n")
+    code, text, err = said(capsys, path, *options, "--select", "best_of_n")
     assert code == 0 and words in " ".join(text.split()), text + err
     assert max(map(len, text.splitlines())) <= 80 and "nan" not in text and "inf" not in text
-    code, text, _ = _said(capsys, path, *options, "--select", "best_of_n", "--json")
+    code, text, _ = said(capsys, path, *options, "--select", "best_of_n", "--json")
     assert code == 0 and "NaN" not in text and "inf" not in text.lower()
     assert (json.loads(text)["labelled"] is None) == (name in _SILENT)
     # where the chances are known, no curve is of the prompts that happen to have every label

@@ -31,7 +31,7 @@ def log(tmp_path: Path) -> Path:
     return _file(tmp_path / "log.parquet", draws(9, 8, 1), iid=True)
 
 
-def _said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as stop, warnings.catch_warnings():
         warnings.simplefilter("error")
         main(["curve", *map(str, arguments)])
@@ -40,7 +40,7 @@ def _said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, 
 
 
 def test_the_answer_has_the_fields_of_the_design(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, text, _ = _said(capsys, log, "--beta", "1,1,2", "--json")
+    code, text, _ = said(capsys, log, "--beta", "1,1,2", "--json")
     record = json.loads(text)
     assert code == 0 and record["schema"] == 1 and record["n"] == list(range(1, 9)) and record["prompts"] == 9
     fields = {"n", "selector", "value", "estimate", "low", "high", "guaranteed_low", "guaranteed_high", "reason"}
@@ -75,7 +75,7 @@ def test_the_text_fits_and_says_how_draws_were_made(
     for iid, part in words.items():
         facts = {} if iid is None else {"iid": iid, "how": "beam search"}
         path = _file(tmp_path / f"{iid}.parquet", rows, **facts)
-        code, text, _ = _said(capsys, path, "--n", "1,2,40", "--select", "best_of_n,majority,pass_at_k")
+        code, text, _ = said(capsys, path, "--n", "1,2,40", "--select", "best_of_n,majority,pass_at_k")
         assert code == 0 and part in " ".join(text.split()) and max(map(len, text.splitlines())) <= 80
         assert "nan" not in text and "…" not in text
         assert ("nothing is recommended" in " ".join(text.split())) == (iid is False)
@@ -93,7 +93,7 @@ def test_ragged_logs_say_who_speaks_and_show_the_same_prompts(
     whole = curve(_file(tmp_path / "w.parquet", rows[: 6 * 16]), select=["best_of_n"]).record()
     assert record["same_prompts"]["curves"] == whole["curves"] and whole["same_prompts"] is None
     assert record["over_optimization"][0]["prompts"] == 6
-    text = " ".join(_said(capsys, path, "--select", "best_of_n")[1].split())
+    text = " ".join(said(capsys, path, "--select", "best_of_n")[1].split())
     assert "the prompts with so many draws speak: 6 from n = 5" in text and "over the same 6 prompts" in text
 
 
@@ -114,9 +114,9 @@ def test_hard_logs_are_answered_without_nan_or_warning(
     rows: list[dict[str, Any]], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = _file(tmp_path / "l.parquet", rows)
-    code, text, _ = _said(capsys, path, "--beta", "0,1000000")
+    code, text, _ = said(capsys, path, "--beta", "0,1000000")
     assert code == 0 and words in " ".join(text.split()) and "nan" not in text and "inf" not in text
-    code, text, _ = _said(capsys, path, "--beta", "0,1000000", "--json", "--against", path)
+    code, text, _ = said(capsys, path, "--beta", "0,1000000", "--json", "--against", path)
     record = json.loads(text)
     assert code == 0 and "NaN" not in text and "inf" not in text.lower()
     for entry in record["against"]["curves"]:
@@ -160,7 +160,7 @@ def test_two_logs_are_compared_prompt_by_prompt(tmp_path: Path, capsys: pytest.C
     other = curve(_file(tmp_path / "d.parquet", rows[8:]), select=["pass_at_k"]).lines[0].bands.mean
     assert np.allclose(paired.lines[0].bands.mean, own - other)
     assert paired.lines[0].bands.low[0] > 0
-    text = " ".join(_said(capsys, one, "--against", two, "--select", "pass_at_k")[1].split())
+    text = " ".join(said(capsys, one, "--against", two, "--select", "pass_at_k")[1].split())
     assert "11 shared prompts (1 and 1 of theirs left out)" in text and "the first is ahead at n = 1, 2" in text
     with pytest.raises(InputError, match="the logs share no prompt_id"):
         curve(one, against=_file(tmp_path / "e.parquet", stranger))
@@ -212,7 +212,7 @@ def test_default_ns() -> None:
 def test_bad_options_are_one_line(
     log: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, _, error = _said(capsys, log, *options)
+    code, _, error = said(capsys, log, *options)
     assert code == 2 and words in error and len(error.splitlines()) == 1
 
 
@@ -237,7 +237,7 @@ def test_the_page_has_its_figures_numbers_and_words(
     other = _file(tmp_path / "<b>other.parquet", draws(9, 8, 10))
     made = []
     for name in ("one", "two"):
-        code, _, error = _said(capsys, log, "--against", other, "--page", tmp_path / name, "--json")
+        code, _, error = said(capsys, log, "--against", other, "--page", tmp_path / name, "--json")
         assert code == 0 and "wrote" in error
         made.append({path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())})
     assert made[0] == made[1]
