@@ -7,8 +7,8 @@ use. Its loops run on one core, so it is only for models of hidden size up to `W
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -185,24 +185,25 @@ class CompiledDecoder:
 def compiled_decoder(lean: LeanDecoder) -> CompiledDecoder:
     """The compiled form of a lean decoder; the caller sees to it that it is small, in float32 and on the CPU."""
 
-    def stacked(parts: Sequence[Tensor]) -> Array:
-        return np.stack([np.ascontiguousarray(part.numpy(), np.float32) for part in parts])
-
-    def linear(name: str) -> tuple[Array, Array]:
+    def stacked(name: str, transposed: bool = False, missing: tuple[int, ...] = ()) -> Array:
         parts = [getattr(layer, name) for layer in lean.layers]
-        weights = [part.weight.t() for part in parts]
-        biases = [torch.zeros(len(part.weight)) if part.bias is None else part.bias for part in parts]
-        return stacked(weights), stacked(biases)
+        found = [np.zeros(missing) if part is None else part.numpy() for part in parts]
+        return np.stack([np.ascontiguousarray(part.T if transposed else part, np.float32) for part in found])
 
-    first, layers = lean.layers[0], lean.layers
+    first: Any = lean.layers[0]
+    size = first.norm.shape[0]
     weights = (
-        stacked([layer.norm for layer in layers]),
-        *linear("qkv"),
-        stacked([torch.zeros(1, 1) if layer.head_norm is None else layer.head_norm for layer in layers]),
-        *linear("out"),
-        stacked([layer.mlp_norm for layer in layers]),
-        *linear("gate_up"),
-        *linear("down"),
+        stacked("norm"),
+        stacked("qkv", True),
+        stacked("qkv_bias", missing=(len(first.qkv),)),
+        stacked("head_norm", missing=(1, 1)),
+        stacked("out"),
+        stacked("out_bias", missing=(size,)),
+        stacked("mlp_norm"),
+        stacked("gate_up", True),
+        stacked("gate_up_bias", missing=(len(first.gate_up),)),
+        stacked("down"),
+        stacked("down_bias", missing=(size,)),
         lean.norm.numpy(),
     )
     return CompiledDecoder(

@@ -21,7 +21,6 @@ from gsi_theory.arrays.memory import require_memory
 from gsi_theory.errors import InputError
 from llm_check.models.engines.compiled_decoder import WIDEST, CompiledDecoder, compiled_decoder
 from llm_check.models.engines.lean_decoder import LeanDecoder, disagreement, lean_decoder
-from llm_check.models.engines.packed_linear import Linear, packed_linear
 from llm_check.models.model_types import Module
 
 __all__ = ["Forward", "forward_of"]
@@ -37,7 +36,6 @@ class Forward:
 
     module, body: of transformers, with and without its head
     lean: the lean forward; None where the module is asked
-    head: from hidden states to logits, beside a lean forward
     small: the same as one compiled loop, for few tokens of a small model; None where it is not used
     way: which of the two, for records
     kv_shape: (layers, K, D)
@@ -49,7 +47,6 @@ class Forward:
     module: Module
     body: Module
     lean: LeanDecoder | None
-    head: Linear | None
     small: CompiledDecoder | None
     way: str
     kv_shape: tuple[int, int, int]
@@ -80,7 +77,10 @@ class Forward:
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits (..., V) of features."""
-        return features if self.head is None else self.head(features)
+        if self.lean is None:
+            return features
+        head = self.module.get_output_embeddings()
+        return F.linear(features, head.weight, head.bias)
 
     def _through(
         self, module: Module, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int, more: Any
@@ -133,7 +133,6 @@ def forward_of(module: Module, name: str, lean: bool = True) -> Forward:
         module=module,
         body=body,
         lean=decoder,
-        head=None if decoder is None else _head(module),
         small=small,
         way=way,
         kv_shape=_kv_shape(body, name),
@@ -142,12 +141,6 @@ def forward_of(module: Module, name: str, lean: bool = True) -> Forward:
         device=torch.device(module.device),
         dtype=module.dtype,
     )
-
-
-def _head(module: Module) -> Linear | None:
-    """The head of a model that has one, over the vocabulary."""
-    head = module.get_output_embeddings()
-    return None if head is None else packed_linear(head.weight, head.bias)
 
 
 def _require_context(config: Module, name: str) -> None:

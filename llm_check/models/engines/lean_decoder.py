@@ -8,9 +8,8 @@ the keys and values of a prefix exist once however many candidates share it.
     x += down(silu(gate) * up),                           gate, up = gate_up(norm(x))
 
 Weights are those of the loaded transformers module: q, k, v and gate, up are fused, and the module's own parameters
-become views of the fused ones, so nothing is held twice but what `packed_linear` reorders. `lean_decoder` compares
-every model it takes with the module's own forward and leaves those that it does not know, or that differ, to
-`llm_check.models.engines.forward`.
+become views of the fused ones, so nothing is held twice. `lean_decoder` compares every model it takes with the
+module's own forward and leaves those that it does not know, or that differ, to `llm_check.models.engines.forward`.
 
 Shapes: R rows, N new tokens, L encoded ones, H query heads, K key-value heads, D head dimension, d hidden size, V ids.
 The buffer is (layers, 2, R, K, capacity, D): keys and values, in the model's dtype.
@@ -25,7 +24,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from llm_check.models.engines.packed_linear import Linear, packed_linear
 from llm_check.models.model_types import Module
 
 __all__ = ["KNOWN", "LeanDecoder", "disagreement", "lean_decoder"]
@@ -40,12 +38,16 @@ _ROUNDINGS = 30.0
 @dataclass(frozen=True)
 class _Layer:
     norm: Tensor
-    qkv: Linear
+    qkv: Tensor
+    qkv_bias: Tensor | None
     head_norm: Tensor | None  # (H + K, D), weights of the norms of q and k
-    out: Linear
+    out: Tensor  # transposed, as is `down`: what `_linear_add` takes
+    out_bias: Tensor | None
     mlp_norm: Tensor
-    gate_up: Linear
-    down: Linear
+    gate_up: Tensor
+    gate_up_bias: Tensor | None
+    down: Tensor
+    down_bias: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,17 @@ class LeanDecoder:
             pair = mixed[:, :, self.heads :].view(rows, new, 2, self.kv_heads, self.head_dim).permute(2, 0, 3, 1, 4)
             buffer[:, :, :, at : at + new] = pair
             seen = buffer if width == buffer.shape[3] else buffer[:, :, :, :width]
-            x = layer.out.added(x, self._attend(mixed[:, :, : self.heads], seen, bias, groups))
-            gate, up = layer.gate_up(F.rms_norm(x, layer.mlp_norm.shape, layer.mlp_norm, self.eps)).chunk(2, 1)
-            x = layer.down.added(x, F.silu(gate).mul_(up))
+            x = _linear_add(x, self._attend(mixed[:, :, : self.heads], seen, bias, groups), layer.out, layer.out_bias)
+            normed = F.rms_norm(x, layer.mlp_norm.shape, layer.mlp_norm, self.eps)
+            gate, up = F.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, 1)
+            x = _linear_add(x, F.silu(gate).mul_(up), layer.down, layer.down_bias)
         return F.rms_norm(x, self.norm.shape, self.norm, self.eps).view(rows, new, -1)
 
     def _project(self, layer: _Layer, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Queries, keys and values (M, H + 2K, D) of hidden states (M, d); queries and keys normed and rotated."""
         normed = F.rms_norm(x, layer.norm.shape, layer.norm, self.eps)
         both = self.heads + self.kv_heads
-        mixed = layer.qkv(normed).view(len(x), both + self.kv_heads, self.head_dim)
+        mixed = F.linear(normed, layer.qkv, layer.qkv_bias).view(len(x), both + self.kv_heads, self.head_dim)
         turned = plain = mixed[:, :both]
         if layer.head_norm is not None:
             turned = F.rms_norm(turned, (self.head_dim,), None, self.eps).mul_(layer.head_norm)
@@ -119,8 +122,13 @@ class LeanDecoder:
         return unfolded.reshape(rows * new, -1)
 
 
-def _fused(parts: list[Module]) -> Linear:
-    """Linear layers stacked into one; their own parameters become views of the stack."""
+def _linear_add(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x + y W (+ b), in one kernel."""
+    return torch.addmm(x if bias is None else x + bias, y, weight)
+
+
+def _fused(parts: list[Module]) -> tuple[Tensor, Tensor | None]:
+    """The weights (and biases) of linear layers stacked; the layers' own parameters become views of the stack."""
 
     def stacked(name: str) -> Tensor | None:
         tensors = [getattr(part, name) for part in parts]
@@ -133,28 +141,34 @@ def _fused(parts: list[Module]) -> Linear:
 
     weight = stacked("weight")
     assert weight is not None
-    return packed_linear(weight, stacked("bias"))
+    return weight, stacked("bias")
 
 
 def _layer_of(layer: Module, heads: int, kv_heads: int) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
+    qkv, qkv_bias = _fused([attention.q_proj, attention.k_proj, attention.v_proj])
+    gate_up, gate_up_bias = _fused([mlp.gate_proj, mlp.up_proj])
     norms = None
     if hasattr(attention, "q_norm"):
         sides = (attention.q_norm.weight, heads), (attention.k_norm.weight, kv_heads)
         norms = torch.cat([weight.data.expand(count, -1) for weight, count in sides])
     return _Layer(
         layer.input_layernorm.weight.data,
-        _fused([attention.q_proj, attention.k_proj, attention.v_proj]),
+        qkv,
+        qkv_bias,
         norms,
-        _linear(attention.o_proj),
+        attention.o_proj.weight.data.t(),
+        _data(attention.o_proj.bias),
         layer.post_attention_layernorm.weight.data,
-        _fused([mlp.gate_proj, mlp.up_proj]),
-        _linear(mlp.down_proj),
+        gate_up,
+        gate_up_bias,
+        mlp.down_proj.weight.data.t(),
+        _data(mlp.down_proj.bias),
     )
 
 
-def _linear(part: Module) -> Linear:
-    return packed_linear(part.weight.data, None if part.bias is None else part.bias.data)
+def _data(parameter: Tensor | None) -> Tensor | None:
+    return None if parameter is None else parameter.data
 
 
 def _build(body: Module) -> LeanDecoder:

@@ -28,7 +28,7 @@ def smollm() -> Forward:
     """The shapes of a real model of 135 million parameters; nothing is computed."""
     config = SimpleNamespace(hidden_size=576, intermediate_size=1536)
     module: Any = SimpleNamespace(config=config)
-    return Forward(module, module, None, None, None, "", (30, 3, 64), 8192, 49_152, torch.device("cpu"), torch.float32)
+    return Forward(module, module, None, None, "", (30, 3, 64), 8192, 49_152, torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture(scope="module")

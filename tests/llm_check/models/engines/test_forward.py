@@ -148,9 +148,11 @@ def test_weights_are_held_once() -> None:
     model = model_of(KNOWN["qwen3"])
     forward = forward_of(model, "shared")
     assert forward.lean is not None
-    key, whole = model.model.layers[1].self_attn.k_proj.weight, forward.lean.layers[1].qkv.weight
-    assert key.data_ptr() > whole.data_ptr()
-    assert key.untyped_storage().data_ptr() == whole.untyped_storage().data_ptr()
+    attention = model.model.layers[1].self_attn
+    assert attention.k_proj.weight.data_ptr() > forward.lean.layers[1].qkv.data_ptr()
+    assert (
+        attention.k_proj.weight.untyped_storage().data_ptr() == forward.lean.layers[1].qkv.untyped_storage().data_ptr()
+    )
 
 
 def test_bfloat16_and_float64_pass_the_comparison() -> None:
