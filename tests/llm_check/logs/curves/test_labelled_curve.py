@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import warnings
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gsi_theory.cli import main
 from gsi_theory.errors import InputError
 from gsi_theory.runs.artifact import read_artifact
 from llm_check.logs.curves.curve_artifact import write_curves
