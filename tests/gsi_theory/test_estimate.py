@@ -78,6 +78,22 @@ def test_standard_error_is_the_jackknife(name: str, rule: str) -> None:
         assert found.stderr[n - 1] == pytest.approx(math.sqrt(variance), rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", ["distinct", "ties", "zeros", "wide"])
+def test_deviations_are_those_of_leaving_one_out(name: str, rule: str) -> None:
+    """(M31): √((N−1)/N) (U − U without j); at n = N, where no set of n is left without j, U(N) − U(N−1) without j."""
+    weights = POOLS[name][:6]
+    values, size = _values(len(weights)), len(weights)
+    found = leave_one_out([float(v) for v in values], _log(weights), [3, size], rule).deviation[0]
+    for j in range(size):
+        rest = [*values[:j], *values[j + 1 :]], [*weights[:j], *weights[j + 1 :]]
+        for row, n in zip(found, (3, size), strict=True):
+            less = subset_average(*rest, min(n, size - 1), KERNELS[rule])
+            difference = float(subset_average(values, weights, n, KERNELS[rule]) - less)
+            factor = 1.0 if n == size else math.sqrt((size - 1) / size)
+            assert row[j] == pytest.approx(factor * difference, rel=1e-5, abs=1e-6)  # ERROR_STEP: 4e-7
+
+
 @pytest.mark.parametrize(("size", "rare"), [(2, 1e-4), (3, 1e-4), (4, 1e-4), (3, 0.05), (5, 0.3)])
 def test_the_standard_error_is_never_too_small_on_average(size: int, rare: float) -> None:
     """Every pool of 0/1 rewards, best-of-n: E stderr² ≥ the variance, at n = N too."""

@@ -55,9 +55,11 @@ def measure(tree: Path, data: Path, workers: int) -> None:
         f"--measured={data / 'durations.json'}",
         *folders,
     ]
-    done = subprocess.run(command, cwd=tree, env=environment(tree), capture_output=True, text=True, check=False)
+    said = data / "pytest.log"
+    with said.open("w") as log:
+        done = subprocess.run(command, cwd=tree, env=environment(tree), stdout=log, stderr=log, check=False)
     if done.returncode not in (0, 1):
-        raise RuntimeError(f"the tests did not run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise RuntimeError(f"the tests did not run, see {said}: {said.read_text()[-2000:]}")
 
 
 class Covering:

@@ -25,8 +25,24 @@ class TooSlow(BaseException):
     """No Exception: nothing in a test may catch it, or look for a shorter example of it."""
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise TooSlow(f"more than {SLOWEST:g} s")
+class _Impatience:
+    """What the signal means: nothing where no test is running."""
+
+    running = False
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """End the test that is running."""
+        if self.running:
+            self.running = False
+            raise TooSlow(f"more than {SLOWEST:g} s")
+
+
+IMPATIENCE = _Impatience()
+
+
+def pytest_configure() -> None:
+    """For good: a late signal would end a process that handles it no more."""
+    signal.signal(signal.SIGPROF, IMPATIENCE.stop)
 
 
 def _timed(item: pytest.Item) -> Iterator[None]:
@@ -44,13 +60,13 @@ def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    before = signal.signal(signal.SIGPROF, _stop)
+    IMPATIENCE.running = True
     signal.setitimer(signal.ITIMER_PROF, SLOWEST)
     try:
         return (yield from _timed(item))
     finally:
+        IMPATIENCE.running = False
         signal.setitimer(signal.ITIMER_PROF, 0.0)
-        signal.signal(signal.SIGPROF, before)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,15 +9,15 @@ settings that were not looked at. `ratio` is measured over predicted.
 Steps have a fixed number of tokens; the step before is new to every model, as in the middle of a solution. The engine
 of transformers computes tokens that candidates begin with alike once: it draws at a temperature of 3 at least here, so
 that hardly any are, and candidates of a task that begin alike cost less than predicted. A time is
-the least of the repeats: of the processor's time where everything runs in one thread of this process, so that other
-work on the machine does not count, else of the clock. Times are not reproducible: this artifact's bytes differ from run
-to run.
+the least of the rounds, each of which times every setting once, so that a machine that grows slower does so for all: of
+the processor's time where everything runs in one thread of this process, so that other work on the machine does not
+count, else of the clock. Times are not reproducible: this artifact's bytes differ from run to run.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
@@ -78,24 +78,20 @@ def _others(more: Sequence[int], size: int) -> list[_At]:
 
 
 class _Clock:
-    """Least seconds of a call."""
+    """Seconds of a call: of the processor's time (`own`), or of the clock."""
 
-    def __init__(self, repeats: int, own: bool, device: torch.device) -> None:
-        self.repeats, self.device = repeats, device
+    def __init__(self, own: bool, device: torch.device) -> None:
+        self.device = device
         self.name = "processor time" if own else "clock"
         self._now = time.process_time if own else time.perf_counter
 
-    def least(self, prepared: Callable[[], Callable[[], object]]) -> float:
-        """The least seconds of the calls that `prepared` makes."""
-        taken = []
-        for _ in range(self.repeats):
-            call = prepared()
-            self._wait()
-            began = self._now()
-            call()
-            self._wait()
-            taken.append(self._now() - began)
-        return min(taken)
+    def seconds(self, call: Callable[[], object]) -> float:
+        """What the call takes."""
+        self._wait()
+        began = self._now()
+        call()
+        self._wait()
+        return self._now() - began
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
@@ -160,45 +156,49 @@ def _bench(world: World, at: _At, seed: int) -> _Bench:
     return _Bench(world, at, prompt, place, _exactly(at.tokens, world), seed)
 
 
-def _timings(bench: _Bench, clock: _Clock) -> dict[str, list[Timing]]:
-    """Each call of a step by itself, by model."""
+def _timings(bench: _Bench, clock: _Clock) -> list[tuple[str, Timing]]:
+    """Each call of a step by itself, with its model."""
     world, at, sizes = bench.world, bench.at, (bench.at.tokens, bench.before, bench.at.tokens)
     tokens = bench.drawn(world.draft, bench.cache(world.draft))
 
-    def drawing(engine: Engine) -> Callable[[], object]:
-        cache = bench.cache(engine)
-        return lambda: bench.drawn(engine, cache)
+    def drawing(engine: Engine) -> float:
+        return clock.seconds(partial(bench.drawn, engine, bench.cache(engine)))
 
-    def scoring(engine: Engine, n: int) -> Callable[[], object]:
-        cache = bench.cache(engine)
-        return lambda: engine.score(cache, tokens[None, :n])
+    def scoring(engine: Engine, n: int) -> float:
+        return clock.seconds(partial(engine.score, bench.cache(engine), tokens[None, :n]))
 
-    def judging(n: int) -> Callable[[], object]:
+    def judging(n: int) -> float:
         bench.known()
-        return lambda: world.reward_model.score([bench.place] * n, tokens[:n].tolist())
+        return clock.seconds(partial(world.reward_model.score, [bench.place] * n, tokens[:n].tolist()))
 
     # one candidate alone shows what is read again with every candidate
     counts = (at.n, 1)
-    found = {"reward": [Timing(False, n, *sizes, clock.least(partial(judging, n))) for n in counts]}
+    found = [("reward", Timing(False, n, *sizes, judging(n))) for n in counts]
     for name, engine in (("draft", world.draft), ("base", world.base)):
-        found[name] = [
-            Timing(True, at.n, *sizes, clock.least(partial(drawing, engine))),
-            *(Timing(False, n, *sizes, clock.least(partial(scoring, engine, n))) for n in counts),
-        ]
+        found.append((name, Timing(True, at.n, *sizes, drawing(engine))))
+        found += [(name, Timing(False, n, *sizes, scoring(engine, n))) for n in counts]
     return found
 
 
-def _step_seconds(bench: _Bench, clock: _Clock, name: str, threshold: float | None) -> float:
-    """Least seconds of a whole step of a method."""
-    method, models = METHODS[name], bench.world.models
-    scheme = method.scheme(BETA, bench.at.n, threshold)
+@dataclass(frozen=True)
+class _Step:
+    """A whole step of a method, GSI's with every one accepted or none."""
 
-    def prepared() -> Callable[[], object]:
+    method: str
+    threshold: float | None
+    accepted: float | None
+
+    def seconds(self, bench: _Bench, clock: _Clock) -> float:
+        """What it takes."""
+        method, models = METHODS[self.method], bench.world.models
+        scheme = method.scheme(BETA, bench.at.n, self.threshold)
         caches = {policy: bench.cache(models.engine(policy)) for policy in policies_used(method)}
         bench.known()
-        return lambda: run_step(method, scheme, models, caches, [bench.place], bench.rule, bench.seed)
+        return clock.seconds(lambda: run_step(method, scheme, models, caches, [bench.place], bench.rule, bench.seed))
 
-    return clock.least(prepared)
+
+_ACCEPTED = _Step("gsi", -np.inf, 1.0)
+_STEPS = (_ACCEPTED, _Step("gsi", np.inf, 0.0), _Step("soft_bon_base", None, None))
 
 
 def _selection(whole: Sequence[tuple[_Bench, float]], trio: Trio, overheads: Overheads) -> float:
@@ -216,14 +216,11 @@ def _predicted(bench: _Bench, trio: Trio, overheads: Overheads, accepted: float 
     return float(gsi_seconds(trio, MEASURED, at.n, at.n, rejected, *lengths, before, overheads=overheads))
 
 
-def _rows(bench: _Bench, clock: _Clock, trio: Trio, overheads: Overheads) -> Iterator[Record]:
-    """Whole steps, measured and predicted: GSI with every step accepted and with none, soft best-of-n on the base."""
-    at = bench.at
-    for method, threshold, accepted in (("gsi", -np.inf, 1.0), ("gsi", np.inf, 0.0), ("soft_bon_base", None, None)):
-        predicted = _predicted(bench, trio, overheads, accepted)
-        measured = _step_seconds(bench, clock, method, threshold)
-        row = {"method": method, "n": at.n, "tokens": at.tokens, "context": bench.before, "accepted": accepted}
-        yield row | {"measured": measured, "predicted": predicted, "ratio": measured / predicted}
+def _row(bench: _Bench, step: _Step, measured: float, trio: Trio, overheads: Overheads) -> Record:
+    """A whole step, measured and predicted."""
+    at, predicted = bench.at, _predicted(bench, trio, overheads, step.accepted)
+    row = {"method": step.method, "n": at.n, "tokens": at.tokens, "context": bench.before, "accepted": step.accepted}
+    return row | {"measured": measured, "predicted": predicted, "ratio": measured / predicted}
 
 
 def _shape(model: object) -> Shape:
@@ -271,31 +268,34 @@ def run(
     most = max(at.n for at in (*calibrated, *others))
     require_candidates(most, 1, _exactly(size, world), f"n = {most}")
     device, own = _device(world)
-    clock = _Clock(chosen["repeats"], own and chosen["threads"] == 1, device)
+    clock = _Clock(own and chosen["threads"] == 1, device)
     threads = torch.get_num_threads()
     torch.set_num_threads(chosen["threads"])
-    steps: list[Record] = []
-    timings: dict[str, list[Timing]] = {}
-    whole: list[tuple[_Bench, float]] = []
+    calls: list[list[tuple[str, Timing]]] = []
+    whole: list[list[float]] = []
     try:
+        benches = [_bench(world, at, seed) for at in (*calibrated, *others)]
+        known, unknown = benches[: len(calibrated)], benches[len(calibrated) :]
+        asked = [(bench, _ACCEPTED) for bench in known] + list(product(unknown, _STEPS))
         # a process takes its first memory and kernels slowly, which would be calibrated on
-        _step_seconds(_bench(world, calibrated[-1], seed), clock, "gsi", np.inf)
-        for done, at in enumerate(calibrated):
-            bench = _bench(world, at, seed)
-            for name, found in _timings(bench, clock).items():
-                timings.setdefault(name, []).extend(found)
-            whole.append((bench, _step_seconds(bench, clock, "gsi", -np.inf)))
-            progress(done + 1, len(calibrated) + len(others))
-        trio = _trio(world)
-        roles = ("draft", "base", "reward")
-        calls = {role: fitted_overhead(getattr(trio, role), timings[role]) for role in roles}
-        overheads = Overheads(calls["draft"], calls["base"], calls["reward"])
-        overheads = replace(overheads, selection=_selection(whole, trio, overheads))
-        for done, at in enumerate(others, start=len(calibrated)):
-            steps += _rows(_bench(world, at, seed), clock, trio, overheads)
-            progress(done + 1, len(calibrated) + len(others))
+        _STEPS[1].seconds(known[-1], clock)
+        for done in range(chosen["repeats"]):
+            calls.append([timing for bench in known for timing in _timings(bench, clock)])
+            whole.append([])
+            for at, (bench, step) in enumerate(asked, 1):
+                whole[-1].append(step.seconds(bench, clock))
+                progress(done * len(asked) + at, chosen["repeats"] * len(asked))
     finally:
         torch.set_num_threads(threads)
+    trio, roles = _trio(world), ("draft", "base", "reward")
+    least = [min(rounds, key=lambda item: item[1].seconds) for rounds in zip(*calls, strict=True)]
+    timings = {role: [timing for name, timing in least if name == role] for role in roles}
+    fitted = {role: fitted_overhead(getattr(trio, role), timings[role]) for role in roles}
+    overheads = Overheads(fitted["draft"], fitted["base"], fitted["reward"])
+    measured = [(bench, step, min(rounds)) for (bench, step), *rounds in zip(asked, *whole, strict=True)]
+    selection = _selection([(bench, seconds) for bench, _, seconds in measured[: len(known)]], trio, overheads)
+    overheads = replace(overheads, selection=selection)
+    steps = [_row(*item, trio, overheads) for item in measured[len(known) :]]
     ratios = np.array([row["ratio"] for row in steps])
     off = np.abs(np.log(ratios))
     summary: Record = {

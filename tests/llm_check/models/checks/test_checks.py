@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gsi_theory.cli import main
 from gsi_theory.runs.artifact import provenance, read_artifact, write_artifact
 from llm_check.models import command_check
 from llm_check.models.checks import step_law as law
+from llm_check.models.checks import step_seconds
 from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.check_verdict import verdict
 from llm_check.models.checks.decision_noise import flips
@@ -273,6 +275,24 @@ def test_seconds_are_of_candidates_that_hardly_begin_alike(world: World, tmp_pat
     assert summary["world"]["contracts"]["base"]["sampling_temperature"] == 1.0
     several = [np.unique(tokens[:, :3], axis=0).shape[0] / len(tokens) for tokens in seen if len(tokens) > 1]
     assert np.mean(several) > 0.85
+
+
+def test_a_slow_start_is_not_calibrated_on(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every setting is timed in every round, so that a machine that is slow for a while is so for all of them."""
+
+    def predicted(slow: int) -> list[float]:
+        calls = iter(range(10_000))
+
+        def seconds(_: object, call: Callable[[], object]) -> float:
+            call()
+            return 3.0 if next(calls) < slow else 1.0
+
+        monkeypatch.setattr(step_seconds._Clock, "seconds", seconds)
+        path = check("lm_seconds", world, 3, tmp_path / str(slow), SMALL["lm_seconds"] | {"repeats": "2"})
+        return read_artifact(path, "lm_seconds").tables["steps"]["predicted"]
+
+    # a step that warms up, eight calls of each calibrated setting
+    assert predicted(slow=17) == predicted(slow=0)
 
 
 def test_single_outcomes_are_tested_exactly() -> None:

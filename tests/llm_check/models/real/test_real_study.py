@@ -3,7 +3,6 @@ law, and prefixes of long steps are short steps."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,15 +11,13 @@ import pytest
 from scipy import stats
 
 from gsi_theory.runs.artifact import read_artifact
-from llm_check.logs.pools.pool import Pool, read_pool
-from llm_check.logs.pools.prefixes import pool_at_length
 from llm_check.models.checks.check_table import CHECKS
 from llm_check.models.checks.significance import holm
-from llm_check.models.collecting.collected_task import collect_world
 from llm_check.models.command_check import check
 from llm_check.models.decoding.random_streams import PositionStream
 from llm_check.models.decoding.reasoning_steps import parse_step_rule
 from llm_check.models.world import World, load_world
+from tests.benches.prefix_lengths import BAR, LENGTHS, compared
 
 pytestmark = pytest.mark.real
 
@@ -73,22 +70,7 @@ def test_first_tokens_follow_the_law(draws: int = 5000) -> None:
     assert holm(np.array(p)).min() > 0.001, p
 
 
-def _log_ratios(pool: Pool) -> tuple[np.ndarray, np.ndarray]:
-    """Means over positions of the drafts' log-ratio (KL with the other sign), and of its median."""
-    parts = [pool.draft_candidates(*key).log_ratio for key in pool.arrays.names]
-    return np.array([part.mean() for part in parts]), np.array([np.median(part) for part in parts])
-
-
 def test_prefixes_of_long_steps_are_short_steps(tmp_path: Path) -> None:
-    whole = tmp_path / "whole.parquet"
-    specs = {"draft": "smollm2:medium", "base": "smollm2", "prm": None}
-    collect_world(world(), whole, specs, (32, 1), seed=1, batch=4)
-    p, tokenizer = [], world().base.tokenizer
-    for tokens in (1, 2, 4, 8, 12):
-        fresh = tmp_path / f"{tokens}.parquet"
-        short = replace(world(), step=f"tokens:{tokens}", rule=parse_step_rule(f"tokens:{tokens}", tokenizer, tokens))
-        collect_world(short, fresh, specs, (32, 1), seed=2, batch=4)
-        ours, theirs = (_log_ratios(pool) for pool in (pool_at_length(read_pool(whole), tokens), read_pool(fresh)))
-        # the same prompts in both: differences are of draws alone
-        p += [stats.ttest_rel(a, b).pvalue for a, b in zip(ours, theirs, strict=True)]
-    assert holm(np.array(p)).min() > 0.001, p
+    rows = list(compared("medium", PROBLEMS, 32, tmp_path))
+    assert {(row.tokens, row.name) for row in rows} >= {(t, name) for t in LENGTHS for name in ("kl", "median")}
+    assert holm(np.array([row.p for row in rows])).min() > BAR, rows
