@@ -19,15 +19,19 @@ from llm_check.logs.pools.verdict import pool_support
 from tests.benches.supports import WORLDS, dealt, summarized, synthetic
 
 
-def normal_pool(spread: float, prompts: int = 12, drafts: int = 64, base: int = 0, high: float = 1.0) -> Pool:
-    """Normal log-ratios, rewards uniform on [0, high], drafts and base draws (of the exact tilt of the ratios)."""
+def normal_pool(
+    spread: float, prompts: int = 12, drafts: int = 64, base: int = 0, high: float = 1.0, down: bool = False
+) -> Pool:
+    """Normal log-ratios, rewards uniform on [0, high] (`down`: on [1 − high, 1]), drafts and base draws (of the exact
+    tilt of the ratios)."""
     rng = np.random.default_rng(3)
     rows = []
     for prompt in range(prompts):
         for source, count, mean in (("draft", drafts, -0.5), ("base", base, 0.5)):
             for i in range(count):
                 ratio = mean * spread**2 + spread * rng.normal()
-                rows.append((f"p{prompt}", 0, source, i, -900.0, -900.0 + ratio, high * rng.random()))
+                reward = high * rng.random()
+                rows.append((f"p{prompt}", 0, source, i, -900.0, -900.0 + ratio, 1.0 - reward if down else reward))
     names = ("prompt_id", "step", "source", "candidate", "logp_draft", "logp_base", "reward")
     return pool_from_columns({name: [row[i] for row in rows] for i, name in enumerate(names)})
 
@@ -41,14 +45,23 @@ def test_each_test_refuses_what_it_is_for() -> None:
     whole, beyond = _faults(normal_pool(0.5), 64, 65)
     assert whole == "" and "nothing can be said beyond the pool" in beyond
     assert "6 disjoint sets of n = 16 drafts" in _faults(normal_pool(0.5, 2, 62), 16)[0]
+    assert "7 disjoint sets of n = 8 drafts" in _faults(normal_pool(0.5, 7, 8), 8)[0]
+    assert "disjoint" not in _faults(normal_pool(0.5, 8, 8), 8)[0]
     (wide,) = _faults(normal_pool(0.5, 2, 16), 2)
     assert "wider than a tenth of its range of 1" in wide
     one = _faults(normal_pool(14.0), 1, 2)
     assert one[0] == "" and "effective drafts of 64 at half of the positions" in one[1]
-    # rewards that are near a bound nearly always: no set may show what the others are
-    assert "so near a bound" in _faults(normal_pool(0.5, high=0.001), 2)[0]
     with pytest.raises(InputError, match="n = 0"):
         _faults(normal_pool(0.5), 0)
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_a_mean_within_two_sets_of_a_bound_is_refused(down: bool) -> None:
+    """Rewards that are near a bound nearly always: no set may show what the others are."""
+    sets = 12 * 64 // 2
+    for away, refused in ((1.6, True), (2.4, False)):
+        (fault,) = _faults(normal_pool(0.5, high=2.0 * away / sets, down=down), 2)
+        assert ("so near a bound" in fault) == refused
 
 
 @pytest.mark.parametrize(("drafts", "n"), [(2, 1), (5, 2), (16, 4)])
