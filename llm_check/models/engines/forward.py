@@ -21,6 +21,7 @@ from gsi_theory.arrays.memory import require_memory
 from gsi_theory.errors import InputError
 from llm_check.models.engines.compiled_decoder import WIDEST, CompiledDecoder, compiled_decoder
 from llm_check.models.engines.lean_decoder import LeanDecoder, disagreement, lean_decoder
+from llm_check.models.engines.linear import linear
 from llm_check.models.model_types import Module
 
 __all__ = ["Forward", "forward_of"]
@@ -80,7 +81,8 @@ class Forward:
         if self.lean is None:
             return features
         head = self.module.get_output_embeddings()
-        return F.linear(features, head.weight, head.bias)
+        rows = linear(features.reshape(-1, features.shape[-1]), head.weight, head.bias)
+        return rows.view(*features.shape[:-1], -1) if features.dim() > 2 else rows
 
     def _through(
         self, module: Module, tokens: Tensor, positions: Tensor, bias: Tensor, kv: Tensor, at: int, more: Any

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from llm_check.models.engines.linear import linear, linear_add
 from llm_check.models.model_types import Module
 
 __all__ = ["KNOWN", "LeanDecoder", "disagreement", "lean_decoder"]
@@ -41,7 +42,7 @@ class _Layer:
     qkv: Tensor
     qkv_bias: Tensor | None
     head_norm: Tensor | None  # (H + K, D), weights of the norms of q and k
-    out: Tensor  # transposed, as is `down`: what `_linear_add` takes
+    out: Tensor
     out_bias: Tensor | None
     mlp_norm: Tensor
     gate_up: Tensor
@@ -91,17 +92,18 @@ class LeanDecoder:
             pair = mixed[:, :, self.heads :].view(rows, new, 2, self.kv_heads, self.head_dim).permute(2, 0, 3, 1, 4)
             buffer[:, :, :, at : at + new] = pair
             seen = buffer if width == buffer.shape[3] else buffer[:, :, :, :width]
-            x = _linear_add(x, self._attend(mixed[:, :, : self.heads], seen, bias, groups), layer.out, layer.out_bias)
+            x = linear_add(x, self._attend(mixed[:, :, : self.heads], seen, bias, groups), layer.out, layer.out_bias)
             normed = F.rms_norm(x, layer.mlp_norm.shape, layer.mlp_norm, self.eps)
-            gate, up = F.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, 1)
-            x = _linear_add(x, F.silu(gate).mul_(up), layer.down, layer.down_bias)
+            gate, up = linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, 1)
+            x = linear_add(x, F.silu(gate).mul_(up), layer.down, layer.down_bias)
         return F.rms_norm(x, self.norm.shape, self.norm, self.eps).view(rows, new, -1)
 
     def _project(self, layer: _Layer, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """Queries, keys and values (M, H + 2K, D) of hidden states (M, d); queries and keys normed and rotated."""
         normed = F.rms_norm(x, layer.norm.shape, layer.norm, self.eps)
         both = self.heads + self.kv_heads
-        mixed = F.linear(normed, layer.qkv, layer.qkv_bias).view(len(x), both + self.kv_heads, self.head_dim)
+        mixed = linear(normed, layer.qkv, layer.qkv_bias).contiguous()
+        mixed = mixed.view(len(x), both + self.kv_heads, self.head_dim)
         turned = plain = mixed[:, :both]
         if layer.head_norm is not None:
             turned = F.rms_norm(turned, (self.head_dim,), None, self.eps).mul_(layer.head_norm)
@@ -120,11 +122,6 @@ class LeanDecoder:
         attention = F.scaled_dot_product_attention(folded, keys, values, attn_mask=bias)
         unfolded = attention.view(rows, self.kv_heads, groups, new, self.head_dim).permute(0, 3, 1, 2, 4)
         return unfolded.reshape(rows * new, -1)
-
-
-def _linear_add(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x + y W (+ b), in one kernel."""
-    return torch.addmm(x if bias is None else x + bias, y, weight)
 
 
 def _fused(parts: list[Module]) -> tuple[Tensor, Tensor | None]:
@@ -157,12 +154,12 @@ def _layer_of(layer: Module, heads: int, kv_heads: int) -> _Layer:
         qkv,
         qkv_bias,
         norms,
-        attention.o_proj.weight.data.t(),
+        attention.o_proj.weight.data,
         _data(attention.o_proj.bias),
         layer.post_attention_layernorm.weight.data,
         gate_up,
         gate_up_bias,
-        mlp.down_proj.weight.data.t(),
+        mlp.down_proj.weight.data,
         _data(mlp.down_proj.bias),
     )
 

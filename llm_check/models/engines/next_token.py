@@ -25,7 +25,8 @@ def blocks_of(rows: int, vocabulary: int) -> list[slice]:
 
 def log_softmax(logits: Tensor, temperature: float) -> Tensor:
     """Log-probabilities (M, V) in nats, float64, of softmax(logits / temperature)."""
-    return torch.log_softmax(logits.double().div_(temperature), dim=-1)
+    wide = logits.to(torch.float64, memory_format=torch.contiguous_format, copy=True)
+    return torch.log_softmax(wide.div_(temperature), dim=-1)
 
 
 def drawn_tokens(logits: Tensor, at: Tensor, uniforms: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
