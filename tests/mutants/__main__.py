@@ -20,7 +20,8 @@ from queue import SimpleQueue
 
 from tests.mutants.covering import Covering, environment, measure
 from tests.mutants.forked import Answer, Tests
-from tests.mutants.places import ROOMS, Mutant, changed, described, sample
+from tests.mutants.places import Mutant, changed, described, sample
+from tests.mutants.rooms import ROOMS
 
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).parent / "equivalent.txt"

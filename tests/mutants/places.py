@@ -12,42 +12,7 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator
 
-# room -> folders and files whose modules are changed
-ROOMS = {
-    "laws": (
-        "gsi_theory/laws",
-        "gsi_theory/rules",
-        "gsi_theory/steps",
-        "gsi_theory/limits.py",
-        "gsi_theory/divergence.py",
-    ),
-    "claims": ("gsi_theory/claims",),
-    "samples": ("gsi_theory/samples", "gsi_theory/estimate.py"),
-    "planner": ("llm_check/logs/planner",),
-    "doctor": tuple(
-        f"llm_check/logs/pools/{name}.py"
-        for name in (
-            "balance",
-            "causes",
-            "diagnosis",
-            "evidence",
-            "findings",
-            "prefix_counts",
-            "ratio",
-            "self_checks",
-            "step_coverage",
-            "tails",
-            "tokens",
-        )
-    ),
-    "pools": (
-        *(
-            f"llm_check/logs/pools/{name}.py"
-            for name in ("importer", "pool", "pool_files", "position_arrays", "row_checks")
-        ),
-        "llm_check/logs/prediction.py",
-    ),
-}
+from tests.mutants.rooms import ROOMS
 
 # Pairs that a slip of the pen makes; changes of another type (a * for a |) die of a TypeError and show nothing.
 OPERATORS = (
