@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import product, zip_longest
 from pathlib import Path
@@ -35,37 +37,54 @@ class Trials:
     """Changes tried in one copy of the repository; `known` tells which tests run what, and which pass unchanged."""
 
     def __init__(self, tree: Path, known: Covering) -> None:
-        self.tree, self.known, self.runs = tree, known, Tests(tree, environment(tree))
+        self.tree, self.known = tree, known
+        self.runs = {compiled: Tests(tree, environment(tree, compiled)) for compiled in (False, True)}
 
-    def _ran(self, tests: list[str]) -> Answer:
-        expected = min(LIMIT, sum(self.known.seconds.get(test, 0.0) for test in tests))
-        answer = self.runs.run(tests, LIMIT, 2 * expected + PATIENCE)
-        self.known.seconds |= answer.seconds
+    def close(self) -> None:
+        """End the processes."""
+        for runs in self.runs.values():
+            runs.close()
+
+    def _ran(self, tests: list[str], compiled: bool, patience: float = PATIENCE) -> Answer:
+        expected = LIMIT if compiled else min(LIMIT, sum(self.known.seconds.get(test, 0.0) for test in tests))
+        answer = self.runs[compiled].run(tests, LIMIT, 2 * expected + patience)
+        if not compiled:
+            self.known.seconds |= answer.seconds
         return answer
 
-    def _passes(self, test: str) -> bool:
+    def _passes(self, test: str, compiled: bool) -> bool:
         """Whether the test passes alone without a change; asked once."""
-        if test not in self.known.sound:
-            self.known.sound[test] = self._ran([test]).status == 0
-        return self.known.sound[test]
+        if (test, compiled) not in self.known.sound:
+            # the first of them compiles all loops
+            self.known.sound[test, compiled] = self._ran([test], compiled, 20 * PATIENCE).status == 0
+        return self.known.sound[test, compiled]
 
-    def _planted(self, mutant: Mutant, tests: list[str]) -> Answer:
+    def _planted(self, mutant: Mutant, tests: list[str], compiled: bool) -> Answer:
         file = self.tree / mutant.module
-        original = file.read_bytes()
+        original, times = file.read_bytes(), file.stat()
         try:
             file.write_text(changed(self.tree, mutant), encoding="utf-8")
-            return self._ran(tests)
+            return self._ran(tests, compiled)
         finally:
             file.write_bytes(original)
+            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # what is compiled stays so
 
     def outcome(self, mutant: Mutant) -> tuple[str, str]:
         """ "killed", "timeout" (noticed too: the tests hang), "survived", "untested" where no test runs the place, or
         "unclear" where pytest could not run; and the test that noticed."""
-        while tests := self.known.tests(mutant.module, mutant.first, mutant.last, LIMIT):
-            answer = self._planted(mutant, tests)
+        at = mutant.module, mutant.first, mutant.last
+        found = self._noticed(mutant, False, lambda: self.known.tests(*at, LIMIT))
+        if found[0] not in ("survived", "untested"):
+            return found
+        slow = self._noticed(mutant, True, lambda: [t for t in self.known.slow_tests(*at) if self._passes(t, True)])
+        return found if slow[0] in ("untested", "unclear") else slow
+
+    def _noticed(self, mutant: Mutant, compiled: bool, asked: Callable[[], list[str]]) -> tuple[str, str]:
+        while tests := asked():
+            answer = self._planted(mutant, tests, compiled)
             if not answer.failed:
                 return {0: "survived", None: "timeout"}.get(answer.status, "unclear"), ""
-            if self._passes(answer.failed):
+            if self._passes(answer.failed, compiled):
                 return "killed", answer.failed
             self.known.failed.add(answer.failed)
         return "untested", ""
@@ -158,7 +177,7 @@ def main() -> None:
             print(f"\r{count} of {len(rest)}, about {left:.0f} minutes left ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     while not free.empty():
-        free.get().runs.close()
+        free.get().close()
     sys.exit(0 if _summary([results[str(m)] for _, m in mutants]) else 1)
 
 

@@ -18,17 +18,17 @@ FOLDERS = (
     "tests/oracles",
     "tests/llm_check/logs",
 )
-# What all runs share: no compiled loops (numba would compile every change anew, and coverage sees none of their lines).
-ENVIRONMENT = {"GSI_COMPILED": "0", "NUMBA_DISABLE_JIT": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+# No compiled loops: coverage sees none of their lines. Tests that are too slow so are asked with them, in the end.
+PLAIN = {"GSI_COMPILED": "0", "NUMBA_DISABLE_JIT": "1"}
 
 # What reads the source, and runs none of it.
 HOUSE = "tests/test_arrows.py::test_records_are_frozen"
 
 
-def environment(tree: Path) -> dict[str, str]:
+def environment(tree: Path, compiled: bool = False) -> dict[str, str]:
     """The environment of a test run in `tree`."""
     path = os.pathsep.join(filter(None, (str(tree), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
+    return {**os.environ, **({} if compiled else PLAIN), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": path}
 
 
 def measure(tree: Path, data: Path, workers: int) -> None:
@@ -71,7 +71,7 @@ class Covering:
         measured = json.loads((data / "durations.json").read_text())
         self.seconds: dict[str, float] = measured["seconds"]
         self.failed = set(measured["failed"])
-        self.sound: dict[str, bool] = {}
+        self.sound: dict[tuple[str, bool], bool] = {}
 
     def tests(self, module: str, first: int, last: int, limit: float) -> list[str]:
         """Tests that run a line of the span, as many as take `limit` seconds together, quickest first, but first those
@@ -79,21 +79,29 @@ class Covering:
 
         Lines that run on import belong to no test: then those that run any line of the module, after `HOUSE`.
         """
-        lines = self.coverage.contexts_by_lineno(str(self.tree / module))
-        names = {name for line in range(first, last + 1) for name in lines.get(line, ())}
-        house = set[str]()
-        if not names - {""}:
-            names, house = {name for contexts in lines.values() for name in contexts}, {HOUSE}
-        tests = house | {name.split("|")[0] for name in names} - {""}
-        own = f"/test_{Path(module).stem}"
-        order = sorted(
-            tests - self.failed,
-            key=lambda test: (test not in house and own not in test, self.seconds.get(test, 0.0), test),
-        )
+        tests, house = self._running(module, first, last)
         out, total = list[str](), 0.0
-        for test in order:
+        for test in sorted(tests - self.failed, key=lambda test: (test not in house, *self._order(module, test))):
             duration = self.seconds.get(test, 0.0)
             if total + duration <= limit:
                 total += duration
                 out.append(test)
         return out
+
+    def slow_tests(self, module: str, first: int, last: int) -> list[str]:
+        """The others that are known to run a line of the span: what failed when they were measured, most by the time
+        they took without compiled loops."""
+        tests, _ = self._running(module, first, last)
+        return sorted(tests & self.failed, key=lambda test: self._order(module, test))
+
+    def _order(self, module: str, test: str) -> tuple[bool, float, str]:
+        return f"/test_{Path(module).stem}" not in test, self.seconds.get(test, 0.0), test
+
+    def _running(self, module: str, first: int, last: int) -> tuple[set[str], set[str]]:
+        """Tests that run the span, and what is asked before them."""
+        lines = self.coverage.contexts_by_lineno(str(self.tree / module))
+        names = {name for line in range(first, last + 1) for name in lines.get(line, ())}
+        house = set[str]()
+        if not names - {""}:
+            names, house = {name for contexts in lines.values() for name in contexts}, {HOUSE}
+        return house | {name.split("|")[0] for name in names} - {""}, house
