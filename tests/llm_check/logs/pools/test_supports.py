@@ -14,7 +14,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.estimate import subset_mean
 from llm_check.logs.pools.diagnosis import doctor
 from llm_check.logs.pools.pool import Pool, pool_from_columns, write_pool
-from llm_check.logs.pools.supports import reward_bounds, support_cells
+from llm_check.logs.pools.supports import effective_drafts, reward_bounds, support_cells
 from llm_check.logs.pools.verdict import pool_support
 from tests.benches.supports import WORLDS, dealt, summarized, synthetic
 
@@ -81,6 +81,30 @@ def test_the_interval_counts_the_degrees_of_freedom_of_its_error(drafts: int, n:
     degrees = 2.0 * square**2 / max(fourth, normal)
     assert cell.stderr == pytest.approx(np.sqrt(square) / 6, rel=1e-6)
     assert cell.half == pytest.approx(student.ppf(0.975, degrees) * cell.stderr, rel=1e-6)
+
+
+def test_the_widest_interval_is_a_tenth_of_the_range() -> None:
+    cells = [support_cells(normal_pool(0.7, 6, drafts), [5.0], [2])[0] for drafts in range(12, 36)]
+    widths = np.array([2.0 * cell.half for cell in cells])
+    assert ((widths > 0.085) & (widths < 0.1)).any() and ((widths > 0.1) & (widths < 0.115)).any()
+    assert [cell.fault.endswith("wider than a tenth of its range of 1") for cell in cells] == (widths >= 0.1).tolist()
+
+
+def test_one_draft_decides_below_so_many_effective_ones() -> None:
+    pools = [normal_pool(spread, 9) for spread in np.linspace(7.0, 12.0, 21)]
+    sizes = np.array([effective_drafts(pool) for pool in pools])
+    assert ((sizes > 1.2) & (sizes < 1.3)).any() and ((sizes > 1.3) & (sizes < 1.4)).any()
+    assert ["one draft decides" in _faults(pool, 2)[0] for pool in pools] == (sizes < 1.3).tolist()
+
+
+def test_positions_that_are_not_read_count_as_those_that_are() -> None:
+    """Of 400 positions 200 are read: the error of the mean over all, and the sets of all."""
+    pool = normal_pool(0.5, 400, 2, high=0.005)
+    (cell,) = support_cells(pool, [5.0], [1])
+    read = [pool.positions("draft")[k] for k in np.unique(np.linspace(0, 399, 200).astype(int))]
+    square = sum(pool.draft_candidates(*key).reward.var(ddof=1) / 2 for key in read)
+    assert cell.stderr == pytest.approx(np.sqrt(square / 400 / 200), rel=1e-9)
+    assert 400 * cell.reward < 2.0 < 800 * cell.reward and cell.fault == ""
 
 
 def test_beyond_half_of_the_drafts_the_interval_is_no_shorter_than_at_half() -> None:
