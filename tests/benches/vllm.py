@@ -132,7 +132,14 @@ def main(argv: list[str] | None = None) -> None:
         contract = pairs["vllm"][0].contract
         summary = {"cells": cells, "vllm": contract.engine_version, "options": chosen.vllm_options}
         summary |= {"model": contract.model, "dtype": contract.dtype, "threads": chosen.threads}
+        given = {
+            "model": chosen.model,
+            "dtype": chosen.dtype,
+            "threads": chosen.threads,
+            "vllm-options": chosen.vllm_options,
+        }
         command = f"python -m tests.benches.vllm --repeats {chosen.repeats} --seed {chosen.seed}"
+        command += "".join(f" --{name} {value}" for name, value in given.items() if value)
         path = write_artifact(chosen.out, "vllm_speed", provenance(command, chosen.seed), summary, {"repeats": rows})
     except InputError as error:
         sys.exit(f"error: {error}")
