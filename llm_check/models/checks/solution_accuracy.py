@@ -108,7 +108,7 @@ def run(
     for done, (name, n) in enumerate(cells, start=1):
         plan = SolutionRun((name,), chosen["beta"], n, chosen["threshold"], seed=seed, batch=batch)
         rows = solve_task(plan, world.models, prompts, world.rule, world.max_steps, task.grade, Journal(None, {}))
-        for key, value in summary(name, plan, rows).items():
+        for key, value in summary(name, plan, rows, world.reward_model).items():
             methods.setdefault(key, []).append(value)
         solved[name, n] = rows
         progress(done, len(cells))

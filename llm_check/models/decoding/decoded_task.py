@@ -230,7 +230,7 @@ def _decoded(
             problem = problems[row["problem_id"]]
             solutions.append({"question": problem.question, "reference": str(problem.answer), "n": run.n, **row})
         for name in run.methods:
-            methods.append(summary(name, run, [row for row in rows if row["method"] == name]))
+            methods.append(summary(name, run, [row for row in rows if row["method"] == name], world.reward_model))
             spent = taken.get((name, run.n))
             seconds.append(None if spent is None else sum(s for s, _ in spent) / sum(steps for _, steps in spent))
         fixed = [row for row in found[0][1] if row["method"] not in run.methods]

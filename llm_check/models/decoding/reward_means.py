@@ -29,8 +29,9 @@ class RewardMean:
     p_value: float | None
 
 
-def reward_mean(values: Sequence[float]) -> RewardMean:
-    """The mean of independent values (P,); where all are equal to rounding the interval is a point."""
+def reward_mean(values: Sequence[float], within: tuple[float, float] = (-np.inf, np.inf)) -> RewardMean:
+    """The mean of independent values (P,), which lie in the range `within`: so does the interval. Where all are equal
+    to rounding it is a point."""
     count = len(values)
     if count < 2:
         return RewardMean(count, float(values[0]) if count else None, None, None, None)
@@ -39,7 +40,8 @@ def reward_mean(values: Sequence[float]) -> RewardMean:
         mean = 0.0 if abs(mean) <= 1e-9 else mean
         return RewardMean(count, mean, mean, mean, float(mean == 0.0))
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, count - 1)) * error
-    return RewardMean(count, mean, mean - reach, mean + reach, float(2.0 * stats.t.sf(abs(mean) / error, count - 1)))
+    p_value = float(2.0 * stats.t.sf(abs(mean) / error, count - 1))
+    return RewardMean(count, mean, max(mean - reach, within[0]), min(mean + reach, within[1]), p_value)
 
 
 def reward_difference(first: Sequence[float], second: Sequence[float]) -> RewardMean:

@@ -28,6 +28,7 @@ from llm_check.models.decoding.reward_means import reward_difference, reward_mea
 from llm_check.models.decoding.solution import DecodeResult, decode_prompts
 from llm_check.models.decoding.step_candidates import COSTS, Models
 from llm_check.models.model_types import TaskProblem
+from llm_check.models.rewards.reward_model import RewardModel
 
 __all__ = ["SolutionRun", "differences", "solve_task", "summary"]
 
@@ -147,12 +148,13 @@ def _acceptance(rows: list[Record]) -> tuple[float, float, float]:
     return float(rate), max(0.0, rate - Z * error), min(1.0, rate + Z * error)
 
 
-def summary(name: str, run: SolutionRun, rows: list[Record]) -> Record:
+def summary(name: str, run: SolutionRun, rows: list[Record], reward: RewardModel) -> Record:
     """One method's solutions in numbers: accuracy with Wilson's interval and failures of grading apart, wrong ones
     that state no answer, mean reward of a solution with Student's interval, acceptance,
     the share of steps the draft (or a further drafter) drew, mean reward of a step, and the costs of all solutions."""
     scheme = run.scheme(name)
-    accuracy, reward = accuracy_of([row["grade"] for row in rows]), reward_mean([_reward(row) for row in rows])
+    accuracy = accuracy_of([row["grade"] for row in rows])
+    rewards = reward_mean([_reward(row) for row in rows], (reward.low, reward.high))
     acceptance = _acceptance(rows) if named_method(name).rejects(scheme) else (None, None, None)
     sources = [source for row in rows for source in row["steps"]["source"]]
     return {
@@ -173,9 +175,9 @@ def summary(name: str, run: SolutionRun, rows: list[Record]) -> Record:
         "steps": len(sources),
         "draft_share": sum(source != "base" for source in sources) / len(sources),
         "mean_reward": float(np.mean([reward for row in rows for reward in row["steps"]["reward"]])),
-        "solution_reward": reward.mean,
-        "solution_reward_low": reward.low,
-        "solution_reward_high": reward.high,
+        "solution_reward": rewards.mean,
+        "solution_reward_low": rewards.low,
+        "solution_reward_high": rewards.high,
         "acceptance_rate": acceptance[0],
         "acceptance_low": acceptance[1],
         "acceptance_high": acceptance[2],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -29,6 +31,14 @@ def test_the_interval_covers_the_mean() -> None:
         (r.low or 0) <= 0.5 <= (r.high or 0) for r in (reward_mean(rng.random(10).tolist()) for _ in range(2000))
     ]
     assert np.mean(covered) == pytest.approx(0.95, abs=3 * np.sqrt(0.95 * 0.05 / 2000))
+
+
+def test_the_interval_of_few_stays_in_the_range_of_the_reward() -> None:
+    free, bound = reward_mean([0.0, 0.2, 0.0]), reward_mean([0.0, 0.2, 0.0], (0.0, 1.0))
+    assert free.low is not None and free.low < 0.0
+    assert bound == replace(free, low=0.0)
+    high = reward_mean([1.0, 0.8, 1.0], (0.0, 1.0))
+    assert high.high == 1.0 and high.low is not None and 0.5 < high.low < 0.8
 
 
 def test_what_does_not_vary_and_what_is_too_few() -> None:

@@ -164,7 +164,7 @@ def test_failures_of_grading_count_neither_way(world: World) -> None:
 
     plan = SolutionRun(("draft", "base"), 1.0, 1, None, batch=12)
     rows = solved(world, plan, grade=grade)
-    found = summary("draft", plan, rows[:12])
+    found = summary("draft", plan, rows[:12], world.reward_model)
     assert (found["right"], found["wrong"], found["failed"], found["accuracy"]) == (8, 0, 4, 1.0)
     assert differences(plan.methods, rows)[0]["pairs"] == 8
     assert rows[0]["grade"] == "failed" and rows[0]["reason"] == "gave up"
