@@ -126,7 +126,7 @@ def one_model_table(table: pa.Table) -> pa.Table:
     return table
 
 
-def log_of_file(path: Path, file: TableFile, strict: bool = True, missing: str | None = None) -> Log:
+def log_of_file(path: Path, file: TableFile, strict: bool, missing: str | None = None) -> Log:
     """The log of a file already read, its bad rows refused or, with their prompts, left out. Errors as `read_pool`."""
     table = file.table
     sources = table["source"].unique().to_pylist() if "source" in table.column_names else []

@@ -65,7 +65,7 @@ def diagnosis_of(columns: Columns, metadata: dict[str, Any] | None = None) -> Di
     """Of a log of two models, or one where it has no source."""
     if "logp_draft" in columns:
         return diagnose(pool_from_columns(columns))
-    return diagnose(log_of_file(Path("log"), TableFile(pa.table(columns), metadata or {}, None, ())))
+    return diagnose(log_of_file(Path("log"), TableFile(pa.table(columns), metadata or {}, None, ()), strict=True))
 
 
 def told(symptom: str, log: str, columns: Columns) -> bool:

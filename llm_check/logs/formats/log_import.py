@@ -178,7 +178,7 @@ def _checked(logs: Sequence[_Opened], choices: ImportChoices, progress: Report |
     if left_out:
         metadata["left_out"] = {"rows": len(left_out), "prompts": len(gone)}
     metadata |= {"notes": reading.notes} if reading.notes else {}
-    log = log_of_file(logs[0][0], TableFile(table, metadata, None, ()))
+    log = log_of_file(logs[0][0], TableFile(table, metadata, None, ()), strict=True)
     return replace(log, left_out=tuple(left_out))
 
 

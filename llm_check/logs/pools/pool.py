@@ -157,7 +157,7 @@ def reward_range(metadata: Mapping[str, Json], place: str = "the pool") -> Range
     return checked_range(low, high, f"{place}, provenance, range of the reward")
 
 
-def pool_of_file(path: Path, file: TableFile, strict: bool = True, missing: str | None = None) -> Pool:
+def pool_of_file(path: Path, file: TableFile, strict: bool, missing: str | None = None) -> Pool:
     """The pool of a file already read, its bad rows refused or, with their prompts, left out. Errors as `read_pool`."""
     checked = checked_rows(path, file, reward_range(file.metadata, str(path)), strict, missing=missing)
     metadata = file.metadata | ({"missing": checked.missing} if checked.missing else {})

@@ -28,7 +28,7 @@ def _jsonl(path: Path, columns: Columns) -> Path:
 
 
 def _log(columns: Columns, metadata: dict[str, object] | None = None) -> Log:
-    return log_of_file(Path("log"), TableFile(pa.table(columns), dict(metadata or {}), None, ()))
+    return log_of_file(Path("log"), TableFile(pa.table(columns), dict(metadata or {}), None, ()), strict=True)
 
 
 def _run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -90,7 +90,7 @@ def test_facts_are_read() -> None:
 
     def ids(extra: Columns, facts: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> list[str]:
         file = TableFile(pa.table(columns | extra), {"facts": dict(facts)} | dict(metadata or {}), None, ())
-        return [f.id for f in diagnose(log_of_file(Path("log"), file)).findings]
+        return [f.id for f in diagnose(log_of_file(Path("log"), file, strict=True)).findings]
 
     cold = {"sampling_temperature": [0.7] * rows}
     assert ids(cold, {"logprobs": "raw"}) == ["recorded_temperature"] == ids({}, {"temperature": 0.7})

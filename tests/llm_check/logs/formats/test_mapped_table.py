@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,12 @@ def test_bad_lines_are_named_or_left_out_with_their_prompt(tmp_path: Path, name:
         # a line that does not say its prompt leaves out itself alone
         assert made.table["prompt_id"].to_pylist() == ["q0"] * 3 * (name == "absent") + ["q1"] * 4
         assert len(made.left_out) == 1 and made.metadata["left_out"]["rows"] == 1
+
+
+def test_of_several_bad_lines_the_first_is_named(tmp_path: Path) -> None:
+    path = log(tmp_path / "log.jsonl", {2: {"score": "good"}, 3: {"len": 2.5}, 5: {"large": "low"}})
+    with pytest.raises(InputError, match=f'^{re.escape(str(path))}, line 3, reward = "good": write it as double'):
+        by_maps(path, tmp_path / "p.parquet", MAPS, reward_range=LIMITS)
 
 
 def test_bad_maps_are_refused() -> None:
