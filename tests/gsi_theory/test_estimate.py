@@ -267,6 +267,9 @@ def test_scale_of_the_weights_costs_no_digits(rule: str) -> None:
     for shift in (1e4, 1e6, 1e8):
         far = subset_mean([0.0, 1.0, 0.0], [shift, shift - 1.0, shift - 2.0], [1, 2, 3], rule)
         np.testing.assert_array_equal(far.value, near.value)
+    # far below another, and nearly equal
+    pairs = subset_mean([0.25, 1.0, 0.0], [0.0, -1e30, -1e30 * (1.0 + 1e-7)], [2], rule)
+    assert pairs.value == pytest.approx((0.25 + 0.25 + 1.0) / 3)
     weight = np.array([0.3, -0.2, 0.1, 0.0])
     gated = [
         score_gated_mean([1.0, 0.0, 1.0, 0.5], weight + s, 1.0 + s, [0.2, 0.9], weight[:2], [2]).value.value

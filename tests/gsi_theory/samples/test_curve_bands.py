@@ -65,6 +65,10 @@ def test_the_level_lies_between_one_interval_and_bonferroni() -> None:
     assert simultaneous_level(rng.normal(size=(4, 6)), 0.95) == pytest.approx(1 - 0.05 / 6)
     assert simultaneous_level(column, 0.95) == 0.95
     assert simultaneous_level(np.ones((9, 3)), 0.95) <= 1 - 0.05 / 3 + 1e-12
+    # a point where one prompt speaks has no interval
+    values, lone = rng.normal(size=(30, 3)), np.full((30, 1), np.nan)
+    lone[4] = 1.0
+    assert simultaneous_level(np.hstack([values, lone]), 0.95) == simultaneous_level(values, 0.95)
 
 
 def test_bands_cover_and_are_not_idle() -> None:

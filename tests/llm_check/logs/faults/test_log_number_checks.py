@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from llm_check.logs.faults.failed_rewards import zero_atom
 from llm_check.logs.faults.short_solutions import length_correlation
@@ -51,6 +52,18 @@ def test_sure_steps_are_no_padding_and_padding_is() -> None:
     for value, low in ((-9999.0, 1), (-1e4, 1), (-1000.0, 1), (-1234.5, 0), (-999.0, 0)):
         arrays = _pool([-300.0, value], [-301.0, value + 1.5], ["x", "y"])
         assert sum(s.low for s in check_sentinels(arrays, arrays.same_steps[0]) if s.model == "draft") == low
+
+
+def test_a_number_is_far_from_the_other_model_s_beside_what_rows_are() -> None:
+    """Where nine of ten rows are 50 nats apart, 20 × 50 + 100 nats and 1000 make a sentinel."""
+    texts = [str(k) for k in range(41)]
+    base = [-300.0 - k for k in range(41)]
+    for gap, low in ((1050.5, 0), (1150.5, 1)):
+        draft = [value - 50.0 for value in base[:-1]] + [base[-1] - gap]
+        arrays = _pool(draft, base, texts)
+        assert sum(s.low for s in check_sentinels(arrays, arrays.same_steps[0])) == low
+    arrays = _pool([*base[:-1], base[-1] - 999.5], base, texts)
+    assert check_sentinels(arrays, arrays.same_steps[0]) == []
 
 
 @pytest.mark.parametrize("chance", [0.01, 0.5])
@@ -104,6 +117,24 @@ def test_a_shift_of_each_token_is_no_constant() -> None:
         arrays = pool_from_columns(columns | {"logp_base": (-400.0 + noise + shift).tolist()}).arrays
         middle = np.array([3.0 if constant else 0.0])
         assert (abs(length_left(arrays, middle)) < 4.0) == constant
+
+
+def test_what_is_left_of_lengths_is_seen_after_the_shift() -> None:
+    """The base's rows are shorter, as its log-ratios say, all of them 3 nats too high."""
+    rng = np.random.default_rng(3)
+    length = rng.integers(5, 50, size=4000)
+    drawn = rng.random(4000) < expit(0.2 * (length - 27.0))
+    order = np.argsort(~drawn, kind="stable")
+    length, count = length[order], int(drawn.sum())
+    columns = {
+        "prompt_id": ["a"] * 4000, "step": [0] * 4000, "source": ["draft"] * count + ["base"] * (4000 - count),
+        "candidate": [*range(count), *range(4000 - count)], "logp_draft": [-400.0] * 4000, "reward": [0.5] * 4000,
+        "logp_base": (-397.0 - 0.2 * (length - 27.0) - np.log((4000 - count) / count)).tolist(),
+        "n_tokens": length.tolist(),
+    }  # fmt: skip
+    arrays = pool_from_columns(columns).arrays
+    left = [length_left(arrays, np.array([shift])) for shift in (3.0, 0.0, -3.0)]
+    assert abs(left[0]) < 4.0 < min(abs(left[1]), abs(left[2]))
 
 
 def test_prompts_of_one_finite_law_share_rows_by_chance() -> None:

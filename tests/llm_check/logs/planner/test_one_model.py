@@ -157,6 +157,14 @@ def test_what_cannot_be_asked_is_refused(change: dict[str, Any], message: str) -
         plan_one_model(_log(10, [8]), **change)
 
 
+def test_a_stated_range_is_the_one_that_counts() -> None:
+    assert plan_one_model(_log(10, [8]), Goal(value="reward"), stated_range=(-1.0, 2.0)).bounds == (-1.0, 2.0)
+    table = _table(10, [8])
+    table = table.set_column(table.column_names.index("reward"), "reward", pa.array([1.0] * 80))
+    with pytest.raises(InputError, match="reward range 1 1"):
+        plan_one_model(Log(table, 1, {"facts": {"iid": True}}), stated_range=(1.0, 1.0))
+
+
 def test_a_log_of_answers_and_grades_alone_has_votes() -> None:
     found = plan_draws(_log(60, [9], drop=("reward",)))
     assert found.value == "correct" and {o.method for o in found.options} == {"majority", "pass_at_k"}

@@ -330,4 +330,12 @@ def test_turns_are_not_rounding_nor_luck_of_few_units() -> None:
 
 
 def test_a_factor_that_is_nearly_enough_is_not_one() -> None:
-    assert [_times(f) for f in (1.01, 1.1, 2.34, 9.99, 12.1, 99.6)] == ["1.1", "1.1", "2.4", "10.0", "13", "100"]
+    assert [_times(f) for f in (1.01, 1.1, 2.34, 9.99, 10.0, 12.1, 99.6)] == [
+        "1.1",
+        "1.1",
+        "2.4",
+        "10.0",
+        "10",
+        "13",
+        "100",
+    ]

@@ -130,6 +130,21 @@ def test_noise_of_the_reward_model_shows_in_equal_steps() -> None:
     assert "reward_noise" not in found(drop_texts(noisy))
 
 
+@pytest.mark.parametrize("repeats", [19, 20])
+def test_noise_of_rewards_is_told_from_twenty_repeats(repeats: int) -> None:
+    """Two draws of each of `repeats` steps, their rewards apart, beside steps drawn once."""
+    rng = np.random.default_rng(5)
+    steps = [*range(40), *range(repeats)]
+    columns: Columns = {
+        "prompt_id": ["p"] * len(steps), "step": [0] * len(steps), "source": ["draft"] * len(steps),
+        "candidate": [*range(len(steps))], "logp_draft": [-4.0 - 0.01 * k for k in steps],
+        "logp_base": [-4.0 - 0.01 * k for k in steps], "reward": rng.random(len(steps)).tolist(),
+        "token_ids": [[k, k] for k in steps],
+    }  # fmt: skip
+    found = {f.id: f.evidence for f in diagnose(pool_from_columns(columns)).findings}
+    assert ("reward_noise" in found) == (repeats >= 20)
+
+
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_equal_rewards_are_a_warning_of_their_own(value: float) -> None:
     """No success yet, or successes only: an honest pool, of which nothing can be chosen."""
