@@ -27,3 +27,10 @@ def test_either_end_of_the_distances_may_be_asked_for() -> None:
             needed_n(reached_at, TARGET, epsilon)
     with pytest.raises(InputError, match="n_max = 0"):
         needed_n(reached_at, TARGET, 0.5, n_max=0)
+
+
+def test_unasked_n_is_sought_up_to_a_million_millions() -> None:
+    last = 2**39 + 5
+    pi, other = np.log([0.5, 0.5]), np.log([0.9, 0.1])
+    assert needed_n(lambda n: pi if n >= last else other, pi, 0.1) == last
+    assert needed_n(lambda n: other, pi, 0.1) == np.inf

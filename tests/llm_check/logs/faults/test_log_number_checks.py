@@ -66,6 +66,16 @@ def test_a_number_is_far_from_the_other_model_s_beside_what_rows_are() -> None:
     assert check_sentinels(arrays, arrays.same_steps[0]) == []
 
 
+def test_steps_without_text_are_told_apart_by_the_last_bit_and_not_by_the_sign_of_zero() -> None:
+    draft = [-math.pi / 1e4, math.nextafter(-math.pi / 1e4, 0.0), -math.pi / 1e4, 0.0, -0.0]
+    columns = {
+        "prompt_id": ["a"] * 5, "step": [0] * 5, "source": ["draft"] * 5, "candidate": [*range(5)],
+        "logp_draft": draft, "logp_base": [-math.e] * 5, "reward": [0.5] * 5,
+    }  # fmt: skip
+    code, what = pool_from_columns(columns).arrays.same_steps
+    assert what == "log-probabilities" and (code[0], code[3]) == (code[2], code[4]) and len({*code.tolist()}) == 3
+
+
 @pytest.mark.parametrize("chance", [0.01, 0.5])
 def test_equal_short_steps_are_no_copies(chance: float) -> None:
     rng = np.random.default_rng(0)
