@@ -159,14 +159,24 @@ def results(
         f = tuple(np.concatenate([side, side**2]) for side in mine.values)
         found = predict_methods(mine.draft, mine.base, played, (f[0], f[1]))
         predicted[p], error[p] = found.value[:, :value_count], found.stderr[:, :value_count]
-        own = np.maximum(found.value[:, value_count:] - predicted[p] ** 2, 0.0)
+        square = found.value[:, value_count:]
         accept[p], accept_error[p] = found.p_accept, found.p_accept_se
         for c, (method, scheme) in enumerate(played):
             rng = np.random.default_rng([seed, p, c])
             taken = play(method, scheme, others.draft, others.base, int(runs[c]), rng)
             rows = np.stack([taken.taken(a, b) for a, b in zip(*others.values, strict=True)])
             measured[p, c], passed[p, c] = rows.mean(axis=1), taken.accepted.mean()
-            # the law that is predicted and the runs both tell what one run scatters by: half their sum is unbiased
-            seen = rows.var(axis=1, ddof=1) if runs[c] > 1 else own[c]
-            variance[p, c] = 0.5 * (own[c] + seen)
+            variance[p, c] = _variance_of_a_run(predicted[p, c], square[c], error[p, c], rows)
     return Results(tuple(played), predicted, error, accept, accept_error, measured, variance, passed, runs)
+
+
+def _variance_of_a_run(predicted: Floats, square: Floats, error: Floats, rows: Floats) -> Floats:
+    """What one run scatters by (V,), if predicted means (V,) and rows (V, R) are of one law.
+
+    Its two moments are the mean of both sides': either alone says 0 where it has not seen what happens rarely, and
+    then what the other saw would be any number of standard errors away. The mean of means varies by
+    (error² + variance/R)/4, which its square lacks.
+    """
+    first, second = 0.5 * (predicted + rows.mean(axis=1)), 0.5 * (square + (rows**2).mean(axis=1))
+    short = np.maximum(second - first**2 + 0.25 * error**2, 0.0)
+    return np.asarray(short / (1.0 - 0.25 / rows.shape[1]))

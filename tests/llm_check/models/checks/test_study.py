@@ -150,3 +150,26 @@ def test_scores_vary_by_one_where_predictions_are_right_and_by_more_where_they_a
         assert scores.variance > 1.0 + 5.0 * scores.variance_se
     else:
         assert abs(scores.variance - 1.0) < 4.0 * scores.variance_se and scores.variance_se < 0.25
+
+
+def _rare(rng: np.random.Generator, size: int, share: float) -> StudyProblem:
+    """Answers of which few are right, and better rewarded, and log-ratios that tell nothing."""
+    sides, values = [], []
+    for _ in range(2):
+        right = rng.random(size) < share
+        reward = 0.5 * right + 0.3 * rng.random(size)
+        sides.append(Candidates(np.full(size, -np.log(size)), reward, rng.normal(-0.045, 0.3, size)))
+        values.append(np.stack([reward, right]))
+    return StudyProblem("p", sides[0], sides[1], (values[0], values[1]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_one_side_never_saw_is_not_many_errors_away(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    problems = [_rare(rng, 50, share) for share in rng.choice([0.01, 0.03, 0.1, 0.3, 0.9], size=44)]
+    found = results(problems, studied_schemes((1, 2, 4, 8), (5.0, 20.0), 0.5), 18, 0)
+    for value in (0, 1):
+        z = found.z(value)
+        scores = calibration(z[np.isfinite(z)], np.nonzero(np.isfinite(z))[0])
+        assert np.nanmax(np.abs(z)) < 6.0
+        assert abs(scores.variance - 1.0) < 3.0 * scores.variance_se and scores.variance_se < 0.3
