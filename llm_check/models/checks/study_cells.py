@@ -153,7 +153,8 @@ def results(
     predicted, error, measured, variance = (np.zeros(shape) for _ in range(4))
     accept, accept_error, passed = (np.ones(shape[:2]) for _ in range(3))
     fresh = min(min(p.draft.reward.size, p.base.reward.size) for p in problems) - predicting
-    runs = np.array([max(1, fresh // max(s.n, s.base_draws)) for _, s in played], dtype=np.float64)
+    sets = np.array([max(s.n, s.base_draws) for _, s in played])
+    runs = np.maximum(1, fresh // sets).astype(np.float64)
     for p, problem in enumerate(problems):
         mine, others = problem.part(slice(0, predicting)), problem.part(slice(predicting, None))
         f = tuple(np.concatenate([side, side**2]) for side in mine.values)
@@ -166,17 +167,21 @@ def results(
             taken = play(method, scheme, others.draft, others.base, int(runs[c]), rng)
             rows = np.stack([taken.taken(a, b) for a, b in zip(*others.values, strict=True)])
             measured[p, c], passed[p, c] = rows.mean(axis=1), taken.accepted.mean()
-            variance[p, c] = _variance_of_a_run(predicted[p, c], square[c], error[p, c], rows)
+            variance[p, c] = _variance_of_a_run(predicted[p, c], square[c], error[p, c], predicting / sets[c], rows)
     return Results(tuple(played), predicted, error, accept, accept_error, measured, variance, passed, runs)
 
 
-def _variance_of_a_run(predicted: Floats, square: Floats, error: Floats, rows: Floats) -> Floats:
+def _variance_of_a_run(predicted: Floats, square: Floats, error: Floats, sets: float, rows: Floats) -> Floats:
     """What one run scatters by (V,), if predicted means (V,) and rows (V, R) are of one law.
 
-    Its two moments are the mean of both sides': either alone says 0 where it has not seen what happens rarely, and
-    then what the other saw would be any number of standard errors away. The mean of means varies by
-    (error² + variance/R)/4, which its square lacks.
+    Its two moments are those of both sides together, by the `sets` of candidates that predict and the R runs: either
+    side alone says 0 where it has not seen what happens rarely, and then what the other saw would be any number of
+    standard errors away. With the share s of the sets the joint mean varies by s² error² + (1 - s)² variance/R, which
+    its square lacks.
     """
-    first, second = 0.5 * (predicted + rows.mean(axis=1)), 0.5 * (square + (rows**2).mean(axis=1))
-    short = np.maximum(second - first**2 + 0.25 * error**2, 0.0)
-    return np.asarray(short / (1.0 - 0.25 / rows.shape[1]))
+    runs = rows.shape[1]
+    share = sets / (sets + runs)
+    first = share * predicted + (1.0 - share) * rows.mean(axis=1)
+    second = share * square + (1.0 - share) * (rows**2).mean(axis=1)
+    short = np.maximum(second - first**2 + (share * error) ** 2, 0.0)
+    return np.asarray(short / (1.0 - (1.0 - share) ** 2 / runs))
