@@ -70,5 +70,6 @@ def test_hard_cases_and_refusals() -> None:
     ):
         with pytest.raises(InputError):
             labelled_best_of_n(*wrong)
+    assert harmless_n(silent[:5], NS).n == 1
     with pytest.raises(InputError, match="five prompts"):
         harmless_n(silent[:4], NS)

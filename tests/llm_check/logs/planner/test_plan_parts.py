@@ -35,10 +35,11 @@ from llm_check.logs.planner.calibration import calibrate
 from llm_check.logs.planner.distance import UNBOUNDED, distances
 from llm_check.logs.planner.goal import _times, unseen_effect
 from llm_check.logs.planner.overuse import turns
+from llm_check.logs.planner.page_artifact import _spread
 from llm_check.logs.planner.scheme_grid import Grid, Option, make_grid
 from llm_check.logs.planner.tail import Tail
 from llm_check.logs.planner.values import Sets, evaluate, sets_of
-from llm_check.logs.pools.position_arrays import blocks
+from llm_check.logs.pools.position_arrays import PositionBlock, blocks
 from tests.benches.plan import WORLDS, truth
 
 GRID = Grid(
@@ -339,3 +340,12 @@ def test_a_factor_that_is_nearly_enough_is_not_one() -> None:
         "13",
         "100",
     ]
+
+
+@pytest.mark.parametrize(("sizes", "kept"), [((7, 5), [0, 3, 6, 9]), ((4,), [0, 1, 2, 3]), ((5,), [0, 2, 4])])
+def test_positions_of_a_page_are_spread_evenly_over_all_blocks(sizes: tuple[int, ...], kept: list[int]) -> None:
+    begun, parts = 0, []
+    for size in sizes:
+        parts.append(PositionBlock(np.arange(begun, begun + size), np.zeros((size, 2), int), np.zeros((size, 1), int)))
+        begun += size
+    assert np.concatenate([block.positions for block in _spread(parts, 4)]).tolist() == kept

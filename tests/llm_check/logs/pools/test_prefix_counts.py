@@ -70,3 +70,16 @@ def test_steps_are_counted_at_their_position() -> None:
     draws = step_draws(pool().arrays, "draft", "draft")
     assert draws.level == "step" and draws.node.size == 4 and draws.repeats == 0 and draws.spread == 0.0
     assert draws.earlier.tolist() == [0, 1, 2, 3] and draws.first.all()
+
+
+def test_a_position_of_two_draws_is_counted() -> None:
+    """At the position, and after their first token."""
+    columns = {
+        "prompt_id": ["a"] * 2, "step": [0] * 2, "source": ["draft"] * 2, "candidate": [0, 1], "reward": [0.5] * 2,
+        "logp_draft": [-1.5, -1.7], "logp_base": [-1.5, -1.7], "token_ids": [[5, 7], [5, 7]],
+        "token_logp_draft": [[-0.5, -1.0], [-0.7, -1.0]], "token_logp_base": [[-0.5, -1.0], [-0.7, -1.0]],
+    }  # fmt: skip
+    arrays = pool_from_columns(columns).arrays
+    steps, tokens = step_draws(arrays, "draft", "draft"), token_draws(arrays, "draft", "draft")
+    assert steps.node.size == 2 and steps.repeats == 1 and steps.spread == pytest.approx(np.sqrt(0.02))
+    assert tokens is not None and tokens.node.size == 4 and tokens.repeats == 2
