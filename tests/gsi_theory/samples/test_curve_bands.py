@@ -106,3 +106,12 @@ def test_a_flat_curve_is_seldom_accused() -> None:
 
 def test_too_little_to_test() -> None:
     assert turning_point(_values(1)[:1], NS) is None and turning_point(_values(1)[:, :1], NS[:1]) is None
+
+
+def test_equal_values_do_not_turn() -> None:
+    for gold in (np.ones((10, 4)), np.tile(np.random.default_rng(0).random((10, 1)), 4)):
+        found = turning_point(gold, NS)
+        assert found is not None and not found.turns and (found.fall, found.prompts) == (0.0, 10)
+    falling = turning_point(np.array([0.5, 0.9, 0.6, 0.4]) + np.zeros((10, 1)), NS)
+    assert falling is not None and falling.turns
+    assert (falling.surest, falling.peak, falling.fall) == (NS[1], NS[1], pytest.approx(0.5))

@@ -14,6 +14,7 @@ from scipy.special import expit
 from llm_check.logs.faults.failed_rewards import zero_atom
 from llm_check.logs.faults.short_solutions import length_correlation
 from llm_check.logs.pools.diagnosis import diagnose
+from llm_check.logs.pools.evidence import ratio_evidence
 from llm_check.logs.pools.log_prob_checks import check_copies, check_mass, check_sentinels
 from llm_check.logs.pools.pool import pool_from_columns
 from llm_check.logs.pools.ratio import length_left
@@ -158,3 +159,18 @@ def test_prompts_of_one_finite_law_share_rows_by_chance() -> None:
         "logp_base": (logp[drawn] - 0.01).tolist(), "reward": reward[drawn].tolist(),
     }  # fmt: skip
     assert "shared_rows" not in {f.id for f in diagnose(pool_from_columns(columns)).findings}
+
+
+def test_ratios_of_tokens_are_refuted_where_those_of_steps_are_not() -> None:
+    """Tokens of +1 and -1 nats, which no law has on average of e^ratio, in steps of 0."""
+    rows = 200
+    columns = {
+        "prompt_id": ["a"] * rows, "step": [0] * rows, "source": ["draft"] * rows, "candidate": [*range(rows)],
+        "logp_draft": [-4.0 - 0.01 * k for k in range(rows)], "logp_base": [-4.0 - 0.01 * k for k in range(rows)],
+        "reward": [0.5] * rows, "token_ids": [[k, k + 1] for k in range(rows)],
+        "token_logp_draft": [[-2.0, -2.0 - 0.01 * k] for k in range(rows)],
+        "token_logp_base": [[-1.0, -3.0 - 0.01 * k] for k in range(rows)],
+    }  # fmt: skip
+    whole = {name: value for name, value in columns.items() if not name.startswith("token_logp")}
+    assert ratio_evidence(pool_from_columns(columns).arrays, "draft") > 20.0
+    assert ratio_evidence(pool_from_columns(whole).arrays, "draft") < 1.0

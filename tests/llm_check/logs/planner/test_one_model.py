@@ -210,6 +210,13 @@ def test_the_chance_of_regret_is_that_of_students_t() -> None:
         assert chance[s] == pytest.approx(t.sf((0.02 - sign * apart.mean()) / error, 29), abs=0.04)
 
 
+def test_what_rounding_alone_makes_better_is_not_regretted() -> None:
+    one = 1000.0 * np.random.default_rng(0).random(50)
+    values, asked = np.stack([one, one + 5e-7, one + 1e-3]), {"tolerance": 0.0, "bounds": (0.0, 1000.0)}
+    assert regret_chance(_contest(values, **asked), values).tolist() == [1.0, 1.0, 0.0]
+    assert regret_chance(_contest(values[:2], **asked), values[:2]).tolist() == [0.0, 0.0]
+
+
 def test_the_cheapest_of_equals_is_taken_and_harm_is_not() -> None:
     rng = np.random.default_rng(0)
     one = rng.random(50)

@@ -288,3 +288,17 @@ def test_one_odd_repeat_is_no_whole_response() -> None:
     columns = drop_tokens(_make(4))
     columns["logp_base"] = [x - 4.0 * (row % 50 == 0) for row, x in enumerate(columns["logp_base"])]
     assert "whole_response" not in _errors(columns)
+
+
+@pytest.mark.parametrize(("level", "named"), [(-2.0, True), (-0.2, False)])
+def test_ratios_of_drafts_alone_that_are_far_below_one_are_of_another_context(level: float, named: bool) -> None:
+    """E ρ = 1 of a right log: 400 drafts whose ratios are all near e^-2 are not of these models."""
+    rng = np.random.default_rng(1)
+    draft = -rng.exponential(3.0, 400) - 1.0
+    columns: Columns = {
+        "prompt_id": [f"p{k // 20}" for k in range(400)], "step": [0] * 400, "source": ["draft"] * 400,
+        "candidate": [k % 20 for k in range(400)], "logp_draft": draft.tolist(),
+        "logp_base": (draft + level + rng.normal(0.0, 0.05, 400)).clip(max=0.0).tolist(),
+        "reward": rng.random(400).tolist(),
+    }  # fmt: skip
+    assert ("context_mismatch" in _errors(columns)) == named

@@ -42,3 +42,12 @@ def test_the_chance_of_a_sign(name: str, sets: list[tuple[float, ...]], monkeypa
     for evidence, found in ((-math.log(chance) - 1e-6, True), (-math.log(chance) + 1e-6, False)):
         monkeypatch.setattr(independence, "_EVIDENCE", evidence)
         assert (sign_of_dependence(log(name, signed)) is not None) == found
+
+
+def test_rows_that_stand_for_one_draw_each_tell_an_order() -> None:
+    prompts = [name for name in "abcd" for _ in range(10)]
+    columns = {"prompt_id": prompts, "step": [0] * 40, "source": ["one"] * 40, "candidate": [*range(10)] * 4}
+    table = pa.table(columns | {"reward": [0.95 - 0.1 * k for k in range(10)] * 4})
+    for count, said in (([1] * 40, "reward"), ([None] * 40, "reward"), ([1] * 39 + [2], None)):
+        counted = table.append_column("count", pa.array(count, pa.int64()))
+        assert independence.sorted_by(counted, 10.0) == said

@@ -173,3 +173,25 @@ def test_the_doctor_is_lenient_unless_told(tmp_path: Path) -> None:
     assert doctor(path).left_out["rows"] == 1
     with pytest.raises(InputError, match="row 1, logp_draft"):
         doctor(path, strict=True)
+
+
+def test_where_no_prompt_is_left_the_first_fault_is_named_and_the_others_counted(tmp_path: Path) -> None:
+    def rows(*values: float | str) -> str:
+        made = [
+            {"prompt_id": "a", "step": 0, "source": "draft", "candidate": k, "logp_draft": -1.0, "logp_base": -1.0}
+            | ({"reward": value} if isinstance(value, float) else {"reward": 0.5, "logp_base": 1.0})
+            for k, value in enumerate(values)
+        ]
+        return "".join(json.dumps(row) + "\n" for row in made)
+
+    one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+    for text, more in ((rows(2e100, 0.5), ""), (rows(2e100, 3e100), "; 2 of 2 faults are of that field"),
+                       (rows(2e100, "b"), "; 1 of 2 faults are of that field")):  # fmt: skip
+        one.write_text(text)
+        with pytest.raises(InputError) as error:
+            read_pool(one, strict=False)
+        assert str(error.value).startswith(f"{one} has no prompt without a bad row: line 1, reward = 2e+100")
+        assert str(error.value).endswith(more) and ("of that field" in str(error.value)) == bool(more)
+    two.write_text(rows("b"))
+    with pytest.raises(InputError, match=f"^{one} has no prompt without a bad row: .*one.jsonl, row or line 1, "):
+        read_pool([one, two], strict=False)

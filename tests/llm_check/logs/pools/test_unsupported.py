@@ -139,3 +139,10 @@ def test_step_lengths_are_compared_by_coverage(
         main([*asked, "--also", str(tmp_path / "other.parquet")])
     assert ended.value.code == 2 and "--also other.parquet" in capsys.readouterr().err
     assert step_lengths.step_tokens(read_pool(tmp_path / "short.parquet")) == 8
+
+
+@pytest.mark.parametrize(
+    ("rule", "tokens"), [("tokens:8", 8), ("delimiter:8", None), ("tokens:", None), ("answer", None)]
+)
+def test_steps_are_of_so_many_tokens_only_by_their_rule(rule: str, tokens: int | None) -> None:
+    assert step_lengths.step_tokens(SimpleNamespace(metadata={"step": rule})) == tokens  # type: ignore[arg-type]
