@@ -76,8 +76,12 @@ class Trials:
         found = self._noticed(mutant, False, lambda: self.known.tests(*at, LIMIT))
         if found[0] not in ("survived", "untested"):
             return found
-        slow = self._noticed(mutant, True, lambda: [t for t in self.known.slow_tests(*at) if self._passes(t, True)])
-        return found if slow[0] in ("untested", "unclear") else slow
+        others = self._noticed(mutant, True, lambda: list(filter(self._sound, self.known.other_tests(*at, LIMIT))))
+        return found if others[0] in ("untested", "unclear") else others
+
+    def _sound(self, test: str) -> bool:
+        """Whether a test passes with compiled loops, of those that do not without."""
+        return test not in self.known.failed or self._passes(test, True)
 
     def _noticed(self, mutant: Mutant, compiled: bool, asked: Callable[[], list[str]]) -> tuple[str, str]:
         while tests := asked():

@@ -88,11 +88,12 @@ class Covering:
                 out.append(test)
         return out
 
-    def slow_tests(self, module: str, first: int, last: int) -> list[str]:
-        """The others that are known to run a line of the span: what failed when they were measured, most by the time
-        they took without compiled loops."""
+    def other_tests(self, module: str, first: int, last: int, limit: float) -> list[str]:
+        """The others that run a line of the span: what `tests` has no seconds for, and what failed when they were
+        measured, most by the time they took without compiled loops."""
         tests, _ = self._running(module, first, last)
-        return sorted(tests & self.failed, key=lambda test: self._order(module, test))
+        rest = tests.difference(self.tests(module, first, last, limit))
+        return sorted(rest, key=lambda test: self._order(module, test))
 
     def _order(self, module: str, test: str) -> tuple[bool, float, str]:
         return f"/test_{Path(module).stem}" not in test, self.seconds.get(test, 0.0), test

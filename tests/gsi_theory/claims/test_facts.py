@@ -13,8 +13,9 @@ from gsi_theory.claims import CLAIMS, OUTCOMES, Outcome
 from gsi_theory.claims import facts as facts_module
 from gsi_theory.claims.assumptions import HIGH_SCORE
 from gsi_theory.claims.facts import Facts
+from gsi_theory.claims.sides import chi2_error
 from gsi_theory.laws.draws import Counts
-from gsi_theory.laws.selection_law import selection_laws
+from gsi_theory.laws.selection_law import EPS, selection_laws
 from gsi_theory.refutation.cases import batches, judgments
 from sims.instance_families import random_case
 from tests.gsi_theory.test_hostile import hostile
@@ -317,3 +318,14 @@ def test_a_score_at_the_largest_weight_is_high() -> None:
     for threshold, high in ((0.0, True), (-1e-9, False), (1e-9, True)):
         facts = Facts.of(even, Scheme(1.0, 2, threshold, "race", gate="score"))
         assert facts.log_coverage == 0.0 and bool(HIGH_SCORE.holds(facts)) is high
+
+
+def test_error_of_chi2_is_relative_to_its_terms_at_any_ratio() -> None:
+    """4 ε Σ |w - 1| π, and finite where w² q is, though w is not."""
+    facts = Facts.of(SMALL, Scheme(0.0, 4))
+    pi, q = np.array([0.3, 0.3, 0.4]), np.array([0.5, 0.3, 0.2])
+    terms = float(np.sum(np.abs(pi / q - 1.0) * pi))
+    own = float(chi2_error(facts, facts.log_draft)) - 16.0 * EPS
+    assert own == pytest.approx(4.0 * float(facts.weight_error) * terms, rel=1e-9)
+    far = Facts.of(Instance(np.array([-950.0, 0.0]), np.array([-200.0, 0.0]), np.zeros(2)), Scheme(0.0, 4))
+    assert 0.0 < float(chi2_error(far, far.log_draft)) < 1e-8 * float(far.chi2) < np.inf

@@ -14,6 +14,7 @@ from gsi_theory import InputError, selection_law
 from gsi_theory.arrays.logscale import normalize
 from gsi_theory.divergence import kl, tv
 from gsi_theory.laws.selection_law import BLOCK, RULES
+from gsi_theory.rules import softmax
 from gsi_theory.rules.table import rule_named
 from gsi_theory.testing import candidates
 from tests.oracles import balls, enumeration
@@ -188,3 +189,12 @@ def test_errors_of_a_long_law_are_those_of_the_whole(rule: str) -> None:
     assert law.error == pytest.approx(max(expected, 0.5 * abs(p.sum() - 1.0)), rel=1e-9, abs=0.0)
     if rule_named(rule).magnified is None:
         assert law.log_error == pytest.approx(units - 2.0 * eps * law.log_prob.min(), rel=1e-9, abs=0.0)
+
+
+@pytest.mark.parametrize("budget", [1, 500, 4000])
+def test_laws_in_parts_are_those_at_once(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    log_mass, log_weight = np.log(rng.dirichlet(np.ones(5), size=7)), rng.normal(0.0, 2.0, (7, 5))
+    whole = selection_law(log_mass, log_weight, 4, "softmax").log_prob
+    monkeypatch.setattr(softmax, "BUDGET", budget)
+    np.testing.assert_allclose(selection_law(log_mass, log_weight, 4, "softmax").log_prob, whole, atol=1e-13)
