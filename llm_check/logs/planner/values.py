@@ -157,9 +157,7 @@ def _by_rewards(sets: Sets, grid: Grid, option: Option, estimator: str) -> tuple
     """(values (V, P, M), P(reject) (P,)) of a method that reads rewards alone: M over n of the grid, 1 for RSD."""
     base = option.on_base
     values, reward = (sets.base_values, sets.base_reward) if base else (sets.values, sets.reward)
-    if (
-        option.gate == "reward" and option.threshold is not None
-    ):  # RSD: a draft below u is replaced by one base draw (M21)
+    if option.threshold is not None:  # RSD: a draft below u is replaced by one base draw (M21)
         kept = gated_rows(values, (reward >= option.threshold)[None])[0].mean(axis=-1, keepdims=True)
         fallback = sets.base_values.mean(axis=-1, keepdims=True)
         value, rest = kept[:-1] + (1.0 - kept[-1]) * fallback, 1.0 - kept[-1, :, 0]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from math import comb
 
+import mpmath
 import numpy as np
 import pytest
 
 from gsi_theory.errors import InputError
-from gsi_theory.samples.subset_shares import pass_at_k, share_rows, subset_share
+from gsi_theory.samples.subset_shares import _rest, pass_at_k, share_rows, subset_share
 
 
 def test_every_share_of_small_pools() -> None:
@@ -51,3 +52,10 @@ def test_what_cannot_be_is_refused() -> None:
     for ks in ([0], [11]):
         with pytest.raises(InputError, match=r"no unbiased estimate beyond 1\.\.10 draws"):
             pass_at_k(10, 3, ks)
+
+
+@pytest.mark.parametrize("x", [1.0, 15.0, 16.0, 17.0, 100.0, 1e5])
+def test_what_factorials_leave_beyond_x_log_x_is_to_the_last_digits(x: float) -> None:
+    with mpmath.workdps(40):
+        exact = mpmath.loggamma(x + 1) - (x * mpmath.log(x) - x)
+        assert abs(float(_rest(np.array([x]))[0] - exact)) < 4e-15 * max(1.0, x if x < 16 else 1.0)

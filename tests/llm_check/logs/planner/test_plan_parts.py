@@ -34,9 +34,11 @@ from llm_check.logs.planner.best_option import cross_fit, pareto_front, pick_bes
 from llm_check.logs.planner.calibration import calibrate
 from llm_check.logs.planner.distance import UNBOUNDED, distances
 from llm_check.logs.planner.goal import _times, unseen_effect
+from llm_check.logs.planner.notes import notes
 from llm_check.logs.planner.overuse import turns
 from llm_check.logs.planner.page_artifact import _spread
 from llm_check.logs.planner.scheme_grid import Grid, Option, make_grid
+from llm_check.logs.planner.setup import Setup
 from llm_check.logs.planner.tail import Tail
 from llm_check.logs.planner.values import Sets, evaluate, sets_of
 from llm_check.logs.pools.position_arrays import PositionBlock, blocks
@@ -349,3 +351,11 @@ def test_positions_of_a_page_are_spread_evenly_over_all_blocks(sizes: tuple[int,
         parts.append(PositionBlock(np.arange(begun, begun + size), np.zeros((size, 2), int), np.zeros((size, 1), int)))
         begun += size
     assert np.concatenate([block.positions for block in _spread(parts, 4)]).tolist() == kept
+
+
+@pytest.mark.parametrize("estimator", ["plug-in", "unbiased"])
+def test_notes_say_whose_sizes_and_which_estimator(estimator: str) -> None:
+    table = SimpleNamespace(estimator=estimator, positions=3, units=3, options=(None,), sampled=3)
+    for setup, whose in ((Setup(), "--models states yours"), (Setup(recorded=True), "as the pool counts them")):
+        said = "; ".join(notes(table, setup, False, 0, 1))  # type: ignore[arg-type]
+        assert whose in said and ("(M30)" in said) == (estimator == "plug-in")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.special import expit, log_softmax
 from scipy.stats import chi2
 
 from llm_check.logs.pools.balance import FREEDOM, UNBALANCED, Balance, _possible, _rows, _test, check_balance
-from llm_check.logs.pools.causes import causes
+from llm_check.logs.pools.causes import _tempered, causes
 from llm_check.logs.pools.diagnosis import diagnose
 from llm_check.logs.pools.evidence import Evidence, examine
 from llm_check.logs.pools.findings import FINDINGS
@@ -353,3 +354,18 @@ def test_what_nothing_explains_is_another_context() -> None:
     assert found is not None and found["balance"]["chi2"] == 100.0
     noisy = {"draft": 0.05, "base": 0.0}
     assert rule.evidence(_evidence(balance=_fitted({}), spread=noisy)) is None
+
+
+def test_a_cold_source_accounts_for_too_few_new_draws_without_the_other() -> None:
+    told: dict[str, Any] = {
+        "level": "token", "temperature": 0.7, "interval": (0.6, 0.8), "log_e_temperature": 0.0, "log_e_hot": 0.0,
+        "log_e_fewer": 100.0, "log_e_fewer_tempered": 0.0, "temperature_gain": 100.0,
+    }  # fmt: skip
+    for change, tempered in (
+        ({}, True),
+        ({"temperature_gain": 0.0}, False),
+        ({"temperature": 1.2, "interval": (0.9, 1.4)}, False),
+    ):
+        check: Any = SimpleNamespace(**(told | change))
+        e: Any = SimpleNamespace(far_shifted=False, draws={"draft": check})
+        assert _tempered(e, check) == tempered

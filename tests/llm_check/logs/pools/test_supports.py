@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from gsi_theory.errors import InputError
 from gsi_theory.estimate import subset_mean
 from llm_check.logs.pools.diagnosis import doctor
 from llm_check.logs.pools.pool import Pool, pool_from_columns, write_pool
-from llm_check.logs.pools.supports import effective_drafts, reward_bounds, support_cells
+from llm_check.logs.pools.supports import effective_drafts, reward_bounds, support_cells, unsupported
 from llm_check.logs.pools.verdict import pool_support
 from tests.benches.supports import WORLDS, dealt, summarized, synthetic
 
@@ -177,3 +178,8 @@ def test_the_bench_finds_what_is_usable_to_cover(tmp_path: Path) -> None:
     dealt_cases = list(dealt(tmp_path / "large.parquet", 6, 32, 0))
     assert len({(c.beta, c.n, c.rule) for c in dealt_cases}) * 10 == len(dealt_cases)
     assert summarized(dealt_cases)["covers"] >= 0.8
+
+
+def test_the_bar_of_effective_drafts_is_enough() -> None:
+    assert not unsupported(1.3, 2) and not unsupported(1.0, 1)
+    assert unsupported(math.nextafter(1.3, 0.0), 2) == "1.3 effective drafts at half of the positions: one decides"
