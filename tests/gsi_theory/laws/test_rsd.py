@@ -126,3 +126,10 @@ def test_bad_budget() -> None:
         best_step(instance, 1.5)
     with pytest.raises(InputError, match="bound 'most'"):
         best_step(instance, 0.5, "most")
+
+
+@pytest.mark.parametrize(("middle", "doubt"), [(0.5, 0.3), (0.4, 0.0), (0.6, 0.0)])
+def test_only_a_level_at_the_base_s_mean_is_in_doubt(middle: float, doubt: float) -> None:
+    """The base's mean is 0.45 + 0.1 · middle: 1/2 where middle is, but for rounding."""
+    instance = Instance.from_probabilities([0.3, 0.3, 0.4], [0.45, 0.1, 0.45], [0.0, middle, 1.0])
+    assert best_step(instance, 0.1).doubt == pytest.approx(doubt)

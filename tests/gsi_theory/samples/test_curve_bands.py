@@ -69,6 +69,9 @@ def test_the_level_lies_between_one_interval_and_bonferroni() -> None:
     values, lone = rng.normal(size=(30, 3)), np.full((30, 1), np.nan)
     lone[4] = 1.0
     assert simultaneous_level(np.hstack([values, lone]), 0.95) == simultaneous_level(values, 0.95)
+    # and a prompt that is silent says nothing
+    silent = np.vstack([values, np.full((5, 3), np.nan)])
+    assert simultaneous_level(silent, 0.95) == pytest.approx(simultaneous_level(values, 0.95), abs=1e-9)
 
 
 def test_bands_cover_and_are_not_idle() -> None:

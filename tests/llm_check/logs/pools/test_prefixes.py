@@ -14,7 +14,7 @@ from gsi_theory.cli import main
 from gsi_theory.errors import InputError
 from llm_check.logs.pools.diagnosis import doctor
 from llm_check.logs.pools.pool import Pool, pool_from_columns, write_pool
-from llm_check.logs.pools.prefixes import length_grid, length_rows, pool_at_length
+from llm_check.logs.pools.prefixes import _khat, length_grid, length_rows, pool_at_length
 from tests.plants.pool_faults import Columns, Sampling, TokenWorld, drop_tokens
 
 PLAIN = Sampling()
@@ -169,3 +169,16 @@ def test_two_pools_of_one_name_are_two_lines(tmp_path: Path) -> None:
     assert _gsi(one, "--lengths", "--beside", two, "--page", str(tmp_path / "page")) == 0
     record = json.loads((tmp_path / "page" / "step_length.json").read_text())
     assert record["summary"]["pools"] == ["pool", "pool (2)"]
+
+
+def test_a_tail_is_fitted_where_half_of_the_ratios_differ() -> None:
+    ratios = np.random.default_rng(0).normal(size=60)
+    assert _khat(np.repeat(ratios, 2)) is not None and _khat(np.repeat(ratios, 2)[:-1]) is not None
+    assert _khat(np.append(np.repeat(ratios, 2), ratios[0])) is None
+
+
+def test_the_median_is_of_the_drafts() -> None:
+    pool = pool_from_columns(_columns(6))
+    (row,) = length_rows(pool, [2.0], [SMALL.longest])
+    drafts = pool.arrays.log_ratio[~pool.arrays.is_base]
+    assert row["median_log_ratio"] == pytest.approx(np.median(drafts), abs=1e-12) and row["drafts"] == drafts.size == 6
