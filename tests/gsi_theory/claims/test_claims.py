@@ -186,6 +186,14 @@ def test_planted_wrong_claim_is_refuted() -> None:
     assert Outcome.REFUTED in outcomes
 
 
+def test_a_bias_bound_below_two_is_not_vacuous() -> None:
+    """Draft (2/3, 1/3), base uniform: 1 + χ² = 9/8, and two means within [-1, 1] differ by 2 at most."""
+    instance = Instance.from_probabilities([2 / 3, 1 / 3], [0.5, 0.5], [0.0, 0.0])
+    below, beyond = (CLAIMS["M27-sharp"].evaluate(instance, Scheme(0.0, n)) for n in (2, 1))
+    assert below.rhs == pytest.approx(9 / 8) and below.outcome is Outcome.HOLDS
+    assert beyond.rhs == pytest.approx(9 / 4) and beyond.outcome is Outcome.VACUOUS
+
+
 def test_uncovered_base_makes_bounds_not_applicable() -> None:
     instance = Instance.from_probabilities([1.0, 0.0], [0.5, 0.5], [0.0, 1.0])
     assert Facts.of(instance, Scheme(1.0, 4)).chi2 == np.inf

@@ -74,6 +74,8 @@ def test_steps_without_text_are_told_apart_by_the_last_bit_and_not_by_the_sign_o
         "logp_draft": draft, "logp_base": [-math.e] * 5, "reward": [0.5] * 5,
     }  # fmt: skip
     code, what = pool_from_columns(columns).arrays.same_steps
+    rounded = pool_from_columns(columns | {"logp_draft": [-0.1234, -0.25, -0.5001, -2.5, -3.1]}).arrays.same_steps[1]
+    assert rounded == "log-probabilities and reward"
     assert what == "log-probabilities" and (code[0], code[3]) == (code[2], code[4]) and len({*code.tolist()}) == 3
 
 

@@ -302,3 +302,15 @@ def test_ratios_of_drafts_alone_that_are_far_below_one_are_of_another_context(le
         "reward": rng.random(400).tolist(),
     }  # fmt: skip
     assert ("context_mismatch" in _errors(columns)) == named
+
+
+def test_base_draws_alone_have_no_ratio_of_drafts_to_be_off() -> None:
+    rng = np.random.default_rng(1)
+    logp = -rng.exponential(3.0, 400) - 1.0
+    columns: Columns = {
+        "prompt_id": [f"p{k // 20}" for k in range(400)], "step": [0] * 400, "source": ["base"] * 400,
+        "candidate": [k % 20 for k in range(400)], "logp_base": logp.tolist(),
+        "logp_draft": (logp - 0.02 + rng.normal(0.0, 0.2, 400)).clip(max=0.0).tolist(),
+        "reward": rng.random(400).tolist(),
+    }  # fmt: skip
+    assert _errors(columns) == []
