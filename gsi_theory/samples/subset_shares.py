@@ -67,9 +67,9 @@ def _by_stirling(few: Floats, part: Floats, whole: float) -> Floats:
 def _rest(x: Floats) -> Floats:
     """log x! − (x log x − x); 0 at 0."""
     safe = np.maximum(x, 1.0)
-    series = np.zeros_like(safe)
+    series, square = np.zeros_like(safe), 1.0 / safe**2
     for term in reversed(_STIRLING):
-        series = 1.0 / term - series / safe**2
+        series = 1.0 / term - series * square
     series = series / safe + 0.5 * np.log(2 * np.pi * safe)
     exact = gammaln(safe + 1.0) - (safe * np.log(safe) - safe)
     return np.where(x > 0, np.where(safe >= _SERIES, series, exact), 0.0)

@@ -12,8 +12,8 @@ import pytest
 from gsi_theory import selection_law
 from gsi_theory.errors import InputError
 from gsi_theory.estimate import leave_one_out, subset_mean
+from gsi_theory.rules import race_subsets, subset_kernels
 from gsi_theory.rules import softmax_subsets as subset_softmax
-from gsi_theory.rules import subset_kernels
 from gsi_theory.rules.softmax_subsets import ERROR_STEP, VALUE_STEP, trapezoid
 from gsi_theory.samples.gated_estimate import score_gated_mean
 from tests.oracles.subsets import KERNELS, subset_average, subset_variance
@@ -276,3 +276,12 @@ def test_scale_of_the_weights_costs_no_digits(rule: str) -> None:
         for s in (0.0, 2.0**20)
     ]
     np.testing.assert_allclose(*gated, atol=1e-9)  # the given weights are rounded at 2^20
+
+
+def test_the_lightest_that_can_be_accepted_count_in_the_race(monkeypatch: pytest.MonkeyPatch) -> None:
+    """800 candidates of e^-36.7 beside 200 of weight 1, of which 256 leave 56 out or more: against no cut at all."""
+    weight = np.r_[np.zeros(200), np.full(800, -36.7)]
+    cut = subset_mean((weight < 0).astype(float), weight, [256], "race").value
+    monkeypatch.setattr(race_subsets, "IDLE", 200.0)
+    assert cut == pytest.approx(subset_mean((weight < 0).astype(float), weight, [256], "race").value, rel=1e-9)
+    assert cut > 1e-17

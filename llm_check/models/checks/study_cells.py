@@ -177,7 +177,8 @@ def _variance_of_a_run(predicted: Floats, square: Floats, error: Floats, sets: f
     Its two moments are those of both sides together, by the `sets` of candidates that predict and the R runs: either
     side alone says 0 where it has not seen what happens rarely, and then what the other saw would be any number of
     standard errors away. With the share s of the sets the joint mean varies by s² error² + (1 - s)² variance/R, which
-    its square lacks.
+    its square lacks. Unbiased; but the difference that is judged is in it: with right errors the score of four runs or
+    more varies by 0.97 to 1, that of a single run by 0.6 to 0.8.
     """
     runs = rows.shape[1]
     share = sets / (sets + runs)

@@ -150,7 +150,7 @@ def _acceptance(rows: list[Record]) -> tuple[float, float, float]:
 
 def summary(name: str, run: SolutionRun, rows: list[Record], reward: RewardModel) -> Record:
     """One method's solutions in numbers: accuracy with Wilson's interval and failures of grading apart, wrong ones
-    that state no answer, mean reward of a solution with Student's interval, acceptance,
+    that state no answer, mean reward of a solution with Student's interval within the range of `reward`, acceptance,
     the share of steps the draft (or a further drafter) drew, mean reward of a step, and the costs of all solutions."""
     scheme = run.scheme(name)
     accuracy = accuracy_of([row["grade"] for row in rows])
@@ -174,7 +174,7 @@ def summary(name: str, run: SolutionRun, rows: list[Record], reward: RewardModel
         "finished": sum(row["finished"] for row in rows),
         "steps": len(sources),
         "draft_share": sum(source != "base" for source in sources) / len(sources),
-        "mean_reward": float(np.mean([reward for row in rows for reward in row["steps"]["reward"]])),
+        "mean_reward": float(np.mean([value for row in rows for value in row["steps"]["reward"]])),
         "solution_reward": rewards.mean,
         "solution_reward_low": rewards.low,
         "solution_reward_high": rewards.high,

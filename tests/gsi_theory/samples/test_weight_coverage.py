@@ -281,3 +281,10 @@ def test_a_level_is_a_confidence(level: float) -> None:
         mean_low([0.0, 1.0], level)
     for inside in (np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0)):
         assert mean_low([0.0, 1.0], inside) <= 1.0
+
+
+def test_weights_that_rounding_parts_near_zero_reach_the_level_together() -> None:
+    """log w = 0 twice, once by 0.3 - (0.1 + 0.2), beside one below."""
+    ratio, off = np.array([0.0, 0.1 + 0.2, -3.0]), np.array([0.0, -0.3, 0.0])
+    assert (ratio + off)[1] > 0.0
+    assert drafts_for_base(ratio, off, 0.2) == drafts_for_base(ratio, -np.array([0.0, ratio[1], 0.0]), 0.2)

@@ -14,7 +14,7 @@ from gsi_theory.runs.artifact import read_artifact
 from llm_check.logs.pools.pool import read_pool
 from llm_check.models.checks.check_verdict import verdict
 from llm_check.models.checks.significance import calibration
-from llm_check.models.checks.study_cells import StudyProblem, results, studied_schemes
+from llm_check.models.checks.study_cells import StudyProblem, _variance_of_a_run, results, studied_schemes
 from llm_check.models.command_check import check
 from llm_check.models.world import load_world
 from tests.llm_check.models.checks.small_study import SETTINGS, answers_world, study_path
@@ -173,3 +173,30 @@ def test_what_one_side_never_saw_is_not_many_errors_away(seed: int) -> None:
         scores = calibration(z[np.isfinite(z)], np.nonzero(np.isfinite(z))[0])
         assert np.nanmax(np.abs(z)) < 6.0
         assert abs(scores.variance - 1.0) < 3.0 * scores.variance_se and scores.variance_se < 0.3
+
+
+@pytest.mark.parametrize(("sets", "runs"), [(2, 1), (18, 4), (3, 12), (18, 32)])
+def test_the_variance_of_a_run_is_unbiased_and_scores_of_some_runs_vary_by_one(sets: int, runs: int) -> None:
+    """A prediction that is a mean of `sets` draws, of a normal law and of a rare 0/1: 40,000 times, variance known."""
+    rng = np.random.default_rng(7)
+    for first, rows, true in (
+        (rng.normal(2.0, 3.0, (sets, 40_000)), rng.normal(2.0, 3.0, (40_000, runs)), 9.0),
+        (rng.random((sets, 40_000)) < 0.2, rng.random((40_000, runs)) < 0.2, 0.16),
+    ):
+        error = np.full(40_000, np.sqrt(true / sets))
+        predicted, square = first.mean(axis=0), (first.astype(float) ** 2).mean(axis=0)
+        found = _variance_of_a_run(predicted, square, error, sets, rows.astype(float))
+        assert abs(found.mean() - true) < 4.0 * found.std() / 200.0
+        varies = np.mean((predicted - rows.mean(axis=1)) ** 2 / (error**2 + found / runs))
+        assert 0.96 < varies < 1.02 if runs >= 4 else 0.6 < varies < 0.85
+
+
+def test_single_draws_vary_as_all_candidates_together() -> None:
+    """n = 1: 18 candidates predict, the 32 others are a run each; the variance of the 50, as counted here."""
+    problem = _world(np.random.default_rng(2), 50, 0.7, 0.0)
+    played = [pair for pair in studied_schemes((1,), (5.0,), 0.5) if pair[0].id == "draft"]
+    found = results([problem], played, 18, 0)
+    values = problem.values[0][0]
+    assert found.runs.tolist() == [32.0] and found.measured[0, 0, 0] == pytest.approx(values[18:].mean())
+    short = values.var() + (18 / 50) ** 2 * values[:18].var(ddof=1) / 18
+    assert found.variance[0, 0, 0] == pytest.approx(short / (1 - (32 / 50) ** 2 / 32), rel=1e-9)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,12 @@ def test_failures_of_grading_count_neither_way(world: World) -> None:
     found = summary("draft", plan, rows[:12], world.reward_model)
     assert (found["right"], found["wrong"], found["failed"], found["accuracy"]) == (8, 0, 4, 1.0)
     assert differences(plan.methods, rows)[0]["pairs"] == 8
+    # no mean reward is outside the range of the rewards
+    mean, free = found["solution_reward"], SimpleNamespace(low=-np.inf, high=np.inf)
+    wide: Any = summary("draft", plan, rows[:12], free)  # type: ignore[arg-type]
+    assert wide["solution_reward_low"] < mean - 1e-6 and mean + 1e-6 < wide["solution_reward_high"]
+    narrow = summary("draft", plan, rows[:12], SimpleNamespace(low=mean - 1e-6, high=mean + 1e-6))  # type: ignore[arg-type]
+    assert (narrow["solution_reward_low"], narrow["solution_reward_high"]) == (mean - 1e-6, mean + 1e-6)
     assert rows[0]["grade"] == "failed" and rows[0]["reason"] == "gave up"
 
 
