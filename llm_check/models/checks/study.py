@@ -172,7 +172,7 @@ def _length(pool: Pool, draft: str, tokens: int | None, chosen: Record, seed: in
     found = results(problems, played, chosen["candidates"], seed)
     where: Record = {"draft": draft, "tokens": tokens}
     usable = [
-        # sets of more than half of the candidates are nearly the same, and their spread tells no error
+        # beyond half of the candidates errors are upper bounds (M31), of which no score has variance one
         (scheme.n == 1 or 2 * max(scheme.n, scheme.base_draws) <= chosen["candidates"])
         and (method.weight != "ratio" or (scheme.beta, scheme.n) in borne)
         for method, scheme in found.played
